@@ -1,0 +1,64 @@
+# SENet Workbench. `make help` lists the targets.
+SHELL := /bin/bash
+PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
+	$$p -c 'import sys; raise SystemExit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$p && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+PORT ?= 8501
+TORCH ?= default
+# Where CPU-only wheels of torch and torchvision are; used by TORCH=cpu, for both or for neither.
+TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test test-fast lint format demo migrate clean
+
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+$(VENV)/bin/python:
+	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed; none was found."; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.torch: requirements.txt | $(VENV)/bin/python
+	@if [ "$(TORCH)" = cpu ]; then \
+	  $(BIN)/python -m pip install --index-url $(TORCH_CPU_INDEX) $$(grep -E '^(torch|torchvision)==' requirements.txt); \
+	fi
+	@touch $@
+
+$(VENV)/.runtime: requirements.txt $(VENV)/.torch
+	$(BIN)/python -m pip install --quiet --no-compile -r requirements.txt
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.txt $(VENV)/.runtime
+	$(BIN)/python -m pip install --quiet --no-compile -r requirements/dev.txt
+	@touch $@
+
+setup: $(VENV)/.runtime ## Create .venv with the pinned requirements (TORCH=cpu: without CUDA)
+
+migrate: $(VENV)/.runtime ## Bring the database up to date
+	@$(BIN)/python -m engine.database
+
+run: migrate ## Start the dashboard on 127.0.0.1:8501 (PORT=8502: elsewhere)
+	@echo "SENet Workbench: http://127.0.0.1:$(PORT)"
+	@$(BIN)/streamlit run dashboard/app.py --server.port $(PORT)
+
+demo: $(VENV)/.runtime ## Run the built-in demo in the terminal
+	@$(BIN)/python -m engine demo
+
+test: $(VENV)/.dev ## Run all tests (the browser ones need Chromium)
+	$(BIN)/python -m pytest tests
+
+test-fast: $(VENV)/.dev ## Run the tests without a browser and without the slow ones
+	$(BIN)/python -m pytest tests -m "not browser and not slow"
+
+lint: $(VENV)/.dev ## Check format, lint and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: $(VENV)/.dev ## Format the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean: ## Remove the environment and caches (data in var/ stays)
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache

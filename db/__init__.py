@@ -1,0 +1,1 @@
+"""Tables, sessions and migrations. Knows neither torch, nor streamlit, nor the engine."""

@@ -1,0 +1,23 @@
+"""Every table by one import, so that the metadata is complete wherever it is used."""
+
+from __future__ import annotations
+
+from db.base import Base
+from db.catalogue import Artifact, Dataset, Model, Weights
+from db.jobs import Job, JobNeed, Run, RunJob
+from db.measurements import Benchmark, Environment, Evaluation
+
+__all__ = [
+    "Artifact",
+    "Base",
+    "Benchmark",
+    "Dataset",
+    "Environment",
+    "Evaluation",
+    "Job",
+    "JobNeed",
+    "Model",
+    "Run",
+    "RunJob",
+    "Weights",
+]

@@ -1,0 +1,1 @@
+"""Everything that computes: exports, builds, benchmarks, evaluations, and their jobs."""

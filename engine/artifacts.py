@@ -1,0 +1,165 @@
+"""The artifact store: immutable file sets, each in a folder named by its content digest.
+
+`<home>/artifacts/<digest>/` holds the files and `manifest.json` (what made them; no times, no
+paths of this machine). A folder appears by one rename: it is whole or it is not there.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import select
+
+from db.enums import ArtifactKind, Precision, WeightsKind
+from db.session import reading, writing
+from db.tables import Artifact, Weights
+from engine.config import settings
+from engine.digests import data_digest, file_digest
+from engine.errors import ArtifactMissing, StorageFull
+from engine.preprocess import PreprocessSpec
+
+MODEL_FILE = "model.onnx"
+MANIFEST_FILE = "manifest.json"
+
+
+@dataclass(frozen=True, slots=True)
+class NewArtifact:
+    """What is known of an artifact before it is stored; `manifest` says what made it."""
+
+    recipe: str
+    kind: ArtifactKind
+    model_id: str
+    weights_digest: str
+    weights_kind: WeightsKind
+    precision: Precision
+    manifest: dict[str, Any]
+    parent_digest: str | None = None
+    format: str = "onnx"
+
+
+def store(folder: Path, new: NewArtifact, url: str) -> Artifact:
+    """Moves a finished folder into the store and records it; an equal artifact is kept as it is."""
+    about = {
+        "kind": new.kind,
+        "model_id": new.model_id,
+        "weights": {"digest": new.weights_digest, "kind": new.weights_kind},
+        "precision": new.precision,
+        "parent": new.parent_digest,
+        "recipe": new.recipe,
+        **new.manifest,
+    }
+    write_text(folder / MANIFEST_FILE, json.dumps(about, indent=1, sort_keys=True))
+    files = sorted(path for path in folder.iterdir() if path.is_file())
+    digest = data_digest({path.name: file_digest(path) for path in files})
+    size = sum(path.stat().st_size for path in files if path.name != MANIFEST_FILE)
+    target = settings().folder("artifacts") / digest
+    if not target.exists():
+        _flush(files)
+        folder.rename(target)
+    row = Artifact(
+        digest=digest,
+        recipe=new.recipe,
+        kind=new.kind,
+        model_id=new.model_id,
+        weights_digest=new.weights_digest,
+        weights_kind=new.weights_kind,
+        parent_digest=new.parent_digest,
+        format=new.format,
+        precision=new.precision,
+        size_bytes=size,
+        manifest=about,
+    )
+    with writing(url) as session:
+        return session.merge(row)
+
+
+def _flush(files: list[Path]) -> None:
+    # The rename must not reach the disk before the bytes do.
+    for path in files:
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def find_by_recipe(recipe: str, url: str) -> Artifact | None:
+    """The newest stored artifact of a recipe whose files are still there."""
+    statement = (
+        select(Artifact).where(Artifact.recipe == recipe).order_by(Artifact.created_at.desc())
+    )
+    with reading(url) as session:
+        rows = session.scalars(statement).all()
+    return next((row for row in rows if folder_of(row.digest).is_dir()), None)
+
+
+def find_by_digest(prefix: str, url: str) -> Artifact:
+    """The artifact whose digest begins with `prefix`; ArtifactMissing if none or several do."""
+    statement = select(Artifact).where(Artifact.digest.startswith(prefix, autoescape=True)).limit(2)
+    with reading(url) as session:
+        rows = session.scalars(statement).all()
+    if len(rows) != 1:
+        found = "more than one artifact begins" if rows else "no artifact begins"
+        raise ArtifactMissing(f"In this database {found} with {prefix!r}; `results` lists them.")
+    return rows[0]
+
+
+def folder_of(digest: str) -> Path:
+    """Where an artifact's files are."""
+    return settings().home / "artifacts" / digest
+
+
+def model_path(digest: str) -> Path:
+    """The ONNX file of an artifact; ArtifactMissing with the way out if it is gone."""
+    path = folder_of(digest) / MODEL_FILE
+    if not path.is_file():
+        raise ArtifactMissing(
+            f"The files of artifact {digest[:12]} are gone from {path.parent}; build it again."
+        )
+    return path
+
+
+def preprocess_of(artifact: Artifact) -> PreprocessSpec:
+    """The preprocessing that the artifact's model expects."""
+    return PreprocessSpec.from_dict(artifact.manifest["preprocess"])
+
+
+def record_weights(weights: Weights, url: str) -> None:
+    """Records a set of weights, once."""
+    with writing(url) as session:
+        if session.get(Weights, weights.digest) is None:
+            session.add(weights)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a small file; StorageFull instead of a bare OSError when the disk is full."""
+    with disk_space(path.parent):
+        path.write_text(text)
+
+
+@contextmanager
+def disk_space(folder: Path) -> Iterator[None]:
+    """Turns a full disk into one sentence."""
+    try:
+        yield
+    except OSError as error:
+        if not _means_full(error):
+            raise
+        free_mb = shutil.disk_usage(folder if folder.exists() else "/").free / 1e6
+        raise StorageFull(
+            f"The disk is full ({free_mb:.0f} MB free): nothing half-written was kept. "
+            f"Free some space under {settings().home} and retry."
+        ) from error
+
+
+def _means_full(error: OSError) -> bool:
+    import errno
+
+    return error.errno in (errno.ENOSPC, errno.EDQUOT)

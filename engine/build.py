@@ -1,0 +1,200 @@
+"""Build: an export becomes an artifact of one precision, compared with what it was made from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import onnx
+import onnxruntime as ort
+from onnx import ModelProto
+
+from db.enums import ArtifactKind, Precision, WeightsKind
+from db.tables import Artifact
+from engine import artifacts, onnx_graph
+from engine.config import settings
+from engine.datasets.reader import draw_by_class, open_index, read_batches
+from engine.datasets.register import find_dataset
+from engine.digests import data_digest
+from engine.environment import library_versions
+from engine.errors import ArtifactMissing, BuildFailed
+from engine.jobs.context import JobContext
+from engine.quantize import static
+from engine.quantize.calibrate import max_ranges
+from engine.quantize.rewrite import squeeze_to_global_pool
+from engine.runtimes.onnx_runtime import OnnxRuntime
+from engine.specs import BuildSpec
+from engine.verify import Agreement, compare, probe_inputs
+
+CALIBRATION_BATCH = 16
+LARGEST_FP32_DIFFERENCE = 1e-4
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What a builder works from."""
+
+    export: Artifact
+    model: ModelProto
+    spec: BuildSpec
+
+
+def run(params: dict[str, Any], context: JobContext) -> dict[str, Any]:
+    """Job handler: finds the artifact of this recipe, or makes it from its export."""
+    spec = BuildSpec.model_validate(params)
+    recipe = recipe_of(spec, context.url)
+    known = artifacts.find_by_recipe(recipe, context.url)
+    if known is not None:
+        context.say(f"Already there: artifact {known.digest[:12]}.")
+        return {"artifact": known.digest, "reused": True}
+    export = artifacts.find_by_recipe(spec.export.recipe(), context.url)
+    if export is None:
+        raise ArtifactMissing(f"The export of {spec.export.model_id} is gone; queue the run again.")
+    path = context.workspace / "artifact" / artifacts.MODEL_FILE
+    path.parent.mkdir()
+    context.stage(f"Building {spec.precision}.")
+    source = Source(export, _optimised(export, context), spec)
+    report = _BUILDERS[spec.precision](source, path, context)
+    context.stage("Comparing the build with the export.")
+    agreement = _agreement(export, path, spec.precision)
+    context.say(f"Largest relative difference {agreement.max_relative_difference:.1e}.")
+    return {"artifact": _store(source, recipe, path, report, agreement, context), "reused": False}
+
+
+def recipe_of(spec: BuildSpec, url: str) -> str:
+    """The recipe under which the artifact of `spec` is stored.
+
+    A dataset's name may come to mean other images, and ranges belong to the images: the
+    calibration set counts by its digest.
+    """
+    data = find_dataset(spec.calibration.dataset, url).digest if spec.calibration else None
+    return data_digest({"spec": spec.recipe(), "calibration": data})
+
+
+def _optimised(export: Artifact, context: JobContext) -> ModelProto:
+    """The graph after ONNX Runtime's basic level: constants folded, BatchNorm in the convolutions.
+
+    Higher levels write operators of one machine's kernels and are left to the session.
+    """
+    path = context.workspace / "optimised.onnx"
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    options.optimized_model_filepath = str(path)
+    options.log_severity_level = 3
+    with artifacts.disk_space(path.parent):
+        ort.InferenceSession(
+            str(artifacts.model_path(export.digest)), options, providers=["CPUExecutionProvider"]
+        )
+    model = onnx.load(path)
+    path.unlink()
+    onnx_graph.strip_origins(model)
+    return model
+
+
+def _fp32(source: Source, path: Path, context: JobContext) -> dict[str, Any]:
+    onnx_graph.save(source.model, path)
+    return {"optimised": "onnxruntime basic level"}
+
+
+def _fp16(source: Source, path: Path, context: JobContext) -> dict[str, Any]:
+    from onnxruntime.transformers.float16 import convert_float_to_float16
+
+    half = convert_float_to_float16(source.model, keep_io_types=True)
+    onnx_graph.save(half, path)
+    # ONNX Runtime's CPU kernels for x86 compute in float32 behind inserted casts.
+    return {"execution": "emulated on CPU: correct and smaller, not faster"}
+
+
+def _int8(source: Source, path: Path, context: JobContext) -> dict[str, Any]:
+    calibration = source.spec.calibration
+    if calibration is None:
+        raise BuildFailed("int8 needs a calibration dataset.")
+    dataset = find_dataset(calibration.dataset, context.url)
+    index = open_index(dataset)
+    drawn = draw_by_class(index.labels, calibration.images, calibration.seed)
+    if len(drawn) < calibration.images:
+        context.say(f"Only {len(drawn)} images to calibrate on, {calibration.images} were asked.")
+    rewritten = squeeze_to_global_pool(source.model)
+    context.stage(f"Calibrating on {len(drawn)} images of {dataset.name}.")
+    batches = read_batches(
+        index,
+        drawn,
+        artifacts.preprocess_of(source.export),
+        CALIBRATION_BATCH,
+        settings().threads,
+    )
+    ranges = max_ranges(
+        source.model,
+        batches,
+        settings().threads,
+        lambda seen: context.progress(seen, len(drawn), "images"),
+    )
+    context.stage("Quantising.")
+    static.quantize(source.model, ranges, path)
+    return {
+        "quantisation": static.RECIPE,
+        "squeezes_rewritten": rewritten,
+        "calibration": {
+            **calibration.to_json(),
+            "images": len(drawn),
+            "dataset_digest": dataset.digest,
+        },
+    }
+
+
+_BUILDERS: dict[Precision, Callable[[Source, Path, JobContext], dict[str, Any]]] = {
+    Precision.FP32: _fp32,
+    Precision.FP16: _fp16,
+    Precision.INT8: _int8,
+}
+
+
+def _agreement(export: Artifact, path: Path, precision: Precision) -> Agreement:
+    cpu, threads = "CPUExecutionProvider", settings().threads
+    reference = OnnxRuntime(artifacts.model_path(export.digest), cpu, threads)
+    built = OnnxRuntime(path, cpu, threads)
+    inputs = probe_inputs(artifacts.preprocess_of(export))
+    agreement = compare(reference.run, built.run, inputs)
+    difference = agreement.max_relative_difference
+    if difference == float("inf"):
+        raise BuildFailed(
+            f"The {precision} build gives scores that are not finite; the model's values exceed "
+            f"what {precision} can hold."
+        )
+    if precision == Precision.FP32 and difference > LARGEST_FP32_DIFFERENCE:
+        raise BuildFailed(
+            f"The optimised model differs from its export by {difference:.1e}, more than rounding."
+        )
+    return agreement
+
+
+def _store(
+    source: Source,
+    recipe: str,
+    path: Path,
+    report: dict[str, Any],
+    agreement: Agreement,
+    context: JobContext,
+) -> str:
+    export, inherited = source.export, source.export.manifest
+    carried = ("preprocess", "classes", "background", "compute", "scores")
+    new = artifacts.NewArtifact(
+        recipe=recipe,
+        kind=ArtifactKind.BUILD,
+        model_id=export.model_id,
+        weights_digest=export.weights_digest,
+        weights_kind=WeightsKind(export.weights_kind),
+        precision=source.spec.precision,
+        parent_digest=export.digest,
+        manifest={
+            **{key: inherited.get(key) for key in carried},
+            "build": report,
+            "agreement": agreement.to_dict(),
+            "versions": library_versions(),
+        },
+    )
+    artifact = artifacts.store(path.parent, new, context.url)
+    context.say(f"Stored as artifact {artifact.digest[:12]} ({artifact.size_bytes / 1e6:.1f} MB).")
+    return artifact.digest

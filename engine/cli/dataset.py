@@ -1,0 +1,123 @@
+"""`dataset`: add, list, check."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.progress import Progress
+from sqlalchemy import select
+
+from db.session import reading, writing
+from db.tables import Dataset
+from engine.cli.options import Json
+from engine.cli.output import emit_json, emit_table, err, note
+from engine.cli.watch import watch
+from engine.database import prepare_database
+from engine.datasets.register import check, find_dataset
+from engine.jobs import store
+from engine.new_jobs import dataset_job
+from engine.specs import DatasetSpec, absolute
+
+app = typer.Typer(help="Labelled image folders to evaluate and calibrate on.", no_args_is_help=True)
+Name = Annotated[str, typer.Argument(help="Name of the dataset.")]
+
+
+@app.command("add")
+def add(
+    name: Name,
+    folder: Annotated[
+        Path,
+        typer.Argument(
+            help="A folder per class, a flat folder of nXXXXXXXX_*.JPEG, or a flat folder with "
+            "val_label.txt (lines `<file> <class index>`)."
+        ),
+    ],
+    labels: Annotated[
+        Path | None, typer.Option(help="Another label file than val_label.txt.")
+    ] = None,
+    json: Json = False,
+) -> int:
+    """Registers a folder: every image is decoded once, and what was found is reported.
+
+    Example: `python -m engine dataset add imagenet-val ~/imagenet/val`
+    """
+    url = prepare_database()
+    spec = DatasetSpec(
+        name=name, root=absolute(folder), labels=absolute(labels) if labels else None
+    )
+    with writing(url) as session:
+        job_id = store.submit(session, dataset_job(spec))
+    job = watch([job_id], url)[0]
+    if json:
+        emit_json({"job": job.id, "status": job.status, "error": job.error, "result": job.result})
+    elif job.status == "succeeded":
+        note(str(job.message))
+        for file, reason in (job.result or {}).get("corrupt_files", []):
+            note(f"  {file}: {reason}")
+    if job.status != "succeeded" and not json:
+        note(f"Error: {job.error}")
+    return 0 if job.status == "succeeded" else 1
+
+
+@app.command("list")
+def list_datasets(json: Json = False) -> None:
+    """Lists the registered datasets.
+
+    Example: `python -m engine dataset list`
+    """
+    with reading(prepare_database()) as session:
+        rows = list(session.scalars(select(Dataset).order_by(Dataset.name)))
+    if json:
+        emit_json([_describe(row) for row in rows])
+        return
+    emit_table(
+        "Datasets",
+        ("name", "images", "classes", "unreadable", "layout", "folder"),
+        [
+            (r.name, r.num_images, r.num_classes, r.report["corrupt"], r.layout, r.root)
+            for r in rows
+        ],
+    )
+    if not rows:
+        note("None yet; `dataset add NAME FOLDER` registers one, `demo` draws its own.")
+
+
+@app.command("check")
+def check_again(name: Name, json: Json = False) -> int:
+    """Decodes a dataset again and says whether it is still what was registered.
+
+    Example: `python -m engine dataset check imagenet-val`
+    """
+    row = find_dataset(name, prepare_database())
+    with Progress(console=err, transient=True) as progress:
+        bar = progress.add_task(f"Checking {name}", total=None)
+        found = check(
+            Path(row.root),
+            None,
+            lambda done, total: progress.update(bar, completed=done, total=total),
+        )
+    same = found.digest == row.digest
+    if json:
+        emit_json({**_describe(row), "unchanged": same, "corrupt_now": len(found.corrupt)})
+    elif same:
+        note(f"{name}: {row.num_images:,} images, unchanged.")
+    else:
+        note(
+            f"{name} has changed: {len(found.files):,} readable images now, {row.num_images:,} "
+            f"when registered. `dataset add {name} {row.root}` registers it as it is."
+        )
+    return 0 if same else 1
+
+
+def _describe(row: Dataset) -> dict[str, object]:
+    return {
+        "name": row.name,
+        "root": row.root,
+        "layout": row.layout,
+        "digest": row.digest,
+        "images": row.num_images,
+        "classes": row.num_classes,
+        **row.report,
+    }

@@ -1,0 +1,137 @@
+"""`jobs`: list, show, cancel, retry."""
+
+from __future__ import annotations
+
+import datetime
+from typing import Annotated, Any
+
+import typer
+from sqlalchemy import select
+
+from db.enums import JobStatus
+from db.session import reading
+from db.tables import Job
+from engine.cli.options import Json
+from engine.cli.output import emit_json, emit_table, note, out
+from engine.database import prepare_database
+from engine.errors import InvalidRequest
+from engine.jobs import control, store
+from engine.jobs.dispatcher import ensure_dispatcher
+
+app = typer.Typer(help="Background jobs.", no_args_is_help=True)
+JobId = Annotated[int, typer.Argument(help="Number of the job, as `jobs list` shows it.")]
+
+
+@app.command("list")
+def list_jobs(
+    status: Annotated[JobStatus | None, typer.Option(help="Only jobs of this status.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="The newest so many.")] = 30,
+    json: Json = False,
+) -> None:
+    """Lists the newest jobs.
+
+    Example: `python -m engine jobs list --status failed`
+    """
+    url = prepare_database()
+    ensure_dispatcher()
+    statement = select(Job).order_by(Job.id.desc()).limit(limit)
+    if status is not None:
+        statement = statement.where(Job.status == status)
+    with reading(url) as session:
+        jobs = list(session.scalars(statement))
+    if json:
+        emit_json([describe(job) for job in jobs])
+        return
+    rows = [(j.id, j.status, j.title, j.attempt, _progress(j), _seconds(j)) for j in jobs]
+    emit_table("Jobs", ("job", "status", "title", "attempt", "progress", "seconds"), rows)
+
+
+@app.command("show")
+def show(job: JobId, json: Json = False) -> None:
+    """Shows one job whole, with the end of its log.
+
+    Example: `python -m engine jobs show 7`
+    """
+    row = _require(job)
+    if json:
+        emit_json({**describe(row), "params": row.params, "log_tail": row.log_tail})
+        return
+    for name, value in describe(row).items():
+        if value is not None:
+            out.print(f"{name:>12}  {value}", markup=False)
+    if row.log_tail:
+        out.print("\n" + row.log_tail, markup=False)
+
+
+@app.command("cancel")
+def cancel(job: JobId, json: Json = False) -> None:
+    """Cancels a job: a queued one at once, a running one within about half a second.
+
+    Example: `python -m engine jobs cancel 7`
+    """
+    status = control.cancel(prepare_database(), job)
+    if json:
+        emit_json({"job": job, "status": status})
+    else:
+        note(_CANCELLED.get(status, f"Job {job} had already ended: {status}."))
+
+
+_CANCELLED = {
+    JobStatus.CANCELLED: "Cancelled.",
+    JobStatus.RUNNING: "The job is being stopped.",
+}
+
+
+@app.command("retry")
+def retry(job: JobId, json: Json = False) -> None:
+    """Queues an ended job again, with what it needs and what was skipped because of it.
+
+    Example: `python -m engine jobs retry 7`
+    """
+    url = prepare_database()
+    ids = control.retry(url, job)
+    ensure_dispatcher()
+    emit_json({"queued": ids}) if json else note(f"Queued again: {ids}.")
+
+
+def describe(job: Job) -> dict[str, Any]:
+    """A job as plain data; times in ISO 8601, UTC."""
+    return {
+        "id": job.id,
+        "kind": job.kind,
+        "title": job.title,
+        "status": job.status,
+        "attempt": job.attempt,
+        "done": job.done,
+        "total": job.total,
+        "unit": job.unit,
+        "rate_per_s": job.rate,
+        "message": job.message,
+        "error": job.error,
+        "result": job.result,
+        "host": job.host,
+        "created_at": _time(job.created_at),
+        "started_at": _time(job.started_at),
+        "ended_at": _time(job.ended_at),
+    }
+
+
+def _require(job_id: int) -> Job:
+    row = store.get(prepare_database(), job_id)
+    if row is None:
+        raise InvalidRequest(f"There is no job {job_id}; `jobs list` shows them.")
+    return row
+
+
+def _time(epoch: float | None) -> str | None:
+    if epoch is None:
+        return None
+    return datetime.datetime.fromtimestamp(epoch, datetime.UTC).isoformat(timespec="seconds")
+
+
+def _progress(job: Job) -> str | None:
+    return f"{job.done:,}/{job.total:,} {job.unit}" if job.done and job.total else None
+
+
+def _seconds(job: Job) -> float | None:
+    return job.ended_at - job.started_at if job.ended_at and job.started_at else None

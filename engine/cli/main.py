@@ -1,0 +1,63 @@
+"""Assembles the commands and turns every expected error into one sentence and exit code 1."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+import typer
+from click.exceptions import Abort, ClickException, Exit
+from pydantic import ValidationError
+
+from engine.cli import classify, dataset, jobs, models, results, runs
+from engine.cli.output import emit_json, err
+from engine.errors import WorkbenchError
+
+app = typer.Typer(
+    name="engine",
+    help="Choose which SE network to deploy: export, build, benchmark, evaluate, compare.",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    add_completion=False,
+)
+models.add_to(app)
+runs.add_to(app)
+classify.add_to(app)
+results.add_to(app)
+app.add_typer(jobs.app, name="jobs")
+app.add_typer(dataset.app, name="dataset")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command; the exit code is 0 only on success, 2 for a wrong call."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        code = app(arguments, prog_name="python -m engine", standalone_mode=False)
+        return int(code or 0)
+    except ValidationError as error:
+        return _fail(explain_validation(error), arguments)
+    except WorkbenchError as error:
+        return _fail(str(error), arguments)
+    except ClickException as error:
+        error.show()
+        return error.exit_code
+    except Exit as error:
+        return error.exit_code
+    except (Abort, KeyboardInterrupt):
+        err.print("Stopped.")
+        return 130
+
+
+def explain_validation(error: ValidationError) -> str:
+    """The first thing that is wrong with a request, as a sentence."""
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"]) or "request"
+    message = str(first["msg"]).removeprefix("Value error, ")
+    return f"{where}: {message} (given: {first['input']!r})."
+
+
+def _fail(text: str, arguments: Sequence[str]) -> int:
+    if "--json" in arguments:
+        emit_json({"error": text})
+    err.print(f"Error: {text}", markup=False, style="red")
+    return 1

@@ -1,0 +1,61 @@
+"""`models`: the catalogue, with published and computed figures side by side."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from engine.cli.options import Json
+from engine.cli.output import emit_json, emit_table, note
+from engine.database import prepare_database
+from engine.results import published_frame
+from engine.tables import to_records
+
+
+def add_to(app: typer.Typer) -> None:
+    """Registers the command."""
+    app.command()(models)
+
+
+def models(
+    source: Annotated[
+        str | None, typer.Option(help="Only this source: timm, mmcls or ppcls.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Lists the 25 models of the catalogue.
+
+    Computed figures (GMACs, parameters) come from the exported graph and are missing until a
+    model has been exported here. The published FLOPs columns of the three sources follow
+    different conventions: compare models by GMACs.
+
+    Example: `python -m engine models --source timm`
+    """
+    frame = published_frame(prepare_database())
+    if source is not None:
+        frame = frame[frame["source"] == source]
+    if json:
+        emit_json(to_records(frame))
+        return
+    columns = (
+        "model_id",
+        "top1",
+        "top5",
+        "published_flops_g",
+        "compute_gmacs",
+        "published_params_m",
+        "params_m",
+    )
+    header = (
+        "model",
+        "top-1 %",
+        "top-5 %",
+        "published FLOPs (G)",
+        "computed GMACs",
+        "published params (M)",
+        "computed params (M)",
+    )
+    rows = frame[list(columns)].astype(object).itertuples(index=False)
+    emit_table("Published figures; computed ones appear after an export", header, rows)
+    note("Any other timm model works too, as timm/<name>; an ONNX file as onnx/<name>.")

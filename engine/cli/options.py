@@ -1,0 +1,71 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from db.enums import Precision
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+ModelId = Annotated[
+    str,
+    typer.Argument(
+        help="A model: `timm/seresnet50`, `mmcls/seresnet101`, `ppcls/senet154`, any "
+        "`timm/<name>`, or `onnx/<name>` with --weights FILE."
+    ),
+]
+Target = Annotated[
+    str, typer.Argument(help="A model such as `timm/seresnet50`, or the digest of an artifact.")
+]
+Weights = Annotated[
+    str,
+    typer.Option(
+        help="`pretrained`, `random` (speed only), or a file (.pth, .safetensors, .onnx)."
+    ),
+]
+Seed = Annotated[int, typer.Option(help="Seed of random weights.")]
+Precisions = Annotated[
+    list[Precision] | None,
+    typer.Option(
+        "--precision", "-p", help="fp32, fp16 or int8; repeat for several. All if left out."
+    ),
+]
+DatasetName = Annotated[
+    str | None, typer.Option("--dataset", "-d", help="A registered dataset to evaluate on.")
+]
+Limit = Annotated[
+    int | None, typer.Option(min=1, help="Evaluate on so many images only, drawn evenly by class.")
+]
+CalibrationSet = Annotated[
+    str | None, typer.Option("--calibrate-on", help="Dataset that int8 ranges are taken from.")
+]
+CalibrationImages = Annotated[int, typer.Option(min=1, help="Images to calibrate int8 on.")]
+Batches = Annotated[
+    list[int] | None,
+    typer.Option("--batch", "-b", min=1, help="Batch size of the benchmark; repeat for several."),
+]
+Threads = Annotated[int, typer.Option(min=0, help="Threads of an instance; 0: all cores.")]
+Instances = Annotated[int, typer.Option("--instances", "-i", min=1, help="Requests in flight.")]
+Provider = Annotated[str, typer.Option(help="ONNX Runtime execution provider.")]
+Seconds = Annotated[
+    float, typer.Option("--max-seconds", min=1, help="Longest time of a benchmark.")
+]
+PreprocessFile = Annotated[
+    Path | None,
+    typer.Option("--preprocess", help="JSON file that says how images are prepared."),
+]
+Resize = Annotated[int | None, typer.Option(help="Short side after resizing, in pixels.")]
+Crop = Annotated[int | None, typer.Option(help="Side of the centre crop, in pixels.")]
+Interpolation = Annotated[str | None, typer.Option(help="bilinear or bicubic.")]
+Mean = Annotated[
+    str | None, typer.Option(help="Mean by channel in [0, 1], e.g. `0.5,0.5,0.5`; with --std.")
+]
+Std = Annotated[str | None, typer.Option(help="Deviation by channel, e.g. `0.5,0.5,0.5`.")]
+Background = Annotated[
+    int | None,
+    typer.Option(min=0, help="Index of the output that is no class (0 for TF-Hub networks)."),
+]
+Detach = Annotated[bool, typer.Option("--detach", help="Queue and return; do not wait.")]

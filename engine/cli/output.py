@@ -1,0 +1,52 @@
+"""What commands print: one JSON document or a table on stdout, everything else on stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+PIPE_COLUMNS = 200  # a pipe has no width of its own, and must not be folded to 80
+
+out = Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_COLUMNS)
+err = Console(stderr=True, highlight=False)
+
+
+def emit_json(document: Any) -> None:
+    """The one JSON document of a command."""
+    print(json.dumps(document, indent=1, default=str), flush=True)
+
+
+def emit_table(title: str, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """A table for people; numbers are right-aligned, what is missing is a dash."""
+    table = Table(title=title, title_justify="left", header_style="bold", box=box.SIMPLE)
+    materialised = [list(row) for row in rows]
+    for number, name in enumerate(header):
+        numeric = any(isinstance(row[number], int | float) for row in materialised)
+        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
+    for row in materialised:
+        table.add_row(*(format_cell(value) for value in row))
+    out.print(table)
+
+
+def format_cell(value: Any) -> str:
+    """Text of one cell."""
+    if value is None or value != value:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float) and value == int(value):
+        return f"{value:,.0f}"
+    if isinstance(value, float):
+        return f"{value:,.2f}" if abs(value) < 1000 else f"{value:,.0f}"
+    return str(value)
+
+
+def note(text: str) -> None:
+    """A remark beside the result."""
+    err.print(text, markup=False)

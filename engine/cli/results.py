@@ -1,0 +1,89 @@
+"""`results`: the table of what was measured, as a table, CSV, JSON or Markdown."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import pandas as pd
+import typer
+
+from engine.artifacts import write_text
+from engine.cli.options import Json
+from engine.cli.output import emit_table, note
+from engine.database import prepare_database
+from engine.results import results_frame
+from engine.tables import FORMATS
+
+NOISY_CORES = 0.25
+
+
+class Format(StrEnum):
+    """How results are written."""
+
+    TABLE = "table"
+    CSV = "csv"
+    JSON = "json"
+    MARKDOWN = "markdown"
+
+
+def add_to(app: typer.Typer) -> None:
+    """Registers the command."""
+    app.command()(results)
+
+
+def results(
+    model: Annotated[str | None, typer.Option(help="Only models whose name contains this.")] = None,
+    form: Annotated[Format, typer.Option("--format", "-f", help="How to write it.")] = Format.TABLE,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write to a file.")] = None,
+    json: Json = False,
+) -> None:
+    """Shows or exports every result; CSV and JSON hold all columns at full precision.
+
+    Example: `python -m engine results --format csv --output results.csv`
+    """
+    frame = results_frame(prepare_database())
+    if model is not None:
+        frame = frame[frame["model_id"].str.contains(model, regex=False)]
+    form = Format.JSON if json else form
+    if form == Format.TABLE and output is None:
+        show_results(frame)
+        return
+    text = FORMATS[Format.CSV if form == Format.TABLE else form](frame)
+    if output is None:
+        print(text)
+    else:
+        write_text(output, text)
+        note(f"{len(frame)} results written to {output}.")
+
+
+def show_results(frame: pd.DataFrame) -> None:
+    """The most asked-for columns on the terminal."""
+    header = ("model", "precision", "top-1 %", "95 %", "images", "images/s", "p50 ms", "batch")
+    rows = [
+        (
+            row["model_id"],
+            row["precision"] + (" (random)" if row["weights_kind"] == "random" else ""),
+            row["top1"],
+            _interval(row["top1_low"], row["top1_high"]),
+            row["images"],
+            row["images_per_s"],
+            row["latency_p50_ms"],
+            row["batch"],
+            row["size_mb"],
+            row["artifact_digest"][:12],
+        )
+        for row in frame.astype(object).where(frame.notna(), None).to_dict("records")
+    ]
+    emit_table("Results", (*header, "MB", "artifact"), rows)
+    if (frame["stable"] == False).any():  # noqa: E712 (missing is neither)
+        note("Some benchmarks did not become stable: their windows disagree by more than 5 %.")
+    if (frame["other_busy_cores"] > NOISY_CORES).any():
+        note("Some benchmarks shared the machine with other work: repeat them when it is quiet.")
+    if not len(frame):
+        note("Nothing has been measured yet; `python -m engine demo` takes about two minutes.")
+
+
+def _interval(low: float | None, high: float | None) -> str | None:
+    return f"{low:.1f} to {high:.1f}" if low is not None and high is not None else None

@@ -1,0 +1,337 @@
+"""`export`, `build`, `benchmark`, `evaluate`, `run`, `demo`: the chain, through the job queue."""
+
+from __future__ import annotations
+
+import json as json_module
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from db.enums import Precision, WeightsKind
+from db.session import writing
+from engine.catalog import find_model
+from engine.cli import options as o
+from engine.cli.output import emit_json, emit_table, note
+from engine.cli.results import show_results
+from engine.cli.watch import watch
+from engine.database import prepare_database
+from engine.errors import InvalidRequest
+from engine.jobs import store
+from engine.jobs.store import NewJob
+from engine.new_jobs import benchmark_job, evaluate_job
+from engine.planning import plan
+from engine.requests import DEMO, RunRequest, Task
+from engine.results import results_frame
+from engine.runs import jobs_of, submit
+from engine.specs import CALIBRATION_IMAGES, BenchmarkSpec, EvaluateSpec, WeightsSpec
+from engine.tables import to_records
+
+_DIGEST = re.compile(r"[0-9a-f]{6,64}")
+CPU = "CPUExecutionProvider"
+
+
+def add_to(app: typer.Typer) -> None:
+    """Registers the commands."""
+    for command in (export, build, benchmark, evaluate, run, demo):
+        app.command()(command)
+
+
+def export(
+    model: o.ModelId,
+    weights: o.Weights = "pretrained",
+    seed: o.Seed = 0,
+    preprocess: o.PreprocessFile = None,
+    resize: o.Resize = None,
+    crop: o.Crop = None,
+    interpolation: o.Interpolation = None,
+    mean: o.Mean = None,
+    std: o.Std = None,
+    background: o.Background = None,
+    detach: o.Detach = False,
+    json: o.Json = False,
+) -> int:
+    """Exports a model to ONNX and checks it against its framework.
+
+    Example: `python -m engine export timm/seresnet50 --weights seresnet50.safetensors`
+    """
+    request = RunRequest(
+        model_id=model,
+        weights=read_weights(weights, seed),
+        tasks=(Task.EXPORT,),
+        preprocess=read_preprocess(preprocess, resize, crop, interpolation, mean, std),
+        background=background,
+    )
+    return _run(request, detach, json)
+
+
+def build(
+    model: o.ModelId,
+    weights: o.Weights = "pretrained",
+    seed: o.Seed = 0,
+    precision: o.Precisions = None,
+    calibrate_on: o.CalibrationSet = None,
+    calibration_images: o.CalibrationImages = CALIBRATION_IMAGES,
+    preprocess: o.PreprocessFile = None,
+    background: o.Background = None,
+    detach: o.Detach = False,
+    json: o.Json = False,
+) -> int:
+    """Builds a model at the precisions asked for (exporting it first if need be).
+
+    Example: `python -m engine build timm/seresnet50 -p int8 --calibrate-on imagenet-train`
+    """
+    request = RunRequest(
+        model_id=model,
+        weights=read_weights(weights, seed),
+        precisions=tuple(precision or Precision),
+        tasks=(Task.BUILD,),
+        calibration_dataset=calibrate_on,
+        calibration_images=calibration_images,
+        preprocess=read_preprocess(preprocess),
+        background=background,
+    )
+    return _run(request, detach, json)
+
+
+def benchmark(
+    target: o.Target,
+    weights: o.Weights = "pretrained",
+    seed: o.Seed = 0,
+    precision: o.Precisions = None,
+    calibrate_on: o.CalibrationSet = None,
+    batch: o.Batches = None,
+    threads: o.Threads = 0,
+    instances: o.Instances = 1,
+    provider: o.Provider = CPU,
+    max_seconds: o.Seconds = 30,
+    detach: o.Detach = False,
+    json: o.Json = False,
+) -> int:
+    """Measures speed, alone on the machine, until it is stable.
+
+    Example: `python -m engine benchmark timm/seresnet50 --weights random -p fp32 -b 1 -b 8`
+    """
+    batches = tuple(batch or [1])
+    if _DIGEST.fullmatch(target):
+        specs = [
+            BenchmarkSpec(
+                artifact=target,
+                batch=size,
+                threads=threads,
+                instances=instances,
+                provider=provider,
+                max_s=max_seconds,
+            )
+            for size in batches
+        ]
+        return _measure([benchmark_job(spec) for spec in specs], detach, json)
+    request = RunRequest(
+        model_id=target,
+        weights=read_weights(weights, seed),
+        precisions=tuple(precision or Precision),
+        tasks=(Task.BENCHMARK,),
+        calibration_dataset=calibrate_on,
+        batches=batches,
+        threads=threads,
+        instances=instances,
+        provider=provider,
+        benchmark_max_s=max_seconds,
+    )
+    return _run(request, detach, json)
+
+
+def evaluate(
+    target: o.Target,
+    dataset: o.DatasetName = None,
+    limit: o.Limit = None,
+    weights: o.Weights = "pretrained",
+    precision: o.Precisions = None,
+    calibrate_on: o.CalibrationSet = None,
+    provider: o.Provider = CPU,
+    detach: o.Detach = False,
+    json: o.Json = False,
+) -> int:
+    """Measures top-1 and top-5 on a registered dataset, with intervals, keeping every image.
+
+    Example: `python -m engine evaluate timm/seresnet50 -p fp32 -d imagenet-val`
+    """
+    if _DIGEST.fullmatch(target):
+        if dataset is None:
+            raise InvalidRequest("Evaluate needs --dataset NAME; `dataset list` shows them.")
+        spec = EvaluateSpec(artifact=target, dataset=dataset, limit=limit, provider=provider)
+        return _measure([evaluate_job(spec)], detach, json)
+    request = RunRequest(
+        model_id=target,
+        weights=read_weights(weights),
+        precisions=tuple(precision or Precision),
+        tasks=(Task.EVALUATE,),
+        dataset=dataset,
+        limit=limit,
+        calibration_dataset=calibrate_on,
+        provider=provider,
+    )
+    return _run(request, detach, json)
+
+
+def run(
+    model: o.ModelId,
+    weights: o.Weights = "pretrained",
+    seed: o.Seed = 0,
+    precision: o.Precisions = None,
+    dataset: o.DatasetName = None,
+    limit: o.Limit = None,
+    calibrate_on: o.CalibrationSet = None,
+    calibration_images: o.CalibrationImages = CALIBRATION_IMAGES,
+    batch: o.Batches = None,
+    threads: o.Threads = 0,
+    instances: o.Instances = 1,
+    provider: o.Provider = CPU,
+    max_seconds: o.Seconds = 30,
+    preprocess: o.PreprocessFile = None,
+    resize: o.Resize = None,
+    crop: o.Crop = None,
+    interpolation: o.Interpolation = None,
+    mean: o.Mean = None,
+    std: o.Std = None,
+    background: o.Background = None,
+    detach: o.Detach = False,
+    json: o.Json = False,
+) -> int:
+    """The whole chain: export, build, evaluate (with --dataset) and benchmark, then the table.
+
+    Example: `python -m engine run timm/seresnet50 --dataset imagenet-val -p fp32 -p int8`
+    """
+    tasks = [Task.EXPORT, Task.BUILD, Task.BENCHMARK]
+    request = RunRequest(
+        model_id=model,
+        weights=read_weights(weights, seed),
+        precisions=tuple(precision or Precision),
+        tasks=tuple([*tasks, Task.EVALUATE] if dataset else tasks),
+        dataset=dataset,
+        limit=limit,
+        calibration_dataset=calibrate_on,
+        calibration_images=calibration_images,
+        batches=tuple(batch or [1]),
+        threads=threads,
+        instances=instances,
+        provider=provider,
+        benchmark_max_s=max_seconds,
+        preprocess=read_preprocess(preprocess, resize, crop, interpolation, mean, std),
+        background=background,
+    )
+    return _run(request, detach, json)
+
+
+def demo(detach: o.Detach = False, json: o.Json = False) -> int:
+    """Runs the built-in demo: a trained SE network on images the workbench draws itself.
+
+    Takes about two minutes on two cores and needs neither network nor data.
+
+    Example: `python -m engine demo`
+    """
+    return _run(DEMO, detach, json)
+
+
+def _run(request: RunRequest, detach: bool, json: bool) -> int:
+    url = prepare_database()
+    find_model(request.model_id)
+    for warning in plan(request, url).warnings:
+        note(f"Note: {warning}")
+    run_id = submit(request, url)
+    return _follow(jobs_of(run_id, url), detach, json, {"run": run_id})
+
+
+def _measure(new: list[NewJob], detach: bool, json: bool) -> int:
+    url = prepare_database()
+    with writing(url) as session:
+        job_ids = [store.submit(session, job) for job in new]
+    return _follow(job_ids, detach, json, {})
+
+
+def _follow(job_ids: list[int], detach: bool, json: bool, about: dict[str, Any]) -> int:
+    url = prepare_database()
+    if detach:
+        about = {**about, "jobs": job_ids}
+        emit_json(about) if json else note(f"Queued as jobs {job_ids}; `jobs list` shows them.")
+        return 0
+    jobs = watch(job_ids, url)
+    artifacts = {job.result["artifact"] for job in jobs if job.result and "artifact" in job.result}
+    frame = results_frame(url)
+    measured = {
+        name: {job.result[name] for job in jobs if job.result and name in job.result}
+        for name in ("evaluation", "benchmark")
+    }
+    rows = frame[
+        frame["artifact_digest"].isin(artifacts)
+        | frame["evaluation_id"].isin(measured["evaluation"])
+        | frame["benchmark_id"].isin(measured["benchmark"])
+    ]
+    failed = [job for job in jobs if job.status != "succeeded"]
+    if json:
+        emit_json(
+            {
+                **about,
+                "jobs": [
+                    {"id": j.id, "title": j.title, "status": j.status, "error": j.error}
+                    | {"result": j.result}
+                    for j in jobs
+                ],
+                "results": to_records(rows),
+            }
+        )
+    else:
+        _show_artifacts(jobs)
+        if len(rows):
+            show_results(rows)
+    for job in failed:
+        note(f"Job {job.id} ({job.title}) {job.status}: {job.error or 'no reason given'}")
+    return 1 if failed else 0
+
+
+def _show_artifacts(jobs: list[Any]) -> None:
+    made = [job for job in jobs if job.result and "artifact" in job.result]
+    rows = [(job.title, job.result["artifact"][:12], job.result["reused"]) for job in made]
+    if rows:
+        emit_table("Artifacts", ("made by", "artifact", "was there already"), rows)
+
+
+def read_weights(text: str, seed: int = 0) -> WeightsSpec:
+    """`pretrained`, `random` or a path."""
+    if text == WeightsKind.PRETRAINED:
+        return WeightsSpec()
+    if text == WeightsKind.RANDOM:
+        return WeightsSpec(kind=WeightsKind.RANDOM, seed=seed)
+    return WeightsSpec(kind=WeightsKind.FILE, path=text)
+
+
+def read_preprocess(
+    path: Path | None,
+    resize: int | None = None,
+    crop: int | None = None,
+    interpolation: str | None = None,
+    mean: str | None = None,
+    std: str | None = None,
+) -> dict[str, Any] | None:
+    """Preprocessing from a JSON file and single options; None when nothing is given."""
+    given: dict[str, Any] = {}
+    if path is not None:
+        try:
+            given = json_module.loads(path.read_text())
+        except (OSError, ValueError) as error:
+            raise InvalidRequest(f"{path} is not a readable JSON file: {error}.") from error
+    numbers: Callable[[str], list[float]] = lambda text: [float(x) for x in text.split(",")]  # noqa: E731
+    try:
+        single = {
+            "resize": resize,
+            "crop": crop,
+            "interpolation": interpolation,
+            "mean": numbers(mean) if mean else None,
+            "std": numbers(std) if std else None,
+        }
+    except ValueError as error:
+        raise InvalidRequest(f"--mean and --std take three numbers: {error}.") from error
+    given |= {name: value for name, value in single.items() if value is not None}
+    return given or None

@@ -1,0 +1,103 @@
+"""Follows jobs on the terminal: bars with rate and time left, or plain lines in a pipe."""
+
+from __future__ import annotations
+
+import time
+
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from sqlalchemy import select
+
+from db.enums import ENDED, JobStatus
+from db.session import reading
+from db.tables import Job
+from engine.cli.output import err, note
+from engine.jobs.dispatcher import ensure_dispatcher
+
+POLL_S = 0.3
+
+
+def watch(job_ids: list[int], url: str) -> list[Job]:
+    """Shows jobs until all have ended; returns their rows. Ctrl-C leaves them running."""
+    try:
+        return _watch_bars(job_ids, url) if err.is_terminal else _watch_lines(job_ids, url)
+    except KeyboardInterrupt:
+        note("No longer watching; the jobs go on. `jobs list` shows them, `jobs cancel` stops one.")
+        raise
+
+
+def load(job_ids: list[int], url: str) -> list[Job]:
+    """The rows of jobs, in the order of their ids."""
+    with reading(url) as session:
+        return list(session.scalars(select(Job).where(Job.id.in_(job_ids)).order_by(Job.id)))
+
+
+def _all_ended(jobs: list[Job]) -> bool:
+    return all(job.status in ENDED for job in jobs)
+
+
+def _watch_lines(job_ids: list[int], url: str) -> list[Job]:
+    shown: dict[int, str] = {}
+    while True:
+        ensure_dispatcher()
+        jobs = load(job_ids, url)
+        for job in jobs:
+            if shown.get(job.id) != job.status:
+                shown[job.id] = job.status
+                note(f"[{job.id}] {job.title}: {job.status}{_reason(job)}")
+        if _all_ended(jobs):
+            return jobs
+        time.sleep(POLL_S)
+
+
+def _reason(job: Job) -> str:
+    text = job.error or (job.message if job.status == JobStatus.SUCCEEDED else None)
+    return f". {text}" if text else ""
+
+
+def _watch_bars(job_ids: list[int], url: str) -> list[Job]:
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        TextColumn("{task.fields[amount]}"),
+        TimeRemainingColumn(compact=True),
+        TextColumn("[dim]{task.fields[message]}"),
+    )
+    with Progress(*columns, console=err, expand=False) as progress:
+        bars: dict[int, TaskID] = {}
+        while True:
+            ensure_dispatcher()
+            jobs = load(job_ids, url)
+            for job in jobs:
+                if job.id not in bars:
+                    bars[job.id] = progress.add_task(job.title, amount="", message="", total=None)
+                _update(progress, bars[job.id], job)
+            if _all_ended(jobs):
+                return jobs
+            time.sleep(POLL_S)
+
+
+def _update(progress: Progress, bar: TaskID, job: Job) -> None:
+    ended = job.status in ENDED
+    total = job.total or (1 if ended or job.status == JobStatus.QUEUED else None)
+    done = total if ended else job.done or 0
+    rate = f" {job.rate:,.0f}/s" if job.rate and not ended else ""
+    amount = f"{job.done:,}/{job.total:,} {job.unit}{rate}" if job.total and job.done else ""
+    message = job.status if job.status == JobStatus.QUEUED else job.error or job.message or ""
+    progress.update(
+        bar,
+        completed=done,
+        total=total,
+        amount=amount,
+        message=message.replace("[", r"\[")[:70],
+        description=_SIGNS[JobStatus(job.status)] + job.title.replace("[", r"\["),
+    )
+
+
+_SIGNS = {
+    JobStatus.QUEUED: "[dim]·[/] ",
+    JobStatus.RUNNING: "[cyan]▶[/] ",
+    JobStatus.SUCCEEDED: "[green]✓[/] ",
+    JobStatus.FAILED: "[red]✗[/] ",
+    JobStatus.CANCELLED: "[yellow]■[/] ",
+    JobStatus.SKIPPED: "[yellow]–[/] ",
+}

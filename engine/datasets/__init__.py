@@ -1,0 +1,1 @@
+"""Folders of images with labels: recognised, checked, indexed, drawn from, read."""

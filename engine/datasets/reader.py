@@ -1,0 +1,110 @@
+"""Reads the images of a registered dataset as prepared batches, decoding ahead in threads."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from db.tables import Dataset
+from engine.datasets.register import index_path
+from engine.errors import DatasetInvalid, ImageRejected
+from engine.preprocess import PreprocessSpec, crop_pixels, normalise, open_image
+
+BATCHES_AHEAD = 3
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetIndex:
+    """The files (relative to root), labels and class names of a registered dataset."""
+
+    name: str
+    digest: str
+    root: Path
+    files: tuple[str, ...]
+    labels: np.ndarray
+    classes: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+
+def open_index(dataset: Dataset) -> DatasetIndex:
+    """Loads the index; DatasetInvalid if the folder or the index is gone."""
+    root, path = Path(dataset.root), index_path(dataset.digest)
+    for needed in (root, path):
+        if not needed.exists():
+            raise DatasetInvalid(
+                f"{needed} of dataset {dataset.name!r} is gone; put it back, or register the "
+                f"folder again with `dataset add {dataset.name} FOLDER`."
+            )
+    index = json.loads(path.read_text())
+    return DatasetIndex(
+        name=dataset.name,
+        digest=dataset.digest,
+        root=root,
+        files=tuple(index["files"]),
+        labels=np.asarray(index["labels"], np.int32),
+        classes=tuple(index["classes"]),
+    )
+
+
+def draw_by_class(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """Indices of `count` images, as evenly over the classes as they allow; sorted, seeded.
+
+    Classes take turns in a random order, each giving its images in a random order.
+    """
+    random = np.random.default_rng(seed)
+    order = random.permutation(len(labels))
+    classes, inverse = np.unique(labels[order], return_inverse=True)
+    turn_of_class = random.permutation(len(classes))
+    nth_of_class = np.empty(len(labels), np.int64)
+    for number in range(len(classes)):
+        members = np.flatnonzero(inverse == number)
+        nth_of_class[members] = np.arange(len(members))
+    drawn = np.lexsort((turn_of_class[inverse], nth_of_class))[:count]
+    return np.sort(order[drawn])
+
+
+def read_batches(
+    index: DatasetIndex,
+    which: Sequence[int] | np.ndarray,
+    spec: PreprocessSpec,
+    batch: int,
+    threads: int,
+) -> Iterator[np.ndarray]:
+    """float32 (n, 3, crop, crop) batches of the images `which`, in order; the last may be short.
+
+    Raises DatasetInvalid when an image that could be read at registration no longer can.
+    """
+
+    def pixels(position: int) -> np.ndarray:
+        name = index.files[position]
+        try:
+            return crop_pixels(open_image(index.root / name, name), spec)
+        except ImageRejected as error:
+            raise DatasetInvalid(
+                f"Dataset {index.name!r} changed since it was registered: {error} "
+                f"Register it again with `dataset add`."
+            ) from error
+
+    groups = [which[start : start + batch] for start in range(0, len(which), batch)]
+    with ThreadPoolExecutor(max(1, threads)) as pool:
+        pending: list[list[Future[np.ndarray]]] = []
+        try:
+            for group in groups:
+                pending.append([pool.submit(pixels, int(position)) for position in group])
+                if len(pending) > BATCHES_AHEAD:
+                    yield _collect(pending.pop(0), spec)
+            while pending:
+                yield _collect(pending.pop(0), spec)
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _collect(futures: list[Future[np.ndarray]], spec: PreprocessSpec) -> np.ndarray:
+    return normalise(np.stack([future.result() for future in futures]), spec)

@@ -1,0 +1,1 @@
+"""Background work: rows in the database, one dispatcher, one child process a job."""

@@ -1,0 +1,71 @@
+"""What a user may do to a job: cancel it, or ask for it again."""
+
+from __future__ import annotations
+
+from sqlalchemy import select, update
+from sqlalchemy.exc import IntegrityError
+
+from db.clock import utc_epoch
+from db.enums import JobStatus
+from db.session import writing
+from db.tables import Job
+from engine.errors import InvalidRequest
+from engine.jobs.store import DEAD_ENDS, dependents, requirements
+
+
+def cancel(url: str, job_id: int) -> JobStatus:
+    """Cancels a queued job at once; asks a running one to stop (within about half a second)."""
+    with writing(url) as session:
+        job = session.get(Job, job_id)
+        if job is None:
+            raise InvalidRequest(f"There is no job {job_id}; `jobs list` shows them.")
+        if job.status == JobStatus.QUEUED:
+            job.status, job.cancel = JobStatus.CANCELLED, True
+            session.flush()
+            session.execute(update(Job).where(Job.id == job_id).values(ended_at=utc_epoch()))
+        elif job.status == JobStatus.RUNNING:
+            job.cancel = True
+        return JobStatus(job.status)
+
+
+def retry(url: str, job_id: int) -> list[int]:
+    """Queues an ended job again, with what it needs that failed and what was skipped for it.
+
+    Returns the ids queued. Raises InvalidRequest for a job that succeeded or is still live, and
+    when an equal job is already queued.
+    """
+    try:
+        with writing(url) as session:
+            job = session.get(Job, job_id)
+            if job is None:
+                raise InvalidRequest(f"There is no job {job_id}; `jobs list` shows them.")
+            if job.status not in DEAD_ENDS:
+                raise InvalidRequest(f"Job {job_id} is {job.status}: there is nothing to retry.")
+            before = requirements(session, [job_id])
+            after = dependents(session, [job_id, *before])
+            again = select(Job.id).where(
+                (Job.id == job_id)
+                | (Job.id.in_(before) & Job.status.in_(DEAD_ENDS))
+                | (Job.id.in_(after) & (Job.status == JobStatus.SKIPPED))
+            )
+            ids = list(session.scalars(again.order_by(Job.id)))
+            session.execute(
+                update(Job)
+                .where(Job.id.in_(ids))
+                .values(
+                    status=JobStatus.QUEUED,
+                    cancel=False,
+                    max_attempts=Job.attempt + 3,
+                    error=None,
+                    message=None,
+                    ended_at=None,
+                    started_at=None,
+                    done=None,
+                    total=None,
+                )
+            )
+            return ids
+    except IntegrityError as error:
+        raise InvalidRequest(
+            f"Job {job_id} was not queued: an equal job is already queued or running."
+        ) from error

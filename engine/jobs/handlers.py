@@ -1,0 +1,28 @@
+"""Which function does which kind of job. Modules are imported only in the job's own process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
+from db.enums import JobKind
+from engine.jobs.context import JobContext
+
+Handler = Callable[[dict[str, Any], JobContext], dict[str, Any]]
+
+HANDLERS: dict[str, str] = {
+    JobKind.PREPARE_DATASET: "engine.datasets.register:run",
+    JobKind.EXPORT: "engine.export:run",
+    JobKind.BUILD: "engine.build:run",
+    JobKind.BENCHMARK: "engine.benchmark:run",
+    JobKind.EVALUATE_SHARD: "engine.evaluate:run_shard",
+    JobKind.EVALUATE: "engine.evaluate:run",
+}
+
+
+def handler_of(kind: str) -> Handler:
+    """The function `module:name` of a job kind, taking (params, context) and returning a result."""
+    module, _, name = HANDLERS[kind].partition(":")
+    handler: Handler = getattr(import_module(module), name)
+    return handler

@@ -1,0 +1,175 @@
+"""Runs one job on this machine: lock, claim, child process, lease, and its end.
+
+This is the only seam between the queue and where work happens: `run_job(url, job_id)`.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from db.enums import JobStatus
+from engine.config import REPOSITORY, settings
+from engine.jobs import store
+from engine.jobs.locks import held
+from engine.jobs.worker import workspace_of
+
+TICK_S = 0.05
+RENEW_EVERY_S = 0.5
+LOG_TAIL_BYTES = 8192
+HOST = socket.gethostname()
+
+
+def run_job(url: str, job_id: int, worker: str = "engine.jobs.worker") -> None:
+    """Runs a queued job to its end; returns at once when somebody else has it.
+
+    The host lock is taken before the claim, so that the row stays queued while it waits, and is
+    inherited by the child, so that it lasts as long as the work. Benchmarks hold it alone.
+    """
+    job = store.get(url, job_id)
+    if job is None:
+        return
+
+    def still_queued() -> bool:
+        row = store.get(url, job_id)
+        return row is not None and row.status == JobStatus.QUEUED
+
+    with held(settings().host_lock, exclusive=job.exclusive, wanted=still_queued) as lock:
+        if lock is None:
+            return
+        attempt = store.claim(url, job_id, host=HOST, pid=os.getpid(), lease_s=settings().lease_s)
+        if attempt is not None:
+            _Attempt(url, job_id, attempt, job.timeout_s).run(worker, lock)
+
+
+class _Attempt:
+    """One attempt under supervision."""
+
+    def __init__(self, url: str, job_id: int, attempt: int, timeout_s: float) -> None:
+        self.url, self.job_id, self.attempt = url, job_id, attempt
+        self.deadline = time.monotonic() + timeout_s
+        self.timeout_s = timeout_s
+        self.lease_ends = time.monotonic() + settings().lease_s
+        self.log = settings().folder("logs") / f"{job_id}.{attempt}.log"
+        self.oom_kills = _oom_kills()
+
+    def run(self, worker: str, lock: int) -> None:
+        child = self._start(worker, lock)
+        try:
+            store.set_child(self.url, self.job_id, self.attempt, child.pid)
+            stopped_for = self._watch(child)
+        finally:
+            _kill(child)
+            shutil.rmtree(workspace_of(self.job_id, self.attempt), ignore_errors=True)
+        self._record(stopped_for, child.returncode)
+
+    def _start(self, worker: str, lock: int) -> subprocess.Popen[bytes]:
+        environment = {
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join([str(REPOSITORY), os.environ.get("PYTHONPATH", "")]),
+            "SENET_HOME": str(settings().home),
+            "DATABASE_URL": self.url,
+        }
+        with self.log.open("wb") as log:
+            return subprocess.Popen(
+                [sys.executable, "-m", worker, str(self.job_id), str(self.attempt)],
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                cwd=REPOSITORY,
+                env=environment,
+                start_new_session=True,
+                pass_fds=(lock,),
+            )
+
+    def _watch(self, child: subprocess.Popen[bytes]) -> str | None:
+        """Waits for the child; the reason why it must be stopped, or None when it ended itself."""
+        renew_at = 0.0
+        while child.poll() is None:
+            now = time.monotonic()
+            if now >= self.deadline:
+                return "timeout"
+            if now >= renew_at:
+                renew_at = now + RENEW_EVERY_S
+                verdict = self._renew()
+                if verdict is not None:
+                    return verdict
+            time.sleep(TICK_S)
+        return None
+
+    def _renew(self) -> str | None:
+        try:
+            cancelled = store.renew(
+                self.url,
+                self.job_id,
+                self.attempt,
+                lease_s=settings().lease_s,
+                log_tail=read_tail(self.log),
+            )
+        except SQLAlchemyError:
+            # The database is away: go on until the lease must have run out, never beyond.
+            return "lost" if time.monotonic() >= self.lease_ends else None
+        self.lease_ends = time.monotonic() + settings().lease_s
+        if cancelled is None:
+            row = store.get(self.url, self.job_id)
+            ours = row is not None and row.attempt == self.attempt
+            ended = ours and row is not None and row.status != JobStatus.RUNNING
+            return None if ended else "lost"
+        return "cancel" if cancelled else None
+
+    def _record(self, stopped_for: str | None, returncode: int) -> None:
+        """Writes what the child could not say; a row that has already ended is left as it is."""
+        if stopped_for == "lost":
+            return
+        store.keep_log(self.url, self.job_id, self.attempt, read_tail(self.log))
+        if stopped_for == "cancel":
+            store.end(self.url, self.job_id, self.attempt, JobStatus.CANCELLED)
+        elif stopped_for == "timeout":
+            self._fail(f"Stopped after its time limit of {self.timeout_s:.0f} s.")
+        elif returncode < 0 and _oom_kills() > self.oom_kills:
+            self._fail("Out of memory: the system stopped this job to save the machine.")
+        elif returncode < 0:
+            name = signal.Signals(-returncode).name
+            reason = f"The job's process died by {name}."
+            store.requeue(self.url, self.job_id, self.attempt, reason)
+        else:
+            self._fail(f"The job's process ended ({returncode}) without a result; see the log.")
+
+    def _fail(self, error: str) -> None:
+        store.end(self.url, self.job_id, self.attempt, JobStatus.FAILED, error=error)
+
+
+def read_tail(path: Path, size: int = LOG_TAIL_BYTES) -> str:
+    """The last `size` bytes of a log as text."""
+    try:
+        with path.open("rb") as stream:
+            stream.seek(max(0, path.stat().st_size - size))
+            return stream.read().decode(errors="replace").replace("\x00", "")
+    except OSError:
+        return ""
+
+
+def _kill(child: subprocess.Popen[bytes]) -> None:
+    # The whole group: a job may have started processes of its own.
+    with suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGKILL)
+    if child.stdin is not None:
+        child.stdin.close()
+    child.wait()
+
+
+def _oom_kills() -> int:
+    try:
+        lines = Path("/sys/fs/cgroup/memory.events").read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), 0)

@@ -1,0 +1,69 @@
+"""One function a kind of job: its title, parameters, needs, time limit and identity."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from db.enums import JobKind
+from engine.digests import data_digest
+from engine.jobs.store import NewJob
+from engine.specs import BenchmarkSpec, BuildSpec, DatasetSpec, EvaluateSpec, ExportSpec
+
+HOUR_S = 3600.0
+
+
+def dataset_job(spec: DatasetSpec) -> NewJob:
+    """Registers (or first draws) a dataset."""
+    return NewJob(JobKind.PREPARE_DATASET, f"Dataset {spec.name}", spec.to_json())
+
+
+def export_job(spec: ExportSpec) -> NewJob:
+    """Exports a model."""
+    title = f"Export {spec.model_id}"
+    return NewJob(JobKind.EXPORT, title, spec.to_json(), key=_key("export", spec.recipe()))
+
+
+def build_job(spec: BuildSpec, needs: Iterable[int] = ()) -> NewJob:
+    """Builds one precision."""
+    return NewJob(
+        JobKind.BUILD,
+        f"Build {spec.export.model_id} {spec.precision}",
+        spec.to_json(),
+        needs=tuple(needs),
+        key=_key("build", spec.recipe()),
+    )
+
+
+def benchmark_job(spec: BenchmarkSpec, needs: Iterable[int] = ()) -> NewJob:
+    """Measures speed, alone on its machine."""
+    return NewJob(
+        JobKind.BENCHMARK,
+        f"Benchmark {_subject(spec)}, batch {spec.batch}",
+        spec.to_json(),
+        needs=tuple(needs),
+        exclusive=True,
+        timeout_s=spec.max_s * 4 + HOUR_S / 4,
+    )
+
+
+def evaluate_job(spec: EvaluateSpec, needs: Iterable[int] = ()) -> NewJob:
+    """Measures accuracy: a whole evaluation, or one shard of it."""
+    shard = spec.start is not None
+    part = f", images {spec.start} to {spec.stop}" if shard else ""
+    return NewJob(
+        JobKind.EVALUATE_SHARD if shard else JobKind.EVALUATE,
+        f"Evaluate {_subject(spec)} on {spec.dataset}{part}",
+        spec.to_json(),
+        needs=tuple(needs),
+        timeout_s=24 * HOUR_S,
+    )
+
+
+def _subject(spec: BenchmarkSpec | EvaluateSpec) -> str:
+    if spec.build is not None:
+        return f"{spec.build.export.model_id} {spec.build.precision}"
+    return f"artifact {str(spec.artifact)[:12]}"
+
+
+def _key(kind: str, recipe: str) -> str:
+    return data_digest([kind, recipe])

@@ -1,0 +1,203 @@
+"""The plan of a run: what will happen, what is missing and how to get it, what to beware of."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import select
+
+from db.enums import Precision, WeightsKind
+from db.session import reading
+from db.tables import Dataset
+from engine.catalog import CatalogModel, find_model
+from engine.config import settings
+from engine.errors import WorkbenchError
+from engine.preprocess import PreprocessSpec
+from engine.requests import BUILTIN_CALIBRATION, BUILTIN_DATASETS, RunRequest, Task
+
+Z_95 = 1.96
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """`steps` in order; `problems` stop the run, `warnings` do not."""
+
+    steps: tuple[str, ...]
+    problems: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+
+def plan(request: RunRequest, url: str) -> Plan:
+    """What the run would do; computes nothing and reaches for nothing but the database."""
+    try:
+        model = find_model(request.model_id)
+    except WorkbenchError as error:
+        return Plan((), (str(error),), ())
+    datasets = _datasets(url)
+    problems = [p for check in _PROBLEMS for p in check(request, model, datasets)]
+    warnings = [w for check in _WARNINGS for w in check(request, model, datasets)]
+    return Plan(tuple(_steps(request, datasets)), tuple(problems), tuple(warnings))
+
+
+Datasets = dict[str, Dataset]
+Check = Callable[[RunRequest, CatalogModel, Datasets], Iterator[str]]
+
+
+def _datasets(url: str) -> Datasets:
+    with reading(url) as session:
+        return {row.name: row for row in session.scalars(select(Dataset))}
+
+
+def _steps(request: RunRequest, datasets: Datasets) -> Iterator[str]:
+    builds = any(task != Task.EXPORT for task in request.tasks)
+    int8 = builds and Precision.INT8 in request.precisions
+    evaluates = Task.EVALUATE in request.tasks
+    drawn = [request.dataset] if evaluates else []
+    drawn += [request.calibration_set] if int8 else []
+    for name in dict.fromkeys(drawn):
+        if name in BUILTIN_DATASETS and name not in datasets:
+            yield f"Draw the built-in image set {name}."
+    yield f"Export {request.model_id} with {_weights_phrase(request)} to ONNX and check it."
+    for precision in request.precisions if builds else ():
+        calibrated = f", calibrated on {request.calibration_images} images of "
+        calibrated += request.calibration_set
+        yield f"Build {precision}{calibrated if precision == Precision.INT8 else ''}."
+    if evaluates and request.dataset:
+        known = datasets.get(request.dataset)
+        count = min(known.num_images, request.limit or known.num_images) if known else None
+        images = f"{count:,} images of {request.dataset}" if count else request.dataset
+        yield f"Evaluate each on {images}."
+    if Task.BENCHMARK in request.tasks:
+        batches = ", ".join(str(batch) for batch in request.batches)
+        most = len(request.precisions) * len(request.batches) * request.benchmark_max_s
+        yield f"Benchmark each at batch {batches}, alone on the machine (at most {most:.0f} s)."
+
+
+def _weights_phrase(request: RunRequest) -> str:
+    if request.weights.kind == WeightsKind.FILE:
+        return f"the weights of {Path(request.weights.path or '').name}"
+    return f"{request.weights.kind} weights"
+
+
+def _needs_choices(request: RunRequest, model: CatalogModel, datasets: Datasets) -> Iterator[str]:
+    if not request.precisions:
+        yield "Choose at least one precision."
+    if not request.tasks:
+        yield "Choose at least one task."
+    if Task.BENCHMARK in request.tasks and not request.batches:
+        yield "Choose at least one batch size."
+
+
+def _needs_weights(request: RunRequest, model: CatalogModel, datasets: Datasets) -> Iterator[str]:
+    weights = request.weights
+    if weights.kind == WeightsKind.FILE and not Path(weights.path or "").expanduser().is_file():
+        yield f"There is no file {weights.path}."
+    if model.source == "onnx" and weights.kind != WeightsKind.FILE:
+        yield "An ONNX model is its file: choose weights from a file."
+    if weights.kind == WeightsKind.RANDOM and Task.EVALUATE in request.tasks:
+        yield "Random weights are fit to measure speed, never accuracy: leave out Evaluate."
+
+
+def _needs_datasets(request: RunRequest, model: CatalogModel, datasets: Datasets) -> Iterator[str]:
+    wanted = {}
+    if Task.EVALUATE in request.tasks:
+        if not request.dataset:
+            yield "Evaluate needs a dataset: choose one, or add one with `dataset add NAME FOLDER`."
+        wanted["evaluate on"] = request.dataset
+    if Precision.INT8 in request.precisions and set(request.tasks) != {Task.EXPORT}:
+        wanted["calibrate on"] = request.calibration_set
+    for purpose, name in wanted.items():
+        if name and name not in datasets and name not in BUILTIN_DATASETS:
+            yield (
+                f"There is no dataset {name!r} to {purpose}: add it with "
+                f"`dataset add {name} FOLDER`."
+            )
+
+
+def _needs_valid_preprocessing(
+    request: RunRequest, model: CatalogModel, datasets: Datasets
+) -> Iterator[str]:
+    try:
+        PreprocessSpec.from_dict(request.preprocess or {})
+    except WorkbenchError as error:
+        yield str(error)
+
+
+def _warns_of_downloads(
+    request: RunRequest, model: CatalogModel, datasets: Datasets
+) -> Iterator[str]:
+    if request.weights.kind != WeightsKind.PRETRAINED or model.weights_ref is None:
+        return
+    from engine.weights import remote_of
+
+    remote = remote_of(model)
+    if not remote.target.is_file():
+        how = (
+            "cannot be downloaded (SENET_OFFLINE is set)"
+            if settings().offline
+            else "are downloaded"
+        )
+        yield (
+            f"The weights are not on this machine yet and {how}: {remote.url}. To bring them by "
+            f"hand, put that file at {remote.target}."
+        )
+
+
+def _warns_of_calibration(
+    request: RunRequest, model: CatalogModel, datasets: Datasets
+) -> Iterator[str]:
+    if Precision.INT8 not in request.precisions or set(request.tasks) == {Task.EXPORT}:
+        return
+    if Task.EVALUATE in request.tasks and request.calibration_set == request.dataset:
+        yield (
+            f"int8 is calibrated on images that it is then evaluated on ({request.dataset}): its "
+            f"accuracy may look slightly better than it is. Choose another calibration set."
+        )
+    if request.calibration_set == BUILTIN_CALIBRATION and model.source != "demo":
+        yield (
+            "int8 is calibrated on drawn images, not photographs: its speed is right, its "
+            "accuracy is not. Choose a calibration set."
+        )
+
+
+def _warns_of_precision(
+    request: RunRequest, model: CatalogModel, datasets: Datasets
+) -> Iterator[str]:
+    if Precision.FP16 in request.precisions and request.provider == "CPUExecutionProvider":
+        yield "fp16 is emulated on this CPU: correct and half the size, not faster."
+    if model.source == "onnx" and request.preprocess is None:
+        yield (
+            "An ONNX file does not say how images are prepared: ImageNet mean and deviation and a "
+            "7/8 centre crop are assumed. A wrong guess costs accuracy; set them if you know them."
+        )
+
+
+def _warns_of_dataset(
+    request: RunRequest, model: CatalogModel, datasets: Datasets
+) -> Iterator[str]:
+    known = datasets.get(request.dataset or "")
+    if known is None or Task.EVALUATE not in request.tasks:
+        return
+    images = min(known.num_images, request.limit or known.num_images)
+    points = 100 * Z_95 * math.sqrt(0.8 * 0.2 / images)
+    if points > 0.5:
+        yield f"{images:,} images give about ±{points:.1f} points of top-1 (95 %)."
+    if known.report.get("corrupt"):
+        yield f"{known.report['corrupt']} images of {known.name} cannot be read and are left out."
+
+
+_PROBLEMS: tuple[Check, ...] = (
+    _needs_choices,
+    _needs_weights,
+    _needs_datasets,
+    _needs_valid_preprocessing,
+)
+_WARNINGS: tuple[Check, ...] = (
+    _warns_of_downloads,
+    _warns_of_calibration,
+    _warns_of_precision,
+    _warns_of_dataset,
+)

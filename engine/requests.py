@@ -1,0 +1,63 @@
+"""What a user asks for in one go, as validated data."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any
+
+from pydantic import Field
+
+from db.enums import Precision
+from engine.specs import CALIBRATION_IMAGES, Spec, WeightsSpec
+
+BUILTIN_CALIBRATION = "demo-calibration"
+BUILTIN_DATASETS = ("demo", BUILTIN_CALIBRATION)
+
+
+class Task(StrEnum):
+    """What a run may be asked to do; a build implies the export, a measurement the build."""
+
+    EXPORT = "export"
+    BUILD = "build"
+    BENCHMARK = "benchmark"
+    EVALUATE = "evaluate"
+
+
+class RunRequest(Spec):
+    """A model with its weights, at some precisions, with some tasks."""
+
+    model_id: str
+    weights: WeightsSpec = WeightsSpec()
+    precisions: tuple[Precision, ...] = tuple(Precision)
+    tasks: tuple[Task, ...] = tuple(Task)
+    dataset: str | None = None
+    limit: int | None = Field(None, ge=1)
+    calibration_dataset: str | None = None
+    calibration_images: int = Field(CALIBRATION_IMAGES, ge=1, le=50_000)
+    batches: tuple[int, ...] = (1,)
+    threads: int = Field(0, ge=0, le=1024)
+    instances: int = Field(1, ge=1, le=256)
+    provider: str = "CPUExecutionProvider"
+    preprocess: dict[str, Any] | None = None
+    background: int | None = Field(None, ge=0)
+    benchmark_max_s: float = Field(30.0, gt=0, le=3600)
+
+    @property
+    def calibration_set(self) -> str:
+        """Where int8 ranges come from: as asked, else the demo's own set, else the evaluation set.
+
+        With no dataset at all, drawn images serve: right for speed, poor for accuracy.
+        """
+        if self.calibration_dataset:
+            return self.calibration_dataset
+        if self.dataset and self.dataset not in BUILTIN_DATASETS:
+            return self.dataset
+        return BUILTIN_CALIBRATION
+
+
+DEMO = RunRequest(
+    model_id="demo/senet",
+    dataset="demo",
+    calibration_dataset=BUILTIN_CALIBRATION,
+    benchmark_max_s=10,
+)

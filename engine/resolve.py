@@ -1,0 +1,24 @@
+"""From what a measurement names (a recipe or a digest) to the artifact itself."""
+
+from __future__ import annotations
+
+from db.tables import Artifact
+from engine import artifacts
+from engine.build import recipe_of
+from engine.errors import ArtifactMissing, InvalidRequest
+from engine.specs import BenchmarkSpec, EvaluateSpec
+
+
+def artifact_of(spec: BenchmarkSpec | EvaluateSpec, url: str) -> Artifact:
+    """The artifact to measure. Raises ArtifactMissing, with the way out, if it is not there."""
+    if spec.artifact is not None:
+        return artifacts.find_by_digest(spec.artifact, url)
+    if spec.build is None:
+        raise InvalidRequest("A measurement names a build or an artifact.")
+    found = artifacts.find_by_recipe(recipe_of(spec.build, url), url)
+    if found is None:
+        raise ArtifactMissing(
+            f"The {spec.build.precision} build of {spec.build.export.model_id} is gone; queue the "
+            f"run again."
+        )
+    return found

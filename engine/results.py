@@ -1,0 +1,195 @@
+"""The table of results: one row for each build, benchmark and evaluation that belong together.
+
+A build's newest evaluation on each (dataset, preprocessing, subset) stands beside its newest
+benchmark at each (batch, threads, instances, provider, machine). What was not measured is missing,
+never zero.
+"""
+
+from __future__ import annotations
+
+import pandas as pd
+from sqlalchemy import select
+
+from db.enums import ArtifactKind
+from db.session import connect
+from db.tables import Artifact, Benchmark, Environment, Evaluation, Model
+from engine.preprocess import PreprocessSpec
+from engine.stats import wilson_interval
+
+COLUMNS = {
+    "model_id": "model",
+    "precision": "precision",
+    "top1": "top-1 (%)",
+    "top1_low": "top-1 low (%)",
+    "top1_high": "top-1 high (%)",
+    "top5": "top-5 (%)",
+    "top1_count": "top-1 count",
+    "top5_count": "top-5 count",
+    "images": "images",
+    "dataset": "dataset",
+    "images_per_s": "images/s",
+    "images_per_s_low": "images/s low",
+    "images_per_s_high": "images/s high",
+    "latency_mean_ms": "mean (ms)",
+    "latency_p50_ms": "p50 (ms)",
+    "latency_p90_ms": "p90 (ms)",
+    "latency_p95_ms": "p95 (ms)",
+    "latency_p99_ms": "p99 (ms)",
+    "batch": "batch",
+    "threads": "threads",
+    "instances": "instances",
+    "provider": "provider",
+    "runtime": "runtime",
+    "stable": "stable",
+    "other_busy_cores": "cores busy with other work",
+    "samples": "requests",
+    "load_ms": "load (ms)",
+    "first_inference_ms": "first inference (ms)",
+    "peak_rss_mb": "peak memory (MB)",
+    "achieved_gmacs_per_s": "GMAC/s",
+    "compute_gmacs": "GMACs",
+    "params_m": "parameters (M)",
+    "size_mb": "size (MB)",
+    "weights_kind": "weights",
+    "execution": "execution",
+    "calibration": "calibration",
+    "at_chance": "at chance",
+    "preprocess": "preprocessing",
+    "environment": "machine",
+    "weights_digest": "weights SHA-256",
+    "artifact_digest": "artifact",
+    "dataset_digest": "dataset digest",
+    "environment_digest": "machine digest",
+    "evaluation_id": "evaluation",
+    "benchmark_id": "benchmark",
+    "measured_at": "measured (UTC)",
+}
+_EVALUATION_KEY = ["artifact_digest", "dataset_digest", "preprocess", "images"]
+_BENCHMARK_KEY = [
+    "artifact_digest",
+    "environment_digest",
+    "provider",
+    "batch",
+    "threads",
+    "instances",
+]
+
+
+def results_frame(url: str) -> pd.DataFrame:
+    """One row a result, columns as in COLUMNS; accuracies in percent, times in ms, sizes in MB."""
+    builds = _read(url, _builds())
+    if builds.empty:
+        return pd.DataFrame({name: pd.Series(dtype=object) for name in COLUMNS})
+    builds = _unpack_manifests(builds)
+    evaluations = _newest(_with_accuracy(_read(url, _evaluations())), _EVALUATION_KEY)
+    benchmarks = _newest(_read(url, _benchmarks()), _BENCHMARK_KEY)
+    measured = evaluations.merge(
+        benchmarks, on="artifact_digest", how="outer", suffixes=("", "_benchmark")
+    )
+    frame = builds.merge(measured, on="artifact_digest", how="left")
+    frame["environment"] = frame["environment_benchmark"].fillna(frame["environment"])
+    frame["environment_digest"] = frame["environment_digest_benchmark"].fillna(
+        frame["environment_digest"]
+    )
+    newest = frame[["evaluated_at", "benchmarked_at"]].max(axis=1).fillna(frame["built_at"])
+    frame["measured_at"] = pd.to_datetime(newest, unit="s", utc=True)
+    frame = frame.sort_values("measured_at", ascending=False, kind="stable")
+    return frame[list(COLUMNS)].reset_index(drop=True)
+
+
+def published_frame(url: str) -> pd.DataFrame:
+    """The catalogue's published figures; `compute_gmacs` is ours, missing until an export.
+
+    Columns: model_id, source, name, top1, top5 (%), published_flops_g, published_params_m,
+    compute_gmacs, params_m.
+    """
+    statement = select(
+        Model.id.label("model_id"),
+        Model.source,
+        Model.name,
+        Model.published_top1.label("top1"),
+        Model.published_top5.label("top5"),
+        Model.published_flops_g,
+        Model.published_params_m,
+        Model.compute_gmacs,
+        Model.params_m,
+    ).where(Model.in_catalogue)
+    return _read(url, statement)
+
+
+def _read(url: str, statement: object) -> pd.DataFrame:
+    with connect(url).execution_options(readonly=True).connect() as connection:
+        return pd.read_sql(statement, connection)
+
+
+def _builds() -> object:
+    return select(
+        Artifact.digest.label("artifact_digest"),
+        Artifact.model_id,
+        Artifact.precision,
+        Artifact.weights_kind,
+        Artifact.weights_digest,
+        (Artifact.size_bytes / 1e6).label("size_mb"),
+        Artifact.created_at.label("built_at"),
+        Artifact.manifest,
+    ).where(Artifact.kind == ArtifactKind.BUILD)
+
+
+def _evaluations() -> object:
+    return select(
+        Evaluation.id.label("evaluation_id"),
+        Evaluation.artifact_digest,
+        Evaluation.dataset_name.label("dataset"),
+        Evaluation.dataset_digest,
+        Evaluation.preprocess,
+        Evaluation.images,
+        Evaluation.top1_count,
+        Evaluation.top5_count,
+        Evaluation.at_chance,
+        Evaluation.created_at.label("evaluated_at"),
+        Evaluation.environment_digest,
+        Environment.label.label("environment"),
+    ).join(Environment, Environment.digest == Evaluation.environment_digest)
+
+
+def _benchmarks() -> object:
+    figures = [
+        column
+        for column in Benchmark.__table__.columns
+        if column.name in COLUMNS and column.name != "environment"
+    ]
+    return select(
+        Benchmark.id.label("benchmark_id"),
+        Benchmark.created_at.label("benchmarked_at"),
+        Environment.label.label("environment"),
+        *figures,
+    ).join(Environment, Environment.digest == Benchmark.environment_digest)
+
+
+def _newest(frame: pd.DataFrame, key: list[str]) -> pd.DataFrame:
+    order = next(c for c in ("evaluated_at", "benchmarked_at") if c in frame.columns)
+    return frame.sort_values(order, kind="stable").drop_duplicates(key, keep="last")
+
+
+def _with_accuracy(frame: pd.DataFrame) -> pd.DataFrame:
+    frame["preprocess"] = [PreprocessSpec.from_dict(p).summary() for p in frame["preprocess"]]
+    pairs = list(zip(frame["top1_count"], frame["images"], strict=True))
+    intervals = [wilson_interval(int(count), int(images)) for count, images in pairs]
+    frame["top1"] = 100 * frame["top1_count"] / frame["images"]
+    frame["top5"] = 100 * frame["top5_count"] / frame["images"]
+    frame["top1_low"] = [100 * low for low, _ in intervals]
+    frame["top1_high"] = [100 * high for _, high in intervals]
+    return frame
+
+
+def _unpack_manifests(builds: pd.DataFrame) -> pd.DataFrame:
+    manifests = builds.pop("manifest")
+    builds["compute_gmacs"] = [m["compute"]["gmacs"] for m in manifests]
+    builds["params_m"] = [m["compute"]["params_m"] for m in manifests]
+    builds["execution"] = [m["build"].get("execution", "native") for m in manifests]
+    builds["calibration"] = [_calibration(m["build"].get("calibration")) for m in manifests]
+    return builds
+
+
+def _calibration(made: dict[str, object] | None) -> str | None:
+    return f"{made['mode']}, {made['images']} images of {made['dataset']}" if made else None

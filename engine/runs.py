@@ -1,0 +1,183 @@
+"""A run: what a user asks for, and the jobs it becomes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from db.enums import Precision, WeightsKind
+from db.session import reading, writing
+from db.tables import Dataset, Run, RunJob
+from engine.digests import file_digest
+from engine.errors import InvalidRequest
+from engine.jobs import store
+from engine.new_jobs import (
+    benchmark_job,
+    build_job,
+    dataset_job,
+    evaluate_job,
+    export_job,
+)
+from engine.planning import plan
+from engine.requests import BUILTIN_DATASETS, RunRequest, Task
+from engine.specs import (
+    BenchmarkSpec,
+    BuildSpec,
+    CalibrationSpec,
+    DatasetSpec,
+    EvaluateSpec,
+    ExportSpec,
+    WeightsSpec,
+    absolute,
+    shard_ranges,
+)
+
+SHARDED_FROM_IMAGES = 8192
+
+
+def submit(request: RunRequest, url: str) -> int:
+    """Queues a run; returns its id. Raises InvalidRequest with all that stands in its way."""
+    problems = plan(request, url).problems
+    if problems:
+        raise InvalidRequest(" ".join(problems))
+    request = with_file_digest(request)
+    images = _images_of(request.dataset, url)
+    with writing(url) as session:
+        run = Run(title=_title(request), request=request.to_json())
+        session.add(run)
+        session.flush()
+        for job_id in _submit_jobs(session, request, images):
+            session.merge(RunJob(run_id=run.id, job_id=job_id))
+        return run.id
+
+
+def with_file_digest(request: RunRequest) -> RunRequest:
+    """The request with its weights file identified by its bytes."""
+    weights = request.weights
+    if weights.kind != WeightsKind.FILE or weights.path is None:
+        return request
+    path = absolute(weights.path)
+    known = WeightsSpec(kind=weights.kind, path=path, sha256=file_digest_of(path))
+    return request.model_copy(update={"weights": known})
+
+
+def file_digest_of(path: str) -> str:
+    """SHA-256 of a user's file; InvalidRequest if it cannot be read."""
+    try:
+        return file_digest(Path(path))
+    except OSError as error:
+        raise InvalidRequest(f"{path} cannot be read: {error.strerror}.") from error
+
+
+def _images_of(dataset: str | None, url: str) -> int | None:
+    if dataset is None:
+        return None
+    with reading(url) as session:
+        return session.scalar(select(Dataset.num_images).where(Dataset.name == dataset))
+
+
+def _title(request: RunRequest) -> str:
+    random = " (random weights)" if request.weights.kind == WeightsKind.RANDOM else ""
+    return f"{request.model_id}{random}: {', '.join(request.precisions)}"
+
+
+def _submit_jobs(session: Session, request: RunRequest, images: int | None) -> Iterator[int]:
+    datasets = {}
+    for name in _builtin_datasets(request, session):
+        datasets[name] = store.submit(session, dataset_job(DatasetSpec(name=name, builtin=True)))
+        yield datasets[name]
+    export = store.submit(session, export_job(export_spec(request)))
+    yield export
+    builds = {}
+    for precision in request.precisions if wants_builds(request) else ():
+        spec = build_spec(request, precision)
+        needs = [export]
+        if spec.calibration and spec.calibration.dataset in datasets:
+            needs.append(datasets[spec.calibration.dataset])
+        builds[precision] = (spec, store.submit(session, build_job(spec, needs)))
+        yield builds[precision][1]
+    for spec, build in builds.values():
+        if Task.EVALUATE in request.tasks:
+            needs = [
+                build,
+                *([datasets[str(request.dataset)]] if request.dataset in datasets else []),
+            ]
+            yield from _evaluations(session, request, spec, images, needs)
+        if Task.BENCHMARK in request.tasks:
+            for batch in request.batches:
+                job = benchmark_job(benchmark_spec(request, spec, batch), [build])
+                yield store.submit(session, job)
+
+
+def _builtin_datasets(request: RunRequest, session: Session) -> list[str]:
+    wanted = {request.dataset} if Task.EVALUATE in request.tasks else set()
+    if Precision.INT8 in request.precisions and wants_builds(request):
+        wanted.add(request.calibration_set)
+    missing = [name for name in BUILTIN_DATASETS if name in wanted]
+    registered = set(session.scalars(select(Dataset.name).where(Dataset.name.in_(missing))))
+    return [name for name in missing if name not in registered]
+
+
+def wants_builds(request: RunRequest) -> bool:
+    """Whether the run goes beyond the export."""
+    return any(task != Task.EXPORT for task in request.tasks)
+
+
+def export_spec(request: RunRequest) -> ExportSpec:
+    """The export that the run rests on."""
+    return ExportSpec(
+        model_id=request.model_id,
+        weights=request.weights,
+        preprocess=request.preprocess,
+        background=request.background,
+    )
+
+
+def build_spec(request: RunRequest, precision: Precision) -> BuildSpec:
+    """One build of the run."""
+    calibration = CalibrationSpec(
+        dataset=request.calibration_set, images=request.calibration_images
+    )
+    return BuildSpec(
+        export=export_spec(request),
+        precision=precision,
+        calibration=calibration if precision == Precision.INT8 else None,
+    )
+
+
+def benchmark_spec(request: RunRequest, build: BuildSpec, batch: int) -> BenchmarkSpec:
+    """One benchmark of the run."""
+    return BenchmarkSpec(
+        build=build,
+        batch=batch,
+        threads=request.threads,
+        instances=request.instances,
+        provider=request.provider,
+        max_s=request.benchmark_max_s,
+    )
+
+
+def _evaluations(
+    session: Session, request: RunRequest, build: BuildSpec, images: int | None, needs: list[int]
+) -> Iterator[int]:
+    spec = EvaluateSpec(
+        build=build, dataset=str(request.dataset), limit=request.limit, provider=request.provider
+    )
+    count = min(images or 0, request.limit or images or 0)
+    shards = []
+    if count >= SHARDED_FROM_IMAGES:
+        for start, stop in shard_ranges(count, spec.batch):
+            shard = spec.model_copy(update={"start": start, "stop": stop})
+            shards.append(store.submit(session, evaluate_job(shard, needs)))
+    yield from shards
+    yield store.submit(session, evaluate_job(spec, [*needs, *shards]))
+
+
+def jobs_of(run_id: int, url: str) -> list[int]:
+    """Ids of the jobs that a run is made of, in the order they were queued."""
+    with reading(url) as session:
+        statement = select(RunJob.job_id).where(RunJob.run_id == run_id).order_by(RunJob.job_id)
+        return list(session.scalars(statement))

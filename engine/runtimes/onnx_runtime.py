@@ -1,0 +1,54 @@
+"""ONNX Runtime: loads an ONNX file on exactly the provider asked for, and runs batches."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+
+from engine.errors import ArtifactMissing, ProviderUnavailable
+
+ort.set_default_logger_severity(3)
+
+
+class OnnxRuntime:
+    """A loaded model with one image input and one score output."""
+
+    name = "onnxruntime"
+    version = ort.__version__
+
+    def __init__(self, path: Path, provider: str, threads: int) -> None:
+        """Raises ProviderUnavailable when another provider would run, ArtifactMissing."""
+        self.provider, self.threads = provider, threads
+        self._session = _session(path, provider, threads)
+        self._input = self._session.get_inputs()[0].name
+        self._output = self._session.get_outputs()[0].name
+
+    def run(self, batch: np.ndarray) -> np.ndarray:
+        """Scores (n, classes) float32 for a float32 batch (n, 3, side, side)."""
+        scores: np.ndarray = self._session.run([self._output], {self._input: batch})[0]
+        return scores
+
+
+def _session(path: Path, provider: str, threads: int) -> ort.InferenceSession:
+    available = ort.get_available_providers()
+    if provider not in available:
+        raise ProviderUnavailable(
+            f"{provider} is not in this ONNX Runtime, which has {', '.join(available)}; install "
+            f"the onnxruntime package made for it, or choose another provider."
+        )
+    if not path.is_file():
+        raise ArtifactMissing(f"There is no model file {path}.")
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    session = ort.InferenceSession(str(path), options, providers=[provider])
+    session.disable_fallback()
+    running = session.get_providers()[0]
+    if running != provider:
+        raise ProviderUnavailable(
+            f"{provider} was asked for, but ONNX Runtime would run {running}; nothing was measured."
+        )
+    return session

@@ -1,0 +1,143 @@
+"""What is asked for, as frozen data that can be stored, compared and digested.
+
+Each spec holds all that decides its result, so its digest (the recipe) finds what was made
+before. Nested: a build names its export, a measurement names its build.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from db.enums import Precision, WeightsKind
+from engine.digests import data_digest
+
+CALIBRATION_IMAGES = 128
+SHARD_IMAGES = 1024
+
+
+class Spec(BaseModel):
+    """Base: immutable, no unknown keys, identified by the digest of its JSON."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data, as stored in a job row."""
+        return self.model_dump(mode="json")
+
+    def recipe(self) -> str:
+        """SHA-256 of the canonical JSON."""
+        return data_digest(self.to_json())
+
+
+class WeightsSpec(Spec):
+    """Which weights: pretrained by the catalogue's tag, a file (by its digest), or random."""
+
+    kind: WeightsKind = WeightsKind.PRETRAINED
+    path: str | None = None
+    sha256: str | None = None
+    seed: int = 0
+
+    @model_validator(mode="after")
+    def _file_is_named(self) -> WeightsSpec:
+        if (self.kind == WeightsKind.FILE) != bool(self.path):
+            raise ValueError("A path belongs to weights of kind 'file', and to no other kind.")
+        return self
+
+    def recipe(self) -> str:
+        """For a file its bytes count, not where it lies."""
+        return data_digest({**self.to_json(), "path": None})
+
+
+class ExportSpec(Spec):
+    """A model with its weights, exported to ONNX.
+
+    `preprocess` overrides the model's own protocol; `background` names the output that is no
+    class of the dataset (0 for networks with a background class first); only for ONNX files.
+    """
+
+    model_id: str
+    weights: WeightsSpec = WeightsSpec()
+    preprocess: dict[str, Any] | None = None
+    background: int | None = None
+
+    def recipe(self) -> str:
+        """As the base, but independent of where a weights file lies."""
+        return data_digest({**self.to_json(), "weights": self.weights.recipe()})
+
+
+class CalibrationSpec(Spec):
+    """The images that int8 ranges are taken from: drawn by class, seeded."""
+
+    dataset: str
+    images: int = Field(CALIBRATION_IMAGES, ge=1, le=50_000)
+    seed: int = 0
+    mode: Literal["max"] = "max"
+
+
+class BuildSpec(Spec):
+    """An export at one precision."""
+
+    export: ExportSpec
+    precision: Precision
+    calibration: CalibrationSpec | None = None
+
+    @model_validator(mode="after")
+    def _int8_is_calibrated(self) -> BuildSpec:
+        if (self.precision == Precision.INT8) != (self.calibration is not None):
+            raise ValueError("int8 needs a calibration dataset; other precisions take none.")
+        return self
+
+    def recipe(self) -> str:
+        """As the base, with the export by its own recipe."""
+        return data_digest({**self.to_json(), "export": self.export.recipe()})
+
+
+class BenchmarkSpec(Spec):
+    """How a build's speed is measured. Either `build` (a recipe) or `artifact` (a digest)."""
+
+    build: BuildSpec | None = None
+    artifact: str | None = None
+    batch: int = Field(1, ge=1, le=4096)
+    threads: int = Field(0, ge=0, le=1024, description="0: all usable cores")
+    instances: int = Field(1, ge=1, le=256)
+    provider: str = "CPUExecutionProvider"
+    window_s: float = Field(1.0, gt=0)
+    max_s: float = Field(30.0, gt=0)
+    tolerance: float = Field(0.05, gt=0, lt=1)
+
+
+class EvaluateSpec(Spec):
+    """How a build's accuracy is measured. Either `build` (a recipe) or `artifact` (a digest)."""
+
+    build: BuildSpec | None = None
+    artifact: str | None = None
+    dataset: str
+    preprocess: dict[str, Any] | None = None
+    limit: int | None = Field(None, ge=1)
+    batch: int = Field(16, ge=1, le=1024)
+    provider: str = "CPUExecutionProvider"
+    start: int | None = None
+    stop: int | None = None
+
+
+class DatasetSpec(Spec):
+    """A folder to register under a name; a `builtin` set is drawn by the workbench itself."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")
+    root: str | None = None
+    labels: str | None = None
+    builtin: bool = False
+
+
+def absolute(path: str | Path) -> str:
+    """A user's path made absolute, with ~ and .. resolved."""
+    return str(Path(path).expanduser().resolve())
+
+
+def shard_ranges(images: int, batch: int) -> list[tuple[int, int]]:
+    """(start, stop) of shards of about SHARD_IMAGES images that begin at multiples of `batch`."""
+    size = -(-SHARD_IMAGES // batch) * batch
+    return [(start, min(start + size, images)) for start in range(0, images, size)]

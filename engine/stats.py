@@ -1,0 +1,172 @@
+"""The intervals and tests behind every figure that is shown; math and numpy only."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+
+import numpy as np
+
+from engine.errors import InvalidRequest
+
+P99_MIN_SAMPLES = 100
+CHANCE_MIN_IMAGES = 100
+CHANCE_LEVEL = 0.001
+
+
+def wilson_interval(successes: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Wilson score interval of a proportion, as fractions; (0, 1) where nothing was seen.
+
+    Wilson (1927), "Probable inference, the law of succession, and statistical inference".
+    """
+    if not 0 <= successes <= n:
+        raise ValueError(f"{successes} successes of {n} is not a proportion")
+    if n == 0:
+        return 0.0, 1.0
+    z = _two_sided_z(confidence)
+    share = successes / n
+    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    low = 0.0 if successes == 0 else centre - half
+    high = 1.0 if successes == n else centre + half
+    return low, high
+
+
+@dataclass(frozen=True, slots=True)
+class PairedDifference:
+    """What changes between two evaluations of the same images; difference, low, high are fractions.
+
+    `difference` is accuracy of b minus accuracy of a, so a loss of b is negative.
+    """
+
+    n: int
+    both: int
+    only_a: int
+    only_b: int
+    neither: int
+    difference: float
+    low: float
+    high: float
+    p_value: float
+
+
+def paired_difference(
+    correct_a: np.ndarray, correct_b: np.ndarray, confidence: float = 0.95
+) -> PairedDifference:
+    """Compare two evaluations image by image; both arrays are (n,) booleans in the same order.
+
+    With b = only_a and c = only_b the variance of the difference is (b + c - (b - c)^2 / n) / n^2
+    (Wald interval for paired proportions); p is McNemar's exact two-sided binomial test. Where no
+    image tells the two apart the interval has no width: the p-value of 1 says so.
+    Raises InvalidRequest when the arrays do not describe the same images.
+    """
+    a, b = np.asarray(correct_a), np.asarray(correct_b)
+    if a.ndim != 1 or a.shape != b.shape or a.size == 0:
+        raise InvalidRequest(
+            f"Evaluations of {a.size} and {b.size} images cannot be compared pairwise; "
+            "compare two evaluations of the same images."
+        )
+    if a.dtype != np.bool_ or b.dtype != np.bool_:
+        raise TypeError("paired_difference takes boolean arrays: was image i classified rightly?")
+    n = a.size
+    only_a, only_b = int(np.sum(a & ~b)), int(np.sum(~a & b))
+    both = int(np.sum(a & b))
+    difference = (only_b - only_a) / n
+    variance = (only_a + only_b - (only_a - only_b) ** 2 / n) / n**2
+    half = _two_sided_z(confidence) * math.sqrt(max(0.0, variance))
+    return PairedDifference(
+        n=n,
+        both=both,
+        only_a=only_a,
+        only_b=only_b,
+        neither=n - both - only_a - only_b,
+        difference=difference,
+        low=max(-1.0, difference - half),
+        high=min(1.0, difference + half),
+        p_value=min(1.0, 2 * _lower_tail(min(only_a, only_b), only_a + only_b)),
+    )
+
+
+def latency_percentiles(samples_ms: Sequence[float] | np.ndarray) -> dict[str, float | None]:
+    """Mean, p50, p90, p95 and p99 (numpy's linear method) of latencies in milliseconds.
+
+    p99 is None under 100 samples: it would be the maximum under another name.
+    """
+    samples = _finite_samples(samples_ms)
+    p50, p90, p95, p99 = (float(x) for x in np.percentile(samples, [50, 90, 95, 99]))
+    return {
+        "mean": float(samples.mean()),
+        "p50": p50,
+        "p90": p90,
+        "p95": p95,
+        "p99": p99 if samples.size >= P99_MIN_SAMPLES else None,
+    }
+
+
+def median_interval(
+    samples: Sequence[float] | np.ndarray, confidence: float = 0.95
+) -> tuple[float, float]:
+    """Distribution-free interval of the median from order statistics, in the samples' unit.
+
+    The interval between the (l+1)-th smallest and (l+1)-th largest sample covers the median with
+    probability 1 - 2 P(B <= l), B ~ Binomial(n, 1/2); the largest l that keeps the confidence is
+    taken. Too few samples for any l (under 6 at 95 %) give the minimum and maximum.
+    """
+    ordered = np.sort(_finite_samples(samples))
+    n = ordered.size
+    tail = (1 - confidence) / 2
+    fitting = bisect_right(range(n // 2), tail, key=lambda count: _lower_tail(count, n))
+    rank = max(0, fitting - 1)
+    return float(ordered[rank]), float(ordered[n - 1 - rank])
+
+
+def at_chance(successes: int, n: int, classes: int) -> bool:
+    """True when the score is what guessing would give: P(X >= successes) > 0.001 for a guesser.
+
+    Exact one-sided binomial test with X ~ Binomial(n, 1 / classes). Under 100 images nothing is
+    decided: False.
+    """
+    if classes < 2 or not 0 <= successes <= n:
+        raise ValueError(f"{successes} of {n} over {classes} classes is not a score")
+    if n < CHANCE_MIN_IMAGES:
+        return False
+    return _upper_tail(successes, n, 1 / classes) > CHANCE_LEVEL
+
+
+def _two_sided_z(confidence: float) -> float:
+    return NormalDist().inv_cdf(0.5 + confidence / 2)
+
+
+def _finite_samples(samples: Sequence[float] | np.ndarray) -> np.ndarray:
+    values = np.asarray(samples, dtype=np.float64).ravel()
+    if values.size == 0 or not np.isfinite(values).all():
+        raise ValueError("samples must be finite numbers, at least one")
+    return values
+
+
+def _upper_tail(k: int, n: int, p: float) -> float:
+    """P(X >= k) for X ~ Binomial(n, p): the first term times a sum of falling ratios.
+
+    Above the mean every ratio is under 1, so no term is lost to cancellation; at or below it the
+    probability is one half or more up to rounding, and the complement is the small side.
+    """
+    if k <= 0:
+        return 1.0
+    if k <= n * p:
+        return 1.0 - _upper_tail(n - k + 1, n, 1 - p)
+    j = np.arange(k, n, dtype=np.float64)
+    ratios = (n - j) / (j + 1) * (p / (1 - p))
+    return math.exp(_log_pmf(k, n, p)) * (1.0 + float(np.cumprod(ratios).sum()))
+
+
+def _lower_tail(k: int, n: int) -> float:
+    """P(X <= k) for X ~ Binomial(n, 1/2), by symmetry of the fair coin."""
+    return _upper_tail(n - k, n, 0.5)
+
+
+def _log_pmf(k: int, n: int, p: float) -> float:
+    choose = math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
+    return choose + k * math.log(p) + (n - k) * math.log1p(-p)
