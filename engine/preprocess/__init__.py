@@ -1,0 +1,19 @@
+"""From an image file to the tensor a network is fed: decode, resize, crop, colour, normalise."""
+
+from engine.preprocess.decode import FORMATS, MAX_PIXELS, open_image
+from engine.preprocess.pixels import crop_pixels, normalise, preprocess
+from engine.preprocess.spec import Color, Interpolation, PreprocessSpec, ResizeMode, Resizer
+
+__all__ = [
+    "FORMATS",
+    "MAX_PIXELS",
+    "Color",
+    "Interpolation",
+    "PreprocessSpec",
+    "ResizeMode",
+    "Resizer",
+    "crop_pixels",
+    "normalise",
+    "open_image",
+    "preprocess",
+]
