@@ -1,0 +1,118 @@
+"""From a model's source and name to a torch module with the right weights.
+
+Importing this package imports neither torch nor timm: a source's module is loaded when it is used,
+which is in a job's child process. The steps: `build_module`, `checkpoints.read_checkpoint`,
+`adapt_state`, `matching.load_into`.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import TYPE_CHECKING, Protocol, cast
+
+from engine.errors import CheckpointRejected, InvalidRequest
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from engine.sources.comparison import NetworkShapes
+
+SOURCES = {
+    "timm": "engine.sources.timm_source",
+    "mmcls": "engine.sources.mmcls",
+    "ppcls": "engine.sources.ppcls",
+    "demo": "engine.sources.demo_source",
+}
+# Their checkpoints name tensors otherwise than the networks do.
+RENAMING = ("mmcls", "ppcls")
+# A gain of zero, timm's usual start of a residual branch, would switch the branch off.
+UNTRAINED_GAIN = 0.25
+
+
+class Adapter(Protocol):
+    """What the module of a source offers."""
+
+    def build(self, architecture: str) -> nn.Module:
+        """Return the untrained network in evaluation mode."""
+
+    def adapt(
+        self, state: Mapping[str, torch.Tensor], architecture: str
+    ) -> dict[str, torch.Tensor]:
+        """Return the tensors of a checkpoint under the network's own keys."""
+
+
+def adapter(source: str) -> Adapter:
+    """Return the module of a source; raise InvalidRequest for a source without one."""
+    if source not in SOURCES:
+        raise InvalidRequest(f"There is no source {source!r}; there are {', '.join(SOURCES)}.")
+    return cast(Adapter, importlib.import_module(SOURCES[source]))
+
+
+def build_module(source: str, architecture: str, *, seed: int | None = None) -> nn.Module:
+    """Return an untrained network in evaluation mode.
+
+    With a seed its weights are the same in every process, and fit for speed and for checking an
+    export: every residual branch carries signal. Torch's own random state is left as it was.
+    Raises InvalidRequest for an unknown source or architecture.
+    """
+    if seed is None:
+        return adapter(source).build(architecture)
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        module = adapter(source).build(architecture)
+    _switch_branches_on(module)
+    return module
+
+
+def _switch_branches_on(module: nn.Module) -> None:
+    from torch import nn
+
+    for part in module.modules():
+        if isinstance(part, nn.BatchNorm2d) and part.affine and not part.weight.any():
+            nn.init.constant_(part.weight, UNTRAINED_GAIN)
+
+
+def build_on_meta(source: str, architecture: str) -> nn.Module:
+    """Return a network of shapes without values, which takes a tenth of a second."""
+    import torch
+
+    with torch.device("meta"):
+        return adapter(source).build(architecture)
+
+
+@lru_cache(maxsize=64)
+def expected_shapes(source: str, architecture: str) -> NetworkShapes:
+    """Return the shapes that the weights of an architecture have, under the network's keys."""
+    from engine.sources.comparison import shapes_of
+
+    return shapes_of(build_on_meta(source, architecture))
+
+
+def adapt_state(
+    source: str, architecture: str, state: Mapping[str, torch.Tensor]
+) -> dict[str, torch.Tensor]:
+    """Return the tensors of a checkpoint under the keys of the source's network.
+
+    Raises CheckpointRejected for weights of another framework or another row of the catalogue,
+    naming that row.
+    """
+    from engine.sources.comparison import compare
+    from engine.sources.recognise import model_id_of, refuse_other_row
+
+    model_id = model_id_of(source, architecture)
+    try:
+        adapted = adapter(source).adapt(state, architecture)
+    except CheckpointRejected:
+        refuse_other_row(state, model_id)
+        raise
+    # Once renamed, the tensors no longer tell which framework they came from.
+    if source in RENAMING:
+        expected = expected_shapes(source, architecture)
+        if not compare(adapted, expected).fits_apart_from_classes():
+            refuse_other_row(state, model_id)
+    return adapted

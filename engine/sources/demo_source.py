@@ -1,0 +1,25 @@
+"""The built-in demo network, trained on the built-in demo pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import nn
+
+from engine.demo.network import build_network
+from engine.errors import InvalidRequest
+
+ARCHITECTURE = "senet"
+
+
+def build(architecture: str) -> nn.Module:
+    """Return the untrained demo network in evaluation mode; there is one architecture."""
+    if architecture != ARCHITECTURE:
+        raise InvalidRequest(f"The demo has no model {architecture!r}; its model is demo/senet.")
+    return build_network().eval()
+
+
+def adapt(state: Mapping[str, torch.Tensor], architecture: str) -> dict[str, torch.Tensor]:
+    """Return the checkpoint as it is: its keys are the network's own."""
+    return dict(state)

@@ -1,0 +1,51 @@
+"""mmcls (OpenMMLab): its SE-ResNets are timm's, bit for bit, under other names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+import timm
+import torch
+from torch import nn
+
+from engine.errors import CheckpointRejected, InvalidRequest
+
+# Both names are those of timm's networks.
+ARCHITECTURES = ("seresnet50", "seresnet101")
+RENAMES = (
+    (re.compile(r"^backbone\.(layer\d\.\d+)\.se_layer\.conv([12])\.conv\."), r"\1.se.fc\2."),
+    (re.compile(r"^backbone\."), ""),
+    (re.compile(r"^head\.fc\."), "fc."),
+)
+
+
+def build(architecture: str) -> nn.Module:
+    """Return the untrained network in evaluation mode."""
+    if architecture not in ARCHITECTURES:
+        raise InvalidRequest(
+            f"mmcls has no model {architecture!r} here; it has {' and '.join(ARCHITECTURES)}."
+        )
+    return timm.create_model(architecture, pretrained=False).eval()
+
+
+def adapt(state: Mapping[str, torch.Tensor], architecture: str) -> dict[str, torch.Tensor]:
+    """Return an mmcls or mmpretrain state dict in timm's names; no tensor is changed.
+
+    Raises CheckpointRejected for keys outside the backbone and the linear head.
+    """
+    foreign = [key for key in state if not key.startswith(("backbone.", "head.fc."))]
+    if foreign:
+        raise CheckpointRejected(
+            f"The checkpoint is not one of an mmcls classifier: its key {foreign[0]} is neither in "
+            f"`backbone.` nor in `head.fc.`; give the mmcls checkpoint of {architecture}."
+        )
+    return {_rename(key): tensor for key, tensor in state.items()}
+
+
+def _rename(key: str) -> str:
+    for pattern, replacement in RENAMES:
+        renamed, count = pattern.subn(replacement, key)
+        if count:
+            return renamed
+    return key

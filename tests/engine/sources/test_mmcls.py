@@ -1,0 +1,84 @@
+"""mmcls checkpoints in timm's networks, against logits that mmpretrain computed."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from seeded import INPUT_SHAPES, LOGIT_STEP, names_digest, seeded_input, seeded_weights
+
+from engine.errors import CheckpointRejected
+from engine.sources import adapt_state, build_module, build_on_meta
+from engine.sources.matching import load_into
+from engine.sources.recognise import recognise
+
+ARCHITECTURES = (pytest.param("seresnet50"), pytest.param("seresnet101", marks=pytest.mark.slow))
+
+
+def mmcls_name(timm_name: str) -> str:
+    """What mmcls calls one of timm's tensors."""
+    name = re.sub(r"^fc\.", "head.fc.", timm_name)
+    name = re.sub(r"\.se\.fc([12])\.", r".se_layer.conv\1.conv.", name)
+    return name if name.startswith("head.") else f"backbone.{name}"
+
+
+def mmcls_shapes(architecture: str) -> dict[str, list[int]]:
+    own = build_on_meta("mmcls", architecture).state_dict()
+    return {mmcls_name(name): list(tensor.shape) for name, tensor in own.items()}
+
+
+def seeded_state(architecture: str) -> dict[str, torch.Tensor]:
+    """The weights that the oracle gave to mmpretrain's network."""
+    return {
+        name: torch.zeros(())
+        if name.endswith("num_batches_tracked")
+        else torch.from_numpy(seeded_weights(name, tuple(shape)))
+        for name, shape in mmcls_shapes(architecture).items()
+    }
+
+
+@pytest.mark.parametrize("architecture", ["seresnet50", "seresnet101"])
+def test_names_and_shapes_are_those_of_mmpretrain(recorded: Path, architecture: str) -> None:
+    oracle = json.loads((recorded / "mmcls.json").read_text())["models"][architecture]
+    rows = list(mmcls_shapes(architecture).items())
+    assert len(rows) == oracle["tensors"]
+    assert names_digest(rows) == oracle["names_sha256"]
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_logits_are_those_of_mmpretrain(recorded: Path, architecture: str) -> None:
+    """Bit-exact where the oracle ran; here the processor may round otherwise."""
+    oracle = json.loads((recorded / "mmcls.json").read_text())["models"][architecture]
+    state = seeded_state(architecture)
+    assert recognise(state) == f"mmcls/{architecture}"
+    network = build_module("mmcls", architecture)
+    load_into(network, adapt_state("mmcls", architecture, state), f"mmcls/{architecture}")
+    for shape, expected in zip(INPUT_SHAPES, oracle["logits"], strict=True):
+        with torch.no_grad():
+            logits = network(torch.from_numpy(seeded_input(shape)))[0, ::LOGIT_STEP]
+        scale = max(abs(value) for value in expected)
+        torch.testing.assert_close(logits, torch.tensor(expected), rtol=0, atol=1e-5 * scale)
+
+
+@pytest.mark.parametrize(
+    ("given", "asked"), [("seresnet50", "seresnet101"), ("seresnet101", "seresnet50")]
+)
+def test_the_other_depth_is_refused_by_name(given: str, asked: str) -> None:
+    state = {name: torch.empty(shape, device="meta") for name, shape in mmcls_shapes(given).items()}
+    with pytest.raises(CheckpointRejected, match=f"one of mmcls/{given}, not of mmcls/{asked}"):
+        adapt_state("mmcls", asked, state)
+
+
+def test_the_number_of_classes_is_named() -> None:
+    state = {
+        name: torch.empty(shape, device="meta")
+        for name, shape in mmcls_shapes("seresnet50").items()
+    }
+    state["head.fc.weight"] = torch.empty(10, 2048, device="meta")
+    state["head.fc.bias"] = torch.empty(10, device="meta")
+    adapted = adapt_state("mmcls", "seresnet50", state)
+    with pytest.raises(CheckpointRejected, match="classifies 10 classes, mmcls/seresnet50 1000"):
+        load_into(build_on_meta("mmcls", "seresnet50"), adapted, "mmcls/seresnet50")
