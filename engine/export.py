@@ -61,7 +61,11 @@ def _export_torch(model: CatalogModel, spec: ExportSpec, context: JobContext) ->
     context.stage("Comparing the export with the model.")
     agreement = _check(module, path, preprocess)
     context.say(f"Largest relative difference {agreement.max_relative_difference:.1e}.")
-    return finish(path, model, spec, weights.digest, preprocess, agreement, context)
+    # Folding BatchNorm away changes the count: people mean the module's own parameters.
+    parameters = sum(parameter.numel() for parameter in module.parameters())
+    return finish(
+        path, model, spec, weights.digest, preprocess, agreement, context, parameters=parameters
+    )
 
 
 def _module(
@@ -178,13 +182,14 @@ def finish(
     preprocess: PreprocessSpec,
     agreement: Agreement | None,
     context: JobContext,
+    parameters: int | None = None,
     **more: Any,
 ) -> str:
     """Counts the arithmetic, writes the manifest, stores the artifact; returns its digest."""
     proto = onnx.load(path)
     compute = count_compute(proto)
     classes = onnx_graph.shape_of(proto.graph.output[0])[-1]
-    params_m = compute.parameters / 1e6
+    params_m = (parameters or compute.parameters) / 1e6
     record_model(model, context.url, compute_gmacs=compute.compute_gmacs, params_m=params_m)
     manifest = {
         "preprocess": preprocess.to_dict(),

@@ -88,8 +88,8 @@ def read_batches(
             return crop_pixels(open_image(index.root / name, name), spec)
         except ImageRejected as error:
             raise DatasetInvalid(
-                f"Dataset {index.name!r} changed since it was registered: {error} "
-                f"Register it again with `dataset add`."
+                f"{name} of dataset {index.name!r} cannot be prepared: {error} If the folder has "
+                f"changed, register it again with `dataset add`."
             ) from error
 
     groups = [which[start : start + batch] for start in range(0, len(which), batch)]

@@ -14,7 +14,7 @@ REPORT_EVERY_S = 0.5
 RATE_WINDOW_S = 10.0
 
 
-@dataclass(slots=True)
+@dataclass
 class JobContext:
     """Handed to every job handler. `workspace` is removed however the attempt ends."""
 

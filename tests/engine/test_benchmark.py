@@ -1,0 +1,107 @@
+"""The benchmark's protocol on a clock that tests can bend, and once for real."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from db.session import reading
+from db.tables import Benchmark, Environment
+from engine import benchmark
+from engine.benchmark import Window, measure
+from engine.config import settings
+from engine.errors import ProviderUnavailable
+from engine.specs import BenchmarkSpec
+from tests.engine.tiny import Quiet, store_build, tiny_se_model
+
+
+def window(images_per_s: float) -> Window:
+    return Window(1.0, round(images_per_s), np.array([1.0]))
+
+
+def measured(
+    rates: list[float], monkeypatch: pytest.MonkeyPatch, max_s: float = 1e9
+) -> benchmark.Measured:
+    supply = itertools.chain(rates, itertools.repeat(rates[-1]))
+    monkeypatch.setattr(benchmark, "_window", lambda *a: window(next(supply)))
+    monkeypatch.setattr(benchmark, "_warm_up", lambda *a: None)
+    return measure([lambda: None], 1, BenchmarkSpec(artifact="x", max_s=max_s), lambda *a: None)
+
+
+def test_it_stops_when_three_windows_in_a_row_agree(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = measured([100, 150, 149, 151, 90], monkeypatch)
+    assert found.stable
+    assert [w.images for w in found.windows] == [100, 150, 149, 151]
+    assert [w.images for w in found.reported] == [150, 149, 151]
+
+
+def test_two_that_agree_are_not_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = measured([100, 100, 50, 100, 100, 100], monkeypatch)
+    assert len(found.windows) == 6
+
+
+def test_when_time_is_up_it_is_marked_unstable(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = measured([100, 200, 300, 400, 500, 600], monkeypatch, max_s=1e-9)
+    assert not found.stable
+    assert len(found.windows) == 3, "three windows even when the time is already up"
+
+
+def run(url: str, tmp_path: Path, **options: object) -> Benchmark:
+    artifact = store_build(url, tiny_se_model())
+    spec = BenchmarkSpec.model_validate(
+        {"artifact": artifact.digest, "window_s": 0.05, "max_s": 2, "tolerance": 0.5, **options}
+    )
+    result = benchmark.run(spec.to_json(), Quiet(url, tmp_path / "work"))
+    with reading(url) as session:
+        row = session.get(Benchmark, result["benchmark"])
+    assert row is not None
+    return row
+
+
+@pytest.mark.parametrize("instances", [1, 2])
+def test_a_real_measurement_adds_up(url: str, tmp_path: Path, instances: int) -> None:
+    row = run(url, tmp_path, batch=2, threads=1, instances=instances)
+    with np.load(settings().home / row.latencies_path) as raw:
+        latencies, windows = raw["latency_ms"], raw["window"]
+    last = latencies[windows > windows.max() - 3]
+    assert row.samples == last.size
+    assert row.latency_p50_ms == pytest.approx(np.percentile(last, 50), rel=1e-4)
+    assert row.latency_p50_ms <= row.latency_p90_ms <= row.latency_p95_ms
+    assert row.images_per_s_low <= row.images_per_s <= row.images_per_s_high
+    # Little's law: requests in flight = rate x latency; a window's edges blur it a little.
+    in_flight = row.images_per_s / row.batch * row.latency_mean_ms / 1e3
+    assert in_flight == pytest.approx(instances, rel=0.25)
+    assert (row.batch, row.threads, row.instances) == (2, 1, instances)
+    assert row.achieved_gmacs_per_s == pytest.approx(0.001 * row.images_per_s)
+
+
+def test_the_environment_is_recorded(url: str, tmp_path: Path) -> None:
+    row = run(url, tmp_path)
+    with reading(url) as session:
+        environment = session.get(Environment, row.environment_digest)
+    assert environment is not None
+    assert environment.facts["cores"] >= 1
+    assert "onnxruntime" in environment.facts["packages"]
+    assert row.provider == "CPUExecutionProvider"
+
+
+def test_another_provider_than_the_one_asked_for_never_runs(url: str, tmp_path: Path) -> None:
+    with pytest.raises(ProviderUnavailable, match="CUDAExecutionProvider is not in this"):
+        run(url, tmp_path, provider="CUDAExecutionProvider")
+    with reading(url) as session:
+        assert session.query(Benchmark).count() == 0
+
+
+def test_an_npz_that_cannot_be_finished_leaves_nothing(tmp_path: Path) -> None:
+    class Unwritable:
+        """Breaks in the middle of being written."""
+
+        def __array__(self, *arguments: object, **options: object) -> np.ndarray:
+            raise RuntimeError("halfway")
+
+    with pytest.raises(RuntimeError):
+        benchmark.save_arrays(tmp_path / "a.npz", ok=np.ones(3), bad=Unwritable())  # type: ignore[arg-type]
+    assert list(tmp_path.iterdir()) == []

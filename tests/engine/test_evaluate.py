@@ -1,0 +1,210 @@
+"""Evaluation: the counts of a plain loop, resumed to the bit, stopped where labels cannot fit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from uuid import uuid4
+
+import numpy as np
+import pytest
+
+from db.enums import Precision, WeightsKind
+from db.session import reading
+from db.tables import Evaluation
+from engine import evaluate, scores, specs
+from engine.config import settings
+from engine.datasets.reader import open_index
+from engine.errors import InvalidRequest, LabelsMismatch
+from engine.preprocess import open_image, preprocess
+from engine.runtimes.onnx_runtime import OnnxRuntime
+from engine.specs import EvaluateSpec, shard_ranges
+from tests.engine.tiny import (
+    PREPROCESS,
+    Quiet,
+    image_folder,
+    labelled_by,
+    store_build,
+    tiny_se_model,
+)
+
+BATCH = 8
+
+
+@pytest.fixture(autouse=True)
+def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(specs, "SHARD_IMAGES", 32)
+
+
+def spec_of(artifact: str, **more: object) -> EvaluateSpec:
+    return EvaluateSpec.model_validate(
+        {"artifact": artifact, "dataset": "tiny", "batch": BATCH, **more}
+    )
+
+
+def run(url: str, tmp_path: Path, spec: EvaluateSpec) -> Evaluation:
+    result = evaluate.run(spec.to_json(), Quiet(url, tmp_path / f"work-{uuid4().hex}"))
+    with reading(url) as session:
+        row = session.get(Evaluation, result["evaluation"])
+    assert row is not None
+    return row
+
+
+def columns_of(row: Evaluation) -> dict[str, np.ndarray]:
+    with np.load(settings().home / row.per_image_path) as file:
+        return dict(file)
+
+
+def test_counts_equal_those_of_a_plain_loop(url: str, tmp_path: Path) -> None:
+    labeller, judged = tiny_se_model(seed=0), tiny_se_model(seed=5)
+    dataset = labelled_by(labeller, image_folder(tmp_path / "set"), url)
+    artifact = store_build(url, judged, Precision.INT8)
+    row = run(url, tmp_path, spec_of(artifact.digest))
+
+    index = open_index(dataset)
+    path = settings().home / "artifacts" / artifact.digest / "model.onnx"
+    model = OnnxRuntime(path, "CPUExecutionProvider", 1)
+    outputs = np.concatenate(
+        [model.run(preprocess(open_image(index.root / f), PREPROCESS)[None]) for f in index.files]
+    )
+    assert row.images == len(index) == 120
+    assert row.top1_count == int((outputs.argmax(1) == index.labels).sum())
+    assert row.top5_count == 120, "there are only four classes"
+    columns = columns_of(row)
+    assert np.array_equal(columns["top5"][:, 0], outputs.argmax(1))
+    assert np.array_equal(columns["label"], index.labels)
+    assert np.allclose(columns["top5_probability"].sum(1), 1, atol=1e-5)
+
+
+def test_an_evaluation_that_was_killed_resumes_to_the_bit(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = tiny_se_model()
+    labelled_by(model, image_folder(tmp_path / "set"), url)
+    artifact = store_build(url, model)
+    undisturbed = columns_of(run(url, tmp_path, spec_of(artifact.digest)))
+
+    spec = spec_of(artifact.digest, preprocess={**PREPROCESS.to_dict(), "scale": 1 / 255})
+    monkeypatch.setattr(evaluate, "_existing", lambda recipe, url: None)
+    calls = {"shards": 0}
+    compute = evaluate._compute
+
+    def dying(*arguments: object) -> int:
+        calls["shards"] += 1
+        if calls["shards"] == 3:
+            raise KeyboardInterrupt
+        return compute(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(evaluate, "_compute", dying)
+    with pytest.raises(KeyboardInterrupt):
+        run(url, tmp_path, spec)
+    context = Quiet(url, tmp_path / "work2")
+    evaluate.run(spec.to_json(), context)
+    assert calls["shards"] == 5, "120 images are four shards; two were kept, two computed again"
+    assert any("64 images were done before" in text for text in context.said)
+    resumed = columns_of(run(url, tmp_path, spec))
+    for name, column in undisturbed.items():
+        assert np.array_equal(column, resumed[name]), name
+
+
+def test_shard_jobs_and_the_whole_give_the_same(url: str, tmp_path: Path) -> None:
+    model = tiny_se_model()
+    labelled_by(model, image_folder(tmp_path / "set"), url)
+    artifact = store_build(url, model)
+    for start, stop in reversed(shard_ranges(120, BATCH)):
+        shard = spec_of(artifact.digest, start=start, stop=stop)
+        evaluate.run_shard(shard.to_json(), Quiet(url, tmp_path / f"shard{start}"))
+    context = Quiet(url, tmp_path / "merge")
+    evaluate.run(spec_of(artifact.digest).to_json(), context)
+    assert any("120 images were done before" in text for text in context.said)
+    row = run(url, tmp_path, spec_of(artifact.digest))
+    assert row.top1_count == 120, "the labels are the model's own answers"
+
+
+def test_the_same_evaluation_is_not_computed_twice(url: str, tmp_path: Path) -> None:
+    model = tiny_se_model()
+    labelled_by(model, image_folder(tmp_path / "set"), url)
+    spec = spec_of(store_build(url, model).digest)
+    first = evaluate.run(spec.to_json(), Quiet(url, tmp_path / "a"))
+    second = evaluate.run(spec.to_json(), Quiet(url, tmp_path / "b"))
+    assert (first["reused"], second["reused"]) == (False, True)
+    assert first["evaluation"] == second["evaluation"]
+
+
+def test_a_limit_draws_evenly_and_says_so(url: str, tmp_path: Path) -> None:
+    model = tiny_se_model()
+    labelled_by(model, image_folder(tmp_path / "set"), url)
+    row = run(url, tmp_path, spec_of(store_build(url, model).digest, limit=40))
+    assert (row.images, row.images_in_dataset) == (40, 120)
+
+
+def test_guessing_in_fp32_means_that_the_labels_do_not_fit(url: str, tmp_path: Path) -> None:
+    model = tiny_se_model()
+    labelled_by(model, image_folder(tmp_path / "set"), url, shift=1)
+    artifact = store_build(url, model)
+    with pytest.raises(LabelsMismatch, match=r"as guessing would be: labels or class order"):
+        run(url, tmp_path, spec_of(artifact.digest))
+    with reading(url) as session:
+        assert session.query(Evaluation).count() == 0
+
+
+def test_guessing_in_int8_is_recorded_as_collapsed(url: str, tmp_path: Path) -> None:
+    model = tiny_se_model()
+    labelled_by(model, image_folder(tmp_path / "set"), url, shift=1)
+    row = run(url, tmp_path, spec_of(store_build(url, model, Precision.INT8).digest))
+    assert row.at_chance
+    assert row.top1_count == 0
+
+
+@pytest.mark.parametrize(("classes", "hint"), [(5, "--background 0"), (7, "not mean the same")])
+def test_another_number_of_classes_is_stopped_before_any_image(
+    url: str, tmp_path: Path, classes: int, hint: str
+) -> None:
+    labelled_by(tiny_se_model(), image_folder(tmp_path / "set"), url)
+    artifact = store_build(url, tiny_se_model(classes=classes))
+    with pytest.raises(LabelsMismatch, match=hint):
+        run(url, tmp_path, spec_of(artifact.digest))
+
+
+def test_a_declared_background_class_is_taken_off(url: str, tmp_path: Path) -> None:
+    from onnx import numpy_helper
+
+    plain = tiny_se_model()
+    labelled_by(plain, image_folder(tmp_path / "set"), url)
+    with_background = tiny_se_model(classes=5)
+    weights = {tensor.name: tensor for tensor in with_background.graph.initializer}
+    own = {t.name: numpy_helper.to_array(t) for t in plain.graph.initializer}
+    head = np.concatenate([np.full((1, 8), 3, np.float32), own["fc"]])
+    for name, values in {**own, "fc": head}.items():
+        weights[name].CopyFrom(numpy_helper.from_array(values, name))
+    artifact = store_build(url, with_background, background=0)
+    assert run(url, tmp_path, spec_of(artifact.digest)).top1_count == 120
+
+
+def test_random_weights_are_never_evaluated(url: str, tmp_path: Path) -> None:
+    labelled_by(tiny_se_model(), image_folder(tmp_path / "set"), url)
+    artifact = store_build(url, tiny_se_model(), weights_kind=WeightsKind.RANDOM)
+    with pytest.raises(InvalidRequest, match="never accuracy"):
+        run(url, tmp_path, spec_of(artifact.digest))
+
+
+@pytest.mark.parametrize(("images", "batch"), [(1, 1), (120, 8), (100, 7), (33, 64)])
+def test_shards_cover_everything_once_and_begin_at_multiples_of_the_batch(
+    images: int, batch: int
+) -> None:
+    ranges = shard_ranges(images, batch)
+    covered = [i for start, stop in ranges for i in range(start, stop)]
+    assert covered == list(range(images))
+    assert all(start % batch == 0 for start, _ in ranges)
+
+
+def test_rank_and_top_k_agree_also_on_equal_scores() -> None:
+    table = np.array([[1.0, 3.0, 3.0, 0.0], [2.0, 2.0, 2.0, 2.0]])
+    best = scores.top_k(table, 4)
+    assert best.tolist() == [[1, 2, 0, 3], [0, 1, 2, 3]]
+    for label in range(4):
+        ranks = scores.rank_of(table, np.array([label, label]))
+        assert ranks.tolist() == [best[0].tolist().index(label), best[1].tolist().index(label)]
+
+
+def test_softmax_does_not_overflow() -> None:
+    assert np.allclose(scores.softmax(np.array([[1e4, 1e4, 0.0]])), [[0.5, 0.5, 0]])

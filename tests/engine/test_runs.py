@@ -1,0 +1,164 @@
+"""From a request to a plan and to jobs: what happens, what is missing, what to beware of."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from db.enums import JobKind, Precision, WeightsKind
+from db.session import reading
+from db.tables import Dataset, Job, JobNeed, Run
+from engine.errors import InvalidRequest
+from engine.planning import plan
+from engine.requests import DEMO, RunRequest, Task
+from engine.runs import jobs_of, submit
+from engine.specs import WeightsSpec
+from tests.engine.tiny import image_folder, labelled_by, tiny_se_model
+
+RANDOM = WeightsSpec(kind=WeightsKind.RANDOM)
+
+
+def rows(url: str, table: type) -> list:  # type: ignore[type-arg]
+    with reading(url) as session:
+        return list(session.query(table).order_by(*table.__table__.primary_key.columns))
+
+
+def test_the_demo_becomes_a_chain_of_jobs(url: str) -> None:
+    run = submit(DEMO, url)
+    jobs = {job.id: job for job in rows(url, Job)}
+    kinds = [job.kind for job in jobs.values()]
+    assert kinds.count(JobKind.PREPARE_DATASET) == 2
+    assert kinds.count(JobKind.EXPORT) == 1
+    assert kinds.count(JobKind.BUILD) == kinds.count(JobKind.EVALUATE) == 3
+    benchmarks = [job for job in jobs.values() if job.kind == JobKind.BENCHMARK]
+    assert len(benchmarks) == 3
+    assert all(job.exclusive for job in benchmarks)
+    assert jobs_of(run, url) == list(jobs)
+    needs = [(jobs[n.job_id].kind, jobs[n.needs_id].kind) for n in rows(url, JobNeed)]
+    assert (JobKind.BUILD, JobKind.EXPORT) in needs
+    assert (JobKind.EVALUATE, JobKind.PREPARE_DATASET) in needs
+    assert needs.count((JobKind.BUILD, JobKind.PREPARE_DATASET)) == 1, "only int8 is calibrated"
+
+
+def test_the_same_run_twice_shares_its_jobs(url: str) -> None:
+    first, second = submit(DEMO, url), submit(DEMO, url)
+    assert jobs_of(first, url) == jobs_of(second, url)
+    assert len(rows(url, Run)) == 2
+
+
+def test_an_export_alone_is_one_job(url: str) -> None:
+    request = RunRequest(model_id="timm/seresnet50", weights=RANDOM, tasks=(Task.EXPORT,))
+    submit(request, url)
+    assert [job.kind for job in rows(url, Job)] == [JobKind.EXPORT]
+
+
+def test_a_large_evaluation_is_sharded(url: str, tmp_path: Path) -> None:
+    labelled_by(tiny_se_model(), image_folder(tmp_path / "set", per_class=1), url)
+    from db.session import writing
+
+    with writing(url) as session:
+        session.query(Dataset).update({"num_images": 50_000})
+    request = RunRequest(
+        model_id="timm/seresnet50",
+        precisions=(Precision.FP32,),
+        tasks=(Task.EVALUATE,),
+        dataset="tiny",
+    )
+    submit(request, url)
+    shards = [job for job in rows(url, Job) if job.kind == JobKind.EVALUATE_SHARD]
+    merge = next(job for job in rows(url, Job) if job.kind == JobKind.EVALUATE)
+    covered = sorted((job.params["start"], job.params["stop"]) for job in shards)
+    assert covered[0][0] == 0
+    assert covered[-1][1] == 50_000
+    assert all(a[1] == b[0] for a, b in pairwise(covered))
+    needed = {n.needs_id for n in rows(url, JobNeed) if n.job_id == merge.id}
+    assert {job.id for job in shards} <= needed
+
+
+@pytest.mark.parametrize(
+    ("request_", "problem"),
+    [
+        (RunRequest(model_id="timm/seresnet50"), "Evaluate needs a dataset"),
+        (RunRequest(model_id="timm/seresnet50", dataset="none"), "no dataset 'none' to evaluate"),
+        (RunRequest(model_id="timm/seresnet50", dataset="demo", precisions=()), "one precision"),
+        (RunRequest(model_id="timm/seresnet50", dataset="demo", tasks=()), "one task"),
+        (RunRequest(model_id="timm/seresnet50", dataset="demo", batches=()), "one batch size"),
+        (RunRequest(model_id="timm/x", weights=RANDOM, dataset="demo"), "never accuracy"),
+        (RunRequest(model_id="onnx/x", dataset="demo"), "choose weights from a file"),
+        (RunRequest(model_id="caffe/x", dataset="demo"), "no model 'caffe/x'"),
+        (RunRequest(model_id="mmcls/seresnet5", dataset="demo"), "mean mmcls/seresnet50"),
+        (
+            RunRequest(model_id="timm/x", dataset="demo", preprocess={"crop": -1}),
+            "crop",
+        ),
+        (
+            RunRequest(
+                model_id="timm/x",
+                dataset="demo",
+                weights=WeightsSpec(kind=WeightsKind.FILE, path="/nowhere/w.pth"),
+            ),
+            "no file /nowhere/w.pth",
+        ),
+    ],
+)
+def test_what_stands_in_the_way_is_said_and_nothing_is_queued(
+    url: str, request_: RunRequest, problem: str
+) -> None:
+    assert any(problem in text for text in plan(request_, url).problems)
+    with pytest.raises(InvalidRequest, match=problem.replace("'", ".")):
+        submit(request_, url)
+    assert rows(url, Job) == rows(url, Run) == []
+
+
+def test_the_plan_names_downloads_with_url_and_place(url: str, home: Path) -> None:
+    request = RunRequest(model_id="timm/seresnet50", dataset="demo")
+    text = " ".join(plan(request, url).warnings)
+    assert "seresnet50.ra2_in1k/resolve/main/model.safetensors" in text
+    assert str(home / "weights" / "timm" / "seresnet50.ra2_in1k.safetensors") in text
+
+
+def test_the_plan_warns_of_calibration_on_the_evaluation_set(url: str, tmp_path: Path) -> None:
+    labelled_by(tiny_se_model(), image_folder(tmp_path / "set", per_class=2), url)
+    same = plan(RunRequest(model_id="timm/seresnet50", dataset="tiny"), url)
+    assert any("calibrated on images that it is then evaluated on" in w for w in same.warnings)
+    apart = plan(
+        RunRequest(model_id="timm/seresnet50", dataset="tiny", calibration_dataset="demo"), url
+    )
+    assert not any("then evaluated on" in w for w in apart.warnings)
+
+
+def test_the_plan_says_how_sure_an_accuracy_can_be(url: str, tmp_path: Path) -> None:
+    labelled_by(tiny_se_model(), image_folder(tmp_path / "set", per_class=25), url)
+    request = RunRequest(model_id="timm/seresnet50", dataset="tiny", limit=100)
+    assert any("100 images give about ±7.8 points" in w for w in plan(request, url).warnings)
+
+
+def test_the_steps_follow_the_request(url: str) -> None:
+    steps = plan(DEMO, url).steps
+    assert steps[0] == "Draw the built-in image set demo."
+    assert any(s.startswith("Build int8, calibrated on 128 images of demo-cal") for s in steps)
+    request = RunRequest(model_id="timm/seresnet50", weights=RANDOM, tasks=(Task.EXPORT,))
+    assert len(plan(request, url).steps) == 1
+
+
+def test_a_weights_file_is_known_by_its_bytes_not_its_place(url: str, tmp_path: Path) -> None:
+    for name in ("a.pth", "b.pth"):
+        (tmp_path / name).write_bytes(b"same bytes")
+    requests = [
+        RunRequest(
+            model_id="timm/seresnet50",
+            weights=WeightsSpec(kind=WeightsKind.FILE, path=str(tmp_path / name)),
+            tasks=(Task.EXPORT,),
+        )
+        for name in ("a.pth", "b.pth")
+    ]
+    assert jobs_of(submit(requests[0], url), url) == jobs_of(submit(requests[1], url), url)
+
+
+@pytest.mark.parametrize("wrong", [{"limit": 0}, {"threads": -1}, {"colour": "red"}])
+def test_values_out_of_range_are_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        RunRequest.model_validate({"model_id": "timm/seresnet50", **wrong})
