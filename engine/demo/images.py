@@ -1,0 +1,241 @@
+"""The demo's images: drawn, not stored. Equal (label, seed) gives equal pixels on every machine.
+
+Each image shows one large shape, which is its class, among smaller shapes and bars that are not.
+Everything is uniform draws, plain arithmetic and square roots on float32: no library font, no
+resizing and no transcendental function touches a pixel.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from engine.demo.shapes import SHAPES, Shape
+from engine.demo.textures import random_texture, rotation, uniform
+
+IMAGE_SIZE = 64
+CLASS_NAMES: tuple[str, ...] = tuple(sorted(SHAPES))
+
+# What the network expects: ((pixel / 255) - MEAN) / STD, RGB; no resize and no crop.
+MEAN = (0.5, 0.5, 0.5)
+STD = (0.25, 0.25, 0.25)
+
+WHOLE = (0, IMAGE_SIZE)
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Images `first_seed` to `first_seed + per_class - 1` of every class."""
+
+    name: str
+    per_class: int
+    first_seed: int
+
+
+EVALUATION = Split("evaluation", per_class=150, first_seed=0)
+CALIBRATION = Split("calibration", per_class=16, first_seed=10_000)
+TRAINING = Split("training", per_class=1_500, first_seed=1_000_000)
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where a shape lies: centre and radius in pixels, turn, and width relative to height."""
+
+    x: float
+    y: float
+    radius: float
+    turn: tuple[float, float]
+    aspect: float
+
+
+def draw_image(label: int, seed: int) -> np.ndarray:
+    """One image of class `label` -> uint8 (64, 64, 3), RGB; a pure function of its arguments."""
+    rng = np.random.default_rng([label, seed])
+    hardness = rng.random()  # most sets hold easy and hard pictures; so does this one
+    ground = _color(rng)
+    canvas = np.empty((IMAGE_SIZE, IMAGE_SIZE, 3), dtype=np.float32)
+    canvas[:] = ground
+    _blend_texture(rng, canvas, _near(rng, ground, 0.5 * hardness), WHOLE, WHOLE)
+    for _ in range(_count(rng, 3 * hardness)):
+        _paint_fragment(rng, canvas)
+    _paint_subject(rng, canvas, SHAPES[CLASS_NAMES[label]], ground, hardness)
+    for _ in range(_count(rng, 3 * hardness)):
+        _paint_bar(rng, canvas)
+    for _ in range(_count(rng, 2 * hardness)):
+        _paint_fragment(rng, canvas)
+    return _develop(rng, canvas, hardness)
+
+
+def _count(rng: np.random.Generator, most: float) -> int:
+    """A whole number from zero to `most`, rounded."""
+    return int(uniform(rng, 0.0, most) + 0.5)
+
+
+def _color(rng: np.random.Generator) -> np.ndarray:
+    return rng.random(3, dtype=np.float32)
+
+
+def _near(rng: np.random.Generator, color: np.ndarray, reach: float) -> np.ndarray:
+    offset = (rng.random(3, dtype=np.float32) - 0.5) * (2.0 * reach)
+    return np.minimum(np.maximum(color + offset, 0.0), 1.0)
+
+
+def _blend_texture(
+    rng: np.random.Generator,
+    area: np.ndarray,
+    color: np.ndarray,
+    columns: tuple[int, int],
+    rows: tuple[int, int],
+) -> None:
+    x, y = _pixel_centres(columns, rows)
+    area += (color - area) * random_texture(rng, x, y)[:, :, None]
+
+
+def _pixel_centres(
+    columns: tuple[int, int], rows: tuple[int, int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Coordinates (1, w) and (h, 1) of a window, in pixels from the middle of the image."""
+    middle = IMAGE_SIZE / 2 - 0.5
+    x = np.arange(*columns, dtype=np.float32)[None, :] - middle
+    y = np.arange(*rows, dtype=np.float32)[:, None] - middle
+    return x, y
+
+
+def _window(centre: float, reach: float) -> tuple[int, int]:
+    first = int(centre - reach + IMAGE_SIZE / 2)
+    last = int(centre + reach + IMAGE_SIZE / 2) + 1
+    return min(max(first, 0), IMAGE_SIZE), min(max(last, 0), IMAGE_SIZE)
+
+
+def _paint(
+    rng: np.random.Generator, canvas: np.ndarray, shape: Shape, at: Placement, color: np.ndarray
+) -> None:
+    """Lays a textured shape over the canvas, with edges about one pixel soft."""
+    reach = at.radius * max(at.aspect, 1.0) * 1.5 + 1.0
+    columns, rows = _window(at.x, reach), _window(at.y, reach)
+    if columns[0] == columns[1] or rows[0] == rows[1]:
+        return
+    x, y = _pixel_centres(columns, rows)
+    cosine, sine = at.turn
+    dx, dy = (x - at.x) * (1.0 / at.radius), (y - at.y) * (1.0 / at.radius)
+    u, v = (cosine * dx + sine * dy) * (1.0 / at.aspect), cosine * dy - sine * dx
+    distance = shape(u, v, rng.random()) * at.radius
+    cover = np.minimum(np.maximum(0.5 - distance, 0.0), 1.0)[:, :, None]
+    area = canvas[slice(*rows), slice(*columns)]
+    fill = np.empty_like(area)
+    fill[:] = color
+    _blend_texture(rng, fill, _near(rng, color, 0.3), columns, rows)
+    area += (fill - area) * cover
+
+
+def _paint_subject(
+    rng: np.random.Generator,
+    canvas: np.ndarray,
+    shape: Shape,
+    ground: np.ndarray,
+    hardness: float,
+) -> None:
+    color = _color(rng)
+    # Below 0.5 some colour always lies far enough from the ground, so this ends.
+    while abs(color - ground).max() < 0.45 - 0.25 * hardness:
+        color = _color(rng)
+    at = Placement(
+        x=uniform(rng, -10.0, 10.0),
+        y=uniform(rng, -10.0, 10.0),
+        radius=uniform(rng, 15.0, 24.0),
+        turn=rotation(rng),
+        aspect=uniform(rng, 0.8, 1.25),
+    )
+    _paint(rng, canvas, shape, at, color)
+
+
+def _paint_fragment(rng: np.random.Generator, canvas: np.ndarray) -> None:
+    """A small shape of any class: it looks like an answer and is none."""
+    shape = SHAPES[CLASS_NAMES[int(rng.integers(len(CLASS_NAMES)))]]
+    at = Placement(
+        x=uniform(rng, -32.0, 32.0),
+        y=uniform(rng, -32.0, 32.0),
+        radius=uniform(rng, 4.0, 8.0),
+        turn=rotation(rng),
+        aspect=uniform(rng, 0.7, 1.4),
+    )
+    _paint(rng, canvas, shape, at, _color(rng))
+
+
+def _paint_bar(rng: np.random.Generator, canvas: np.ndarray) -> None:
+    """A straight bar across the whole image, which hides a part of the subject."""
+    at = Placement(
+        x=uniform(rng, -20.0, 20.0),
+        y=uniform(rng, -20.0, 20.0),
+        radius=uniform(rng, 1.0, 3.0),
+        turn=rotation(rng),
+        aspect=100.0,
+    )
+    _paint(rng, canvas, _bar, at, _color(rng))
+
+
+def _bar(u: np.ndarray, v: np.ndarray, proportion: float) -> np.ndarray:
+    return np.maximum(np.abs(v), np.abs(u)) - (0.7 + 0.3 * proportion)
+
+
+def _develop(rng: np.random.Generator, canvas: np.ndarray, hardness: float) -> np.ndarray:
+    """Light that falls off to one side, blur, exposure and noise; then 8-bit pixels."""
+    x, y = _pixel_centres((0, IMAGE_SIZE), (0, IMAGE_SIZE))
+    cosine, sine = rotation(rng)
+    light = 1.0 + uniform(rng, 0.0, 0.4) * (cosine * x + sine * y) * (1.0 / 32.0)
+    canvas = canvas * light[:, :, None]
+    for _ in range(_count(rng, 2 * hardness)):
+        canvas = _blur(canvas)
+    low = uniform(rng, 0.0, 0.25)
+    canvas = canvas * uniform(rng, 0.5, 1.0 - low) + low
+    grain = rng.random(canvas.shape, dtype=np.float32) - rng.random(canvas.shape, dtype=np.float32)
+    canvas += grain * uniform(rng, 0.02, 0.02 + 0.2 * hardness)
+    return np.minimum(np.maximum(canvas * 255.0 + 0.5, 0.0), 255.0).astype(np.uint8)
+
+
+def _blur(canvas: np.ndarray) -> np.ndarray:
+    """Binomial 1-2-1 blur in both directions; the border repeats its pixels."""
+    padded = np.pad(canvas, ((1, 1), (1, 1), (0, 0)), mode="edge")
+    across = padded[:, :-2] + 2.0 * padded[:, 1:-1] + padded[:, 2:]
+    return (across[:-2] + 2.0 * across[1:-1] + across[2:]) * (1.0 / 16.0)
+
+
+def write_split(
+    split: Split, folder: Path, progress: Callable[[int, int], None] | None = None
+) -> None:
+    """Writes `<folder>/<class name>/<00000>.png`; a folder that exists already is left alone.
+
+    The files are made in a sibling folder that is renamed at the end, so `folder` is either
+    absent or complete. `progress` receives (images written, images in all).
+    """
+    if folder.exists():
+        return
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    working = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        _write_images(split, working, progress)
+        working.chmod(0o755)  # mkdtemp makes it private; the finished data set is ordinary
+        working.rename(folder)
+    except OSError:
+        if not folder.exists():
+            raise
+        # Another process finished the same split first; its folder is the same.
+    finally:
+        shutil.rmtree(working, ignore_errors=True)
+
+
+def _write_images(split: Split, folder: Path, progress: Callable[[int, int], None] | None) -> None:
+    total = split.per_class * len(CLASS_NAMES)
+    for label, name in enumerate(CLASS_NAMES):
+        (folder / name).mkdir()
+        for index in range(split.per_class):
+            pixels = draw_image(label, split.first_seed + index)
+            Image.fromarray(pixels).save(folder / name / f"{index:05d}.png", compress_level=1)
+            if progress is not None:
+                progress(label * split.per_class + index + 1, total)
