@@ -131,10 +131,11 @@ def _warns_of_downloads(
 ) -> Iterator[str]:
     if request.weights.kind != WeightsKind.PRETRAINED or model.weights_ref is None:
         return
+    from engine.registered import find_registered
     from engine.weights import remote_of
 
     remote = remote_of(model)
-    if not remote.target.is_file():
+    if find_registered(model) is None and not remote.target.is_file():
         how = (
             "cannot be downloaded (SENET_OFFLINE is set)"
             if settings().offline

@@ -1,0 +1,171 @@
+"""PaddleClas' own path: a Paddle inference model through paddle2onnx, believed only when verified.
+
+paddle2onnx 2.1 runs in an environment of its own (`make setup-paddle`). It returns 0 with a file
+without weights when the parameters are missing, and with an invalid one when they are cut short;
+its default optimiser installs packages while it runs, so none is asked for. What it wrote must
+hold the weights, load in ONNX Runtime, and compute what our own network does with them.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import numpy as np
+from onnx import ModelProto
+
+from engine import artifacts, onnx_graph
+from engine.catalog import CatalogModel
+from engine.config import settings
+from engine.errors import ExportFailed, InvalidRequest
+from engine.exported import Exported, finish, require_agreement
+from engine.formats import scores_of
+from engine.jobs.context import JobContext
+from engine.loading import load_module, parameters_of
+from engine.onnx_import import image_side, load_onnx, open_batch
+from engine.onnx_tidy import tidy
+from engine.preprocess import PreprocessSpec
+from engine.runtimes.onnx_runtime import OnnxRuntime
+from engine.specs import ExportSpec
+from engine.verify import compare, probe_inputs
+
+OPSET = 17
+TIMEOUT_S = 900
+PROGRAM_SUFFIXES = (".pdmodel", ".json")
+
+
+def export_with_paddle2onnx(model: CatalogModel, spec: ExportSpec, context: JobContext) -> str:
+    """Stores what paddle2onnx made as an export artifact; returns its digest.
+
+    A final softmax is taken off, so that the output is logits like every other export's. Raises
+    ExportFailed without the environment, or for a file that does not compute what the weights do.
+    """
+    program = program_beside(Path(spec.weights.path or ""))
+    python = require_environment()
+    module, weights = load_module(model, spec, context)
+    context.stage(f"Converting {program.name} with paddle2onnx.")
+    converted = context.workspace / "converted.onnx"
+    _convert(python, program, converted)
+    proto = _read(converted, parameters_of(module))
+    has_softmax = take_softmax_off(proto)
+    preprocess = _preprocess(model, spec, image_side(proto, program))
+    path = context.workspace / "artifact" / artifacts.MODEL_FILE
+    path.parent.mkdir()
+    onnx_graph.strip_origins(proto)
+    onnx_graph.rename_tensor(proto, proto.graph.input[0].name, onnx_graph.INPUT)
+    onnx_graph.rename_tensor(proto, proto.graph.output[0].name, onnx_graph.OUTPUT)
+    open_batch(proto)
+    onnx_graph.save(proto, path)
+    context.stage("Comparing the conversion with the network of the same weights.")
+    stored = _load(path)
+    agreement = compare(scores_of(module), stored.run, probe_inputs(preprocess))
+    require_agreement(agreement, context)
+    about = {"softmax_taken_off": has_softmax, "scores": "logits"}
+    made = Exported(
+        path.parent, proto, weights, preprocess, agreement, parameters_of(module), about
+    )
+    return finish(made, model, spec, context)
+
+
+def program_beside(weights: Path) -> Path:
+    """The program of an inference model, beside its .pdiparams; InvalidRequest if there is none."""
+    beside = [weights.with_suffix(suffix) for suffix in PROGRAM_SUFFIXES]
+    found = next((path for path in beside if path.is_file()), None)
+    if weights.suffix != ".pdiparams" or found is None:
+        raise InvalidRequest(
+            f"paddle2onnx converts an inference model: choose weights from a .pdiparams file with "
+            f"its .pdmodel or .json beside it ({weights.name or 'no file'} is not one). A "
+            f".pdparams file needs no Paddle: leave the route at torch."
+        )
+    return found
+
+
+def require_environment() -> Path:
+    """The Python that has paddle2onnx; ExportFailed with the way to get it."""
+    python = settings().paddle_python
+    if not python.is_file():
+        raise ExportFailed(
+            f"paddle2onnx has an environment of its own, and there is none at {python}: "
+            f"`make setup-paddle` makes it."
+        )
+    return python
+
+
+def _convert(python: Path, program: Path, target: Path) -> None:
+    command = [str(python), "-m", "paddle2onnx.command"]
+    command += ["--model_dir", str(program.parent), "--model_filename", program.name]
+    command += ["--params_filename", program.with_suffix(".pdiparams").name]
+    command += ["--save_file", str(target), "--opset_version", str(OPSET)]
+    command += ["--optimize_tool", "None"]
+    # Nothing is installed while it runs, whatever it asks for; nor is our own path its path.
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    environment = {**kept, "PIP_NO_INDEX": "1", "PYTHONWARNINGS": "ignore"}
+    try:
+        done = subprocess.run(
+            command,
+            env=environment,
+            cwd=target.parent,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=TIMEOUT_S,
+        )
+    except OSError as error:
+        raise ExportFailed(
+            f"{python} cannot be run ({error.strerror}); `make setup-paddle` makes it anew."
+        ) from error
+    except subprocess.TimeoutExpired as error:
+        raise ExportFailed(f"paddle2onnx did not end within {TIMEOUT_S} s.") from error
+    print(done.stdout, done.stderr, sep="", flush=True)
+    if done.returncode or not target.is_file():
+        lines = (done.stderr or done.stdout).strip().splitlines() or ["it said nothing"]
+        raise ExportFailed(
+            f"paddle2onnx could not convert {program.name} (exit code {done.returncode}): "
+            f"{lines[-1][:200]}"
+        )
+
+
+def _read(converted: Path, parameters: int) -> ModelProto:
+    """The converted graph with its weights as initialisers; ExportFailed where they are not all."""
+    proto = load_onnx(converted)
+    converted.unlink()
+    tidy(proto)
+    held = sum(int(np.prod(tensor.dims)) for tensor in proto.graph.initializer)
+    if held < parameters:
+        raise ExportFailed(
+            f"paddle2onnx wrote {held:,} of {parameters:,} weights: the parameters are missing or "
+            f"cut short. Download the inference model again and keep its files together."
+        )
+    return proto
+
+
+def take_softmax_off(proto: ModelProto) -> bool:
+    """Makes the logits the output where the graph ends in a softmax; says whether it did."""
+    graph = proto.graph
+    last = next(node for node in graph.node if graph.output[0].name in node.output)
+    if last.op_type != "Softmax":
+        return False
+    graph.output[0].name = last.input[0]
+    graph.node.remove(last)
+    return True
+
+
+def _preprocess(model: CatalogModel, spec: ExportSpec, side: int) -> PreprocessSpec:
+    """As asked, else as published, at the size that the program was written for."""
+    asked = PreprocessSpec.from_dict(spec.preprocess) if spec.preprocess else model.preprocess
+    if asked is None or asked.crop != side:
+        given = asked.crop if asked else "another number of"
+        raise ExportFailed(f"The inference model takes {side} x {side} pixels, not {given}.")
+    return asked
+
+
+def _load(path: Path) -> OnnxRuntime:
+    try:
+        return OnnxRuntime(path, "CPUExecutionProvider", settings().threads)
+    except Exception as error:  # ONNX Runtime has errors of its own for each kind of damage
+        raise ExportFailed(
+            f"paddle2onnx wrote a file that ONNX Runtime cannot load: "
+            f"{str(error).strip().splitlines()[0][:200]}"
+        ) from error
