@@ -10,7 +10,7 @@ TORCH ?= default
 TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-fast lint format demo migrate clean
+.PHONY: help setup run test test-fast test-slow lint format demo migrate clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -45,11 +45,14 @@ run: migrate ## Start the dashboard on 127.0.0.1:8501 (PORT=8502: elsewhere)
 demo: $(VENV)/.runtime ## Run the built-in demo in the terminal
 	@$(BIN)/python -m engine demo
 
-test: $(VENV)/.dev ## Run all tests (the browser ones need Chromium)
-	$(BIN)/python -m pytest tests
+test: $(VENV)/.dev ## Run the tests (the browser ones need Chromium)
+	$(BIN)/python -m pytest tests -m "not slow"
 
-test-fast: $(VENV)/.dev ## Run the tests without a browser and without the slow ones
-	$(BIN)/python -m pytest tests -m "not browser and not slow"
+test-fast: $(VENV)/.dev ## Run the tests that need no browser
+	$(BIN)/python -m pytest tests -m "not slow and not browser"
+
+test-slow: $(VENV)/.dev ## Run the long oracle tests (about ten minutes)
+	$(BIN)/python -m pytest tests -m slow
 
 lint: $(VENV)/.dev ## Check format, lint and types
 	$(BIN)/ruff format --check .

@@ -6,11 +6,10 @@ import sys
 from collections.abc import Sequence
 
 import typer
-from click.exceptions import Abort, ClickException, Exit
 from pydantic import ValidationError
 
 from engine.cli import classify, dataset, jobs, models, results, runs, weights
-from engine.cli.output import emit_json, err
+from engine.cli.output import emit_json, err, note
 from engine.errors import WorkbenchError
 
 app = typer.Typer(
@@ -39,12 +38,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(explain_validation(error), arguments)
     except WorkbenchError as error:
         return _fail(str(error), arguments)
-    except ClickException as error:
-        error.show()
+    except typer.TyperException as error:
+        err.print(f"Error: {error.format_message()}", markup=False, style="red")
+        note("`python -m engine COMMAND --help` shows how it is called.")
         return error.exit_code
-    except Exit as error:
+    except typer.Exit as error:
         return error.exit_code
-    except (Abort, KeyboardInterrupt):
+    except (typer.Abort, KeyboardInterrupt):
         err.print("Stopped.")
         return 130
 

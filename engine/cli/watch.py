@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Column
 from sqlalchemy import select
 
 from db.enums import ENDED, JobStatus
@@ -14,6 +15,7 @@ from engine.cli.output import err, note
 from engine.jobs.dispatcher import ensure_dispatcher
 
 POLL_S = 0.3
+_REMARK = Column(ratio=1, no_wrap=True, overflow="ellipsis")
 
 
 def watch(job_ids: list[int], url: str) -> list[Job]:
@@ -57,12 +59,12 @@ def _reason(job: Job) -> str:
 def _watch_bars(job_ids: list[int], url: str) -> list[Job]:
     columns = (
         TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
+        BarColumn(bar_width=16),
         TextColumn("{task.fields[amount]}"),
         TimeRemainingColumn(compact=True),
-        TextColumn("[dim]{task.fields[message]}"),
+        TextColumn("[dim]{task.fields[message]}", table_column=_REMARK),
     )
-    with Progress(*columns, console=err, expand=False) as progress:
+    with Progress(*columns, console=err, expand=True) as progress:
         bars: dict[int, TaskID] = {}
         while True:
             ensure_dispatcher()
@@ -88,7 +90,7 @@ def _update(progress: Progress, bar: TaskID, job: Job) -> None:
         completed=done,
         total=total,
         amount=amount,
-        message=message.replace("[", r"\[")[:70],
+        message=message.replace("[", r"\["),
         description=_SIGNS[JobStatus(job.status)] + job.title.replace("[", r"\["),
     )
 

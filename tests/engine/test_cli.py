@@ -1,0 +1,213 @@
+"""The command line as a person and as a machine calls it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer.main
+
+from db.enums import Precision
+from engine.cli.main import app, main
+from engine.cli.runs import read_preprocess, read_weights
+from engine.config import REPOSITORY
+from engine.errors import InvalidRequest
+from tests.engine.tiny import image_folder, store_build, tiny_se_model
+
+
+def commands() -> dict[str, str]:
+    """Every command with its help text, groups included."""
+    found: dict[str, str] = {}
+    group = typer.main.get_command(app)
+    for name, command in group.commands.items():  # type: ignore[attr-defined]
+        inner = getattr(command, "commands", None)
+        for sub, leaf in (inner or {"": command}).items():
+            found[f"{name} {sub}".strip()] = leaf.help or ""
+    return found
+
+
+WANTED = [
+    "models",
+    "export",
+    "build",
+    "benchmark",
+    "evaluate",
+    "classify",
+    "run",
+    "demo",
+    "results",
+    "jobs list",
+    "jobs show",
+    "jobs cancel",
+    "jobs retry",
+    "dataset add",
+    "dataset list",
+    "dataset check",
+]
+
+
+def test_the_commands_are_all_there() -> None:
+    assert set(WANTED) <= set(commands())
+
+
+@pytest.mark.parametrize("name", sorted(commands()))
+def test_every_help_teaches_by_an_example(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert f"`python -m engine {name}" in commands()[name]
+    assert main([*name.split(), "--help"]) == 0
+    assert "--json" in capsys.readouterr().out
+
+
+def test_models_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["models", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert len(rows) == 25
+    assert rows[0]["model_id"] == "timm/seresnet50"
+
+
+@pytest.mark.parametrize(
+    ("call", "sentence"),
+    [
+        (["export", "timm/x", "--weights", "/nowhere.pth"], "There is no file /nowhere.pth"),
+        (["run", "mmcls/none"], "There is no model 'mmcls/none'"),
+        (["evaluate", "timm/seresnet50", "-p", "fp32"], "Evaluate needs a dataset"),
+        (["evaluate", "abcdef12"], "Evaluate needs --dataset"),
+        (["jobs", "show", "5"], "There is no job 5"),
+        (["jobs", "cancel", "5"], "There is no job 5"),
+        (["jobs", "retry", "5"], "There is no job 5"),
+        (["dataset", "check", "none"], "There is no dataset 'none'"),
+        (["classify", "x.png"], "There is no build yet"),
+        (["run", "timm/x", "--mean", "a,b,c"], "--mean and --std take three numbers"),
+        (["dataset", "add", "../up", "."], "name: String should match pattern"),
+    ],
+)
+def test_errors_are_one_sentence_and_exit_code_1(
+    call: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*call, "--json"]) == 1
+    captured = capsys.readouterr()
+    assert sentence in json.loads(captured.out)["error"]
+    assert "Error: " in captured.err
+    assert "Traceback" not in captured.err
+
+
+@pytest.mark.parametrize("call", [["nonsense"], ["export"], ["run", "m", "--batch", "0"]])
+def test_a_wrong_call_is_exit_code_2(call: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(call) == 2
+    assert capsys.readouterr().out == ""
+
+
+def test_detach_queues_and_returns(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["export", "timm/seresnet50", "--weights", "random", "--detach", "--json"]) == 0
+    queued = json.loads(capsys.readouterr().out)
+    assert len(queued["jobs"]) == 1
+    assert main(["jobs", "cancel", str(queued["jobs"][0]), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["status"] == "cancelled"
+    assert main(["jobs", "list", "--status", "cancelled", "--json"]) == 0
+    assert [job["id"] for job in json.loads(capsys.readouterr().out)] == queued["jobs"]
+
+
+def test_classify_answers_for_each_image_and_build(
+    url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store_build(url, tiny_se_model(), Precision.FP32)
+    store_build(url, tiny_se_model(), Precision.INT8)
+    folder = image_folder(tmp_path / "set", per_class=1)
+    good, bad = folder / "class0" / "000.png", tmp_path / "bad.png"
+    bad.write_bytes(good.read_bytes()[:40])
+    assert main(["classify", str(bad), str(good), "--json"]) == 1, "one image was refused"
+    answers = json.loads(capsys.readouterr().out)
+    assert "bad.png" in answers[0]["error"]
+    assert [a["precision"] for a in answers[1:]] == ["fp32", "int8"]
+    for answer in answers[1:]:
+        probabilities = [guess["probability"] for guess in answer["top5"]]
+        assert probabilities == sorted(probabilities, reverse=True)
+        assert sum(probabilities) == pytest.approx(1, abs=1e-5), "four classes are all of them"
+
+
+def test_results_are_written_to_a_file(
+    url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store_build(url, tiny_se_model())
+    target = tmp_path / "results.md"
+    assert main(["results", "--format", "markdown", "--output", str(target)]) == 0
+    assert "onnx/tiny" in target.read_text()
+    assert main(["results", "--model", "nothing", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == []
+
+
+def test_weights_and_preprocessing_are_read() -> None:
+    assert read_weights("random", 3).seed == 3
+    assert read_weights("w.pth").path == "w.pth"
+    assert read_preprocess(None) is None
+    assert read_preprocess(None, crop=96, std="1,1,1") == {"crop": 96, "std": [1.0, 1.0, 1.0]}
+
+
+def test_a_preprocessing_file_that_is_no_json_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "p.json"
+    path.write_text("{")
+    with pytest.raises(InvalidRequest, match=r"p\.json is not a readable JSON file"):
+        read_preprocess(path)
+
+
+def engine(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """The real command, from the repository's root."""
+    return subprocess.run(
+        [sys.executable, "-m", "engine", *arguments],
+        cwd=REPOSITORY,
+        env=os.environ.copy(),
+        capture_output=True,
+        text=True,
+        timeout=280,
+    )
+
+
+def test_a_dataset_with_missing_labels_fails_the_job_and_the_command(tmp_path: Path) -> None:
+    folder = image_folder(tmp_path / "set", per_class=2)
+    for image in (folder / "class0").iterdir():
+        image.rename(folder / image.name)
+    (folder / "val_label.txt").write_text("000.png 1\n")
+    result = engine("dataset", "add", "bad", str(folder), "--json")
+    assert result.returncode == 1
+    document = json.loads(result.stdout)
+    assert document["status"] == "failed"
+    assert "1 of 2 images have no line in val_label.txt" in document["error"]
+
+
+def test_a_hostile_checkpoint_is_refused_and_never_executed(tmp_path: Path) -> None:
+    import pickle
+
+    canary = tmp_path / "canary"
+
+    class Hostile:
+        """Would touch the canary if anybody unpickled it."""
+
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return os.system, (f"touch {canary}",)
+
+    path = tmp_path / "evil.pth"
+    path.write_bytes(pickle.dumps({"state_dict": Hostile()}))
+    result = engine("export", "timm/legacy_seresnet18", "--weights", str(path), "--json")
+    assert result.returncode == 1
+    job = json.loads(result.stdout)["jobs"][0]
+    assert job["status"] == "failed"
+    assert "evil.pth" in job["error"]
+    assert not canary.exists()
+
+
+def test_the_demo_from_a_terminal() -> None:
+    result = engine("demo", "--json")
+    assert result.returncode == 0, result.stderr
+    document = json.loads(result.stdout)
+    assert {job["status"] for job in document["jobs"]} == {"succeeded"}
+    rows = {row["precision"]: row for row in document["results"]}
+    assert set(rows) == {"fp32", "fp16", "int8"}
+    assert 85 <= rows["fp32"]["top1"] <= 97
+    assert rows["fp32"]["images"] >= 2000
+    assert rows["int8"]["top1_count"] != rows["fp32"]["top1_count"]
+    for row in rows.values():
+        assert row["images_per_s"] > 0
+        assert row["top1_low"] < row["top1"] < row["top1_high"]
