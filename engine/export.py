@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from engine import artifacts
 from engine.catalog import CatalogModel, find_model
-from engine.errors import ExportFailed, InvalidRequest
+from engine.errors import ExportFailed
 from engine.exported import Exported, finish, require_agreement
 from engine.formats import scores_of, write
 from engine.jobs.context import JobContext
 from engine.loading import load_module, parameters_of
 from engine.preprocess import PreprocessSpec
+from engine.routes import require_route
 from engine.specs import ExportSpec
 from engine.usage import peak_rss_mb
 from engine.verify import compare, probe_inputs
@@ -42,19 +43,6 @@ def exporter_of(model: CatalogModel, spec: ExportSpec) -> Exporter:
     if model.source == "onnx":
         return _import_onnx
     return _ROUTES[spec.via]
-
-
-def require_route(model: CatalogModel, format_: str, via: str) -> None:
-    """Raises InvalidRequest, with the way out, unless the model's source takes this way."""
-    if model.source == "onnx" and format_ != "onnx":
-        raise InvalidRequest(
-            f"{model.id} is an ONNX file and cannot become TorchScript; leave the format at onnx."
-        )
-    if via == "paddle2onnx" and model.source != "ppcls":
-        raise InvalidRequest(
-            f"paddle2onnx converts PaddleClas models only, and {model.id} is none; leave the route "
-            f"at torch."
-        )
 
 
 def _export_torch(model: CatalogModel, spec: ExportSpec, context: JobContext) -> str:

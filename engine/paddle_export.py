@@ -13,12 +13,12 @@ import subprocess
 from pathlib import Path
 
 import numpy as np
-from onnx import ModelProto
+from onnx import ModelProto, NodeProto, TensorProto, numpy_helper
 
 from engine import artifacts, onnx_graph
 from engine.catalog import CatalogModel
 from engine.config import settings
-from engine.errors import ExportFailed, InvalidRequest
+from engine.errors import ExportFailed
 from engine.exported import Exported, finish, require_agreement
 from engine.formats import scores_of
 from engine.jobs.context import JobContext
@@ -26,13 +26,13 @@ from engine.loading import load_module, parameters_of
 from engine.onnx_import import image_side, load_onnx, open_batch
 from engine.onnx_tidy import tidy
 from engine.preprocess import PreprocessSpec
+from engine.routes import program_beside, require_environment
 from engine.runtimes.onnx_runtime import OnnxRuntime
 from engine.specs import ExportSpec
 from engine.verify import compare, probe_inputs
 
 OPSET = 17
 TIMEOUT_S = 900
-PROGRAM_SUFFIXES = (".pdmodel", ".json")
 
 
 def export_with_paddle2onnx(model: CatalogModel, spec: ExportSpec, context: JobContext) -> str:
@@ -46,8 +46,8 @@ def export_with_paddle2onnx(model: CatalogModel, spec: ExportSpec, context: JobC
     module, weights = load_module(model, spec, context)
     context.stage(f"Converting {program.name} with paddle2onnx.")
     converted = context.workspace / "converted.onnx"
-    _convert(python, program, converted)
-    proto = _read(converted, parameters_of(module))
+    convert(python, program, converted)
+    proto = read_converted(converted, parameters_of(module))
     has_softmax = take_softmax_off(proto)
     preprocess = _preprocess(model, spec, image_side(proto, program))
     path = context.workspace / "artifact" / artifacts.MODEL_FILE
@@ -68,31 +68,8 @@ def export_with_paddle2onnx(model: CatalogModel, spec: ExportSpec, context: JobC
     return finish(made, model, spec, context)
 
 
-def program_beside(weights: Path) -> Path:
-    """The program of an inference model, beside its .pdiparams; InvalidRequest if there is none."""
-    beside = [weights.with_suffix(suffix) for suffix in PROGRAM_SUFFIXES]
-    found = next((path for path in beside if path.is_file()), None)
-    if weights.suffix != ".pdiparams" or found is None:
-        raise InvalidRequest(
-            f"paddle2onnx converts an inference model: choose weights from a .pdiparams file with "
-            f"its .pdmodel or .json beside it ({weights.name or 'no file'} is not one). A "
-            f".pdparams file needs no Paddle: leave the route at torch."
-        )
-    return found
-
-
-def require_environment() -> Path:
-    """The Python that has paddle2onnx; ExportFailed with the way to get it."""
-    python = settings().paddle_python
-    if not python.is_file():
-        raise ExportFailed(
-            f"paddle2onnx has an environment of its own, and there is none at {python}: "
-            f"`make setup-paddle` makes it."
-        )
-    return python
-
-
-def _convert(python: Path, program: Path, target: Path) -> None:
+def convert(python: Path, program: Path, target: Path) -> None:
+    """Runs paddle2onnx; ExportFailed with its last words where it says that it failed."""
     command = [str(python), "-m", "paddle2onnx.command"]
     command += ["--model_dir", str(program.parent), "--model_filename", program.name]
     command += ["--params_filename", program.with_suffix(".pdiparams").name]
@@ -127,7 +104,7 @@ def _convert(python: Path, program: Path, target: Path) -> None:
         )
 
 
-def _read(converted: Path, parameters: int) -> ModelProto:
+def read_converted(converted: Path, parameters: int) -> ModelProto:
     """The converted graph with its weights as initialisers; ExportFailed where they are not all."""
     proto = load_onnx(converted)
     converted.unlink()
@@ -142,14 +119,34 @@ def _read(converted: Path, parameters: int) -> ModelProto:
 
 
 def take_softmax_off(proto: ModelProto) -> bool:
-    """Makes the logits the output where the graph ends in a softmax; says whether it did."""
+    """Makes the logits the output where the graph ends in a softmax; says whether it did.
+
+    Programs of Paddle 2 end in a scale by one as well: a Mul by 1 and an Add of 0.
+    """
     graph = proto.graph
-    last = next(node for node in graph.node if graph.output[0].name in node.output)
-    if last.op_type != "Softmax":
+    makers = {output: node for node in graph.node for output in node.output}
+    constants = {tensor.name: tensor for tensor in graph.initializer}
+    tail: list[NodeProto] = []
+    name = graph.output[0].name
+    while name in makers:
+        tail.append(makers[name])
+        name = tail[-1].input[0]
+        if tail[-1].op_type == "Softmax":
+            for node in tail:
+                graph.node.remove(node)
+            graph.output[0].name = name
+            return True
+        if not _changes_nothing(tail[-1], constants):
+            return False
+    return False
+
+
+def _changes_nothing(node: NodeProto, constants: dict[str, TensorProto]) -> bool:
+    neutral = {"Mul": 1, "Add": 0}.get(node.op_type)
+    other = constants.get(node.input[-1])
+    if neutral is None or other is None:
         return False
-    graph.output[0].name = last.input[0]
-    graph.node.remove(last)
-    return True
+    return bool(np.all(numpy_helper.to_array(other) == neutral))
 
 
 def _preprocess(model: CatalogModel, spec: ExportSpec, side: int) -> PreprocessSpec:

@@ -65,7 +65,9 @@ def forget(model: CatalogModel) -> None:
 def all_registered() -> Iterator[tuple[str, WeightsFile]]:
     """(model id, file) of every registration."""
     for source in SOURCES:
-        for about in sorted((settings().home / "weights" / source / FOLDER).glob(f"*/{ABOUT_FILE}")):
+        for about in sorted(
+            (settings().home / "weights" / source / FOLDER).glob(f"*/{ABOUT_FILE}")
+        ):
             model = find_model(f"{source}/{about.parent.name}")
             found = find_registered(model)
             if found is not None:

@@ -48,10 +48,11 @@ def checked_digest(path: Path) -> str:
         )
     recorded = recorded_digest(path)
     if recorded is not None and recorded != digest:
+        note = note_of(path).name
         raise CheckpointRejected(
             f"{path} has changed since it was first used: its SHA-256 was {recorded[:12]}, it "
-            f"is {digest[:12]} now. Delete it to fetch it again, or delete {note_of(path).name} to use it "
-            f"as it is."
+            f"is {digest[:12]} now. Delete it to fetch it again, or delete {note} to use it as it "
+            f"is."
         )
     if recorded is None:
         record_digest(path, digest)
