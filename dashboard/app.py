@@ -1,0 +1,51 @@
+"""The entry point, `streamlit run dashboard/app.py`: routes to the pages and computes nothing."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+REPOSITORY = str(Path(__file__).resolve().parent.parent)
+if REPOSITORY not in sys.path:
+    # `streamlit run` puts only this file's folder on the path.
+    sys.path.insert(0, REPOSITORY)
+
+import streamlit as st  # noqa: E402
+
+from dashboard import queries  # noqa: E402
+from dashboard.components.guard import guard  # noqa: E402
+from dashboard.components.notice import show_notice  # noqa: E402
+from engine.database import prepare_database  # noqa: E402
+from engine.jobs import dispatcher  # noqa: E402
+
+
+@st.cache_resource(show_spinner=False)
+def prepared(url: str) -> str:
+    """Brings the database up to date, once a process."""
+    return prepare_database()
+
+
+def page(name: str, title: str, icon: str, about: str, **options: object) -> st.Page:
+    """A page of app_pages."""
+    path = f"app_pages/{name}.py"
+    return st.Page(path, title=title, icon=f":material/{icon}:", help=about, **options)  # type: ignore[arg-type]
+
+
+st.set_page_config(page_title="SENet Workbench", page_icon=":material/speed:", layout="wide")
+st.logo(Path(__file__).with_name("logo.svg"), size="medium")
+pages = [
+    page("compare", "Compare", "scatter_plot", "Accuracy, compute and speed.", default=True),
+    page("new_run", "New run", "add_circle", "Queue a model.", url_path="new-run"),
+    page("jobs", "Jobs", "pending_actions", "What is running, and what happened.", url_path="jobs"),
+    page("classify", "Classify", "image_search", "Top-5 of your images.", url_path="classify"),
+    page("results", "Results", "table_chart", "The table, and its export.", url_path="results"),
+    page("datasets", "Datasets", "photo_library", "Images to judge on.", url_path="datasets"),
+    page("system", "System", "memory", "Machine, versions, definitions.", url_path="system"),
+    page("run", "Run", "receipt_long", "One run.", url_path="run", visibility="hidden"),
+]
+chosen = st.navigation(pages, position="top")
+with guard():
+    prepared(queries.url())
+    dispatcher.ensure_dispatcher()
+    show_notice()
+    chosen.run()

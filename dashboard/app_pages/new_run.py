@@ -1,0 +1,110 @@
+"""Choose a model, weights, precisions, tasks and a dataset; see the plan; queue the run."""
+
+from __future__ import annotations
+
+import streamlit as st
+from pydantic import ValidationError
+
+from dashboard import queries
+from dashboard.components import run_choices, run_options
+from dashboard.components.guard import guard
+from dashboard.components.notice import leave_notice
+from dashboard.formats import ago, escape_markdown
+from db.enums import WeightsKind
+from engine.errors import InvalidRequest
+from engine.jobs import dispatcher
+from engine.planning import Plan, plan
+from engine.requests import RunRequest
+from engine.runs import submit
+
+
+def gather() -> RunRequest:
+    """The widgets as a validated request. Raises InvalidRequest with what is still missing."""
+    kind, model_id, onnx_path = run_choices.choose_model()
+    weights = run_choices.choose_weights(kind, onnx_path)
+    dataset = run_choices.choose_dataset(kind)
+    trained = weights.get("kind") != WeightsKind.RANDOM
+    precisions = run_choices.choose_precisions()
+    tasks = run_choices.choose_tasks(can_evaluate=dataset is not None and trained)
+    with st.expander("Options", icon=":material/tune:"):
+        calibration, images = run_choices.choose_calibration(kind)
+        measuring = run_options.measuring_options(kind)
+    prepared = run_options.preparation_options(kind)
+    if model_id.endswith("/"):
+        raise InvalidRequest("Say which model: a name, or a file.")
+    if not weights:
+        raise InvalidRequest("Give the file of the weights: a path on this machine, or an upload.")
+    fields = {
+        "model_id": model_id,
+        "weights": weights,
+        "precisions": precisions,
+        "tasks": tasks,
+        "dataset": dataset,
+        "calibration_dataset": calibration,
+        "calibration_images": images,
+        **measuring,
+        **prepared,
+    }
+    try:
+        return RunRequest.model_validate(fields)
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise InvalidRequest(f"This request does not hold together: {wrong}.") from error
+
+
+def show_plan(found: Plan) -> None:
+    """What will happen, what is missing and how to get it, what to beware of."""
+    for problem in found.problems:
+        st.error(escape_markdown(problem), icon=":material/block:")
+    if found.steps:
+        steps = "\n".join(f"{n}. {escape_markdown(step)}" for n, step in enumerate(found.steps, 1))
+        st.markdown(steps)
+    if found.warnings:
+        notes = "\n".join(f"- {escape_markdown(warning)}" for warning in found.warnings)
+        st.warning(f"Good to know\n{notes}", icon=":material/info:")
+
+
+def queue(request: RunRequest) -> None:
+    """Queues the run and goes to where it can be watched."""
+    run_id = submit(request, queries.url())
+    dispatcher.ensure_dispatcher()
+    leave_notice(f"Queued as run {run_id}.")
+    st.switch_page("app_pages/jobs.py")
+
+
+def earlier_runs(model_id: str) -> None:
+    """The last runs of the same model, as links."""
+    same = [run for run in queries.recent_runs(50) if run.request.get("model_id") == model_id][:3]
+    if same:
+        st.markdown("**Earlier runs of this model**")
+    for run in same:
+        st.page_link(
+            "app_pages/run.py",
+            label=f"Run {run.id} · {escape_markdown(run.title)} · {ago(run.created_at)}",
+            query_params={"id": str(run.id)},
+        )
+
+
+st.title("New run")
+left, right = st.columns([3, 2], gap="large")
+request: RunRequest | None = None
+missing: str | None = None
+with left, guard():
+    try:
+        request = gather()
+    except InvalidRequest as error:
+        missing = str(error)
+with right, st.container(border=True):
+    st.markdown("**The plan**")
+    planned = plan(request, queries.url()) if request else Plan((), (missing or "",), ())
+    show_plan(planned)
+    ready = request is not None and not planned.problems
+    if st.button(
+        "Queue run", type="primary", icon=":material/play_arrow:", disabled=not ready, key="queue"
+    ):
+        with guard():
+            assert request is not None
+            queue(request)
+if request is not None:
+    with right:
+        earlier_runs(request.model_id)

@@ -1,0 +1,133 @@
+"""One run, by its number in the address: /run?id=7."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from dashboard import queries
+from dashboard.components.guard import guard
+from dashboard.components.jobs_view import ended_details, queued_row, running_card
+from dashboard.components.provenance import facts_table, show_provenance
+from dashboard.components.results_table import columns_of, results_table
+from dashboard.formats import ago, escape_markdown, is_missing, plural
+from dashboard.queries import JobView
+from db.enums import JobStatus
+from db.tables import Run
+
+REFRESH_S = 2.0
+
+
+def asked_for() -> int | None:
+    """The number in the address, if it is one."""
+    text = str(st.query_params.get("id", ""))
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
+
+
+def list_runs() -> None:
+    """Links to the newest runs."""
+    runs = queries.recent_runs()
+    if not runs:
+        st.caption("Nothing was run yet.")
+    for run in runs:
+        st.page_link(
+            "app_pages/run.py",
+            label=f"Run {run.id} · {escape_markdown(run.title)} · {ago(run.created_at)}",
+            query_params={"id": str(run.id)},
+        )
+
+
+def request_facts(run: Run) -> dict[str, object]:
+    """What was asked for, in words."""
+    asked = run.request
+    weights = asked.get("weights") or {}
+    return {
+        "model": asked.get("model_id"),
+        "weights": weights.get("path") or weights.get("kind"),
+        "weights SHA-256": weights.get("sha256"),
+        "precisions": ", ".join(asked.get("precisions") or []),
+        "tasks": ", ".join(asked.get("tasks") or []),
+        "dataset": asked.get("dataset"),
+        "images at most": asked.get("limit"),
+        "calibration": asked.get("calibration_dataset"),
+        "calibration images": asked.get("calibration_images"),
+        "batches": ", ".join(str(batch) for batch in asked.get("batches") or []),
+        "threads": asked.get("threads") or "all cores",
+        "provider": asked.get("provider"),
+        "preprocessing": asked.get("preprocess"),
+    }
+
+
+def jobs_part(run_id: int) -> None:
+    """The run's jobs: live ones move, failed ones say why."""
+    with guard():
+        views = queries.run_jobs(run_id)
+        live = [v for v in views if v.row.status in (JobStatus.QUEUED, JobStatus.RUNNING)]
+        if not live and st.session_state.pop(f"run_{run_id}_live", False):
+            st.rerun()
+        st.session_state[f"run_{run_id}_live"] = bool(live)
+        done = sum(view.row.status == JobStatus.SUCCEEDED for view in views)
+        st.progress(done / max(1, len(views)), text=f"{done} of {plural(len(views), 'job')} done")
+        for view in views:
+            job_part(view)
+
+
+def job_part(view: JobView) -> None:
+    """One job, drawn by its state; succeeded ones in one line."""
+    job = view.row
+    if job.status == JobStatus.RUNNING:
+        running_card(view)
+    elif job.status == JobStatus.QUEUED:
+        with st.container(border=True):
+            queued_row(view)
+    elif job.status == JobStatus.SUCCEEDED:
+        title = f"{escape_markdown(job.title)} · {escape_markdown(job.message or 'done')}"
+        st.markdown(f":green[:material/check_circle:] {title}")
+    else:
+        ended_details(view, key="run")
+
+
+def results_part(views: list[JobView]) -> None:
+    """What the run measured, and what made it."""
+    results = [view.row.result or {} for view in views]
+    evaluations = {result["evaluation"] for result in results if "evaluation" in result}
+    benchmarks = {result["benchmark"] for result in results if "benchmark" in result}
+    frame = queries.results()
+    keep = frame["evaluation_id"].isin(evaluations) | frame["benchmark_id"].isin(benchmarks)
+    rows = frame[keep].reset_index(drop=True)
+    st.subheader("Results")
+    if rows.empty:
+        st.caption("No result yet.")
+        return
+    selection = results_table(rows, columns_of("Summary"))
+    places = selection["selection"]["rows"] or [0]
+    row = rows.iloc[min(places[0], len(rows) - 1)]
+    st.subheader(f"What made {escape_markdown(row['model_id'])} {row['precision']}")
+    ids = [None if is_missing(row[c]) else int(row[c]) for c in ("evaluation_id", "benchmark_id")]
+    show_provenance(queries.provenance(row["artifact_digest"], *ids))
+
+
+def show_run(run: Run) -> None:
+    """The whole page of one run."""
+    st.title(f"Run {run.id}")
+    st.markdown(f"**{escape_markdown(run.title)}** · queued {ago(run.created_at)}")
+    views = queries.run_jobs(run.id)
+    live = any(v.row.status in (JobStatus.QUEUED, JobStatus.RUNNING) for v in views)
+    left, right = st.columns([3, 2], gap="large")
+    with left:
+        st.subheader("Jobs")
+        st.fragment(run_every=REFRESH_S if live else None)(jobs_part)(run.id)
+    with right:
+        st.subheader("Asked for")
+        facts_table(request_facts(run), alt="What was asked for")
+    results_part(views)
+
+
+number = asked_for()
+found = queries.find_run(number) if number is not None else None
+if found is None:
+    st.title("Runs")
+    if "id" in st.query_params:
+        st.error(f"There is no run {escape_markdown(str(st.query_params['id'])[:20])}.")
+    list_runs()
+else:
+    show_run(found)

@@ -1,0 +1,118 @@
+"""What all charts share: axes that say unit, direction and condition; log ticks; hover cards."""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import plotly.graph_objects as go
+
+from dashboard.formats import is_missing, number, significant
+from dashboard.palette import Palette
+
+HEIGHT = 420
+MARKER_SIZE = 11
+LEAST_DECADES = 0.9
+CONFIG: dict[str, Any] = {
+    "displaylogo": False,
+    "modeBarButtonsToRemove": ["lasso2d", "select2d", "autoScale2d"],
+    "toImageButtonOptions": {"format": "png", "scale": 2, "filename": "senet-workbench"},
+}
+
+
+def layout(figure: go.Figure, palette: Palette, *, height: int = HEIGHT) -> go.Figure:
+    """Applies the common frame: legend above, room for labels, no background of its own."""
+    figure.update_layout(
+        height=height,
+        margin={"l": 64, "r": 24, "t": 10, "b": 56},
+        legend={
+            "orientation": "h",
+            "yanchor": "bottom",
+            "y": 1.02,
+            "xanchor": "left",
+            "x": 0,
+            "font": {"size": 13, "color": palette.text},
+            "title": {"text": ""},
+            "itemsizing": "constant",
+        },
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        font={"color": palette.text},
+        hoverlabel={"align": "left", "font": {"size": 13}},
+        hovermode="closest",
+    )
+    axis = {
+        "gridcolor": palette.grid,
+        "zeroline": False,
+        "linecolor": palette.grid,
+        "title": {"font": {"size": 13, "color": palette.text}, "standoff": 12},
+        "tickfont": {"size": 12, "color": palette.text},
+    }
+    figure.update_xaxes(**axis)
+    figure.update_yaxes(**axis)
+    return figure
+
+
+def log_ticks(values: Iterable[float]) -> tuple[list[float], list[str]]:
+    """Tick places at 1, 2 and 5 of each decade around `values` (positive), with their texts."""
+    low, high = log_range(values)
+    first, last = math.floor(low), math.ceil(high)
+    ticks = [digit * 10.0**e for e in range(first, last + 1) for digit in (1, 2, 5)]
+    inside = [tick for tick in ticks if low - 1e-9 <= math.log10(tick) <= high + 1e-9]
+    if len(inside) > 9:
+        inside = [t for t in inside if math.isclose(math.log10(t) % 1, 0, abs_tol=1e-9)] or inside
+    return inside, [f"{tick:,.10g}" for tick in inside]
+
+
+def log_range(values: Iterable[float]) -> tuple[float, float]:
+    """The axis range in log10 around `values`, wide enough to hold two 1-2-5 ticks or more."""
+    logs = [math.log10(value) for value in values if not is_missing(value) and value > 0]
+    if not logs:
+        return 0.0, 1.0
+    spread = max(logs) - min(logs)
+    pad = max(0.06 * spread, (LEAST_DECADES - spread) / 2, 0.08)
+    return min(logs) - pad, max(logs) + pad
+
+
+def percent_range(lows: Iterable[float], highs: Iterable[float]) -> tuple[float, float]:
+    """An axis of percentages around all intervals, at least three points tall, within 0 to 100."""
+    low, high = min(lows, default=0.0), max(highs, default=100.0)
+    pad = max(1.0, 0.08 * (high - low))
+    middle = (low + high) / 2
+    low, high = min(low - pad, middle - 1.5), max(high + pad, middle + 1.5)
+    return max(0.0, low), min(100.5, high)
+
+
+def safe(text: object) -> str:
+    """Text for a plotly label, in which tags would otherwise be markup."""
+    return html.escape(str(text), quote=False)
+
+
+def hover_card(row: dict[str, Any]) -> str:
+    """Identity first, then accuracy, speed, cost, conditions; what was not measured is left out."""
+    lines = [f"<b>{safe(row['label'])} · {row['precision']}</b>"]
+    if not is_missing(row.get("top1")):
+        interval = f"{number(row['top1_low'])}–{number(row['top1_high'])}"
+        lines.append(
+            f"top-1 {number(row['top1'], 2)} % ({interval}), "
+            f"{row['images']:,.0f} images of {safe(row['dataset'])}"
+        )
+        if row.get("at_chance"):
+            lines.append("collapsed: no better than guessing")
+    if not is_missing(row.get("images_per_s")):
+        speed = f"{number(row['images_per_s'])} images/s at batch {row['batch']:.0f}"
+        lines.append(speed + ("" if row["stable"] else ", unstable"))
+        lines.append(f"p50 {number(row['latency_p50_ms'], 2)} ms, {row['threads']:.0f} threads")
+    lines.append(f"{significant(row['compute_gmacs'])} GMACs · {number(row['size_mb'])} MB")
+    if row.get("execution") and row["execution"] != "native":
+        lines.append(safe(row["execution"]))
+    if not is_missing(row.get("calibration")):
+        lines.append(f"calibrated: {safe(row['calibration'])}")
+    lines += [safe(row[name]) for name in ("preprocess", "environment") if _told(row.get(name))]
+    return "<br>".join(lines)
+
+
+def _told(value: object) -> bool:
+    return isinstance(value, str) and bool(value)

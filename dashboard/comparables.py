@@ -1,0 +1,112 @@
+"""What may stand on one chart: results of one set of images, or of one machine and setting."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from dashboard.formats import short
+from db.enums import WeightsKind
+
+ACCURACY = ["dataset", "dataset_digest", "images"]
+SPEED = ["environment", "environment_digest", "batch", "threads", "instances", "provider"]
+CPU = "CPUExecutionProvider"
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A label for people, and the values that all of its results share."""
+
+    label: str
+    values: dict[str, object]
+
+    def of(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """The rows that belong to this group."""
+        keep = pd.Series(True, index=frame.index)
+        for column, value in self.values.items():
+            keep &= frame[column] == value
+        return frame[keep]
+
+
+def accuracy_groups(frame: pd.DataFrame) -> list[Group]:
+    """Sets of images that something was evaluated on, the most used first."""
+    return _groups(frame[frame["evaluation_id"].notna()], ACCURACY, _accuracy_label)
+
+
+def speed_groups(frame: pd.DataFrame) -> list[Group]:
+    """Machines and settings that something was benchmarked on, the most used first."""
+    return _groups(frame[frame["benchmark_id"].notna()], SPEED, _speed_label)
+
+
+def _groups(frame: pd.DataFrame, columns: list[str], label: object) -> list[Group]:
+    if frame.empty:
+        return []
+    counts = frame.groupby(columns, sort=False)["artifact_digest"].nunique()
+    counts = counts.sort_values(ascending=False, kind="stable")
+    named = [dict(zip(columns, values, strict=True)) for values in counts.index]
+    labels = [label(values) for values in named]  # type: ignore[operator]
+    return [
+        Group(text if labels.count(text) == 1 else f"{text} · {_digest(values)}", values)
+        for text, values in zip(labels, named, strict=True)
+    ]
+
+
+def _digest(values: dict[str, object]) -> str:
+    digest = next(value for name, value in values.items() if name.endswith("_digest"))
+    return str(digest)[:8]
+
+
+def _accuracy_label(values: dict[str, object]) -> str:
+    return f"{values['dataset']} · {int(str(values['images']).split('.')[0]):,} images"
+
+
+def _speed_label(values: dict[str, object]) -> str:
+    batch, threads, instances = (
+        int(float(str(values[name]))) for name in ("batch", "threads", "instances")
+    )
+    parts = [f"batch {batch}", f"{threads} thread{'s' if threads != 1 else ''}"]
+    if instances > 1:
+        parts.append(f"{instances} requests in flight")
+    if values["provider"] != CPU:
+        parts.append(str(values["provider"]).removesuffix("ExecutionProvider"))
+    return f"{', '.join(parts)} · {values['environment']}"
+
+
+def with_labels(frame: pd.DataFrame) -> pd.DataFrame:
+    """Adds `label`: the model, told apart by weights where one model was run with several."""
+    kinds = frame["weights_kind"].map(
+        {WeightsKind.RANDOM: " (random weights)", WeightsKind.FILE: "", WeightsKind.PRETRAINED: ""}
+    )
+    several = frame.groupby("model_id")["weights_digest"].transform("nunique") > 1
+    digests = " · " + frame["weights_digest"].map(short)
+    label = frame["model_id"] + kinds.fillna("") + digests.where(several, "")
+    return frame.assign(label=label)
+
+
+def accuracy_points(frame: pd.DataFrame) -> pd.DataFrame:
+    """One row an evaluation that may be shown as accuracy: measured, and not of random weights."""
+    trained = frame["weights_kind"] != WeightsKind.RANDOM
+    return frame[frame["top1"].notna() & trained].drop_duplicates("evaluation_id")
+
+
+def newest_builds(frame: pd.DataFrame) -> pd.DataFrame:
+    """Of several builds of one model at one precision, the rows of the last one measured."""
+    keys = ["model_id", "weights_digest", "precision"]
+    newest = frame.sort_values("measured_at", kind="stable").drop_duplicates(keys, keep="last")
+    return frame[frame["artifact_digest"].isin(set(newest["artifact_digest"]))]
+
+
+def frontier(costs: pd.Series, values: pd.Series) -> list[int]:
+    """Positions of the points that no other beats: more value at no more cost; by rising cost.
+
+    Lower cost is better, higher value is better; of equal points the first stays.
+    """
+    order = sorted(range(len(costs)), key=lambda i: (costs.iloc[i], -values.iloc[i], i))
+    best = float("-inf")
+    kept = []
+    for position in order:
+        if values.iloc[position] > best:
+            best = float(values.iloc[position])
+            kept.append(position)
+    return kept

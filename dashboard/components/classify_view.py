@@ -1,0 +1,139 @@
+"""Classification of dropped images, and the card of each."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pandas as pd
+import streamlit as st
+
+from dashboard.components.theme import current_palette
+from dashboard.components.uploads import Rejected, require_image
+from dashboard.formats import escape_markdown
+from db.tables import Artifact
+from engine.errors import ImageRejected
+
+if TYPE_CHECKING:
+    from engine.classify import Classified, Classifier
+
+THUMBNAIL_WIDTH = 224
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A file as it came."""
+
+    name: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A picture with what each build says of it, in the order of the builds."""
+
+    picture: Picture
+    answers: tuple[Classified, ...]
+
+
+@st.cache_resource(max_entries=4, show_spinner="Loading the model")
+def classifier(digest: str, _artifact: Artifact) -> Classifier:
+    """A loaded build; at most four stay in memory."""
+    from engine.classify import Classifier
+
+    return Classifier(_artifact)
+
+
+@st.cache_data(max_entries=128, show_spinner=False)
+def _answer(digest: str, image: str, name: str, _artifact: Artifact, _data: bytes) -> Classified:
+    return classifier(digest, _artifact).classify(_data, name)
+
+
+def classify_all(
+    pictures: list[Picture], builds: list[Artifact]
+) -> tuple[list[Judged], list[Rejected]]:
+    """Every picture by every build; a picture that is refused does not stop the others."""
+    judged, rejected = [], []
+    for picture in pictures:
+        try:
+            require_image(picture.name, picture.data)
+            image = hashlib.sha256(picture.data).hexdigest()
+            answers = tuple(
+                _answer(build.digest, image, picture.name, build, picture.data) for build in builds
+            )
+        except ImageRejected as error:
+            rejected.append(Rejected(picture.name, str(error)))
+        else:
+            judged.append(Judged(picture, answers))
+    return judged, rejected
+
+
+def show_rejected(rejected: list[Rejected]) -> None:
+    """Each refused file by name, with the reason."""
+    for one in rejected:
+        name, reason = escape_markdown(one.name), escape_markdown(one.reason)
+        text = reason if one.reason.startswith(one.name) else f"{name}: {reason}"
+        st.warning(text, icon=":material/image_not_supported:")
+
+
+def show_picture(judged: Judged, builds: list[Artifact]) -> None:
+    """The crop that the network saw, and the top five of each build."""
+    with st.container(border=True):
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.markdown(f"**{escape_markdown(judged.picture.name)}**")
+            if len(judged.answers) == 2:
+                _agreement(judged)
+        widths = [1.1, *[2.2] * len(builds)]
+        picture, *tables = st.columns(widths)
+        with picture:
+            crop = judged.answers[0].crop
+            st.image(crop, width=THUMBNAIL_WIDTH, alt="The crop that the network was fed")
+            st.caption(f"What the network sees: {crop.shape[1]} × {crop.shape[0]} pixels")
+        for place, (column, build) in enumerate(zip(tables, builds, strict=True)):
+            with column:
+                _top_five(judged.answers[place], build.precision)
+
+
+def _top_five(answer: Classified, precision: str) -> None:
+    st.markdown(f"**{precision}** · {escape_markdown(answer.guesses[0].name)}")
+    rows = pd.DataFrame(
+        {
+            "class": [guess.name for guess in answer.guesses],
+            "probability": [guess.probability for guess in answer.guesses],
+        }
+    )
+    st.dataframe(
+        rows,
+        hide_index=True,
+        column_config={
+            "probability": st.column_config.ProgressColumn(
+                "probability",
+                min_value=0.0,
+                max_value=1.0,
+                format="percent",
+                color=current_palette().precisions[precision],
+            )
+        },
+        alt=f"Top five classes at {precision} with their probabilities",
+    )
+    st.caption(
+        f"decode {answer.decode_ms:.1f} ms · prepare {answer.prepare_ms:.1f} ms · "
+        f"infer {answer.infer_ms:.1f} ms (one request, not a benchmark)"
+    )
+
+
+def agreement(first: Classified, second: Classified) -> tuple[str, str]:
+    """A word and its colour: do two builds say the same?"""
+    one = [guess.index for guess in first.guesses]
+    other = [guess.index for guess in second.guesses]
+    if one == other:
+        return "same top-5", "green"
+    if one[0] == other[0]:
+        return "same top-1, top-5 differs", "blue"
+    return "top-1 differs", "orange"
+
+
+def _agreement(judged: Judged) -> None:
+    text, color = agreement(*judged.answers)
+    st.badge(text, color=color)  # type: ignore[arg-type]

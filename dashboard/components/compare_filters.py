@@ -1,0 +1,77 @@
+"""What the Compare page shows: chosen by selectboxes that live in the URL."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pandas as pd
+import streamlit as st
+
+from dashboard import queries
+from dashboard.comparables import Group, accuracy_groups, speed_groups
+
+IMAGENET_CLASSES = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """Groups are None where nothing of the kind was measured; `published` is whether to show it."""
+
+    accuracy: Group | None
+    speed: Group | None
+    models: list[str]
+    published: bool
+
+    def rows(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """The rows of the chosen models."""
+        return frame[frame["label"].isin(self.models)] if self.models else frame
+
+
+def choose(frame: pd.DataFrame) -> Chosen:
+    """Draws the filters and returns what they say."""
+    with st.container(border=True):
+        left, middle, right = st.columns([3, 4, 4], vertical_alignment="bottom")
+        with left:
+            accuracy = _group("Accuracy on", accuracy_groups(frame), "images")
+        with middle:
+            speed = _group("Speed at", speed_groups(frame), "setting")
+        labels = list(dict.fromkeys(frame["label"]))
+        with right:
+            models = st.multiselect(
+                "Models",
+                labels,
+                key="models",
+                placeholder="All models",
+                bind="query-params",
+            )
+        published = _published_toggle(accuracy)
+    return Chosen(accuracy, speed, models, published)
+
+
+def _group(label: str, groups: list[Group], key: str) -> Group | None:
+    by_label = {group.label: group for group in groups}
+    if not by_label:
+        st.selectbox(label, ["nothing measured yet"], key=f"{key}_none", disabled=True)
+        return None
+    chosen = st.selectbox(label, list(by_label), key=key, bind="query-params")
+    return by_label.get(str(chosen), groups[0])
+
+
+def _published_toggle(accuracy: Group | None) -> bool:
+    comparable = accuracy is None or is_imagenet(str(accuracy.values["dataset_digest"]))
+    return st.toggle(
+        "Published figures (ImageNet-1k)",
+        value=comparable,
+        key="published" if comparable else "published_beside",
+        bind="query-params",
+        help="Small grey crosses: the 25 rows of the catalogue as their authors published them. "
+        "They are of ImageNet-1k and say nothing about accuracy on other images.",
+    )
+
+
+def is_imagenet(dataset_digest: str) -> bool:
+    """Whether accuracy on this dataset may stand beside a published ImageNet-1k figure."""
+    return any(
+        row.digest == dataset_digest and row.num_classes == IMAGENET_CLASSES
+        for row in queries.datasets()
+    )

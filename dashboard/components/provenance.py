@@ -1,0 +1,132 @@
+"""What made a result, all of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+
+from dashboard.formats import duration, escape_markdown, is_missing, number, short, size
+from dashboard.queries import Provenance
+from engine.errors import WorkbenchError
+from engine.preprocess import PreprocessSpec
+
+
+def show_provenance(found: Provenance) -> None:
+    """Cards side by side: artifact and weights, accuracy, speed, machine."""
+    cards = [
+        ("Artifact", _artifact(found)),
+        ("Accuracy", _accuracy(found)),
+        ("Speed", _speed(found)),
+        ("Machine", _machine(found)),
+    ]
+    present = [(title, facts) for title, facts in cards if facts]
+    with st.grid(2, min_column_width=340):
+        for title, facts in present:
+            with st.container(border=True, height="stretch"):
+                st.markdown(f"**{title}**")
+                facts_table(facts, alt=f"{title}: what made this result")
+
+
+def facts_table(facts: dict[str, Any], alt: str) -> None:
+    """Names and values; the values are shown as they are, never as markup."""
+    rows = {name: escape_markdown(str(value)) for name, value in facts.items() if value is not None}
+    st.table(rows, border="horizontal", alt=alt)
+
+
+def _artifact(found: Provenance) -> dict[str, Any]:
+    artifact, weights = found.artifact, found.weights
+    if artifact is None:
+        return {}
+    made = artifact.manifest.get("build") or {}
+    return {
+        "model": artifact.model_id,
+        "precision": artifact.precision,
+        "execution": made.get("execution"),
+        "calibration": _calibration(made.get("calibration")),
+        "artifact SHA-256": short(artifact.digest),
+        "size": size(artifact.size_bytes),
+        "weights": artifact.weights_kind,
+        "weights SHA-256": short(artifact.weights_digest),
+        "weights from": weights.origin if weights else None,
+        "GMACs": number(artifact.manifest.get("compute", {}).get("gmacs"), 4),
+    }
+
+
+def _calibration(made: dict[str, Any] | None) -> str | None:
+    return f"{made['mode']} over {made['images']} images of {made['dataset']}" if made else None
+
+
+def _accuracy(found: Provenance) -> dict[str, Any]:
+    row = found.evaluation
+    if row is None:
+        return {}
+    return {
+        "top-1": f"{row.top1_count:,} of {row.images:,}",
+        "top-5": f"{row.top5_count:,} of {row.images:,}",
+        "dataset": row.dataset_name,
+        "dataset SHA-256": short(row.dataset_digest),
+        "images in the dataset": f"{row.images_in_dataset:,}",
+        "preprocessing": _preprocess(row.preprocess),
+        "scoring": row.protocol.get("scoring"),
+        "batch": row.protocol.get("batch"),
+        "provider": row.protocol.get("provider"),
+        "evaluation": row.id,
+    }
+
+
+def _preprocess(plain: dict[str, Any]) -> str:
+    try:
+        return PreprocessSpec.from_dict(plain).summary()
+    except WorkbenchError as error:
+        return str(error)
+
+
+def _speed(found: Provenance) -> dict[str, Any]:
+    row = found.benchmark
+    if row is None:
+        return {}
+    protocol = row.protocol
+    range_text = f"{number(row.images_per_s_low)} to {number(row.images_per_s_high)}"
+    return {
+        "images/s": f"{number(row.images_per_s)} ({range_text} over the reported windows)",
+        "p50 / p90 / p99": " / ".join(
+            f"{number(value, 2)} ms" if not is_missing(value) else "withheld, under 100 requests"
+            for value in (row.latency_p50_ms, row.latency_p90_ms, row.latency_p99_ms)
+        ),
+        "stable": "yes" if row.stable else "no: the last windows did not agree",
+        "requests": f"{row.samples:,}",
+        "windows": f"{protocol.get('windows')} of {protocol.get('window_s')} s",
+        "warm-up": duration(protocol.get("warm_up_s")),
+        "batch, threads, in flight": f"{row.batch}, {row.threads}, {row.instances}",
+        "provider": row.provider,
+        "runtime": row.runtime,
+        "cores busy with other work": number(row.other_busy_cores, 2),
+        "load before": number(protocol.get("load_1min_before"), 2),
+        "benchmark": row.id,
+    }
+
+
+def _machine(found: Provenance) -> dict[str, Any]:
+    return environment_facts(found.environment.facts) if found.environment else {}
+
+
+def environment_facts(facts: dict[str, Any]) -> dict[str, Any]:
+    """The facts of a machine in words, one line each, packages last."""
+    lines = {
+        _FACTS.get(name, name.replace("_", " ")): ", ".join(value) if name == "isa" else value
+        for name, value in facts.items()
+        if name != "packages" and value not in (None, [], "")
+    }
+    return {**lines, **(facts.get("packages") or {})}
+
+
+_FACTS = {
+    "cpu": "processor",
+    "isa": "instructions",
+    "cores": "usable cores",
+    "memory_gb": "memory (GiB)",
+    "governor": "frequency governor",
+    "os": "operating system",
+    "machine": "architecture",
+}

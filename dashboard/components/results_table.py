@@ -1,0 +1,149 @@
+"""The results as a table: units in the headers, dashes where nothing was measured."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from dashboard.components.theme import current_palette
+from dashboard.formats import is_missing
+from db.enums import Precision
+from engine.results import COLUMNS
+
+NOISY_CORES = 0.25
+IDENTITY = ["model_id", "precision"]
+SETS = {
+    "Summary": [
+        "top1",
+        "accuracy_note",
+        "images",
+        "dataset",
+        "images_per_s",
+        "latency_p50_ms",
+        "compute_gmacs",
+        "size_mb",
+        "batch",
+        "measured_at",
+    ],
+    "Accuracy": [
+        "top1",
+        "top1_low",
+        "top1_high",
+        "top5",
+        "images",
+        "dataset",
+        "accuracy_note",
+        "calibration",
+        "preprocess",
+    ],
+    "Speed": [
+        "images_per_s",
+        "images_per_s_low",
+        "images_per_s_high",
+        "stable",
+        "other_busy_cores",
+        "latency_p50_ms",
+        "latency_p90_ms",
+        "latency_p99_ms",
+        "batch",
+        "threads",
+        "instances",
+        "load_ms",
+        "first_inference_ms",
+        "peak_rss_mb",
+        "achieved_gmacs_per_s",
+        "execution",
+        "environment",
+    ],
+}
+_FORMATS = {
+    "top1": "%.2f",
+    "top1_low": "%.2f",
+    "top1_high": "%.2f",
+    "top5": "%.2f",
+    "images": "%d",
+    "images_per_s": "%.1f",
+    "images_per_s_low": "%.1f",
+    "images_per_s_high": "%.1f",
+    "latency_p50_ms": "%.2f",
+    "latency_p90_ms": "%.2f",
+    "latency_p99_ms": "%.2f",
+    "batch": "%d",
+    "threads": "%d",
+    "instances": "%d",
+    "load_ms": "%.0f",
+    "first_inference_ms": "%.1f",
+    "peak_rss_mb": "%.0f",
+    "achieved_gmacs_per_s": "%.1f",
+    "other_busy_cores": "%.2f",
+    "compute_gmacs": "%.4g",
+    "size_mb": "%.2f",
+}
+_WHY_MISSING = {
+    "top1": "A dash: this build was not evaluated.",
+    "images_per_s": "A dash: this build was not benchmarked.",
+    "latency_p99_ms": "A dash: under 100 requests, where it would be the maximum.",
+}
+
+
+def columns_of(name: str) -> list[str]:
+    """The columns of a set, identity first; the first set for an unknown name."""
+    return [*IDENTITY, *SETS.get(name, next(iter(SETS.values())))]
+
+
+def with_notes(frame: pd.DataFrame) -> pd.DataFrame:
+    """Adds `accuracy_note`: what a reader must know before comparing this row."""
+    return frame.assign(accuracy_note=[_note(row) for row in frame.to_dict("records")])
+
+
+def _note(row: dict[str, Any]) -> str:
+    notes = []
+    if row["at_chance"] is True or row["at_chance"] == 1:
+        notes.append("collapsed")
+    if row["weights_kind"] == "random":
+        notes.append("random weights")
+    if "emulated" in str(row["execution"]):
+        notes.append("emulated")
+    if row["stable"] is False or row["stable"] == 0:
+        notes.append("unstable speed")
+    if not is_missing(row["other_busy_cores"]) and row["other_busy_cores"] > NOISY_CORES:
+        notes.append("busy machine")
+    return ", ".join(notes)
+
+
+def results_table(frame: pd.DataFrame, columns: list[str]) -> Any:
+    """Draws the table; returns its selection (one row)."""
+    shown = with_notes(frame)[columns].assign(
+        precision=[[precision] for precision in frame["precision"]]
+    )
+    configured = {name: _column(name) for name in columns}
+    return st.dataframe(
+        shown,
+        key="results_table",
+        column_config=configured,
+        hide_index=True,
+        on_select="rerun",
+        selection_mode="single-row",
+        placeholder="–",
+        alt="Results: one row a build with its evaluation and its benchmark",
+    )
+
+
+def _column(name: str) -> Any:
+    label = COLUMNS.get(name, "notes")
+    if name == "model_id":
+        return st.column_config.TextColumn(label, pinned=True)
+    if name == "precision":
+        colors = [current_palette().precisions[precision] for precision in Precision]
+        return st.column_config.MultiselectColumn(
+            label, options=[str(precision) for precision in Precision], color=colors, pinned=True
+        )
+    if name == "measured_at":
+        return st.column_config.DatetimeColumn("measured", format="distance")
+    if name in _FORMATS:
+        return st.column_config.NumberColumn(
+            label, format=_FORMATS[name], help=_WHY_MISSING.get(name)
+        )
+    return st.column_config.Column(label)

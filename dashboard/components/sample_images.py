@@ -1,0 +1,22 @@
+"""A few images of the demo set, for somebody who has none at hand."""
+
+from __future__ import annotations
+
+import io
+
+import streamlit as st
+
+
+@st.cache_data(show_spinner=False, max_entries=2)
+def samples_of(count: int) -> list[tuple[str, bytes]]:
+    """(file name, PNG) of the first `count` classes; the name says what is drawn."""
+    from PIL import Image
+
+    from engine.demo.images import CLASS_NAMES, EVALUATION, draw_image
+
+    samples = []
+    for label in range(min(count, len(CLASS_NAMES))):
+        stream = io.BytesIO()
+        Image.fromarray(draw_image(label, EVALUATION.first_seed)).save(stream, format="PNG")
+        samples.append((f"{CLASS_NAMES[label]}.png", stream.getvalue()))
+    return samples

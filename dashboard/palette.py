@@ -1,0 +1,76 @@
+"""Colours and symbols, told apart by colour-blind eyes and on both backgrounds.
+
+Every precision has a colour of its own and a symbol of its own, so that neither is needed alone.
+The colours keep a contrast of 3:1 to their background and the greatest distance from each other
+under normal, protan, deutan and tritan vision.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from db.enums import JobStatus, Precision
+
+SYMBOLS = {
+    Precision.FP32: "circle",
+    Precision.FP16: "square",
+    Precision.INT8: "diamond",
+}
+PUBLISHED_SYMBOL = "x-thin-open"
+
+
+@dataclass(frozen=True, slots=True)
+class Palette:
+    """The colours of one theme."""
+
+    precisions: dict[str, str]
+    published: str
+    text: str
+    grid: str
+    background: str
+
+
+LIGHT = Palette(
+    precisions={
+        Precision.FP32: "#332288",
+        Precision.FP16: "#648fff",
+        Precision.INT8: "#d55e00",
+    },
+    published="#7a7a7a",
+    text="#1f1e1c",
+    grid="#e6e4df",
+    background="#ffffff",
+)
+DARK = Palette(
+    precisions={
+        Precision.FP32: "#aa4499",
+        Precision.FP16: "#648fff",
+        Precision.INT8: "#d55e00",
+    },
+    published="#a0a0a0",
+    text="#efede8",
+    grid="#35322e",
+    background="#171614",
+)
+
+STATUS_COLORS = {
+    JobStatus.QUEUED: "gray",
+    JobStatus.RUNNING: "blue",
+    JobStatus.SUCCEEDED: "green",
+    JobStatus.FAILED: "red",
+    JobStatus.CANCELLED: "orange",
+    JobStatus.SKIPPED: "gray",
+}
+STATUS_ICONS = {
+    JobStatus.QUEUED: ":material/schedule:",
+    JobStatus.RUNNING: ":material/play_circle:",
+    JobStatus.SUCCEEDED: ":material/check_circle:",
+    JobStatus.FAILED: ":material/error:",
+    JobStatus.CANCELLED: ":material/block:",
+    JobStatus.SKIPPED: ":material/skip_next:",
+}
+
+
+def palette_of(theme: str | None) -> Palette:
+    """The colours of the theme the browser shows ("light", "dark"; light when it did not say)."""
+    return DARK if theme == "dark" else LIGHT

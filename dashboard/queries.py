@@ -1,0 +1,235 @@
+"""Everything the pages read: from the database, cached until a job changes something."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+from sqlalchemy import func, select
+from sqlalchemy.orm import aliased
+
+from db.enums import LIVE, ArtifactKind, JobStatus
+from db.session import reading
+from db.tables import (
+    Artifact,
+    Benchmark,
+    Dataset,
+    Environment,
+    Evaluation,
+    Job,
+    JobNeed,
+    Model,
+    Run,
+    RunJob,
+    Weights,
+)
+from engine.comparisons import precision_pairs
+from engine.config import settings
+from engine.errors import WorkbenchError
+from engine.results import published_frame, results_frame
+
+Version = tuple[Any, ...]
+
+
+def url() -> str:
+    """The database that this process shows."""
+    return settings().url
+
+
+def version() -> Version:
+    """Changes whenever a result could: one statement of counts and the time a job last ended."""
+    counted = [
+        select(func.count()).select_from(table).scalar_subquery()
+        for table in (Artifact, Benchmark, Evaluation, Dataset, Model, Job)
+    ]
+    newest = [
+        select(func.max(column)).scalar_subquery()
+        for column in (Job.ended_at, Evaluation.id, Benchmark.id)
+    ]
+    with reading(url()) as session:
+        return tuple(session.execute(select(*counted, *newest)).one())
+
+
+def results() -> pd.DataFrame:
+    """The results table of the engine."""
+    return _results(url(), version())
+
+
+@st.cache_data(show_spinner=False, max_entries=4)
+def _results(url: str, version: Version) -> pd.DataFrame:
+    return results_frame(url)
+
+
+def published() -> pd.DataFrame:
+    """The catalogue's published figures."""
+    return _published(url(), version())
+
+
+@st.cache_data(show_spinner=False, max_entries=4)
+def _published(url: str, version: Version) -> pd.DataFrame:
+    return published_frame(url)
+
+
+def pairs(frame: pd.DataFrame, first: str, second: str) -> tuple[pd.DataFrame, str | None]:
+    """`second` against `first`, and what stood in the way (per-image results that are gone)."""
+    return _pairs(frame, url(), version(), first, second)
+
+
+@st.cache_data(show_spinner=False, max_entries=16)
+def _pairs(
+    frame: pd.DataFrame, url: str, version: Version, first: str, second: str
+) -> tuple[pd.DataFrame, str | None]:
+    try:
+        return precision_pairs(frame, url, first, second), None
+    except WorkbenchError as error:
+        speed_only = frame.assign(evaluation_id=None)
+        return precision_pairs(speed_only, url, first, second), str(error)
+
+
+@dataclass(frozen=True, slots=True)
+class JobView:
+    """A job's row with the titles of what it waits for and the runs that own it."""
+
+    row: Job
+    waits_for: tuple[str, ...]
+    runs: tuple[int, ...]
+
+
+def live_jobs() -> list[JobView]:
+    """Queued and running jobs, in the order of the queue."""
+    statement = select(Job).where(Job.status.in_(LIVE)).order_by(Job.priority.desc(), Job.id)
+    return _views(statement)
+
+
+def ended_jobs(statuses: tuple[str, ...], limit: int = 200) -> list[JobView]:
+    """Ended jobs, the last to end first."""
+    statement = select(Job).where(Job.status.in_(statuses)).order_by(Job.ended_at.desc(), Job.id)
+    return _views(statement.limit(limit))
+
+
+def run_jobs(run_id: int) -> list[JobView]:
+    """The jobs of one run, in the order in which they were queued."""
+    owned = select(RunJob.job_id).where(RunJob.run_id == run_id)
+    return _views(select(Job).where(Job.id.in_(owned)).order_by(Job.id))
+
+
+def open_failures(limit: int = 5) -> list[JobView]:
+    """Failed jobs that nothing equal has been queued after, the newest first."""
+    later = aliased(Job)
+    superseded = select(later.id).where(later.key == Job.key, later.id > Job.id)
+    statement = select(Job).where(Job.status == JobStatus.FAILED, ~superseded.exists())
+    return _views(statement.order_by(Job.ended_at.desc()).limit(limit))
+
+
+def _views(statement: Any) -> list[JobView]:
+    with reading(url()) as session:
+        jobs = list(session.scalars(statement))
+        ids = [job.id for job in jobs]
+        needed = aliased(Job)
+        waits = session.execute(
+            select(JobNeed.job_id, needed.title)
+            .join(needed, needed.id == JobNeed.needs_id)
+            .where(JobNeed.job_id.in_(ids), needed.status.in_(LIVE))
+            .order_by(needed.id)
+        ).all()
+        runs = session.execute(
+            select(RunJob.job_id, RunJob.run_id)
+            .where(RunJob.job_id.in_(ids))
+            .order_by(RunJob.run_id)
+        ).all()
+    return [
+        JobView(
+            job,
+            tuple(title for job_id, title in waits if job_id == job.id),
+            tuple(run_id for job_id, run_id in runs if job_id == job.id),
+        )
+        for job in jobs
+    ]
+
+
+def has_live_jobs() -> bool:
+    """Whether anything is queued or running."""
+    with reading(url()) as session:
+        return session.scalar(select(Job.id).where(Job.status.in_(LIVE)).limit(1)) is not None
+
+
+def any_runs() -> bool:
+    """Whether anything was ever asked for."""
+    with reading(url()) as session:
+        return session.scalar(select(Run.id).limit(1)) is not None
+
+
+def find_run(run_id: int) -> Run | None:
+    """The row of a run."""
+    with reading(url()) as session:
+        return session.get(Run, run_id)
+
+
+def recent_runs(limit: int = 10) -> list[Run]:
+    """The newest runs."""
+    with reading(url()) as session:
+        return list(session.scalars(select(Run).order_by(Run.id.desc()).limit(limit)))
+
+
+def datasets() -> list[Dataset]:
+    """The registered datasets by name."""
+    with reading(url()) as session:
+        return list(session.scalars(select(Dataset).order_by(Dataset.name)))
+
+
+def builds() -> list[Artifact]:
+    """Every build whose files are on this machine, the newest first."""
+    statement = select(Artifact).where(Artifact.kind == ArtifactKind.BUILD)
+    with reading(url()) as session:
+        rows = session.scalars(statement.order_by(Artifact.created_at.desc())).all()
+    folder = settings().home / "artifacts"
+    return [row for row in rows if (folder / row.digest).is_dir()]
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """All the rows behind one line of results; each is None where there is none."""
+
+    artifact: Artifact | None
+    weights: Weights | None
+    evaluation: Evaluation | None
+    benchmark: Benchmark | None
+    environment: Environment | None
+
+
+def provenance(
+    artifact_digest: str, evaluation_id: int | None, benchmark_id: int | None
+) -> Provenance:
+    """What made a result."""
+    with reading(url()) as session:
+        artifact = session.get(Artifact, artifact_digest)
+        weights = session.get(Weights, artifact.weights_digest) if artifact else None
+        evaluation = session.get(Evaluation, evaluation_id) if evaluation_id else None
+        benchmark = session.get(Benchmark, benchmark_id) if benchmark_id else None
+        measured = benchmark or evaluation
+        environment = session.get(Environment, measured.environment_digest) if measured else None
+        return Provenance(artifact, weights, evaluation, benchmark, environment)
+
+
+@st.cache_data(show_spinner=False, ttl=60, max_entries=4)
+def disk_use(home: str) -> dict[str, int]:
+    """Bytes in each folder of the workbench's data, by name, the largest first."""
+    folders = [path for path in Path(home).iterdir() if path.is_dir()] if home else []
+    used = {folder.name: _bytes_under(folder) for folder in folders}
+    used["database"] = sum(_bytes_of(path) for path in Path(home).glob("senet.db*"))
+    return dict(sorted(used.items(), key=lambda item: -item[1]))
+
+
+def _bytes_under(folder: Path) -> int:
+    return sum(_bytes_of(path) for path in folder.rglob("*"))
+
+
+def _bytes_of(path: Path) -> int:
+    # Files come and go while jobs run.
+    try:
+        return path.stat().st_size if path.is_file() else 0
+    except OSError:
+        return 0

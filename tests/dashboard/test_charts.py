@@ -1,0 +1,215 @@
+from __future__ import annotations
+
+import math
+
+import pandas as pd
+import pytest
+
+from dashboard.charts.accuracy import accuracy_against_compute, accuracy_against_throughput
+from dashboard.charts.common import log_range, log_ticks, percent_range
+from dashboard.charts.pairs import accuracy_change, speed_and_size
+from dashboard.charts.published import with_gmacs
+from dashboard.comparables import accuracy_points, frontier
+from dashboard.palette import DARK, LIGHT, SYMBOLS
+from engine.catalog import catalogue
+
+
+def point(precision: str, top1: float, images_per_s: float, **other: object) -> dict[str, object]:
+    row: dict[str, object] = {
+        "label": "timm/a",
+        "weights_digest": "w",
+        "weights_kind": "pretrained",
+        "preprocess": "p",
+        "precision": precision,
+        "top1": top1,
+        "top1_low": top1 - 2,
+        "top1_high": top1 + 1,
+        "images": 1000,
+        "dataset": "val",
+        "at_chance": False,
+        "images_per_s": images_per_s,
+        "images_per_s_low": images_per_s * 0.9,
+        "images_per_s_high": images_per_s * 1.1,
+        "latency_p50_ms": 3.0,
+        "batch": 1,
+        "threads": 2,
+        "stable": True,
+        "compute_gmacs": 4.0,
+        "size_mb": 100.0,
+        "execution": "native",
+        "calibration": None,
+        "environment": "A CPU",
+        "evaluation_id": hash((precision, top1)),
+    }
+    return row | other
+
+
+THREE = pd.DataFrame([point("fp32", 80.0, 10), point("fp16", 79.9, 9), point("int8", 79.0, 30)])
+
+
+def trace(figure: object, name: str) -> object:
+    return next(t for t in figure.data if t.name == name)
+
+
+@pytest.mark.parametrize("palette", [LIGHT, DARK])
+def test_each_precision_has_its_colour_symbol_and_interval(palette: object) -> None:
+    figure = accuracy_against_throughput(THREE, palette, "val", "batch 1")
+    for precision in ("fp32", "fp16", "int8"):
+        drawn = trace(figure, precision)
+        assert drawn.marker.color == palette.precisions[precision]
+        assert drawn.marker.symbol == (SYMBOLS[precision],)
+        assert drawn.error_y.array == pytest.approx([1.0])
+        assert drawn.error_y.arrayminus == pytest.approx([2.0])
+        assert len(drawn.error_x.array) == 1
+
+
+def test_colours_and_symbols_are_all_different() -> None:
+    for palette in (LIGHT, DARK):
+        assert len({*palette.precisions.values(), palette.published}) == 4
+    assert len(set(SYMBOLS.values())) == 3
+
+
+def test_axes_carry_unit_direction_and_condition() -> None:
+    figure = accuracy_against_throughput(THREE, LIGHT, "val · 1,000 images", "batch 1, 2 threads")
+    assert "images/s" in figure.layout.xaxis.title.text
+    assert "batch 1, 2 threads" in figure.layout.xaxis.title.text
+    assert "faster →" in figure.layout.xaxis.title.text
+    assert "%" in figure.layout.yaxis.title.text
+    assert "val · 1,000 images" in figure.layout.yaxis.title.text
+
+
+def test_equal_compute_is_drawn_side_by_side_but_told_exactly() -> None:
+    figure = accuracy_against_compute(THREE, None, LIGHT, "val")
+    places = [trace(figure, precision).x[0] for precision in ("fp32", "fp16", "int8")]
+    assert places[0] < places[1] < places[2]
+    assert places[1] == pytest.approx(4.0)
+    assert all("4.00 GMACs" in trace(figure, p).customdata[0] for p in ("fp32", "fp16", "int8"))
+
+
+def test_a_line_joins_one_model_prepared_one_way_only() -> None:
+    other = pd.DataFrame([point("fp32", 70, 5, preprocess="q"), point("fp32", 60, 5, label="b")])
+    figure = accuracy_against_throughput(pd.concat([THREE, other]), LIGHT, "val", "batch 1")
+    line = next(t for t in figure.data if t.mode == "lines" and t.name is None)
+    assert [x for x in line.x if x is not None] == [10, 9, 30]
+
+
+def test_collapsed_builds_are_marked_and_off_the_frontier() -> None:
+    fallen = pd.DataFrame([point("int8", 0.4, 1000, at_chance=True)])
+    figure = accuracy_against_throughput(pd.concat([THREE[:2], fallen]), LIGHT, "val", "batch 1")
+    assert trace(figure, "int8").text == ("collapsed",)
+    assert trace(figure, "int8").marker.symbol == ("diamond-open",)
+    assert 1000 not in trace(figure, "frontier").x
+
+
+def test_random_weights_are_no_accuracy_points() -> None:
+    rows = pd.concat([THREE, pd.DataFrame([point("fp32", 0.1, 99, weights_kind="random")])])
+    assert set(accuracy_points(rows)["top1"]) == {80.0, 79.9, 79.0}
+
+
+def test_names_are_no_markup_in_a_hover_card() -> None:
+    rows = pd.DataFrame([point("fp32", 80, 10, label="onnx/<a href='x'>y")])
+    card = trace(accuracy_against_compute(rows, None, LIGHT, "val"), "fp32").customdata[0]
+    assert "<a" not in card
+    assert "&lt;a" in card
+
+
+def test_frontier_keeps_what_nothing_beats() -> None:
+    costs, values = pd.Series([1, 2, 2, 3, 4]), pd.Series([10, 30, 30, 20, 40])
+    assert frontier(costs, values) == [0, 1, 4]
+    assert frontier(pd.Series([], dtype=float), pd.Series([], dtype=float)) == []
+
+
+def published() -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "model_id": model.id,
+            "source": model.source,
+            "name": model.name,
+            "top1": model.published_top1,
+            "top5": model.published_top5,
+            "published_flops_g": model.published_flops_g,
+            "published_params_m": model.published_params_m,
+            "compute_gmacs": None,
+        }
+        for model in catalogue().values()
+    )
+
+
+def test_published_flops_become_macs_by_their_own_convention() -> None:
+    table = published()
+    table.loc[table["model_id"] == "timm/seresnet152d", "compute_gmacs"] = 24.08
+    rows = with_gmacs(table).set_index("model_id")
+    assert rows.loc["timm/seresnet50", "gmacs"] == pytest.approx(9.192 * 0.9 / 2)
+    assert rows.loc["mmcls/seresnet50", "gmacs"] == pytest.approx(8.26 / 2)
+    assert rows.loc["ppcls/senet154", "gmacs"] == pytest.approx(45.83 / 2)
+    assert rows.loc["timm/seresnet152d", "gmacs"] == pytest.approx(24.08)
+    assert not rows.loc["timm/seresnet152d", "approximate"]
+    assert rows["approximate"].sum() == 24
+
+
+def test_published_rows_are_small_grey_crosses_and_approximate() -> None:
+    figure = accuracy_against_compute(THREE[:0], with_gmacs(published()), LIGHT, "ImageNet-1k")
+    (drawn,) = figure.data
+    assert len(drawn.x) == 25
+    assert drawn.marker.symbol.startswith("x")
+    assert drawn.marker.color == LIGHT.published
+    assert "~" in figure.layout.xaxis.title.text
+    assert all("~" in card and "published" in card for card in drawn.customdata)
+
+
+@pytest.mark.parametrize("values", [[0.035], [1.0, 1.0], [2, 31], [0.001, 5000], []])
+def test_log_axes_always_have_two_ticks_within_range(values: list[float]) -> None:
+    ticks, texts = log_ticks(values)
+    low, high = log_range(values)
+    assert 2 <= len(ticks) == len(texts)
+    assert all(low <= math.log10(tick) <= high for tick in ticks)
+    assert all(low < math.log10(value) < high for value in values)
+
+
+def test_percent_axis_stays_within_bounds_and_is_not_zero_based() -> None:
+    assert percent_range([79], [81]) == pytest.approx((77.4, 82.5), abs=0.7)
+    assert percent_range([0.0], [100.0]) == (0.0, 100.5)
+
+
+PAIRS = pd.DataFrame(
+    {
+        "label": ["a", "b"],
+        "drop": [-1.5, 0.2],
+        "drop_low": [-2.0, -0.1],
+        "drop_high": [-1.0, 0.5],
+        "p_value": [0.01, 0.6],
+        "lost": [20, 1],
+        "gained": [5, 3],
+        "images": [1000, 1000],
+        "dataset": ["val", "val"],
+        "batch": [1, 1],
+        "threads": [2, 2],
+        "environment": ["A CPU", "A CPU"],
+        "speed_up": [2.5, 0.5],
+        "size_ratio": [0.5, 0.25],
+    }
+)
+
+
+def test_change_is_told_by_sign_and_glyph_not_colour_alone() -> None:
+    figure = accuracy_change(PAIRS, "fp16", "int8", LIGHT)
+    assert list(figure.data[0].x) == [0.2, -1.5]
+    assert figure.data[0].error_x.array == pytest.approx((0.3, 0.5))
+    texts = {note.text for note in figure.layout.annotations}
+    assert {"▲ +0.20", "▼ −1.50"} <= texts
+    assert "int8 minus fp16" in figure.layout.xaxis.title.text
+
+
+def test_ratios_stand_on_one_log_axis() -> None:
+    figure = speed_and_size(PAIRS, "fp16", "int8", DARK)
+    speed, size = figure.data
+    assert list(speed.x) == [0.5, 2.5]
+    assert list(size.x) == [0.25, 0.5]
+    assert figure.layout.xaxis.type == "log"
+    assert "1×" in figure.layout.xaxis.ticktext
+
+
+def test_pairs_without_one_side_are_left_out() -> None:
+    half = PAIRS.assign(drop=[None, 0.2], speed_up=[2.5, None])
+    assert len(accuracy_change(half, "fp16", "int8", LIGHT).data[0].x) == 1
+    assert len(speed_and_size(half, "fp16", "int8", LIGHT).data[0].x) == 1

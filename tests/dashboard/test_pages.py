@@ -1,0 +1,303 @@
+"""Every page, by AppTest: on nothing, on synthetic rows, on hostile names, and on errors."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+from streamlit.testing.v1 import AppTest
+
+from dashboard import queries
+from db.enums import JobStatus
+from db.session import reading, writing
+from db.tables import Job, Run
+from engine.config import REPOSITORY
+from engine.requests import DEMO
+from tests.dashboard import rows
+
+PAGES = ("compare", "new_run", "jobs", "classify", "results", "datasets", "system", "run")
+HOSTILE = "[x](http://evil) :red[y] <b>z</b> `q`"
+
+
+def opened(page: str = "compare", **query: str) -> AppTest:
+    """A page, run once."""
+    app = AppTest.from_file(str(REPOSITORY / "dashboard" / "app.py"), default_timeout=30)
+    for name, value in query.items():
+        app.query_params[name] = value
+    app.run()
+    if page != "compare":
+        app.switch_page(f"app_pages/{page}.py")
+        for name, value in query.items():
+            app.query_params[name] = value
+        app.run()
+    assert not app.exception
+    return app
+
+
+def texts(app: AppTest) -> str:
+    """All that the page says in text."""
+    kinds = (app.markdown, app.caption, app.error, app.warning, app.info, app.title, app.subheader)
+    return "\n".join(str(element.value) for kind in kinds for element in kind)
+
+
+def figures(app: AppTest) -> list[dict]:
+    """The charts as plotly JSON."""
+    return [json.loads(chart.proto.spec) for chart in app.get("plotly_chart")]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_page_stands_on_an_empty_database(url: str, page: str) -> None:
+    app = opened(page)
+    assert app.title
+    assert not app.error
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_page_stands_on_results(url: str, page: str) -> None:
+    rows.add_measured_model(url)
+    rows.add_measured_model(
+        url, "collapsed", right={"fp32": 800, "int8": 1}, collapsed=("int8",), dataset="other"
+    )
+    rows.add_measured_model(url, "random", weights_kind="random", dataset="third")
+    rows.add_job(url, JobStatus.SUCCEEDED, "Build a", ended_at=2.0, message="done")
+    rows.add_job(
+        url,
+        JobStatus.RUNNING,
+        "Build b",
+        done=5,
+        total=10,
+        unit="images",
+        rate=2.5,
+        log_tail="a\nb",
+    )
+    rows.add_job(url, JobStatus.QUEUED, "Build c")
+    app = opened(page)
+    assert app.title
+    assert not app.error
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_names_are_never_markup(url: str, page: str) -> None:
+    rows.add_measured_model(url, HOSTILE, dataset=HOSTILE)
+    rows.add_job(url, JobStatus.FAILED, HOSTILE, error=HOSTILE, ended_at=2.0)
+    rows.add_job(url, JobStatus.RUNNING, HOSTILE + "2", message=HOSTILE)
+    app = opened(page, id="1")
+    said = texts(app)
+    assert "[x](http" not in said
+    assert ":red[y]" not in said
+
+
+def test_first_page_shows_the_published_rows_and_one_button(url: str) -> None:
+    app = opened()
+    (figure,) = figures(app)
+    (trace,) = figure["data"]
+    assert trace["name"].startswith("published (25")
+    assert len(trace["customdata"]) == 25
+    assert [button.label for button in app.button] == ["Run the built-in demo"]
+
+
+def test_the_demo_button_queues_the_demo(url: str) -> None:
+    opened().button(key="run_demo").click().run()
+    with reading(url) as session:
+        (run,) = session.scalars(select(Run))
+        jobs = list(session.scalars(select(Job)))
+    assert run.request == DEMO.to_json()
+    assert len(jobs) == 12
+    assert {job.status for job in jobs} == {JobStatus.QUEUED}
+
+
+def test_the_first_page_waits_for_results_once_the_demo_is_queued(url: str) -> None:
+    opened().button(key="run_demo").click().run()
+    app = opened()
+    assert "12 jobs to go" in texts(app)
+    assert not app.button
+
+
+def test_compare_shows_four_charts_with_every_precision(url: str) -> None:
+    rows.add_measured_model(url)
+    app = opened()
+    compute, throughput, change, speed = figures(app)
+    for figure in (compute, throughput):
+        assert {"fp32", "fp16", "int8"} <= {trace.get("name") for trace in figure["data"]}
+    assert any(str(t.get("name")).startswith("published") for t in compute["data"])
+    assert "int8 minus fp16" in change["layout"]["xaxis"]["title"]["text"]
+    assert speed["data"][0]["text"] == ["1.50×"]
+    assert "-0.90" in texts(app).replace("−", "-")
+
+
+def test_published_figures_do_not_stand_beside_other_images(url: str) -> None:
+    rows.add_measured_model(url, classes=16)
+    compute = figures(opened())[0]
+    assert not any(str(t.get("name")).startswith("published") for t in compute["data"])
+
+
+def test_random_weights_give_speed_and_no_accuracy(url: str) -> None:
+    rows.add_measured_model(url, weights_kind="random")
+    app = opened()
+    assert "Nothing was evaluated yet" in texts(app)
+    assert len(figures(app)) == 1  # the speed-up
+
+
+def test_an_empty_filter_says_so(url: str) -> None:
+    rows.add_measured_model(url, "a", dataset="val")
+    rows.add_measured_model(url, "b", dataset="other")
+    app = opened()
+    app.selectbox(key="images").select("val · 1,000 images")
+    app.multiselect(key="models").select("timm/b").run()
+    assert "No evaluation matches" in texts(app)
+    assert not app.exception
+
+
+def test_a_plan_says_what_is_missing(url: str) -> None:
+    app = opened("new_run")
+    app.button_group(key="tasks_without_accuracy").set_value(["evaluate"]).run()
+    assert "Evaluate needs a dataset" in texts(app)
+    assert app.button(key="queue").disabled
+
+
+def test_queue_run_writes_the_rows(url: str) -> None:
+    app = opened("new_run")
+    app.selectbox(key="catalogue_model").select("ppcls/seresnet18")
+    app.button_group(key="weights").set_value("Random")
+    app.button_group(key="precisions").set_value(["fp32"]).run()
+    assert not app.button(key="queue").disabled
+    app.button(key="queue").click().run()
+    assert not app.error
+    with reading(url) as session:
+        (run,) = session.scalars(select(Run))
+        kinds = [job.kind for job in session.scalars(select(Job).order_by(Job.id))]
+    assert run.request["model_id"] == "ppcls/seresnet18"
+    assert run.request["weights"]["kind"] == "random"
+    assert kinds == ["export", "build", "benchmark"]
+
+
+def test_a_weights_file_that_is_not_there_is_a_sentence(url: str) -> None:
+    app = opened("new_run")
+    app.button_group(key="weights").set_value("From a file").run()
+    assert app.button(key="queue").disabled
+    app.text_input(key="weights_file_path").set_value("/nowhere/x.pth").run()
+    assert "There is no file" in texts(app)
+    assert app.button(key="queue").disabled
+
+
+def test_an_onnx_file_is_its_own_model(url: str, tmp_path: Path) -> None:
+    (tmp_path / "net.onnx").write_bytes(b"bytes")
+    app = opened("new_run")
+    app.button_group(key="from").set_value("ONNX file").run()
+    app.text_input(key="onnx_path").set_value(str(tmp_path / "net.onnx")).run()
+    assert not app.error
+    app.button(key="queue").click().run()
+    with reading(url) as session:
+        (run,) = session.scalars(select(Run))
+    assert run.request["model_id"] == "onnx/net"
+    assert len(run.request["weights"]["sha256"]) == 64
+
+
+def test_a_wrong_preprocessing_is_a_sentence(url: str, tmp_path: Path) -> None:
+    (tmp_path / "net.onnx").write_bytes(b"bytes")
+    app = opened("new_run")
+    app.button_group(key="from").set_value("ONNX file").run()
+    app.text_input(key="onnx_path").set_value(str(tmp_path / "net.onnx"))
+    app.toggle(key="own_preprocessing").set_value(True).run()
+    app.text_input(key="pre_mean").set_value("0.5 half").run()
+    assert "Mean must be three numbers" in texts(app)
+
+
+def test_a_running_job_shows_rate_and_time_left(url: str) -> None:
+    rows.add_job(url, JobStatus.RUNNING, done=600, total=2400, unit="images", rate=200.0)
+    app = opened("jobs")
+    (bar,) = app.get("progress")
+    assert bar.proto.value == 25
+    assert bar.proto.text == r"600 of 2,400 images · 200 images/s · 9 s left"
+
+
+def test_cancel_and_retry_change_the_rows(url: str) -> None:
+    queued = rows.add_job(url, JobStatus.QUEUED, "Build a")
+    failed = rows.add_job(url, JobStatus.FAILED, "Build b", error="It broke.", ended_at=1.0)
+    app = opened("jobs")
+    assert "It broke" in texts(app)
+    app.button(key=f"cancel_{queued}").click().run()
+    app.button(key=f"retry_open_{failed}").click().run()
+    with reading(url) as session:
+        assert session.get(Job, queued).status == JobStatus.CANCELLED
+        assert session.get(Job, failed).status == JobStatus.QUEUED
+    assert not app.exception
+
+
+def test_an_ended_job_shows_its_log_when_chosen(url: str) -> None:
+    job = rows.add_job(url, JobStatus.CANCELLED, ended_at=1.0, log_tail="the last line")
+    app = AppTest.from_file(str(REPOSITORY / "dashboard" / "app.py"), default_timeout=30)
+    app.run()
+    app.session_state["chosen_job"] = job
+    app.switch_page("app_pages/jobs.py").run()
+    assert "the last line" in [code.value for code in app.code]
+
+
+def test_results_are_shown_and_filtered(url: str) -> None:
+    rows.add_measured_model(url)
+    app = opened("results")
+    assert len(app.dataframe[0].value) == 3
+    assert len(app.get("download_button")) == 3
+    app.button_group(key="precision").set_value(["int8"]).run()
+    assert app.dataframe[0].value["top1"].tolist() == pytest.approx([79.3])
+    app.text_input(key="model").set_value("nothing like it").run()
+    assert "No result matches" in texts(app)
+
+
+def test_a_run_shows_its_jobs_and_errors(url: str) -> None:
+    rows.add_job(url, JobStatus.FAILED, "Build x", error="The disk is full.", ended_at=1.0)
+    app = opened("run", id="1")
+    assert "The disk is full" in texts(app)
+    assert app.title[0].value == "Run 1"
+
+
+@pytest.mark.parametrize("number", ["99", "-1", "x", "1; drop table run", "9" * 30])
+def test_an_unknown_run_is_a_sentence(url: str, number: str) -> None:
+    app = opened("run", id=number)
+    assert "There is no run" in app.error[0].value
+
+
+def test_a_dataset_form_queues_or_says_what_is_wrong(url: str, tmp_path: Path) -> None:
+    app = opened("datasets")
+    app.text_input(key="dataset_name").set_value("mine")
+    app.text_input(key="dataset_folder").set_value("/nowhere/at/all")
+    app.form_submit_button[0].click().run()
+    assert "There is no folder" in app.error[0].value
+    app.text_input(key="dataset_name").set_value("not a name!")
+    app.text_input(key="dataset_folder").set_value(str(tmp_path))
+    app.form_submit_button[0].click().run()
+    assert "is no name for a dataset" in app.error[0].value.replace("\\", "")
+    app.text_input(key="dataset_name").set_value("mine")
+    app.text_input(key="dataset_folder").set_value(str(tmp_path))
+    app.form_submit_button[0].click().run()
+    with reading(url) as session:
+        (job,) = session.scalars(select(Job))
+    assert job.params["name"] == "mine"
+    assert job.params["root"] == str(tmp_path)
+
+
+def test_unreadable_images_are_named(url: str) -> None:
+    rows.add_dataset(url, "val", corrupt=1, corrupt_files=[["n1/broken.jpg", "it is cut short."]])
+    app = opened("datasets")
+    assert app.dataframe[0].value["file"].tolist() == ["n1/broken.jpg"]
+
+
+def test_a_broken_page_says_one_sentence(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> None:
+        raise RuntimeError("secret detail")
+
+    monkeypatch.setattr(queries, "datasets", fail)
+    app = opened("datasets")
+    (error,) = app.error
+    assert "failed unexpectedly" in error.value
+    assert "secret" not in texts(app)
+
+
+def test_a_lost_table_says_one_sentence(url: str) -> None:
+    opened()
+    with writing(url) as session:
+        session.connection().exec_driver_sql("DROP TABLE benchmark")
+    (error,) = opened("results").error
+    assert "database could not be read" in error.value

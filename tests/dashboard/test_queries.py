@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+from dashboard import queries
+from dashboard.comparables import (
+    accuracy_groups,
+    newest_builds,
+    speed_groups,
+    with_labels,
+)
+from db.enums import JobStatus
+from db.session import writing
+from db.tables import JobNeed
+from tests.dashboard import rows
+
+
+def test_version_changes_with_every_result(url: str) -> None:
+    before = queries.version()
+    assert queries.version() == before
+    rows.add_measured_model(url)
+    assert queries.version() != before
+    assert len(queries.results()) == 3
+
+
+def test_groups_are_never_mixed(url: str) -> None:
+    rows.add_measured_model(url, "a", dataset="val")
+    rows.add_measured_model(url, "b", dataset="other")
+    frame = with_labels(queries.results())
+    groups = accuracy_groups(frame)
+    assert {group.label for group in groups} == {"val · 1,000 images", "other · 1,000 images"}
+    for group in groups:
+        assert len(set(group.of(frame)["dataset_digest"])) == 1
+    (speed,) = speed_groups(frame)
+    assert speed.label == "batch 1, 2 threads · A CPU, 2 cores"
+
+
+def test_empty_results_have_no_groups(url: str) -> None:
+    frame = with_labels(queries.results())
+    assert accuracy_groups(frame) == speed_groups(frame) == []
+
+
+def test_one_model_with_two_weights_is_told_apart(url: str) -> None:
+    rows.add_measured_model(url, "a")
+    rows.add_measured_model(url, "a", weights_kind="random", dataset="unused")
+    labels = set(with_labels(queries.results())["label"])
+    assert len(labels) == 2
+    assert any("random weights" in label for label in labels)
+
+
+def test_pairs_are_paired_on_the_same_images(url: str) -> None:
+    rows.add_measured_model(url)
+    found, missing = queries.pairs(newest_builds(queries.results()), "fp16", "int8")
+    (pair,) = found.to_dict("records")
+    assert missing is None
+    assert round(pair["drop"], 6) == -0.9  # 793 - 802 of 1,000
+    assert (pair["lost"], pair["gained"]) == (9, 0)
+    assert round(pair["speed_up"], 6) == 1.5
+    assert round(pair["size_ratio"], 6) == 0.5
+
+
+def test_lost_per_image_results_leave_the_speeds(url: str) -> None:
+    rows.add_measured_model(url)
+    for path in (queries.settings().home / "results").glob("images-*.npz"):
+        path.unlink()
+    found, missing = queries.pairs(queries.results(), "fp16", "int8")
+    assert missing is not None
+    assert "evaluate again" in missing
+    assert found["drop"].isna().all()
+    assert found["speed_up"].notna().all()
+
+
+def test_jobs_know_what_they_wait_for(url: str) -> None:
+    first = rows.add_job(url, JobStatus.RUNNING, "Export x")
+    second = rows.add_job(url, JobStatus.QUEUED, "Build x")
+    with writing(url) as session:
+        session.add(JobNeed(job_id=second, needs_id=first))
+    views = {view.row.id: view for view in queries.live_jobs()}
+    assert views[second].waits_for == ("Export x",)
+    assert views[first].waits_for == ()
+    assert len(views[first].runs) == 1
+
+
+def test_a_failure_is_open_until_something_equal_is_queued_after(url: str) -> None:
+    rows.add_job(url, JobStatus.FAILED, "Build x", error="no", ended_at=1.0)
+    assert len(queries.open_failures()) == 1
+    rows.add_job(url, JobStatus.QUEUED, "Build x")
+    assert queries.open_failures() == []
