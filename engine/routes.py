@@ -26,9 +26,10 @@ def require_route(model: CatalogModel, format_: str, via: str) -> None:
 
 def program_beside(weights: Path) -> Path:
     """The program of an inference model, beside its .pdiparams; InvalidRequest if there is none."""
-    beside = [weights.with_suffix(suffix) for suffix in PROGRAM_SUFFIXES]
+    is_inference = weights.suffix == ".pdiparams"
+    beside = [weights.with_suffix(s) for s in PROGRAM_SUFFIXES] if is_inference else []
     found = next((path for path in beside if path.is_file()), None)
-    if weights.suffix != ".pdiparams" or found is None:
+    if found is None:
         raise InvalidRequest(
             f"paddle2onnx converts an inference model: choose weights from a .pdiparams file with "
             f"its .pdmodel or .json beside it ({weights.name or 'no file'} is not one). A "

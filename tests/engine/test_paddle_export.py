@@ -80,6 +80,14 @@ def test_what_is_no_inference_model_is_refused(
         export.run(spec_for(tmp_path / name, model_id).to_json(), Quiet(url, tmp_path / "a"))
 
 
+def test_weights_without_a_file_are_refused(url: str) -> None:
+    weights = WeightsSpec(kind=WeightsKind.RANDOM)
+    request = RunRequest(
+        model_id="ppcls/seresnet18", weights=weights, via="paddle2onnx", tasks=(Task.EXPORT,)
+    )
+    assert any("no file is not one" in problem for problem in plan(request, url).problems)
+
+
 def test_it_is_asked_for_opset_17_and_installs_nothing(tmp_path: Path, program: Path) -> None:
     body = "open(a[a.index('--save_file') + 1], 'w').write(repr((a, dict(os.environ))))"
     convert(stand_in(tmp_path, body), program, tmp_path / "out.onnx")
