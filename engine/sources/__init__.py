@@ -28,8 +28,11 @@ SOURCES = {
 }
 # Their checkpoints name tensors otherwise than the networks do.
 RENAMING = ("mmcls", "ppcls")
-# A gain of zero, timm's usual start of a residual branch, would switch the branch off.
+# The gain that every residual branch of an untrained network ends with. Zero, as timm's ResNets
+# start, switches the branch off; one, as the legacy ones do, doubles the signal fifty times over,
+# and rounding then decides which way its sigmoids saturate.
 UNTRAINED_GAIN = 0.25
+LAST_NORMS = ("bn3", "bn2")
 
 
 class Adapter(Protocol):
@@ -65,16 +68,24 @@ def build_module(source: str, architecture: str, *, seed: int | None = None) -> 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         module = adapter(source).build(architecture)
-    _switch_branches_on(module)
+    _balance_branches(module)
     return module
 
 
-def _switch_branches_on(module: nn.Module) -> None:
+def _balance_branches(module: nn.Module) -> None:
     from torch import nn
 
     for part in module.modules():
-        if isinstance(part, nn.BatchNorm2d) and part.affine and not part.weight.any():
-            nn.init.constant_(part.weight, UNTRAINED_GAIN)
+        norm = _end_of_branch(part) if hasattr(part, "downsample") else part
+        if not isinstance(norm, nn.BatchNorm2d) or not norm.affine:
+            continue
+        if norm is not part or not norm.weight.any():
+            nn.init.constant_(norm.weight, UNTRAINED_GAIN)
+
+
+def _end_of_branch(block: nn.Module) -> nn.Module | None:
+    """The last normalisation of a residual block, where it has one."""
+    return next((getattr(block, name) for name in LAST_NORMS if hasattr(block, name)), None)
 
 
 def build_on_meta(source: str, architecture: str) -> nn.Module:

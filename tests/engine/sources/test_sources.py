@@ -90,6 +90,16 @@ def test_untrained_branches_carry_signal() -> None:
         assert not torch.equal(network(image), before)
 
 
+@pytest.mark.parametrize("architecture", ["legacy_seresnet152", "seresnet152d"])
+def test_rounding_decides_nothing_in_a_deep_untrained_network(architecture: str) -> None:
+    module = build_module("timm", architecture, seed=0)
+    batch = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        single = module(batch)
+        double = module.double()(batch.double())
+    assert (single - double).abs().max() < 1e-5 * double.abs().max()
+
+
 def test_the_demo_takes_its_own_weights(tmp_path: Path) -> None:
     trained = build_module("demo", "senet", seed=1)
     save_file(trained.state_dict(), tmp_path / "weights.safetensors")
