@@ -33,7 +33,9 @@ def test_make_help_is_the_default() -> None:
 
 
 def commands_in_readme() -> list[str]:
-    return sorted(set(re.findall(r"python -m engine ([a-z]+(?: (?:add|list|show|check))?)", README)))
+    return sorted(
+        set(re.findall(r"python -m engine ([a-z]+(?: (?:add|list|show|check))?)", README))
+    )
 
 
 @pytest.mark.parametrize("call", commands_in_readme())
