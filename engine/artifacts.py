@@ -26,6 +26,7 @@ from engine.errors import ArtifactMissing, StorageFull
 from engine.preprocess import PreprocessSpec
 
 MODEL_FILE = "model.onnx"
+TORCHSCRIPT_FILE = "model.pt"
 MANIFEST_FILE = "manifest.json"
 
 
@@ -42,6 +43,7 @@ class NewArtifact:
     manifest: dict[str, Any]
     parent_digest: str | None = None
     format: str = "onnx"
+    weights_origin: str | None = None
 
 
 def store(folder: Path, new: NewArtifact, url: str) -> Artifact:
@@ -49,7 +51,12 @@ def store(folder: Path, new: NewArtifact, url: str) -> Artifact:
     about = {
         "kind": new.kind,
         "model_id": new.model_id,
-        "weights": {"digest": new.weights_digest, "kind": new.weights_kind},
+        "weights": {
+            "digest": new.weights_digest,
+            "kind": new.weights_kind,
+            "origin": new.weights_origin,
+        },
+        "format": new.format,
         "precision": new.precision,
         "parent": new.parent_digest,
         "recipe": new.recipe,
@@ -119,6 +126,10 @@ def folder_of(digest: str) -> Path:
 def model_path(digest: str) -> Path:
     """The ONNX file of an artifact; ArtifactMissing with the way out if it is gone."""
     path = folder_of(digest) / MODEL_FILE
+    if (path.parent / TORCHSCRIPT_FILE).is_file():
+        raise ArtifactMissing(
+            f"Artifact {digest[:12]} is TorchScript; what runs here starts from an ONNX export."
+        )
     if not path.is_file():
         raise ArtifactMissing(
             f"The files of artifact {digest[:12]} are gone from {path.parent}; build it again."

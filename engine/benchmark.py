@@ -9,8 +9,6 @@ Latency is the wall time of one request of `batch` images, with `instances` requ
 
 from __future__ import annotations
 
-import resource
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -31,6 +29,7 @@ from engine.resolve import artifact_of
 from engine.runtimes.onnx_runtime import OnnxRuntime
 from engine.specs import BenchmarkSpec
 from engine.stats import latency_percentiles
+from engine.usage import peak_rss_mb
 
 AGREEING_WINDOWS = 3
 WARM_UP_WINDOW_S = 0.25
@@ -175,7 +174,7 @@ def run(params: dict[str, Any], context: JobContext) -> dict[str, Any]:
         instances=spec.instances,
         load_ms=load_ms,
         first_inference_ms=first_ms,
-        peak_rss_mb=_peak_rss_mb(),
+        peak_rss_mb=peak_rss_mb(),
         stable=measured.stable,
         other_busy_cores=measured.other_busy_cores,
         latencies_path=latencies,
@@ -245,8 +244,3 @@ def _protocol(measured: Measured, spec: BenchmarkSpec, load_1min: float) -> dict
         "load_1min_before": load_1min,
         "input": "standard normal float32, made before the clock starts",
     }
-
-
-def _peak_rss_mb() -> float:
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6

@@ -188,6 +188,7 @@ def _store(
         weights_kind=WeightsKind(export.weights_kind),
         precision=source.spec.precision,
         parent_digest=export.digest,
+        weights_origin=inherited["weights"].get("origin"),
         manifest={
             **{key: inherited.get(key) for key in carried},
             "build": report,

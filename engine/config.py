@@ -41,6 +41,10 @@ class Settings(BaseSettings):
     lease_s: float = Field(30.0, gt=1, description="Silence after which a running job is lost.")
     idle_s: float = Field(60.0, gt=0, description="The dispatcher leaves after so long idle.")
     offline: bool = Field(False, description="Never reach for the network, say what is missing.")
+    paddle_python: Path = Field(
+        REPOSITORY / ".venv-paddle" / "bin" / "python",
+        description="Python of the environment that runs paddle2onnx.",
+    )
     host_lock: Path = Field(
         Path(tempfile.gettempdir()) / "senet-workbench.host.lock",
         description="Held alone by a benchmark, shared by every other job of this machine.",

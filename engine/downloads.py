@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
 import urllib.error
 import urllib.request
 from collections.abc import Callable
 from http.client import HTTPException
 from pathlib import Path
 
+from filelock import FileLock
+
 from engine.artifacts import disk_space
 from engine.config import settings
+from engine.digests import data_digest, file_digest
 from engine.errors import WeightsUnavailable
+from engine.weights_cache import digest_in_name
 
 Progress = Callable[[int, int], None]
 CHUNK_BYTES = 1 << 20
 TIMEOUT_S = 30
-_DIGEST_IN_NAME = re.compile(r"-([0-9a-f]{8,64})\.[a-z]+$")
 
 
 def download(url: str, target: Path, progress: Progress) -> Path:
@@ -29,6 +30,13 @@ def download(url: str, target: Path, progress: Progress) -> Path:
     """
     if target.is_file():
         return target
+    lock = settings().folder("cache") / f"download-{data_digest(str(target))[:16]}.lock"
+    # Two jobs may want the same file: the second finds what the first has fetched.
+    with FileLock(lock):
+        return target if target.is_file() else _download(url, target, progress)
+
+
+def _download(url: str, target: Path, progress: Progress) -> Path:
     if settings().offline:
         raise WeightsUnavailable(by_hand("SENET_OFFLINE is set", url, target))
     part = target.with_name(target.name + ".part")
@@ -80,14 +88,13 @@ def _fetch(url: str, part: Path, progress: Progress) -> None:
 
 
 def _check_digest(url: str, part: Path) -> None:
-    expected = _DIGEST_IN_NAME.search(url)
+    expected = digest_in_name(url)
     if expected is None:
         return
-    with part.open("rb") as stream:
-        actual = hashlib.file_digest(stream, "sha256").hexdigest()
-    if not actual.startswith(expected.group(1)):
+    actual = file_digest(part)
+    if not actual.startswith(expected):
         part.unlink()
         raise WeightsUnavailable(
             f"{url} arrived damaged: its SHA-256 begins with {actual[:8]}, its name says "
-            f"{expected.group(1)[:8]}. Retry the job to fetch it again."
+            f"{expected[:8]}. Retry the job to fetch it again."
         )

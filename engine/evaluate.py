@@ -21,6 +21,7 @@ from db.session import reading, writing
 from db.tables import Artifact, Evaluation
 from engine import artifacts, environment
 from engine.benchmark import save_arrays
+from engine.catalog import find_model
 from engine.config import settings
 from engine.datasets.reader import DatasetIndex, draw_by_class, open_index, read_batches
 from engine.datasets.register import find_dataset
@@ -29,6 +30,7 @@ from engine.environment import Surroundings
 from engine.errors import InvalidRequest, LabelsMismatch
 from engine.jobs.context import JobContext
 from engine.preprocess import PreprocessSpec
+from engine.preprocess.protocols import Protocol, name_of
 from engine.resolve import artifact_of
 from engine.runtimes.onnx_runtime import OnnxRuntime
 from engine.scores import drop_background, rank_of, softmax, top_k
@@ -92,7 +94,19 @@ def prepare(spec: EvaluateSpec, url: str) -> Task:
         if spec.preprocess is not None
         else artifacts.preprocess_of(artifact)
     )
+    require_same_side(artifact, preprocess)
     return Task(spec, artifact, index, images, preprocess, environment.observe())
+
+
+def require_same_side(artifact: Artifact, preprocess: PreprocessSpec) -> None:
+    """Raises InvalidRequest unless the images are prepared at the size that the model takes."""
+    side = artifacts.preprocess_of(artifact).crop
+    if preprocess.crop != side:
+        raise InvalidRequest(
+            f"{artifact.model_id} was exported for {side} x {side} pixels and cannot be evaluated "
+            f"at {preprocess.crop} x {preprocess.crop}: export it with that preprocessing "
+            f"(`run --protocol` or `--crop`)."
+        )
 
 
 def require_same_classes(artifact: Artifact, index: DatasetIndex) -> None:
@@ -259,6 +273,12 @@ def _existing(recipe: str, url: str) -> Evaluation | None:
     return row if kept else None
 
 
+def _protocol_name(task: Task) -> str:
+    own = artifacts.preprocess_of(task.artifact)
+    name = name_of(task.preprocess, find_model(task.artifact.model_id).preprocess)
+    return "the export's own" if name is Protocol.CUSTOM and task.preprocess == own else name
+
+
 def _record(
     task: Task, columns: dict[str, np.ndarray], chance: bool, path: Path, context: JobContext
 ) -> Evaluation:
@@ -280,6 +300,7 @@ def _record(
             "batch": task.spec.batch,
             "provider": task.spec.provider,
             "threads": settings().threads,
+            "preprocessing": _protocol_name(task),
             "scoring": "by class index; equal scores in the order of their index",
             "runtime": f"{OnnxRuntime.name} {OnnxRuntime.version}",
         },

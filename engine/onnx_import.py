@@ -15,8 +15,9 @@ from engine.catalog import CatalogModel
 from engine.database import record_model
 from engine.digests import file_digest
 from engine.errors import CheckpointRejected, ExportFailed
-from engine.export import finish
+from engine.exported import Exported, finish
 from engine.jobs.context import JobContext
+from engine.onnx_tidy import tidy
 from engine.preprocess import PreprocessSpec
 from engine.runtimes.onnx_runtime import OnnxRuntime
 from engine.specs import ExportSpec
@@ -36,26 +37,25 @@ def import_onnx(model: CatalogModel, spec: ExportSpec, context: JobContext) -> s
     if file is None:
         raise ExportFailed("An ONNX file carries its own weights: choose weights of kind 'file'.")
     context.stage(f"Reading {file.path.name}.")
-    proto = _load(file.path)
-    side = _image_side(proto, file.path)
+    proto = load_onnx(file.path)
+    side = image_side(proto, file.path)
     preprocess = _preprocess(spec, side)
-    record_model(model, context.url)
-    artifacts.record_weights(
-        Weights(
-            digest=file.digest,
-            model_id=model.id,
-            kind=spec.weights.kind,
-            origin=file.origin,
-            size_bytes=file.path.stat().st_size,
-        ),
-        context.url,
+    weights = Weights(
+        digest=file.digest,
+        model_id=model.id,
+        kind=spec.weights.kind,
+        origin=file.origin,
+        size_bytes=file.path.stat().st_size,
     )
+    record_model(model, context.url)
+    artifacts.record_weights(weights, context.url)
     path = context.workspace / "artifact" / artifacts.MODEL_FILE
     path.parent.mkdir()
     onnx_graph.strip_origins(proto)
+    tidy(proto)
     onnx_graph.rename_tensor(proto, proto.graph.input[0].name, onnx_graph.INPUT)
     onnx_graph.rename_tensor(proto, proto.graph.output[0].name, onnx_graph.OUTPUT)
-    _open_batch(proto)
+    open_batch(proto)
     onnx_graph.save(proto, path)
     context.stage("Comparing with the original.")
     original = OnnxRuntime(file.path, "CPUExecutionProvider", threads=0)
@@ -69,20 +69,13 @@ def import_onnx(model: CatalogModel, spec: ExportSpec, context: JobContext) -> s
             f"{side} x {side}: {str(error).splitlines()[0][:200]}"
         ) from error
     scores = stored.run(inputs[0])
-    return finish(
-        path,
-        model,
-        spec,
-        file.digest,
-        preprocess,
-        agreement,
-        context,
-        scores=_kind_of(scores),
-        original_sha256=file_digest(file.path),
-    )
+    about = {"scores": _kind_of(scores), "original_sha256": file_digest(file.path)}
+    made = Exported(path.parent, proto, weights, preprocess, agreement, about=about)
+    return finish(made, model, spec, context)
 
 
-def _load(path: Path) -> ModelProto:
+def load_onnx(path: Path) -> ModelProto:
+    """Reads and checks a file, with its external data. Raises CheckpointRejected."""
     # load() confines external data to the folder of the file.
     try:
         proto = onnx.load(path)
@@ -93,7 +86,8 @@ def _load(path: Path) -> ModelProto:
     return proto
 
 
-def _image_side(proto: ModelProto, path: Path) -> int:
+def image_side(proto: ModelProto, path: Path) -> int:
+    """The side of the images a classifier takes; ExportFailed if the graph is none."""
     constants = {initializer.name for initializer in proto.graph.initializer}
     inputs = [value for value in proto.graph.input if value.name not in constants]
     outputs = list(proto.graph.output)
@@ -125,7 +119,8 @@ def _preprocess(spec: ExportSpec, side: int) -> PreprocessSpec:
     return given
 
 
-def _open_batch(proto: ModelProto) -> None:
+def open_batch(proto: ModelProto) -> None:
+    """Lets the first dimension of input and output be anything."""
     del proto.graph.value_info[:]
     for value in (proto.graph.input[0], proto.graph.output[0]):
         value.type.tensor_type.shape.dim[0].dim_param = onnx_graph.BATCH

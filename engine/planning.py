@@ -16,9 +16,12 @@ from engine.catalog import CatalogModel, find_model
 from engine.config import settings
 from engine.errors import WorkbenchError
 from engine.preprocess import PreprocessSpec
+from engine.registered import find_registered
 from engine.requests import BUILTIN_CALIBRATION, BUILTIN_DATASETS, RunRequest, Task
+from engine.routes import program_beside, require_environment, require_route
 
 Z_95 = 1.96
+_FORMAT_LABELS = {"onnx": "ONNX", "torchscript": "TorchScript"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +42,7 @@ def plan(request: RunRequest, url: str) -> Plan:
     datasets = _datasets(url)
     problems = [p for check in _PROBLEMS for p in check(request, model, datasets)]
     warnings = [w for check in _WARNINGS for w in check(request, model, datasets)]
-    return Plan(tuple(_steps(request, datasets)), tuple(problems), tuple(warnings))
+    return Plan(tuple(_steps(request, model, datasets)), tuple(problems), tuple(warnings))
 
 
 Datasets = dict[str, Dataset]
@@ -51,7 +54,7 @@ def _datasets(url: str) -> Datasets:
         return {row.name: row for row in session.scalars(select(Dataset))}
 
 
-def _steps(request: RunRequest, datasets: Datasets) -> Iterator[str]:
+def _steps(request: RunRequest, model: CatalogModel, datasets: Datasets) -> Iterator[str]:
     builds = any(task != Task.EXPORT for task in request.tasks)
     int8 = builds and Precision.INT8 in request.precisions
     evaluates = Task.EVALUATE in request.tasks
@@ -60,7 +63,9 @@ def _steps(request: RunRequest, datasets: Datasets) -> Iterator[str]:
     for name in dict.fromkeys(drawn):
         if name in BUILTIN_DATASETS and name not in datasets:
             yield f"Draw the built-in image set {name}."
-    yield f"Export {request.model_id} with {_weights_phrase(request)} to ONNX and check it."
+    via = " with paddle2onnx" if request.via == "paddle2onnx" else ""
+    target = _FORMAT_LABELS[request.format]
+    yield f"Export {model.id} with {_weights_phrase(request, model)} to {target}{via} and check it."
     for precision in request.precisions if builds else ():
         calibrated = f", calibrated on {request.calibration_images} images of "
         calibrated += request.calibration_set
@@ -69,14 +74,27 @@ def _steps(request: RunRequest, datasets: Datasets) -> Iterator[str]:
         known = datasets.get(request.dataset)
         count = min(known.num_images, request.limit or known.num_images) if known else None
         images = f"{count:,} images of {request.dataset}" if count else request.dataset
-        yield f"Evaluate each on {images}."
+        yield f"Evaluate each on {images}{_prepared_phrase(request)}."
     if Task.BENCHMARK in request.tasks:
         batches = ", ".join(str(batch) for batch in request.batches)
         most = len(request.precisions) * len(request.batches) * request.benchmark_max_s
         yield f"Benchmark each at batch {batches}, alone on the machine (at most {most:.0f} s)."
 
 
-def _weights_phrase(request: RunRequest) -> str:
+def _prepared_phrase(request: RunRequest) -> str:
+    if not request.evaluation_preprocess:
+        return ""
+    try:
+        summary = PreprocessSpec.from_dict(request.evaluation_preprocess).summary()
+    except WorkbenchError:
+        return ""
+    return f", prepared otherwise than the export says: {summary}"
+
+
+def _weights_phrase(request: RunRequest, model: CatalogModel) -> str:
+    registered = find_registered(model)
+    if request.weights.kind == WeightsKind.PRETRAINED and registered is not None:
+        return f"weights {registered.origin}"
     if request.weights.kind == WeightsKind.FILE:
         return f"the weights of {Path(request.weights.path or '').name}"
     return f"{request.weights.kind} weights"
@@ -121,9 +139,29 @@ def _needs_valid_preprocessing(
     request: RunRequest, model: CatalogModel, datasets: Datasets
 ) -> Iterator[str]:
     try:
-        PreprocessSpec.from_dict(request.preprocess or {})
+        own = PreprocessSpec.from_dict(request.preprocess) if request.preprocess else None
+        other = PreprocessSpec.from_dict(request.evaluation_preprocess or {})
     except WorkbenchError as error:
         yield str(error)
+        return
+    own = own or model.preprocess
+    if request.evaluation_preprocess and own is not None and own.crop != other.crop:
+        yield (
+            f"{model.id} is exported for {own.crop} x {own.crop} pixels and cannot be evaluated at "
+            f"{other.crop} x {other.crop}: choose that preprocessing for the whole run."
+        )
+
+
+def _needs_route(request: RunRequest, model: CatalogModel, datasets: Datasets) -> Iterator[str]:
+    try:
+        require_route(model, request.format, request.via)
+        if request.via == "paddle2onnx":
+            program_beside(Path(request.weights.path or "").expanduser())
+            require_environment()
+    except WorkbenchError as error:
+        yield str(error)
+    if request.format != "onnx" and set(request.tasks) != {Task.EXPORT}:
+        yield "TorchScript is for other tools: builds and measurements start from ONNX."
 
 
 def _warns_of_downloads(
@@ -134,7 +172,7 @@ def _warns_of_downloads(
     from engine.weights import remote_of
 
     remote = remote_of(model)
-    if not remote.target.is_file():
+    if find_registered(model) is None and not remote.target.is_file():
         how = (
             "cannot be downloaded (SENET_OFFLINE is set)"
             if settings().offline
@@ -194,6 +232,7 @@ _PROBLEMS: tuple[Check, ...] = (
     _needs_weights,
     _needs_datasets,
     _needs_valid_preprocessing,
+    _needs_route,
 )
 _WARNINGS: tuple[Check, ...] = (
     _warns_of_downloads,

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import Field
 
 from db.enums import Precision
-from engine.specs import CALIBRATION_IMAGES, Spec, WeightsSpec
+from engine.specs import CALIBRATION_IMAGES, ExportFormat, ExportRoute, Spec, WeightsSpec
 
 BUILTIN_CALIBRATION = "demo-calibration"
 BUILTIN_DATASETS = ("demo", BUILTIN_CALIBRATION)
@@ -24,7 +24,11 @@ class Task(StrEnum):
 
 
 class RunRequest(Spec):
-    """A model with its weights, at some precisions, with some tasks."""
+    """A model with its weights, at some precisions, with some tasks.
+
+    `preprocess` is the export's, and so that of all that is made of it; `evaluation_preprocess`
+    is another one for the evaluations alone.
+    """
 
     model_id: str
     weights: WeightsSpec = WeightsSpec()
@@ -40,6 +44,9 @@ class RunRequest(Spec):
     provider: str = "CPUExecutionProvider"
     preprocess: dict[str, Any] | None = None
     background: int | None = Field(None, ge=0)
+    format: ExportFormat = "onnx"
+    via: ExportRoute = "torch"
+    evaluation_preprocess: dict[str, Any] | None = None
     benchmark_max_s: float = Field(30.0, gt=0, le=3600)
 
     @property

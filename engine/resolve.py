@@ -5,8 +5,21 @@ from __future__ import annotations
 from db.tables import Artifact
 from engine import artifacts
 from engine.build import recipe_of
+from engine.catalog import find_model
 from engine.errors import ArtifactMissing, InvalidRequest
+from engine.preprocess import PreprocessSpec
 from engine.specs import BenchmarkSpec, EvaluateSpec
+
+
+def published_of(digest: str, url: str) -> PreprocessSpec:
+    """The protocol of an artifact's published figures; InvalidRequest for models without any."""
+    model = find_model(artifacts.find_by_digest(digest, url).model_id)
+    if model.preprocess is None:
+        raise InvalidRequest(
+            f"{model.id} is no row of the catalogue and has no published protocol; leave the "
+            f"protocol out to prepare images as its export says."
+        )
+    return model.preprocess
 
 
 def artifact_of(spec: BenchmarkSpec | EvaluateSpec, url: str) -> Artifact:

@@ -13,6 +13,8 @@ from sqlalchemy import select
 from db.enums import ArtifactKind
 from db.session import connect
 from db.tables import Artifact, Benchmark, Environment, Evaluation, Model
+from engine.catalog import find_model
+from engine.conventions import convention_of
 from engine.preprocess import PreprocessSpec
 from engine.stats import wilson_interval
 
@@ -101,7 +103,7 @@ def published_frame(url: str) -> pd.DataFrame:
     """The catalogue's published figures; `compute_gmacs` is ours, missing until an export.
 
     Columns: model_id, source, name, top1, top5 (%), published_flops_g, published_params_m,
-    compute_gmacs, params_m.
+    compute_gmacs, params_m, convention (how the published FLOPs and parameters were counted).
     """
     statement = select(
         Model.id.label("model_id"),
@@ -114,7 +116,10 @@ def published_frame(url: str) -> pd.DataFrame:
         Model.compute_gmacs,
         Model.params_m,
     ).where(Model.in_catalogue)
-    return _read(url, statement)
+    frame = _read(url, statement)
+    conventions = [convention_of(find_model(model_id)) for model_id in frame["model_id"]]
+    frame["convention"] = [c.label if c else None for c in conventions]
+    return frame
 
 
 def _read(url: str, statement: object) -> pd.DataFrame:

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from db.enums import Precision, WeightsKind
 from db.session import reading, writing
 from db.tables import Dataset, Run, RunJob
+from engine.catalog import find_model
 from engine.digests import file_digest
 from engine.errors import InvalidRequest
 from engine.jobs import store
@@ -22,6 +23,7 @@ from engine.new_jobs import (
     export_job,
 )
 from engine.planning import plan
+from engine.registered import find_registered
 from engine.requests import BUILTIN_DATASETS, RunRequest, Task
 from engine.specs import (
     BenchmarkSpec,
@@ -55,8 +57,13 @@ def submit(request: RunRequest, url: str) -> int:
 
 
 def with_file_digest(request: RunRequest) -> RunRequest:
-    """The request with its weights file identified by its bytes."""
+    """The request with its weights file, or the one registered for it, identified by its bytes."""
     weights = request.weights
+    if weights.kind == WeightsKind.PRETRAINED:
+        registered = find_registered(find_model(request.model_id))
+        digest = registered.digest if registered else None
+        known = weights.model_copy(update={"sha256": digest})
+        return request.model_copy(update={"weights": known})
     if weights.kind != WeightsKind.FILE or weights.path is None:
         return request
     path = absolute(weights.path)
@@ -133,6 +140,8 @@ def export_spec(request: RunRequest) -> ExportSpec:
         weights=request.weights,
         preprocess=request.preprocess,
         background=request.background,
+        format=request.format,
+        via=request.via,
     )
 
 
@@ -164,7 +173,11 @@ def _evaluations(
     session: Session, request: RunRequest, build: BuildSpec, images: int | None, needs: list[int]
 ) -> Iterator[int]:
     spec = EvaluateSpec(
-        build=build, dataset=str(request.dataset), limit=request.limit, provider=request.provider
+        build=build,
+        dataset=str(request.dataset),
+        preprocess=request.evaluation_preprocess,
+        limit=request.limit,
+        provider=request.provider,
     )
     count = min(images or 0, request.limit or images or 0)
     shards = []

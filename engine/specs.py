@@ -14,6 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from db.enums import Precision, WeightsKind
 from engine.digests import data_digest
 
+ExportFormat = Literal["onnx", "torchscript"]
+ExportRoute = Literal["torch", "paddle2onnx"]
 CALIBRATION_IMAGES = 128
 SHARD_IMAGES = 1024
 
@@ -33,7 +35,10 @@ class Spec(BaseModel):
 
 
 class WeightsSpec(Spec):
-    """Which weights: pretrained by the catalogue's tag, a file (by its digest), or random."""
+    """Which weights: pretrained by the catalogue's tag, a file (by its digest), or random.
+
+    Pretrained ones have a digest here where they are a file registered by hand.
+    """
 
     kind: WeightsKind = WeightsKind.PRETRAINED
     path: str | None = None
@@ -52,20 +57,38 @@ class WeightsSpec(Spec):
 
 
 class ExportSpec(Spec):
-    """A model with its weights, exported to ONNX.
+    """A model with its weights, exported to one file.
 
     `preprocess` overrides the model's own protocol; `background` names the output that is no
     class of the dataset (0 for networks with a background class first); only for ONNX files.
+    `via` is who converts: torch, or paddle2onnx from a Paddle inference model.
     """
 
     model_id: str
     weights: WeightsSpec = WeightsSpec()
     preprocess: dict[str, Any] | None = None
     background: int | None = None
+    format: ExportFormat = "onnx"
+    via: ExportRoute = "torch"
+
+    @model_validator(mode="after")
+    def _paddle2onnx_writes_onnx(self) -> ExportSpec:
+        if self.via == "paddle2onnx" and self.format != "onnx":
+            raise ValueError("paddle2onnx writes ONNX only; TorchScript is exported via torch.")
+        return self
 
     def recipe(self) -> str:
-        """As the base, but independent of where a weights file lies."""
-        return data_digest({**self.to_json(), "weights": self.weights.recipe()})
+        """As the base, but independent of where a weights file lies.
+
+        The usual format and route are left out, so that a digest means what it meant before
+        there was a choice.
+        """
+        usual = {key for key, value in _USUAL.items() if getattr(self, key) == value}
+        plain = {key: value for key, value in self.to_json().items() if key not in usual}
+        return data_digest({**plain, "weights": self.weights.recipe()})
+
+
+_USUAL = {"format": "onnx", "via": "torch"}
 
 
 class CalibrationSpec(Spec):
@@ -88,6 +111,12 @@ class BuildSpec(Spec):
     def _int8_is_calibrated(self) -> BuildSpec:
         if (self.precision == Precision.INT8) != (self.calibration is not None):
             raise ValueError("int8 needs a calibration dataset; other precisions take none.")
+        return self
+
+    @model_validator(mode="after")
+    def _starts_from_onnx(self) -> BuildSpec:
+        if self.export.format != "onnx":
+            raise ValueError("Builds start from an ONNX export, not from TorchScript.")
         return self
 
     def recipe(self) -> str:

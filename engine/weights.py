@@ -3,33 +3,26 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from db.enums import WeightsKind
-from engine.catalog import CatalogModel
+from engine.catalog import CatalogModel, catalogue
 from engine.config import settings
 from engine.digests import file_digest
 from engine.downloads import Progress, download
 from engine.errors import CheckpointRejected, WeightsUnavailable
+from engine.registered import checked, find_registered
 from engine.specs import WeightsSpec
+from engine.weights_cache import NOTE_SUFFIX, WeightsFile, checked_digest
 
 if TYPE_CHECKING:
     from torch import nn
 
 HUB = "https://huggingface.co"
 DEMO_WEIGHTS = Path(__file__).parent / "demo" / "weights.safetensors"
-
-
-@dataclass(frozen=True, slots=True)
-class WeightsFile:
-    """A file of weights on this machine; `origin` is where it came from, for people."""
-
-    path: Path
-    origin: str
-    digest: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +73,12 @@ def _pretrained(model: CatalogModel, spec: WeightsSpec, progress: Progress) -> W
         return WeightsFile(
             DEMO_WEIGHTS, "trained by engine/demo/train.py", file_digest(DEMO_WEIGHTS)
         )
+    registered = find_registered(model)
+    if registered is not None:
+        return checked(registered, model, spec.sha256)
     remote = remote_of(model)
     path = download(remote.url, remote.target, progress)
-    return WeightsFile(path, remote.url, file_digest(path))
+    return WeightsFile(path, remote.url, checked_digest(path))
 
 
 def _file(model: CatalogModel, spec: WeightsSpec, progress: Progress) -> WeightsFile:
@@ -107,6 +103,14 @@ _FINDERS: dict[WeightsKind, Callable[[CatalogModel, WeightsSpec, Progress], Weig
     WeightsKind.FILE: _file,
     WeightsKind.RANDOM: _random,
 }
+
+
+def all_downloaded() -> Iterator[tuple[str, Path]]:
+    """(model id, path) of every cached file of published weights, by hand or by download."""
+    ids: dict[Path, str] = {remote_of(m).target: m.id for m in catalogue().values()}
+    for path in sorted((settings().home / "weights").glob("*/*")):
+        if path.is_file() and path.suffix not in (NOTE_SUFFIX, ".part"):
+            yield ids.get(path, f"{path.parent.name}/{path.stem}"), path
 
 
 def module_digest(module: nn.Module) -> str:

@@ -8,6 +8,7 @@ import typer
 
 from engine.cli.options import Json
 from engine.cli.output import emit_json, emit_table, note
+from engine.conventions import explanations
 from engine.database import prepare_database
 from engine.results import published_frame
 from engine.tables import to_records
@@ -46,6 +47,7 @@ def models(
         "compute_gmacs",
         "published_params_m",
         "params_m",
+        "convention",
     )
     header = (
         "model",
@@ -55,7 +57,10 @@ def models(
         "computed GMACs",
         "published params (M)",
         "computed params (M)",
+        "published by",
     )
     rows = frame[list(columns)].astype(object).itertuples(index=False)
     emit_table("Published figures; computed ones appear after an export", header, rows)
+    for sentence in explanations():
+        note(sentence)
     note("Any other timm model works too, as timm/<name>; an ONNX file as onnx/<name>.")

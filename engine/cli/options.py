@@ -8,6 +8,8 @@ from typing import Annotated
 import typer
 
 from db.enums import Precision
+from engine.preprocess.protocols import Protocol
+from engine.specs import ExportFormat, ExportRoute
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 ModelId = Annotated[
@@ -23,7 +25,8 @@ Target = Annotated[
 Weights = Annotated[
     str,
     typer.Option(
-        help="`pretrained`, `random` (speed only), or a file (.pth, .safetensors, .onnx)."
+        help="`pretrained`, `random` (speed only), or a file (.pth, .safetensors, .pdparams, "
+        ".pdiparams, .onnx)."
     ),
 ]
 Seed = Annotated[int, typer.Option(help="Seed of random weights.")]
@@ -53,6 +56,21 @@ Provider = Annotated[str, typer.Option(help="ONNX Runtime execution provider.")]
 Seconds = Annotated[
     float, typer.Option("--max-seconds", min=1, help="Longest time of a benchmark.")
 ]
+Form = Annotated[ExportFormat, typer.Option("--format", help="onnx or torchscript.")]
+Via = Annotated[
+    ExportRoute,
+    typer.Option(
+        help="torch, or paddle2onnx for a PaddleClas inference model (.pdiparams with its .pdmodel "
+        "or .json beside it; needs `make setup-paddle`)."
+    ),
+]
+ProtocolName = Annotated[
+    Protocol | None,
+    typer.Option(
+        help="How images are prepared: `published` (as the model's figures were made), `vendor` "
+        "(squashed to 256 x 256, crop 224, OpenCV), or `custom` (the options below)."
+    ),
+]
 PreprocessFile = Annotated[
     Path | None,
     typer.Option("--preprocess", help="JSON file that says how images are prepared."),
@@ -60,6 +78,12 @@ PreprocessFile = Annotated[
 Resize = Annotated[int | None, typer.Option(help="Short side after resizing, in pixels.")]
 Crop = Annotated[int | None, typer.Option(help="Side of the centre crop, in pixels.")]
 Interpolation = Annotated[str | None, typer.Option(help="bilinear or bicubic.")]
+Resizer = Annotated[
+    str | None, typer.Option(help="pillow (smooths while shrinking) or opencv (does not).")
+]
+ResizeMode = Annotated[
+    str | None, typer.Option(help="short_side (keeps the aspect ratio) or squash.")
+]
 Mean = Annotated[
     str | None, typer.Option(help="Mean by channel in [0, 1], e.g. `0.5,0.5,0.5`; with --std.")
 ]

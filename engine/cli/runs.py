@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import json as json_module
 import re
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import typer
 
-from db.enums import Precision, WeightsKind
+from db.enums import Precision
 from db.session import writing
 from engine.catalog import find_model
 from engine.cli import options as o
 from engine.cli.output import emit_json, emit_table, note
+from engine.cli.reading import read_preprocess, read_weights
 from engine.cli.results import show_results
 from engine.cli.watch import watch
 from engine.database import prepare_database
@@ -23,10 +21,12 @@ from engine.jobs import store
 from engine.jobs.store import NewJob
 from engine.new_jobs import benchmark_job, evaluate_job
 from engine.planning import plan
+from engine.preprocess.protocols import Protocol
 from engine.requests import DEMO, RunRequest, Task
+from engine.resolve import published_of
 from engine.results import results_frame
 from engine.runs import jobs_of, submit
-from engine.specs import CALIBRATION_IMAGES, BenchmarkSpec, EvaluateSpec, WeightsSpec
+from engine.specs import CALIBRATION_IMAGES, BenchmarkSpec, EvaluateSpec
 from engine.tables import to_records
 
 _DIGEST = re.compile(r"[0-9a-f]{6,64}")
@@ -43,17 +43,22 @@ def export(
     model: o.ModelId,
     weights: o.Weights = "pretrained",
     seed: o.Seed = 0,
+    form: o.Form = "onnx",
+    via: o.Via = "torch",
+    protocol: o.ProtocolName = None,
     preprocess: o.PreprocessFile = None,
     resize: o.Resize = None,
     crop: o.Crop = None,
     interpolation: o.Interpolation = None,
+    resizer: o.Resizer = None,
+    resize_mode: o.ResizeMode = None,
     mean: o.Mean = None,
     std: o.Std = None,
     background: o.Background = None,
     detach: o.Detach = False,
     json: o.Json = False,
 ) -> int:
-    """Exports a model to ONNX and checks it against its framework.
+    """Exports a model to ONNX or TorchScript and checks it against its framework.
 
     Example: `python -m engine export timm/seresnet50 --weights seresnet50.safetensors`
     """
@@ -61,7 +66,11 @@ def export(
         model_id=model,
         weights=read_weights(weights, seed),
         tasks=(Task.EXPORT,),
-        preprocess=read_preprocess(preprocess, resize, crop, interpolation, mean, std),
+        format=form,
+        via=via,
+        preprocess=read_preprocess(
+            preprocess, resize, crop, interpolation, mean, std, resizer, resize_mode, protocol
+        ),
         background=background,
     )
     return _run(request, detach, json)
@@ -151,17 +160,36 @@ def evaluate(
     precision: o.Precisions = None,
     calibrate_on: o.CalibrationSet = None,
     provider: o.Provider = CPU,
+    protocol: o.ProtocolName = None,
+    preprocess: o.PreprocessFile = None,
+    resize: o.Resize = None,
+    crop: o.Crop = None,
+    interpolation: o.Interpolation = None,
+    resizer: o.Resizer = None,
+    resize_mode: o.ResizeMode = None,
+    mean: o.Mean = None,
+    std: o.Std = None,
     detach: o.Detach = False,
     json: o.Json = False,
 ) -> int:
     """Measures top-1 and top-5 on a registered dataset, with intervals, keeping every image.
 
+    A protocol or preprocessing given here is that of the evaluation alone: nothing is exported
+    again.
+
     Example: `python -m engine evaluate timm/seresnet50 -p fp32 -d imagenet-val`
     """
+    prepared = read_preprocess(
+        preprocess, resize, crop, interpolation, mean, std, resizer, resize_mode, protocol
+    )
     if _DIGEST.fullmatch(target):
         if dataset is None:
             raise InvalidRequest("Evaluate needs --dataset NAME; `dataset list` shows them.")
-        spec = EvaluateSpec(artifact=target, dataset=dataset, limit=limit, provider=provider)
+        if protocol is Protocol.PUBLISHED:
+            prepared = published_of(target, prepare_database()).to_dict()
+        spec = EvaluateSpec(
+            artifact=target, dataset=dataset, limit=limit, provider=provider, preprocess=prepared
+        )
         return _measure([evaluate_job(spec)], detach, json)
     request = RunRequest(
         model_id=target,
@@ -172,6 +200,7 @@ def evaluate(
         limit=limit,
         calibration_dataset=calibrate_on,
         provider=provider,
+        evaluation_preprocess=prepared,
     )
     return _run(request, detach, json)
 
@@ -190,10 +219,13 @@ def run(
     instances: o.Instances = 1,
     provider: o.Provider = CPU,
     max_seconds: o.Seconds = 30,
+    protocol: o.ProtocolName = None,
     preprocess: o.PreprocessFile = None,
     resize: o.Resize = None,
     crop: o.Crop = None,
     interpolation: o.Interpolation = None,
+    resizer: o.Resizer = None,
+    resize_mode: o.ResizeMode = None,
     mean: o.Mean = None,
     std: o.Std = None,
     background: o.Background = None,
@@ -219,7 +251,9 @@ def run(
         instances=instances,
         provider=provider,
         benchmark_max_s=max_seconds,
-        preprocess=read_preprocess(preprocess, resize, crop, interpolation, mean, std),
+        preprocess=read_preprocess(
+            preprocess, resize, crop, interpolation, mean, std, resizer, resize_mode, protocol
+        ),
         background=background,
     )
     return _run(request, detach, json)
@@ -296,42 +330,3 @@ def _show_artifacts(jobs: list[Any]) -> None:
     rows = [(job.title, job.result["artifact"][:12], job.result["reused"]) for job in made]
     if rows:
         emit_table("Artifacts", ("made by", "artifact", "was there already"), rows)
-
-
-def read_weights(text: str, seed: int = 0) -> WeightsSpec:
-    """`pretrained`, `random` or a path."""
-    if text == WeightsKind.PRETRAINED:
-        return WeightsSpec()
-    if text == WeightsKind.RANDOM:
-        return WeightsSpec(kind=WeightsKind.RANDOM, seed=seed)
-    return WeightsSpec(kind=WeightsKind.FILE, path=text)
-
-
-def read_preprocess(
-    path: Path | None,
-    resize: int | None = None,
-    crop: int | None = None,
-    interpolation: str | None = None,
-    mean: str | None = None,
-    std: str | None = None,
-) -> dict[str, Any] | None:
-    """Preprocessing from a JSON file and single options; None when nothing is given."""
-    given: dict[str, Any] = {}
-    if path is not None:
-        try:
-            given = json_module.loads(path.read_text())
-        except (OSError, ValueError) as error:
-            raise InvalidRequest(f"{path} is not a readable JSON file: {error}.") from error
-    numbers: Callable[[str], list[float]] = lambda text: [float(x) for x in text.split(",")]  # noqa: E731
-    try:
-        single = {
-            "resize": resize,
-            "crop": crop,
-            "interpolation": interpolation,
-            "mean": numbers(mean) if mean else None,
-            "std": numbers(std) if std else None,
-        }
-    except ValueError as error:
-        raise InvalidRequest(f"--mean and --std take three numbers: {error}.") from error
-    given |= {name: value for name, value in single.items() if value is not None}
-    return given or None

@@ -47,6 +47,9 @@ WANTED = [
     "dataset add",
     "dataset list",
     "dataset check",
+    "weights add",
+    "weights list",
+    "weights remove",
 ]
 
 

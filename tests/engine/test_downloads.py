@@ -75,6 +75,19 @@ def test_a_file_arrives_whole_and_only_once(server: str, tmp_path: Path) -> None
     assert [p.name for p in target.parent.iterdir()] == ["a.pth"]
 
 
+def test_two_jobs_that_want_one_file_fetch_it_once(server: str, tmp_path: Path) -> None:
+    target = tmp_path / "weights" / "a.pth"
+    jobs = [
+        threading.Thread(target=download, args=(f"{server}/a.pth", target, quiet)) for _ in range(4)
+    ]
+    for job in jobs:
+        job.start()
+    for job in jobs:
+        job.join()
+    assert target.read_bytes() == CONTENT
+    assert Server.asked == [None]
+
+
 def test_a_cut_connection_is_resumed_by_the_next_attempt(server: str, tmp_path: Path) -> None:
     Server.cut = 1
     target = tmp_path / "a.pth"

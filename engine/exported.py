@@ -1,0 +1,84 @@
+"""What every export ends with: it computes what it should, it is counted, described and stored."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import onnx
+
+from db.enums import ArtifactKind, Precision
+from db.tables import Weights
+from engine import artifacts, onnx_graph
+from engine.catalog import CatalogModel
+from engine.compute import count_compute
+from engine.database import record_model
+from engine.environment import library_versions
+from engine.errors import ExportFailed
+from engine.jobs.context import JobContext
+from engine.preprocess import PreprocessSpec
+from engine.specs import ExportSpec
+from engine.verify import TOLERANCE, Agreement
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """A finished export: its folder, the graph that MACs are counted from, and what made it.
+
+    `parameters` is the count of the framework's module, None where only the graph is known;
+    `about` is added to the manifest.
+    """
+
+    folder: Path
+    graph: onnx.ModelProto
+    weights: Weights
+    preprocess: PreprocessSpec
+    agreement: Agreement
+    parameters: int | None = None
+    about: dict[str, Any] = field(default_factory=dict)
+
+
+def require_agreement(agreement: Agreement, context: JobContext) -> None:
+    """Says how close an export is to its model; raises ExportFailed where it is not close."""
+    difference = agreement.max_relative_difference
+    if difference > TOLERANCE or agreement.same_top1 < agreement.inputs:
+        raise ExportFailed(
+            f"The export does not compute what the model does: relative difference "
+            f"{difference:.1e} (at most {TOLERANCE:g}), the same top-1 on "
+            f"{agreement.same_top1} of {agreement.inputs} inputs."
+        )
+    context.say(f"Largest relative difference {difference:.1e}.")
+
+
+def finish(made: Exported, model: CatalogModel, spec: ExportSpec, context: JobContext) -> str:
+    """Counts the arithmetic, writes the manifest, stores the artifact; returns its digest."""
+    compute = count_compute(made.graph)
+    classes = onnx_graph.shape_of(made.graph.graph.output[0])[-1]
+    params_m = (made.parameters or compute.parameters) / 1e6
+    record_model(model, context.url, compute_gmacs=compute.compute_gmacs, params_m=params_m)
+    manifest = {
+        "preprocess": made.preprocess.to_dict(),
+        "classes": classes,
+        "background": spec.background,
+        "via": spec.via,
+        "opset": onnx_graph.opset_of(made.graph) if spec.format == "onnx" else None,
+        "compute": {"gmacs": compute.compute_gmacs, "params_m": params_m},
+        "agreement": made.agreement.to_dict(),
+        "versions": library_versions(),
+        **made.about,
+    }
+    new = artifacts.NewArtifact(
+        recipe=spec.recipe(),
+        kind=ArtifactKind.EXPORT,
+        model_id=model.id,
+        weights_digest=made.weights.digest,
+        weights_kind=spec.weights.kind,
+        weights_origin=made.weights.origin,
+        precision=Precision.FP32,
+        format=spec.format,
+        manifest=manifest,
+    )
+    artifact = artifacts.store(made.folder, new, context.url)
+    context.say(f"Stored as artifact {artifact.digest[:12]} ({artifact.size_bytes / 1e6:.1f} MB).")
+    return artifact.digest

@@ -1,0 +1,91 @@
+"""Registers a local file as a model's pretrained weights, after reading it into the model."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from uuid import uuid4
+
+from db.enums import WeightsKind
+from db.tables import Weights
+from engine import artifacts
+from engine.catalog import CatalogModel
+from engine.database import record_model
+from engine.digests import file_digest
+from engine.errors import CheckpointRejected, InvalidRequest
+from engine.loading import load_weights
+from engine.registered import ABOUT_FILE, SOURCES, folder_of
+from engine.weights_cache import WeightsFile
+
+# Beside a .pdiparams: the files that name its tensors.
+COMPANIONS = (".pdmodel", ".json", ".pdiparams.info")
+
+
+def register(file: Path, model: CatalogModel, url: str) -> WeightsFile:
+    """Checks that a file holds the model's weights, and keeps a copy as its pretrained ones.
+
+    Loads the file into the model's module, so it imports torch. Raises CheckpointRejected naming
+    the row that the file belongs to where it is another, InvalidRequest for a model without
+    weights of its own.
+    """
+    if model.source not in SOURCES:
+        raise InvalidRequest(
+            f"{model.id} takes no registered weights: only models of {', '.join(SOURCES)} do. An "
+            f"ONNX file is given to the export itself, with --weights FILE."
+        )
+    from engine.sources import build_module
+
+    path = file.expanduser().resolve()
+    if not path.is_file():
+        raise CheckpointRejected(f"There is no file {file}.")
+    given = WeightsFile(path, f"registered by hand: {path.name}", file_digest(path))
+    load_weights(build_module(model.source, model.architecture), model, given)
+    kept = _keep(given, model)
+    weights = Weights(
+        digest=kept.digest,
+        model_id=model.id,
+        kind=WeightsKind.PRETRAINED,
+        origin=kept.origin,
+        size_bytes=kept.path.stat().st_size,
+    )
+    record_model(model, url)
+    artifacts.record_weights(weights, url)
+    return kept
+
+
+def _keep(given: WeightsFile, model: CatalogModel) -> WeightsFile:
+    home = folder_of(model)
+    home.mkdir(parents=True, exist_ok=True)
+    staging = home / f"{uuid4().hex}.part"
+    staging.mkdir()
+    try:
+        with artifacts.disk_space(home):
+            for source in (given.path, *_companions(given.path)):
+                shutil.copyfile(source, staging / source.name)
+        if file_digest(staging / given.path.name) != given.digest:
+            raise CheckpointRejected(f"{given.path} changed while it was read; try again.")
+        target = home / given.digest
+        if not target.exists():
+            staging.rename(target)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+    about = {"model": model.id, "file": given.path.name, "sha256": given.digest}
+    temporary = home / f"{ABOUT_FILE}.{os.getpid()}.part"
+    artifacts.write_text(temporary, json.dumps(about, indent=1))
+    temporary.replace(home / ABOUT_FILE)
+    _forget_others(home, given.digest)
+    return WeightsFile(target / given.path.name, given.origin, given.digest)
+
+
+def _companions(path: Path) -> list[Path]:
+    if path.suffix != ".pdiparams":
+        return []
+    return [other for s in COMPANIONS if (other := path.with_suffix(s)).is_file()]
+
+
+def _forget_others(home: Path, digest: str) -> None:
+    for folder in home.iterdir():
+        if folder.is_dir() and folder.name != digest:
+            shutil.rmtree(folder, ignore_errors=True)
