@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -151,6 +152,18 @@ def test_two_writers_of_one_split_both_succeed(tmp_path: Path) -> None:
     assert len(list((tmp_path / "set").rglob("*.png"))) == 32
 
 
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Threads of small networks wait for each other when other tests hold the cores."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("one_thread")
 def test_stored_weights_fit_the_network_and_score_in_the_stated_band() -> None:
     import torch
     from safetensors import safe_open
@@ -173,6 +186,7 @@ def test_stored_weights_fit_the_network_and_score_in_the_stated_band() -> None:
         assert network(torch.zeros(3, 3, 64, 64)).shape == (3, len(CLASS_NAMES))
 
 
+@pytest.mark.usefixtures("one_thread")
 def test_training_repeats_itself_and_saves_whole_files(tmp_path: Path) -> None:
     import torch
     from safetensors.torch import load_file
