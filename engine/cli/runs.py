@@ -18,6 +18,7 @@ from engine.cli.watch import watch
 from engine.database import prepare_database
 from engine.errors import InvalidRequest
 from engine.jobs import store
+from engine.jobs.dispatcher import ensure_dispatcher
 from engine.jobs.store import NewJob
 from engine.new_jobs import benchmark_job, evaluate_job
 from engine.planning import plan
@@ -288,6 +289,7 @@ def _measure(new: list[NewJob], detach: bool, json: bool) -> int:
 def _follow(job_ids: list[int], detach: bool, json: bool, about: dict[str, Any]) -> int:
     url = prepare_database()
     if detach:
+        ensure_dispatcher()
         about = {**about, "jobs": job_ids}
         emit_json(about) if json else note(f"Queued as jobs {job_ids}; `jobs list` shows them.")
         return 0

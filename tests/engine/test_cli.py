@@ -104,9 +104,15 @@ def test_a_wrong_call_is_exit_code_2(call: list[str], capsys: pytest.CaptureFixt
     assert capsys.readouterr().out == ""
 
 
-def test_detach_queues_and_returns(capsys: pytest.CaptureFixture[str]) -> None:
+def test_detach_queues_starts_the_dispatcher_and_returns(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[bool] = []
+    monkeypatch.setattr("engine.cli.runs.ensure_dispatcher", lambda: started.append(True))
+    monkeypatch.setattr("engine.cli.jobs.ensure_dispatcher", lambda: False)
     assert main(["export", "timm/seresnet50", "--weights", "random", "--detach", "--json"]) == 0
     queued = json.loads(capsys.readouterr().out)
+    assert started
     assert len(queued["jobs"]) == 1
     assert main(["jobs", "cancel", str(queued["jobs"][0]), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["status"] == "cancelled"
