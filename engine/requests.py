@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import Field
 
 from db.enums import Precision
-from engine.specs import CALIBRATION_IMAGES, Spec, WeightsSpec
+from engine.specs import CALIBRATION_IMAGES, PERCENTILE, CalibrationMode, Spec, WeightsSpec
 
 BUILTIN_CALIBRATION = "demo-calibration"
 BUILTIN_DATASETS = ("demo", BUILTIN_CALIBRATION)
@@ -34,6 +34,8 @@ class RunRequest(Spec):
     limit: int | None = Field(None, ge=1)
     calibration_dataset: str | None = None
     calibration_images: int = Field(CALIBRATION_IMAGES, ge=1, le=50_000)
+    calibration_mode: CalibrationMode = CalibrationMode.MAX
+    calibration_percentile: float = Field(PERCENTILE, gt=50, le=100)
     batches: tuple[int, ...] = (1,)
     threads: int = Field(0, ge=0, le=1024)
     instances: int = Field(1, ge=1, le=256)

@@ -6,16 +6,27 @@ before. Nested: a build names its export, a measurement names its build.
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from db.enums import Precision, WeightsKind
 from engine.digests import data_digest
 
-CALIBRATION_IMAGES = 128
+CALIBRATION_IMAGES = 300
+PERCENTILE = 99.999
 SHARD_IMAGES = 1024
+
+
+class CalibrationMode(StrEnum):
+    """How an int8 range is taken from the values seen; `max` keeps them all."""
+
+    MAX = "max"
+    PERCENTILE = "percentile"
+    KL_DIVERGENCE = "kl_divergence"
+    MSE = "mse"
 
 
 class Spec(BaseModel):
@@ -74,7 +85,8 @@ class CalibrationSpec(Spec):
     dataset: str
     images: int = Field(CALIBRATION_IMAGES, ge=1, le=50_000)
     seed: int = 0
-    mode: Literal["max"] = "max"
+    mode: CalibrationMode = CalibrationMode.MAX
+    percentile: float = Field(PERCENTILE, gt=50, le=100, description="of mode percentile only")
 
 
 class BuildSpec(Spec):

@@ -26,7 +26,14 @@ from engine.planning import plan
 from engine.requests import DEMO, RunRequest, Task
 from engine.results import results_frame
 from engine.runs import jobs_of, submit
-from engine.specs import CALIBRATION_IMAGES, BenchmarkSpec, EvaluateSpec, WeightsSpec
+from engine.specs import (
+    CALIBRATION_IMAGES,
+    PERCENTILE,
+    BenchmarkSpec,
+    CalibrationMode,
+    EvaluateSpec,
+    WeightsSpec,
+)
 from engine.tables import to_records
 
 _DIGEST = re.compile(r"[0-9a-f]{6,64}")
@@ -74,6 +81,8 @@ def build(
     precision: o.Precisions = None,
     calibrate_on: o.CalibrationSet = None,
     calibration_images: o.CalibrationImages = CALIBRATION_IMAGES,
+    calibrate: o.CalibrationWay = CalibrationMode.MAX,
+    percentile: o.Percentile = PERCENTILE,
     preprocess: o.PreprocessFile = None,
     background: o.Background = None,
     detach: o.Detach = False,
@@ -90,6 +99,8 @@ def build(
         tasks=(Task.BUILD,),
         calibration_dataset=calibrate_on,
         calibration_images=calibration_images,
+        calibration_mode=calibrate,
+        calibration_percentile=percentile,
         preprocess=read_preprocess(preprocess),
         background=background,
     )
@@ -185,6 +196,8 @@ def run(
     limit: o.Limit = None,
     calibrate_on: o.CalibrationSet = None,
     calibration_images: o.CalibrationImages = CALIBRATION_IMAGES,
+    calibrate: o.CalibrationWay = CalibrationMode.MAX,
+    percentile: o.Percentile = PERCENTILE,
     batch: o.Batches = None,
     threads: o.Threads = 0,
     instances: o.Instances = 1,
@@ -214,6 +227,8 @@ def run(
         limit=limit,
         calibration_dataset=calibrate_on,
         calibration_images=calibration_images,
+        calibration_mode=calibrate,
+        calibration_percentile=percentile,
         batches=tuple(batch or [1]),
         threads=threads,
         instances=instances,
