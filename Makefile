@@ -10,7 +10,7 @@ TORCH ?= default
 TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-paddle run test test-fast test-slow lint format demo migrate clean
+.PHONY: help setup setup-paddle oracles run test test-fast test-slow lint format demo migrate clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -38,6 +38,14 @@ setup: $(VENV)/.runtime ## Create .venv with the pinned requirements (TORCH=cpu:
 setup-paddle: | $(VENV)/bin/python ## Create .venv-paddle, for `export --via paddle2onnx`
 	$(PYTHON) -m venv .venv-paddle
 	.venv-paddle/bin/python -m pip install --quiet -r requirements/paddle.txt
+
+oracles: setup-paddle ## Record the oracles of PaddleClas and mmcls anew, in their own environments
+	.venv-paddle/bin/python -m pip install --quiet --no-deps paddleclas==2.6.0
+	.venv-paddle/bin/python tests/oracles/record_ppcls.py
+	.venv-paddle/bin/python tests/oracles/record_paddle_files.py
+	$(PYTHON) -m venv .venv-oracles
+	.venv-oracles/bin/python -m pip install --quiet -r requirements/oracles.txt
+	.venv-oracles/bin/python tests/oracles/record_mmcls.py
 
 migrate: $(VENV)/.runtime ## Bring the database up to date
 	@$(BIN)/python -m engine.database
