@@ -10,10 +10,10 @@ TORCH ?= default
 TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-fast test-slow lint format demo migrate clean
+.PHONY: help setup setup-paddle oracles run test test-fast test-slow lint format demo migrate clean
 
 help: ## List the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 $(VENV)/bin/python:
 	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed; none was found."; exit 1; }
@@ -34,6 +34,18 @@ $(VENV)/.dev: requirements/dev.txt $(VENV)/.runtime
 	@touch $@
 
 setup: $(VENV)/.runtime ## Create .venv with the pinned requirements (TORCH=cpu: without CUDA)
+
+setup-paddle: | $(VENV)/bin/python ## Create .venv-paddle, for `export --via paddle2onnx`
+	$(PYTHON) -m venv .venv-paddle
+	.venv-paddle/bin/python -m pip install --quiet -r requirements/paddle.txt
+
+oracles: setup-paddle ## Record the oracles of PaddleClas and mmcls anew, in their own environments
+	.venv-paddle/bin/python -m pip install --quiet --no-deps paddleclas==2.6.0
+	.venv-paddle/bin/python tests/oracles/record_ppcls.py
+	.venv-paddle/bin/python tests/oracles/record_paddle_files.py
+	$(PYTHON) -m venv .venv-oracles
+	.venv-oracles/bin/python -m pip install --quiet -r requirements/oracles.txt
+	.venv-oracles/bin/python tests/oracles/record_mmcls.py
 
 migrate: $(VENV)/.runtime ## Bring the database up to date
 	@$(BIN)/python -m engine.database

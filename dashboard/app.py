@@ -31,7 +31,8 @@ def page(name: str, title: str, icon: str, about: str, **options: object) -> st.
     return st.Page(path, title=title, icon=f":material/{icon}:", help=about, **options)  # type: ignore[arg-type]
 
 
-st.set_page_config(page_title="SENet Workbench", page_icon=":material/speed:", layout="wide")
+# A material icon as page_icon would be fetched from another host; a file of our own is not.
+st.set_page_config("SENet Workbench", Path(__file__).with_name("icon.svg"), layout="wide")
 st.logo(Path(__file__).with_name("logo.svg"), size="medium")
 pages = [
     page("compare", "Compare", "scatter_plot", "Accuracy, compute and speed.", default=True),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import pandas as pd
@@ -39,13 +40,15 @@ def speed_groups(frame: pd.DataFrame) -> list[Group]:
     return _groups(frame[frame["benchmark_id"].notna()], SPEED, _speed_label)
 
 
-def _groups(frame: pd.DataFrame, columns: list[str], label: object) -> list[Group]:
+def _groups(
+    frame: pd.DataFrame, columns: list[str], label: Callable[[dict[str, object]], str]
+) -> list[Group]:
     if frame.empty:
         return []
     counts = frame.groupby(columns, sort=False)["artifact_digest"].nunique()
     counts = counts.sort_values(ascending=False, kind="stable")
     named = [dict(zip(columns, values, strict=True)) for values in counts.index]
-    labels = [label(values) for values in named]  # type: ignore[operator]
+    labels = [label(values) for values in named]
     return [
         Group(text if labels.count(text) == 1 else f"{text} · {_digest(values)}", values)
         for text, values in zip(labels, named, strict=True)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from db.enums import JobStatus, Precision
 
-SYMBOLS = {
+SYMBOLS: dict[str, str] = {
     Precision.FP32: "circle",
     Precision.FP16: "square",
     Precision.INT8: "diamond",

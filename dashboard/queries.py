@@ -156,12 +156,6 @@ def has_live_jobs() -> bool:
         return session.scalar(select(Job.id).where(Job.status.in_(LIVE)).limit(1)) is not None
 
 
-def any_runs() -> bool:
-    """Whether anything was ever asked for."""
-    with reading(url()) as session:
-        return session.scalar(select(Run.id).limit(1)) is not None
-
-
 def find_run(run_id: int) -> Run | None:
     """The row of a run."""
     with reading(url()) as session:

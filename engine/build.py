@@ -13,7 +13,7 @@ from onnx import ModelProto
 
 from db.enums import ArtifactKind, Precision, WeightsKind
 from db.tables import Artifact
-from engine import artifacts, onnx_graph
+from engine import artifacts, environment, onnx_graph
 from engine.config import settings
 from engine.datasets.reader import draw_by_class, open_index, read_batches
 from engine.datasets.register import find_dataset
@@ -21,9 +21,8 @@ from engine.digests import data_digest
 from engine.environment import library_versions
 from engine.errors import ArtifactMissing, BuildFailed
 from engine.jobs.context import JobContext
-from engine.quantize import static
-from engine.quantize.calibrate import max_ranges
-from engine.quantize.rewrite import squeeze_to_global_pool
+from engine.quantize import recipe
+from engine.quantize.recipe import Calibration
 from engine.runtimes.onnx_runtime import OnnxRuntime
 from engine.specs import BuildSpec
 from engine.verify import Agreement, compare, probe_inputs
@@ -44,8 +43,8 @@ class Source:
 def run(params: dict[str, Any], context: JobContext) -> dict[str, Any]:
     """Job handler: finds the artifact of this recipe, or makes it from its export."""
     spec = BuildSpec.model_validate(params)
-    recipe = recipe_of(spec, context.url)
-    known = artifacts.find_by_recipe(recipe, context.url)
+    key = recipe_of(spec, context.url)
+    known = artifacts.find_by_recipe(key, context.url)
     if known is not None:
         context.say(f"Already there: artifact {known.digest[:12]}.")
         return {"artifact": known.digest, "reused": True}
@@ -60,7 +59,7 @@ def run(params: dict[str, Any], context: JobContext) -> dict[str, Any]:
     context.stage("Comparing the build with the export.")
     agreement = _agreement(export, path, spec.precision)
     context.say(f"Largest relative difference {agreement.max_relative_difference:.1e}.")
-    return {"artifact": _store(source, recipe, path, report, agreement, context), "reused": False}
+    return {"artifact": _store(source, key, path, report, agreement, context), "reused": False}
 
 
 def recipe_of(spec: BuildSpec, url: str) -> str:
@@ -116,26 +115,26 @@ def _int8(source: Source, path: Path, context: JobContext) -> dict[str, Any]:
     drawn = draw_by_class(index.labels, calibration.images, calibration.seed)
     if len(drawn) < calibration.images:
         context.say(f"Only {len(drawn)} images to calibrate on, {calibration.images} were asked.")
-    rewritten = squeeze_to_global_pool(source.model)
     context.stage(f"Calibrating on {len(drawn)} images of {dataset.name}.")
-    batches = read_batches(
-        index,
-        drawn,
-        artifacts.preprocess_of(source.export),
-        CALIBRATION_BATCH,
-        settings().threads,
+    how = Calibration(
+        images=lambda: read_batches(
+            index,
+            drawn,
+            artifacts.preprocess_of(source.export),
+            CALIBRATION_BATCH,
+            settings().threads,
+        ),
+        mode=calibration.mode,
+        percentile=calibration.percentile,
+        threads=settings().threads,
+        progress=lambda stage, seen: context.progress(seen, len(drawn), "images", stage),
     )
-    ranges = max_ranges(
-        source.model,
-        batches,
-        settings().threads,
-        lambda seen: context.progress(seen, len(drawn), "images"),
-    )
+    prepared = recipe.prepare(source.model, how)
     context.stage("Quantising.")
-    static.quantize(source.model, ranges, path)
+    model, facts = recipe.quantise(prepared, environment.instruction_sets())
+    onnx_graph.save(model, path)
     return {
-        "quantisation": static.RECIPE,
-        "squeezes_rewritten": rewritten,
+        "quantisation": facts,
         "calibration": {
             **calibration.to_json(),
             "images": len(drawn),
@@ -172,7 +171,7 @@ def _agreement(export: Artifact, path: Path, precision: Precision) -> Agreement:
 
 def _store(
     source: Source,
-    recipe: str,
+    key: str,
     path: Path,
     report: dict[str, Any],
     agreement: Agreement,
@@ -181,7 +180,7 @@ def _store(
     export, inherited = source.export, source.export.manifest
     carried = ("preprocess", "classes", "background", "compute", "scores")
     new = artifacts.NewArtifact(
-        recipe=recipe,
+        recipe=key,
         kind=ArtifactKind.BUILD,
         model_id=export.model_id,
         weights_digest=export.weights_digest,

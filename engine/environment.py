@@ -44,7 +44,7 @@ def observe() -> Surroundings:
     """Reads the facts of this machine now."""
     facts = {
         "cpu": _cpu_name(),
-        "isa": _isa(),
+        "isa": instruction_sets(),
         "cores": usable_cores(),
         "memory_gb": round(psutil.virtual_memory().total / 2**30),
         "governor": _read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
@@ -88,7 +88,8 @@ def _cpu_name() -> str:
     return platform.processor() or platform.machine()
 
 
-def _isa() -> list[str]:
+def instruction_sets() -> list[str]:
+    """Those of this processor that decide which integer kernels run."""
     for line in (_read("/proc/cpuinfo") or "").splitlines():
         if line.startswith(("flags", "Features")):
             present = set(line.partition(":")[2].split())

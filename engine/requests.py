@@ -8,7 +8,15 @@ from typing import Any
 from pydantic import Field
 
 from db.enums import Precision
-from engine.specs import CALIBRATION_IMAGES, ExportFormat, ExportRoute, Spec, WeightsSpec
+from engine.specs import (
+    CALIBRATION_IMAGES,
+    PERCENTILE,
+    CalibrationMode,
+    ExportFormat,
+    ExportRoute,
+    Spec,
+    WeightsSpec,
+)
 
 BUILTIN_CALIBRATION = "demo-calibration"
 BUILTIN_DATASETS = ("demo", BUILTIN_CALIBRATION)
@@ -38,6 +46,8 @@ class RunRequest(Spec):
     limit: int | None = Field(None, ge=1)
     calibration_dataset: str | None = None
     calibration_images: int = Field(CALIBRATION_IMAGES, ge=1, le=50_000)
+    calibration_mode: CalibrationMode = CalibrationMode.MAX
+    calibration_percentile: float = Field(PERCENTILE, gt=50, le=100)
     batches: tuple[int, ...] = (1,)
     threads: int = Field(0, ge=0, le=1024)
     instances: int = Field(1, ge=1, le=256)
@@ -66,5 +76,6 @@ DEMO = RunRequest(
     model_id="demo/senet",
     dataset="demo",
     calibration_dataset=BUILTIN_CALIBRATION,
+    calibration_images=256,
     benchmark_max_s=10,
 )

@@ -148,7 +148,10 @@ def export_spec(request: RunRequest) -> ExportSpec:
 def build_spec(request: RunRequest, precision: Precision) -> BuildSpec:
     """One build of the run."""
     calibration = CalibrationSpec(
-        dataset=request.calibration_set, images=request.calibration_images
+        dataset=request.calibration_set,
+        images=request.calibration_images,
+        mode=request.calibration_mode,
+        percentile=request.calibration_percentile,
     )
     return BuildSpec(
         export=export_spec(request),

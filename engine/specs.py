@@ -6,6 +6,7 @@ before. Nested: a build names its export, a measurement names its build.
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,8 +17,18 @@ from engine.digests import data_digest
 
 ExportFormat = Literal["onnx", "torchscript"]
 ExportRoute = Literal["torch", "paddle2onnx"]
-CALIBRATION_IMAGES = 128
+CALIBRATION_IMAGES = 300
+PERCENTILE = 99.999
 SHARD_IMAGES = 1024
+
+
+class CalibrationMode(StrEnum):
+    """How an int8 range is taken from the values seen; `max` keeps them all."""
+
+    MAX = "max"
+    PERCENTILE = "percentile"
+    KL_DIVERGENCE = "kl_divergence"
+    MSE = "mse"
 
 
 class Spec(BaseModel):
@@ -97,7 +108,8 @@ class CalibrationSpec(Spec):
     dataset: str
     images: int = Field(CALIBRATION_IMAGES, ge=1, le=50_000)
     seed: int = 0
-    mode: Literal["max"] = "max"
+    mode: CalibrationMode = CalibrationMode.MAX
+    percentile: float = Field(PERCENTILE, gt=50, le=100, description="of mode percentile only")
 
 
 class BuildSpec(Spec):

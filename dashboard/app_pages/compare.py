@@ -15,9 +15,9 @@ from dashboard.components.compare_filters import Chosen, choose
 from dashboard.components.demo import invitation
 from dashboard.components.guard import guard
 from dashboard.components.pairs_table import pairs_table
-from dashboard.components.results_table import NOISY_CORES
 from dashboard.components.theme import current_palette
 from dashboard.formats import escape_markdown, plural
+from engine.results import NOISY_CORES
 
 PAIRS = {"int8 − fp16": ("fp16", "int8"), "int8 − fp32": ("fp32", "int8")}
 PAIRS |= {"fp16 − fp32": ("fp32", "fp16")}

@@ -91,6 +91,17 @@ def ended_part() -> None:
         st.info("No ended job has one of the chosen states.", icon=":material/filter_alt_off:")
         return
     st.session_state[LISTED] = [view.row.id for view in views]
+    show_table(views)
+    chosen = next((v for v in views if v.row.id == st.session_state.get(CHOSEN)), None)
+    if chosen is None:
+        st.caption("Choose a row to see its log.")
+    else:
+        ended_details(chosen, key="chosen")
+
+
+def show_table(views: list[queries.JobView]) -> None:
+    """The table; a chosen row is remembered by its job."""
+    column = st.column_config
     st.dataframe(
         jobs_table(views),
         key="ended_jobs",
@@ -101,24 +112,19 @@ def ended_part() -> None:
         row_height=36,
         placeholder="–",
         column_config={
-            "job": st.column_config.NumberColumn("job", format="%d", width=60),
-            "status": st.column_config.MultiselectColumn(
+            "job": column.NumberColumn("job", format="%d", width=60),
+            "status": column.MultiselectColumn(
                 "status",
-                options=names,
+                options=[str(status) for status in ENDED],
                 color=[STATUS_COLORS[status] for status in ENDED],
                 width=110,
             ),
-            "ended": st.column_config.DatetimeColumn("ended", format="distance", width=130),
-            "took": st.column_config.TextColumn("took", width=100),
-            "what happened": st.column_config.TextColumn("what happened", width="large"),
+            "what happened": column.TextColumn("what happened", width="large"),
+            "took": column.TextColumn("took", width=100),
+            "ended": column.DatetimeColumn("ended", format="distance", width=130),
         },
         alt="Ended jobs, the last to end first",
     )
-    chosen = next((v for v in views if v.row.id == st.session_state.get(CHOSEN)), None)
-    if chosen is None:
-        st.caption("Choose a row to see its log.")
-    else:
-        ended_details(chosen, key="chosen")
 
 
 def jobs_table(views: list[queries.JobView]) -> pd.DataFrame:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -25,27 +26,7 @@ def accuracy_change(pairs: pd.DataFrame, first: str, second: str, palette: Palet
     """
     rows = pairs[pairs["drop"].notna()].drop_duplicates(["label", "dataset", "images"])
     rows = rows.sort_values("drop", ascending=False)
-    color = palette.precisions[second]
-    figure = go.Figure(
-        go.Scatter(
-            x=rows["drop"],
-            y=[safe(label) for label in rows["label"]],
-            error_x={
-                "type": "data",
-                "symmetric": False,
-                "array": rows["drop_high"] - rows["drop"],
-                "arrayminus": rows["drop"] - rows["drop_low"],
-                "thickness": 1.6,
-                "width": 5,
-                "color": color,
-            },
-            mode="markers",
-            marker={"symbol": SYMBOLS[second], "size": MARKER_SIZE, "color": color},  # type: ignore[index]
-            customdata=[_change_card(row, first, second) for row in rows.to_dict("records")],
-            hovertemplate="%{customdata}<extra></extra>",
-            showlegend=False,
-        )
-    )
+    figure = go.Figure(_changes(rows, first, second, palette))
     for row in rows.to_dict("records"):
         figure.add_annotation(
             x=row["drop"],
@@ -56,6 +37,40 @@ def accuracy_change(pairs: pd.DataFrame, first: str, second: str, palette: Palet
             font={"size": 12, "color": palette.text},
             bgcolor=palette.background,
         )
+    _add_limits(figure, palette)
+    low = min([TOLERATED_POINTS, *rows["drop_low"]])
+    high = max([0.0, *rows["drop_high"]])
+    pad = 0.12 * (high - low)
+    title = f"top-1, {second} minus {first} (points),<br>paired 95 % interval, better →"
+    figure.update_xaxes(range=[low - pad, high + pad], title={"text": title})
+    _rows_axis(figure, len(rows))
+    figure = layout(figure, palette, height=_height(len(rows)))
+    return figure.update_layout(margin={"t": 34})
+
+
+def _changes(rows: pd.DataFrame, first: str, second: str, palette: Palette) -> go.Scatter:
+    color = palette.precisions[second]
+    return go.Scatter(
+        x=rows["drop"],
+        y=[safe(label) for label in rows["label"]],
+        error_x={
+            "type": "data",
+            "symmetric": False,
+            "array": rows["drop_high"] - rows["drop"],
+            "arrayminus": rows["drop"] - rows["drop_low"],
+            "thickness": 1.6,
+            "width": 5,
+            "color": color,
+        },
+        mode="markers",
+        marker={"symbol": SYMBOLS[second], "size": MARKER_SIZE, "color": color},
+        customdata=[_change_card(row, first, second) for row in rows.to_dict("records")],
+        hovertemplate="%{customdata}<extra></extra>",
+        showlegend=False,
+    )
+
+
+def _add_limits(figure: go.Figure, palette: Palette) -> None:
     figure.add_vline(x=0, line={"color": palette.text, "width": 1})
     figure.add_vline(
         x=TOLERATED_POINTS,
@@ -67,18 +82,6 @@ def accuracy_change(pairs: pd.DataFrame, first: str, second: str, palette: Palet
         },
         annotation_position="top",
     )
-    low = min([TOLERATED_POINTS, *rows["drop_low"]])
-    high = max([0.0, *rows["drop_high"]])
-    pad = 0.12 * (high - low)
-    figure.update_xaxes(
-        range=[low - pad, high + pad],
-        title={
-            "text": f"top-1, {second} minus {first} (points),<br>paired 95 % interval, better →"
-        },
-    )
-    _rows_axis(figure, len(rows))
-    figure = layout(figure, palette, height=_height(len(rows)))
-    return figure.update_layout(margin={"t": 34})
 
 
 def speed_and_size(pairs: pd.DataFrame, first: str, second: str, palette: Palette) -> go.Figure:
@@ -88,47 +91,49 @@ def speed_and_size(pairs: pd.DataFrame, first: str, second: str, palette: Palett
     """
     rows = pairs[pairs["speed_up"].notna()].drop_duplicates(["label", "batch", "threads"])
     rows = rows.sort_values("speed_up")
-    labels = [safe(label) for label in rows["label"]]
-    color = palette.precisions[second]
     cards = [_speed_card(row, first, second) for row in rows.to_dict("records")]
-    figure = go.Figure()
-    for name, column, symbol in (
-        ("throughput (more is faster)", "speed_up", SYMBOLS[second]),  # type: ignore[index]
-        ("file size (less is smaller)", "size_ratio", "square-open"),
-    ):
-        filled = not symbol.endswith("-open")
-        figure.add_trace(
-            go.Scatter(
-                x=rows[column],
-                y=labels,
-                mode="markers+text",
-                text=[f"{ratio:.2f}×" for ratio in rows[column]],
-                textposition="top center",
-                textfont={"size": 12, "color": palette.text},
-                name=name,
-                marker={
-                    "symbol": symbol,
-                    "size": MARKER_SIZE,
-                    "color": color if filled else palette.published,
-                    "line": {"width": 2} if not filled else {"width": 0},
-                },
-                cliponaxis=False,
-                customdata=cards,
-                hovertemplate="%{customdata}<extra></extra>",
-            )
-        )
+    full = {"symbol": SYMBOLS[second], "color": palette.precisions[second]}
+    hollow = {"symbol": "square-open", "color": palette.published, "line": {"width": 2}}
+    figure = go.Figure(
+        [
+            _ratios(rows, "speed_up", "throughput (more is faster)", full, cards, palette),
+            _ratios(rows, "size_ratio", "file size (less is smaller)", hollow, cards, palette),
+        ]
+    )
     figure.add_vline(x=1, line={"color": palette.text, "width": 1})
     values = [1.0, *rows["speed_up"], *rows["size_ratio"]]
-    low, high = min(values) / 1.5, max(values) * 1.5
     figure.update_xaxes(
         type="log",
-        range=[math.log10(low), math.log10(high)],
+        range=[math.log10(min(values) / 1.5), math.log10(max(values) * 1.5)],
         tickvals=list(_RATIOS),
         ticktext=list(_RATIO_TEXTS),
         title={"text": f"{second} divided by {first} (log scale)"},
     )
     _rows_axis(figure, len(rows))
     return layout(figure, palette, height=_height(len(rows)))
+
+
+def _ratios(
+    rows: pd.DataFrame,
+    column: str,
+    name: str,
+    marker: dict[str, Any],
+    cards: list[str],
+    palette: Palette,
+) -> go.Scatter:
+    return go.Scatter(
+        x=rows[column],
+        y=[safe(label) for label in rows["label"]],
+        mode="markers+text",
+        text=[f"{ratio:.2f}×" for ratio in rows[column]],
+        textposition="top center",
+        textfont={"size": 12, "color": palette.text},
+        name=name,
+        marker={"size": MARKER_SIZE, **marker},
+        cliponaxis=False,
+        customdata=cards,
+        hovertemplate="%{customdata}<extra></extra>",
+    )
 
 
 def _rows_axis(figure: go.Figure, count: int) -> None:
@@ -146,14 +151,12 @@ def _glyph(points: float) -> str:
     return {"+": f"▲ {text}", "−": f"▼ {text}"}.get(text[0], text)
 
 
-def _change_card(row: dict[str, object], first: str, second: str) -> str:
-    interval = (
-        f"{signed(float(str(row['drop_low'])), 2)} to {signed(float(str(row['drop_high'])), 2)}"
-    )
+def _change_card(row: dict[str, Any], first: str, second: str) -> str:
+    interval = f"{signed(row['drop_low'], 2)} to {signed(row['drop_high'], 2)}"
     return "<br>".join(
         [
             f"<b>{safe(row['label'])}</b>",
-            f"{second} minus {first}: {signed(float(str(row['drop'])), 2)} points ({interval})",
+            f"{second} minus {first}: {signed(row['drop'], 2)} points ({interval})",
             f"{row['images']:,} images of {safe(row['dataset'])}",
             f"right only in {first}: {row['lost']:,}, only in {second}: {row['gained']:,}",
             f"McNemar p = {row['p_value']:.2g}",
@@ -161,7 +164,7 @@ def _change_card(row: dict[str, object], first: str, second: str) -> str:
     )
 
 
-def _speed_card(row: dict[str, object], first: str, second: str) -> str:
+def _speed_card(row: dict[str, Any], first: str, second: str) -> str:
     return "<br>".join(
         [
             f"<b>{safe(row['label'])}</b>",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from engine.conventions import explanations
+
 DEFINITIONS = {
     "top-1, top-5": "Share of images whose true class has the highest score, or is among the five "
     "highest. Scored by class index, never by name; every readable image counts.",
@@ -26,4 +28,5 @@ DEFINITIONS = {
     "random weights": "Fit to measure speed, never accuracy: not shown on any accuracy chart.",
     "published": "As the authors published it, on ImageNet-1k. GMACs of timm rows are the "
     "published figure × 0.9 / 2 (within 1.6 %, BatchNorm included), of the others ÷ 2.",
+    "published FLOPs": " ".join(explanations()),
 }

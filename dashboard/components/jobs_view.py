@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import streamlit as st
 
@@ -162,8 +162,8 @@ def _retry(job_id: int) -> None:
     _try(again)
 
 
-def _try(action: object) -> None:
+def _try(action: Callable[[], str]) -> None:
     try:
-        leave_notice(action())  # type: ignore[operator]
+        leave_notice(action())
     except WorkbenchError as error:
         leave_notice(escape_markdown(str(error)))

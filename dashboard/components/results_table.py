@@ -10,13 +10,14 @@ import streamlit as st
 from dashboard.components.theme import current_palette
 from dashboard.formats import is_missing
 from db.enums import Precision
-from engine.results import COLUMNS
+from engine.results import COLUMNS, NOISY_CORES
 
-NOISY_CORES = 0.25
 IDENTITY = ["model_id", "precision"]
 SETS = {
     "Summary": [
         "top1",
+        "top1_low",
+        "top1_high",
         "accuracy_note",
         "images",
         "dataset",

@@ -15,6 +15,7 @@ from dashboard.formats import escape_markdown
 from db.enums import Precision, WeightsKind
 from engine.catalog import SOURCE_LABELS, catalogue
 from engine.requests import BUILTIN_CALIBRATION, BUILTIN_DATASETS, DEMO, Task
+from engine.specs import CALIBRATION_IMAGES
 
 CATALOGUE, OTHER_TIMM, ONNX, BUILT_IN = (
     "Catalogue",
@@ -190,6 +191,10 @@ def choose_calibration(kind: str) -> tuple[str | None, int]:
         help="Automatic: the evaluation set if there is one, else drawn images.",
     )
     images = right.number_input(
-        "Calibration images", min_value=1, max_value=50_000, value=128, key="calibration_images"
+        "Calibration images",
+        min_value=1,
+        max_value=50_000,
+        value=CALIBRATION_IMAGES,
+        key="calibration_images",
     )
-    return (None if chosen == automatic else str(chosen)), int(images or 128)
+    return (None if chosen == automatic else str(chosen)), int(images or CALIBRATION_IMAGES)

@@ -1,4 +1,4 @@
-"""The finer options of a new run: limits, batches, threads, and an ONNX file's preprocessing."""
+"""The finer options of a new run: limits, batches, threads, and how images are prepared."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import streamlit as st
 from dashboard.components.run_choices import BUILT_IN, ONNX
 from engine.errors import InvalidRequest
 from engine.preprocess import Color, Interpolation, PreprocessSpec, ResizeMode, Resizer
+from engine.preprocess.protocols import VENDOR, Protocol
 
 BATCHES = (1, 2, 4, 8, 16, 32, 64)
 PROVIDERS = ("CPUExecutionProvider", "CUDAExecutionProvider", "TensorrtExecutionProvider")
@@ -53,9 +54,11 @@ def measuring_options(kind: str) -> dict[str, Any]:
 
 
 def preparation_options(kind: str) -> dict[str, Any]:
-    """`preprocess` and `background` of an ONNX file; other models know their own."""
-    if kind != ONNX:
+    """`preprocess`, and the `background` of an ONNX file; the demo's images need nothing."""
+    if kind == BUILT_IN:
         return {}
+    if kind != ONNX:
+        return _protocol_options()
     with st.expander("How images are prepared for this file", icon=":material/crop:"):
         st.caption(
             "A wrong guess costs accuracy. Left off: short side 256, centre crop 224, bilinear, "
@@ -70,6 +73,21 @@ def preparation_options(kind: str) -> dict[str, Any]:
         )
     found: dict[str, Any] = {"background": 0} if first_is_background else {}
     return found | ({"preprocess": spec} if spec is not None else {})
+
+
+def _protocol_options() -> dict[str, Any]:
+    protocol = st.segmented_control(
+        "How images are prepared",
+        [str(one) for one in Protocol],
+        default=str(Protocol.PUBLISHED),
+        key="protocol",
+        bind="query-params",
+        help="published: as the model's figures were measured. vendor: squashed to 256 x 256, "
+        "crop 224, OpenCV. Results of different protocols are never compared.",
+    )
+    if protocol == Protocol.VENDOR:
+        return {"preprocess": VENDOR.to_dict()}
+    return {"preprocess": _own_spec()} if protocol == Protocol.CUSTOM else {}
 
 
 def _own_spec() -> dict[str, Any]:

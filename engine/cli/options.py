@@ -9,7 +9,7 @@ import typer
 
 from db.enums import Precision
 from engine.preprocess.protocols import Protocol
-from engine.specs import ExportFormat, ExportRoute
+from engine.specs import CalibrationMode, ExportFormat, ExportRoute
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 ModelId = Annotated[
@@ -46,6 +46,13 @@ CalibrationSet = Annotated[
     str | None, typer.Option("--calibrate-on", help="Dataset that int8 ranges are taken from.")
 ]
 CalibrationImages = Annotated[int, typer.Option(min=1, help="Images to calibrate int8 on.")]
+CalibrationWay = Annotated[
+    CalibrationMode,
+    typer.Option("--calibrate", help="How int8 ranges are taken from the values seen."),
+]
+Percentile = Annotated[
+    float, typer.Option(min=50, max=100, help="Share of values kept by --calibrate percentile.")
+]
 Batches = Annotated[
     list[int] | None,
     typer.Option("--batch", "-b", min=1, help="Batch size of the benchmark; repeat for several."),

@@ -13,10 +13,8 @@ from engine.artifacts import write_text
 from engine.cli.options import Json
 from engine.cli.output import emit_table, note
 from engine.database import prepare_database
-from engine.results import results_frame
+from engine.results import NOISY_CORES, results_frame
 from engine.tables import FORMATS
-
-NOISY_CORES = 0.25
 
 
 class Format(StrEnum):

@@ -18,6 +18,7 @@ from engine.cli.watch import watch
 from engine.database import prepare_database
 from engine.errors import InvalidRequest
 from engine.jobs import store
+from engine.jobs.dispatcher import ensure_dispatcher
 from engine.jobs.store import NewJob
 from engine.new_jobs import benchmark_job, evaluate_job
 from engine.planning import plan
@@ -26,7 +27,13 @@ from engine.requests import DEMO, RunRequest, Task
 from engine.resolve import published_of
 from engine.results import results_frame
 from engine.runs import jobs_of, submit
-from engine.specs import CALIBRATION_IMAGES, BenchmarkSpec, EvaluateSpec
+from engine.specs import (
+    CALIBRATION_IMAGES,
+    PERCENTILE,
+    BenchmarkSpec,
+    CalibrationMode,
+    EvaluateSpec,
+)
 from engine.tables import to_records
 
 _DIGEST = re.compile(r"[0-9a-f]{6,64}")
@@ -83,6 +90,8 @@ def build(
     precision: o.Precisions = None,
     calibrate_on: o.CalibrationSet = None,
     calibration_images: o.CalibrationImages = CALIBRATION_IMAGES,
+    calibrate: o.CalibrationWay = CalibrationMode.MAX,
+    percentile: o.Percentile = PERCENTILE,
     preprocess: o.PreprocessFile = None,
     background: o.Background = None,
     detach: o.Detach = False,
@@ -99,6 +108,8 @@ def build(
         tasks=(Task.BUILD,),
         calibration_dataset=calibrate_on,
         calibration_images=calibration_images,
+        calibration_mode=calibrate,
+        calibration_percentile=percentile,
         preprocess=read_preprocess(preprocess),
         background=background,
     )
@@ -214,6 +225,8 @@ def run(
     limit: o.Limit = None,
     calibrate_on: o.CalibrationSet = None,
     calibration_images: o.CalibrationImages = CALIBRATION_IMAGES,
+    calibrate: o.CalibrationWay = CalibrationMode.MAX,
+    percentile: o.Percentile = PERCENTILE,
     batch: o.Batches = None,
     threads: o.Threads = 0,
     instances: o.Instances = 1,
@@ -246,6 +259,8 @@ def run(
         limit=limit,
         calibration_dataset=calibrate_on,
         calibration_images=calibration_images,
+        calibration_mode=calibrate,
+        calibration_percentile=percentile,
         batches=tuple(batch or [1]),
         threads=threads,
         instances=instances,
@@ -288,6 +303,7 @@ def _measure(new: list[NewJob], detach: bool, json: bool) -> int:
 def _follow(job_ids: list[int], detach: bool, json: bool, about: dict[str, Any]) -> int:
     url = prepare_database()
     if detach:
+        ensure_dispatcher()
         about = {**about, "jobs": job_ids}
         emit_json(about) if json else note(f"Queued as jobs {job_ids}; `jobs list` shows them.")
         return 0

@@ -26,6 +26,7 @@ CLASS_NAMES: tuple[str, ...] = tuple(sorted(SHAPES))
 MEAN = (0.5, 0.5, 0.5)
 STD = (0.25, 0.25, 0.25)
 
+FAINTEST = 0.1  # least share of the range from black to white that a picture uses
 WHOLE = (0, IMAGE_SIZE)
 
 
@@ -192,10 +193,11 @@ def _develop(rng: np.random.Generator, canvas: np.ndarray, hardness: float) -> n
     canvas = canvas * light[:, :, None]
     for _ in range(_count(rng, 2 * hardness)):
         canvas = _blur(canvas)
-    low = uniform(rng, 0.0, 0.25)
-    canvas = canvas * uniform(rng, 0.5, 1.0 - low) + low
     grain = rng.random(canvas.shape, dtype=np.float32) - rng.random(canvas.shape, dtype=np.float32)
     canvas += grain * uniform(rng, 0.02, 0.02 + 0.2 * hardness)
+    # Clear, dim and hazy pictures: the faint ones use few levels, where low precision shows.
+    strength = uniform(rng, FAINTEST, 1.0)
+    canvas = canvas * strength + uniform(rng, 0.0, 1.0 - strength)
     return np.minimum(np.maximum(canvas * 255.0 + 0.5, 0.0), 255.0).astype(np.uint8)
 
 

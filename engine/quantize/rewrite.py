@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from onnx import ModelProto, NodeProto, helper, numpy_helper
 
-SPATIAL = ([2, 3], [-2, -1])
+SPATIAL = ({2, 3}, {-2, -1})
 
 
 def squeeze_to_global_pool(model: ModelProto) -> int:
@@ -32,4 +32,5 @@ def _is_squeeze(node: NodeProto, constants: dict[str, object]) -> bool:
     axes = attributes.get("axes")
     if len(node.input) > 1 and node.input[1] in constants:
         axes = numpy_helper.to_array(constants[node.input[1]]).tolist()  # type: ignore[arg-type]
-    return bool(attributes.get("keepdims", 1)) and np.asarray(axes).tolist() in SPATIAL
+    spatial = axes is not None and set(np.asarray(axes).tolist()) in SPATIAL
+    return bool(attributes.get("keepdims", 1)) and spatial

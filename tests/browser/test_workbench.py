@@ -12,7 +12,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Request, WebSocket, expect
 from sqlalchemy import select
 
 from db.enums import LIVE
@@ -60,10 +60,19 @@ def page(browser: Browser, address: str, asked_hosts: set[str]) -> Iterator[Page
     """A window; whatever it asks for is noted."""
     context = browser.new_context(viewport={"width": 1280, "height": 900}, accept_downloads=True)
     opened = context.new_page()
-    opened.on("request", lambda request: asked_hosts.add(urlsplit(request.url).hostname or ""))
-    opened.on("websocket", lambda socket: asked_hosts.add(urlsplit(socket.url).hostname or ""))
+    note_hosts(opened, asked_hosts)
     yield opened
     context.close()
+
+
+def note_hosts(page: Page, hosts: set[str]) -> None:
+    def note(asked: Request | WebSocket) -> None:
+        host = urlsplit(asked.url).hostname
+        if host is not None:  # data: and blob: have none
+            hosts.add(host)
+
+    page.on("request", note)
+    page.on("websocket", note)
 
 
 def open_page(page: Page, address: str) -> None:
@@ -127,7 +136,7 @@ def test_exports_parse(page: Page, address: str) -> None:
     found = {}
     for name in ("CSV", "JSON", "Markdown"):
         with page.expect_download() as download:
-            page.get_by_role("button", name=name).click()
+            page.get_by_test_id("stDownloadButton").filter(has_text=name).click()
         found[name] = Path(download.value.path()).read_text()
     rows = list(csv.DictReader(io.StringIO(found["CSV"])))
     records = json.loads(found["JSON"])
@@ -142,10 +151,11 @@ def test_exports_parse(page: Page, address: str) -> None:
 @pytest.mark.parametrize("width", [1280, 390])
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_every_page_in_both_themes_and_widths(
-    browser: Browser, address: str, theme: str, width: int, tmp_path: Path
+    browser: Browser, address: str, asked_hosts: set[str], theme: str, width: int, tmp_path: Path
 ) -> None:
     context = browser.new_context(color_scheme=theme, viewport={"width": width, "height": 844})
     window = context.new_page()
+    note_hosts(window, asked_hosts)
     for name, path in PAGES.items():
         open_page(window, address + path)
         overflow = window.evaluate(

@@ -182,6 +182,17 @@ def test_a_weights_file_that_is_not_there_is_a_sentence(url: str) -> None:
     assert app.button(key="queue").disabled
 
 
+@pytest.mark.parametrize(("protocol", "mode"), [("published", None), ("vendor", "squash")])
+def test_the_protocol_is_part_of_the_request(url: str, protocol: str, mode: str | None) -> None:
+    app = opened("new_run")
+    app.button_group(key="weights").set_value("Random")
+    app.button_group(key="protocol").set_value(protocol).run()
+    app.button(key="queue").click().run()
+    with reading(url) as session:
+        (run,) = session.scalars(select(Run))
+    assert (run.request["preprocess"] or {}).get("resize_mode") == mode
+
+
 def test_an_onnx_file_is_its_own_model(url: str, tmp_path: Path) -> None:
     (tmp_path / "net.onnx").write_bytes(b"bytes")
     app = opened("new_run")

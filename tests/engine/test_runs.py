@@ -139,7 +139,7 @@ def test_the_plan_says_how_sure_an_accuracy_can_be(url: str, tmp_path: Path) -> 
 def test_the_steps_follow_the_request(url: str) -> None:
     steps = plan(DEMO, url).steps
     assert steps[0] == "Draw the built-in image set demo."
-    assert any(s.startswith("Build int8, calibrated on 128 images of demo-cal") for s in steps)
+    assert any(s.startswith("Build int8, calibrated on 256 images of demo-cal") for s in steps)
     request = RunRequest(model_id="timm/seresnet50", weights=RANDOM, tasks=(Task.EXPORT,))
     assert len(plan(request, url).steps) == 1
 

@@ -1,0 +1,252 @@
+"""Cross-layer equalisation: channels are scaled so that one 8-bit step suits all of them.
+
+An int8 feature map has one step for all its channels. Where one channel reaches 40 and another 0.5,
+the second is left with three values; depthwise convolutions, which never mix channels, cannot make
+up for it. Scaling channel c by a_c before and by 1 / a_c after changes nothing in float and gives
+each channel the whole range (Nagel et al. 2019, arXiv:1906.04721, for ReLU). Here it also passes
+through HardSwish and SiLU: y = x * gate(x) becomes y' = x' * gate(x' / a), the division one
+depthwise 1x1 convolution, and through SE gates, which take the factor upon themselves.
+
+How far to go is decided for each class of tensors by the noise it would cause: equal channels lower
+the noise of activations, and raise that of the weights that absorb the factors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from onnx import ModelProto, NodeProto, helper, numpy_helper
+
+from engine.quantize.channels import ChannelStats
+from engine.quantize.graph import GraphView, attributes_of, group_of, view_of
+from engine.quantize.links import ABSORBING, Links, SelfGate, links_of
+
+STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
+NEGATIVE_SHARES = (0.03, 0.06, 0.125, 0.25, 0.5, 1.0, 2.0)
+"""Candidates for the negative part of a range, relative to its positive part."""
+LARGEST_FACTOR = 1000.0
+HARD_SWISH_ZERO = -3.0
+"""HardSwish is 0 below: what lies there needs no room in the range."""
+
+Factors = dict[str, np.ndarray]
+Stats = dict[str, ChannelStats]
+
+
+@dataclass(frozen=True, slots=True)
+class Equalised:
+    """What was done: `strengths` by the first tensor of each class, `stats` as they are now."""
+
+    strengths: dict[str, float]
+    stats: Stats
+
+
+def equalise(model: ModelProto, stats: Stats) -> Equalised:
+    """Scales channels in place, and says how far for each class of tensors.
+
+    The model computes what it did, to rounding. `stats` are those of the tensors before.
+    """
+    view = view_of(model)
+    links = links_of(list(model.graph.node), view)
+    judge = _Judge(view, links, stats)
+    factors: Factors = {}
+    strengths: dict[str, float] = {}
+    for root, members in links.classes().items():
+        chosen = judge.choose(root, members)
+        if chosen is not None:
+            strengths[members[0]], factor = chosen
+            factors |= dict.fromkeys(members, factor)
+    _apply(model, view, links, factors)
+    now = {
+        name: known.scaled(factors[name]) if name in factors else known
+        for name, known in stats.items()
+    }
+    for excitation in links.excitations:
+        ratio = factors.get(excitation.y, np.ones(1)) / factors.get(excitation.x, np.ones(1))
+        if excitation.gate in stats:
+            now[f"{excitation.gate}/scaled"] = stats[excitation.gate].scaled(ratio)
+    return Equalised(strengths, now)
+
+
+class _Judge:
+    """Estimates the noise that a choice of factors would cause, relative to the signal."""
+
+    def __init__(self, view: GraphView, links: Links, stats: Stats) -> None:
+        self.view, self.links, self.stats = view, links, stats
+        self.members = links.classes()
+        self.hard = {g.x for g in links.self_gates if g.gate.op_type == "HardSigmoid"}
+
+    def choose(self, root: str, members: list[str]) -> tuple[float, np.ndarray] | None:
+        """(strength, factors) of least noise; None where the class has no statistics."""
+        known = [m for m in members if m in self.stats and not self._is_hidden(m)]
+        channels = {len(self.stats[m].low) for m in known}
+        if len(channels) != 1:
+            return None
+        if not any((self._span(m, 1.0) > 0).any() for m in known):
+            return None
+        tried = []
+        for share in NEGATIVE_SHARES:
+            spans = np.max([self._span(m, share) for m in known], axis=0)
+            spans = np.maximum(spans / spans.max(), 1 / LARGEST_FACTOR)
+            tried += [(strength, spans**-strength) for strength in STRENGTHS]
+        return min(tried, key=lambda one: self._noise(root, known, one[1]))
+
+    def _is_hidden(self, tensor: str) -> bool:
+        """Never stored: a Relu that fuses follows, or it is a vector of the SE branch."""
+        reader = self.view.only_reader(tensor)
+        return self.view.is_vector(tensor) or (reader is not None and reader.op_type == "Relu")
+
+    def _limits(self, tensor: str) -> tuple[np.ndarray, np.ndarray]:
+        stats = self.stats[tensor]
+        low = np.minimum(stats.low, 0)
+        if tensor in self.hard:
+            low = np.maximum(low, HARD_SWISH_ZERO)
+        return low, np.maximum(stats.high, 0)
+
+    def _span(self, tensor: str, share: float) -> np.ndarray:
+        """What each channel needs of a range whose negative part is `share` of its positive."""
+        low, high = self._limits(tensor)
+        need = np.maximum(high, -low / share)
+        return np.asarray(need / max(float(need.max()), 1e-30))
+
+    def _noise(self, root: str, tensors: list[str], factor: np.ndarray) -> float:
+        steps = 0.0
+        for tensor in tensors:
+            low, high = self._limits(tensor)
+            step = ((factor * high).max() - (factor * low).min()) / 255
+            steps += step**2 / 12
+        noise = steps * float((self._gain(root) / factor**2).sum())
+        for node, tensor in self._readers(root):
+            noise += self._weight_noise(node, tensor, factor)
+        return noise
+
+    def _readers(self, root: str) -> list[tuple[NodeProto, str]]:
+        """(convolution or Gemm, the tensor of this class that it reads)."""
+        return [
+            (node, tensor)
+            for tensor in self.members.get(root, [])
+            for node in self.view.readers.get(tensor, [])
+            if node.op_type in ABSORBING and node.output[0] in self.stats
+        ]
+
+    def _gain(self, root: str) -> np.ndarray:
+        """Of each channel: how much of its noise power reaches the outputs that read it."""
+        channels = len(self.stats[self.members[root][0]].low)
+        gain = np.zeros(channels)
+        for node, _ in self._readers(root):
+            weights = _grouped(node, self.view)
+            gain += (weights**2).sum(axis=(1, 3)).reshape(-1) / self._signal(node)
+        for e in self.links.excitations:
+            after = self.links.find(e.y)
+            if self.links.find(e.x) == root and after in self.members and e.gate in self.stats:
+                gain += self._gain(after) * self.stats[e.gate].square
+        return gain
+
+    def _signal(self, node: NodeProto) -> float:
+        return max(float(self.stats[node.output[0]].variance.sum()), 1e-30)
+
+    def _weight_noise(self, node: NodeProto, tensor: str, factor: np.ndarray) -> float:
+        weights = _grouped(node, self.view)
+        groups, _, inputs, taps = weights.shape
+        scaled = weights / factor.reshape(groups, 1, inputs, 1)
+        steps = np.abs(scaled).max(axis=(2, 3)) / 127
+        power = (factor**2 * self.stats[tensor].variance).reshape(groups, inputs).sum(axis=1) * taps
+        return float((steps**2 / 12 * power[:, None]).sum()) / self._signal(node)
+
+
+def _grouped(node: NodeProto, view: GraphView) -> np.ndarray:
+    """Weights as float64 (groups, outputs a group, inputs a group, taps)."""
+    weights = view.constants[node.input[1]].astype(np.float64)
+    if node.op_type == "Gemm":
+        rows = weights if attributes_of(node).get("transB", 0) else weights.T
+        return rows[None, :, :, None]
+    groups = group_of(node)
+    return weights.reshape(groups, weights.shape[0] // groups, weights.shape[1], -1)
+
+
+def _apply(model: ModelProto, view: GraphView, links: Links, factors: Factors) -> None:
+    graph = model.graph
+    before: dict[str, list[NodeProto]] = {}
+    for node in graph.node:
+        if node.op_type in ABSORBING and node.input[1] in view.constants:
+            _absorb(model, node, view, factors)
+    for gate in links.self_gates:
+        if (factor := factors.get(gate.x)) is not None:
+            before[gate.gate.output[0]] = [_divide(model, gate, factor)]
+    replaced: list[tuple[str, NodeProto]] = []
+    for excitation in links.excitations:
+        replaced += _scale_gate(model, excitation.x, excitation.gate, excitation.y, factors, view)
+    nodes = [made for node in graph.node for made in (*before.get(node.output[0], []), node)]
+    for position, added in replaced:
+        at = next(i for i, node in enumerate(nodes) if position in node.output)
+        nodes.insert(at + 1, added)
+    ordered = [_copy(node) for node in nodes]
+    del graph.node[:]
+    graph.node.extend(ordered)
+    _drop_unused(model)
+
+
+def _copy(node: NodeProto) -> NodeProto:
+    copied = NodeProto()
+    copied.CopyFrom(node)
+    return copied
+
+
+def _absorb(model: ModelProto, node: NodeProto, view: GraphView, factors: Factors) -> None:
+    """Weights take 1 / factor of what they read, and weights and bias the factor of the output."""
+    incoming, outgoing = factors.get(node.input[0]), factors.get(node.output[0])
+    if incoming is None and outgoing is None:
+        return
+    weights = _grouped(node, view)
+    groups, outputs, inputs, _ = weights.shape
+    if incoming is not None:
+        weights = weights / incoming.reshape(groups, 1, inputs, 1)
+    if outgoing is not None:
+        weights = weights * outgoing.reshape(groups, outputs, 1, 1)
+        if len(node.input) > 2:
+            bias = view.constants[node.input[2]] * outgoing
+            node.input[2] = _constant(model, f"{node.output[0]}/bias", bias)
+    original = view.constants[node.input[1]]
+    transposed = node.op_type == "Gemm" and not attributes_of(node).get("transB", 0)
+    shaped = weights[0, :, :, 0].T if transposed else weights.reshape(original.shape)
+    node.input[1] = _constant(model, f"{node.output[0]}/weights", shaped)
+
+
+def _divide(model: ModelProto, gate: SelfGate, factor: np.ndarray) -> NodeProto:
+    """x' / a in front of a gate: a depthwise 1x1 convolution."""
+    name = f"{gate.gate.output[0]}/unscaled"
+    weights = _constant(model, f"{name}/weights", (1 / factor).reshape(-1, 1, 1, 1))
+    node = helper.make_node(
+        "Conv", [gate.x, weights], [name], name=name, group=len(factor), kernel_shape=[1, 1]
+    )
+    gate.gate.input[0] = name
+    return node
+
+
+def _scale_gate(
+    model: ModelProto, x: str, gate: str, y: str, factors: Factors, view: GraphView
+) -> Iterable[tuple[str, NodeProto]]:
+    """The factor between the feature maps before and after an SE gate, put upon the gate."""
+    ones = np.ones(1)
+    ratio = factors.get(y, ones) / factors.get(x, ones)
+    if np.allclose(ratio, 1):
+        return []
+    name = f"{gate}/scaled"
+    constant = _constant(model, f"{name}/factors", ratio.reshape(1, -1, 1, 1))
+    (reader,) = view.readers[gate]
+    reader.input[list(reader.input).index(gate)] = name
+    return [(gate, helper.make_node("Mul", [gate, constant], [name], name=name))]
+
+
+def _constant(model: ModelProto, name: str, value: np.ndarray) -> str:
+    model.graph.initializer.append(numpy_helper.from_array(value.astype(np.float32), name))
+    return name
+
+
+def _drop_unused(model: ModelProto) -> None:
+    graph = model.graph
+    used = {name for node in graph.node for name in node.input}
+    kept = [tensor for tensor in graph.initializer if tensor.name in used]
+    del graph.initializer[:]
+    graph.initializer.extend(kept)

@@ -1,0 +1,91 @@
+"""A read-only view of an ONNX graph: who makes a tensor, who reads it, which are constants."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+
+import numpy as np
+from onnx import ModelProto, NodeProto, helper, numpy_helper, shape_inference
+
+SPATIAL = ({2, 3}, {-2, -1})
+
+
+@dataclass(frozen=True, slots=True)
+class GraphView:
+    """`shapes` has None for open dimensions; tensors of unknown rank are not in it."""
+
+    makers: dict[str, NodeProto]
+    readers: dict[str, list[NodeProto]]
+    constants: dict[str, np.ndarray]
+    shapes: dict[str, list[int | None]]
+    outputs: frozenset[str]
+
+    def only_reader(self, tensor: str) -> NodeProto | None:
+        """The one node that reads `tensor`, unless there are several or it leaves the graph."""
+        readers = self.readers.get(tensor, [])
+        return readers[0] if len(readers) == 1 and tensor not in self.outputs else None
+
+    def is_vector(self, tensor: str) -> bool:
+        """Whether a tensor is one number a channel: (n, c), or (n, c, 1, 1)."""
+        shape = self.shapes.get(tensor)
+        return shape is not None and len(shape) >= 2 and all(size == 1 for size in shape[2:])
+
+    def channels(self, tensor: str) -> int | None:
+        """Size of dimension 1, where it is known."""
+        shape = self.shapes.get(tensor)
+        return shape[1] if shape is not None and len(shape) >= 2 else None
+
+
+def view_of(model: ModelProto) -> GraphView:
+    """Reads a graph once. Constant nodes count as constants."""
+    graph = shape_inference.infer_shapes(model).graph
+    readers: dict[str, list[NodeProto]] = defaultdict(list)
+    for node in model.graph.node:
+        for name in node.input:
+            readers[name].append(node)
+    shapes: dict[str, list[int | None]] = {}
+    for value in (*graph.input, *graph.value_info, *graph.output):
+        if value.type.tensor_type.HasField("shape"):
+            dimensions = value.type.tensor_type.shape.dim
+            shapes[value.name] = [
+                d.dim_value if d.HasField("dim_value") else None for d in dimensions
+            ]
+    return GraphView(
+        makers={name: node for node in model.graph.node for name in node.output},
+        readers=dict(readers),
+        constants={t.name: numpy_helper.to_array(t) for t in model.graph.initializer},
+        shapes=shapes,
+        outputs=frozenset(value.name for value in model.graph.output),
+    )
+
+
+def attributes_of(node: NodeProto) -> dict[str, object]:
+    """A node's attributes as plain values."""
+    return {a.name: helper.get_attribute_value(a) for a in node.attribute}
+
+
+def group_of(node: NodeProto) -> int:
+    """Number of groups of a convolution."""
+    return int(attributes_of(node).get("group", 1))  # type: ignore[call-overload]
+
+
+def clip_bounds(node: NodeProto, constants: dict[str, np.ndarray]) -> tuple[float, float]:
+    """(low, high) of a Clip; infinite where it has none, and where a bound is computed."""
+    bounds = [-np.inf, np.inf]
+    for position, name in enumerate(node.input[1:3]):
+        if name in constants:
+            bounds[position] = float(constants[name])
+    return bounds[0], bounds[1]
+
+
+def reduces_space(node: NodeProto, constants: dict[str, np.ndarray]) -> bool:
+    """Whether a node averages over height and width."""
+    if node.op_type == "GlobalAveragePool":
+        return True
+    if node.op_type != "ReduceMean":
+        return False
+    axes = attributes_of(node).get("axes")
+    if len(node.input) > 1:
+        axes = constants.get(node.input[1])
+    return axes is not None and set(np.asarray(axes).tolist()) in SPATIAL

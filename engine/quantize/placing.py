@@ -1,0 +1,100 @@
+"""Where a graph is cut into integers: which nodes compute in int8, which tensors are stored so."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from onnx import ModelProto, NodeProto
+
+from engine.quantize.graph import GraphView, view_of
+from engine.quantize.links import excitation_of
+
+WEIGHTED = frozenset({"Conv", "Gemm"})
+PASSING = frozenset({"MaxPool", "Reshape", "Flatten", "Squeeze", "Transpose", "Identity"})
+"""Their output is stored on the grid of their input: they move values and change none."""
+INTEGER = (
+    WEIGHTED
+    | PASSING
+    | {"Add", "Mul", "GlobalAveragePool", "AveragePool", "Concat", "Sigmoid", "LeakyRelu"}
+    | {"Relu", "Clip"}
+)
+FUSING = frozenset({"Relu", "Clip"})
+
+
+@dataclass(frozen=True, slots=True)
+class Placing:
+    """`stored`: tensors held in 8 bits. `floating`: node (by output) -> why it stays in float."""
+
+    stored: tuple[str, ...]
+    floating: dict[str, str]
+    view: GraphView
+
+
+def place(model: ModelProto, kept: frozenset[str] = frozenset()) -> Placing:
+    """Decides for every node; those whose output is in `kept` stay in float."""
+    view = view_of(model)
+    branches = se_branches(model, view)
+    floating: dict[str, str] = {}
+    for node in model.graph.node:
+        reason = _reason(node, view, branches, kept)
+        if node.op_type in FUSING and node.input[0] in floating:
+            reason = floating[node.input[0]]
+        if reason:
+            floating[node.output[0]] = reason
+    stored = [model.graph.input[0].name] if _integer_readers("input", view, floating) else []
+    stored += [node.output[0] for node in model.graph.node if _is_stored(node, view, floating)]
+    return Placing(tuple(stored), floating, view)
+
+
+def se_branches(model: ModelProto, view: GraphView) -> frozenset[str]:
+    """Outputs of the nodes between a squeeze and the Mul where its gate comes back."""
+    found: set[str] = set()
+    for node in model.graph.node:
+        excitation = excitation_of(node, view)
+        waiting = [excitation.gate] if excitation else []
+        while waiting:
+            maker = view.makers.get(waiting.pop())
+            if maker is None or maker.output[0] in found or maker.op_type == "GlobalAveragePool":
+                continue
+            found.add(maker.output[0])
+            waiting += [name for name in maker.input if view.is_vector(name)]
+    return frozenset(found)
+
+
+def _reason(
+    node: NodeProto, view: GraphView, branches: frozenset[str], kept: frozenset[str]
+) -> str | None:
+    if node.output[0] in kept:
+        return "asked, or found to cost too much accuracy"
+    if node.op_type not in INTEGER:
+        return f"{node.op_type} has no integer kernel"
+    if node.output[0] in branches:
+        return "SE branch: a vector, next to no work, and its error meets every pixel"
+    if node.op_type in WEIGHTED and node.input[1] not in view.constants:
+        return "weights are computed, not constant"
+    if node.op_type in ("Add", "Mul") and any(name in view.constants for name in node.input):
+        return f"{node.op_type} with a constant"
+    return None
+
+
+def _is_stored(node: NodeProto, view: GraphView, floating: dict[str, str]) -> bool:
+    tensor = node.output[0]
+    if tensor in view.outputs:
+        return False
+    readers = view.readers.get(tensor, [])
+    wanted = _integer_readers(tensor, view, floating)
+    if tensor in floating:
+        return wanted
+    if _fuses_into(view.only_reader(tensor), node, floating):
+        return False
+    return bool(readers)
+
+
+def _fuses_into(reader: NodeProto | None, node: NodeProto, floating: dict[str, str]) -> bool:
+    if reader is None or reader.op_type not in FUSING or reader.output[0] in floating:
+        return False
+    return node.op_type not in PASSING
+
+
+def _integer_readers(tensor: str, view: GraphView, floating: dict[str, str]) -> bool:
+    return any(node.output[0] not in floating for node in view.readers.get(tensor, []))

@@ -1,0 +1,148 @@
+"""Writes the int8 model: QuantizeLinear and DequantizeLinear around what is to run in integers.
+
+Each stored tensor is quantised once, where it is made; each reader has a DequantizeLinear of its
+own. So every integer node stands between the two, which is what ONNX Runtime fuses.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
+
+from engine.quantize.graph import attributes_of, group_of
+from engine.quantize.grid import Grid, quantise_weights
+from engine.quantize.placing import WEIGHTED, Placing
+
+
+@dataclass(slots=True)
+class _Writer:
+    placing: Placing
+    grids: dict[str, Grid]
+    most: int
+    means: dict[str, np.ndarray]
+    nodes: list[NodeProto] = field(default_factory=list)
+    constants: dict[str, TensorProto] = field(default_factory=dict)
+
+    def constant(self, name: str, value: np.ndarray) -> str:
+        self.constants.setdefault(name, numpy_helper.from_array(value, name))
+        return name
+
+    def grid(self, tensor: str) -> list[str]:
+        grid = self.grids[tensor]
+        return [
+            self.constant(f"{tensor}/step", np.array(grid.step, np.float32)),
+            self.constant(f"{tensor}/zero", np.array(grid.zero, grid.dtype)),
+        ]
+
+    def quantise(self, tensor: str) -> None:
+        name = f"{tensor}/stored"
+        self.nodes.append(
+            helper.make_node("QuantizeLinear", [tensor, *self.grid(tensor)], [name], name=name)
+        )
+
+    def dequantise(self, tensor: str, reader: str) -> str:
+        name = f"{tensor}/for/{reader}"
+        if not any(node.output[0] == name for node in self.nodes[-4:]):
+            inputs = [f"{tensor}/stored", *self.grid(tensor)]
+            self.nodes.append(helper.make_node("DequantizeLinear", inputs, [name], name=name))
+        return name
+
+    def weights(self, node: NodeProto, step: float) -> list[str]:
+        """Names of dequantised weights and bias; the bias on the grid of the products."""
+        values = self.placing.view.constants
+        weights, output = values[node.input[1]], node.output[0]
+        axis = 0
+        if node.op_type == "Gemm" and not attributes_of(node).get("transB", 0):
+            axis = 1
+        whole, steps = quantise_weights(np.moveaxis(weights, axis, 0), self.most)
+        names = [self._along(f"{output}/w", np.moveaxis(whole, 0, axis), steps, axis)]
+        bias = self._bias(node, weights, whole, steps, axis)
+        if bias is not None:
+            limits = np.iinfo(np.int32)
+            stored = np.clip(np.round(bias / (steps * step)), limits.min, limits.max)
+            names.append(self._along(f"{output}/b", stored.astype(np.int32), steps * step, 0))
+        return names
+
+    def _bias(
+        self, node: NodeProto, weights: np.ndarray, whole: np.ndarray, steps: np.ndarray, axis: int
+    ) -> np.ndarray | None:
+        """The bias, with what rounded weights shift the mean by taken back."""
+        given = self.placing.view.constants[node.input[2]] if len(node.input) > 2 else None
+        correction = np.zeros(len(steps))
+        means = self.means.get(node.input[0])
+        if means is not None:
+            rounded = whole * steps.reshape(-1, *[1] * (whole.ndim - 1))
+            lost = np.moveaxis(weights, axis, 0) - rounded
+            correction = correction + mean_output(node, lost, means)
+        return correction + (0.0 if given is None else given.astype(np.float64))
+
+    def _along(self, name: str, stored: np.ndarray, steps: np.ndarray, axis: int) -> str:
+        inputs = [
+            self.constant(f"{name}/stored", stored),
+            self.constant(f"{name}/steps", steps.astype(np.float32)),
+            self.constant(f"{name}/zeros", np.zeros(len(steps), stored.dtype)),
+        ]
+        self.nodes.append(
+            helper.make_node("DequantizeLinear", inputs, [name], name=name, axis=axis)
+        )
+        return name
+
+
+def write(
+    model: ModelProto,
+    placing: Placing,
+    grids: dict[str, Grid],
+    most: int = 127,
+    means: dict[str, np.ndarray] | None = None,
+) -> ModelProto:
+    """A new model. `grids` has every stored tensor.
+
+    `means` of channels (by tensor) let biases take back what rounded weights shift. `most` is the
+    largest stored weight: 127, or 63 for kernels whose sums could overflow.
+    """
+    writer = _Writer(placing, grids, most, means or {})
+    stored = set(placing.stored)
+    for value in model.graph.input:
+        if value.name in stored:
+            writer.quantise(value.name)
+    for node in model.graph.node:
+        _write_node(writer, node, stored)
+    return _assemble(model, writer)
+
+
+def _write_node(writer: _Writer, node: NodeProto, stored: set[str]) -> None:
+    output = node.output[0]
+    inputs = [writer.dequantise(name, output) if name in stored else name for name in node.input]
+    weighted = node.op_type in WEIGHTED and output not in writer.placing.floating
+    if weighted and node.input[0] in stored:
+        inputs[1:] = writer.weights(node, writer.grids[node.input[0]].step)
+    copied = NodeProto()
+    copied.CopyFrom(node)
+    copied.input[:] = inputs
+    writer.nodes.append(copied)
+    if output in stored:
+        writer.quantise(output)
+
+
+def mean_output(node: NodeProto, weights: np.ndarray, means: np.ndarray) -> np.ndarray:
+    """Mean of each output of a convolution or Gemm (channels first) whose inputs have `means`."""
+    by_input = weights.astype(np.float64).reshape(*weights.shape[:2], -1).sum(axis=2)
+    groups = group_of(node) if node.op_type == "Conv" else 1
+    by_group = by_input.reshape(groups, -1, by_input.shape[1])
+    return np.asarray(np.einsum("goi,gi->go", by_group, means.reshape(groups, -1)).reshape(-1))
+
+
+def _assemble(model: ModelProto, writer: _Writer) -> ModelProto:
+    used = {name for node in writer.nodes for name in node.input}
+    kept = [tensor for tensor in model.graph.initializer if tensor.name in used]
+    graph = helper.make_graph(
+        writer.nodes,
+        model.graph.name,
+        model.graph.input,
+        model.graph.output,
+        [*kept, *writer.constants.values()],
+    )
+    made = helper.make_model(graph, opset_imports=model.opset_import, ir_version=model.ir_version)
+    return made

@@ -1,0 +1,123 @@
+"""The int8 recipe: rewrite, observe, equalise, choose ranges, write."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from onnx import ModelProto
+
+from engine.quantize.channels import ChannelStats, channel_stats
+from engine.quantize.equalise import equalise
+from engine.quantize.gates import hard_gates_to_convolutions, split_hard_swish
+from engine.quantize.graph import view_of
+from engine.quantize.grids import choose_grids
+from engine.quantize.histograms import histograms
+from engine.quantize.modes import RANGE_OF, Ranges
+from engine.quantize.placing import Placing, place
+from engine.quantize.qdq import write
+from engine.quantize.rewrite import squeeze_to_global_pool
+
+Batches = Callable[[], Iterable[np.ndarray]]
+Progress = Callable[[str, int], None]
+
+DOT_PRODUCTS = frozenset({"avx512_vnni", "avx_vnni", "amx_int8", "asimddp"})
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """How ranges are taken. `images` gives the same batches at every call."""
+
+    images: Batches
+    mode: str
+    percentile: float
+    threads: int
+    progress: Progress
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A float graph ready to be written in int8, equal to its source to rounding."""
+
+    model: ModelProto
+    placing: Placing
+    ranges: Ranges
+    means: dict[str, np.ndarray]
+    facts: dict[str, Any]
+
+
+def prepare(source: ModelProto, calibration: Calibration) -> Prepared:
+    """Rewrites a copy of `source`, equalises its channels and takes ranges of what is stored.
+
+    One pass over the images for `max`, a second for the modes that look at distributions. Raises
+    BuildFailed naming the tensor when a value is not finite, and when there is no image.
+    """
+    model = ModelProto()
+    model.CopyFrom(source)
+    _name_nodes(model)
+    squeezes = squeeze_to_global_pool(model)
+    split_hard_swish(model)
+    equalised = equalise(model, _observe(model, calibration))
+    gates = hard_gates_to_convolutions(model)
+    placing = place(model)
+    ranges = _extremes(placing, equalised.stats)
+    if calibration.mode != "max":
+        counted = histograms(
+            model,
+            ranges,
+            calibration.images(),
+            calibration.threads,
+            lambda seen: calibration.progress("Counting values", seen),
+        )
+        range_of = RANGE_OF[calibration.mode]
+        ranges = {name: range_of(h, calibration.percentile) for name, h in counted.items()}
+    facts = {
+        "squeezes_rewritten": squeezes,
+        "gates_rewritten": gates,
+        "equalisation": equalised.strengths,
+        "kept_in_float": placing.floating,
+    }
+    means = {name: stats.mean for name, stats in equalised.stats.items()}
+    return Prepared(model, placing, ranges, means, facts)
+
+
+def quantise(prepared: Prepared, isa: Iterable[str]) -> tuple[ModelProto, dict[str, Any]]:
+    """(int8 model, what it is) for a processor with these instruction sets."""
+    most = 127 if DOT_PRODUCTS & set(isa) else 63
+    grids = choose_grids(prepared.placing, prepared.ranges)
+    model = write(prepared.model, prepared.placing, grids, most, prepared.means)
+    weights = "int8" if most == 127 else "int8 in 7 bits (sums of two products must fit 16)"
+    return model, {
+        "format": "QDQ",
+        "activations": "uint8",
+        "weights": f"{weights}, per channel",
+        **prepared.facts,
+    }
+
+
+def _observe(model: ModelProto, calibration: Calibration) -> dict[str, ChannelStats]:
+    view = view_of(model)
+    ranks = {name: len(shape) for name, shape in view.shapes.items() if len(shape) >= 2}
+    return channel_stats(
+        model,
+        ranks,
+        calibration.images(),
+        calibration.threads,
+        lambda seen: calibration.progress("Observing", seen),
+    )
+
+
+def _extremes(placing: Placing, stats: dict[str, ChannelStats]) -> Ranges:
+    """Of the stored tensors; a gate that was rewritten holds 0 to 1."""
+    return {
+        name: (float(stats[name].low.min()), float(stats[name].high.max()))
+        for name in placing.stored
+    }
+
+
+def _name_nodes(model: ModelProto) -> None:
+    """Rewrites speak of nodes by name; exporters may leave it out."""
+    for number, node in enumerate(model.graph.node):
+        node.name = f"{node.op_type}_{number}"

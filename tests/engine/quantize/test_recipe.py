@@ -1,0 +1,271 @@
+"""The int8 recipe: equalisation that changes nothing, a graph that fuses, scores that stay near."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import ModelProto, TensorProto, helper, numpy_helper
+
+from engine.errors import BuildFailed
+from engine.quantize.channels import channel_stats
+from engine.quantize.equalise import equalise
+from engine.quantize.gates import hard_gates_to_convolutions, split_hard_swish
+from engine.quantize.graph import view_of
+from engine.quantize.grid import grid_of, quantise_weights
+from engine.quantize.placing import place
+from engine.quantize.recipe import Calibration, Prepared, prepare, quantise
+from engine.quantize.rewrite import squeeze_to_global_pool
+from engine.quantize.sessions import session_of
+from tests.engine.tiny import SIDE, tiny_se_model
+
+VNNI = ["avx512_vnni"]
+
+
+def batches(count: int = 3, size: int = 4) -> list[np.ndarray]:
+    random = np.random.default_rng(3)
+    return [random.normal(0, 1, (size, 3, SIDE, SIDE)).astype(np.float32) for _ in range(count)]
+
+
+def mobile_model() -> ModelProto:
+    """conv -> HardSwish -> depthwise -> HardSwish -> SE -> pointwise + skip -> mean -> gemm.
+
+    The channels of the depthwise convolutions differ in size by a thousand, as in real networks.
+    """
+    random = np.random.default_rng(1)
+    sizes = np.logspace(-1.5, 1.5, 8)[:, None, None, None]
+    constants = {
+        "w": random.normal(0, 0.3, (8, 3, 3, 3)) * sizes,
+        "b": random.normal(0, 0.3, 8) * sizes[:, 0, 0, 0],
+        "dw": random.normal(0, 0.5, (8, 1, 3, 3)) / sizes,
+        "db": random.normal(0, 0.3, 8),
+        "w1": random.normal(0, 0.5, (4, 8, 1, 1)),
+        "w2": random.normal(0, 0.5, (8, 4, 1, 1)),
+        "pw": random.normal(0, 0.4, (8, 8, 1, 1)),
+        "pw2": random.normal(0, 0.4, (8, 8, 1, 1)),
+        "fc": random.normal(0, 0.8, (4, 8)),
+    }
+    initializers = [numpy_helper.from_array(v.astype(np.float32), k) for k, v in constants.items()]
+    initializers.append(numpy_helper.from_array(np.array([-1, -2]), "axes"))
+    make = helper.make_node
+    nodes = [
+        make("Conv", ["input", "w", "b"], ["c"], pads=[1, 1, 1, 1]),
+        make("HardSwish", ["c"], ["h"]),
+        make("Conv", ["h", "dw", "db"], ["d"], pads=[1, 1, 1, 1], group=8),
+        make("HardSwish", ["d"], ["e"]),
+        make("ReduceMean", ["e", "axes"], ["s"], keepdims=1),
+        make("Conv", ["s", "w1"], ["e1"]),
+        make("Relu", ["e1"], ["e2"]),
+        make("Conv", ["e2", "w2"], ["e3"]),
+        make("HardSigmoid", ["e3"], ["g"], alpha=1 / 6, beta=0.5),
+        make("Mul", ["e", "g"], ["m"]),
+        make("Conv", ["m", "pw"], ["p"]),
+        make("Conv", ["p", "pw2"], ["q"]),
+        make("Add", ["p", "q"], ["a"]),
+        make("ReduceMean", ["a", "axes"], ["mean"], keepdims=0),
+        make("Gemm", ["mean", "fc"], ["logits"], transB=1),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "mobile",
+        [helper.make_tensor_value_info("input", TensorProto.FLOAT, ["batch", 3, SIDE, SIDE])],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", 4])],
+        initializers,
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    onnx.checker.check_model(model, full_check=True)
+    return model
+
+
+def scores(model: ModelProto, batch: np.ndarray) -> np.ndarray:
+    return np.asarray(session_of(model, 1).run(None, {"input": batch})[0])
+
+
+def calibration(mode: str = "max", images: list[np.ndarray] | None = None) -> Calibration:
+    given = batches() if images is None else images
+    return Calibration(lambda: iter(given), mode, 99.999, 1, lambda stage, seen: None)
+
+
+def prepared_like(model: ModelProto, mode: str = "max") -> Prepared:
+    return prepare(model, calibration(mode))
+
+
+def fused(model: ModelProto, folder: Path) -> Counter[str]:
+    session_of(model, 1, folder / "fused.onnx")
+    return Counter(n.op_type for n in onnx.load(folder / "fused.onnx").graph.node)
+
+
+def sqnr_db(exact: np.ndarray, rounded: np.ndarray) -> float:
+    return float(10 * np.log10((exact**2).sum() / ((exact - rounded) ** 2).sum()))
+
+
+@pytest.mark.parametrize("made", [tiny_se_model, mobile_model])
+def test_what_is_prepared_computes_what_the_source_does(made: object) -> None:
+    model = made()  # type: ignore[operator]
+    batch = batches(1)[0]
+    before = scores(model, batch)
+    ready = prepared_like(model)
+    onnx.checker.check_model(ready.model, full_check=True)
+    assert np.allclose(before, scores(ready.model, batch), rtol=1e-4, atol=1e-4)
+    assert any(strength > 0 for strength in ready.facts["equalisation"].values())
+
+
+def test_equalisation_brings_channels_to_one_size() -> None:
+    model = mobile_model()
+    squeeze_to_global_pool(model)
+    split_hard_swish(model)
+    for number, node in enumerate(model.graph.node):
+        node.name = f"n{number}"
+    shapes = view_of(model).shapes
+    ranks = {name: len(shape) for name, shape in shapes.items()}
+
+    def spread(name: str) -> float:
+        highs = channel_stats(model, ranks, batches(), 1, lambda n: None)[name].high
+        return float(highs.max() / highs.min())
+
+    before = spread("h")
+    stats = channel_stats(model, ranks, batches(), 1, lambda n: None)
+    predicted = equalise(model, stats).stats
+    assert spread("h") < before / 10
+    seen = channel_stats(model, ranks, batches(), 1, lambda n: None)
+    for name in ("c", "h", "d", "e", "m", "p", "a"):
+        for field in ("low", "high", "mean", "square"):
+            ours, theirs = getattr(predicted[name], field), getattr(seen[name], field)
+            assert np.allclose(ours, theirs, rtol=1e-3, atol=1e-3 * abs(theirs).max()), name
+
+
+def test_equalisation_is_what_keeps_the_scores() -> None:
+    model = mobile_model()
+    batch = np.concatenate(batches())
+    exact = scores(model, batch)
+    rounded, _ = quantise(prepared_like(model), VNNI)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("engine.quantize.equalise.STRENGTHS", (0.0,))
+        plain, _ = quantise(prepared_like(model), VNNI)
+    ours, theirs = sqnr_db(exact, scores(rounded, batch)), sqnr_db(exact, scores(plain, batch))
+    assert ours > 20
+    assert ours > theirs + 6
+
+
+@pytest.mark.parametrize("mode", ["max", "percentile", "kl_divergence", "mse"])
+def test_every_mode_gives_a_usable_build(mode: str) -> None:
+    batch = np.concatenate(batches())
+    exact = scores(tiny_se_model(), batch)
+    rounded, _ = quantise(prepared_like(tiny_se_model(), mode), VNNI)
+    onnx.checker.check_model(rounded)
+    assert sqnr_db(exact, scores(rounded, batch)) > 15
+
+
+def test_the_main_path_of_an_se_network_stays_in_integers(tmp_path: Path) -> None:
+    rounded, _ = quantise(prepared_like(tiny_se_model()), VNNI)
+    ops = fused(rounded, tmp_path)
+    assert ops["QLinearConv"] == 1, "the SE branch's two convolutions stay in float"
+    assert ops["QLinearGlobalAveragePool"] == 2 - ops["ReduceMean"]
+    assert ops["QLinearMul"] == 1
+    # in: the image and the gate; out: the SE branch, and the head's mean that drops dimensions
+    assert ops["QuantizeLinear"] <= 3
+    assert ops["DequantizeLinear"] <= 2
+
+
+def test_hard_swish_becomes_integer_kernels(tmp_path: Path) -> None:
+    rounded, facts = quantise(prepared_like(mobile_model()), VNNI)
+    ops = fused(rounded, tmp_path)
+    assert facts["gates_rewritten"] == 2
+    assert ops["QLinearConv"] == 6, "four convolutions and two gates"
+    assert ops["QLinearMul"] == 3, "two gates and the SE branch"
+    assert ops["QLinearAdd"] == 1
+    assert ops["Clip"] == 0
+    assert ops["HardSigmoid"] + ops["FusedConv"] >= 1, "the gate of the SE branch is in float"
+
+
+def test_the_gate_as_a_convolution_is_exact() -> None:
+    model = mobile_model()
+    split_hard_swish(model)
+    batch = batches(1)[0]
+    before = scores(model, batch)
+    assert hard_gates_to_convolutions(model) == 2
+    assert np.allclose(before, scores(model, batch), rtol=1e-5, atol=1e-5)
+
+
+def test_nodes_kept_in_float_stay_so_with_the_activation_behind_them() -> None:
+    placing = place(tiny_se_model(), frozenset({"c"}))
+    assert "asked" in placing.floating["c"]
+    assert "asked" in placing.floating["r"], "its Relu goes with it"
+    assert "c" not in placing.stored
+
+
+def test_weights_are_halved_where_sums_could_overflow() -> None:
+    ready = prepared_like(tiny_se_model())
+    wide, facts = quantise(ready, VNNI)
+    narrow, narrow_facts = quantise(ready, ["avx2"])
+    largest = [
+        max(
+            abs(numpy_helper.to_array(t).astype(int)).max()
+            for t in model.graph.initializer
+            if t.name.endswith("/w/stored")
+        )
+        for model in (wide, narrow)
+    ]
+    assert largest == [127, 63]
+    assert facts["weights"] != narrow_facts["weights"]
+
+
+def test_a_tensor_that_is_not_finite_is_named() -> None:
+    poisoned = batches(1)[0]
+    poisoned[0, 0, 0, 0] = np.inf
+    with pytest.raises(BuildFailed, match=r"Tensor 'input' .*not finite"):
+        prepare(tiny_se_model(), calibration(images=[poisoned]))
+
+
+def test_no_image_is_an_error() -> None:
+    with pytest.raises(BuildFailed, match="at least one image"):
+        prepare(tiny_se_model(), calibration(images=[]))
+
+
+def test_constant_images_still_give_a_build() -> None:
+    flat = [np.zeros((2, 3, SIDE, SIDE), np.float32)]
+    rounded, _ = quantise(prepare(tiny_se_model(), calibration(images=flat)), VNNI)
+    assert np.isfinite(scores(rounded, flat[0])).all()
+
+
+def test_statistics_do_not_depend_on_how_images_are_batched() -> None:
+    images = np.concatenate(batches())
+    single = [images[i : i + 1] for i in range(12)]
+    one_by_one, at_once = (
+        channel_stats(tiny_se_model(), {"r": 4, "s": 4}, given, 1, lambda n: None)
+        for given in (single, [images])
+    )
+    for name, known in at_once.items():
+        for field in ("low", "high", "mean", "square"):
+            ours = getattr(one_by_one[name], field)
+            assert np.allclose(ours, getattr(known, field), rtol=1e-5), (name, field)
+
+
+def test_the_squeeze_becomes_a_pool_and_nothing_changes() -> None:
+    model = tiny_se_model()
+    batch = batches(1)[0]
+    before = scores(model, batch)
+    assert squeeze_to_global_pool(model) == 1, "the head's mean drops its dimensions and stays"
+    onnx.checker.check_model(model, full_check=True)
+    assert np.allclose(before, scores(model, batch), rtol=1e-5, atol=1e-6)
+
+
+def test_a_grid_holds_zero_exactly() -> None:
+    for low, high in [(-1.0, 3.0), (0.5, 2.0), (-2.0, -1.0), (0.0, 0.0)]:
+        grid = grid_of(low, high)
+        assert 0 <= grid.zero <= 255
+        assert (0 - grid.zero) * grid.step <= min(low, 0) + grid.step
+        assert (255 - grid.zero) * grid.step >= max(high, 0) - grid.step
+
+
+def test_weights_take_the_step_of_least_error() -> None:
+    weights = np.random.default_rng(0).normal(0, 1, (5, 40))
+    weights[0, 0] = 12
+    whole, steps = quantise_weights(weights, 127)
+    ours = ((weights - whole * steps[:, None]) ** 2).sum(axis=1)
+    plain = np.abs(weights).max(axis=1, keepdims=True) / 127
+    theirs = ((weights - np.round(weights / plain) * plain) ** 2).sum(axis=1)
+    assert (ours <= theirs + 1e-12).all()
