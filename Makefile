@@ -2,6 +2,8 @@
 SHELL := /bin/bash
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
 	$$p -c 'import sys; raise SystemExit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$p && break; done)
+# paddle2onnx has no wheel for a newer one.
+PADDLE_PYTHON ?= $(shell for p in python3.12 python3.11; do $$p -c '' 2>/dev/null && echo $$p && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 8501
@@ -35,15 +37,16 @@ $(VENV)/.dev: requirements/dev.txt $(VENV)/.runtime
 
 setup: $(VENV)/.runtime ## Create .venv with the pinned requirements (TORCH=cpu: without CUDA)
 
-setup-paddle: | $(VENV)/bin/python ## Create .venv-paddle, for `export --via paddle2onnx`
-	$(PYTHON) -m venv .venv-paddle
+setup-paddle: ## Create .venv-paddle, for `export --via paddle2onnx` (Python 3.11 or 3.12)
+	@test -n "$(PADDLE_PYTHON)" || { echo "paddle2onnx needs Python 3.11 or 3.12; neither was found."; exit 1; }
+	$(PADDLE_PYTHON) -m venv .venv-paddle
 	.venv-paddle/bin/python -m pip install --quiet -r requirements/paddle.txt
 
 oracles: setup-paddle ## Record the oracles of PaddleClas and mmcls anew, in their own environments
 	.venv-paddle/bin/python -m pip install --quiet --no-deps paddleclas==2.6.0
 	.venv-paddle/bin/python tests/oracles/record_ppcls.py
 	.venv-paddle/bin/python tests/oracles/record_paddle_files.py
-	$(PYTHON) -m venv .venv-oracles
+	$(PADDLE_PYTHON) -m venv .venv-oracles
 	.venv-oracles/bin/python -m pip install --quiet -r requirements/oracles.txt
 	.venv-oracles/bin/python tests/oracles/record_mmcls.py
 
