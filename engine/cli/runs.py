@@ -3,30 +3,19 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 import typer
 
 from db.enums import Precision
-from db.session import writing
-from engine.catalog import find_model
 from engine.cli import options as o
-from engine.cli.output import emit_json, emit_table, note
+from engine.cli.follow import queue_jobs, queue_run
 from engine.cli.reading import read_preprocess, read_weights
-from engine.cli.results import show_results
-from engine.cli.watch import watch
 from engine.database import prepare_database
 from engine.errors import InvalidRequest
-from engine.jobs import store
-from engine.jobs.dispatcher import ensure_dispatcher
-from engine.jobs.store import NewJob
 from engine.new_jobs import benchmark_job, evaluate_job
-from engine.planning import plan
 from engine.preprocess.protocols import Protocol
 from engine.requests import DEMO, RunRequest, Task
 from engine.resolve import published_of
-from engine.results import results_frame
-from engine.runs import jobs_of, submit
 from engine.specs import (
     CALIBRATION_IMAGES,
     PERCENTILE,
@@ -34,7 +23,6 @@ from engine.specs import (
     CalibrationMode,
     EvaluateSpec,
 )
-from engine.tables import to_records
 
 _DIGEST = re.compile(r"[0-9a-f]{6,64}")
 CPU = "CPUExecutionProvider"
@@ -80,7 +68,7 @@ def export(
         ),
         background=background,
     )
-    return _run(request, detach, json)
+    return queue_run(request, detach, json)
 
 
 def build(
@@ -113,7 +101,7 @@ def build(
         preprocess=read_preprocess(preprocess),
         background=background,
     )
-    return _run(request, detach, json)
+    return queue_run(request, detach, json)
 
 
 def benchmark(
@@ -147,7 +135,7 @@ def benchmark(
             )
             for size in batches
         ]
-        return _measure([benchmark_job(spec) for spec in specs], detach, json)
+        return queue_jobs([benchmark_job(spec) for spec in specs], detach, json)
     request = RunRequest(
         model_id=target,
         weights=read_weights(weights, seed),
@@ -160,7 +148,7 @@ def benchmark(
         provider=provider,
         benchmark_max_s=max_seconds,
     )
-    return _run(request, detach, json)
+    return queue_run(request, detach, json)
 
 
 def evaluate(
@@ -201,7 +189,7 @@ def evaluate(
         spec = EvaluateSpec(
             artifact=target, dataset=dataset, limit=limit, provider=provider, preprocess=prepared
         )
-        return _measure([evaluate_job(spec)], detach, json)
+        return queue_jobs([evaluate_job(spec)], detach, json)
     request = RunRequest(
         model_id=target,
         weights=read_weights(weights),
@@ -213,7 +201,7 @@ def evaluate(
         provider=provider,
         evaluation_preprocess=prepared,
     )
-    return _run(request, detach, json)
+    return queue_run(request, detach, json)
 
 
 def run(
@@ -271,7 +259,7 @@ def run(
         ),
         background=background,
     )
-    return _run(request, detach, json)
+    return queue_run(request, detach, json)
 
 
 def demo(detach: o.Detach = False, json: o.Json = False) -> int:
@@ -281,68 +269,4 @@ def demo(detach: o.Detach = False, json: o.Json = False) -> int:
 
     Example: `python -m engine demo`
     """
-    return _run(DEMO, detach, json)
-
-
-def _run(request: RunRequest, detach: bool, json: bool) -> int:
-    url = prepare_database()
-    find_model(request.model_id)
-    for warning in plan(request, url).warnings:
-        note(f"Note: {warning}")
-    run_id = submit(request, url)
-    return _follow(jobs_of(run_id, url), detach, json, {"run": run_id})
-
-
-def _measure(new: list[NewJob], detach: bool, json: bool) -> int:
-    url = prepare_database()
-    with writing(url) as session:
-        job_ids = [store.submit(session, job) for job in new]
-    return _follow(job_ids, detach, json, {})
-
-
-def _follow(job_ids: list[int], detach: bool, json: bool, about: dict[str, Any]) -> int:
-    url = prepare_database()
-    if detach:
-        ensure_dispatcher()
-        about = {**about, "jobs": job_ids}
-        emit_json(about) if json else note(f"Queued as jobs {job_ids}; `jobs list` shows them.")
-        return 0
-    jobs = watch(job_ids, url)
-    artifacts = {job.result["artifact"] for job in jobs if job.result and "artifact" in job.result}
-    frame = results_frame(url)
-    measured = {
-        name: {job.result[name] for job in jobs if job.result and name in job.result}
-        for name in ("evaluation", "benchmark")
-    }
-    rows = frame[
-        frame["artifact_digest"].isin(artifacts)
-        | frame["evaluation_id"].isin(measured["evaluation"])
-        | frame["benchmark_id"].isin(measured["benchmark"])
-    ]
-    failed = [job for job in jobs if job.status != "succeeded"]
-    if json:
-        emit_json(
-            {
-                **about,
-                "jobs": [
-                    {"id": j.id, "title": j.title, "status": j.status, "error": j.error}
-                    | {"result": j.result}
-                    for j in jobs
-                ],
-                "results": to_records(rows),
-            }
-        )
-    else:
-        _show_artifacts(jobs)
-        if len(rows):
-            show_results(rows)
-    for job in failed:
-        note(f"Job {job.id} ({job.title}) {job.status}: {job.error or 'no reason given'}")
-    return 1 if failed else 0
-
-
-def _show_artifacts(jobs: list[Any]) -> None:
-    made = [job for job in jobs if job.result and "artifact" in job.result]
-    rows = [(job.title, job.result["artifact"][:12], job.result["reused"]) for job in made]
-    if rows:
-        emit_table("Artifacts", ("made by", "artifact", "was there already"), rows)
+    return queue_run(DEMO, detach, json)

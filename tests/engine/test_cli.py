@@ -108,7 +108,7 @@ def test_detach_queues_starts_the_dispatcher_and_returns(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started: list[bool] = []
-    monkeypatch.setattr("engine.cli.runs.ensure_dispatcher", lambda: started.append(True))
+    monkeypatch.setattr("engine.cli.follow.ensure_dispatcher", lambda: started.append(True))
     monkeypatch.setattr("engine.cli.jobs.ensure_dispatcher", lambda: False)
     assert main(["export", "timm/seresnet50", "--weights", "random", "--detach", "--json"]) == 0
     queued = json.loads(capsys.readouterr().out)

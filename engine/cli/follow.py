@@ -1,0 +1,87 @@
+"""Queues what a command asks for, follows it, and prints what came of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from db.session import writing
+from db.tables import Job
+from engine.catalog import find_model
+from engine.cli.output import emit_json, emit_table, note
+from engine.cli.results import show_results
+from engine.cli.watch import watch
+from engine.database import prepare_database
+from engine.jobs import store
+from engine.jobs.dispatcher import ensure_dispatcher
+from engine.jobs.store import NewJob
+from engine.planning import plan
+from engine.requests import RunRequest
+from engine.results import results_frame
+from engine.runs import jobs_of, submit
+from engine.tables import to_records
+
+
+def queue_run(request: RunRequest, detach: bool, json: bool) -> int:
+    """Plans, queues and follows a run; the exit code. Raises InvalidRequest when it cannot be."""
+    url = prepare_database()
+    find_model(request.model_id)
+    for warning in plan(request, url).warnings:
+        note(f"Note: {warning}")
+    run_id = submit(request, url)
+    return _follow(jobs_of(run_id, url), detach, json, {"run": run_id})
+
+
+def queue_jobs(new: list[NewJob], detach: bool, json: bool) -> int:
+    """Queues and follows single jobs; the exit code."""
+    url = prepare_database()
+    with writing(url) as session:
+        job_ids = [store.submit(session, job) for job in new]
+    return _follow(job_ids, detach, json, {})
+
+
+def _follow(job_ids: list[int], detach: bool, json: bool, about: dict[str, Any]) -> int:
+    url = prepare_database()
+    if detach:
+        ensure_dispatcher()
+        about = {**about, "jobs": job_ids}
+        emit_json(about) if json else note(f"Queued as jobs {job_ids}; `jobs list` shows them.")
+        return 0
+    jobs = watch(job_ids, url)
+    rows = _results_of(jobs, url)
+    failed = [job for job in jobs if job.status != "succeeded"]
+    if json:
+        emit_json({**about, "jobs": [_describe(j) for j in jobs], "results": to_records(rows)})
+    else:
+        _show_artifacts(jobs)
+        if len(rows):
+            show_results(rows)
+    for job in failed:
+        note(f"Job {job.id} ({job.title}) {job.status}: {job.error or 'no reason given'}")
+    return 1 if failed else 0
+
+
+def _results_of(jobs: list[Job], url: str) -> pd.DataFrame:
+    """Rows of the results table that these jobs made or found."""
+    made = {
+        name: {job.result[name] for job in jobs if job.result and name in job.result}
+        for name in ("artifact", "evaluation", "benchmark")
+    }
+    frame = results_frame(url)
+    return frame[
+        frame["artifact_digest"].isin(made["artifact"])
+        | frame["evaluation_id"].isin(made["evaluation"])
+        | frame["benchmark_id"].isin(made["benchmark"])
+    ]
+
+
+def _describe(job: Job) -> dict[str, Any]:
+    return {name: getattr(job, name) for name in ("id", "title", "status", "error", "result")}
+
+
+def _show_artifacts(jobs: list[Job]) -> None:
+    made = [(job.title, job.result) for job in jobs if job.result and "artifact" in job.result]
+    rows = [(title, result["artifact"][:12], result["reused"]) for title, result in made]
+    if rows:
+        emit_table("Artifacts", ("made by", "artifact", "was there already"), rows)
