@@ -8,9 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +19,8 @@ from db.session import reading, writing
 from db.tables import Artifact, Weights
 from engine.config import settings
 from engine.digests import data_digest, file_digest
-from engine.errors import ArtifactMissing, StorageFull
+from engine.errors import ArtifactMissing
+from engine.files import write_text
 from engine.preprocess import PreprocessSpec
 
 MODEL_FILE = "model.onnx"
@@ -147,30 +145,3 @@ def record_weights(weights: Weights, url: str) -> None:
     with writing(url) as session:
         if session.get(Weights, weights.digest) is None:
             session.add(weights)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Writes a small file; StorageFull instead of a bare OSError when the disk is full."""
-    with disk_space(path.parent):
-        path.write_text(text)
-
-
-@contextmanager
-def disk_space(folder: Path) -> Iterator[None]:
-    """Turns a full disk into one sentence."""
-    try:
-        yield
-    except OSError as error:
-        if not _means_full(error):
-            raise
-        free_mb = shutil.disk_usage(folder if folder.exists() else "/").free / 1e6
-        raise StorageFull(
-            f"The disk is full ({free_mb:.0f} MB free): nothing half-written was kept. "
-            f"Free some space under {settings().home} and retry."
-        ) from error
-
-
-def _means_full(error: OSError) -> bool:
-    import errno
-
-    return error.errno in (errno.ENOSPC, errno.EDQUOT)

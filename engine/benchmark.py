@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,6 +23,7 @@ from db.session import writing
 from db.tables import Artifact, Benchmark
 from engine import artifacts, environment
 from engine.config import settings
+from engine.files import save_arrays
 from engine.jobs.context import JobContext
 from engine.resolve import artifact_of
 from engine.runtimes.onnx_runtime import OnnxRuntime
@@ -219,17 +219,6 @@ def _keep(measured: Measured, name: str) -> str:
         window=np.concatenate(numbers).astype(np.int16),
     )
     return str(path.relative_to(settings().home))
-
-
-def save_arrays(path: Path, **arrays: np.ndarray) -> None:
-    """Writes an npz file whole or not at all."""
-    temporary = path.with_name(f"{path.name}.part")
-    try:
-        with artifacts.disk_space(path.parent), temporary.open("wb") as stream:
-            np.savez(stream, **arrays)  # type: ignore[arg-type]
-        temporary.rename(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _protocol(measured: Measured, spec: BenchmarkSpec, load_1min: float) -> dict[str, Any]:

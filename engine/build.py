@@ -20,12 +20,13 @@ from engine.datasets.register import find_dataset
 from engine.digests import data_digest
 from engine.environment import library_versions
 from engine.errors import ArtifactMissing, BuildFailed
+from engine.export.verify import Agreement, compare, probe_inputs
+from engine.files import disk_space
 from engine.jobs.context import JobContext
 from engine.quantize import recipe
 from engine.quantize.recipe import Calibration
 from engine.runtimes.onnx_runtime import OnnxRuntime
 from engine.specs import BuildSpec
-from engine.verify import Agreement, compare, probe_inputs
 
 CALIBRATION_BATCH = 16
 LARGEST_FP32_DIFFERENCE = 1e-4
@@ -82,7 +83,7 @@ def _optimised(export: Artifact, context: JobContext) -> ModelProto:
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
     options.optimized_model_filepath = str(path)
     options.log_severity_level = 3
-    with artifacts.disk_space(path.parent):
+    with disk_space(path.parent):
         ort.InferenceSession(
             str(artifacts.model_path(export.digest)), options, providers=["CPUExecutionProvider"]
         )

@@ -20,7 +20,6 @@ from db.enums import Precision, WeightsKind
 from db.session import reading, writing
 from db.tables import Artifact, Evaluation
 from engine import artifacts, environment
-from engine.benchmark import save_arrays
 from engine.catalog import find_model
 from engine.config import settings
 from engine.datasets.reader import DatasetIndex, draw_by_class, open_index, read_batches
@@ -28,6 +27,7 @@ from engine.datasets.register import find_dataset
 from engine.digests import data_digest
 from engine.environment import Surroundings
 from engine.errors import InvalidRequest, LabelsMismatch
+from engine.files import save_arrays
 from engine.jobs.context import JobContext
 from engine.preprocess import PreprocessSpec
 from engine.preprocess.protocols import Protocol, name_of

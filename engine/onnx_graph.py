@@ -7,8 +7,8 @@ from pathlib import Path
 import onnx
 from onnx import ModelProto, TensorProto
 
-from engine.artifacts import disk_space
 from engine.errors import ExportFailed
+from engine.files import disk_space
 
 INPUT, OUTPUT, BATCH = "input", "logits", "batch"
 MAX_ONE_FILE_BYTES = 2_000_000_000

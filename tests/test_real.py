@@ -14,10 +14,11 @@ import pytest
 from db.enums import Precision, WeightsKind
 from db.session import reading
 from db.tables import Evaluation
-from engine import artifacts, build, evaluate, export
+from engine import artifacts, build, evaluate
 from engine.classify import Classifier
 from engine.datasets.register import check, register
 from engine.errors import LabelsMismatch
+from engine.export import job as export
 from engine.specs import BuildSpec, CalibrationSpec, EvaluateSpec, ExportSpec, WeightsSpec
 from tests.engine.tiny import Quiet
 

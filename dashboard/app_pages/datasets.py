@@ -16,8 +16,8 @@ from db.session import writing
 from db.tables import Dataset
 from engine.errors import DatasetInvalid, InvalidRequest
 from engine.jobs import dispatcher, store
-from engine.new_jobs import dataset_job
-from engine.requests import BUILTIN_DATASETS
+from engine.runs.new_jobs import dataset_job
+from engine.runs.requests import BUILTIN_DATASETS
 from engine.specs import DatasetSpec, absolute
 
 

@@ -13,9 +13,9 @@ from dashboard.formats import ago, escape_markdown
 from db.enums import WeightsKind
 from engine.errors import InvalidRequest
 from engine.jobs import dispatcher
-from engine.planning import Plan, plan
-from engine.requests import RunRequest
-from engine.runs import submit
+from engine.runs.planning import Plan, plan
+from engine.runs.requests import RunRequest
+from engine.runs.submitting import submit
 
 
 def gather() -> RunRequest:

@@ -8,8 +8,8 @@ from dashboard import queries
 from dashboard.components.guard import guard
 from dashboard.components.notice import leave_notice
 from engine.jobs import dispatcher
-from engine.requests import DEMO
-from engine.runs import submit
+from engine.runs.requests import DEMO
+from engine.runs.submitting import submit
 
 JOBS_PAGE = "app_pages/jobs.py"
 

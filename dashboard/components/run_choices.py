@@ -14,7 +14,7 @@ from dashboard.components.uploads import store_upload
 from dashboard.formats import escape_markdown
 from db.enums import Precision, WeightsKind
 from engine.catalog import SOURCE_LABELS, catalogue
-from engine.requests import BUILTIN_CALIBRATION, BUILTIN_DATASETS, DEMO, Task
+from engine.runs.requests import BUILTIN_CALIBRATION, BUILTIN_DATASETS, DEMO, Task
 from engine.specs import CALIBRATION_IMAGES
 
 CATALOGUE, OTHER_TIMM, ONNX, BUILT_IN = (

@@ -8,9 +8,9 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.artifacts import disk_space
 from engine.config import settings
 from engine.errors import ImageRejected, InvalidRequest
+from engine.files import disk_space
 
 MAX_IMAGES = 32
 MAX_IMAGE_BYTES = 10_000_000

@@ -17,7 +17,7 @@ from engine.cli.watch import watch
 from engine.database import prepare_database
 from engine.datasets.register import check, find_dataset
 from engine.jobs import store
-from engine.new_jobs import dataset_job
+from engine.runs.new_jobs import dataset_job
 from engine.specs import DatasetSpec, absolute
 
 app = typer.Typer(help="Labelled image folders to evaluate and calibrate on.", no_args_is_help=True)

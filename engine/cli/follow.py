@@ -16,10 +16,10 @@ from engine.database import prepare_database
 from engine.jobs import store
 from engine.jobs.dispatcher import ensure_dispatcher
 from engine.jobs.store import NewJob
-from engine.planning import plan
-from engine.requests import RunRequest
 from engine.results import results_frame
-from engine.runs import jobs_of, submit
+from engine.runs.planning import plan
+from engine.runs.requests import RunRequest
+from engine.runs.submitting import jobs_of, submit
 from engine.tables import to_records
 
 

@@ -9,10 +9,10 @@ from typing import Annotated
 import pandas as pd
 import typer
 
-from engine.artifacts import write_text
 from engine.cli.options import Json
 from engine.cli.output import emit_table, note
 from engine.database import prepare_database
+from engine.files import write_text
 from engine.results import NOISY_CORES, results_frame
 from engine.tables import FORMATS
 

@@ -12,10 +12,10 @@ from engine.cli.follow import queue_jobs, queue_run
 from engine.cli.reading import read_preprocess, read_weights
 from engine.database import prepare_database
 from engine.errors import InvalidRequest
-from engine.new_jobs import benchmark_job, evaluate_job
 from engine.preprocess.protocols import Protocol
-from engine.requests import DEMO, RunRequest, Task
 from engine.resolve import published_of
+from engine.runs.new_jobs import benchmark_job, evaluate_job
+from engine.runs.requests import DEMO, RunRequest, Task
 from engine.specs import (
     CALIBRATION_IMAGES,
     PERCENTILE,

@@ -11,9 +11,9 @@ from engine.catalog import find_model
 from engine.cli.options import Json
 from engine.cli.output import emit_json, emit_table, note
 from engine.database import prepare_database
-from engine.registered import all_registered, forget
-from engine.weights import all_downloaded
-from engine.weights_cache import recorded_digest
+from engine.weights.cache import recorded_digest
+from engine.weights.finding import all_downloaded
+from engine.weights.registered import all_registered, forget
 
 app = typer.Typer(help="Weights kept on this machine.", no_args_is_help=True)
 ModelOption = Annotated[
@@ -35,7 +35,7 @@ def add(
 
     Example: `python -m engine weights add SENet154_vd_pretrained.pdparams -m ppcls/senet154`
     """
-    from engine.registering import register
+    from engine.weights.registering import register
 
     found = find_model(model)
     note(f"Reading {file} into {model}.")

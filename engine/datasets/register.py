@@ -14,10 +14,10 @@ from sqlalchemy import select
 
 from db.session import reading, writing
 from db.tables import Dataset
-from engine.artifacts import write_text
 from engine.config import settings
 from engine.datasets.layouts import Layout, recognise
 from engine.errors import DatasetInvalid, ImageRejected
+from engine.files import write_text
 from engine.jobs.context import JobContext
 from engine.preprocess import open_image
 from engine.specs import DatasetSpec

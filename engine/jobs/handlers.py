@@ -13,7 +13,7 @@ Handler = Callable[[dict[str, Any], JobContext], dict[str, Any]]
 
 HANDLERS: dict[str, str] = {
     JobKind.PREPARE_DATASET: "engine.datasets.register:run",
-    JobKind.EXPORT: "engine.export:run",
+    JobKind.EXPORT: "engine.export.job:run",
     JobKind.BUILD: "engine.build:run",
     JobKind.BENCHMARK: "engine.benchmark:run",
     JobKind.EVALUATE_SHARD: "engine.evaluate:run_shard",

@@ -14,7 +14,7 @@ from db.enums import JobStatus
 from db.session import reading, writing
 from db.tables import Job, Run
 from engine.config import REPOSITORY
-from engine.requests import DEMO
+from engine.runs.requests import DEMO
 from tests.dashboard import rows
 
 PAGES = ("compare", "new_run", "jobs", "classify", "results", "datasets", "system", "run")

@@ -14,6 +14,7 @@ from engine import benchmark
 from engine.benchmark import Window, measure
 from engine.config import settings
 from engine.errors import ProviderUnavailable
+from engine.files import save_arrays
 from engine.specs import BenchmarkSpec
 from tests.engine.tiny import Quiet, store_build, tiny_se_model
 
@@ -103,5 +104,5 @@ def test_an_npz_that_cannot_be_finished_leaves_nothing(tmp_path: Path) -> None:
             raise RuntimeError("halfway")
 
     with pytest.raises(RuntimeError):
-        benchmark.save_arrays(tmp_path / "a.npz", ok=np.ones(3), bad=Unwritable())  # type: ignore[arg-type]
+        save_arrays(tmp_path / "a.npz", ok=np.ones(3), bad=Unwritable())  # type: ignore[arg-type]
     assert list(tmp_path.iterdir()) == []

@@ -11,7 +11,7 @@ import pytest
 from db.enums import Precision, WeightsKind
 from db.session import reading
 from db.tables import Artifact, Model
-from engine import artifacts, build, export
+from engine import artifacts, build
 from engine.config import settings
 from engine.errors import (
     CheckpointRejected,
@@ -20,9 +20,10 @@ from engine.errors import (
     StorageFull,
     WeightsUnavailable,
 )
+from engine.export import job as export
+from engine.export.verify import compare
 from engine.runtimes.onnx_runtime import OnnxRuntime
 from engine.specs import BuildSpec, CalibrationSpec, ExportSpec, WeightsSpec
-from engine.verify import compare
 from tests.engine.tiny import PREPROCESS, SIDE, Quiet, image_folder, labelled_by, tiny_se_model
 
 DEMO = ExportSpec(model_id="demo/senet")
@@ -52,7 +53,7 @@ def test_the_demo_export_computes_what_torch_computes(url: str, tmp_path: Path) 
     from safetensors.torch import load_file
 
     from engine.sources import build_module
-    from engine.weights import DEMO_WEIGHTS
+    from engine.weights.finding import DEMO_WEIGHTS
 
     artifact = run_export(url, tmp_path / "a", DEMO)
     module = build_module("demo", "senet")

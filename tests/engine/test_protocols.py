@@ -14,12 +14,12 @@ from engine import evaluate
 from engine.catalog import find_model
 from engine.cli.reading import read_preprocess
 from engine.errors import InvalidRequest
-from engine.planning import plan
 from engine.preprocess import PreprocessSpec
 from engine.preprocess.protocols import VENDOR, Protocol, name_of
-from engine.requests import RunRequest, Task
 from engine.resolve import published_of
-from engine.runs import submit
+from engine.runs.planning import plan
+from engine.runs.requests import RunRequest, Task
+from engine.runs.submitting import submit
 from engine.specs import EvaluateSpec
 from tests.engine.tiny import (
     PREPROCESS,

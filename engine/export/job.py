@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 from engine import artifacts
 from engine.catalog import CatalogModel, find_model
 from engine.errors import ExportFailed
-from engine.exported import Exported, finish, require_agreement
-from engine.formats import scores_of, write
+from engine.export.exported import Exported, finish, require_agreement
+from engine.export.formats import scores_of, write
+from engine.export.loading import load_module, parameters_of
+from engine.export.routes import require_route
+from engine.export.verify import compare, probe_inputs
 from engine.jobs.context import JobContext
-from engine.loading import load_module, parameters_of
 from engine.preprocess import PreprocessSpec
-from engine.routes import require_route
 from engine.specs import ExportSpec
 from engine.usage import peak_rss_mb
-from engine.verify import compare, probe_inputs
 
 if TYPE_CHECKING:
     from torch import nn
@@ -96,13 +96,13 @@ def _timm_protocol(module: nn.Module) -> PreprocessSpec:
 
 
 def _import_onnx(model: CatalogModel, spec: ExportSpec, context: JobContext) -> str:
-    from engine.onnx_import import import_onnx
+    from engine.export.onnx_import import import_onnx
 
     return import_onnx(model, spec, context)
 
 
 def _convert_paddle(model: CatalogModel, spec: ExportSpec, context: JobContext) -> str:
-    from engine.paddle_export import export_with_paddle2onnx
+    from engine.export.paddle import export_with_paddle2onnx
 
     return export_with_paddle2onnx(model, spec, context)
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from engine import downloads
 from engine.config import settings
-from engine.downloads import download
 from engine.errors import WeightsUnavailable
+from engine.weights import downloads
+from engine.weights.downloads import download
 
 CONTENT = bytes(range(256)) * 4096
 DIGEST = hashlib.sha256(CONTENT).hexdigest()

@@ -9,7 +9,7 @@ import onnx
 from onnx import ModelProto, helper
 
 from engine.compute import count_compute
-from engine.onnx_tidy import tidy
+from engine.export.onnx_tidy import tidy
 from engine.runtimes.onnx_runtime import OnnxRuntime
 from tests.engine.tiny import SIDE, tiny_se_model
 

@@ -16,15 +16,15 @@ import pytest
 from onnx import helper, numpy_helper
 
 from db.enums import WeightsKind
-from engine import export
 from engine.config import settings
 from engine.errors import CheckpointRejected, ExportFailed, InvalidRequest
-from engine.paddle_export import convert, read_converted, take_softmax_off
-from engine.planning import plan
-from engine.requests import RunRequest, Task
+from engine.export import job as export
+from engine.export.paddle import convert, read_converted, take_softmax_off
+from engine.export.verify import compare
+from engine.runs.planning import plan
+from engine.runs.requests import RunRequest, Task
 from engine.specs import ExportSpec, WeightsSpec
-from engine.verify import compare
-from tests.engine.test_onnx_tidy import scores
+from tests.engine.export.test_onnx_tidy import scores
 from tests.engine.tiny import Quiet, tiny_se_model
 
 RECORDED = Path(__file__).parents[1] / "oracles" / "recorded"

@@ -16,7 +16,7 @@ from engine.catalog import CatalogModel, find_model
 from engine.config import settings
 from engine.digests import file_digest
 from engine.errors import CheckpointRejected, InvalidRequest
-from engine.weights_cache import WeightsFile
+from engine.weights.cache import WeightsFile
 
 SOURCES = ("timm", "mmcls", "ppcls")
 ABOUT_FILE = "registration.json"

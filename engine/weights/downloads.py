@@ -10,11 +10,11 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from engine.artifacts import disk_space
 from engine.config import settings
 from engine.digests import data_digest, file_digest
 from engine.errors import WeightsUnavailable
-from engine.weights_cache import digest_in_name
+from engine.files import disk_space
+from engine.weights.cache import digest_in_name
 
 Progress = Callable[[int, int], None]
 CHUNK_BYTES = 1 << 20

@@ -12,12 +12,13 @@ import numpy as np
 import onnx
 
 from engine import onnx_graph
-from engine.artifacts import MODEL_FILE, TORCHSCRIPT_FILE, disk_space
+from engine.artifacts import MODEL_FILE, TORCHSCRIPT_FILE
 from engine.config import settings
 from engine.errors import ExportFailed
+from engine.export.verify import Scores
+from engine.files import disk_space
 from engine.runtimes.onnx_runtime import OnnxRuntime
 from engine.specs import ExportFormat
-from engine.verify import Scores
 
 if TYPE_CHECKING:
     from torch import nn

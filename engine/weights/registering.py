@@ -15,9 +15,10 @@ from engine.catalog import CatalogModel
 from engine.database import record_model
 from engine.digests import file_digest
 from engine.errors import CheckpointRejected, InvalidRequest
-from engine.loading import load_weights
-from engine.registered import ABOUT_FILE, SOURCES, folder_of
-from engine.weights_cache import WeightsFile
+from engine.export.loading import load_weights
+from engine.files import disk_space, write_text
+from engine.weights.cache import WeightsFile
+from engine.weights.registered import ABOUT_FILE, SOURCES, folder_of
 
 # Beside a .pdiparams: the files that name its tensors.
 COMPANIONS = (".pdmodel", ".json", ".pdiparams.info")
@@ -61,7 +62,7 @@ def _keep(given: WeightsFile, model: CatalogModel) -> WeightsFile:
     staging = home / f"{uuid4().hex}.part"
     staging.mkdir()
     try:
-        with artifacts.disk_space(home):
+        with disk_space(home):
             for source in (given.path, *_companions(given.path)):
                 shutil.copyfile(source, staging / source.name)
         if file_digest(staging / given.path.name) != given.digest:
@@ -73,7 +74,7 @@ def _keep(given: WeightsFile, model: CatalogModel) -> WeightsFile:
         shutil.rmtree(staging, ignore_errors=True)
     about = {"model": model.id, "file": given.path.name, "sha256": given.digest}
     temporary = home / f"{ABOUT_FILE}.{os.getpid()}.part"
-    artifacts.write_text(temporary, json.dumps(about, indent=1))
+    write_text(temporary, json.dumps(about, indent=1))
     temporary.replace(home / ABOUT_FILE)
     _forget_others(home, given.digest)
     return WeightsFile(target / given.path.name, given.origin, given.digest)

@@ -16,10 +16,10 @@ from engine.compute import count_compute
 from engine.database import record_model
 from engine.environment import library_versions
 from engine.errors import ExportFailed
+from engine.export.verify import TOLERANCE, Agreement
 from engine.jobs.context import JobContext
 from engine.preprocess import PreprocessSpec
 from engine.specs import ExportSpec
-from engine.verify import TOLERANCE, Agreement
 
 
 @dataclass(frozen=True, slots=True)

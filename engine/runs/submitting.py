@@ -15,16 +15,15 @@ from engine.catalog import find_model
 from engine.digests import file_digest
 from engine.errors import InvalidRequest
 from engine.jobs import store
-from engine.new_jobs import (
+from engine.runs.new_jobs import (
     benchmark_job,
     build_job,
     dataset_job,
     evaluate_job,
     export_job,
 )
-from engine.planning import plan
-from engine.registered import find_registered
-from engine.requests import BUILTIN_DATASETS, RunRequest, Task
+from engine.runs.planning import plan
+from engine.runs.requests import BUILTIN_DATASETS, RunRequest, Task
 from engine.specs import (
     BenchmarkSpec,
     BuildSpec,
@@ -36,6 +35,7 @@ from engine.specs import (
     absolute,
     shard_ranges,
 )
+from engine.weights.registered import find_registered
 
 SHARDED_FROM_IMAGES = 8192
 

@@ -15,14 +15,14 @@ from engine.catalog import CatalogModel
 from engine.database import record_model
 from engine.digests import file_digest
 from engine.errors import CheckpointRejected, ExportFailed
-from engine.exported import Exported, finish
+from engine.export.exported import Exported, finish
+from engine.export.onnx_tidy import tidy
+from engine.export.verify import compare, probe_inputs
 from engine.jobs.context import JobContext
-from engine.onnx_tidy import tidy
 from engine.preprocess import PreprocessSpec
 from engine.runtimes.onnx_runtime import OnnxRuntime
 from engine.specs import ExportSpec
-from engine.verify import compare, probe_inputs
-from engine.weights import find_weights
+from engine.weights.finding import find_weights
 
 RESIZE_OF_CROP = 224 / 256
 

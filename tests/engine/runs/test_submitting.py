@@ -12,9 +12,9 @@ from db.enums import JobKind, Precision, WeightsKind
 from db.session import reading
 from db.tables import Dataset, Job, JobNeed, Run
 from engine.errors import InvalidRequest
-from engine.planning import plan
-from engine.requests import DEMO, RunRequest, Task
-from engine.runs import jobs_of, submit
+from engine.runs.planning import plan
+from engine.runs.requests import DEMO, RunRequest, Task
+from engine.runs.submitting import jobs_of, submit
 from engine.specs import WeightsSpec
 from tests.engine.tiny import image_folder, labelled_by, tiny_se_model
 

@@ -19,17 +19,17 @@ from engine import artifacts, onnx_graph
 from engine.catalog import CatalogModel
 from engine.config import settings
 from engine.errors import ExportFailed
-from engine.exported import Exported, finish, require_agreement
-from engine.formats import scores_of
+from engine.export.exported import Exported, finish, require_agreement
+from engine.export.formats import scores_of
+from engine.export.loading import load_module, parameters_of
+from engine.export.onnx_import import image_side, load_onnx, open_batch
+from engine.export.onnx_tidy import tidy
+from engine.export.routes import program_beside, require_environment
+from engine.export.verify import compare, probe_inputs
 from engine.jobs.context import JobContext
-from engine.loading import load_module, parameters_of
-from engine.onnx_import import image_side, load_onnx, open_batch
-from engine.onnx_tidy import tidy
 from engine.preprocess import PreprocessSpec
-from engine.routes import program_beside, require_environment
 from engine.runtimes.onnx_runtime import OnnxRuntime
 from engine.specs import ExportSpec
-from engine.verify import compare, probe_inputs
 
 OPSET = 17
 TIMEOUT_S = 900

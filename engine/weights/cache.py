@@ -11,9 +11,9 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.artifacts import write_text
 from engine.digests import file_digest
 from engine.errors import CheckpointRejected
+from engine.files import write_text
 
 NOTE_SUFFIX = ".sha256"
 _DIGEST_IN_NAME = re.compile(r"-([0-9a-f]{8,64})\.[a-z]+$")

@@ -11,12 +11,13 @@ import pytest
 from pydantic import ValidationError
 
 from db.enums import Precision, WeightsKind
-from engine import artifacts, export
+from engine import artifacts
 from engine.digests import data_digest
 from engine.errors import ArtifactMissing, InvalidRequest
-from engine.formats import scores_of
-from engine.planning import plan
-from engine.requests import RunRequest, Task
+from engine.export import job as export
+from engine.export.formats import scores_of
+from engine.runs.planning import plan
+from engine.runs.requests import RunRequest, Task
 from engine.specs import BuildSpec, ExportSpec, WeightsSpec
 from tests.engine.tiny import Quiet
 

@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING
 
 from db.enums import WeightsKind
 from engine.catalog import CatalogModel, catalogue
-from engine.config import settings
+from engine.config import REPOSITORY, settings
 from engine.digests import file_digest
-from engine.downloads import Progress, download
 from engine.errors import CheckpointRejected, WeightsUnavailable
-from engine.registered import checked, find_registered
 from engine.specs import WeightsSpec
-from engine.weights_cache import NOTE_SUFFIX, WeightsFile, checked_digest
+from engine.weights.cache import NOTE_SUFFIX, WeightsFile, checked_digest
+from engine.weights.downloads import Progress, download
+from engine.weights.registered import checked, find_registered
 
 if TYPE_CHECKING:
     from torch import nn
 
 HUB = "https://huggingface.co"
-DEMO_WEIGHTS = Path(__file__).parent / "demo" / "weights.safetensors"
+DEMO_WEIGHTS = REPOSITORY / "engine" / "demo" / "weights.safetensors"
 
 
 @dataclass(frozen=True, slots=True)

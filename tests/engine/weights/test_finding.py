@@ -10,20 +10,21 @@ import pytest
 from db.enums import WeightsKind
 from db.session import reading
 from db.tables import Weights
-from engine import artifacts, export
+from engine import artifacts
 from engine.catalog import CatalogModel, find_model
 from engine.cli.main import main
 from engine.config import settings
 from engine.digests import file_digest
 from engine.errors import CheckpointRejected, InvalidRequest, WeightsUnavailable
-from engine.planning import plan
-from engine.registered import find_registered, forget
-from engine.registering import register
-from engine.requests import RunRequest, Task
-from engine.runs import with_file_digest
+from engine.export import job as export
+from engine.runs.planning import plan
+from engine.runs.requests import RunRequest, Task
+from engine.runs.submitting import with_file_digest
 from engine.specs import ExportSpec, WeightsSpec
-from engine.weights import all_downloaded, find_weights, remote_of
-from engine.weights_cache import checked_digest, note_of
+from engine.weights.cache import checked_digest, note_of
+from engine.weights.finding import all_downloaded, find_weights, remote_of
+from engine.weights.registered import find_registered, forget
+from engine.weights.registering import register
 from tests.engine.tiny import Quiet
 
 SMALL = "timm/test_resnet"

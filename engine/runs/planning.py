@@ -15,10 +15,10 @@ from db.tables import Dataset
 from engine.catalog import CatalogModel, find_model
 from engine.config import settings
 from engine.errors import WorkbenchError
+from engine.export.routes import program_beside, require_environment, require_route
 from engine.preprocess import PreprocessSpec
-from engine.registered import find_registered
-from engine.requests import BUILTIN_CALIBRATION, BUILTIN_DATASETS, RunRequest, Task
-from engine.routes import program_beside, require_environment, require_route
+from engine.runs.requests import BUILTIN_CALIBRATION, BUILTIN_DATASETS, RunRequest, Task
+from engine.weights.registered import find_registered
 
 Z_95 = 1.96
 _FORMAT_LABELS = {"onnx": "ONNX", "torchscript": "TorchScript"}
@@ -169,7 +169,7 @@ def _warns_of_downloads(
 ) -> Iterator[str]:
     if request.weights.kind != WeightsKind.PRETRAINED or model.weights_ref is None:
         return
-    from engine.weights import remote_of
+    from engine.weights.finding import remote_of
 
     remote = remote_of(model)
     if find_registered(model) is None and not remote.target.is_file():

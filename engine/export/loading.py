@@ -10,12 +10,12 @@ from engine.catalog import CatalogModel
 from engine.database import record_model
 from engine.jobs.context import JobContext
 from engine.specs import ExportSpec
-from engine.weights import find_weights, module_digest
+from engine.weights.finding import find_weights, module_digest
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from engine.weights import WeightsFile
+    from engine.weights.finding import WeightsFile
 
 
 def load_module(

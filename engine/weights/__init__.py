@@ -1,0 +1,1 @@
+"""Weights: found, downloaded, kept with their digests, registered by hand."""
