@@ -27,11 +27,25 @@ STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
 NEGATIVE_SHARES = (0.03, 0.06, 0.125, 0.25, 0.5, 1.0, 2.0)
 """Candidates for the negative part of a range, relative to its positive part."""
 LARGEST_FACTOR = 1000.0
+LARGEST_DEVIATIONS = 16.0
+"""A value further from the mean of its channel is a stray one; no room is made for it."""
 HARD_SWISH_ZERO = -3.0
 """HardSwish is 0 below: what lies there needs no room in the range."""
 
+SCALED, UNSCALED = "/scaled", "/unscaled"
+
 Factors = dict[str, np.ndarray]
 Stats = dict[str, ChannelStats]
+
+
+def scaled_name(tensor: str) -> str:
+    """The product of a tensor by the factors of its channels."""
+    return f"{tensor}{SCALED}"
+
+
+def unscaled_name(gate: SelfGate) -> str:
+    """What a gate reads once the factors of its channels are undone."""
+    return f"{gate.gate.output[0]}{UNSCALED}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +56,15 @@ class Equalised:
     stats: Stats
 
 
-def equalise(model: ModelProto, stats: Stats) -> Equalised:
+def equalise(model: ModelProto, stats: Stats, kept: frozenset[str] = frozenset()) -> Equalised:
     """Scales channels in place, and says how far for each class of tensors.
 
-    The model computes what it did, to rounding. `stats` are those of the tensors before.
+    The model computes what it did, to rounding. `stats` are those of the tensors before; the
+    convolutions that make the tensors in `kept` are to compute in float.
     """
     view = view_of(model)
-    links = links_of(list(model.graph.node), view)
-    judge = _Judge(view, links, stats)
+    links = links_of(list(model.graph.node), view, kept)
+    judge = _Judge(view, links, stats, kept)
     factors: Factors = {}
     strengths: dict[str, float] = {}
     for root, members in links.classes().items():
@@ -58,22 +73,25 @@ def equalise(model: ModelProto, stats: Stats) -> Equalised:
             strengths[members[0]], factor = chosen
             factors |= dict.fromkeys(members, factor)
     _apply(model, view, links, factors)
-    now = {
-        name: known.scaled(factors[name]) if name in factors else known
-        for name, known in stats.items()
-    }
+    now = dict(stats)
+    for name in factors.keys() & stats.keys():
+        stored = scaled_name(name) if name in links.freed else name
+        now[stored] = stats[name].scaled(factors[name])
+    for gate in links.self_gates:
+        if gate.x in factors and gate.x in stats:
+            now[unscaled_name(gate)] = stats[gate.x]
     for excitation in links.excitations:
         ratio = factors.get(excitation.y, np.ones(1)) / factors.get(excitation.x, np.ones(1))
         if excitation.gate in stats:
-            now[f"{excitation.gate}/scaled"] = stats[excitation.gate].scaled(ratio)
+            now[scaled_name(excitation.gate)] = stats[excitation.gate].scaled(ratio)
     return Equalised(strengths, now)
 
 
 class _Judge:
     """Estimates the noise that a choice of factors would cause, relative to the signal."""
 
-    def __init__(self, view: GraphView, links: Links, stats: Stats) -> None:
-        self.view, self.links, self.stats = view, links, stats
+    def __init__(self, view: GraphView, links: Links, stats: Stats, kept: frozenset[str]) -> None:
+        self.view, self.links, self.stats, self.kept = view, links, stats, kept
         self.members = links.classes()
         self.hard = {g.x for g in links.self_gates if g.gate.op_type == "HardSigmoid"}
 
@@ -93,16 +111,17 @@ class _Judge:
         return min(tried, key=lambda one: self._noise(root, known, one[1]))
 
     def _is_hidden(self, tensor: str) -> bool:
-        """Never stored: a Relu that fuses follows, or it is a vector of the SE branch."""
+        """Does not count: a Relu that fuses follows, or it is a vector of the SE branch."""
         reader = self.view.only_reader(tensor)
         return self.view.is_vector(tensor) or (reader is not None and reader.op_type == "Relu")
 
     def _limits(self, tensor: str) -> tuple[np.ndarray, np.ndarray]:
         stats = self.stats[tensor]
-        low = np.minimum(stats.low, 0)
+        reach = LARGEST_DEVIATIONS * np.sqrt(stats.variance)
+        low = np.minimum(np.maximum(stats.low, stats.mean - reach), 0)
         if tensor in self.hard:
             low = np.maximum(low, HARD_SWISH_ZERO)
-        return low, np.maximum(stats.high, 0)
+        return low, np.maximum(np.minimum(stats.high, stats.mean + reach), 0)
 
     def _span(self, tensor: str, share: float) -> np.ndarray:
         """What each channel needs of a range whose negative part is `share` of its positive."""
@@ -118,6 +137,8 @@ class _Judge:
             steps += step**2 / 12
         noise = steps * float((self._gain(root) / factor**2).sum())
         for node, tensor in self._readers(root):
+            if node.output[0] in self.kept:
+                continue
             noise += self._weight_noise(node, tensor, factor)
         return noise
 
@@ -175,8 +196,12 @@ def _apply(model: ModelProto, view: GraphView, links: Links, factors: Factors) -
         if (factor := factors.get(gate.x)) is not None:
             before[gate.gate.output[0]] = [_divide(model, gate, factor)]
     replaced: list[tuple[str, NodeProto]] = []
-    for excitation in links.excitations:
-        replaced += _scale_gate(model, excitation.x, excitation.gate, excitation.y, factors, view)
+    ones = np.ones(1)
+    for gated in links.excitations:
+        ratio = factors.get(gated.y, ones) / factors.get(gated.x, ones)
+        replaced += _scale(model, gated.gate, ratio, view)
+    for tensor in links.freed:
+        replaced += _scale(model, tensor, factors.get(tensor, ones), view)
     nodes = [made for node in graph.node for made in (*before.get(node.output[0], []), node)]
     for position, added in replaced:
         at = next(i for i, node in enumerate(nodes) if position in node.output)
@@ -215,7 +240,7 @@ def _absorb(model: ModelProto, node: NodeProto, view: GraphView, factors: Factor
 
 def _divide(model: ModelProto, gate: SelfGate, factor: np.ndarray) -> NodeProto:
     """x' / a in front of a gate: a depthwise 1x1 convolution."""
-    name = f"{gate.gate.output[0]}/unscaled"
+    name = unscaled_name(gate)
     weights = _constant(model, f"{name}/weights", (1 / factor).reshape(-1, 1, 1, 1))
     node = helper.make_node(
         "Conv", [gate.x, weights], [name], name=name, group=len(factor), kernel_shape=[1, 1]
@@ -224,19 +249,17 @@ def _divide(model: ModelProto, gate: SelfGate, factor: np.ndarray) -> NodeProto:
     return node
 
 
-def _scale_gate(
-    model: ModelProto, x: str, gate: str, y: str, factors: Factors, view: GraphView
+def _scale(
+    model: ModelProto, tensor: str, factor: np.ndarray, view: GraphView
 ) -> Iterable[tuple[str, NodeProto]]:
-    """The factor between the feature maps before and after an SE gate, put upon the gate."""
-    ones = np.ones(1)
-    ratio = factors.get(y, ones) / factors.get(x, ones)
-    if np.allclose(ratio, 1):
+    """A product by channel behind a tensor that is made in float; its readers take that."""
+    if np.allclose(factor, 1):
         return []
-    name = f"{gate}/scaled"
-    constant = _constant(model, f"{name}/factors", ratio.reshape(1, -1, 1, 1))
-    (reader,) = view.readers[gate]
-    reader.input[list(reader.input).index(gate)] = name
-    return [(gate, helper.make_node("Mul", [gate, constant], [name], name=name))]
+    name = scaled_name(tensor)
+    constant = _constant(model, f"{name}/factors", factor.reshape(1, -1, 1, 1))
+    for reader in view.readers[tensor]:
+        reader.input[:] = [name if given == tensor else given for given in reader.input]
+    return [(tensor, helper.make_node("Mul", [tensor, constant], [name], name=name))]
 
 
 def _constant(model: ModelProto, name: str, value: np.ndarray) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 from onnx import ModelProto, NodeProto, helper, numpy_helper
 
+from engine.quantize.equalise import UNSCALED
 from engine.quantize.graph import GraphView, attributes_of, view_of
 
 LINE = "/line"
@@ -32,18 +33,22 @@ def split_hard_swish(model: ModelProto) -> int:
     return found
 
 
-def hard_gates_to_convolutions(model: ModelProto) -> int:
+def hard_gates_to_convolutions(model: ModelProto, kept: frozenset[str] = frozenset()) -> int:
     """HardSigmoid gates of feature maps become convolution and Clip, in place; returns how many.
 
     A division that equalisation put in front is taken into the convolution. Vectors, as in SE
-    branches and heads, stay as they are: they cost nothing in float.
+    branches and heads, stay as they are: they cost nothing in float. So do the gates of tensors in
+    `kept`, which are made in float.
     """
     view = view_of(model)
     nodes: list[NodeProto] = []
     dropped: set[str] = set()
     found = 0
     for node in model.graph.node:
-        wanted = node.op_type == "HardSigmoid" and not view.is_vector(node.output[0])
+        x = node.input[0]
+        divided = x.endswith(UNSCALED)
+        wanted = node.op_type == "HardSigmoid" and (divided or not view.is_vector(x))
+        wanted = wanted and x not in kept
         made = _convolution(model, node, view) if wanted else None
         if made is None:
             nodes.append(node)
@@ -61,7 +66,7 @@ def _convolution(
     """(nodes that take the place of a HardSigmoid, output of the division they take in)."""
     x, divisors, taken = node.input[0], np.ones(1), ""
     division = view.makers.get(x)
-    if division is not None and x.endswith("/unscaled"):
+    if division is not None and x.endswith(UNSCALED):
         divisors, taken = view.constants[division.input[1]].reshape(-1), x
         x = division.input[0]
     channels = divisors.size if taken else view.channels(x)

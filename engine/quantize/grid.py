@@ -33,17 +33,20 @@ def grid_of(low: float, high: float, signed: bool = False) -> Grid:
     return Grid(step, int(np.clip(round(-low / step), 0, 255)))
 
 
-def quantise_weights(weights: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
+def quantise_weights(
+    weights: np.ndarray, most: int, least_step: np.ndarray | float = SMALLEST_STEP
+) -> tuple[np.ndarray, np.ndarray]:
     """(int8 weights, step of each output channel), channels first, values within +-`most`.
 
-    Each channel takes the step of least squared error among shares of its largest weight.
+    Each channel takes the step of least squared error among shares of its largest weight, and
+    none below `least_step`.
     """
     rows = weights.reshape(len(weights), -1).astype(np.float64)
-    largest = np.maximum(np.abs(rows).max(axis=1), SMALLEST_STEP)
+    largest = np.maximum(np.abs(rows).max(axis=1), np.asarray(least_step) * most)
     best = largest / most
     error = np.full(len(rows), np.inf)
     for share in WEIGHT_SHARES:
-        step = largest * share / most
+        step = np.maximum(largest * share / most, least_step)
         rounded = np.clip(np.round(rows / step[:, None]), -most, most) * step[:, None]
         squared = ((rounded - rows) ** 2).sum(axis=1)
         better = squared <= error

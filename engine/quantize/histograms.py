@@ -17,6 +17,7 @@ from engine import onnx_graph
 from engine.quantize.graph import GraphView, view_of
 from engine.quantize.modes import BINS, Histogram, Ranges
 from engine.quantize.sessions import session_of
+from engine.quantize.swish import SAMPLE, GateSample
 
 LARGEST_SAMPLE = 32_768
 IMAGES_AT_ONCE = 4
@@ -28,9 +29,15 @@ def histograms(
     batches: Iterable[np.ndarray],
     threads: int,
     progress: Callable[[int], None],
+    samples: dict[str, GateSample] | None = None,
+    images: int = 1,
 ) -> dict[str, Histogram]:
-    """Counts of the tensors in `ranges`, in BINS bins over -t to t, t the largest magnitude."""
+    """Counts of the tensors in `ranges`, in BINS bins over -t to t, t the largest magnitude.
+
+    `samples` are filled on the way, for about so many `images`.
+    """
     names = list(ranges)
+    view = view_of(model)
     session = session_of(_sampling(model, names), threads)
     largest = {name: max(abs(low), abs(high), 1e-12) for name, (low, high) in ranges.items()}
     counts = {name: np.zeros(BINS, np.int64) for name in names}
@@ -40,6 +47,9 @@ def histograms(
             values = session.run(None, {onnx_graph.INPUT: batch[start : start + IMAGES_AT_ONCE]})
             for name, value in zip(names, values, strict=True):
                 counts[name] += _count(value, largest[name])
+                if samples and name in samples:
+                    most = SAMPLE * len(value) // images
+                    samples[name].add(value, _channels(name, view, value.shape[1]), most)
         seen += len(batch)
         progress(seen)
     return {name: Histogram(counts[name], largest[name], *ranges[name]) for name in names}
@@ -70,6 +80,12 @@ def _sampling(model: ModelProto, names: list[str]) -> ModelProto:
         graph.node.append(helper.make_node("Slice", inputs, [output]))
         graph.output.append(helper.make_tensor_value_info(output, TensorProto.FLOAT, None))
     return sampled
+
+
+def _channels(name: str, view: GraphView, count: int) -> np.ndarray:
+    """The channel of each value in the sample of an image."""
+    sizes = [size or 1 for size in view.shapes[name][2:]]
+    return np.asarray(np.arange(count) * _step(name, view) // prod(sizes))
 
 
 def _step(name: str, view: GraphView) -> int:

@@ -41,12 +41,17 @@ class Excitation:
 
 @dataclass(slots=True)
 class Links:
-    """Classes by a representative tensor, and what lies between them."""
+    """Classes by a representative tensor, and what lies between them.
+
+    `freed` tensors are made in float and handed to integers: each channel may take any factor
+    there at no cost, in the QuantizeLinear.
+    """
 
     parent: dict[str, str] = field(default_factory=dict)
     pinned: set[str] = field(default_factory=set)
     self_gates: list[SelfGate] = field(default_factory=list)
     excitations: list[Excitation] = field(default_factory=list)
+    freed: list[str] = field(default_factory=list)
 
     def find(self, tensor: str) -> str:
         """The representative of a tensor's class."""
@@ -77,12 +82,12 @@ class Links:
         return members
 
 
-def links_of(nodes: list[NodeProto], view: GraphView) -> Links:
-    """Reads the whole graph."""
+def links_of(nodes: list[NodeProto], view: GraphView, kept: frozenset[str] = frozenset()) -> Links:
+    """Reads the whole graph; the nodes that make the tensors in `kept` compute in float."""
     links = Links()
     links.pin("input", *view.outputs)
     for node in nodes:
-        _link(node, view, links)
+        _link(node, view, links, kept)
     return links
 
 
@@ -109,7 +114,7 @@ def excitation_of(node: NodeProto, view: GraphView) -> Excitation | None:
     return None
 
 
-def _link(node: NodeProto, view: GraphView, links: Links) -> None:
+def _link(node: NodeProto, view: GraphView, links: Links, kept: frozenset[str]) -> None:
     kind, output = node.op_type, node.output[0]
     activations = [name for name in node.input if name and name not in view.constants]
     if kind in ABSORBING and node.input[1] in view.constants and len(activations) == 1:
@@ -119,7 +124,11 @@ def _link(node: NodeProto, view: GraphView, links: Links) -> None:
         links.join(activations[0], output)
     elif kind == "Add" and _same_channels([*activations, output], view) and len(activations) == 2:
         links.join(*activations, output)
-    elif (swish := self_gate_of(node, view)) is not None:
+    elif (swish := self_gate_of(node, view)) is not None and swish.x in kept:
+        links.pin(swish.x)
+        links.freed.append(output)
+        links.find(output)
+    elif swish is not None:
         links.join(swish.x, swish.y)
         links.self_gates.append(swish)
     elif (excitation := excitation_of(node, view)) is not None:

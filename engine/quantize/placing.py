@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from onnx import ModelProto, NodeProto
 
 from engine.quantize.graph import GraphView, view_of
-from engine.quantize.links import excitation_of
 
 WEIGHTED = frozenset({"Conv", "Gemm"})
 PASSING = frozenset({"MaxPool", "Reshape", "Flatten", "Squeeze", "Transpose", "Identity"})
@@ -19,6 +18,8 @@ INTEGER = (
     | {"Relu", "Clip"}
 )
 FUSING = frozenset({"Relu", "Clip"})
+FOLLOWING = frozenset({"Add", "Mul", "Sigmoid", "LeakyRelu"})
+"""They stay in float where all that they read is in float."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +34,13 @@ class Placing:
 def place(model: ModelProto, kept: frozenset[str] = frozenset()) -> Placing:
     """Decides for every node; those whose output is in `kept` stay in float."""
     view = view_of(model)
-    branches = se_branches(model, view)
     floating: dict[str, str] = {}
     for node in model.graph.node:
-        reason = _reason(node, view, branches, kept)
+        reason = _reason(node, view, kept)
         if node.op_type in FUSING and node.input[0] in floating:
             reason = floating[node.input[0]]
+        if reason is None and node.op_type in FOLLOWING and all(n in floating for n in node.input):
+            reason = "all that it reads is in float"
         if reason:
             floating[node.output[0]] = reason
     stored = [model.graph.input[0].name] if _integer_readers("input", view, floating) else []
@@ -46,30 +48,11 @@ def place(model: ModelProto, kept: frozenset[str] = frozenset()) -> Placing:
     return Placing(tuple(stored), floating, view)
 
 
-def se_branches(model: ModelProto, view: GraphView) -> frozenset[str]:
-    """Outputs of the nodes between a squeeze and the Mul where its gate comes back."""
-    found: set[str] = set()
-    for node in model.graph.node:
-        excitation = excitation_of(node, view)
-        waiting = [excitation.gate] if excitation else []
-        while waiting:
-            maker = view.makers.get(waiting.pop())
-            if maker is None or maker.output[0] in found or maker.op_type == "GlobalAveragePool":
-                continue
-            found.add(maker.output[0])
-            waiting += [name for name in maker.input if view.is_vector(name)]
-    return frozenset(found)
-
-
-def _reason(
-    node: NodeProto, view: GraphView, branches: frozenset[str], kept: frozenset[str]
-) -> str | None:
+def _reason(node: NodeProto, view: GraphView, kept: frozenset[str]) -> str | None:
     if node.output[0] in kept:
         return "asked, or found to cost too much accuracy"
     if node.op_type not in INTEGER:
         return f"{node.op_type} has no integer kernel"
-    if node.output[0] in branches:
-        return "SE branch: a vector, next to no work, and its error meets every pixel"
     if node.op_type in WEIGHTED and node.input[1] not in view.constants:
         return "weights are computed, not constant"
     if node.op_type in ("Add", "Mul") and any(name in view.constants for name in node.input):

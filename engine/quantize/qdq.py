@@ -11,9 +11,13 @@ from dataclasses import dataclass, field
 import numpy as np
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
+from engine.quantize.equalise import SCALED
 from engine.quantize.graph import attributes_of, group_of
-from engine.quantize.grid import Grid, quantise_weights
+from engine.quantize.grid import SMALLEST_STEP, Grid, quantise_weights
 from engine.quantize.placing import WEIGHTED, Placing
+
+LARGEST_BIAS = 2**30
+"""In steps of the products; half of what 32 bits hold."""
 
 
 @dataclass(slots=True)
@@ -36,6 +40,18 @@ class _Writer:
             self.constant(f"{tensor}/zero", np.array(grid.zero, grid.dtype)),
         ]
 
+    def quantise_scaled(self, node: NodeProto) -> None:
+        """A product by channel and the rounding after it, as one QuantizeLinear by channel."""
+        tensor, (source, factors) = node.output[0], node.input
+        grid, name = self.grids[tensor], f"{tensor}/stored"
+        steps = grid.step / self.placing.view.constants[factors].reshape(-1)
+        inputs = [
+            source,
+            self.constant(f"{tensor}/steps", steps.astype(np.float32)),
+            self.constant(f"{tensor}/zeros", np.full(len(steps), grid.zero, grid.dtype)),
+        ]
+        self.nodes.append(helper.make_node("QuantizeLinear", inputs, [name], name=name, axis=1))
+
     def quantise(self, tensor: str) -> None:
         name = f"{tensor}/stored"
         self.nodes.append(
@@ -49,6 +65,22 @@ class _Writer:
             self.nodes.append(helper.make_node("DequantizeLinear", inputs, [name], name=name))
         return name
 
+    def dequantise_by_channel(self, tensor: str, reader: str) -> str:
+        """For a layer that stays in float.
+
+        Behind one step for the whole tensor, ONNX Runtime (WeightBiasQuantization) would round the
+        weights of the layer all the same, and coarsely; it leaves alone what has a step a channel.
+        """
+        name, grid = f"{tensor}/for/{reader}", self.grids[tensor]
+        channels = self.placing.view.channels(tensor) or 1
+        inputs = [
+            f"{tensor}/stored",
+            self.constant(f"{tensor}/steps by channel", np.full(channels, grid.step, np.float32)),
+            self.constant(f"{tensor}/zeros", np.full(channels, grid.zero, grid.dtype)),
+        ]
+        self.nodes.append(helper.make_node("DequantizeLinear", inputs, [name], name=name, axis=1))
+        return name
+
     def weights(self, node: NodeProto, step: float) -> list[str]:
         """Names of dequantised weights and bias; the bias on the grid of the products."""
         values = self.placing.view.constants
@@ -56,27 +88,26 @@ class _Writer:
         axis = 0
         if node.op_type == "Gemm" and not attributes_of(node).get("transB", 0):
             axis = 1
-        whole, steps = quantise_weights(np.moveaxis(weights, axis, 0), self.most)
-        names = [self._along(f"{output}/w", np.moveaxis(whole, 0, axis), steps, axis)]
-        bias = self._bias(node, weights, whole, steps, axis)
-        if bias is not None:
-            limits = np.iinfo(np.int32)
-            stored = np.clip(np.round(bias / (steps * step)), limits.min, limits.max)
-            names.append(self._along(f"{output}/b", stored.astype(np.int32), steps * step, 0))
-        return names
+        given = values[node.input[2]].astype(np.float64) if len(node.input) > 2 else 0.0
+        # A channel of next to no weights may have a bias that 32 bits could not count in its steps.
+        least = np.abs(given) / (step * LARGEST_BIAS) + SMALLEST_STEP
+        whole, steps = quantise_weights(np.moveaxis(weights, axis, 0), self.most, least)
+        bias = given + self._lost(node, weights, whole, steps, axis)
+        stored = np.round(bias / (steps * step)).astype(np.int32)
+        return [
+            self._along(f"{output}/w", np.moveaxis(whole, 0, axis), steps, axis),
+            self._along(f"{output}/b", stored, steps * step, 0),
+        ]
 
-    def _bias(
+    def _lost(
         self, node: NodeProto, weights: np.ndarray, whole: np.ndarray, steps: np.ndarray, axis: int
-    ) -> np.ndarray | None:
-        """The bias, with what rounded weights shift the mean by taken back."""
-        given = self.placing.view.constants[node.input[2]] if len(node.input) > 2 else None
-        correction = np.zeros(len(steps))
+    ) -> np.ndarray:
+        """What rounded weights shift the mean of each output by."""
         means = self.means.get(node.input[0])
-        if means is not None:
-            rounded = whole * steps.reshape(-1, *[1] * (whole.ndim - 1))
-            lost = np.moveaxis(weights, axis, 0) - rounded
-            correction = correction + mean_output(node, lost, means)
-        return correction + (0.0 if given is None else given.astype(np.float64))
+        if means is None:
+            return np.zeros(len(steps))
+        rounded = whole * steps.reshape(-1, *[1] * (whole.ndim - 1))
+        return mean_output(node, np.moveaxis(weights, axis, 0) - rounded, means)
 
     def _along(self, name: str, stored: np.ndarray, steps: np.ndarray, axis: int) -> str:
         inputs = [
@@ -114,8 +145,13 @@ def write(
 
 def _write_node(writer: _Writer, node: NodeProto, stored: set[str]) -> None:
     output = node.output[0]
-    inputs = [writer.dequantise(name, output) if name in stored else name for name in node.input]
+    if output in stored and output.endswith(SCALED) and node.input[0] not in stored:
+        writer.quantise_scaled(node)
+        return
     weighted = node.op_type in WEIGHTED and output not in writer.placing.floating
+    in_float = node.op_type in WEIGHTED and not weighted
+    dequantise = writer.dequantise_by_channel if in_float else writer.dequantise
+    inputs = [dequantise(name, output) if name in stored else name for name in node.input]
     if weighted and node.input[0] in stored:
         inputs[1:] = writer.weights(node, writer.grids[node.input[0]].step)
     copied = NodeProto()

@@ -10,6 +10,7 @@ import numpy as np
 from onnx import ModelProto
 
 from engine.quantize.channels import ChannelStats, channel_stats
+from engine.quantize.effects import Rounding
 from engine.quantize.equalise import equalise
 from engine.quantize.gates import hard_gates_to_convolutions, split_hard_swish
 from engine.quantize.graph import view_of
@@ -19,6 +20,7 @@ from engine.quantize.modes import RANGE_OF, Ranges
 from engine.quantize.placing import Placing, place
 from engine.quantize.qdq import write
 from engine.quantize.rewrite import squeeze_to_global_pool
+from engine.quantize.swish import gate_samples
 
 Batches = Callable[[], Iterable[np.ndarray]]
 Progress = Callable[[str, int], None]
@@ -35,6 +37,7 @@ class Calibration:
     percentile: float
     threads: int
     progress: Progress
+    count: int = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +51,9 @@ class Prepared:
     facts: dict[str, Any]
 
 
-def prepare(source: ModelProto, calibration: Calibration) -> Prepared:
+def prepare(
+    source: ModelProto, calibration: Calibration, kept: frozenset[str] = frozenset()
+) -> Prepared:
     """Rewrites a copy of `source`, equalises its channels and takes ranges of what is stored.
 
     One pass over the images for `max`, a second for the modes that look at distributions. Raises
@@ -59,20 +64,12 @@ def prepare(source: ModelProto, calibration: Calibration) -> Prepared:
     _name_nodes(model)
     squeezes = squeeze_to_global_pool(model)
     split_hard_swish(model)
-    equalised = equalise(model, _observe(model, calibration))
-    gates = hard_gates_to_convolutions(model)
-    placing = place(model)
+    equalised = equalise(model, _observe(model, calibration), kept)
+    gates = hard_gates_to_convolutions(model, kept)
+    placing = place(model, kept)
     ranges = _extremes(placing, equalised.stats)
     if calibration.mode != "max":
-        counted = histograms(
-            model,
-            ranges,
-            calibration.images(),
-            calibration.threads,
-            lambda seen: calibration.progress("Counting values", seen),
-        )
-        range_of = RANGE_OF[calibration.mode]
-        ranges = {name: range_of(h, calibration.percentile) for name, h in counted.items()}
+        ranges = _distributed(model, placing, ranges, calibration)
     facts = {
         "squeezes_rewritten": squeezes,
         "gates_rewritten": gates,
@@ -83,9 +80,20 @@ def prepare(source: ModelProto, calibration: Calibration) -> Prepared:
     return Prepared(model, placing, ranges, means, facts)
 
 
+def rounding_of(prepared: Prepared, isa: Iterable[str]) -> Rounding:
+    """What `quantise` would round, for measuring what each rounding does."""
+    grids = choose_grids(prepared.placing, prepared.ranges)
+    return Rounding(prepared.model, prepared.placing, grids, prepared.means, _largest_weight(isa))
+
+
+def _largest_weight(isa: Iterable[str]) -> int:
+    """127; 63 where sums of two products must fit 16 bits."""
+    return 127 if DOT_PRODUCTS & set(isa) else 63
+
+
 def quantise(prepared: Prepared, isa: Iterable[str]) -> tuple[ModelProto, dict[str, Any]]:
     """(int8 model, what it is) for a processor with these instruction sets."""
-    most = 127 if DOT_PRODUCTS & set(isa) else 63
+    most = _largest_weight(isa)
     grids = choose_grids(prepared.placing, prepared.ranges)
     model = write(prepared.model, prepared.placing, grids, most, prepared.means)
     weights = "int8" if most == 127 else "int8 in 7 bits (sums of two products must fit 16)"
@@ -107,6 +115,25 @@ def _observe(model: ModelProto, calibration: Calibration) -> dict[str, ChannelSt
         calibration.threads,
         lambda seen: calibration.progress("Observing", seen),
     )
+
+
+def _distributed(
+    model: ModelProto, placing: Placing, extremes: Ranges, calibration: Calibration
+) -> Ranges:
+    """Ranges by the values between the extremes."""
+    samples = gate_samples(list(extremes), placing.view) if calibration.mode == "mse" else {}
+    counted = histograms(
+        model,
+        extremes,
+        calibration.images(),
+        calibration.threads,
+        lambda seen: calibration.progress("Counting values", seen),
+        samples,
+        calibration.count,
+    )
+    range_of = RANGE_OF[calibration.mode]
+    ranges = {name: range_of(h, calibration.percentile) for name, h in counted.items()}
+    return ranges | {name: sample.best_range(*extremes[name]) for name, sample in samples.items()}
 
 
 def _extremes(placing: Placing, stats: dict[str, ChannelStats]) -> Ranges:

@@ -27,3 +27,17 @@ def session_of(
         path = Path(folder) / "model.onnx"
         onnx.save(model, path)
         return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+def plain_session_of(model: ModelProto, threads: int) -> ort.InferenceSession:
+    """A CPU session that leaves QuantizeLinear and DequantizeLinear where they are."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    options.add_session_config_entry("session.disable_quant_qdq", "1")
+    # Threads that wait at the end of one session must not take the cores from the next.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return ort.InferenceSession(
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
