@@ -20,6 +20,7 @@ SAME_SPEED = [
     "batch",
     "threads",
     "instances",
+    "processes",
 ]
 PAIR_COLUMNS = [
     "model_id",

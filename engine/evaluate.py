@@ -22,7 +22,8 @@ from db.tables import Artifact, Evaluation
 from engine import artifacts, environment
 from engine.catalog import find_model
 from engine.config import settings
-from engine.datasets.reader import DatasetIndex, draw_by_class, open_index, read_batches
+from engine.datasets.drawing import draw_by_class
+from engine.datasets.reader import DatasetIndex, open_index, read_batches
 from engine.datasets.register import find_dataset
 from engine.digests import data_digest
 from engine.environment import Surroundings

@@ -1,8 +1,8 @@
 """The table of results: one row for each build, benchmark and evaluation that belong together.
 
 A build's newest evaluation on each (dataset, preprocessing, subset) stands beside its newest
-benchmark at each (batch, threads, instances, provider, machine). What was not measured is missing,
-never zero.
+benchmark at each (batch, threads, instances, processes, provider, machine). What was not measured
+is missing, never zero.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ COLUMNS = {
     "batch": "batch",
     "threads": "threads",
     "instances": "instances",
+    "processes": "processes",
     "provider": "provider",
     "runtime": "runtime",
     "stable": "stable",
@@ -75,6 +76,7 @@ _BENCHMARK_KEY = [
     "batch",
     "threads",
     "instances",
+    "processes",
 ]
 
 
@@ -85,7 +87,7 @@ def results_frame(url: str) -> pd.DataFrame:
         return pd.DataFrame({name: pd.Series(dtype=object) for name in COLUMNS})
     builds = _unpack_manifests(builds)
     evaluations = _newest(_with_accuracy(_read(url, _evaluations())), _EVALUATION_KEY)
-    benchmarks = _newest(_read(url, _benchmarks()), _BENCHMARK_KEY)
+    benchmarks = _newest(_with_processes(_read(url, _benchmarks())), _BENCHMARK_KEY)
     measured = evaluations.merge(
         benchmarks, on="artifact_digest", how="outer", suffixes=("", "_benchmark")
     )
@@ -165,6 +167,7 @@ def _benchmarks() -> object:
         if column.name in COLUMNS and column.name != "environment"
     ]
     return select(
+        Benchmark.protocol["processes"].label("processes"),
         Benchmark.id.label("benchmark_id"),
         Benchmark.created_at.label("benchmarked_at"),
         Environment.label.label("environment"),
@@ -175,6 +178,12 @@ def _benchmarks() -> object:
 def _newest(frame: pd.DataFrame, key: list[str]) -> pd.DataFrame:
     order = next(c for c in ("evaluated_at", "benchmarked_at") if c in frame.columns)
     return frame.sort_values(order, kind="stable").drop_duplicates(key, keep="last")
+
+
+def _with_processes(frame: pd.DataFrame) -> pd.DataFrame:
+    # Before there was a choice there was one process.
+    frame["processes"] = frame["processes"].fillna(1).astype(int)
+    return frame
 
 
 def _with_accuracy(frame: pd.DataFrame) -> pd.DataFrame:

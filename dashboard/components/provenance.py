@@ -99,6 +99,7 @@ def _speed(found: Provenance) -> dict[str, Any]:
         "windows": f"{protocol.get('windows')} of {protocol.get('window_s')} s",
         "warm-up": duration(protocol.get("warm_up_s")),
         "batch, threads, in flight": f"{row.batch}, {row.threads}, {row.instances}",
+        "processes": protocol.get("processes", 1),
         "provider": row.provider,
         "runtime": row.runtime,
         "cores busy with other work": number(row.other_busy_cores, 2),

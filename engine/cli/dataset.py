@@ -15,7 +15,10 @@ from engine.cli.options import Json
 from engine.cli.output import emit_json, emit_table, err, note
 from engine.cli.watch import watch
 from engine.database import prepare_database
-from engine.datasets.register import check, find_dataset
+from engine.datasets.layouts import Layout, recognise
+from engine.datasets.reader import open_index
+from engine.datasets.register import check_layout, find_dataset
+from engine.datasets.unlabelled import LAYOUT
 from engine.jobs import store
 from engine.runs.new_jobs import dataset_job
 from engine.specs import DatasetSpec, absolute
@@ -93,9 +96,9 @@ def check_again(name: Name, json: Json = False) -> int:
     row = find_dataset(name, prepare_database())
     with Progress(console=err, transient=True) as progress:
         bar = progress.add_task(f"Checking {name}", total=None)
-        found = check(
+        found = check_layout(
             Path(row.root),
-            None,
+            _layout_now(row),
             lambda done, total: progress.update(bar, completed=done, total=total),
         )
     same = found.digest == row.digest
@@ -109,6 +112,14 @@ def check_again(name: Name, json: Json = False) -> int:
             f"when registered. `dataset add {name} {row.root}` registers it as it is."
         )
     return 0 if same else 1
+
+
+def _layout_now(row: Dataset) -> Layout:
+    """As the folder is now; images to calibrate on were drawn, and are looked for one by one."""
+    if row.layout != LAYOUT:
+        return recognise(Path(row.root))
+    index = open_index(row)
+    return Layout(LAYOUT, index.files, tuple(int(label) for label in index.labels), ())
 
 
 def _describe(row: Dataset) -> dict[str, object]:

@@ -16,6 +16,7 @@ from db.session import reading, writing
 from db.tables import Dataset
 from engine.config import settings
 from engine.datasets.layouts import Layout, recognise
+from engine.datasets.unlabelled import draw_unlabelled
 from engine.errors import DatasetInvalid, ImageRejected
 from engine.files import write_text
 from engine.jobs.context import JobContext
@@ -41,7 +42,11 @@ class Checked:
 
 def check(root: Path, label_file: Path | None, progress: Progress) -> Checked:
     """Recognises the layout and decodes every image. Raises DatasetInvalid when none is usable."""
-    layout = recognise(root, label_file)
+    return check_layout(root, recognise(root, label_file), progress)
+
+
+def check_layout(root: Path, layout: Layout, progress: Progress) -> Checked:
+    """Decodes every image of a layout. Raises DatasetInvalid when none is usable."""
     outcomes = list(_outcomes(root, layout, progress))
     good = [i for i, outcome in enumerate(outcomes) if not isinstance(outcome, ImageRejected)]
     corrupt = [
@@ -125,11 +130,15 @@ def run(params: dict[str, Any], context: JobContext) -> dict[str, Any]:
     """Job handler: draws a built-in set if asked, then checks and registers the folder."""
     spec = DatasetSpec.model_validate(params)
     root = _draw(spec, context) if spec.builtin else Path(spec.root or "")
-    context.stage(f"Decoding every image of {root}.")
-    checked = check(
-        root,
-        Path(spec.labels) if spec.labels else None,
-        lambda done, total: context.progress(done, total, "images"),
+    context.stage(f"Decoding images of {root}.")
+    labels = Path(spec.labels) if spec.labels else None
+    layout = (
+        draw_unlabelled(root, spec.suffix, spec.images)
+        if spec.unlabelled
+        else recognise(root, labels)
+    )
+    checked = check_layout(
+        root, layout, lambda done, total: context.progress(done, total, "images")
     )
     row = register(spec.name, checked, context.url)
     context.say(
