@@ -46,11 +46,12 @@ class Measured:
     stable: bool
     warm_up_s: float
     other_busy_cores: float
+    whole: bool = False
 
     @property
     def reported(self) -> tuple[Window, ...]:
-        """The windows that the figures are taken over."""
-        return self.windows[-AGREEING_WINDOWS:]
+        """The windows that the figures are taken over: all of them where a count was asked for."""
+        return self.windows if self.whole else self.windows[-AGREEING_WINDOWS:]
 
 
 def measure(
@@ -80,7 +81,8 @@ def measure(
         if (stable and done) or (elapsed >= spec.max_s and len(windows) >= AGREEING_WINDOWS):
             elapsed = time.monotonic() - begun
             others = (_busy_s() - busy - (cpu_s() - own)) / elapsed
-            return Measured(tuple(windows), stable, warm_up_s, max(0.0, others))
+            whole = spec.least_samples > 0
+            return Measured(tuple(windows), stable, warm_up_s, max(0.0, others), whole)
 
 
 def _busy_s() -> float:

@@ -141,9 +141,9 @@ def run(params: dict[str, Any], context: JobContext) -> dict[str, Any]:
         root, layout, lambda done, total: context.progress(done, total, "images")
     )
     row = register(spec.name, checked, context.url)
+    classes = f" of {len(set(checked.labels))} classes" if checked.classes else ""
     context.say(
-        f"{row.num_images:,} images of {len(set(checked.labels))} classes ({row.layout}); "
-        f"{len(checked.corrupt)} cannot be read."
+        f"{row.num_images:,} images{classes} ({row.layout}); {len(checked.corrupt)} cannot be read."
     )
     return {"dataset": row.name, "digest": row.digest, **row.report}
 

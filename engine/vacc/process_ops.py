@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any
 
 from engine.errors import VaccFileInvalid, WorkbenchError
@@ -108,10 +109,10 @@ def _resize(found: _Ops, entry: Entry, keys: dict[str, Entry]) -> None:
     }
 
 
-def _own(found: _Ops, keys: dict[str, Entry], key: str, usual: Any) -> Any:
+def _own(found: _Ops, keys: dict[str, Entry], key: str, usual: StrEnum) -> Any:
     if key not in keys:
         return usual
-    choices = list(type(usual))
+    choices = [str(one) for one in type(usual)]
     if keys[key].value not in choices:
         raise found.refuse(
             keys[key], f"{key} is {str(keys[key].value)[:40]!r}; allowed: {', '.join(choices)}."
