@@ -270,7 +270,7 @@ def _judge_chance(task: Task, columns: dict[str, np.ndarray], context: JobContex
 def _existing(recipe: str, url: str) -> Evaluation | None:
     with reading(url) as session:
         row = session.scalar(select(Evaluation).where(Evaluation.recipe == recipe))
-    kept = row is not None and (settings().home / row.per_image_path).is_file()
+    kept = row is not None and (settings().home / (row.per_image_path or "nothing")).is_file()
     return row if kept else None
 
 

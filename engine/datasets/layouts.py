@@ -91,7 +91,7 @@ def _known(wnid: str) -> bool:
 
 
 def _with_label_file(root: Path, label_file: Path) -> Layout:
-    labels = _read_labels(label_file)
+    labels = read_labels(label_file)
     images = _images_in(root)
     missing = [image for image in images if image not in labels]
     absent = [name for name in labels if name not in set(images)]
@@ -109,7 +109,8 @@ def _with_label_file(root: Path, label_file: Path) -> Layout:
     return Layout("flat, label file", tuple(images), values, class_names())
 
 
-def _read_labels(path: Path) -> dict[str, int]:
+def read_labels(path: Path) -> dict[str, int]:
+    """Class index by file name, of lines `<file> <class index>`; DatasetInvalid names the line."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -135,7 +136,6 @@ def _label(path: Path, number: int, line: str) -> tuple[str, int]:
 
 
 def _check_range(path: Path, labels: dict[str, int]) -> None:
-
     outside = [(name, index) for name, index in labels.items() if index >= len(class_names())]
     if not outside:
         return
