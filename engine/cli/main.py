@@ -18,6 +18,8 @@ from engine.cli import (
     npz,
     results,
     runs,
+    scoring,
+    valprep,
     vamc,
     vamp,
     weights,
@@ -39,6 +41,8 @@ results.add_to(app)
 evaluation.add_to(app)
 vamp.add_to(app)
 npz.add_to(app)
+scoring.add_to(app)
+valprep.add_to(app)
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(dataset.app, name="dataset")
 app.add_typer(weights.app, name="weights")

@@ -193,7 +193,7 @@ def _measure(
 def _figures_of(
     row: Benchmark, artifact: Artifact, asked: BenchmarkSpec, devices: tuple[int, ...], job: Job
 ) -> Figures:
-    with np.load(settings().home / row.latencies_path) as kept:
+    with np.load(settings().home / str(row.latencies_path)) as kept:
         windows, latencies = kept["window"], kept["latency_ms"]
     reported = latencies[windows > windows.max() - int(row.protocol["reported_windows"])]
     samples = int(reported.size) * row.batch
