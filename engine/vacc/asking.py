@@ -13,7 +13,6 @@ from engine.runs.requests import RunRequest, Task
 from engine.specs import CALIBRATION_IMAGES, PERCENTILE, DatasetSpec, WeightsSpec, absolute
 from engine.vacc.build_file import BuildFile
 
-_SIDE_SUFFIX = re.compile(r"_\d{2,4}$")  # the vendor's exports are called <model>_<side>
 _FILE_SUFFIXES = (".onnx", ".pt", ".pth", ".safetensors", ".pdparams", ".pdiparams")
 
 
@@ -75,7 +74,8 @@ def _of_file(path: Path, file: BuildFile, model: str | None) -> tuple[str, Weigh
     weights = WeightsSpec(kind=WeightsKind.FILE, path=absolute(path))
     if path.suffix == ".onnx":
         return f"onnx/{path.stem[:100]}", weights
-    return (model or _by_name(_SIDE_SUFFIX.sub("", path.stem), file)), weights
+    # The vendor's exports are called <model>_<side>.
+    return (model or _by_name(path.stem.removesuffix(f"_{file.side}"), file)), weights
 
 
 def _by_name(name: str, file: BuildFile) -> str:

@@ -27,7 +27,13 @@ class _Ops:
     """What the operations read so far amount to."""
 
     draft: Draft
-    settings: dict[str, Any] = field(default_factory=dict)
+    settings: dict[str, Any] = field(
+        default_factory=lambda: {
+            "resize": None,
+            "resize_mode": ResizeMode.SQUASH,
+            "resizer": Resizer.OPENCV,
+        }
+    )
     sides: list[int] = field(default_factory=list)
     normalised: bool = False
     swapped_after: bool = False
@@ -57,7 +63,6 @@ def read_ops(ops: list[Entry], draft: Draft) -> PreprocessSpec:
     if found.swapped_after:
         for name in ("mean", "std"):
             found.settings[name] = list(reversed(found.settings[name]))
-    found.settings.setdefault("resize", None)
     found.settings["crop"] = found.sides[-1]
     try:
         return PreprocessSpec.from_dict(found.settings)
@@ -96,7 +101,7 @@ def _side(found: _Ops, entry: Entry, key: str, keys: dict[str, Entry]) -> int:
 
 
 def _resize(found: _Ops, entry: Entry, keys: dict[str, Entry]) -> None:
-    if "resize" in found.settings or found.sides:
+    if found.sides:
         raise found.refuse(entry, "a second Resize, or one after the crop, is not offered here.")
     side = _side(found, entry, "size", keys)
     kept = keys["keep_ratio"].value if "keep_ratio" in keys else False

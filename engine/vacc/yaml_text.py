@@ -52,6 +52,8 @@ def parse_yaml(text: str, name: str) -> Entry:
     loader = yaml.SafeLoader(text)
     try:
         node = loader.get_single_node()
+    except RecursionError as error:
+        raise VaccFileInvalid(f"{name} is nested too deep for a build file.") from error
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark else ""
