@@ -1,8 +1,8 @@
 """The operations a build file lists between an image and the network, as a PreprocessSpec.
 
-The vendor's Resize takes both sides, so it squashes; it smooths nothing (OpenCV's bilinear). Three
+The vendor's Resize takes both sides, so it squashes; it smooths nothing (OpenCV's bilinear). Some
 keys are the workbench's own, for what its exports need and the vendor's list cannot say:
-Resize.keep_ratio, Resize.interpolation and Resize.resizer.
+Resize.keep_ratio, Resize.interpolation, and resizer on Resize and CenterCrop.
 """
 
 from __future__ import annotations
@@ -127,6 +127,8 @@ def _own(found: _Ops, keys: dict[str, Entry], key: str, usual: StrEnum) -> Any:
 
 def _crop(found: _Ops, entry: Entry, keys: dict[str, Entry]) -> None:
     found.sides.append(_side(found, entry, "crop_size", keys))
+    if "resizer" in keys:
+        found.settings["resizer"] = _own(found, keys, "resizer", Resizer.OPENCV)
 
 
 def _normalise(found: _Ops, entry: Entry, keys: dict[str, Entry]) -> None:
@@ -179,7 +181,7 @@ Reader = Callable[[_Ops, Entry, dict[str, Entry]], None]
 _READERS: dict[str, tuple[tuple[str, ...], Reader]] = {
     "DecodeImage": ((), _nothing),
     "Resize": (_RESIZE_KEYS, _resize),
-    "CenterCrop": (("crop_size",), _crop),
+    "CenterCrop": (("crop_size", "resizer"), _crop),
     "Normalize": (("mean", "std", "div255"), _normalise),
     "CvtColor": (("code",), _colour),
     "ToTensor": ((), _nothing),

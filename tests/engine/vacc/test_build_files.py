@@ -8,12 +8,14 @@ import pytest
 import yaml
 
 from db.enums import Precision, WeightsKind
+from db.tables import Artifact
 from engine.errors import DatasetInvalid, VaccFileInvalid
-from engine.preprocess import PreprocessSpec
+from engine.preprocess import Color, Interpolation, PreprocessSpec
 from engine.preprocess.protocols import VENDOR
 from engine.specs import CalibrationMode, WeightsSpec
 from engine.vacc.asking import calibration_of, model_of, request_of
 from engine.vacc.build_file import BuildFile, build_file_of, read_build_file
+from engine.vacc.build_text import build_text
 from engine.vacc.yaml_text import parse_yaml
 
 TODAY = """\
@@ -324,3 +326,48 @@ def test_unlabelled_images_are_drawn_over_the_folders(tmp_path: Path) -> None:
     assert len(draw_unlabelled(tmp_path).files) == 5
     with pytest.raises(DatasetInvalid, match=r"no images that end in \.jpg; there are .* \.JPEG"):
         draw_unlabelled(tmp_path, "jpg")
+
+
+@pytest.mark.parametrize(
+    ("spec", "build", "precision"),
+    [
+        (VENDOR, {}, "fp16"),
+        (PreprocessSpec(interpolation=Interpolation.BICUBIC, resize=235), {}, "fp32"),
+        (PreprocessSpec(resize=None, crop=64), {"appended": "softmax"}, "fp16"),
+        (
+            PreprocessSpec(scale=1.0, mean=(103.9, 116.8, 123.7), std=(1, 2, 3), color=Color.BGR),
+            {
+                "calibration": {
+                    "mode": "percentile",
+                    "percentile": 99.95,
+                    "images": 77,
+                    "dataset": "calib",
+                    "keep_in_float": [1, 5],
+                }
+            },
+            "int8",
+        ),
+    ],
+)
+def test_a_build_becomes_a_build_file_that_describes_it(
+    spec: PreprocessSpec, build: dict, precision: str
+) -> None:
+    manifest = {"preprocess": spec.to_dict(), "build": build, "weights": {"origin": "file a.pth"}}
+    artifact = Artifact(
+        model_id="timm/seresnet50", precision=precision, weights_kind="file", manifest=manifest
+    )
+    text = build_text(artifact)
+    found = read(text)
+    assert found.precision == precision
+    assert found.softmax == ("appended" in build)
+    assert found.checkpoint == "/path/to/a.pth"
+    assert found.warnings == ()
+    plain = found.preprocess.to_dict() if found.preprocess else {}
+    expected = spec.to_dict()
+    if spec.resize is None:  # then how it would resize is nobody's business
+        plain["resize_mode"] = expected["resize_mode"]
+    assert plain == expected
+    assert ("keys of SENet Workbench" in text) == (spec.resize == 235 or precision == "int8")
+    if precision == "int8":
+        assert found.percentile == pytest.approx(99.95)
+        assert (found.images, found.keep_in_float) == (77, (1, 5))
