@@ -7,11 +7,12 @@ from pathlib import Path
 from streamlit.testing.v1 import AppTest
 
 from dashboard.components.build_file import form_values, remarks_of
+from db.enums import Precision
 from engine.config import REPOSITORY
 from engine.vacc.asking import request_of
 from engine.vacc.build_file import build_file_of
 from engine.vacc.yaml_text import parse_yaml
-from tests.dashboard import rows
+from tests.engine.tiny import store_build, tiny_se_model
 from tests.engine.vacc.test_build_files import OF_2023, TODAY
 
 
@@ -54,10 +55,32 @@ def test_what_has_no_effect_is_said() -> None:
     assert kinds == ["filled", "warning", "ignored", "ignored", "ignored", "ignored"]
 
 
-def test_a_build_is_offered_as_a_build_file(url: str) -> None:
-    rows.add_measured_model(url)
-    app = AppTest.from_file(str(REPOSITORY / "dashboard" / "app.py"), default_timeout=30)
-    app.run()
-    app.switch_page("app_pages/results.py")
-    app.run()
+def test_every_build_is_offered_as_a_build_file(url: str) -> None:
+    store_build(url, tiny_se_model(), Precision.FP16, model_id="onnx/my net")
+
+    def page() -> None:
+        from dashboard import queries
+        from dashboard.components.build_file import offer_build_file
+
+        offer_build_file(queries.builds()[0])
+        offer_build_file(None)
+
+    app = AppTest.from_function(page).run()
     assert not app.exception
+    (button,) = app.get("download_button")
+    assert button.proto.label == "vamc build file"
+
+
+def test_an_upload_fills_the_form_and_a_wrong_one_says_why(url: str, tmp_path: Path) -> None:
+    model = tmp_path / "seresnet50.onnx"
+    model.write_bytes(b"x")
+    app = filled({})
+    text = TODAY.replace("/models/legacy_seresnet18.onnx", str(model))
+    app.file_uploader("build_file").upload("b.yaml", text.encode(), "text/yaml").run()
+    assert not app.exception
+    assert app.text_input("onnx_path").value == str(model)
+    assert app.pills("precisions").value == ["int8"]
+    assert any("concerns the vendor" in str(one.value) for one in app.caption)
+    assert app.button("build_file_register").label == "Register these images"
+    app.file_uploader("build_file").upload("c.yaml", b"name: !!python/name:os.system x", "x").run()
+    assert any("never executed" in str(one.value) for one in app.error)
