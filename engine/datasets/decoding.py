@@ -1,97 +1,30 @@
 """Decodes images into shared memory: in processes where there are many, in threads where few.
 
-The processes are spawned (a fork would copy the threads' locks of the inference library), write
-each square where the parent asked for it and, if there is one, into the cache. The memory is an
-anonymous file: when the last process is gone, so is it, however they ended.
+The memory is an anonymous file, inherited by the processes: when the last of them is gone, so is
+it, however they ended.
 """
 
 from __future__ import annotations
 
-import mmap
-import multiprocessing
+import json
 import os
+import queue
+import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 
-from engine.datasets.pixel_cache import PixelCache
+from engine.config import REPOSITORY
 from engine.datasets.reader import DatasetIndex
+from engine.datasets.squares import Filler, PixelCache, Work
 from engine.errors import DatasetInvalid, ImageRejected
-from engine.preprocess import PreprocessSpec, crop_pixels, open_image
+from engine.preprocess import PreprocessSpec
 
 PROCESSES_FROM_IMAGES = 400
 AT_ONCE = 8
-
-
-@dataclass(frozen=True, slots=True)
-class Bench:
-    """Where squares are made: picklable, opened again by every process that works at it."""
-
-    root: Path
-    spec: PreprocessSpec
-    memory: str
-    places: int
-    cache: tuple[Path, int] | None
-
-
-class _Worker:
-    """Decodes for one process (or, in threads, for all)."""
-
-    def __init__(self, bench: Bench) -> None:
-        self.bench = bench
-        self.squares = _map(bench)
-        self.cache = None
-        if bench.cache is not None:
-            self.cache = PixelCache(*bench.cache, bench.spec.crop)
-
-    def decode(self, work: Sequence[tuple[int, int, str]]) -> bool:
-        """Fills places with images (place, image, file); False if the cache's disk is full."""
-        kept = True
-        for place, image, name in work:
-            pixels = crop_pixels(open_image(self.bench.root / name, name), self.bench.spec)
-            np.copyto(self.squares[place], pixels.transpose(2, 0, 1))
-            if self.cache is not None:
-                kept = self._keep(image, place) and kept
-        return kept
-
-    def _keep(self, image: int, place: int) -> bool:
-        assert self.cache is not None
-        try:
-            self.cache.write(image, self.squares[place])
-        except OSError:
-            return False
-        return True
-
-
-def _map(bench: Bench) -> np.ndarray:
-    side = bench.spec.crop
-    with open(bench.memory, "r+b") as file:
-        memory = mmap.mmap(file.fileno(), bench.places * 3 * side * side)
-    return np.frombuffer(memory, np.uint8).reshape(bench.places, 3, side, side)
-
-
-_worker: _Worker | None = None
-
-
-def _begin(bench: Bench) -> None:
-    global _worker
-    if sys.platform == "linux":
-        import ctypes
-        import signal
-
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)  # PR_SET_PDEATHSIG: never outlive it
-    _worker = _Worker(bench)
-
-
-def _decode(work: Sequence[tuple[int, int, str]]) -> bool:
-    assert _worker is not None
-    return _worker.decode(work)
 
 
 class Decoders:
@@ -108,21 +41,19 @@ class Decoders:
     ) -> None:
         """`images` are to be decoded in all: that decides between processes and threads."""
         self._index, self._cache = index, cache
-        self._memory, path = _anonymous(places * 3 * spec.crop * spec.crop)
-        kept = (cache.folder, cache.images) if cache is not None else None
-        bench = Bench(index.root, spec, path, places, kept)
-        self._own = _Worker(bench)
+        self._memory = _anonymous_file(places * 3 * spec.crop * spec.crop)
+        self._own = Filler(index.root, spec, self._memory, cache)
         self.squares = self._own.squares
         self.cache_is_full = False
-        self._pool: Executor
+        self._pool = ThreadPoolExecutor(max(1, workers))
+        self._children: list[_Child] = []
+        self._idle: queue.SimpleQueue[_Child] = queue.SimpleQueue()
         if images >= PROCESSES_FROM_IMAGES:
-            self._pool = ProcessPoolExecutor(
-                workers, multiprocessing.get_context("spawn"), _begin, (bench,)
-            )
-            self._do = _decode
-        else:
-            self._pool = ThreadPoolExecutor(workers)
-            self._do = self._own.decode
+            self._children = [
+                _Child(index.root, spec, self._memory, cache) for _ in range(max(1, workers))
+            ]
+        for child in self._children:
+            self._idle.put(child)
 
     def fill(self, first_place: int, images: np.ndarray, wanted: np.ndarray) -> list[Future[bool]]:
         """Starts to decode those of `images` that are `wanted`, to first_place and after."""
@@ -135,6 +66,15 @@ class Decoders:
             for start in range(0, len(work), AT_ONCE)
         ]
 
+    def _do(self, work: Work) -> bool:
+        if not self._children:
+            return self._own.fill(work)
+        child = self._idle.get()
+        try:
+            return child.fill(work)
+        finally:
+            self._idle.put(child)
+
     def wait(self, futures: list[Future[bool]]) -> None:
         """Until all are filled. Raises DatasetInvalid naming an image that no longer can be."""
         for future in futures:
@@ -142,33 +82,85 @@ class Decoders:
                 self.cache_is_full |= not future.result()
             except ImageRejected as error:
                 raise DatasetInvalid(
-                    f"{self._index.name!r} cannot be read any more: {error} If the folder has "
-                    f"changed, register it again with `dataset add`."
-                ) from error
-            except BrokenProcessPool as error:
-                raise DatasetInvalid(
-                    f"A process that decodes images of {self._index.name!r} died, most likely for "
-                    f"lack of memory; retry with fewer threads (SENET_THREADS)."
+                    f"An image of dataset {self._index.name!r} cannot be prepared: {error} If the "
+                    f"folder has changed, register it again with `dataset add`."
                 ) from error
 
     def fill_cached(self, place: int, image: int) -> None:
         """Takes a square from the cache, or decodes it where the cache turns out to be wrong."""
         assert self._cache is not None
         if not self._cache.read(image, self.squares[place]):
-            self._own.decode([(place, image, self._index.files[image])])
+            self._own.fill([(place, image, self._index.files[image])])
 
     def close(self) -> None:
-        """Ends the processes; nothing that waits is begun."""
+        """Ends the processes; what waits is not begun."""
         self._pool.shutdown(wait=False, cancel_futures=True)
+        for child in self._children:
+            child.close()
+        self._pool.shutdown(wait=True)
         os.close(self._memory)
 
 
-def _anonymous(size: int) -> tuple[int, str]:
-    """A file without a name, and the path by which a child can open it."""
+class _Child:
+    """One decoding process."""
+
+    def __init__(
+        self, root: Path, spec: PreprocessSpec, memory: int, cache: PixelCache | None
+    ) -> None:
+        path = os.pathsep.join([str(REPOSITORY), os.environ.get("PYTHONPATH", "")])
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "engine.datasets.decode_worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            pass_fds=(memory,),
+            env={**os.environ, "PYTHONPATH": path},
+        )
+        begin = {
+            "root": str(root),
+            "spec": spec.to_dict(),
+            "memory": memory,
+            "cache": None if cache is None else [str(cache.folder), cache.images],
+        }
+        self._send(begin)
+
+    def fill(self, work: Work) -> bool:
+        """As Filler.fill, over there."""
+        try:
+            self._send(work)
+            assert self._process.stdout is not None
+            answer = json.loads(self._process.stdout.readline())
+        except (OSError, ValueError) as error:
+            raise DatasetInvalid(
+                "A process that decodes images died, most likely for lack of memory; retry with "
+                "fewer threads (SENET_THREADS)."
+            ) from error
+        if "rejected" in answer:
+            raise ImageRejected(answer["rejected"])
+        return bool(answer["kept"])
+
+    def _send(self, data: object) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(data).encode() + b"\n")
+        self._process.stdin.flush()
+
+    def close(self) -> None:
+        """Ends the process at once; a square that it was writing is not kept."""
+        self._process.kill()
+        self._process.wait()
+        for stream in (self._process.stdin, self._process.stdout):
+            if stream is not None:
+                try:
+                    stream.close()
+                except OSError:
+                    continue
+
+
+def _anonymous_file(size: int) -> int:
+    """The descriptor of a file without a name, in memory where the system has such."""
     if hasattr(os, "memfd_create"):
         descriptor = os.memfd_create("prepared-images")
-        path = f"/proc/{os.getpid()}/fd/{descriptor}"
     else:
         descriptor, path = tempfile.mkstemp(prefix="prepared-images-")
+        os.unlink(path)
     os.ftruncate(descriptor, size)
-    return descriptor, path
+    return descriptor

@@ -1,21 +1,14 @@
-"""Prepared images on disk: the uint8 squares that networks see before normalisation.
+"""Which prepared images are kept on disk, how much room they take, and which make way.
 
 One folder for each dataset and way to prepare it; models that differ only in mean and deviation
-share it. `pixels` holds one square after the other (planar: channel, row, column), at the place
-of its image; `checks` a CRC-32 of each, 0 where there is none yet. A square is written before its
-check and compared with it when read, so that whatever cuts a write short leaves an image that is
-not there, never a wrong one. Squares are read, not mapped: a mapped file counts as the process's
-memory, and one that was cut short would kill it.
+share it. What is in a folder: see squares.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import struct
 import time
-import zlib
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -25,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from engine.config import settings
+from engine.datasets.squares import PixelCache
 from engine.digests import data_digest
 from engine.preprocess import PreprocessSpec, Resizer
 
@@ -37,53 +31,6 @@ _LIBRARIES = {Resizer.PILLOW: ("pillow",), Resizer.OPENCV: ("pillow", "opencv-py
 def square_bytes(spec: PreprocessSpec) -> int:
     """Bytes of one prepared image."""
     return 3 * spec.crop * spec.crop
-
-
-class PixelCache:
-    """The squares of one dataset prepared in one way; any number of processes may share it."""
-
-    def __init__(self, folder: Path, images: int, side: int) -> None:
-        self.folder, self.images, self.side = folder, images, side
-        self.size = 3 * side * side
-        folder.mkdir(parents=True, exist_ok=True)
-        self._pixels = os.open(folder / "pixels", os.O_RDWR | os.O_CREAT, 0o644)
-        self._checks = os.open(folder / "checks", os.O_RDWR | os.O_CREAT, 0o644)
-        if os.fstat(self._pixels).st_size < images * self.size:
-            os.ftruncate(self._pixels, images * self.size)
-        if os.fstat(self._checks).st_size < images * 4:
-            os.ftruncate(self._checks, images * 4)
-
-    def present(self, which: np.ndarray) -> np.ndarray:
-        """(n,) booleans: which of these images are there."""
-        checks = np.frombuffer(os.pread(self._checks, self.images * 4, 0), np.uint32)
-        return np.asarray(checks[which] != 0)
-
-    def read(self, image: int, out: np.ndarray) -> bool:
-        """Fills uint8 (3, side, side), contiguous; False if it is not there, or damaged."""
-        (check,) = struct.unpack("<I", os.pread(self._checks, 4, image * 4))
-        if not check:
-            return False
-        got = os.preadv(self._pixels, [_bytes_of(out)], image * self.size)
-        return got == self.size and _check_of(out) == check
-
-    def write(self, image: int, square: np.ndarray) -> None:
-        """Keeps one square, contiguous. Raises OSError when the disk is full."""
-        if os.pwrite(self._pixels, _bytes_of(square), image * self.size) != self.size:
-            raise OSError(28, "No space left on device")
-        os.pwrite(self._checks, struct.pack("<I", _check_of(square)), image * 4)
-
-    def close(self) -> None:
-        """Frees the files; what was written stays."""
-        os.close(self._pixels)
-        os.close(self._checks)
-
-
-def _bytes_of(square: np.ndarray) -> memoryview:
-    return square.reshape(-1).data
-
-
-def _check_of(square: np.ndarray) -> int:
-    return zlib.crc32(_bytes_of(square)) or 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import numpy as np
 
 from engine.datasets.decoding import Decoders
-from engine.datasets.pixel_cache import PixelCache, square_bytes
+from engine.datasets.pixel_cache import square_bytes
 from engine.datasets.reader import DatasetIndex
+from engine.datasets.squares import PixelCache
 from engine.preprocess import PreprocessSpec, normalise_planar
 
 MAX_IN_FLIGHT = 4

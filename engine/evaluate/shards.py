@@ -38,12 +38,8 @@ def compute(
     task: Task, shards: list[Shard], context: JobContext, seen: Seen, finished: Callable[[], None]
 ) -> None:
     """Computes shards in one go; `seen` gets (images, right) so far, `finished` follows each."""
-    context.stage(f"Loading {task.artifact.model_id} {task.artifact.precision}.")
     threads = settings().threads
-    path = artifacts.model_path(task.artifact.digest)
-    model = OnnxRuntime(path, task.spec.provider, threads_each(threads))
     wanted = np.concatenate([task.images[start:stop] for start, stop in shards])
-    context.stage(f"Evaluating on {len(task.images):,} images of {task.index.name}.")
     cache = open_cache(
         task.index.name, task.index.digest, len(task.index), wanted, task.preprocess, context.say
     )
@@ -51,6 +47,10 @@ def compute(
     pipeline = Pipeline(task.index, task.preprocess, cache, threads, size, wanted)
     batches = [wanted[start : start + size] for start in range(0, len(wanted), size)]
     try:
+        context.stage(f"Loading {task.artifact.model_id} {task.artifact.precision}.")
+        path = artifacts.model_path(task.artifact.digest)
+        model = OnnxRuntime(path, task.spec.provider, threads_each(threads))
+        context.stage(f"Evaluating on {len(task.images):,} images of {task.index.name}.")
         results = pipeline.run(batches, model.run, lambda out, images: judge(task, out, images))
         done = right = 0
         for start, stop in shards:
