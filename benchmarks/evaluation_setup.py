@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.evaluation import BATCH, parallel_rate
+from benchmarks.evaluation import BATCH, Rate, Stretch, parallel_rate
 from db.enums import Precision, WeightsKind
 from db.tables import Artifact
 from engine import artifacts, build, environment
@@ -29,6 +29,7 @@ from engine.runtimes.onnx_runtime import OnnxRuntime
 from engine.specs import BuildSpec, CalibrationSpec, EvaluateSpec, ExportSpec, WeightsSpec
 
 INFERENCE_BATCHES = 12
+FIRST_BATCHES = 4
 
 
 class Alone(JobContext):
@@ -84,25 +85,25 @@ class Workbench:
         """No prepared image is kept."""
         pixel_cache.clear()
 
-    def decoding_rate(self, images: int) -> float:
+    def decoding_rate(self, images: int) -> Rate:
         """Images a second that all cores decode and prepare, doing nothing else."""
         spec = self.preprocess_of("timm/seresnet50")
         decoders = Decoders(self.index, spec, BATCH, None, self.threads, 10**6)
         try:
             some = np.arange(BATCH)
             decoders.wait(decoders.fill(0, some, np.ones(BATCH, bool)))
-            begun = time.perf_counter()
+            stretch = Stretch()
             futures = [
                 future
                 for start in range(0, images - BATCH + 1, BATCH)
                 for future in decoders.fill(0, some + start, np.ones(BATCH, bool))
             ]
             decoders.wait(futures)
-            return images / (time.perf_counter() - begun)
+            return stretch.rate(images // BATCH * BATCH)
         finally:
             decoders.close()
 
-    def inference_rate(self, artifact: Artifact) -> float:
+    def inference_rate(self, artifact: Artifact) -> Rate:
         """Images a second of inference alone, on inputs made before."""
         path = artifacts.model_path(artifact.digest)
         model = OnnxRuntime(path, "CPUExecutionProvider", threads_each(self.threads))
@@ -127,26 +128,27 @@ class Workbench:
         preprocess = artifacts.preprocess_of(artifact)
         return Task(spec, artifact, index, np.arange(images), preprocess, environment.observe())
 
-    def evaluation_rate(self, artifact: Artifact, images: int) -> tuple[float, float]:
-        """Images a second of a pass once its first batch is done, and of all from start to end.
+    def evaluation_rate(self, artifact: Artifact, images: int) -> tuple[Rate, Rate]:
+        """The rate of a pass once its first batches are done, and of all from start to end.
 
         The whole includes starting processes, loading the model and writing the shards.
         """
         task = self.task(artifact, images)
         shutil.rmtree(task.folder, ignore_errors=True)
-        seen: list[tuple[float, int]] = []
-        begun = time.perf_counter()
-        shards.compute(
-            task,
-            task.shards(),
-            self.context(),
-            lambda done, right: seen.append((time.perf_counter(), done)),
-            lambda: None,
-        )
-        seconds = time.perf_counter() - begun
+        steady: list[Stretch] = []
+        ended: list[Rate] = []
+
+        def seen(done: int, right: int) -> None:
+            if done == FIRST_BATCHES * BATCH:
+                steady.append(Stretch())
+            elif done == images:
+                ended.append(steady[0].rate(images - FIRST_BATCHES * BATCH))
+
+        whole = Stretch()
+        shards.compute(task, task.shards(), self.context(), seen, lambda: None)
+        total = whole.rate(images)
         shutil.rmtree(task.folder, ignore_errors=True)
-        (first_at, first), (last_at, last) = seen[0], seen[-1]
-        return (last - first) / (last_at - first_at), images / seconds
+        return ended[0], total
 
     def counts(self, model: str) -> tuple[int, int]:
         """(top-1, top-5) of a real evaluation."""
