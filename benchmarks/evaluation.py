@@ -31,7 +31,7 @@ import numpy as np
 import psutil
 
 SPEED_MODEL, COUNTED_MODEL = "timm/seresnet50", "timm/tf_mobilenetv3_small_100"
-TORCH_IMAGES = 160
+TORCH_IMAGES = 320
 BATCH = 16
 
 

@@ -170,6 +170,7 @@ class DatasetSpec(Spec):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")
     root: str | None = None
     labels: str | None = None
+    unlabelled: bool = False
     builtin: bool = False
 
 

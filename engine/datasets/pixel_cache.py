@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -161,8 +160,3 @@ def _present_in(folder: Path) -> np.ndarray:
 def _disk_bytes(folder: Path) -> int:
     # The file of squares has holes where images are missing: what counts is what is on the disk.
     return sum(path.stat().st_blocks * 512 for path in folder.iterdir() if path.is_file())
-
-
-def used_ago(kept: Kept) -> float:
-    """Seconds since a cache was last opened."""
-    return max(0.0, time.time() - kept.used_at)

@@ -39,9 +39,11 @@ class Checked:
     digest: str
 
 
-def check(root: Path, label_file: Path | None, progress: Progress) -> Checked:
+def check(
+    root: Path, label_file: Path | None, progress: Progress, unlabelled: bool = False
+) -> Checked:
     """Recognises the layout and decodes every image. Raises DatasetInvalid when none is usable."""
-    layout = recognise(root, label_file)
+    layout = recognise(root, label_file, unlabelled)
     outcomes = list(_outcomes(root, layout, progress))
     good = [i for i, outcome in enumerate(outcomes) if not isinstance(outcome, ImageRejected)]
     corrupt = [
@@ -89,7 +91,7 @@ def register(name: str, checked: Checked, url: str) -> Dataset:
     report: dict[str, Any] = {
         "corrupt": len(checked.corrupt),
         "corrupt_files": [list(pair) for pair in checked.corrupt[:SHOWN_CORRUPT]],
-        "classes_present": len(set(checked.labels)),
+        "classes_present": len(set(checked.labels)) if checked.classes else 0,
     }
     with writing(url) as session:
         row = session.scalar(select(Dataset).where(Dataset.name == name)) or Dataset(name=name)
@@ -130,11 +132,12 @@ def run(params: dict[str, Any], context: JobContext) -> dict[str, Any]:
         root,
         Path(spec.labels) if spec.labels else None,
         lambda done, total: context.progress(done, total, "images"),
+        spec.unlabelled,
     )
     row = register(spec.name, checked, context.url)
+    classes = f" of {len(set(checked.labels))} classes" if checked.classes else ""
     context.say(
-        f"{row.num_images:,} images of {len(set(checked.labels))} classes ({row.layout}); "
-        f"{len(checked.corrupt)} cannot be read."
+        f"{row.num_images:,} images{classes} ({row.layout}); {len(checked.corrupt)} cannot be read."
     )
     return {"dataset": row.name, "digest": row.digest, **row.report}
 
