@@ -181,10 +181,12 @@ class DatasetSpec(Spec):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")
     root: str | None = None
     labels: str | None = None
+    unlabelled: bool = False
     builtin: bool = False
-    unlabelled: bool = Field(False, description="images to calibrate on, with no classes")
-    suffix: str = Field("", description="of the unlabelled images, without a dot; any if empty")
-    images: int | None = Field(None, ge=1, le=50_000, description="draw so many unlabelled ones")
+    calibration_images: int | None = Field(
+        None, ge=1, le=50_000, description="draw so many images to calibrate on, from any folder"
+    )
+    suffix: str = Field("", description="of those images, without a dot; any if empty")
 
 
 def absolute(path: str | Path) -> str:

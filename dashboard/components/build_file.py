@@ -112,7 +112,8 @@ def _offer_images() -> None:
         st.session_state[_IMAGES] = None
         st.caption(f"int8 is calibrated on {escape_markdown(images.name)}.")
         return
-    st.caption(f"It calibrates on {images.images} images of {escape_markdown(str(images.root))}.")
+    count = images.calibration_images
+    st.caption(f"It calibrates on {count} images of {escape_markdown(str(images.root))}.")
     if st.button("Register these images", key="build_file_register", icon=":material/add:"):
         with writing(queries.url()) as session:
             job_id = store.submit(session, dataset_job(images))

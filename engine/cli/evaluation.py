@@ -1,13 +1,15 @@
-"""`evaluation`: list, show; and `compare`: two evaluations image by image."""
+"""`evaluation`: list, show, relabel; and `compare`: two evaluations image by image."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from engine.accuracy.figures import Figures, confusions, figures, per_class
+from engine.accuracy.label_sets import relabel
 from engine.accuracy.pairs import Pair, compare
 from engine.accuracy.per_image import class_names_of, find, load
 from engine.cli.options import Json
@@ -109,6 +111,42 @@ def show(evaluation: EvaluationId, most: Most = 10, json: Json = False) -> None:
             ]
             for r in confused.to_dict("records")
         ],
+    )
+
+
+@app.command("relabel")
+def relabel_one(
+    evaluation: EvaluationId,
+    labels: Annotated[
+        Path,
+        typer.Argument(
+            help="ImageNet-ReaL's real.json, or a JSON object `{file name: [class indices]}`."
+        ),
+    ],
+    name: Annotated[str, typer.Option(help="Name of the label set, shown beside its results.")],
+    json: Json = False,
+) -> None:
+    """Scores an evaluation by other labels, several right ones each; nothing is run again.
+
+    Example: `python -m engine evaluation relabel 3 real.json --name real`
+    """
+    row = relabel(evaluation, labels, name, prepare_database())
+    if json:
+        emit_json(
+            {
+                "evaluation": row.id,
+                "label_set": row.label_set,
+                "images": row.images,
+                "top1_count": row.top1_count,
+                "top5_count": row.top5_count,
+            }
+        )
+        return
+    left_out = row.protocol["without_a_right_answer"]
+    note(
+        f"Evaluation {row.id}: top-1 {100 * (row.top1_count or 0) / row.images:.3f} % of "
+        f"{row.images:,} images by labels {row.label_set}; {left_out:,} without a right answer are "
+        f"left out."
     )
 
 

@@ -15,6 +15,7 @@ from engine.errors import DatasetInvalid
 
 SUFFIXES = frozenset((".jpeg", ".jpg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"))
 LABEL_FILE = "val_label.txt"
+UNLABELLED = "flat, without labels"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +28,15 @@ class Layout:
     classes: tuple[str, ...]
 
 
-def recognise(root: Path, label_file: Path | None = None) -> Layout:
-    """The layout of a folder; DatasetInvalid says what was found instead of one."""
+def recognise(root: Path, label_file: Path | None = None, unlabelled: bool = False) -> Layout:
+    """The layout of a folder; DatasetInvalid says what was found instead of one.
+
+    `unlabelled` images have no classes and the label -1: builds are compared on them, not scored.
+    """
     if not root.is_dir():
         raise DatasetInvalid(f"{root} is not a folder.")
+    if unlabelled:
+        return _without_labels(root)
     labels = label_file or root / LABEL_FILE
     if label_file is not None or labels.is_file():
         return _with_label_file(root, labels)
@@ -38,6 +44,13 @@ def recognise(root: Path, label_file: Path | None = None) -> Layout:
     if flat:
         return _flat_wnids(root, flat)
     return _folder_per_class(root)
+
+
+def _without_labels(root: Path) -> Layout:
+    images = _images_in(root)
+    if not images:
+        raise DatasetInvalid(f"{root} holds no images.")
+    return Layout(UNLABELLED, tuple(images), (-1,) * len(images), ())
 
 
 def _images_in(folder: Path) -> list[str]:

@@ -32,6 +32,11 @@ class DatasetIndex:
     def __len__(self) -> int:
         return len(self.files)
 
+    @property
+    def labelled(self) -> bool:
+        """Whether the images have labels; those of an unlabelled set are all -1."""
+        return bool(len(self.classes))
+
 
 def open_index(dataset: Dataset) -> DatasetIndex:
     """Loads the index; DatasetInvalid if the folder or the index is gone."""

@@ -15,8 +15,8 @@ from sqlalchemy import select
 from db.session import reading, writing
 from db.tables import Dataset
 from engine.config import settings
+from engine.datasets.calibration import draw_to_calibrate
 from engine.datasets.layouts import Layout, recognise
-from engine.datasets.unlabelled import draw_unlabelled
 from engine.errors import DatasetInvalid, ImageRejected
 from engine.files import write_text
 from engine.jobs.context import JobContext
@@ -40,9 +40,11 @@ class Checked:
     digest: str
 
 
-def check(root: Path, label_file: Path | None, progress: Progress) -> Checked:
+def check(
+    root: Path, label_file: Path | None, progress: Progress, unlabelled: bool = False
+) -> Checked:
     """Recognises the layout and decodes every image. Raises DatasetInvalid when none is usable."""
-    return check_layout(root, recognise(root, label_file), progress)
+    return check_layout(root, recognise(root, label_file, unlabelled), progress)
 
 
 def check_layout(root: Path, layout: Layout, progress: Progress) -> Checked:
@@ -94,7 +96,7 @@ def register(name: str, checked: Checked, url: str) -> Dataset:
     report: dict[str, Any] = {
         "corrupt": len(checked.corrupt),
         "corrupt_files": [list(pair) for pair in checked.corrupt[:SHOWN_CORRUPT]],
-        "classes_present": len(set(checked.labels)),
+        "classes_present": len(set(checked.labels)) if checked.classes else 0,
     }
     with writing(url) as session:
         row = session.scalar(select(Dataset).where(Dataset.name == name)) or Dataset(name=name)
@@ -133,9 +135,9 @@ def run(params: dict[str, Any], context: JobContext) -> dict[str, Any]:
     context.stage(f"Decoding images of {root}.")
     labels = Path(spec.labels) if spec.labels else None
     layout = (
-        draw_unlabelled(root, spec.suffix, spec.images)
-        if spec.unlabelled
-        else recognise(root, labels)
+        draw_to_calibrate(root, spec.suffix, spec.calibration_images)
+        if spec.calibration_images
+        else recognise(root, labels, spec.unlabelled)
     )
     checked = check_layout(
         root, layout, lambda done, total: context.progress(done, total, "images")

@@ -51,9 +51,8 @@ def calibration_of(file: BuildFile) -> DatasetSpec | None:
     return DatasetSpec(
         name=f"calib-{data_digest([root, file.suffix, count])[:12]}",
         root=root,
-        unlabelled=True,
+        calibration_images=count,
         suffix=file.suffix,
-        images=count,
     )
 
 

@@ -278,7 +278,7 @@ def test_the_request_a_file_makes(tmp_path: Path) -> None:
     calibration = calibration_of(found)
     assert calibration is not None
     assert request.calibration_dataset == calibration.name
-    assert (calibration.root, calibration.images) == ("/images/calib", 50)
+    assert (calibration.root, calibration.calibration_images) == ("/images/calib", 50)
     half = read(TODAY.replace("dtype: int8", "dtype: fp16"))
     assert calibration_of(half) is None
 
@@ -313,19 +313,19 @@ def test_a_name_is_a_model_with_its_published_weights(tmp_path: Path) -> None:
         model_of(read(TODAY.replace("/models/legacy_seresnet18.onnx", str(path))))
 
 
-def test_unlabelled_images_are_drawn_over_the_folders(tmp_path: Path) -> None:
-    from engine.datasets.unlabelled import draw_unlabelled
+def test_images_to_calibrate_on_are_drawn_over_the_folders(tmp_path: Path) -> None:
+    from engine.datasets.calibration import draw_to_calibrate
 
     for name in ("a/1.JPEG", "a/2.JPEG", "a/3.JPEG", "b/1.JPEG", "c.png", "a/text.txt"):
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(b"x")
-    drawn = draw_unlabelled(tmp_path, "JPEG", 2)
+    drawn = draw_to_calibrate(tmp_path, "JPEG", 2)
     assert {Path(name).parent.name for name in drawn.files} == {"a", "b"}
     assert drawn.classes == (), "nothing can be evaluated on it"
-    assert len(draw_unlabelled(tmp_path).files) == 5
+    assert len(draw_to_calibrate(tmp_path).files) == 5
     with pytest.raises(DatasetInvalid, match=r"no images that end in \.jpg; there are .* \.JPEG"):
-        draw_unlabelled(tmp_path, "jpg")
+        draw_to_calibrate(tmp_path, "jpg")
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Images to calibrate on, without labels: any folder, drawn evenly over its subfolders."""
+"""Images to calibrate on, labelled or not: any folder, drawn evenly over its subfolders."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from engine.datasets.drawing import draw_by_class
 from engine.datasets.layouts import SUFFIXES, Layout
 from engine.errors import DatasetInvalid
 
-LAYOUT = "images without labels"
+LAYOUT = "images to calibrate on"
 
 
-def draw_unlabelled(root: Path, suffix: str = "", count: int | None = None) -> Layout:
+def draw_to_calibrate(root: Path, suffix: str = "", count: int | None = None) -> Layout:
     """`count` images under `root` whose names end in `suffix`, seeded, evenly over the folders.
 
     The labels are the ranks of the folders and only spread later draws; there are no classes, so
