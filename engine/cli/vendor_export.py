@@ -78,7 +78,7 @@ def export_by_flags(
 ) -> int:
     """Exports, and copies the file to `<save_dir>/<model_name>_<side>.<onnx or pt>`."""
     if model is not None or flags.name is None:
-        raise InvalidRequest(
+        raise typer.BadParameter(
             "Say which model once: `export timm/seresnet50`, or `export --model_name seresnet50`."
         )
     if flags.library is ModelLibrary.TORCHVISION:

@@ -188,7 +188,6 @@ def test_the_chain_on_a_real_network_and_photographs(
         ("eval_imagenet --result_path none --datalist none.txt", "The list none.txt cannot be"),
         ("vamp_npz_decode a b c none.txt", "The label file none.txt cannot be read"),
         ("valprep none target", "none is not a folder"),
-        ("export --model_library timm", "Say which model once"),
         ("export --model_library torchvision --model_name resnet50", "torchvision has no SE"),
     ],
 )
