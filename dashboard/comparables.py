@@ -9,8 +9,9 @@ import pandas as pd
 
 from dashboard.formats import short
 from db.enums import WeightsKind
+from engine.results import MEASURED_HERE
 
-ACCURACY = ["dataset", "dataset_digest", "images"]
+ACCURACY = ["dataset", "dataset_digest", "label_set", "images"]
 SPEED = ["environment", "environment_digest", "batch", "threads", "instances", "provider"]
 CPU = "CPUExecutionProvider"
 
@@ -32,7 +33,8 @@ class Group:
 
 def accuracy_groups(frame: pd.DataFrame) -> list[Group]:
     """Sets of images that something was evaluated on, the most used first."""
-    return _groups(frame[frame["evaluation_id"].notna()], ACCURACY, _accuracy_label)
+    finished = frame["images"] == frame["images_planned"]
+    return _groups(frame[frame["evaluation_id"].notna() & finished], ACCURACY, _accuracy_label)
 
 
 def speed_groups(frame: pd.DataFrame) -> list[Group]:
@@ -61,7 +63,10 @@ def _digest(values: dict[str, object]) -> str:
 
 
 def _accuracy_label(values: dict[str, object]) -> str:
-    return f"{values['dataset']} · {int(str(values['images']).split('.')[0]):,} images"
+    images = f"{values['dataset']} · {int(str(values['images']).split('.')[0]):,} images"
+    return (
+        images if values["label_set"] == "dataset" else f"{images} · labels {values['label_set']}"
+    )
 
 
 def _speed_label(values: dict[str, object]) -> str:
@@ -83,19 +88,24 @@ def with_labels(frame: pd.DataFrame) -> pd.DataFrame:
     )
     several = frame.groupby("model_id")["weights_digest"].transform("nunique") > 1
     digests = " · " + frame["weights_digest"].map(short)
-    label = frame["model_id"] + kinds.fillna("") + digests.where(several, "")
+    origins = (" (" + frame["origin"].fillna(MEASURED_HERE).astype(str) + ")").where(
+        frame["origin"].fillna(MEASURED_HERE) != MEASURED_HERE, ""
+    )
+    told_apart = digests.where(several & frame["weights_digest"].notna(), "")
+    label = frame["model_id"] + kinds.fillna("") + told_apart + origins
     return frame.assign(label=label)
 
 
 def accuracy_points(frame: pd.DataFrame) -> pd.DataFrame:
-    """One row an evaluation that may be shown as accuracy: measured, and not of random weights."""
+    """One row an evaluation that may be shown as accuracy: finished, and not of random weights."""
     trained = frame["weights_kind"] != WeightsKind.RANDOM
-    return frame[frame["top1"].notna() & trained].drop_duplicates("evaluation_id")
+    finished = frame["images"] == frame["images_planned"]
+    return frame[frame["top1"].notna() & trained & finished].drop_duplicates("evaluation_id")
 
 
 def newest_builds(frame: pd.DataFrame) -> pd.DataFrame:
     """Of several builds of one model at one precision, the rows of the last one measured."""
-    keys = ["model_id", "weights_digest", "precision"]
+    keys = ["model_id", "weights_digest", "origin", "precision"]
     newest = frame.sort_values("measured_at", kind="stable").drop_duplicates(keys, keep="last")
     return frame[frame["artifact_digest"].isin(set(newest["artifact_digest"]))]
 

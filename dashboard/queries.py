@@ -19,6 +19,7 @@ from db.tables import (
     Dataset,
     Environment,
     Evaluation,
+    ImportedBuild,
     Job,
     JobNeed,
     Model,
@@ -188,6 +189,7 @@ class Provenance:
     """All the rows behind one line of results; each is None where there is none."""
 
     artifact: Artifact | None
+    imported: ImportedBuild | None
     weights: Weights | None
     evaluation: Evaluation | None
     benchmark: Benchmark | None
@@ -200,12 +202,14 @@ def provenance(
     """What made a result."""
     with reading(url()) as session:
         artifact = session.get(Artifact, artifact_digest)
+        imported = session.get(ImportedBuild, artifact_digest)
         weights = session.get(Weights, artifact.weights_digest) if artifact else None
         evaluation = session.get(Evaluation, evaluation_id) if evaluation_id else None
         benchmark = session.get(Benchmark, benchmark_id) if benchmark_id else None
         measured = benchmark or evaluation
-        environment = session.get(Environment, measured.environment_digest) if measured else None
-        return Provenance(artifact, weights, evaluation, benchmark, environment)
+        machine = measured.environment_digest if measured else None
+        environment = session.get(Environment, machine) if machine else None
+        return Provenance(artifact, imported, weights, evaluation, benchmark, environment)
 
 
 @st.cache_data(show_spinner=False, ttl=60, max_entries=4)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from db.base import Base
 from db.catalogue import Artifact, Dataset, Model, Weights
 from db.jobs import Job, JobNeed, Run, RunJob
-from db.measurements import Benchmark, Environment, Evaluation
+from db.measurements import Benchmark, Environment, Evaluation, ImportedBuild
 
 __all__ = [
     "Artifact",
@@ -14,6 +14,7 @@ __all__ = [
     "Dataset",
     "Environment",
     "Evaluation",
+    "ImportedBuild",
     "Job",
     "JobNeed",
     "Model",

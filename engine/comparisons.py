@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pandas as pd
 
-from db.session import reading
-from db.tables import Evaluation
-from engine.config import settings
-from engine.errors import ArtifactMissing, InvalidRequest
+from engine.accuracy.pairs import require_same_images
+from engine.accuracy.per_image import find, load
 from engine.stats import PairedDifference, paired_difference
 
-SAME_ACCURACY = ["model_id", "weights_digest", "dataset_digest", "preprocess", "images"]
+SAME_BUILDS = ["model_id", "weights_digest", "origin"]
+SAME_ACCURACY = [*SAME_BUILDS, "dataset_digest", "label_set", "preprocess", "images"]
 SAME_SPEED = [
-    "model_id",
-    "weights_digest",
+    *SAME_BUILDS,
     "environment_digest",
     "provider",
     "batch",
     "threads",
     "instances",
+    "processes",
 ]
 PAIR_COLUMNS = [
-    "model_id",
-    "weights_digest",
+    *SAME_BUILDS,
     "dataset",
     "images",
     "drop",
@@ -45,14 +42,10 @@ def paired(first_id: int, second_id: int, url: str) -> PairedDifference:
 
     Raises InvalidRequest when they are not of the same images, prepared the same way.
     """
-    first, second = _evaluation(first_id, url), _evaluation(second_id, url)
-    a, b = _per_image(first), _per_image(second)
-    if first.dataset_digest != second.dataset_digest or not np.array_equal(a["image"], b["image"]):
-        raise InvalidRequest(
-            f"Evaluations {first_id} and {second_id} are not of the same images: they cannot be "
-            f"compared pairwise."
-        )
-    return paired_difference(a["rank"] == 0, b["rank"] == 0)
+    first, second = find(first_id, url), find(second_id, url)
+    a, b = load(first), load(second)
+    require_same_images(first, second, a, b)
+    return paired_difference(a.right, b.right)
 
 
 def precision_pairs(frame: pd.DataFrame, url: str, first: str, second: str) -> pd.DataFrame:
@@ -63,8 +56,7 @@ def precision_pairs(frame: pd.DataFrame, url: str, first: str, second: str) -> p
     """
     accuracy = _accuracy_pairs(frame, url, first, second)
     speed = _speed_pairs(frame, first, second)
-    keys = ["model_id", "weights_digest"]
-    merged = accuracy.merge(speed, on=keys, how="outer") if len(speed) else accuracy
+    merged = accuracy.merge(speed, on=SAME_BUILDS, how="outer") if len(speed) else accuracy
     return merged.reindex(columns=PAIR_COLUMNS).sort_values("model_id").reset_index(drop=True)
 
 
@@ -78,14 +70,14 @@ def _sides(
 
 
 def _accuracy_pairs(frame: pd.DataFrame, url: str, first: str, second: str) -> pd.DataFrame:
-    pairs = _sides(frame, "evaluation_id", SAME_ACCURACY, first, second)
+    scored = frame[frame["top1"].notna() & (frame["images"] == frame["images_planned"])]
+    pairs = _sides(scored, "evaluation_id", SAME_ACCURACY, first, second)
     rows = []
     for pair in pairs.to_dict("records"):
         result = paired(int(pair["evaluation_id_first"]), int(pair["evaluation_id_second"]), url)
         rows.append(
             {
-                "model_id": pair["model_id"],
-                "weights_digest": pair["weights_digest"],
+                **{name: pair[name] for name in SAME_BUILDS},
                 "dataset": pair["dataset_first"],
                 "images": int(pair["images"]),
                 "drop": 100 * result.difference,
@@ -96,15 +88,14 @@ def _accuracy_pairs(frame: pd.DataFrame, url: str, first: str, second: str) -> p
                 "gained": result.only_b,
             }
         )
-    return pd.DataFrame(rows, columns=PAIR_COLUMNS[:10])
+    return pd.DataFrame(rows, columns=PAIR_COLUMNS[:11])
 
 
 def _speed_pairs(frame: pd.DataFrame, first: str, second: str) -> pd.DataFrame:
     pairs = _sides(frame, "benchmark_id", SAME_SPEED, first, second)
     return pd.DataFrame(
         {
-            "model_id": pairs["model_id"],
-            "weights_digest": pairs["weights_digest"],
+            **{name: pairs[name] for name in SAME_BUILDS},
             "batch": pairs["batch"],
             "threads": pairs["threads"],
             "environment": pairs["environment_first"],
@@ -112,22 +103,3 @@ def _speed_pairs(frame: pd.DataFrame, first: str, second: str) -> pd.DataFrame:
             "size_ratio": pairs["size_mb_second"] / pairs["size_mb_first"],
         }
     )
-
-
-def _evaluation(evaluation_id: int, url: str) -> Evaluation:
-    with reading(url) as session:
-        row = session.get(Evaluation, evaluation_id)
-    if row is None:
-        raise InvalidRequest(f"There is no evaluation {evaluation_id}.")
-    return row
-
-
-def _per_image(row: Evaluation) -> dict[str, np.ndarray]:
-    path = settings().home / row.per_image_path
-    try:
-        with np.load(path) as columns:
-            return {name: columns[name] for name in ("image", "rank")}
-    except OSError as error:
-        raise ArtifactMissing(
-            f"The per-image results of evaluation {row.id} are gone from {path}; evaluate again."
-        ) from error

@@ -40,6 +40,9 @@ class Settings(BaseSettings):
     threads: int = Field(default_factory=usable_cores, ge=1, description="Threads of one job.")
     lease_s: float = Field(30.0, gt=1, description="Silence after which a running job is lost.")
     idle_s: float = Field(60.0, gt=0, description="The dispatcher leaves after so long idle.")
+    cache_gb: float = Field(
+        20.0, ge=0, description="Most disk space for prepared images, in GB; 0 keeps none."
+    )
     offline: bool = Field(False, description="Never reach for the network, say what is missing.")
     paddle_python: Path = Field(
         REPOSITORY / ".venv-paddle" / "bin" / "python",

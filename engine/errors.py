@@ -27,6 +27,10 @@ class BuildFailed(WorkbenchError):
     """An artifact of the asked precision could not be made."""
 
 
+class BenchmarkFailed(WorkbenchError):
+    """A measurement of speed could not be taken."""
+
+
 class DatasetInvalid(WorkbenchError):
     """A dataset is missing, unreadable, or its labels are incomplete or out of range."""
 
@@ -45,6 +49,10 @@ class ProviderUnavailable(WorkbenchError):
 
 class ArtifactMissing(WorkbenchError):
     """An artifact or one of its files is not where the database says it is."""
+
+
+class VaccFileInvalid(WorkbenchError):
+    """A file of the vendor's tool chain is not what it should be; file and line are named."""
 
 
 class StorageFull(WorkbenchError):

@@ -23,6 +23,19 @@ def save(model: ModelProto, path: Path) -> None:
         onnx.save(model, path)
 
 
+def append_softmax(path: Path) -> None:
+    """Ends a stored classifier in a Softmax over its classes, in float32, under the same name."""
+    model = onnx.load(path)
+    scores = model.graph.output[0].name
+    rename = f"{scores}_before_softmax"
+    for node in model.graph.node:
+        node.input[:] = [rename if name == scores else name for name in node.input]
+        node.output[:] = [rename if name == scores else name for name in node.output]
+    node = onnx.helper.make_node("Softmax", [rename], [scores], name="appended_softmax", axis=1)
+    model.graph.node.append(node)
+    save(model, path)
+
+
 def strip_origins(model: ModelProto) -> None:
     """Removes what exporters write about the machine they ran on: stack traces, local paths."""
     del model.metadata_props[:]

@@ -1,18 +1,19 @@
 """The table of results: one row for each build, benchmark and evaluation that belong together.
 
-A build's newest evaluation on each (dataset, preprocessing, subset) stands beside its newest
-benchmark at each (batch, threads, instances, provider, machine). What was not measured is missing,
-never zero.
+A build's newest evaluation on each (dataset, labels, preprocessing, subset) stands beside its
+newest benchmark at each (batch, threads, instances, processes, provider, machine). What was not
+measured is missing, never zero. Results of other machines stand in the same table under the digest
+of their imported build; `origin` says where they come from.
 """
 
 from __future__ import annotations
 
 import pandas as pd
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from db.enums import ArtifactKind
 from db.session import connect
-from db.tables import Artifact, Benchmark, Environment, Evaluation, Model
+from db.tables import Artifact, Benchmark, Environment, Evaluation, ImportedBuild, Model
 from engine.catalog import find_model
 from engine.conventions import convention_of
 from engine.preprocess import PreprocessSpec
@@ -28,7 +29,9 @@ COLUMNS = {
     "top1_count": "top-1 count",
     "top5_count": "top-5 count",
     "images": "images",
+    "images_planned": "images planned",
     "dataset": "dataset",
+    "label_set": "labels",
     "images_per_s": "images/s",
     "images_per_s_low": "images/s low",
     "images_per_s_high": "images/s high",
@@ -40,6 +43,7 @@ COLUMNS = {
     "batch": "batch",
     "threads": "threads",
     "instances": "instances",
+    "processes": "processes",
     "provider": "provider",
     "runtime": "runtime",
     "stable": "stable",
@@ -52,6 +56,7 @@ COLUMNS = {
     "compute_gmacs": "GMACs",
     "params_m": "parameters (M)",
     "size_mb": "size (MB)",
+    "origin": "origin",
     "weights_kind": "weights",
     "execution": "execution",
     "calibration": "calibration",
@@ -67,7 +72,8 @@ COLUMNS = {
     "measured_at": "measured (UTC)",
 }
 NOISY_CORES = 0.25  # work of others beyond which a speed is not trusted
-_EVALUATION_KEY = ["artifact_digest", "dataset_digest", "preprocess", "images"]
+MEASURED_HERE = "measured here"
+_EVALUATION_KEY = ["artifact_digest", "dataset_digest", "label_set", "preprocess", "images"]
 _BENCHMARK_KEY = [
     "artifact_digest",
     "environment_digest",
@@ -75,17 +81,19 @@ _BENCHMARK_KEY = [
     "batch",
     "threads",
     "instances",
+    "processes",
 ]
 
 
 def results_frame(url: str) -> pd.DataFrame:
     """One row a result, columns as in COLUMNS; accuracies in percent, times in ms, sizes in MB."""
-    builds = _read(url, _builds())
-    if builds.empty:
+    made = [_made_here(_read(url, _builds())), _read(url, _imported())]
+    made = [builds for builds in made if len(builds)]
+    if not made:
         return pd.DataFrame({name: pd.Series(dtype=object) for name in COLUMNS})
-    builds = _unpack_manifests(builds)
+    builds = pd.concat(made, ignore_index=True)
     evaluations = _newest(_with_accuracy(_read(url, _evaluations())), _EVALUATION_KEY)
-    benchmarks = _newest(_read(url, _benchmarks()), _BENCHMARK_KEY)
+    benchmarks = _newest(_with_processes(_read(url, _benchmarks())), _BENCHMARK_KEY)
     measured = evaluations.merge(
         benchmarks, on="artifact_digest", how="outer", suffixes=("", "_benchmark")
     )
@@ -97,7 +105,7 @@ def results_frame(url: str) -> pd.DataFrame:
     newest = frame[["evaluated_at", "benchmarked_at"]].max(axis=1).fillna(frame["built_at"])
     frame["measured_at"] = pd.to_datetime(newest, unit="s", utc=True)
     frame = frame.sort_values("measured_at", ascending=False, kind="stable")
-    return frame[list(COLUMNS)].reset_index(drop=True)
+    return frame.reindex(columns=list(COLUMNS)).reset_index(drop=True)
 
 
 def published_frame(url: str) -> pd.DataFrame:
@@ -141,32 +149,52 @@ def _builds() -> object:
     ).where(Artifact.kind == ArtifactKind.BUILD)
 
 
+def _imported() -> object:
+    return select(
+        ImportedBuild.digest.label("artifact_digest"),
+        ImportedBuild.model_id,
+        ImportedBuild.precision,
+        ("imported: " + ImportedBuild.source).label("origin"),
+        ImportedBuild.created_at.label("built_at"),
+        Model.compute_gmacs,
+        Model.params_m,
+    ).join(Model, Model.id == ImportedBuild.model_id)
+
+
 def _evaluations() -> object:
     return select(
         Evaluation.id.label("evaluation_id"),
-        Evaluation.artifact_digest,
+        func.coalesce(Evaluation.artifact_digest, Evaluation.imported_digest).label(
+            "artifact_digest"
+        ),
         Evaluation.dataset_name.label("dataset"),
         Evaluation.dataset_digest,
+        Evaluation.label_set,
         Evaluation.preprocess,
         Evaluation.images,
+        func.coalesce(Evaluation.images_planned, Evaluation.images).label("images_planned"),
         Evaluation.top1_count,
         Evaluation.top5_count,
         Evaluation.at_chance,
         Evaluation.created_at.label("evaluated_at"),
         Evaluation.environment_digest,
         Environment.label.label("environment"),
-    ).join(Environment, Environment.digest == Evaluation.environment_digest)
+    ).outerjoin(Environment, Environment.digest == Evaluation.environment_digest)
 
 
 def _benchmarks() -> object:
     figures = [
         column
         for column in Benchmark.__table__.columns
-        if column.name in COLUMNS and column.name != "environment"
+        if column.name in COLUMNS and column.name != "artifact_digest"
     ]
     return select(
+        Benchmark.protocol["processes"].label("processes"),
         Benchmark.id.label("benchmark_id"),
         Benchmark.created_at.label("benchmarked_at"),
+        func.coalesce(Benchmark.artifact_digest, Benchmark.imported_digest).label(
+            "artifact_digest"
+        ),
         Environment.label.label("environment"),
         *figures,
     ).join(Environment, Environment.digest == Benchmark.environment_digest)
@@ -177,18 +205,35 @@ def _newest(frame: pd.DataFrame, key: list[str]) -> pd.DataFrame:
     return frame.sort_values(order, kind="stable").drop_duplicates(key, keep="last")
 
 
+def _with_processes(frame: pd.DataFrame) -> pd.DataFrame:
+    # Before there was a choice there was one process.
+    frame["processes"] = frame["processes"].fillna(1).astype(int)
+    return frame
+
+
 def _with_accuracy(frame: pd.DataFrame) -> pd.DataFrame:
-    frame["preprocess"] = [PreprocessSpec.from_dict(p).summary() for p in frame["preprocess"]]
-    pairs = list(zip(frame["top1_count"], frame["images"], strict=True))
-    intervals = [wilson_interval(int(count), int(images)) for count, images in pairs]
-    frame["top1"] = 100 * frame["top1_count"] / frame["images"]
-    frame["top5"] = 100 * frame["top5_count"] / frame["images"]
+    frame["preprocess"] = [_prepared(plain) for plain in frame["preprocess"]]
+    counts = frame[["top1_count", "top5_count"]].astype(float)
+    pairs = list(zip(counts["top1_count"], frame["images"], strict=True))
+    intervals = [_wilson(count, int(images)) for count, images in pairs]
+    frame["top1"] = 100 * counts["top1_count"] / frame["images"]
+    frame["top5"] = 100 * counts["top5_count"] / frame["images"]
     frame["top1_low"] = [100 * low for low, _ in intervals]
     frame["top1_high"] = [100 * high for _, high in intervals]
     return frame
 
 
-def _unpack_manifests(builds: pd.DataFrame) -> pd.DataFrame:
+def _prepared(plain: dict[str, object] | None) -> str:
+    return PreprocessSpec.from_dict(plain).summary() if plain else "not stated"
+
+
+def _wilson(count: float, images: int) -> tuple[float, float]:
+    unlabelled = count != count
+    return (float("nan"),) * 2 if unlabelled else wilson_interval(int(count), images)
+
+
+def _made_here(builds: pd.DataFrame) -> pd.DataFrame:
+    builds["origin"] = MEASURED_HERE
     manifests = builds.pop("manifest")
     builds["compute_gmacs"] = [m["compute"]["gmacs"] for m in manifests]
     builds["params_m"] = [m["compute"]["params_m"] for m in manifests]

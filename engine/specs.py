@@ -110,14 +110,18 @@ class CalibrationSpec(Spec):
     seed: int = 0
     mode: CalibrationMode = CalibrationMode.MAX
     percentile: float = Field(PERCENTILE, gt=50, le=100, description="of mode percentile only")
+    keep_in_float: tuple[int, ...] = Field(
+        (), description="convolutions left in float, by index in graph order from 0"
+    )
 
 
 class BuildSpec(Spec):
-    """An export at one precision."""
+    """An export at one precision; `softmax` appends one, so that the scores are probabilities."""
 
     export: ExportSpec
     precision: Precision
     calibration: CalibrationSpec | None = None
+    softmax: bool = False
 
     @model_validator(mode="after")
     def _int8_is_calibrated(self) -> BuildSpec:
@@ -132,8 +136,13 @@ class BuildSpec(Spec):
         return self
 
     def recipe(self) -> str:
-        """As the base, with the export by its own recipe."""
-        return data_digest({**self.to_json(), "export": self.export.recipe()})
+        """As the base, with the export by its own recipe; what is not asked for is left out."""
+        plain = {**self.to_json(), "export": self.export.recipe()}
+        if not self.softmax:
+            plain.pop("softmax")
+        if self.calibration and not self.calibration.keep_in_float:
+            plain["calibration"].pop("keep_in_float")
+        return data_digest(plain)
 
 
 class BenchmarkSpec(Spec):
@@ -143,7 +152,9 @@ class BenchmarkSpec(Spec):
     artifact: str | None = None
     batch: int = Field(1, ge=1, le=4096)
     threads: int = Field(0, ge=0, le=1024, description="0: all usable cores")
-    instances: int = Field(1, ge=1, le=256)
+    instances: int = Field(1, ge=1, le=256, description="requests in flight in each process")
+    processes: int = Field(1, ge=1, le=64)
+    least_samples: int = Field(0, ge=0, description="images each process does at least")
     provider: str = "CPUExecutionProvider"
     window_s: float = Field(1.0, gt=0)
     max_s: float = Field(30.0, gt=0)
@@ -170,7 +181,12 @@ class DatasetSpec(Spec):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")
     root: str | None = None
     labels: str | None = None
+    unlabelled: bool = False
     builtin: bool = False
+    calibration_images: int | None = Field(
+        None, ge=1, le=50_000, description="draw so many images to calibrate on, from any folder"
+    )
+    suffix: str = Field("", description="of those images, without a dot; any if empty")
 
 
 def absolute(path: str | Path) -> str:

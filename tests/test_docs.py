@@ -34,7 +34,11 @@ def test_make_help_is_the_default() -> None:
 
 def commands_in_readme() -> list[str]:
     return sorted(
-        set(re.findall(r"python -m engine ([a-z]+(?: (?:add|list|show|check))?)", README))
+        set(
+            re.findall(
+                r"python -m engine ([a-z0-9_]+(?: (?:add|list|show|check|compile))?)", README
+            )
+        )
     )
 
 

@@ -17,6 +17,7 @@ from dashboard.components.guard import guard
 from dashboard.components.pairs_table import pairs_table
 from dashboard.components.theme import current_palette
 from dashboard.formats import escape_markdown, plural
+from engine.comparisons import SAME_BUILDS
 from engine.results import NOISY_CORES
 
 PAIRS = {"int8 − fp16": ("fp16", "int8"), "int8 − fp32": ("fp32", "int8")}
@@ -169,10 +170,8 @@ def pair_charts(frame: pd.DataFrame, chosen: Chosen) -> None:
         benchmark_id=rows["benchmark_id"].where(rows.index.isin(benchmarked)),
     )
     found, missing = queries.pairs(rows.drop(columns="label"), first, second)
-    labels = frame.drop_duplicates(["model_id", "weights_digest"])
-    found = found.merge(
-        labels[["model_id", "weights_digest", "label"]], on=["model_id", "weights_digest"]
-    )
+    labels = frame.drop_duplicates(SAME_BUILDS)
+    found = found.merge(labels[[*SAME_BUILDS, "label"]], on=SAME_BUILDS)
     if missing:
         st.warning(escape_markdown(missing))
     show_pairs(found, first, second)

@@ -7,6 +7,8 @@ from pydantic import ValidationError
 
 from dashboard import queries
 from dashboard.components import run_choices, run_options
+from dashboard.components.build_file import fill_from_build_file
+from dashboard.components.build_options import build_options
 from dashboard.components.guard import guard
 from dashboard.components.notice import leave_notice
 from dashboard.formats import ago, escape_markdown
@@ -20,6 +22,7 @@ from engine.runs.submitting import submit
 
 def gather() -> RunRequest:
     """The widgets as a validated request. Raises InvalidRequest with what is still missing."""
+    fill_from_build_file()
     kind, model_id, onnx_path = run_choices.choose_model()
     weights = run_choices.choose_weights(kind, onnx_path)
     dataset = run_choices.choose_dataset(kind)
@@ -28,6 +31,7 @@ def gather() -> RunRequest:
     tasks = run_choices.choose_tasks(can_evaluate=dataset is not None and trained)
     with st.expander("Options", icon=":material/tune:"):
         calibration, images = run_choices.choose_calibration(kind)
+        building = build_options()
         measuring = run_options.measuring_options(kind)
     prepared = run_options.preparation_options(kind)
     if model_id.endswith("/"):
@@ -42,6 +46,7 @@ def gather() -> RunRequest:
         "dataset": dataset,
         "calibration_dataset": calibration,
         "calibration_images": images,
+        **building,
         **measuring,
         **prepared,
     }

@@ -8,6 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import queries
+from dashboard.components.build_file import offer_build_file
 from dashboard.components.demo import invitation
 from dashboard.components.provenance import show_provenance
 from dashboard.components.results_table import SETS, columns_of, results_table
@@ -95,7 +96,9 @@ def chosen_row(rows: pd.DataFrame, event: object) -> None:
     if row["weights_kind"] == WeightsKind.RANDOM:
         st.warning("Random weights: fit to measure speed, never accuracy.")
     ids = [None if is_missing(row[c]) else int(row[c]) for c in ("evaluation_id", "benchmark_id")]
-    show_provenance(queries.provenance(row["artifact_digest"], *ids))
+    made = queries.provenance(row["artifact_digest"], *ids)
+    show_provenance(made)
+    offer_build_file(made.artifact)
 
 
 st.title("Results")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from dashboard import queries
+from dashboard.components.build_file import offer_build_file
 from dashboard.components.guard import guard
 from dashboard.components.jobs_view import ended_details, queued_row, running_card
 from dashboard.components.provenance import facts_table, show_provenance
@@ -103,7 +104,9 @@ def results_part(views: list[JobView]) -> None:
     row = rows.iloc[min(places[0], len(rows) - 1)]
     st.subheader(f"What made {escape_markdown(row['model_id'])} {row['precision']}")
     ids = [None if is_missing(row[c]) else int(row[c]) for c in ("evaluation_id", "benchmark_id")]
-    show_provenance(queries.provenance(row["artifact_digest"], *ids))
+    made = queries.provenance(row["artifact_digest"], *ids)
+    show_provenance(made)
+    offer_build_file(made.artifact)
 
 
 def show_run(run: Run) -> None:

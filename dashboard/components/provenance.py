@@ -8,6 +8,7 @@ import streamlit as st
 
 from dashboard.formats import duration, escape_markdown, is_missing, number, short, size
 from dashboard.queries import Provenance
+from db.tables import Benchmark, Evaluation, ImportedBuild
 from engine.errors import WorkbenchError
 from engine.preprocess import PreprocessSpec
 
@@ -36,6 +37,8 @@ def facts_table(facts: dict[str, Any], alt: str) -> None:
 
 def _artifact(found: Provenance) -> dict[str, Any]:
     artifact, weights = found.artifact, found.weights
+    if found.imported is not None:
+        return _imported(found.imported)
     if artifact is None:
         return {}
     made = artifact.manifest.get("build") or {}
@@ -53,6 +56,15 @@ def _artifact(found: Provenance) -> dict[str, Any]:
     }
 
 
+def _imported(build: ImportedBuild) -> dict[str, Any]:
+    return {
+        "model": build.model_id,
+        "precision": build.precision,
+        "imported from": build.source,
+        **build.facts,
+    }
+
+
 def _calibration(made: dict[str, Any] | None) -> str | None:
     return f"{made['mode']} over {made['images']} images of {made['dataset']}" if made else None
 
@@ -62,8 +74,11 @@ def _accuracy(found: Provenance) -> dict[str, Any]:
     if row is None:
         return {}
     return {
-        "top-1": f"{row.top1_count:,} of {row.images:,}",
-        "top-5": f"{row.top5_count:,} of {row.images:,}",
+        "top-1": _count(row.top1_count, row.images),
+        "top-5": _count(row.top5_count, row.images),
+        "partial": _partial(row),
+        "labels": None if row.label_set == "dataset" else row.label_set,
+        "imported from": row.protocol.get("imported_from"),
         "dataset": row.dataset_name,
         "dataset SHA-256": short(row.dataset_digest),
         "images in the dataset": f"{row.images_in_dataset:,}",
@@ -75,7 +90,19 @@ def _accuracy(found: Provenance) -> dict[str, Any]:
     }
 
 
-def _preprocess(plain: dict[str, Any]) -> str:
+def _count(count: int | None, images: int) -> str | None:
+    return None if count is None else f"{count:,} of {images:,}"
+
+
+def _partial(row: Evaluation) -> str | None:
+    if row.images_planned is None or row.images == row.images_planned:
+        return None
+    return f"the first {row.images:,} of {row.images_planned:,} images"
+
+
+def _preprocess(plain: dict[str, Any] | None) -> str:
+    if plain is None:
+        return "not stated"
     try:
         return PreprocessSpec.from_dict(plain).summary()
     except WorkbenchError as error:
@@ -87,6 +114,8 @@ def _speed(found: Provenance) -> dict[str, Any]:
     if row is None:
         return {}
     protocol = row.protocol
+    if row.imported_digest is not None:
+        return _imported_speed(row)
     range_text = f"{number(row.images_per_s_low)} to {number(row.images_per_s_high)}"
     return {
         "images/s": f"{number(row.images_per_s)} ({range_text} over the reported windows)",
@@ -99,10 +128,25 @@ def _speed(found: Provenance) -> dict[str, Any]:
         "windows": f"{protocol.get('windows')} of {protocol.get('window_s')} s",
         "warm-up": duration(protocol.get("warm_up_s")),
         "batch, threads, in flight": f"{row.batch}, {row.threads}, {row.instances}",
+        "processes": protocol.get("processes", 1),
         "provider": row.provider,
         "runtime": row.runtime,
         "cores busy with other work": number(row.other_busy_cores, 2),
         "load before": number(protocol.get("load_1min_before"), 2),
+        "benchmark": row.id,
+    }
+
+
+def _imported_speed(row: Benchmark) -> dict[str, Any]:
+    return {
+        "images/s": f"{number(row.images_per_s)} (imported, not measured here)",
+        "p50 / p90 / p99": " / ".join(
+            f"{number(value, 2)} ms" if not is_missing(value) else "not stated"
+            for value in (row.latency_p50_ms, row.latency_p90_ms, row.latency_p99_ms)
+        ),
+        "batch, threads, in flight": f"{row.batch}, {row.threads}, {row.instances}",
+        "provider": row.provider,
+        "runtime": row.runtime,
         "benchmark": row.id,
     }
 

@@ -10,7 +10,7 @@ import streamlit as st
 from dashboard.components.theme import current_palette
 from dashboard.formats import is_missing
 from db.enums import Precision
-from engine.results import COLUMNS, NOISY_CORES
+from engine.results import COLUMNS, MEASURED_HERE, NOISY_CORES
 
 IDENTITY = ["model_id", "precision"]
 SETS = {
@@ -101,6 +101,10 @@ def with_notes(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _note(row: dict[str, Any]) -> str:
     notes = []
+    if row["origin"] != MEASURED_HERE:
+        notes.append("imported")
+    if not is_missing(row["images"]) and row["images"] < row["images_planned"]:
+        notes.append(f"partial: {row['images']:,.0f} of {row['images_planned']:,.0f} images")
     if row["at_chance"] is True or row["at_chance"] == 1:
         notes.append("collapsed")
     if row["weights_kind"] == "random":

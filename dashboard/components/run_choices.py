@@ -163,7 +163,11 @@ def choose_tasks(can_evaluate: bool) -> list[str]:
 
 def choose_dataset(kind: str) -> str | None:
     """A registered dataset; the drawn ones only for models that know their classes."""
-    registered = [row.name for row in queries.datasets() if row.name not in BUILTIN_DATASETS]
+    registered = [
+        row.name
+        for row in queries.datasets()
+        if row.num_classes and row.name not in BUILTIN_DATASETS
+    ]
     options = [*registered, NO_DATASET]
     if kind in (BUILT_IN, ONNX):
         options = ["demo", *options] if kind == BUILT_IN else [*registered, "demo", NO_DATASET]

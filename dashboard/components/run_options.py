@@ -10,6 +10,7 @@ from dashboard.components.run_choices import BUILT_IN, ONNX
 from engine.errors import InvalidRequest
 from engine.preprocess import Color, Interpolation, PreprocessSpec, ResizeMode, Resizer
 from engine.preprocess.protocols import VENDOR, Protocol
+from engine.preprocess.spec import PIXEL_SCALE
 
 BATCHES = (1, 2, 4, 8, 16, 32, 64)
 PROVIDERS = ("CPUExecutionProvider", "CUDAExecutionProvider", "TensorrtExecutionProvider")
@@ -103,6 +104,12 @@ def _own_spec() -> dict[str, Any]:
     )
     resizer = left.selectbox("Resizer", [str(one) for one in Resizer], key="pre_resizer")
     color = right.selectbox("Channels", [str(one) for one in Color], key="pre_color")
+    div255 = st.toggle(
+        "Pixels are divided by 255 first",
+        value=True,
+        key="pre_div255",
+        help="Off: mean and deviation are of pixels from 0 to 255.",
+    )
     mean = left.text_input("Mean", value=_join(defaults.mean), key="pre_mean")
     std = right.text_input("Deviation", value=_join(defaults.std), key="pre_std")
     return {
@@ -112,6 +119,7 @@ def _own_spec() -> dict[str, Any]:
         "interpolation": interpolation,
         "resizer": resizer,
         "color": color,
+        "scale": PIXEL_SCALE if div255 else 1.0,
         "mean": three_numbers("Mean", mean or ""),
         "std": three_numbers("Deviation", std or ""),
     }

@@ -1,7 +1,9 @@
-"""`dataset`: add, list, check."""
+"""`dataset`: add, list, check, cache."""
 
 from __future__ import annotations
 
+import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -14,8 +16,13 @@ from db.tables import Dataset
 from engine.cli.options import Json
 from engine.cli.output import emit_json, emit_table, err, note
 from engine.cli.watch import watch
+from engine.config import settings
 from engine.database import prepare_database
-from engine.datasets.register import check, find_dataset
+from engine.datasets import pixel_cache
+from engine.datasets.calibration import LAYOUT
+from engine.datasets.layouts import UNLABELLED, Layout, recognise
+from engine.datasets.reader import open_index
+from engine.datasets.register import check_layout, find_dataset
 from engine.jobs import store
 from engine.runs.new_jobs import dataset_job
 from engine.specs import DatasetSpec, absolute
@@ -37,6 +44,10 @@ def add(
     labels: Annotated[
         Path | None, typer.Option(help="Another label file than val_label.txt.")
     ] = None,
+    unlabelled: Annotated[
+        bool,
+        typer.Option("--unlabelled", help="Images without labels, to compare builds on."),
+    ] = False,
     json: Json = False,
 ) -> int:
     """Registers a folder: every image is decoded once, and what was found is reported.
@@ -45,7 +56,10 @@ def add(
     """
     url = prepare_database()
     spec = DatasetSpec(
-        name=name, root=absolute(folder), labels=absolute(labels) if labels else None
+        name=name,
+        root=absolute(folder),
+        labels=absolute(labels) if labels else None,
+        unlabelled=unlabelled,
     )
     with writing(url) as session:
         job_id = store.submit(session, dataset_job(spec))
@@ -93,9 +107,9 @@ def check_again(name: Name, json: Json = False) -> int:
     row = find_dataset(name, prepare_database())
     with Progress(console=err, transient=True) as progress:
         bar = progress.add_task(f"Checking {name}", total=None)
-        found = check(
+        found = check_layout(
             Path(row.root),
-            None,
+            _layout_now(row),
             lambda done, total: progress.update(bar, completed=done, total=total),
         )
     same = found.digest == row.digest
@@ -109,6 +123,54 @@ def check_again(name: Name, json: Json = False) -> int:
             f"when registered. `dataset add {name} {row.root}` registers it as it is."
         )
     return 0 if same else 1
+
+
+@app.command("cache")
+def cache(
+    name: Annotated[str | None, typer.Argument(help="Only those of this dataset.")] = None,
+    clear: Annotated[bool, typer.Option("--clear", help="Remove them.")] = False,
+    json: Json = False,
+) -> None:
+    """Shows, or removes, the prepared images that spare later evaluations the decoding.
+
+    Example: `python -m engine dataset cache --clear`
+    """
+    if clear:
+        freed = pixel_cache.clear(name)
+        if json:
+            emit_json({"freed_bytes": freed})
+        else:
+            note(f"{freed / 1e6:,.0f} MB freed.")
+        return
+    kept = [k for k in pixel_cache.all_caches() if name in (None, k.dataset_name)]
+    if json:
+        emit_json([{**asdict(k), "folder": str(k.folder)} for k in kept])
+        return
+    emit_table(
+        "Prepared images",
+        ("dataset", "prepared", "images", "of", "MB", "last used"),
+        [
+            (
+                k.dataset_name,
+                k.prepared,
+                k.present,
+                k.images,
+                k.disk_bytes / 1e6,
+                time.strftime("%Y-%m-%d %H:%M", time.localtime(k.used_at)),
+            )
+            for k in kept
+        ],
+    )
+    total = sum(k.disk_bytes for k in kept) / 1e9
+    note(f"{total:.2f} GB of at most {settings().cache_gb:g} GB (SENET_CACHE_GB).")
+
+
+def _layout_now(row: Dataset) -> Layout:
+    """As the folder is now; images to calibrate on were drawn, and are looked for one by one."""
+    if row.layout != LAYOUT:
+        return recognise(Path(row.root), None, row.layout == UNLABELLED)
+    index = open_index(row)
+    return Layout(LAYOUT, index.files, tuple(int(label) for label in index.labels), ())
 
 
 def _describe(row: Dataset) -> dict[str, object]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from db.enums import JobStatus
 from db.session import writing
 from db.tables import Job
 from engine.catalog import find_model
@@ -25,12 +26,38 @@ from engine.tables import to_records
 
 def queue_run(request: RunRequest, detach: bool, json: bool) -> int:
     """Plans, queues and follows a run; the exit code. Raises InvalidRequest when it cannot be."""
+    run_id = submit_noting(request)
+    return _follow(jobs_of(run_id, prepare_database()), detach, json, {"run": run_id})
+
+
+def submit_noting(request: RunRequest) -> int:
+    """Queues a run after saying what to beware of; its id. Raises InvalidRequest."""
     url = prepare_database()
     find_model(request.model_id)
     for warning in plan(request, url).warnings:
         note(f"Note: {warning}")
-    run_id = submit(request, url)
-    return _follow(jobs_of(run_id, url), detach, json, {"run": run_id})
+    return submit(request, url)
+
+
+def finish_run(run_id: int) -> list[Job]:
+    """Follows a run to its end; its jobs, of which those that failed have been named."""
+    url = prepare_database()
+    return _named(watch(jobs_of(run_id, url), url))
+
+
+def finish_job(new: NewJob) -> Job:
+    """Queues one job and follows it to its end; if it fails, why is said."""
+    url = prepare_database()
+    with writing(url) as session:
+        job_id = store.submit(session, new)
+    return _named(watch([job_id], url))[0]
+
+
+def _named(jobs: list[Job]) -> list[Job]:
+    for job in jobs:
+        if job.status != JobStatus.SUCCEEDED:
+            note(f"Job {job.id} ({job.title}) {job.status}: {job.error or 'no reason given'}")
+    return jobs
 
 
 def queue_jobs(new: list[NewJob], detach: bool, json: bool) -> int:
@@ -50,16 +77,13 @@ def _follow(job_ids: list[int], detach: bool, json: bool, about: dict[str, Any])
         return 0
     jobs = watch(job_ids, url)
     rows = _results_of(jobs, url)
-    failed = [job for job in jobs if job.status != "succeeded"]
     if json:
         emit_json({**about, "jobs": [_describe(j) for j in jobs], "results": to_records(rows)})
     else:
         _show_artifacts(jobs)
         if len(rows):
             show_results(rows)
-    for job in failed:
-        note(f"Job {job.id} ({job.title}) {job.status}: {job.error or 'no reason given'}")
-    return 1 if failed else 0
+    return 1 if any(job.status != JobStatus.SUCCEEDED for job in _named(jobs)) else 0
 
 
 def _results_of(jobs: list[Job], url: str) -> pd.DataFrame:

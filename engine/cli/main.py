@@ -8,7 +8,22 @@ from collections.abc import Sequence
 import typer
 from pydantic import ValidationError
 
-from engine.cli import classify, dataset, jobs, models, results, runs, weights
+from engine.cli import (
+    classify,
+    dataset,
+    evaluation,
+    imports,
+    jobs,
+    models,
+    npz,
+    results,
+    runs,
+    scoring,
+    valprep,
+    vamc,
+    vamp,
+    weights,
+)
 from engine.cli.output import emit_json, err, note
 from engine.errors import WorkbenchError
 
@@ -23,9 +38,16 @@ models.add_to(app)
 runs.add_to(app)
 classify.add_to(app)
 results.add_to(app)
+evaluation.add_to(app)
+vamp.add_to(app)
+npz.add_to(app)
+scoring.add_to(app)
+valprep.add_to(app)
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(dataset.app, name="dataset")
 app.add_typer(weights.app, name="weights")
+app.add_typer(imports.app, name="import")
+app.add_typer(vamc.app, name="vamc")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import pandas as pd
 import typer
@@ -13,7 +13,7 @@ from engine.cli.options import Json
 from engine.cli.output import emit_table, note
 from engine.database import prepare_database
 from engine.files import write_text
-from engine.results import NOISY_CORES, results_frame
+from engine.results import MEASURED_HERE, NOISY_CORES, results_frame
 from engine.tables import FORMATS
 
 
@@ -62,10 +62,10 @@ def show_results(frame: pd.DataFrame) -> None:
     rows = [
         (
             row["model_id"],
-            row["precision"] + (" (random)" if row["weights_kind"] == "random" else ""),
+            row["precision"] + _mark(row),
             row["top1"],
             _interval(row["top1_low"], row["top1_high"]),
-            row["images"],
+            _images(row),
             row["images_per_s"],
             row["latency_p50_ms"],
             row["batch"],
@@ -75,12 +75,27 @@ def show_results(frame: pd.DataFrame) -> None:
         for row in frame.astype(object).where(frame.notna(), None).to_dict("records")
     ]
     emit_table("Results", (*header, "MB", "artifact"), rows)
+    for origin in sorted(set(frame["origin"]) - {MEASURED_HERE}):
+        note(f"Not measured here, {origin}.")
     if (frame["stable"] == False).any():  # noqa: E712 (missing is neither)
         note("Some benchmarks did not become stable: their windows disagree by more than 5 %.")
     if (frame["other_busy_cores"] > NOISY_CORES).any():
         note("Some benchmarks shared the machine with other work: repeat them when it is quiet.")
     if not len(frame):
         note("Nothing has been measured yet; `python -m engine demo` takes about two minutes.")
+
+
+def _mark(row: dict[str, Any]) -> str:
+    if row["origin"] != MEASURED_HERE:
+        return " (imported)"
+    return " (random)" if row["weights_kind"] == "random" else ""
+
+
+def _images(row: dict[str, Any]) -> Any:
+    """How many images; an evaluation that is not finished says of how many."""
+    if row["images"] is None or row["images"] == row["images_planned"]:
+        return row["images"]
+    return f"{row['images']:,.0f} of {row['images_planned']:,.0f}, partial"
 
 
 def _interval(low: float | None, high: float | None) -> str | None:

@@ -8,6 +8,7 @@ import typer
 
 from db.enums import Precision
 from engine.cli import options as o
+from engine.cli import vendor_export as v
 from engine.cli.follow import queue_jobs, queue_run
 from engine.cli.reading import read_preprocess, read_weights
 from engine.database import prepare_database
@@ -35,7 +36,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def export(
-    model: o.ModelId,
+    model: v.ModelOrFlags = None,
     weights: o.Weights = "pretrained",
     seed: o.Seed = 0,
     form: o.Form = "onnx",
@@ -52,11 +53,22 @@ def export(
     background: o.Background = None,
     detach: o.Detach = False,
     json: o.Json = False,
+    model_library: v.Library = None,
+    model_name: v.Name = None,
+    save_dir: v.SaveDir = None,
+    size: v.Size = None,
+    pretrained_weights: v.PretrainedWeights = None,
+    convert_mode: v.ConvertMode = None,
 ) -> int:
     """Exports a model to ONNX or TorchScript and checks it against its framework.
 
+    The flags of the vendor's export script are understood too; the file then lies in --save_dir.
+
     Example: `python -m engine export timm/seresnet50 --weights seresnet50.safetensors`
     """
+    flags = v.Flags(model_library, model_name, save_dir, size, pretrained_weights, convert_mode)
+    if model is None or flags != v.Flags():
+        return v.export_by_flags(model, flags, read_weights(weights, seed), detach, json)
     request = RunRequest(
         model_id=model,
         weights=read_weights(weights, seed),

@@ -15,6 +15,7 @@ from engine.errors import DatasetInvalid
 
 SUFFIXES = frozenset((".jpeg", ".jpg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"))
 LABEL_FILE = "val_label.txt"
+UNLABELLED = "flat, without labels"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +28,15 @@ class Layout:
     classes: tuple[str, ...]
 
 
-def recognise(root: Path, label_file: Path | None = None) -> Layout:
-    """The layout of a folder; DatasetInvalid says what was found instead of one."""
+def recognise(root: Path, label_file: Path | None = None, unlabelled: bool = False) -> Layout:
+    """The layout of a folder; DatasetInvalid says what was found instead of one.
+
+    `unlabelled` images have no classes and the label -1: builds are compared on them, not scored.
+    """
     if not root.is_dir():
         raise DatasetInvalid(f"{root} is not a folder.")
+    if unlabelled:
+        return _without_labels(root)
     labels = label_file or root / LABEL_FILE
     if label_file is not None or labels.is_file():
         return _with_label_file(root, labels)
@@ -38,6 +44,13 @@ def recognise(root: Path, label_file: Path | None = None) -> Layout:
     if flat:
         return _flat_wnids(root, flat)
     return _folder_per_class(root)
+
+
+def _without_labels(root: Path) -> Layout:
+    images = _images_in(root)
+    if not images:
+        raise DatasetInvalid(f"{root} holds no images.")
+    return Layout(UNLABELLED, tuple(images), (-1,) * len(images), ())
 
 
 def _images_in(folder: Path) -> list[str]:
@@ -91,7 +104,7 @@ def _known(wnid: str) -> bool:
 
 
 def _with_label_file(root: Path, label_file: Path) -> Layout:
-    labels = _read_labels(label_file)
+    labels = read_labels(label_file)
     images = _images_in(root)
     missing = [image for image in images if image not in labels]
     absent = [name for name in labels if name not in set(images)]
@@ -109,7 +122,8 @@ def _with_label_file(root: Path, label_file: Path) -> Layout:
     return Layout("flat, label file", tuple(images), values, class_names())
 
 
-def _read_labels(path: Path) -> dict[str, int]:
+def read_labels(path: Path) -> dict[str, int]:
+    """Class index by file name, of lines `<file> <class index>`; DatasetInvalid names the line."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -135,7 +149,6 @@ def _label(path: Path, number: int, line: str) -> tuple[str, int]:
 
 
 def _check_range(path: Path, labels: dict[str, int]) -> None:
-
     outside = [(name, index) for name, index in labels.items() if index >= len(class_names())]
     if not outside:
         return

@@ -32,6 +32,11 @@ class DatasetIndex:
     def __len__(self) -> int:
         return len(self.files)
 
+    @property
+    def labelled(self) -> bool:
+        """Whether the images have labels; those of an unlabelled set are all -1."""
+        return bool(len(self.classes))
+
 
 def open_index(dataset: Dataset) -> DatasetIndex:
     """Loads the index; DatasetInvalid if the folder or the index is gone."""
@@ -51,23 +56,6 @@ def open_index(dataset: Dataset) -> DatasetIndex:
         labels=np.asarray(index["labels"], np.int32),
         classes=tuple(index["classes"]),
     )
-
-
-def draw_by_class(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
-    """Indices of `count` images, as evenly over the classes as they allow; sorted, seeded.
-
-    Classes take turns in a random order, each giving its images in a random order.
-    """
-    random = np.random.default_rng(seed)
-    order = random.permutation(len(labels))
-    classes, inverse = np.unique(labels[order], return_inverse=True)
-    turn_of_class = random.permutation(len(classes))
-    nth_of_class = np.empty(len(labels), np.int64)
-    for number in range(len(classes)):
-        members = np.flatnonzero(inverse == number)
-        nth_of_class[members] = np.arange(len(members))
-    drawn = np.lexsort((turn_of_class[inverse], nth_of_class))[:count]
-    return np.sort(order[drawn])
 
 
 def read_batches(

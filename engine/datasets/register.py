@@ -15,6 +15,7 @@ from sqlalchemy import select
 from db.session import reading, writing
 from db.tables import Dataset
 from engine.config import settings
+from engine.datasets.calibration import draw_to_calibrate
 from engine.datasets.layouts import Layout, recognise
 from engine.errors import DatasetInvalid, ImageRejected
 from engine.files import write_text
@@ -39,9 +40,15 @@ class Checked:
     digest: str
 
 
-def check(root: Path, label_file: Path | None, progress: Progress) -> Checked:
+def check(
+    root: Path, label_file: Path | None, progress: Progress, unlabelled: bool = False
+) -> Checked:
     """Recognises the layout and decodes every image. Raises DatasetInvalid when none is usable."""
-    layout = recognise(root, label_file)
+    return check_layout(root, recognise(root, label_file, unlabelled), progress)
+
+
+def check_layout(root: Path, layout: Layout, progress: Progress) -> Checked:
+    """Decodes every image of a layout. Raises DatasetInvalid when none is usable."""
     outcomes = list(_outcomes(root, layout, progress))
     good = [i for i, outcome in enumerate(outcomes) if not isinstance(outcome, ImageRejected)]
     corrupt = [
@@ -89,7 +96,7 @@ def register(name: str, checked: Checked, url: str) -> Dataset:
     report: dict[str, Any] = {
         "corrupt": len(checked.corrupt),
         "corrupt_files": [list(pair) for pair in checked.corrupt[:SHOWN_CORRUPT]],
-        "classes_present": len(set(checked.labels)),
+        "classes_present": len(set(checked.labels)) if checked.classes else 0,
     }
     with writing(url) as session:
         row = session.scalar(select(Dataset).where(Dataset.name == name)) or Dataset(name=name)
@@ -125,16 +132,20 @@ def run(params: dict[str, Any], context: JobContext) -> dict[str, Any]:
     """Job handler: draws a built-in set if asked, then checks and registers the folder."""
     spec = DatasetSpec.model_validate(params)
     root = _draw(spec, context) if spec.builtin else Path(spec.root or "")
-    context.stage(f"Decoding every image of {root}.")
-    checked = check(
-        root,
-        Path(spec.labels) if spec.labels else None,
-        lambda done, total: context.progress(done, total, "images"),
+    context.stage(f"Decoding images of {root}.")
+    labels = Path(spec.labels) if spec.labels else None
+    layout = (
+        draw_to_calibrate(root, spec.suffix, spec.calibration_images)
+        if spec.calibration_images
+        else recognise(root, labels, spec.unlabelled)
+    )
+    checked = check_layout(
+        root, layout, lambda done, total: context.progress(done, total, "images")
     )
     row = register(spec.name, checked, context.url)
+    classes = f" of {len(set(checked.labels))} classes" if checked.classes else ""
     context.say(
-        f"{row.num_images:,} images of {len(set(checked.labels))} classes ({row.layout}); "
-        f"{len(checked.corrupt)} cannot be read."
+        f"{row.num_images:,} images{classes} ({row.layout}); {len(checked.corrupt)} cannot be read."
     )
     return {"dataset": row.name, "digest": row.digest, **row.report}
 

@@ -16,8 +16,8 @@ HANDLERS: dict[str, str] = {
     JobKind.EXPORT: "engine.export.job:run",
     JobKind.BUILD: "engine.build:run",
     JobKind.BENCHMARK: "engine.benchmark:run",
-    JobKind.EVALUATE_SHARD: "engine.evaluate:run_shard",
-    JobKind.EVALUATE: "engine.evaluate:run",
+    JobKind.EVALUATE_SHARD: "engine.evaluate.job:run_shard",
+    JobKind.EVALUATE: "engine.evaluate.job:run",
 }
 
 

@@ -1,7 +1,7 @@
 """From an image file to the tensor a network is fed: decode, resize, crop, colour, normalise."""
 
 from engine.preprocess.decode import FORMATS, MAX_PIXELS, open_image
-from engine.preprocess.pixels import crop_pixels, normalise, preprocess
+from engine.preprocess.pixels import crop_pixels, normalise, normalise_planar, preprocess
 from engine.preprocess.spec import Color, Interpolation, PreprocessSpec, ResizeMode, Resizer
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "Resizer",
     "crop_pixels",
     "normalise",
+    "normalise_planar",
     "open_image",
     "preprocess",
 ]

@@ -56,6 +56,20 @@ def normalise(pixels: np.ndarray, spec: PreprocessSpec) -> np.ndarray:
     return out
 
 
+def normalise_planar(pixels: np.ndarray, spec: PreprocessSpec) -> np.ndarray:
+    """uint8 (n, 3, H, W) RGB, C-contiguous -> what `normalise` makes, in a fraction of its time."""
+    import cv2
+
+    if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[1] != 3:
+        raise TypeError(f"normalise_planar takes uint8 (n, 3, H, W), not {pixels.shape}")
+    out = np.empty(pixels.shape, np.float32)
+    levels = _levels(spec)
+    for image, made in zip(pixels, out, strict=True):
+        for channel, source in enumerate(_CHANNELS[spec.color]):
+            cv2.LUT(image[source], levels[channel], dst=made[channel])
+    return out
+
+
 @lru_cache(maxsize=64)
 def _levels(spec: PreprocessSpec) -> np.ndarray:
     """float32 (3, 256): what each pixel level becomes, in float32 and in torch's order.

@@ -69,7 +69,8 @@ def _steps(request: RunRequest, model: CatalogModel, datasets: Datasets) -> Iter
     for precision in request.precisions if builds else ():
         calibrated = f", calibrated on {request.calibration_images} images of "
         calibrated += request.calibration_set
-        yield f"Build {precision}{calibrated if precision == Precision.INT8 else ''}."
+        softmax = ", with a softmax appended" if request.softmax else ""
+        yield f"Build {precision}{calibrated if precision == Precision.INT8 else ''}{softmax}."
     if evaluates and request.dataset:
         known = datasets.get(request.dataset)
         count = min(known.num_images, request.limit or known.num_images) if known else None

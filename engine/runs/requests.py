@@ -48,6 +48,8 @@ class RunRequest(Spec):
     calibration_images: int = Field(CALIBRATION_IMAGES, ge=1, le=50_000)
     calibration_mode: CalibrationMode = CalibrationMode.MAX
     calibration_percentile: float = Field(PERCENTILE, gt=50, le=100)
+    keep_in_float: tuple[int, ...] = ()
+    softmax: bool = False
     batches: tuple[int, ...] = (1,)
     threads: int = Field(0, ge=0, le=1024)
     instances: int = Field(1, ge=1, le=256)

@@ -152,11 +152,13 @@ def build_spec(request: RunRequest, precision: Precision) -> BuildSpec:
         images=request.calibration_images,
         mode=request.calibration_mode,
         percentile=request.calibration_percentile,
+        keep_in_float=request.keep_in_float,
     )
     return BuildSpec(
         export=export_spec(request),
         precision=precision,
         calibration=calibration if precision == Precision.INT8 else None,
+        softmax=request.softmax,
     )
 
 

@@ -12,12 +12,14 @@ import pickle
 import struct
 import zipfile
 from collections import OrderedDict
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import torch
 
-from engine.sources.inert import InertUnpickler, Known
+from engine.sources.inert import InertUnpickler, Known, inert_class
+from engine.sources.torchscript import scripted_class, tensors_of
 
 ZIP_PREFIX = b"PK\x03\x04"
 LEGACY_PREFIX = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
@@ -30,12 +32,13 @@ class TorchFileRejected(Exception):
 def read_torch_file(path: Path) -> Any:
     """Return the object that torch.save wrote, on the CPU, with foreign objects left inert.
 
-    Raises TorchFileRejected for TorchScript archives, compressed or damaged files.
+    Of a TorchScript archive the tensors by name; its program is not opened. Raises
+    TorchFileRejected for compressed or damaged files.
     """
     with path.open("rb") as file:
         zipped = file.read(len(ZIP_PREFIX)) == ZIP_PREFIX
-        if zipped:
-            _require_plain_archive(file)
+        if zipped and _is_script(file):
+            return _read_script(file)
         file.seek(0)
         try:
             return torch.load(file, map_location="cpu", weights_only=True)
@@ -53,22 +56,36 @@ def _read_inert(file: BinaryIO, zipped: bool) -> Any:
         raise TorchFileRejected(f"cannot be read: {error}") from error
 
 
-def _require_plain_archive(file: BinaryIO) -> None:
+def _read_script(file: BinaryIO) -> dict[str, torch.Tensor]:
+    try:
+        return tensors_of(_read_zip(file, scripted_class))
+    except Exception as error:
+        raise TorchFileRejected(f"is a TorchScript program that cannot be read: {error}") from error
+
+
+def _is_script(file: BinaryIO) -> bool:
+    """Whether an archive holds a program; raises TorchFileRejected for archives of others."""
     try:
         entries = zipfile.ZipFile(file).infolist()
     except Exception as error:  # damage shows as any of a dozen errors
         raise TorchFileRejected("is truncated or damaged") from error
     names = [entry.filename.partition("/")[2] for entry in entries]
-    if any(name == "constants.pkl" or name.startswith("code/") for name in names):
-        raise TorchFileRejected("is a TorchScript program, not a checkpoint")
     if "data.pkl" not in names:
         raise TorchFileRejected("is a zip archive, but torch.save did not write it")
-    # torch.save never compresses; a compressed entry could unpack to any size.
-    if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
+    script = any(name == "constants.pkl" or name.startswith("code/") for name in names)
+    # torch.save never compresses; a compressed entry could unpack to any size. Of a program only
+    # the code is compressed, and that is not read.
+    read = [e for e, name in zip(entries, names, strict=True) if not script or _is_data(name)]
+    if any(entry.compress_type != zipfile.ZIP_STORED for entry in read):
         raise TorchFileRejected("is a compressed archive, which torch.save never writes")
+    return script
 
 
-def _read_zip(file: BinaryIO) -> Any:
+def _is_data(name: str) -> bool:
+    return name == "data.pkl" or name.startswith("data/")
+
+
+def _read_zip(file: BinaryIO, unknown: Callable[[str, str], Any] = inert_class) -> Any:
     archive = zipfile.ZipFile(file)
     pickle_name = next(name for name in archive.namelist() if name.endswith("/data.pkl"))
     folder = pickle_name.removesuffix("data.pkl")
@@ -84,7 +101,8 @@ def _read_zip(file: BinaryIO) -> Any:
         return storages[key]
 
     with archive.open(pickle_name) as stream:
-        return InertUnpickler(stream, _known(), persistent=storage).load()  # type: ignore[arg-type]
+        unpickler = InertUnpickler(stream, _known(), unknown=unknown, persistent=storage)  # type: ignore[arg-type]
+        return unpickler.load()
 
 
 def _read_legacy(file: BinaryIO) -> Any:

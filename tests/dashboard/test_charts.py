@@ -25,6 +25,7 @@ def point(precision: str, top1: float, images_per_s: float, **other: object) -> 
         "top1_low": top1 - 2,
         "top1_high": top1 + 1,
         "images": 1000,
+        "images_planned": 1000,
         "dataset": "val",
         "at_chance": False,
         "images_per_s": images_per_s,
@@ -213,3 +214,8 @@ def test_pairs_without_one_side_are_left_out() -> None:
     half = PAIRS.assign(drop=[None, 0.2], speed_up=[2.5, None])
     assert len(accuracy_change(half, "fp16", "int8", LIGHT).data[0].x) == 1
     assert len(speed_and_size(half, "fp16", "int8", LIGHT).data[0].x) == 1
+
+
+def test_an_unfinished_evaluation_is_no_accuracy_point() -> None:
+    rows = pd.concat([THREE, pd.DataFrame([point("fp32", 95.0, 99, images=200)])])
+    assert set(accuracy_points(rows)["top1"]) == {80.0, 79.9, 79.0}

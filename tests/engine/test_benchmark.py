@@ -27,7 +27,7 @@ def measured(
     rates: list[float], monkeypatch: pytest.MonkeyPatch, max_s: float = 1e9
 ) -> benchmark.Measured:
     supply = itertools.chain(rates, itertools.repeat(rates[-1]))
-    monkeypatch.setattr(benchmark, "_window", lambda *a: window(next(supply)))
+    monkeypatch.setattr(benchmark, "take_window", lambda *a: window(next(supply)))
     monkeypatch.setattr(benchmark, "_warm_up", lambda *a: None)
     return measure([lambda: None], 1, BenchmarkSpec(artifact="x", max_s=max_s), lambda *a: None)
 
@@ -106,3 +106,27 @@ def test_an_npz_that_cannot_be_finished_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError):
         save_arrays(tmp_path / "a.npz", ok=np.ones(3), bad=Unwritable())  # type: ignore[arg-type]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_two_processes_measure_together(url: str, tmp_path: Path) -> None:
+    row = run(url, tmp_path, batch=2, threads=1, instances=2, processes=2, max_s=5)
+    assert row.protocol["processes"] == 2
+    in_flight = row.images_per_s / row.batch * row.latency_mean_ms / 1e3
+    assert in_flight == pytest.approx(4, rel=0.35), "two requests in each of two processes"
+    assert row.peak_rss_mb > 0
+
+
+def test_it_goes_on_until_every_process_has_done_its_share(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(benchmark, "take_window", lambda *a: window(100))
+    monkeypatch.setattr(benchmark, "_warm_up", lambda *a: None)
+    spec = BenchmarkSpec(artifact="x", max_s=1e9, least_samples=1024)
+    found = measure([lambda: None], 1, spec, lambda *a: None)
+    assert found.stable
+    assert len(found.windows) == 11, "the first count of 100s that is not under 1024"
+
+
+def test_a_process_that_cannot_start_fails_the_benchmark(url: str, tmp_path: Path) -> None:
+    with pytest.raises(ProviderUnavailable, match="CUDAExecutionProvider is not in this"):
+        run(url, tmp_path, processes=2, provider="CUDAExecutionProvider")

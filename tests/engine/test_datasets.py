@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from engine.datasets.drawing import draw_by_class
 from engine.datasets.imagenet import class_names, wnid_to_index
 from engine.datasets.layouts import recognise
-from engine.datasets.reader import draw_by_class, open_index, read_batches
+from engine.datasets.reader import open_index, read_batches
 from engine.datasets.register import check, find_dataset, register
 from engine.errors import DatasetInvalid
 from tests.engine.tiny import PREPROCESS, image_folder

@@ -15,6 +15,7 @@ from engine import evaluate, scores, specs
 from engine.config import settings
 from engine.datasets.reader import open_index
 from engine.errors import InvalidRequest, LabelsMismatch
+from engine.evaluate import record, shards
 from engine.preprocess import open_image, preprocess
 from engine.runtimes.onnx_runtime import OnnxRuntime
 from engine.specs import EvaluateSpec, shard_ranges
@@ -83,18 +84,18 @@ def test_an_evaluation_that_was_killed_resumes_to_the_bit(
     artifact = store_build(url, model)
     undisturbed = columns_of(run(url, tmp_path, spec_of(artifact.digest)))
 
-    spec = spec_of(artifact.digest, preprocess={**PREPROCESS.to_dict(), "scale": 1 / 255})
-    monkeypatch.setattr(evaluate, "_existing", lambda recipe, url: None)
+    spec = spec_of(artifact.digest)
+    monkeypatch.setattr(record, "find_whole", lambda recipe, url: None)
     calls = {"shards": 0}
-    compute = evaluate._compute
+    write = shards._write
 
-    def dying(*arguments: object) -> int:
+    def dying(*arguments: object) -> None:
         calls["shards"] += 1
         if calls["shards"] == 3:
             raise KeyboardInterrupt
-        return compute(*arguments)  # type: ignore[arg-type]
+        write(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(evaluate, "_compute", dying)
+    monkeypatch.setattr(shards, "_write", dying)
     with pytest.raises(KeyboardInterrupt):
         run(url, tmp_path, spec)
     context = Quiet(url, tmp_path / "work2")

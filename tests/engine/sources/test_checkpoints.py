@@ -164,10 +164,27 @@ def test_a_pickled_network_is_refused_with_the_way_out(tmp_path: Path, network: 
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit")
-def test_torchscript_is_refused(tmp_path: Path, network: nn.Module) -> None:
-    path = tmp_path / "program.pt"
-    torch.jit.script(network[0]).save(path)
-    with pytest.raises(CheckpointRejected, match="TorchScript"):
+def test_torchscript_gives_its_weights_and_its_program_is_not_run(
+    tmp_path: Path, network: nn.Module
+) -> None:
+    path = tmp_path / "script.pt"
+    torch.jit.script(network).save(path)
+    with zipfile.ZipFile(path) as source, zipfile.ZipFile(tmp_path / "no_code.pt", "w") as target:
+        for name in source.namelist():
+            if "/code/" not in name:
+                target.writestr(zipfile.ZipInfo(name), source.read(name))
+    for file in (path, tmp_path / "no_code.pt"):
+        read = read_checkpoint(file)
+        assert set(read) == set(network.state_dict())
+        for name, tensor in network.state_dict().items():
+            assert torch.equal(read[name], tensor)
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit")
+def test_torchscript_without_weights_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "script.pt"
+    torch.jit.script(nn.ReLU()).save(path)
+    with pytest.raises(CheckpointRejected, match="no tensors"):
         read_checkpoint(path)
 
 

@@ -1,0 +1,138 @@
+"""Several processes that measure one artifact at the same time, each with its own sessions.
+
+The members are told to begin a window together and report what they saw; their windows are joined
+into one. A member ends when its pipe does, so none outlives the benchmark.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import time
+from dataclasses import dataclass
+from functools import partial
+from multiprocessing.connection import Connection
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from engine.benchmark_windows import Window, take_window
+from engine.errors import BenchmarkFailed
+from engine.usage import peak_rss_mb
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """What one process loads: so many sessions of a model on a provider."""
+
+    path: Path
+    provider: str
+    threads: int
+    instances: int
+    shape: tuple[int, ...]
+    seed: int
+
+
+class Team:
+    """The members, started and loaded; `window` measures with all of them."""
+
+    def __init__(self, members: list[Member]) -> None:
+        """Loads every member. Raises BenchmarkFailed when one cannot start."""
+        spawn = multiprocessing.get_context("spawn")
+        self._pipes: list[Connection] = []
+        self._processes = []
+        for member in members:
+            ours, theirs = spawn.Pipe()
+            process = spawn.Process(target=_serve, args=(theirs, member), daemon=True)
+            process.start()
+            theirs.close()
+            self._pipes.append(ours)
+            self._processes.append(process)
+        loaded = self._gather()
+        self.load_ms = max(answer["load_ms"] for answer in loaded)
+        self.first_ms = max(answer["first_ms"] for answer in loaded)
+        self._cpu_s = 0.0
+        self.peak_rss_mb = 0.0
+
+    def window(self, seconds: float) -> Window:
+        """One window of all members at once; its time is that of the slowest."""
+        for pipe in self._pipes:
+            pipe.send(seconds)
+        answers = self._gather()
+        self._cpu_s = sum(answer["cpu_s"] for answer in answers)
+        self.peak_rss_mb = sum(answer["peak_rss_mb"] for answer in answers)
+        return Window(
+            max(answer["elapsed_s"] for answer in answers),
+            sum(answer["images"] for answer in answers),
+            np.concatenate([answer["latencies_ms"] for answer in answers]),
+        )
+
+    def cpu_s(self) -> float:
+        """Processor time of this process and its members, as of the last window."""
+        return time.process_time() + self._cpu_s
+
+    def _gather(self) -> list[dict[str, Any]]:
+        try:
+            answers = [pipe.recv() for pipe in self._pipes]
+        except EOFError as error:
+            raise BenchmarkFailed(
+                "One of the benchmark's processes died; fewer processes or a smaller batch need "
+                "less memory."
+            ) from error
+        for answer in answers:
+            if "error" in answer:
+                raise answer["error"]
+        return answers
+
+    def __enter__(self) -> Team:
+        """The team itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Ends every member."""
+        for pipe in self._pipes:
+            pipe.close()
+        for process in self._processes:
+            process.join(timeout=5)
+            if process.is_alive():
+                process.kill()
+
+
+def _serve(pipe: Connection, member: Member) -> None:
+    from engine.runtimes.onnx_runtime import OnnxRuntime
+
+    try:
+        begun = time.perf_counter()
+        sessions = [
+            OnnxRuntime(member.path, member.provider, member.threads)
+            for _ in range(member.instances)
+        ]
+        load_ms = (time.perf_counter() - begun) * 1e3 / member.instances
+        random = np.random.default_rng(member.seed)
+        batch = random.standard_normal(member.shape).astype(np.float32)
+        begun = time.perf_counter()
+        sessions[0].run(batch)
+        first_ms = (time.perf_counter() - begun) * 1e3
+        pipe.send({"load_ms": load_ms, "first_ms": first_ms})
+        runners = [partial(session.run, batch) for session in sessions]
+        while True:
+            window = take_window(runners, member.shape[0], pipe.recv())
+            pipe.send(
+                {
+                    "elapsed_s": window.elapsed_s,
+                    "images": window.images,
+                    "latencies_ms": window.latencies_ms,
+                    "cpu_s": time.process_time(),
+                    "peak_rss_mb": peak_rss_mb(),
+                }
+            )
+    except (EOFError, BrokenPipeError):
+        return
+    except Exception as error:
+        pipe.send({"error": error})

@@ -1,0 +1,248 @@
+"""`evaluation`: list, show, relabel; and `compare`: two evaluations image by image."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from engine.accuracy.figures import Figures, confusions, figures, per_class
+from engine.accuracy.label_sets import relabel
+from engine.accuracy.pairs import Pair, compare
+from engine.accuracy.per_image import class_names_of, find, load
+from engine.cli.options import Json
+from engine.cli.output import emit_json, emit_table, note
+from engine.database import prepare_database
+from engine.results import results_frame
+from engine.stats import PairedDifference
+from engine.tables import to_records
+
+app = typer.Typer(help="Single evaluations, image by image.", no_args_is_help=True)
+EvaluationId = Annotated[int, typer.Argument(help="Number of an evaluation (`evaluation list`).")]
+Most = Annotated[int, typer.Option("--most", min=1, help="So many rows of each list.")]
+_LISTED = ["evaluation_id", "model_id", "precision", "origin", "dataset", "label_set", "images"]
+
+
+def add_to(main: typer.Typer) -> None:
+    """Registers `compare` beside the group."""
+    main.command("compare")(compare_two)
+    main.add_typer(app, name="evaluation")
+
+
+@app.command("list")
+def list_evaluations(json: Json = False) -> None:
+    """Lists the evaluations with their numbers.
+
+    Example: `python -m engine evaluation list`
+    """
+    frame = results_frame(prepare_database())
+    frame = frame[frame["evaluation_id"].notna()].drop_duplicates("evaluation_id")
+    columns = [*_LISTED, "images_planned", "top1", "top5"]
+    rows = to_records(frame[columns].sort_values("evaluation_id"))
+    if json:
+        emit_json(rows)
+        return
+    for row in rows:
+        done, planned = row["images"], row.pop("images_planned")
+        row["images"] = done if done == planned else f"{done} of {planned}, partial"
+    header = ("evaluation", "model", "precision", "origin", "dataset", "labels", "images")
+    emit_table("Evaluations", (*header, "top-1 %", "top-5 %"), [list(r.values()) for r in rows])
+
+
+@app.command("show")
+def show(evaluation: EvaluationId, most: Most = 10, json: Json = False) -> None:
+    """Shows one evaluation whole: figures with intervals, weakest classes, commonest confusions.
+
+    Example: `python -m engine evaluation show 3`
+    """
+    row = find(evaluation, prepare_database())
+    images = load(row)
+    found, names = figures(images), class_names_of(row)
+    weakest = per_class(images).sort_values(["top1", "class_index"]).head(most)
+    confused = confusions(images, most)
+    if json:
+        emit_json(
+            {
+                "evaluation": row.id,
+                "dataset": row.dataset_name,
+                "images_planned": row.images_planned or row.images,
+                **asdict(found),
+                "per_class": to_records(per_class(images)),
+                "confusions": to_records(confused),
+            }
+        )
+        return
+    if row.images_planned and row.images < row.images_planned:
+        note(f"Partial: the first {row.images:,} of {row.images_planned:,} images.")
+    emit_table(
+        f"Evaluation {row.id} on {row.dataset_name}", ("figure", "value", "95 %"), _of(found)
+    )
+    if not images.labelled:
+        note("These images have no labels; `compare` tells how far two evaluations agree.")
+        return
+    emit_table(
+        "Weakest classes",
+        ("class", "name", "images", "right", "top-1 %", "95 %"),
+        [
+            [
+                r["class_index"],
+                _name(names, r["class_index"]),
+                r["images"],
+                r["right"],
+                100 * r["top1"],
+                _interval(r["low"], r["high"]),
+            ]
+            for r in weakest.to_dict("records")
+        ],
+    )
+    emit_table(
+        "Commonest confusions",
+        ("label", "name", "taken for", "name", "images", "% of the label"),
+        [
+            [
+                r["label"],
+                _name(names, r["label"]),
+                r["predicted"],
+                _name(names, r["predicted"]),
+                r["images"],
+                100 * r["share"],
+            ]
+            for r in confused.to_dict("records")
+        ],
+    )
+
+
+@app.command("relabel")
+def relabel_one(
+    evaluation: EvaluationId,
+    labels: Annotated[
+        Path,
+        typer.Argument(
+            help="ImageNet-ReaL's real.json, or a JSON object `{file name: [class indices]}`."
+        ),
+    ],
+    name: Annotated[str, typer.Option(help="Name of the label set, shown beside its results.")],
+    json: Json = False,
+) -> None:
+    """Scores an evaluation by other labels, several right ones each; nothing is run again.
+
+    Example: `python -m engine evaluation relabel 3 real.json --name real`
+    """
+    row = relabel(evaluation, labels, name, prepare_database())
+    if json:
+        emit_json(
+            {
+                "evaluation": row.id,
+                "label_set": row.label_set,
+                "images": row.images,
+                "top1_count": row.top1_count,
+                "top5_count": row.top5_count,
+            }
+        )
+        return
+    left_out = row.protocol["without_a_right_answer"]
+    note(
+        f"Evaluation {row.id}: top-1 {100 * (row.top1_count or 0) / row.images:.3f} % of "
+        f"{row.images:,} images by labels {row.label_set}; {left_out:,} without a right answer are "
+        f"left out."
+    )
+
+
+def compare_two(
+    first: EvaluationId,
+    second: EvaluationId,
+    anyway: Annotated[
+        bool, typer.Option("--anyway", help="Also if the images were prepared differently.")
+    ] = False,
+    most: Most = 10,
+    json: Json = False,
+) -> None:
+    """Compares two evaluations of the same images: paired difference, exact p, flips, agreement.
+
+    Example: `python -m engine compare 3 5`
+    """
+    pair = compare(first, second, prepare_database(), anyway=anyway)
+    if json:
+        emit_json(_document(pair))
+        return
+    emit_table(f"Evaluation {second} against {first}", ("", "points", "95 %", "p"), _rows(pair))
+    counts = pair.flips["direction"].value_counts()
+    if pair.difference is not None:
+        both = pair.difference
+        note(
+            f"Of {both.n:,} images {both.only_a:,} are right only in {first} and {both.only_b:,} "
+            f"only in {second}; {counts.get('changed', 0):,} changed between two wrong classes."
+        )
+    if pair.agreement is not None:
+        agree = pair.agreement
+        note(
+            f"The best class is the same on {100 * agree.share:.2f} % of the images (95 %: "
+            f"{_interval(agree.low, agree.high)})."
+        )
+    if pair.remark:
+        note(f"Note: {pair.remark}")
+    for direction, title in (
+        ("lost", f"Right only in {first}"),
+        ("gained", f"Right only in {second}"),
+        ("changed", "Changed"),
+    ):
+        rows = pair.flips[pair.flips["direction"] == direction]
+        if len(rows) and (direction != "changed" or pair.difference is None):
+            columns = ["image", "name", "label", "first", "second"]
+            shown = rows[columns].head(most).itertuples(index=False)
+            emit_table(
+                f"{title}: {len(rows):,}" + (f", the first {most}" if len(rows) > most else ""),
+                ("image", "file", "label", f"in {first}", f"in {second}"),
+                [list(r) for r in shown],
+            )
+
+
+def _rows(pair: Pair) -> list[tuple[Any, ...]]:
+    named = (("top-1", pair.difference), ("top-5", pair.top5_difference))
+    return [
+        (name, f"{100 * d.difference:+.3f}", _interval(d.low, d.high, "+.3f"), f"{d.p_value:.3g}")
+        for name, d in named
+        if d is not None
+    ]
+
+
+def _document(pair: Pair) -> dict[str, Any]:
+    def plain(found: PairedDifference | None) -> dict[str, Any] | None:
+        return asdict(found) if found else None
+
+    return {
+        "first": pair.first.id,
+        "second": pair.second.id,
+        "top1": plain(pair.difference),
+        "top5": plain(pair.top5_difference),
+        "agreement": asdict(pair.agreement) if pair.agreement else None,
+        "remark": pair.remark,
+        "flips": to_records(pair.flips),
+    }
+
+
+def _of(found: Figures) -> list[tuple[Any, ...]]:
+    rows: list[tuple[Any, ...]] = [("images", found.images, None)]
+    for name, value, low, high in (
+        ("top-1 %", found.top1, found.top1_low, found.top1_high),
+        ("top-5 %", found.top5, found.top5_low, found.top5_high),
+    ):
+        if value is not None and low is not None and high is not None:
+            rows.append((name, f"{100 * value:.3f}", _interval(low, high, ".3f")))
+    for name, value, digits in (
+        ("mean rank of the label", found.mean_rank, 2),
+        ("negative log-likelihood (nats)", found.negative_log_likelihood, 4),
+        ("calibration error (15 bins)", found.calibration_error, 4),
+    ):
+        rows.append((name, None if value is None else f"{value:.{digits}f}", None))
+    return rows
+
+
+def _interval(low: float, high: float, form: str = ".2f") -> str:
+    return f"{100 * low:{form}} to {100 * high:{form}}"
+
+
+def _name(names: tuple[str, ...] | None, index: int) -> str | None:
+    return names[index] if names and 0 <= index < len(names) else None

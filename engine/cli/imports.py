@@ -1,0 +1,140 @@
+"""`import`: evaluations and benchmarks of other machines and tools."""
+
+from __future__ import annotations
+
+import json as json_module
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from db.enums import Precision
+from engine.cli import options as o
+from engine.cli.output import emit_json, note
+from engine.cli.reading import read_preprocess
+from engine.database import prepare_database
+from engine.errors import InvalidRequest
+from engine.preprocess import PreprocessSpec
+
+app = typer.Typer(help="Results of other machines, in the same table.", no_args_is_help=True)
+Model = Annotated[
+    str, typer.Option("--model", "-m", help="The model that was measured, e.g. timm/seresnet50.")
+]
+OnePrecision = Annotated[Precision, typer.Option("--precision", "-p", help="fp32, fp16 or int8.")]
+Source = Annotated[
+    str, typer.Option(help="Where the result comes from: device, tool, version. Shown beside it.")
+]
+Environment = Annotated[
+    Path | None,
+    typer.Option(help="JSON object of facts of the machine: device, runtime, driver, …"),
+]
+
+
+@app.command("evaluation")
+def evaluation(
+    file: Annotated[
+        Path,
+        typer.Argument(
+            help=".npz, .npy, .csv or .parquet with `top5` (class indices, best first; in a CSV "
+            "top1 to top5) or `scores` (one a class), and optionally `image` and `label`."
+        ),
+    ],
+    model: Model,
+    precision: OnePrecision,
+    source: Source,
+    dataset: Annotated[
+        str,
+        typer.Option("--dataset", "-d", help="A registered dataset, or a name for other images."),
+    ],
+    labels: Annotated[
+        Path | None, typer.Option(help="Label file of other images: `<file> <class index>`.")
+    ] = None,
+    per_class: Annotated[
+        int | None,
+        typer.Option(min=1, help="Other images, sorted by class, so many of each class."),
+    ] = None,
+    background: o.Background = None,
+    preprocess: o.PreprocessFile = None,
+    environment: Environment = None,
+    json: o.Json = False,
+) -> None:
+    """Imports predictions of another machine as an evaluation, marked as imported.
+
+    Example: `python -m engine import evaluation top5.npz -m timm/legacy_senet154 -p fp32
+    --source 'card X, driver 1.2' -d imagenet-val --per-class 50`
+    """
+    from engine.imports.evaluation import OutsideEvaluation, import_evaluation
+
+    prepared = read_preprocess(preprocess)
+    asked = OutsideEvaluation(
+        file=file,
+        model_id=model,
+        precision=precision,
+        source=source,
+        dataset=dataset,
+        labels=labels,
+        per_class=per_class,
+        background=background,
+        preprocess=PreprocessSpec.from_dict(prepared) if prepared else None,
+        environment=_facts(environment),
+    )
+    row, known = import_evaluation(asked, prepare_database())
+    if json:
+        emit_json(
+            {
+                "evaluation": row.id,
+                "known": known,
+                "images": row.images,
+                "top1_count": row.top1_count,
+                "top5_count": row.top5_count,
+            }
+        )
+        return
+    shares = [
+        f"{name} {100 * count / row.images:.3f} %"
+        for name, count in (("top-1", row.top1_count), ("top-5", row.top5_count))
+        if count is not None
+    ]
+    again = " It had been imported before." if known else ""
+    note(
+        f"Evaluation {row.id}: {model} {precision}, {row.images:,} images of {row.dataset_name}, "
+        f"{', '.join(shares) or 'no labels'}, imported.{again}"
+    )
+
+
+@app.command("benchmark")
+def benchmark(
+    file: Annotated[
+        Path,
+        typer.Argument(
+            help="JSON object (or a list, or a CSV) with model, precision, source, device, "
+            "images_per_s, and optionally batch, instances, latency_p50_ms, …, environment."
+        ),
+    ],
+    json: o.Json = False,
+) -> None:
+    """Imports speeds that another machine measured, marked as imported.
+
+    Example: `python -m engine import benchmark card-x.json`
+    """
+    from engine.imports.benchmark import import_benchmarks, read_benchmarks
+
+    found = import_benchmarks(read_benchmarks(file), prepare_database())
+    if json:
+        emit_json([{"benchmark": row.id, "known": known} for row, known in found])
+        return
+    for row, known in found:
+        again = ", imported before" if known else ""
+        note(f"Benchmark {row.id}: {row.images_per_s:,.1f} images/s at batch {row.batch}{again}.")
+
+
+def _facts(path: Path | None) -> dict[str, Any] | None:
+    if path is None:
+        return None
+    try:
+        facts = json_module.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise InvalidRequest(f"{path} is not a readable JSON file: {error}.") from error
+    if not isinstance(facts, dict):
+        raise InvalidRequest(f"{path} must hold one JSON object of facts.")
+    return facts

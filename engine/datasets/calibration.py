@@ -1,0 +1,36 @@
+"""Images to calibrate on, labelled or not: any folder, drawn evenly over its subfolders."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from engine.datasets.drawing import draw_by_class
+from engine.datasets.layouts import SUFFIXES, Layout
+from engine.errors import DatasetInvalid
+
+LAYOUT = "images to calibrate on"
+
+
+def draw_to_calibrate(root: Path, suffix: str = "", count: int | None = None) -> Layout:
+    """`count` images under `root` whose names end in `suffix`, seeded, evenly over the folders.
+
+    The labels are the ranks of the folders and only spread later draws; there are no classes, so
+    that nothing can be evaluated on it. Raises DatasetInvalid where there is no such image.
+    """
+    if not root.is_dir():
+        raise DatasetInvalid(f"{root} is not a folder.")
+    wanted = {f".{suffix.lower().lstrip('.')}"} if suffix else SUFFIXES
+    images = [p for p in root.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file()]
+    found = sorted(str(p.relative_to(root)) for p in images if p.suffix.lower() in wanted)
+    if not found:
+        others = ", ".join(sorted({p.suffix for p in images}))
+        hint = f"; there are images that end in {others}" if others else ""
+        raise DatasetInvalid(f"{root} holds no images that end in .{suffix or '*'}{hint}.")
+    folders = sorted({str(Path(name).parent) for name in found})
+    rank = {folder: number for number, folder in enumerate(folders)}
+    labels = np.array([rank[str(Path(name).parent)] for name in found])
+    drawn = range(len(found)) if count is None else draw_by_class(labels, count, seed=0)
+    files = tuple(found[int(i)] for i in drawn)
+    return Layout(LAYOUT, files, tuple(int(labels[int(i)]) for i in drawn), ())

@@ -1,0 +1,49 @@
+"""The imported build: what an outside result is a result of."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from db.enums import Precision
+from db.session import reading, writing
+from db.tables import ImportedBuild, Model
+from engine.catalog import find_model
+from engine.database import record_model
+from engine.digests import data_digest
+from engine.errors import InvalidRequest
+
+SOURCE_LENGTH = 200
+
+
+def record_build(
+    model_id: str, precision: Precision, source: str, url: str, **facts: Any
+) -> ImportedBuild:
+    """The build of a model at a precision as `source` has it; the same one when asked again.
+
+    So an accelerator's accuracy and its speed, imported one after the other, share a row. Raises
+    InvalidRequest for a model that does not exist and for a source that says nothing.
+    """
+    model, source = find_model(model_id), " ".join(source.split())
+    if not 0 < len(source) <= SOURCE_LENGTH:
+        raise InvalidRequest(
+            f"An import says where it comes from in 1 to {SOURCE_LENGTH} letters "
+            f"(--source 'card X, driver 1.2'); {len(source)} were given."
+        )
+    digest = data_digest(["imported", model.id, str(precision), source])
+    with reading(url) as session:
+        known = session.get(Model, model.id) is not None
+    if not known:
+        record_model(model, url)
+    with writing(url) as session:
+        row = session.get(ImportedBuild, digest)
+        if row is None:
+            row = ImportedBuild(
+                digest=digest,
+                model_id=model.id,
+                precision=str(precision),
+                source=source,
+                facts={},
+            )
+            session.add(row)
+        row.facts = {**row.facts, **{k: v for k, v in facts.items() if v is not None}}
+    return row

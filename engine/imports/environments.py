@@ -1,0 +1,31 @@
+"""The machine of an outside result, as far as whoever imports it says what it was."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from db.session import writing
+from db.tables import Environment
+from engine.digests import data_digest
+
+LABEL_LENGTH = 200
+
+
+def record_outside(facts: dict[str, Any] | None, url: str) -> str | None:
+    """Writes the environment's row, once; returns its digest, or None where nothing is known.
+
+    `device` (else `cpu`) and `runtime` make its label. The digest can never be that of a machine
+    observed here, so an outside speed never joins the speeds of this machine unasked.
+    """
+    if not facts:
+        return None
+    stated = {**facts, "imported": True}
+    digest = data_digest(stated)
+    with writing(url) as session:
+        session.merge(Environment(digest=digest, label=_label(facts), facts=stated))
+    return digest
+
+
+def _label(facts: dict[str, Any]) -> str:
+    named = [str(facts[name]) for name in ("device", "cpu", "gpu", "runtime") if facts.get(name)]
+    return f"{', '.join(named) or 'another machine'} (imported)"[:LABEL_LENGTH]

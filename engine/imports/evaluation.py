@@ -1,0 +1,164 @@
+"""Imports an evaluation: predictions of another machine become per-image results and a row."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sqlalchemy import select
+
+from db.enums import Precision
+from db.session import reading, writing
+from db.tables import Evaluation, ImportedBuild
+from engine.accuracy.chance import is_at_chance, likely_cause
+from engine.accuracy.per_image import PerImage, images_digest, save
+from engine.accuracy.scoring import score, score_top
+from engine.config import settings
+from engine.datasets.imagenet import class_names
+from engine.digests import data_digest, file_digest
+from engine.errors import InvalidRequest, LabelsMismatch
+from engine.imports.builds import record_build
+from engine.imports.environments import record_outside
+from engine.imports.images import ImageSet, image_set, match
+from engine.imports.predictions import Predictions, read_predictions
+from engine.preprocess import PreprocessSpec
+
+
+@dataclass(frozen=True, slots=True)
+class OutsideEvaluation:
+    """What is said about a file of predictions; `environment` is the machine, if it is known.
+
+    `dataset` is a registered one, or a name for images that only the other machine has; then
+    `labels` (a file) or `per_class` (row i is of class i // per_class) say what they show.
+    """
+
+    file: Path
+    model_id: str
+    precision: Precision
+    source: str
+    dataset: str
+    labels: Path | None = None
+    per_class: int | None = None
+    background: int | None = None
+    preprocess: PreprocessSpec | None = None
+    environment: dict[str, Any] | None = None
+
+
+def import_evaluation(asked: OutsideEvaluation, url: str) -> tuple[Evaluation, bool]:
+    """Records the evaluation; returns its row, and whether it had been imported before.
+
+    Raises InvalidRequest for files that do not fit, and LabelsMismatch for predictions that are
+    as right as guesses: then nothing is recorded.
+    """
+    predictions = read_predictions(asked.file, asked.background)
+    images = image_set(asked.dataset, predictions, asked.labels, asked.per_class, url)
+    predictions, places = match(predictions, images, asked.file.name)
+    classes = _classes(predictions, images, asked.file.name)
+    columns = _columns(predictions, places, images)
+    chance = is_at_chance(columns, classes)
+    if chance and asked.precision == Precision.FP32:
+        raise LabelsMismatch(
+            f"{asked.file.name} is right on {int(columns.right.sum())} of {len(columns)} images, "
+            f"as guessing would be. {likely_cause(columns)} Nothing was imported."
+        )
+    build = record_build(asked.model_id, asked.precision, asked.source, url)
+    recipe = data_digest(
+        [build.digest, images.dataset_digest, file_digest(asked.file), asked.background]
+    )
+    known = _existing(recipe, url)
+    path = settings().folder("results") / f"images-{recipe[:32]}.npz"
+    save(path, columns)
+    if known is not None:
+        return known, True
+    row = _row(asked, build, images, columns, recipe)
+    row.at_chance = chance
+    row.per_image_path = str(path.relative_to(settings().home))
+    row.environment_digest = record_outside(asked.environment, url)
+    row.protocol = {**row.protocol, "classes": classes}
+    with writing(url) as session:
+        session.add(row)
+    return row, False
+
+
+def _columns(predictions: Predictions, places: np.ndarray, images: ImageSet) -> PerImage:
+    label = images.label[places]
+    if predictions.top is not None:
+        columns = score_top(predictions.top, places, label, predictions.top_probability)
+    else:
+        assert predictions.scores is not None
+        columns = score(predictions.scores, places, label, probabilities=predictions.probabilities)
+    names = predictions.name if images.name is None else images.name[places]
+    return PerImage(
+        **{name: getattr(columns, name) for name in PerImage.__slots__ if name != "name"},
+        name=names,
+    )
+
+
+def _classes(predictions: Predictions, images: ImageSet, file: str) -> int:
+    """How many classes there are; InvalidRequest where predictions and labels cannot fit."""
+    given = predictions.classes()
+    highest = int(images.label.max())
+    classes = images.classes or given or max(len(class_names()), highest + 1)
+    if given is not None and given != classes:
+        hint = " Declare a background class with --background 0." if given == classes + 1 else ""
+        raise InvalidRequest(
+            f"{file} has {given} scores an image, {images.dataset_name} has {classes} "
+            f"classes.{hint}"
+        )
+    if highest >= classes:
+        raise InvalidRequest(
+            f"{images.dataset_name} has label {highest}, {file} only classes 0 to {classes - 1}."
+        )
+    if predictions.top is not None:
+        _require_range(predictions.top, classes, file)
+    return classes
+
+
+def _require_range(top: np.ndarray, classes: int, file: str) -> None:
+    low, high = int(top.min()), int(top.max())
+    if low >= 0 and high < classes:
+        return
+    one_based = " They seem to count from 1: subtract 1." if low == 1 and high == classes else ""
+    if low == 0 and high == classes:
+        one_based = " If class 0 is a background class, say --background 0."
+    raise InvalidRequest(
+        f"{file} predicts classes {low} to {high}, but there are only 0 to {classes - 1}."
+        f"{one_based}"
+    )
+
+
+def _existing(recipe: str, url: str) -> Evaluation | None:
+    with reading(url) as session:
+        return session.scalar(select(Evaluation).where(Evaluation.recipe == recipe))
+
+
+def _row(
+    asked: OutsideEvaluation,
+    build: ImportedBuild,
+    images: ImageSet,
+    columns: PerImage,
+    recipe: str,
+) -> Evaluation:
+    top1, top5 = columns.counts()
+    return Evaluation(
+        recipe=recipe,
+        imported_digest=build.digest,
+        dataset_name=images.dataset_name,
+        dataset_digest=images.dataset_digest,
+        label_set="dataset" if columns.labelled else "none",
+        preprocess=asked.preprocess.to_dict() if asked.preprocess else None,
+        images=len(columns),
+        images_planned=len(columns),
+        images_in_dataset=len(images),
+        images_digest=images_digest(columns.image),
+        top1_count=top1,
+        top5_count=top5,
+        protocol={
+            "imported_from": asked.file.name,
+            "sha256": file_digest(asked.file),
+            "best_classes_known": None if columns.top is None else columns.top.shape[1],
+            "scoring": "by class index",
+        },
+    )

@@ -1,0 +1,93 @@
+"""Reads a file of columns: npz, npy, CSV or Parquet. Nothing in it is ever executed."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from engine.errors import InvalidRequest
+
+MAX_BYTES = 4_000_000_000
+Columns = dict[str, np.ndarray]
+
+
+def read_columns(path: Path) -> Columns:
+    """The arrays of a file by name, each with one row an image.
+
+    A bare .npy array is called `predictions`. Raises InvalidRequest: no such file, another
+    kind of file, unreadable, pickled objects, columns of different lengths.
+    """
+    reader = _READERS.get(path.suffix.lower())
+    if reader is None:
+        raise InvalidRequest(
+            f"{path.name} is of no kind that can be imported: give {', '.join(_READERS)}."
+        )
+    if not path.is_file():
+        raise InvalidRequest(f"There is no file {path}.")
+    if path.stat().st_size > MAX_BYTES:
+        raise InvalidRequest(
+            f"{path.name} is larger than {MAX_BYTES / 1e9:.0f} GB; give the best classes (top-5) "
+            f"instead of all scores."
+        )
+    try:
+        columns = reader(path)
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        reason = (str(error).splitlines() or ["no reason given"])[0].rstrip(".")
+        raise InvalidRequest(f"{path.name} cannot be read as {path.suffix}: {reason}.") from error
+    lengths = {name: len(column) if column.ndim else 0 for name, column in columns.items()}
+    if len(set(lengths.values())) != 1 or not next(iter(lengths.values()), 0):
+        told = ", ".join(f"{name} {length}" for name, length in lengths.items()) or "nothing"
+        raise InvalidRequest(f"{path.name} must hold columns of one length, and holds: {told}.")
+    return columns
+
+
+def _npz(path: Path) -> Columns:
+    with np.load(path, allow_pickle=False) as stored:
+        return {name.lower(): stored[name] for name in stored.files}
+
+
+def _npy(path: Path) -> Columns:
+    return {"predictions": np.load(path, allow_pickle=False)}
+
+
+def _csv(path: Path) -> Columns:
+    return _of_frame(pd.read_csv(path))
+
+
+def _parquet(path: Path) -> Columns:
+    return _of_frame(pd.read_parquet(path))
+
+
+def _of_frame(frame: pd.DataFrame) -> Columns:
+    """Numbered columns (top1, top2, … or score_0, score_1, …) become one array each."""
+    columns: Columns = {}
+    numbered: dict[str, list[tuple[int, str]]] = {}
+    for name in map(str, frame.columns):
+        stem = name.rstrip("0123456789")
+        if stem != name and stem:
+            numbered.setdefault(stem.rstrip("_").lower(), []).append((int(name[len(stem) :]), name))
+        else:
+            columns[name.strip().lower()] = _values(frame[name])
+    for stem, places in numbered.items():
+        columns[stem] = np.stack([_values(frame[name]) for _, name in sorted(places)], axis=1)
+    return columns
+
+
+def _values(column: pd.Series) -> np.ndarray:
+    if pd.api.types.is_numeric_dtype(column):
+        return column.to_numpy()
+    if column.map(lambda value: isinstance(value, list | np.ndarray)).all():
+        return np.stack([np.asarray(value) for value in column])
+    return column.astype(str).to_numpy(dtype=np.str_)
+
+
+_READERS: dict[str, Callable[[Path], Columns]] = {
+    ".npz": _npz,
+    ".npy": _npy,
+    ".csv": _csv,
+    ".parquet": _parquet,
+}

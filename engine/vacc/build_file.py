@@ -1,0 +1,135 @@
+"""A build file of vamc, in either of its two schemas, as one frozen description.
+
+Schemas: `name/frontend/backend/graph/dataset/workspace` (of today) and
+`model/engine/dataset/workspace` (of 2023). What a file asks for that has no meaning here is not
+lost: `ignored` says it for keys of the vendor's chip, `warnings` for all else.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+
+from db.enums import Precision
+from engine.errors import VaccFileInvalid
+from engine.preprocess import PreprocessSpec
+from engine.specs import CalibrationMode
+from engine.vacc.build_keys import Draft, fill
+from engine.vacc.build_schemas import SCHEMAS
+from engine.vacc.process_ops import read_ops
+from engine.vacc.yaml_text import Entry, read_yaml
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,120}")
+OLD_SCHEMA, NEW_SCHEMA = "model/engine", "frontend/backend"
+
+
+@dataclass(frozen=True, slots=True)
+class BuildFile:
+    """What a build file asks for. Paths are as written, relative to where the tool is called."""
+
+    name: str
+    schema: str
+    checkpoint: str
+    input_name: str
+    side: int
+    precision: Precision
+    softmax: bool
+    mode: CalibrationMode
+    percentile: float | None
+    per_channel: bool
+    keep_in_float: tuple[int, ...]
+    dataset: str | None
+    suffix: str
+    images: int | None
+    preprocess: PreprocessSpec | None
+    workspace: str
+    ignored: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def prefix(self) -> Path:
+        """Where the vendor's compiler puts its result; files are `<prefix>.<suffix>`.
+
+        Today `<workspace>/<name>/mod`; of old
+        `<workspace>/<name>-<precision>-<mode or none>-3_<side>_<side>-vacc/<name>`.
+        """
+        if self.schema == NEW_SCHEMA:
+            return Path(self.workspace) / self.name / "mod"
+        mode = self.mode if self.precision == Precision.INT8 else "none"
+        folder = f"{self.name}-{self.precision}-{mode}-3_{self.side}_{self.side}-vacc"
+        return Path(self.workspace) / folder / self.name
+
+
+def read_build_file(path: Path) -> BuildFile:
+    """Reads a build file. Raises VaccFileInvalid with file, line and what is allowed."""
+    return build_file_of(read_yaml(path), path.name)
+
+
+def build_file_of(root: Entry, file: str) -> BuildFile:
+    """As `read_build_file`, from a YAML document that is read already."""
+    schema = _schema_of(root, file)
+    draft = Draft(file)
+    fill(draft, root, SCHEMAS[schema])
+    _require(draft, root)
+    preprocess = read_ops(draft.ops, draft) if draft.ops is not None else None
+    side = draft.shape[2]
+    if preprocess is not None and preprocess.crop != side:
+        raise VaccFileInvalid(
+            f"{file}, line {draft.lines['shape']}: the model takes {side} x {side} pixels, but the "
+            f"process ops end at {preprocess.crop} x {preprocess.crop}; make them equal."
+        )
+    return BuildFile(
+        name=draft.name,
+        schema=schema,
+        checkpoint=draft.checkpoint,
+        input_name=draft.input_name,
+        side=side,
+        precision=draft.precision or Precision.FP16,
+        softmax=draft.softmax,
+        mode=draft.mode,
+        percentile=draft.percentile,
+        per_channel=draft.per_channel,
+        keep_in_float=draft.keep_in_float,
+        dataset=draft.dataset,
+        suffix=draft.suffix,
+        images=draft.images,
+        preprocess=preprocess,
+        workspace=draft.workspace,
+        ignored=tuple(draft.ignored),
+        warnings=tuple(draft.warnings),
+    )
+
+
+def _schema_of(root: Entry, file: str) -> str:
+    keys = set(root.value)
+    for schema in (NEW_SCHEMA, OLD_SCHEMA):
+        if keys & set(schema.split("/")):
+            return schema
+    raise VaccFileInvalid(
+        f"{file} is no build file: it has neither frontend and backend nor model and engine, only "
+        f"{', '.join(sorted(keys)[:5]) or 'nothing'}."
+    )
+
+
+def _require(draft: Draft, root: Entry) -> None:
+    file = draft.file
+    for field, what in (("name", "name"), ("checkpoint", "checkpoint"), ("precision", "precision")):
+        if not getattr(draft, field):
+            raise VaccFileInvalid(f"{file} says no {what}; add {draft.key_of(field)}.")
+    if not _NAME.fullmatch(draft.name) or PurePath(draft.name).name != draft.name:
+        raise VaccFileInvalid(
+            f"{file}, line {draft.lines['name']}: name is {draft.name[:60]!r}; letters, digits, "
+            f"dots and dashes are allowed, because it names a folder."
+        )
+    if not draft.shape:
+        raise VaccFileInvalid(f"{file} says no input shape; add {draft.key_of('shape')}.")
+    if draft.precision == Precision.INT8 and not draft.dataset:
+        raise VaccFileInvalid(
+            f"{file} asks for int8 but names no images to calibrate on; add "
+            f"{draft.key_of('dataset')}."
+        )
+    if draft.precision == Precision.INT8 and draft.ops is None:
+        draft.warnings.append(
+            f"{file} says no process ops: images are prepared as the model's own protocol says."
+        )

@@ -1,0 +1,76 @@
+"""The folder that the vendor's compiler leaves behind: a prefix, and files that begin with it.
+
+`<prefix>.onnx` is the build; `<prefix>.json` says which artifact it is and how images are prepared.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+from db.tables import Artifact
+from engine import artifacts
+from engine.errors import ArtifactMissing, InvalidRequest
+from engine.files import disk_space, write_text
+
+_DIGEST = re.compile(r"[0-9a-f]{8,64}")
+
+
+def deploy(artifact: Artifact, prefix: Path, about: dict[str, Any]) -> list[Path]:
+    """Writes a build under a prefix, each file whole or not at all; the paths written."""
+    target, note = (prefix.with_name(f"{prefix.name}.{suffix}") for suffix in ("onnx", "json"))
+    with disk_space(prefix.parent):
+        prefix.parent.mkdir(parents=True, exist_ok=True)
+        part = target.with_name(f"{target.name}.part")
+        try:
+            shutil.copyfile(artifacts.model_path(artifact.digest), part)
+            part.rename(target)
+        finally:
+            part.unlink(missing_ok=True)
+    facts = {
+        "artifact": artifact.digest,
+        "model": artifact.model_id,
+        "precision": artifact.precision,
+        "preprocess": artifact.manifest["preprocess"],
+        **about,
+    }
+    part = note.with_name(f"{note.name}.part")
+    write_text(part, json.dumps(facts, indent=1))
+    part.rename(note)
+    return [target, note]
+
+
+def find_deployed(model: str, url: str) -> Artifact:
+    """The artifact that `-m` means: a prefix, its folder, one of its files, or a digest.
+
+    Raises InvalidRequest for what is none of these, ArtifactMissing for a build of elsewhere.
+    """
+    path = Path(model).expanduser()
+    note = next((place for place in _notes(path) if place.is_file()), None)
+    if note is None:
+        if _DIGEST.fullmatch(model):
+            return artifacts.find_by_digest(model, url)
+        raise InvalidRequest(
+            f"{model} is no build: give the prefix that `vamc compile` wrote "
+            f"(deploy_weights/<name>/mod) or the digest of an artifact."
+        )
+    try:
+        digest = str(json.loads(note.read_text())["artifact"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InvalidRequest(
+            f"{note} is not what `vamc compile` writes; build it again."
+        ) from error
+    try:
+        return artifacts.find_by_digest(digest, url)
+    except ArtifactMissing as error:
+        raise ArtifactMissing(
+            f"{note} was built with another database; build it here with `vamc compile`."
+        ) from error
+
+
+def _notes(path: Path) -> list[Path]:
+    beside = path.with_name(f"{path.name}.json") if path.name else path
+    return [beside, path.with_suffix(".json"), path / "mod.json", path / f"{path.name}.json"]

@@ -1,0 +1,103 @@
+"""The outputs of a build for a list of inputs: one npz each, named so that sorting keeps order.
+
+The vendor's decoder pairs line n of the list with file n of the sorted folder, so each name begins
+with the number of its line.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from engine.errors import VaccFileInvalid
+from engine.files import disk_space
+from engine.preprocess import PreprocessSpec, crop_pixels, normalise
+from engine.vacc.npz import read_input, write_output
+
+BATCHES_AHEAD = 3
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """One pass over a list: files written, seconds from first to last, ms of each batch."""
+
+    files: tuple[Path, ...]
+    elapsed_s: float
+    latencies_ms: np.ndarray
+
+
+def infer(
+    run: Callable[[np.ndarray], np.ndarray],
+    inputs: list[Path],
+    folder: Path,
+    spec: PreprocessSpec,
+    batch: int,
+    threads: int,
+    progress: Progress,
+) -> Passed:
+    """Runs every input and writes its output.
+
+    Raises VaccFileInvalid for a folder that holds other files.
+    """
+    names = output_names(inputs)
+    _claim(folder, names)
+    latencies: list[float] = []
+    begun, done = time.perf_counter(), 0
+    for group in _batches(inputs, spec, batch, threads):
+        before = time.perf_counter()
+        scores = run(group)
+        latencies.append((time.perf_counter() - before) * 1e3)
+        with disk_space(folder):
+            for row in scores:
+                write_output(folder / names[done], row)
+                done += 1
+        progress(done, len(inputs))
+    files = tuple(folder / name for name in names)
+    return Passed(files, time.perf_counter() - begun, np.asarray(latencies))
+
+
+def output_names(inputs: list[Path]) -> list[str]:
+    """`<number>_<stem>.npz`, the number as wide as the longest."""
+    width = max(6, len(str(len(inputs))))
+    return [f"{number:0{width}d}_{path.stem}.npz" for number, path in enumerate(inputs)]
+
+
+def _claim(folder: Path, names: list[str]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    strangers = sorted({path.name for path in folder.iterdir()} - set(names))
+    if strangers:
+        raise VaccFileInvalid(
+            f"{folder} already holds {strangers[0]}, which is no output of this list, and every "
+            f"file there is paired with a line of it; name an empty folder."
+        )
+
+
+def _batches(
+    inputs: list[Path], spec: PreprocessSpec, batch: int, threads: int
+) -> Iterator[np.ndarray]:
+    def pixels(path: Path) -> np.ndarray:
+        return crop_pixels(Image.fromarray(read_input(path)), spec)
+
+    groups = [inputs[start : start + batch] for start in range(0, len(inputs), batch)]
+    with ThreadPoolExecutor(max(1, threads)) as pool:
+        pending: list[list[Future[np.ndarray]]] = []
+        try:
+            for group in groups:
+                pending.append([pool.submit(pixels, path) for path in group])
+                if len(pending) > BATCHES_AHEAD:
+                    yield _collect(pending.pop(0), spec)
+            while pending:
+                yield _collect(pending.pop(0), spec)
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _collect(futures: list[Future[np.ndarray]], spec: PreprocessSpec) -> np.ndarray:
+    return normalise(np.stack([future.result() for future in futures]), spec)

@@ -1,0 +1,123 @@
+"""The npz files between the vendor's tools, and the lists that name them.
+
+An input holds `input_0`: uint8 (3, height, width), RGB, at the image's own size. An output holds
+`output_0`: (1, classes) scores. Nothing pickled is ever loaded.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from engine.errors import VaccFileInvalid
+from engine.files import disk_space, save_arrays
+from engine.preprocess import MAX_PIXELS
+
+INPUT_KEY, OUTPUT_KEY = "input_0", "output_0"
+MAX_BYTES = 4 * MAX_PIXELS
+MAX_LIST_BYTES = 100_000_000
+
+
+def read_datalist(path: Path, must_exist: bool = True) -> list[Path]:
+    """The files that a list names, one a line, in its order.
+
+    Raises VaccFileInvalid: unreadable, empty, and (if they `must_exist`) entries that are absent.
+    """
+    try:
+        if path.stat().st_size > MAX_LIST_BYTES:
+            raise VaccFileInvalid(
+                f"{path} has over {MAX_LIST_BYTES / 1e6:.0f} MB: no list of files."
+            )
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is no text"
+        raise VaccFileInvalid(f"The list {path} cannot be read: {reason}.") from error
+    files = [Path(line.strip()) for line in lines if line.strip()]
+    if not files:
+        raise VaccFileInvalid(f"The list {path} is empty.")
+    absent = [file for file in files if not file.is_file()] if must_exist else []
+    if absent:
+        raise VaccFileInvalid(
+            f"{len(absent):,} of {len(files):,} files that {path.name} names are not there (the "
+            f"first: {absent[0]}); make the list again with image2npz."
+        )
+    return files
+
+
+def write_datalist(path: Path, files: Sequence[Path]) -> None:
+    """Writes the absolute paths, one a line; whole or not at all."""
+    part = path.with_name(f"{path.name}.part")
+    with disk_space(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.write_text("".join(f"{file.absolute()}\n" for file in files), encoding="utf-8")
+        part.rename(path)
+
+
+def read_input(path: Path) -> np.ndarray:
+    """The pixels of an input file: uint8 (height, width, 3), RGB."""
+    pixels = _read(path, INPUT_KEY)
+    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[0] != 3 or 0 in pixels.shape:
+        raise VaccFileInvalid(
+            f"{path}: {INPUT_KEY} is {pixels.dtype} {list(pixels.shape)}; expected uint8 "
+            f"[3, height, width]."
+        )
+    if pixels.shape[1] * pixels.shape[2] > MAX_PIXELS:
+        raise VaccFileInvalid(f"{path} has over {MAX_PIXELS:,} pixels, which is not accepted.")
+    return np.ascontiguousarray(pixels.transpose(1, 2, 0))
+
+
+def write_input(path: Path, pixels: np.ndarray) -> None:
+    """Writes uint8 (height, width, 3) RGB pixels as the vendor's input file."""
+    save_arrays(path, **{INPUT_KEY: np.ascontiguousarray(pixels.transpose(2, 0, 1))})
+
+
+def read_output(path: Path) -> np.ndarray:
+    """The scores of one image, float32 (classes,).
+
+    Raises VaccFileInvalid for the outputs of several images in one file, and for no scores.
+    """
+    scores = _read(path, OUTPUT_KEY)
+    if scores.dtype.kind not in "fiu":
+        raise VaccFileInvalid(f"{path}: {OUTPUT_KEY} holds {scores.dtype}, not numbers.")
+    if scores.ndim > 1 and scores.shape[0] != 1:
+        raise VaccFileInvalid(
+            f"{path}: {OUTPUT_KEY} holds the scores of {scores.shape[0]} images, and one file is "
+            f"of one image; split it, or run vamp again with --datalist."
+        )
+    flat = scores.reshape(-1)
+    if flat.size < 2 or flat.size != max(scores.shape):
+        raise VaccFileInvalid(
+            f"{path}: {OUTPUT_KEY} is {list(scores.shape)}; expected [1, classes]."
+        )
+    if not np.isfinite(flat).all():
+        raise VaccFileInvalid(f"{path}: {OUTPUT_KEY} holds values that are not finite.")
+    return np.asarray(flat, np.float32)
+
+
+def write_output(path: Path, scores: np.ndarray) -> None:
+    """Writes the scores of one image, (classes,), as the vendor's output file."""
+    save_arrays(path, **{OUTPUT_KEY: np.asarray(scores[None], np.float32)})
+
+
+def _read(path: Path, key: str) -> np.ndarray:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if sum(entry.file_size for entry in archive.infolist()) > MAX_BYTES:
+                raise VaccFileInvalid(f"{path} unpacks to over {MAX_BYTES / 1e6:.0f} MB: refused.")
+        with np.load(path, allow_pickle=False) as arrays:
+            if key not in arrays.files:
+                keys = ", ".join(arrays.files[:5]) or "nothing"
+                raise VaccFileInvalid(f"{path} holds {keys}, and no {key}.")
+            array: np.ndarray = arrays[key]
+            return array
+    except OSError as error:
+        raise VaccFileInvalid(f"{path} cannot be read: {error.strerror or error}.") from error
+    except (ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
+        if "allow_pickle" in str(error) or "pickle" in str(error):
+            raise VaccFileInvalid(
+                f"{path}: {key} is a pickled object, which could run code; it is never loaded."
+            ) from error
+        raise VaccFileInvalid(f"{path} is damaged or no npz file.") from error

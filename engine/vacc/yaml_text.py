@@ -1,0 +1,114 @@
+"""YAML as data with line numbers: tags that would run code are refused, nothing is executed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from engine.errors import VaccFileInvalid
+
+MAX_BYTES = 1_000_000
+MAX_ENTRIES = 20_000
+MAX_DEPTH = 30
+_PLAIN = {f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null")}
+_TEXT = {f"tag:yaml.org,2002:{name}" for name in ("timestamp", "value")}
+_BLOCKS = {f"tag:yaml.org,2002:{name}" for name in ("map", "seq")}
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A value with the line it stands on: a dict or list of entries, or a scalar."""
+
+    value: Any
+    line: int
+
+    def plain(self) -> Any:
+        """The value as bare Python data."""
+        if isinstance(self.value, dict):
+            return {key: entry.plain() for key, entry in self.value.items()}
+        if isinstance(self.value, list):
+            return [entry.plain() for entry in self.value]
+        return self.value
+
+
+def read_yaml(path: Path) -> Entry:
+    """The whole of a YAML file. Raises VaccFileInvalid: unreadable, no block of keys, or tagged."""
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise VaccFileInvalid(f"{path} has over {MAX_BYTES / 1e6:.0f} MB: it is no build file.")
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is no text"
+        raise VaccFileInvalid(f"{path} cannot be read: {reason}.") from error
+    return parse_yaml(text, path.name)
+
+
+def parse_yaml(text: str, name: str) -> Entry:
+    """As `read_yaml`, from text; `name` is what messages call the file."""
+    loader = yaml.SafeLoader(text)
+    try:
+        node = loader.get_single_node()
+    except RecursionError as error:
+        raise VaccFileInvalid(f"{name} is nested too deep for a build file.") from error
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f", line {mark.line + 1}" if mark else ""
+        what = getattr(error, "problem", None) or str(error).splitlines()[0]
+        raise VaccFileInvalid(f"{name}{where}: this is not YAML ({what}).") from error
+    except ValueError as error:  # a scalar that its own tag cannot hold
+        raise VaccFileInvalid(f"{name}: this is not YAML ({error}).") from error
+    if not isinstance(node, yaml.MappingNode):
+        raise VaccFileInvalid(f"{name} holds no block of keys: it is no build file.")
+    return _Converter(name, loader).convert(node, 0)
+
+
+class _Converter:
+    """Turns nodes into entries, counting them: an alias may stand for itself a million times."""
+
+    def __init__(self, name: str, loader: yaml.SafeLoader) -> None:
+        self.name, self.loader, self.entries = name, loader, 0
+
+    def convert(self, node: yaml.Node, depth: int) -> Entry:
+        line = node.start_mark.line + 1
+        self.entries += 1
+        if depth > MAX_DEPTH or self.entries > MAX_ENTRIES:
+            raise VaccFileInvalid(f"{self.name}, line {line}: nested too deep for a build file.")
+        if node.tag not in _PLAIN | _TEXT | _BLOCKS:
+            tag = node.tag.removeprefix("tag:yaml.org,2002:")
+            raise VaccFileInvalid(
+                f"{self.name}, line {line}: the tag !!{tag} is not data and is never executed; "
+                f"remove it."
+            )
+        if isinstance(node, yaml.MappingNode):
+            pairs = self._pairs(node, depth)
+            return Entry(dict(pairs), line)
+        if isinstance(node, yaml.SequenceNode):
+            return Entry([self.convert(item, depth + 1) for item in node.value], line)
+        if node.tag in _TEXT:
+            return Entry(str(node.value), line)
+        try:
+            return Entry(self.loader.construct_object(node), line)
+        except (yaml.YAMLError, ValueError) as error:
+            raise VaccFileInvalid(
+                f"{self.name}, line {line}: {str(node.value)[:40]!r} is no value."
+            ) from error
+
+    def _pairs(self, node: yaml.MappingNode, depth: int) -> Iterator[tuple[str, Entry]]:
+        for key, value in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                line = key.start_mark.line + 1
+                raise VaccFileInvalid(f"{self.name}, line {line}: a key must be a word.")
+            yield str(key.value), self.convert(value, depth + 1)
+
+
+def leaves(entry: Entry, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Entry]]:
+    """(keys from the root, entry) of everything that is no block of keys; names may hold dots."""
+    for key, value in entry.value.items():
+        if isinstance(value.value, dict):
+            yield from leaves(value, (*path, key))
+        else:
+            yield (*path, key), value

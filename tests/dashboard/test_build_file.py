@@ -1,0 +1,86 @@
+"""vamc build files on the pages: one fills the form, and every build can be had as one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from streamlit.testing.v1 import AppTest
+
+from dashboard.components.build_file import form_values, remarks_of
+from db.enums import Precision
+from engine.config import REPOSITORY
+from engine.vacc.asking import request_of
+from engine.vacc.build_file import build_file_of
+from engine.vacc.yaml_text import parse_yaml
+from tests.engine.tiny import store_build, tiny_se_model
+from tests.engine.vacc.test_build_files import OF_2023, TODAY
+
+
+def filled(values: dict) -> AppTest:
+    app = AppTest.from_file(str(REPOSITORY / "dashboard" / "app.py"), default_timeout=30)
+    app.run()
+    app.switch_page("app_pages/new_run.py")
+    app.run()
+    for key, value in values.items():
+        app.session_state[key] = value
+    app.run()
+    assert not app.exception
+    return app
+
+
+def test_the_form_asks_for_what_the_file_says(url: str, tmp_path: Path) -> None:
+    model = tmp_path / "seresnet50.onnx"
+    model.write_bytes(b"x")
+    for text in (TODAY, OF_2023):
+        today, old = "/models/legacy_seresnet18.onnx", "./onnx/mmcls/seresnet50.onnx"
+        checkpoint = today if text is TODAY else old
+        asked = build_file_of(parse_yaml(text.replace(checkpoint, str(model)), "b.yaml"), "b.yaml")
+        request = request_of(asked)
+        app = filled(form_values(request))
+        assert app.text_input("onnx_path").value == str(model)
+        assert app.selectbox("calibration_mode").value == str(asked.mode)
+        assert app.toggle("softmax").value is asked.softmax
+        assert app.text_input("keep_in_float").value == ", ".join(map(str, asked.keep_in_float))
+        assert app.number_input("calibration_images").value == asked.images
+        assert app.toggle("pre_div255").value is (text is TODAY)
+        assert asked.preprocess is not None
+        mean = [float(word) for word in app.text_input("pre_mean").value.split()]
+        assert tuple(mean) == asked.preprocess.mean
+
+
+def test_what_has_no_effect_is_said() -> None:
+    text = TODAY.replace("calibrate_mode", "alibrate_mode")
+    asked = build_file_of(parse_yaml(text, "b.yaml"), "b.yaml")
+    kinds = [kind for kind, _ in remarks_of(asked)]
+    assert kinds == ["filled", "warning", "ignored", "ignored", "ignored", "ignored"]
+
+
+def test_every_build_is_offered_as_a_build_file(url: str) -> None:
+    store_build(url, tiny_se_model(), Precision.FP16, model_id="onnx/my net")
+
+    def page() -> None:
+        from dashboard import queries
+        from dashboard.components.build_file import offer_build_file
+
+        offer_build_file(queries.builds()[0])
+        offer_build_file(None)
+
+    app = AppTest.from_function(page).run()
+    assert not app.exception
+    (button,) = app.get("download_button")
+    assert button.proto.label == "vamc build file"
+
+
+def test_an_upload_fills_the_form_and_a_wrong_one_says_why(url: str, tmp_path: Path) -> None:
+    model = tmp_path / "seresnet50.onnx"
+    model.write_bytes(b"x")
+    app = filled({})
+    text = TODAY.replace("/models/legacy_seresnet18.onnx", str(model))
+    app.file_uploader("build_file").upload("b.yaml", text.encode(), "text/yaml").run()
+    assert not app.exception
+    assert app.text_input("onnx_path").value == str(model)
+    assert app.pills("precisions").value == ["int8"]
+    assert any("concerns the vendor" in str(one.value) for one in app.caption)
+    assert app.button("build_file_register").label == "Register these images"
+    app.file_uploader("build_file").upload("c.yaml", b"name: !!python/name:os.system x", "x").run()
+    assert any("never executed" in str(one.value) for one in app.error)

@@ -1,0 +1,63 @@
+"""Sorting validation images into folders: whole, verified, twice the same."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from engine.datasets.layouts import recognise
+from engine.datasets.sorting import sort_by_class
+from engine.errors import DatasetInvalid
+
+
+def silent(done: int, total: int) -> None:
+    """No progress is shown."""
+
+
+@pytest.fixture
+def flat(tmp_path: Path) -> Path:
+    folder = tmp_path / "flat"
+    folder.mkdir()
+    for number in range(3):
+        (folder / f"ILSVRC2012_val_0000000{number}.JPEG").write_bytes(bytes([number]) * 9)
+    lines = [f"ILSVRC2012_val_0000000{n}.JPEG {c}\n" for n, c in enumerate((0, 0, 2))]
+    (folder / "val_label.txt").write_text("".join(lines))
+    return folder
+
+
+@pytest.mark.parametrize("copy", [True, False])
+def test_every_image_stands_in_its_class_once(flat: Path, tmp_path: Path, copy: bool) -> None:
+    target = tmp_path / "val"
+    found = sort_by_class(flat, None, target, copy, silent)
+    assert (found.images, found.classes, found.made) == (3, 2, 3)
+    layout = recognise(target)
+    assert layout.labels == (0, 0, 2)
+    place = target / "n01440764" / "ILSVRC2012_val_00000001.JPEG"
+    source = flat / "ILSVRC2012_val_00000001.JPEG"
+    assert place.read_bytes() == source.read_bytes()
+    assert place.samefile(source) is not copy
+    assert sort_by_class(flat, None, target, copy, silent).made == 0
+    place.unlink()
+    assert sort_by_class(flat, None, target, copy, silent).made == 1
+
+
+def test_other_files_are_never_replaced(flat: Path, tmp_path: Path) -> None:
+    target = tmp_path / "val"
+    sort_by_class(flat, None, target, True, silent)
+    place = target / "n01440764" / "ILSVRC2012_val_00000001.JPEG"
+    place.write_bytes(b"other")
+    with pytest.raises(DatasetInvalid, match="is there already with other content"):
+        sort_by_class(flat, None, target, True, silent)
+    place.unlink()
+    (target / "n01440764" / "stranger.JPEG").write_bytes(b"x")
+    with pytest.raises(DatasetInvalid, match=r"stranger\.JPEG is there already and is no image"):
+        sort_by_class(flat, None, target, True, silent)
+
+
+def test_a_sorted_folder_is_not_sorted_again(flat: Path, tmp_path: Path) -> None:
+    sort_by_class(flat, None, tmp_path / "val", True, silent)
+    with pytest.raises(DatasetInvalid, match="a folder per class already"):
+        sort_by_class(tmp_path / "val", None, tmp_path / "again", True, silent)
+    with pytest.raises(DatasetInvalid, match="is not a folder"):
+        sort_by_class(tmp_path / "none", None, tmp_path / "again", True, silent)
