@@ -32,10 +32,11 @@ def test_make_help_is_the_default() -> None:
     assert "make run" in result.stdout
 
 
+SECOND_WORDS = "add|list|show|check|cache|relabel|evaluation|benchmark"
+
+
 def commands_in_readme() -> list[str]:
-    return sorted(
-        set(re.findall(r"python -m engine ([a-z]+(?: (?:add|list|show|check))?)", README))
-    )
+    return sorted(set(re.findall(rf"python -m engine ([a-z]+(?: (?:{SECOND_WORDS}))?)", README)))
 
 
 @pytest.mark.parametrize("call", commands_in_readme())
