@@ -320,7 +320,7 @@ def test_a_lost_table_says_one_sentence(url: str) -> None:
 def test_imported_rows_stand_beside_those_measured_here(
     url: str, tmp_path: Path, page: str
 ) -> None:
-    add_measured_model(url)
+    rows.add_measured_model(url)
     np.save(tmp_path / "p.npy", np.arange(200) // 20)
     asked = OutsideEvaluation(
         tmp_path / "p.npy", "timm/seresnet50", Precision.FP32, "card X", "other", per_class=20
