@@ -32,13 +32,12 @@ def test_make_help_is_the_default() -> None:
     assert "make run" in result.stdout
 
 
+SECOND_WORDS = "add|list|show|check|cache|relabel|evaluation|benchmark|compile"
+
+
 def commands_in_readme() -> list[str]:
     return sorted(
-        set(
-            re.findall(
-                r"python -m engine ([a-z0-9_]+(?: (?:add|list|show|check|compile))?)", README
-            )
-        )
+        set(re.findall(rf"python -m engine ([a-z0-9_]+(?: (?:{SECOND_WORDS}))?)", README))
     )
 
 

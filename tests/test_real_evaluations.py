@@ -6,16 +6,30 @@ Needs the folder named by SENET_REAL_DATA; skipped without it.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import onnx
 import pytest
+import torch
+from onnx import numpy_helper
+from torchvision import transforms
+from torchvision.datasets.folder import default_loader
 
-from db.enums import Precision
+from db.enums import Precision, WeightsKind
+from engine import build, evaluate
 from engine.accuracy.pairs import compare
+from engine.accuracy.per_image import PerImage, find, load
 from engine.catalog import catalogue
+from engine.datasets.register import check, register
+from engine.export import job as export
 from engine.imports.evaluation import OutsideEvaluation, import_evaluation
 from engine.results import results_frame
+from engine.specs import BuildSpec, EvaluateSpec, ExportSpec, WeightsSpec
+from tests.engine.tiny import Quiet
 
 pytestmark = pytest.mark.real
 
@@ -60,3 +74,94 @@ def test_imported_predictions_of_six_networks(url: str, real_data: Path) -> None
         assert pair.difference.low < pair.difference.difference < pair.difference.high
     assert pair.difference.p_value < 1e-6
     print(f"slowest comparison {max(seconds):.3f} s")
+
+
+def evaluated(url: str, tmp_path: Path, spec: ExportSpec) -> PerImage:
+    export.run(spec.to_json(), Quiet(url, tmp_path / "export"))
+    built = build.run(
+        BuildSpec(export=spec, precision=Precision.FP32).to_json(), Quiet(url, tmp_path / "build")
+    )["artifact"]
+    asked = EvaluateSpec(artifact=built, dataset="in1k")
+    result = evaluate.run(asked.to_json(), Quiet(url, tmp_path / "evaluate"))
+    return load(find(result["evaluation"], url))
+
+
+def independent_pass(
+    folder: Path, network: Callable[[torch.Tensor], torch.Tensor], transform: Any
+) -> np.ndarray:
+    """Best five classes (1000, 5) by plain torch and torchvision, in the order of the names."""
+    found = []
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    with torch.inference_mode():
+        files = sorted(folder.glob("*.JPEG"))
+        for start in range(0, len(files), 16):
+            images = [transform(default_loader(str(file))) for file in files[start : start + 16]]
+            found.append(network(torch.stack(images)).topk(5, dim=1).indices.numpy())
+    torch.set_num_threads(threads)
+    return np.concatenate(found)
+
+
+def test_the_se_network_image_by_image_as_torch_has_it(
+    url: str, tmp_path: Path, real_data: Path
+) -> None:
+    import timm
+    from safetensors.torch import load_file
+
+    path = real_data / "weights" / "tf_mobilenetv3_small_100.safetensors"
+    photographs = real_data / "imagenet_1000"
+    register("in1k", check(photographs, None, lambda done, total: None), url)
+    weights = WeightsSpec(kind=WeightsKind.FILE, path=str(path))
+    spec = ExportSpec(model_id="timm/tf_mobilenetv3_small_100", weights=weights)
+    images = evaluated(url, tmp_path, spec)
+    network = timm.create_model("tf_mobilenetv3_small_100", pretrained=False)
+    network.load_state_dict(load_file(path))
+    half = (0.5, 0.5, 0.5)
+    transform = transforms.Compose(
+        [
+            transforms.Resize(256, transforms.InterpolationMode.BILINEAR),
+            transforms.CenterCrop(224),
+            transforms.ToTensor(),
+            transforms.Normalize(half, half),
+        ]
+    )
+    expected = independent_pass(photographs, network.eval(), transform)
+    labels = np.arange(1000)
+    assert images.top is not None
+    assert np.array_equal(images.label, labels), "one image a class, in the order of the wnids"
+    assert np.array_equal(images.top[:, 0], expected[:, 0]), "the best class of every image"
+    hits = expected == labels[:, None]
+    assert np.array_equal(images.rank < 5, hits.any(axis=1))
+    assert images.counts() == (int(hits[:, 0].sum()), int(hits.any(axis=1).sum())) == (803, 949)
+
+
+def test_squeezenet_image_by_image_as_torchvision_has_it(
+    url: str, tmp_path: Path, real_data: Path
+) -> None:
+    from torchvision.models import squeezenet1_1
+
+    path = real_data / "weights" / "squeezenet1_1.onnx"
+    photographs = real_data / "imagenet_1000"
+    register("in1k", check(photographs, None, lambda done, total: None), url)
+    weights = WeightsSpec(kind=WeightsKind.FILE, path=str(path))
+    spec = ExportSpec(
+        model_id="onnx/squeezenet", weights=weights, preprocess={"resize": 256, "crop": 224}
+    )
+    images = evaluated(url, tmp_path, spec)
+    network = squeezenet1_1(weights=None)
+    stored = {t.name: numpy_helper.to_array(t).copy() for t in onnx.load(path).graph.initializer}
+    own = network.state_dict()
+    network.load_state_dict({name: torch.from_numpy(stored[name]) for name in own})
+    transform = transforms.Compose(
+        [
+            transforms.Resize(256, transforms.InterpolationMode.BILINEAR),
+            transforms.CenterCrop(224),
+            transforms.ToTensor(),
+            transforms.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+        ]
+    )
+    expected = independent_pass(photographs, network.eval(), transform)
+    hits = expected == np.arange(1000)[:, None]
+    assert images.top is not None
+    assert np.array_equal(images.top[:, 0], expected[:, 0])
+    assert images.counts() == (int(hits[:, 0].sum()), int(hits.any(axis=1).sum())) == (612, 835)

@@ -17,7 +17,8 @@ def comparability_key(row: Evaluation) -> str:
     return data_digest(
         [
             row.dataset_digest,
-            row.images_digest or row.images,
+            row.images,
+            row.images_digest,
             row.label_set,
             _preparation(row),
         ]

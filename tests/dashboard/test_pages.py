@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from sqlalchemy import select
 from streamlit.testing.v1 import AppTest
 
 from dashboard import queries
-from db.enums import JobStatus
+from db.enums import JobStatus, Precision
 from db.session import reading, writing
 from db.tables import Job, Run
 from engine.config import REPOSITORY
+from engine.imports.evaluation import OutsideEvaluation, import_evaluation
 from engine.runs.requests import DEMO
 from tests.dashboard import rows
 
@@ -312,3 +314,18 @@ def test_a_lost_table_says_one_sentence(url: str) -> None:
         session.connection().exec_driver_sql("DROP TABLE benchmark")
     (error,) = opened("results").error
     assert "database could not be read" in error.value
+
+
+@pytest.mark.parametrize("page", ["compare", "results"])
+def test_imported_rows_stand_beside_those_measured_here(
+    url: str, tmp_path: Path, page: str
+) -> None:
+    rows.add_measured_model(url)
+    np.save(tmp_path / "p.npy", np.arange(200) // 20)
+    asked = OutsideEvaluation(
+        tmp_path / "p.npy", "timm/seresnet50", Precision.FP32, "card X", "other", per_class=20
+    )
+    import_evaluation(asked, url)
+    app = opened(page)
+    assert not app.exception
+    assert "failed unexpectedly" not in texts(app)

@@ -81,6 +81,8 @@ def test_a_flat_folder_with_a_label_file(tmp_path: Path) -> None:
         ("a.png 1\nb.png cat\n", "line 2: expected '<file> <class index>'"),
         ("a.png 1\na.png 2\nb.png 3\n", "line 2: a.png is labelled twice"),
         ("a.png 1\nb.png -1\n", "line 2: expected"),
+        ("a.png 1\nb.png 2 \n\n c.png\n", "line 4: expected"),
+        ("a.png 1\nb.png 1.5\n", "line 2: expected"),
     ],
 )
 def test_a_wrong_label_file_is_explained(tmp_path: Path, lines: str, message: str) -> None:
@@ -176,3 +178,57 @@ def test_a_draw_takes_every_class_before_any_class_twice() -> None:
 
 def test_a_draw_of_more_than_there_is_takes_everything() -> None:
     assert draw_by_class(np.array([0, 1, 1]), 10, seed=0).tolist() == [0, 1, 2]
+
+
+def odd_images(root: Path) -> dict[str, bool]:
+    """Files of every odd kind in one folder, and whether each can be read."""
+    from tests.engine.test_preprocess import encoded, noise, photo, png_of_size
+
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    whole = encoded(photo(61, 47), "JPEG")
+    files: dict[str, tuple[bytes, bool]] = {
+        "grey.jpg": (encoded(photo(61, 47).convert("L"), "JPEG"), True),
+        "cmyk.jpg": (encoded(Image.fromarray(noise(61, 47, 4), "CMYK"), "JPEG"), True),
+        "png-inside.JPEG": (encoded(photo(61, 47), "PNG"), True),
+        "rotated.jpg": (encoded(photo(61, 47), "JPEG", exif=exif), True),
+        "one-pixel.png": (encoded(photo(1, 1), "PNG"), True),
+        "truncated.jpg": (whole[: len(whole) // 2], False),
+        "zero-bytes.jpg": (b"", False),
+        "huge.png": (png_of_size(20_000, 20_000), False),
+        "text.jpg": (b"not an image", False),
+    }
+    root.mkdir()
+    for name, (data, _) in files.items():
+        (root / name).write_bytes(data)
+    labels = "".join(f"{name} {number}\n" for number, name in enumerate(files))
+    (root / "val_label.txt").write_text(labels)
+    return {name: readable for name, (_, readable) in files.items()}
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+def test_odd_images_are_prepared_as_torchvision_does_or_left_out_by_name(
+    tmp_path: Path, url: str
+) -> None:
+    from torchvision.datasets.folder import default_loader
+
+    from engine.evaluate.pipeline import Pipeline
+    from engine.preprocess import PreprocessSpec
+    from tests.engine.test_preprocess import torchvision_transform
+
+    readable = odd_images(tmp_path / "odd")
+    row = register("odd", check(tmp_path / "odd", None, quiet), url)
+    assert {name for name, _ in row.report["corrupt_files"]} == {
+        name for name, good in readable.items() if not good
+    }
+    index = open_index(row)
+    assert sorted(index.files) == sorted(name for name, good in readable.items() if good)
+    spec = PreprocessSpec(resize=40, crop=36)
+    everything = np.arange(len(index))
+    pipeline = Pipeline(index, spec, None, 2, 8, everything)
+    (given,) = pipeline.run([everything], lambda inputs: inputs, lambda out, images: out)
+    pipeline.close()
+    transform = torchvision_transform(spec)
+    for name, found in zip(index.files, given, strict=True):  # type: ignore[call-overload]
+        expected = transform(default_loader(str(index.root / name))).numpy()
+        np.testing.assert_array_equal(found.view(np.uint32), expected.view(np.uint32))

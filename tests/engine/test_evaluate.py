@@ -12,11 +12,15 @@ from db.enums import Precision, WeightsKind
 from db.session import reading
 from db.tables import Evaluation
 from engine import evaluate, scores, specs
+from engine.accuracy.pairs import compare
+from engine.accuracy.per_image import load
 from engine.config import settings
 from engine.datasets.reader import open_index
+from engine.datasets.register import check, register
 from engine.errors import InvalidRequest, LabelsMismatch
 from engine.evaluate import record, shards
 from engine.preprocess import open_image, preprocess
+from engine.results import results_frame
 from engine.runtimes.onnx_runtime import OnnxRuntime
 from engine.specs import EvaluateSpec, shard_ranges
 from tests.engine.tiny import (
@@ -209,3 +213,77 @@ def test_rank_and_top_k_agree_also_on_equal_scores() -> None:
 
 def test_softmax_does_not_overflow() -> None:
     assert np.allclose(scores.softmax(np.array([[1e4, 1e4, 0.0]])), [[0.5, 0.5, 0]])
+
+
+def test_what_is_finished_is_shown_as_partial(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = tiny_se_model()
+    labelled_by(model, image_folder(tmp_path / "set"), url)
+    artifact = store_build(url, model)
+    write = shards._write
+
+    def dying(task: object, shard: tuple[int, int], parts: object) -> None:
+        if shard[0] == 64:
+            raise KeyboardInterrupt
+        write(task, shard, parts)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(shards, "_write", dying)
+    with pytest.raises(KeyboardInterrupt):
+        run(url, tmp_path, spec_of(artifact.digest))
+    row = results_frame(url).iloc[0]
+    assert (row["images"], row["images_planned"], row["top1_count"]) == (64, 120, 64)
+    with reading(url) as session:
+        partial = session.query(Evaluation).one()
+    assert len(load(partial)) == 64
+    monkeypatch.undo()
+    monkeypatch.setattr(specs, "SHARD_IMAGES", 32)
+    whole = run(url, tmp_path, spec_of(artifact.digest))
+    assert (whole.id, whole.images, whole.images_planned) == (partial.id, 120, 120)
+
+
+def test_a_network_that_guesses_is_stopped_at_its_first_shards(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(specs, "SHARD_IMAGES", 104)
+    model = tiny_se_model()
+    labelled_by(model, image_folder(tmp_path / "set", per_class=60), url, shift=1)
+    artifact = store_build(url, model)
+    context = Quiet(url, tmp_path / "work")
+    with pytest.raises(LabelsMismatch, match=r"of 104 images.*labels count from 1"):
+        evaluate.run(spec_of(artifact.digest).to_json(), context)
+    with reading(url) as session:
+        assert session.query(Evaluation).count() == 0
+
+
+def test_the_number_of_threads_changes_no_bit(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = tiny_se_model()
+    labelled_by(model, image_folder(tmp_path / "set"), url)
+    artifact = store_build(url, model)
+    found = []
+    for threads in ("1", "3"):
+        monkeypatch.setenv("SENET_THREADS", threads)
+        settings.cache_clear()
+        monkeypatch.setattr(record, "find_whole", lambda recipe, url: None)
+        found.append(columns_of(run(url, tmp_path, spec_of(artifact.digest))))
+    for name, column in found[0].items():
+        assert np.array_equal(column, found[1][name]), name
+
+
+def test_images_without_labels_tell_how_far_builds_agree(url: str, tmp_path: Path) -> None:
+    root = image_folder(tmp_path / "set", classes=1) / "class0"
+    register("tiny", check(root, None, lambda done, total: None, unlabelled=True), url)
+    builds = [
+        store_build(url, tiny_se_model(seed=seed), precision)
+        for seed, precision in ((0, Precision.FP32), (5, Precision.INT8))
+    ]
+    rows = [run(url, tmp_path, spec_of(build.digest)) for build in builds]
+    assert [(row.top1_count, row.label_set) for row in rows] == [(None, "none")] * 2
+    pair = compare(rows[0].id, rows[1].id, url)
+    best = [columns_of(row)["top5"][:, 0] for row in rows]
+    assert pair.difference is None
+    assert pair.agreement is not None
+    assert pair.agreement.same == int((best[0] == best[1]).sum())
+    assert results_frame(url)["top1"].isna().all()

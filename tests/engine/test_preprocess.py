@@ -28,6 +28,7 @@ from engine.preprocess import (
     Resizer,
     crop_pixels,
     normalise,
+    normalise_planar,
     open_image,
     preprocess,
 )
@@ -213,6 +214,17 @@ def test_normalise_keeps_leading_dimensions() -> None:
     assert found.shape == (2, 5, 3, 4, 15)
     for i, j in itertools.product(range(2), range(5)):
         np.testing.assert_array_equal(found[i, j], normalise(batch[i, j], spec))
+
+
+@pytest.mark.parametrize("color", Color)
+def test_planar_pixels_are_normalised_to_the_same_bits(color: Color) -> None:
+    spec = PreprocessSpec(color=color)
+    pixels = np.stack([noise(31, 17), noise(31, 17)[::-1]])
+    planar = np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))
+    found = normalise_planar(planar, spec)
+    np.testing.assert_array_equal(found.view(np.uint32), normalise(pixels, spec).view(np.uint32))
+    with pytest.raises(TypeError, match="uint8"):
+        normalise_planar(pixels, spec)
 
 
 def test_bgr_swaps_channels_and_takes_mean_and_std_in_its_own_order() -> None:

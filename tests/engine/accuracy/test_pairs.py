@@ -1,0 +1,149 @@
+"""Two evaluations: flips, agreement, and one sentence where they cannot be compared."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from statsmodels.stats.contingency_tables import mcnemar
+
+from db.enums import Precision
+from db.session import writing
+from db.tables import Evaluation
+from engine.accuracy.comparable import comparability_key
+from engine.accuracy.label_sets import relabel
+from engine.accuracy.pairs import compare
+from engine.accuracy.per_image import find
+from engine.errors import DatasetInvalid, InvalidRequest
+from engine.imports.evaluation import OutsideEvaluation, import_evaluation
+from engine.preprocess import PreprocessSpec
+
+N, CLASSES = 300, 10
+TRUTH = np.arange(N) % CLASSES
+
+
+def predictions(seed: int, right: float = 0.8) -> np.ndarray:
+    random = np.random.default_rng(seed)
+    other = (TRUTH + random.integers(1, CLASSES, N)) % CLASSES
+    best = np.where(random.random(N) < right, TRUTH, other)
+    rest = np.stack([random.permutation(np.delete(np.arange(CLASSES), b))[:4] for b in best])
+    return np.concatenate([best[:, None], rest], axis=1)
+
+
+def imported(url: str, tmp_path: Path, seed: int, **more: Any) -> Evaluation:
+    path = tmp_path / f"{seed}.npz"
+    names = np.array([f"ILSVRC2012_val_{i + 1:08d}.JPEG" for i in range(N)])
+    np.savez(path, top5=predictions(seed), label=TRUTH, image=names)
+    asked: dict[str, Any] = {
+        "model_id": "timm/seresnet50",
+        "precision": Precision.INT8,
+        "source": f"card {seed}",
+        "dataset": "val",
+    }
+    return import_evaluation(OutsideEvaluation(path, **{**asked, **more}), url)[0]
+
+
+def test_flips_agreement_and_p_are_those_of_the_predictions(url: str, tmp_path: Path) -> None:
+    first, second = (imported(url, tmp_path, seed) for seed in (1, 2))
+    pair = compare(first.id, second.id, url)
+    a, b = predictions(1)[:, 0], predictions(2)[:, 0]
+    lost, gained = (a == TRUTH) & (b != TRUTH), (a != TRUTH) & (b == TRUTH)
+    assert pair.difference is not None
+    table = [[int(((a == TRUTH) & (b == TRUTH)).sum()), lost.sum()], [gained.sum(), 0]]
+    assert pair.difference.p_value == pytest.approx(mcnemar(table, exact=True).pvalue)
+    directions = pair.flips.groupby("direction")["image"].apply(list).to_dict()
+    assert directions["lost"] == np.flatnonzero(lost).tolist()
+    assert directions["gained"] == np.flatnonzero(gained).tolist()
+    assert pair.flips["name"].iloc[0].startswith("ILSVRC2012_val_")
+    assert pair.agreement is not None
+    assert pair.agreement.same == int((a == b).sum()) == N - len(pair.flips)
+    assert pair.remark is not None
+    assert "not stated" in pair.remark
+
+
+def change(url: str, row: Evaluation, **values: Any) -> None:
+    with writing(url) as session:
+        for name, value in values.items():
+            setattr(session.get(Evaluation, row.id), name, value)
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"dataset_digest": "f" * 64, "dataset_name": "v2"}, "one is of val .*, the other of v2"),
+        ({"images": 200, "images_planned": 300}, "200 images .*unfinished: 300 planned"),
+        ({"images_digest": "f" * 64}, "not of the same images"),
+        ({"label_set": "real"}, "scored with different labels: dataset against real"),
+        ({"preprocess": PreprocessSpec(crop=200).to_dict()}, "prepare the images differently"),
+    ],
+)
+def test_what_differs_is_said_in_one_sentence(
+    url: str, tmp_path: Path, values: dict[str, Any], sentence: str
+) -> None:
+    first = imported(url, tmp_path, 1, preprocess=PreprocessSpec())
+    second = imported(url, tmp_path, 2, preprocess=PreprocessSpec())
+    same = comparability_key(find(first.id, url))
+    assert comparability_key(find(second.id, url)) == same
+    change(url, second, **values)
+    assert comparability_key(find(second.id, url)) != same
+    with pytest.raises(InvalidRequest, match=sentence):
+        compare(first.id, second.id, url)
+
+
+def test_another_preprocessing_is_compared_anyway_when_asked_for(url: str, tmp_path: Path) -> None:
+    first = imported(url, tmp_path, 1, preprocess=PreprocessSpec())
+    second = imported(url, tmp_path, 2, preprocess=PreprocessSpec(crop=200))
+    pair = compare(first.id, second.id, url, anyway=True)
+    assert pair.remark is not None
+    assert "prepare the images differently" in pair.remark
+
+
+def test_two_models_each_prepared_in_its_own_way_are_comparable(url: str, tmp_path: Path) -> None:
+    first = imported(url, tmp_path, 1, preprocess=PreprocessSpec())
+    second = imported(
+        url, tmp_path, 2, model_id="timm/legacy_senet154", preprocess=PreprocessSpec(crop=200)
+    )
+    for row in (first, second):
+        change(url, row, protocol={"preprocessing": "published"})
+    assert compare(first.id, second.id, url).remark is None
+
+
+def test_several_right_answers_and_none(url: str, tmp_path: Path) -> None:
+    row = imported(url, tmp_path, 3)
+    top = predictions(3)
+    answers = [[int(TRUTH[i]), int(top[i, 0])] if i % 2 else [int(top[i, 2])] for i in range(N)]
+    answers[4] = []
+    path = tmp_path / "real.json"
+    path.write_text(str(answers))
+    made = relabel(row.id, path, "real", url)
+    assert made.id != row.id
+    assert (made.images, made.top1_count, made.top5_count) == (N - 1, N // 2, N - 1)
+    assert made.label_set.startswith("real (")
+    assert relabel(row.id, path, "real", url).id == made.id
+    with pytest.raises(InvalidRequest, match="not of the same images"):
+        compare(row.id, made.id, url)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "not a readable JSON"),
+        ("[]", "must hold a JSON list"),
+        ("[[1], 2]", "entry 1: expected a list of class indices, found 2"),
+        ("[[1], [-1]]", "entry 1"),
+        ("[[1], [2]]", "has no place in this label set of 2 entries"),
+        ('{"a.png": [1]}', "300 of 300 images are not in the label set"),
+    ],
+)
+def test_a_wrong_label_set_is_explained(url: str, tmp_path: Path, text: str, message: str) -> None:
+    row = imported(url, tmp_path, 1)
+    (tmp_path / "real.json").write_text(text)
+    with pytest.raises((InvalidRequest, DatasetInvalid), match=message):
+        relabel(row.id, tmp_path / "real.json", "real", url)
+
+
+def test_an_evaluation_that_does_not_exist_is_named(url: str) -> None:
+    with pytest.raises(InvalidRequest, match="no evaluation 5; `evaluation list`"):
+        compare(5, 6, url)
