@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,8 @@ from onnx import ModelProto
 
 from db.enums import ArtifactKind, Precision, WeightsKind
 from db.tables import Artifact
-from engine import artifacts, environment, onnx_graph
+from engine import artifacts, onnx_graph
 from engine.config import settings
-from engine.datasets.drawing import draw_by_class
-from engine.datasets.reader import open_index, read_batches
 from engine.datasets.register import find_dataset
 from engine.digests import data_digest
 from engine.environment import library_versions
@@ -24,13 +22,13 @@ from engine.errors import ArtifactMissing, BuildFailed
 from engine.export.verify import Agreement, compare, probe_inputs
 from engine.files import disk_space
 from engine.jobs.context import JobContext
-from engine.quantize import recipe
-from engine.quantize.recipe import Calibration
+from engine.quantize import building
 from engine.runtimes.onnx_runtime import OnnxRuntime
 from engine.scores import softmax
-from engine.specs import BuildSpec, CalibrationSpec
+from engine.specs import BuildSpec
 
-CALIBRATION_BATCH = 16
+INT8_VERSION = "2"
+"""Raised when the same request comes to give another int8 model."""
 LARGEST_FP32_DIFFERENCE = 1e-4
 PROBABILITIES = "probabilities"
 
@@ -76,7 +74,10 @@ def recipe_of(spec: BuildSpec, url: str) -> str:
     calibration set counts by its digest.
     """
     data = find_dataset(spec.calibration.dataset, url).digest if spec.calibration else None
-    return data_digest({"spec": spec.recipe(), "calibration": data})
+    made = {"spec": spec.recipe(), "calibration": data}
+    if spec.precision == Precision.INT8:
+        made["int8"] = INT8_VERSION
+    return data_digest(made)
 
 
 def _optimised(export: Artifact, context: JobContext) -> ModelProto:
@@ -117,53 +118,7 @@ def _int8(source: Source, path: Path, context: JobContext) -> dict[str, Any]:
     calibration = source.spec.calibration
     if calibration is None:
         raise BuildFailed("int8 needs a calibration dataset.")
-    dataset = find_dataset(calibration.dataset, context.url)
-    index = open_index(dataset)
-    drawn = draw_by_class(index.labels, calibration.images, calibration.seed)
-    if len(drawn) < calibration.images:
-        context.say(f"Only {len(drawn)} images to calibrate on, {calibration.images} were asked.")
-    context.stage(f"Calibrating on {len(drawn)} images of {dataset.name}.")
-    how = Calibration(
-        images=lambda: read_batches(
-            index,
-            drawn,
-            artifacts.preprocess_of(source.export),
-            CALIBRATION_BATCH,
-            settings().threads,
-        ),
-        mode=calibration.mode,
-        percentile=calibration.percentile,
-        threads=settings().threads,
-        progress=lambda stage, seen: context.progress(seen, len(drawn), "images", stage),
-        **_kept_in_float(calibration),
-    )
-    prepared = recipe.prepare(source.model, how)
-    context.stage("Quantising.")
-    model, facts = recipe.quantise(prepared, environment.instruction_sets())
-    onnx_graph.save(model, path)
-    return {
-        "quantisation": facts,
-        "calibration": {
-            **calibration.to_json(),
-            "images": len(drawn),
-            "dataset_digest": dataset.digest,
-        },
-    }
-
-
-def _kept_in_float(calibration: CalibrationSpec) -> dict[str, Any]:
-    """Seam: the convolutions that are left in float, for a recipe that takes them.
-
-    `keep_in_float` counts the Conv nodes of the optimised graph in its order, from 0.
-    """
-    if not calibration.keep_in_float:
-        return {}
-    if not any(field.name == "keep_in_float" for field in fields(Calibration)):
-        raise BuildFailed(
-            "Leaving single convolutions in float is not offered by this version; leave "
-            "skip_conv_layers out."
-        )
-    return {"keep_in_float": calibration.keep_in_float}
+    return building.build(source.model, source.export, calibration, path, context)
 
 
 _BUILDERS: dict[Precision, Callable[[Source, Path, JobContext], dict[str, Any]]] = {

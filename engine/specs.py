@@ -19,6 +19,8 @@ ExportFormat = Literal["onnx", "torchscript"]
 ExportRoute = Literal["torch", "paddle2onnx"]
 CALIBRATION_IMAGES = 300
 PERCENTILE = 99.999
+FLOAT_SHARE = 0.1
+SEARCH_S = 1800.0
 SHARD_IMAGES = 1024
 
 
@@ -108,11 +110,26 @@ class CalibrationSpec(Spec):
     dataset: str
     images: int = Field(CALIBRATION_IMAGES, ge=1, le=50_000)
     seed: int = 0
-    mode: CalibrationMode = CalibrationMode.MAX
+    mode: CalibrationMode = CalibrationMode.MSE
     percentile: float = Field(PERCENTILE, gt=50, le=100, description="of mode percentile only")
     keep_in_float: tuple[int, ...] = Field(
         (), description="convolutions left in float, by index in graph order from 0"
     )
+    float_share: float = Field(
+        FLOAT_SHARE, ge=0, le=1, description="of the convolutions' work that may stay in float"
+    )
+    max_drop: float | None = Field(
+        None, gt=0, le=100, description="points of top-1 that int8 may lose against fp32"
+    )
+    search_s: float = Field(SEARCH_S, gt=0, description="longest search for max_drop")
+
+
+_USUAL_CALIBRATION = {
+    "keep_in_float": (),
+    "float_share": FLOAT_SHARE,
+    "max_drop": None,
+    "search_s": SEARCH_S,
+}
 
 
 class BuildSpec(Spec):
@@ -140,8 +157,9 @@ class BuildSpec(Spec):
         plain = {**self.to_json(), "export": self.export.recipe()}
         if not self.softmax:
             plain.pop("softmax")
-        if self.calibration and not self.calibration.keep_in_float:
-            plain["calibration"].pop("keep_in_float")
+        for name, usual in _USUAL_CALIBRATION.items():
+            if self.calibration and getattr(self.calibration, name) == usual:
+                plain["calibration"].pop(name)
         return data_digest(plain)
 
 

@@ -83,15 +83,21 @@ class Rounding:
 def measure(
     rounding: Rounding,
     scores: Scores,
+    clean: float,
     limit_s: float,
     progress: Callable[[int, int], None],
 ) -> Effects:
-    """Effects of every rounding, weights first, until `limit_s` have gone by."""
+    """Effects of every rounding, weights first, until `limit_s` have gone by.
+
+    Where all of them together stay below `clean`, none is measured by itself.
+    """
     wanted = scores(rounding.model)
     stored = frozenset(rounding.placing.stored)
     whole = noise(scores(rounded(rounding, stored, rounding.layers())), wanted)
     tensors: dict[str, float] = {}
     weights: dict[str, float] = {}
+    if whole <= clean:
+        return Effects(whole, tensors, weights)
     end = time.monotonic() + limit_s
     layers = rounding.layers()
     total = len(layers) + len(stored)

@@ -16,8 +16,6 @@ from engine.quantize.effects import Effects
 from engine.quantize.gates import LINE
 from engine.quantize.graph import GraphView
 
-FLOAT_SHARE = 0.1
-"""Of the multiply-accumulates of convolutions that may stay in float by default."""
 CLEAN_NOISE = 0.01
 """Below this (20 dB) rounding hardly moves a class, and no layer is returned."""
 RESOLUTION = 1000

@@ -83,17 +83,17 @@ def prepare(
 def rounding_of(prepared: Prepared, isa: Iterable[str]) -> Rounding:
     """What `quantise` would round, for measuring what each rounding does."""
     grids = choose_grids(prepared.placing, prepared.ranges)
-    return Rounding(prepared.model, prepared.placing, grids, prepared.means, _largest_weight(isa))
+    return Rounding(prepared.model, prepared.placing, grids, prepared.means, largest_weight(isa))
 
 
-def _largest_weight(isa: Iterable[str]) -> int:
+def largest_weight(isa: Iterable[str]) -> int:
     """127; 63 where sums of two products must fit 16 bits."""
     return 127 if DOT_PRODUCTS & set(isa) else 63
 
 
 def quantise(prepared: Prepared, isa: Iterable[str]) -> tuple[ModelProto, dict[str, Any]]:
     """(int8 model, what it is) for a processor with these instruction sets."""
-    most = _largest_weight(isa)
+    most = largest_weight(isa)
     grids = choose_grids(prepared.placing, prepared.ranges)
     model = write(prepared.model, prepared.placing, grids, most, prepared.means)
     weights = "int8" if most == 127 else "int8 in 7 bits (sums of two products must fit 16)"

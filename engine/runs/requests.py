@@ -46,7 +46,7 @@ class RunRequest(Spec):
     limit: int | None = Field(None, ge=1)
     calibration_dataset: str | None = None
     calibration_images: int = Field(CALIBRATION_IMAGES, ge=1, le=50_000)
-    calibration_mode: CalibrationMode = CalibrationMode.MAX
+    calibration_mode: CalibrationMode = CalibrationMode.MSE
     calibration_percentile: float = Field(PERCENTILE, gt=50, le=100)
     keep_in_float: tuple[int, ...] = ()
     softmax: bool = False
