@@ -13,6 +13,7 @@ from db.enums import WeightsKind
 ACCURACY = ["dataset", "dataset_digest", "images"]
 SPEED = ["environment", "environment_digest", "batch", "threads", "instances", "provider"]
 CPU = "CPUExecutionProvider"
+DIGEST_LENGTH = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +86,22 @@ def with_labels(frame: pd.DataFrame) -> pd.DataFrame:
     digests = " · " + frame["weights_digest"].map(short)
     label = frame["model_id"] + kinds.fillna("") + digests.where(several, "")
     return frame.assign(label=label)
+
+
+def with_keys(frame: pd.DataFrame) -> pd.DataFrame:
+    """Adds `key`: a name for each row that people can read and that no other row has."""
+    key = frame["label"] + " " + frame["precision"]
+    for more in ("artifact_digest", "preprocess", "evaluation_id"):
+        several = key.duplicated(keep=False)
+        if not several.any():
+            break
+        key = key.where(~several, key + " · " + frame[more].map(_brief))
+    return frame.assign(key=key)
+
+
+def _brief(value: object) -> str:
+    text = str(value)
+    return text[:6] if len(text) == DIGEST_LENGTH else text
 
 
 def accuracy_points(frame: pd.DataFrame) -> pd.DataFrame:

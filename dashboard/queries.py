@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import streamlit as st
 from sqlalchemy import func, select
 from sqlalchemy.orm import aliased
 
+from dashboard.comparables import Group
 from db.enums import LIVE, ArtifactKind, JobStatus
 from db.session import reading
 from db.tables import (
@@ -26,12 +28,16 @@ from db.tables import (
     RunJob,
     Weights,
 )
-from engine.comparisons import precision_pairs
+from engine import flips
+from engine.comparisons import paired, precision_pairs
 from engine.config import settings
+from engine.datasets.reader import DatasetIndex
 from engine.errors import WorkbenchError
-from engine.results import published_frame, results_frame
+from engine.results import ResultTables, join_results, published_frame, result_tables
+from engine.stats import PairedDifference
 
 Version = tuple[Any, ...]
+Values = tuple[tuple[str, object], ...]
 
 
 def url() -> str:
@@ -53,14 +59,46 @@ def version() -> Version:
         return tuple(session.execute(select(*counted, *newest)).one())
 
 
-def results() -> pd.DataFrame:
-    """The results table of the engine."""
-    return _results(url(), version())
+def tables() -> ResultTables:
+    """Builds, evaluations and benchmarks, not joined. Shared by all sessions: never write to it."""
+    return _tables(url(), version())
 
 
-@st.cache_data(show_spinner=False, max_entries=4)
-def _results(url: str, version: Version) -> pd.DataFrame:
-    return results_frame(url)
+# A resource is handed out as it is; cached data would be copied, whole, on each of a page's runs.
+@st.cache_resource(show_spinner=False, max_entries=2)
+def _tables(url: str, version: Version) -> ResultTables:
+    return result_tables(url)
+
+
+def results(accuracy: Group | None = None, speed: Group | None = None) -> pd.DataFrame:
+    """The results table of the engine, of some images and of some setting where they are given."""
+    return _results(url(), version(), _values(accuracy), _values(speed))
+
+
+def _values(group: Group | None) -> Values:
+    return tuple(group.values.items()) if group else ()
+
+
+@st.cache_resource(show_spinner=False, max_entries=6)
+def _results(url: str, version: Version, accuracy: Values, speed: Values) -> pd.DataFrame:
+    found = _tables(url, version)
+    return join_results(
+        ResultTables(
+            found.builds,
+            Group("", dict(accuracy)).of(found.evaluations),
+            Group("", dict(speed)).of(found.benchmarks),
+        )
+    )
+
+
+def results_of(evaluations: set[int], benchmarks: set[int]) -> pd.DataFrame:
+    """The rows of some evaluations and benchmarks, as one run made them."""
+    found = tables()
+    evaluated = found.evaluations[found.evaluations["evaluation_id"].isin(evaluations)]
+    benchmarked = found.benchmarks[found.benchmarks["benchmark_id"].isin(benchmarks)]
+    digests = {*evaluated["artifact_digest"], *benchmarked["artifact_digest"]}
+    builds = found.builds[found.builds["artifact_digest"].isin(digests)]
+    return join_results(ResultTables(builds, evaluated, benchmarked))
 
 
 def published() -> pd.DataFrame:
@@ -181,6 +219,54 @@ def builds() -> list[Artifact]:
         rows = session.scalars(statement.order_by(Artifact.created_at.desc())).all()
     folder = settings().home / "artifacts"
     return [row for row in rows if (folder / row.digest).is_dir()]
+
+
+def latencies(benchmark_id: int) -> np.ndarray | None:
+    """Latency of every request (ms) of the reported windows, in order; None where none is kept."""
+    return _latencies(url(), version(), benchmark_id)
+
+
+@st.cache_data(show_spinner=False, max_entries=32)
+def _latencies(url: str, version: Version, benchmark_id: int) -> np.ndarray | None:
+    with reading(url) as session:
+        row = session.get(Benchmark, benchmark_id)
+    if row is None or not row.latencies_path:
+        return None
+    try:
+        with np.load(settings().home / row.latencies_path, allow_pickle=False) as kept:
+            windows, values = kept["window"], kept["latency_ms"]
+    except (OSError, KeyError):
+        return None
+    reported = int(row.protocol.get("reported_windows") or 1)
+    return np.asarray(values[windows > windows.max() - reported], np.float64)
+
+
+@st.cache_data(show_spinner=False, max_entries=8)
+def flips_of(url: str, first_id: int, second_id: int) -> flips.Flips:
+    """Where two evaluations differ. Raises as engine.flips.flips."""
+    return flips.flips(first_id, second_id, url)
+
+
+@st.cache_data(show_spinner=False, max_entries=2)
+def dataset_index(url: str, version: Version, digest: str) -> DatasetIndex | None:
+    """Files and classes of a dataset; None where it is not on this machine any more."""
+    try:
+        return flips.dataset_index(digest, url)
+    except WorkbenchError:
+        return None
+
+
+def difference(first_id: int, second_id: int) -> PairedDifference | None:
+    """Second minus first on the same images; None where they cannot be paired."""
+    return _difference(url(), first_id, second_id)
+
+
+@st.cache_data(show_spinner=False, max_entries=256)
+def _difference(url: str, first_id: int, second_id: int) -> PairedDifference | None:
+    try:
+        return paired(first_id, second_id, url)
+    except WorkbenchError:
+        return None
 
 
 @dataclass(frozen=True, slots=True)

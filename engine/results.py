@@ -7,8 +7,12 @@ never zero.
 
 from __future__ import annotations
 
+import json
+from dataclasses import dataclass
+from functools import lru_cache
+
 import pandas as pd
-from sqlalchemy import select
+from sqlalchemy import Text, cast, select
 
 from db.enums import ArtifactKind
 from db.session import connect
@@ -78,16 +82,39 @@ _BENCHMARK_KEY = [
 ]
 
 
+@dataclass(frozen=True, slots=True)
+class ResultTables:
+    """What was built and measured, before it is joined: one row a build, evaluation, benchmark."""
+
+    builds: pd.DataFrame
+    evaluations: pd.DataFrame
+    benchmarks: pd.DataFrame
+
+
 def results_frame(url: str) -> pd.DataFrame:
     """One row a result, columns as in COLUMNS; accuracies in percent, times in ms, sizes in MB."""
-    builds = _read(url, _builds())
+    return join_results(result_tables(url))
+
+
+def result_tables(url: str) -> ResultTables:
+    """Every build, the newest evaluation and the newest benchmark of each kind."""
+    return ResultTables(
+        _unpack_manifests(_read(url, _builds())),
+        _newest(_with_accuracy(_read(url, _evaluations())), _EVALUATION_KEY),
+        _newest(_read(url, _benchmarks()), _BENCHMARK_KEY),
+    )
+
+
+def join_results(tables: ResultTables) -> pd.DataFrame:
+    """Each build's evaluations beside its benchmarks, the newest first; columns as in COLUMNS.
+
+    The rows are a product: keep only the evaluations and benchmarks in question before.
+    """
+    builds = tables.builds
     if builds.empty:
         return pd.DataFrame({name: pd.Series(dtype=object) for name in COLUMNS})
-    builds = _unpack_manifests(builds)
-    evaluations = _newest(_with_accuracy(_read(url, _evaluations())), _EVALUATION_KEY)
-    benchmarks = _newest(_read(url, _benchmarks()), _BENCHMARK_KEY)
-    measured = evaluations.merge(
-        benchmarks, on="artifact_digest", how="outer", suffixes=("", "_benchmark")
+    measured = tables.evaluations.merge(
+        tables.benchmarks, on="artifact_digest", how="outer", suffixes=("", "_benchmark")
     )
     frame = builds.merge(measured, on="artifact_digest", how="left")
     frame["environment"] = frame["environment_benchmark"].fillna(frame["environment"])
@@ -147,7 +174,7 @@ def _evaluations() -> object:
         Evaluation.artifact_digest,
         Evaluation.dataset_name.label("dataset"),
         Evaluation.dataset_digest,
-        Evaluation.preprocess,
+        cast(Evaluation.preprocess, Text).label("preprocess"),
         Evaluation.images,
         Evaluation.top1_count,
         Evaluation.top5_count,
@@ -178,7 +205,7 @@ def _newest(frame: pd.DataFrame, key: list[str]) -> pd.DataFrame:
 
 
 def _with_accuracy(frame: pd.DataFrame) -> pd.DataFrame:
-    frame["preprocess"] = [PreprocessSpec.from_dict(p).summary() for p in frame["preprocess"]]
+    frame["preprocess"] = [_summary(text) for text in frame["preprocess"]]
     pairs = list(zip(frame["top1_count"], frame["images"], strict=True))
     intervals = [wilson_interval(int(count), int(images)) for count, images in pairs]
     frame["top1"] = 100 * frame["top1_count"] / frame["images"]
@@ -186,6 +213,11 @@ def _with_accuracy(frame: pd.DataFrame) -> pd.DataFrame:
     frame["top1_low"] = [100 * low for low, _ in intervals]
     frame["top1_high"] = [100 * high for _, high in intervals]
     return frame
+
+
+@lru_cache(maxsize=1024)
+def _summary(preprocess: str) -> str:
+    return PreprocessSpec.from_dict(json.loads(preprocess)).summary()
 
 
 def _unpack_manifests(builds: pd.DataFrame) -> pd.DataFrame:

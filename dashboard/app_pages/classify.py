@@ -66,7 +66,7 @@ def dropped_pictures(model_id: str) -> tuple[list[Picture], list[Rejected]]:
         type=[*IMAGE_TYPES, "heic", "heif", "avif"],
         accept_multiple_files=True,
         max_upload_size=MAX_IMAGE_BYTES // 1_000_000,
-        key="images",
+        key="photographs",
     )
     taken, rejected = split_by_count([file.name for file in files])
     pictures = [Picture(files[i].name, files[i].getvalue()) for i in taken]

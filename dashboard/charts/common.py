@@ -20,6 +20,7 @@ CONFIG: dict[str, Any] = {
     "modeBarButtonsToRemove": ["lasso2d", "select2d", "autoScale2d"],
     "toImageButtonOptions": {"format": "png", "scale": 2, "filename": "senet-workbench"},
 }
+SELECTABLE = {**CONFIG, "modeBarButtonsToRemove": ["lasso2d", "autoScale2d"]}
 
 
 def layout(figure: go.Figure, palette: Palette, *, height: int = HEIGHT) -> go.Figure:

@@ -47,7 +47,7 @@ def said(app: AppTest) -> str:
 
 
 def test_two_precisions_stand_side_by_side(app: AppTest) -> None:
-    app.file_uploader(key="images").upload("cat.png", png(), "image/png").run()
+    app.file_uploader(key="photographs").upload("cat.png", png(), "image/png").run()
     assert not app.exception
     assert len(app.dataframe) == 2
     assert app.dataframe[0].value["probability"].tolist()[0] == 0.5
@@ -55,7 +55,7 @@ def test_two_precisions_stand_side_by_side(app: AppTest) -> None:
 
 
 def test_refused_files_are_named_and_the_others_go_on(app: AppTest) -> None:
-    uploader = app.file_uploader(key="images")
+    uploader = app.file_uploader(key="photographs")
     uploader.upload("broken.png", b"\x89PNG\r\n\x1a\nrubbish", "image/png")
     uploader.upload("phone.heic", b"\0\0\0\x18ftypheic" + b"\0" * 20, "image/heic")
     uploader.upload("fine.png", png(), "image/png")
@@ -71,7 +71,7 @@ def test_refused_files_are_named_and_the_others_go_on(app: AppTest) -> None:
 
 def test_too_many_files_are_refused_by_name(app: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:
     for place in range(33):
-        app.file_uploader(key="images").upload(f"{place}.png", png(), "image/png")
+        app.file_uploader(key="photographs").upload(f"{place}.png", png(), "image/png")
     app.run()
     (warning,) = app.warning
     assert "32" in warning.value
@@ -81,7 +81,7 @@ def test_too_many_files_are_refused_by_name(app: AppTest, monkeypatch: pytest.Mo
 def test_a_benchmark_is_not_disturbed(app: AppTest) -> None:
     lock = try_lock(Path(settings().host_lock))
     assert lock is not None
-    app.file_uploader(key="images").upload("cat.png", png(), "image/png").run()
+    app.file_uploader(key="photographs").upload("cat.png", png(), "image/png").run()
     assert "would falsify it" in said(app)
     assert not app.dataframe
 
