@@ -32,10 +32,12 @@ from engine import flips
 from engine.comparisons import paired, precision_pairs
 from engine.config import settings
 from engine.datasets.reader import DatasetIndex
+from engine.environment import library_versions
 from engine.errors import WorkbenchError
 from engine.results import ResultTables, join_results, published_frame, result_tables
 from engine.stats import PairedDifference
 
+RUNTIME = "onnxruntime"
 Version = tuple[Any, ...]
 Values = tuple[tuple[str, object], ...]
 
@@ -99,6 +101,24 @@ def results_of(evaluations: set[int], benchmarks: set[int]) -> pd.DataFrame:
     digests = {*evaluated["artifact_digest"], *benchmarked["artifact_digest"]}
     builds = found.builds[found.builds["artifact_digest"].isin(digests)]
     return join_results(ResultTables(builds, evaluated, benchmarked))
+
+
+def outdated() -> dict[str, str]:
+    """Of each machine's digest whose ONNX Runtime is not the installed one: both versions."""
+    return _outdated(url(), version())
+
+
+@st.cache_data(show_spinner=False, max_entries=2)
+def _outdated(url: str, version: Version) -> dict[str, str]:
+    now = library_versions().get(RUNTIME)
+    with reading(url) as session:
+        rows = session.execute(select(Environment.digest, Environment.facts)).all()
+    then = {digest: (facts.get("packages") or {}).get(RUNTIME) for digest, facts in rows}
+    return {
+        digest: f"with {RUNTIME} {found}, now {now}"
+        for digest, found in then.items()
+        if found and now and found != now
+    }
 
 
 def published() -> pd.DataFrame:

@@ -8,7 +8,7 @@ from dashboard import queries
 from dashboard.components.guard import guard
 from dashboard.components.jobs_view import ended_details, queued_row, running_card
 from dashboard.components.provenance import facts_table, show_provenance
-from dashboard.components.results_table import columns_of, results_table
+from dashboard.components.results_table import columns_of, results_table, with_notes
 from dashboard.formats import ago, escape_markdown, is_missing, plural
 from dashboard.queries import JobView
 from db.enums import JobStatus
@@ -91,9 +91,7 @@ def results_part(views: list[JobView]) -> None:
     results = [view.row.result or {} for view in views]
     evaluations = {result["evaluation"] for result in results if "evaluation" in result}
     benchmarks = {result["benchmark"] for result in results if "benchmark" in result}
-    frame = queries.results()
-    keep = frame["evaluation_id"].isin(evaluations) | frame["benchmark_id"].isin(benchmarks)
-    rows = frame[keep].reset_index(drop=True)
+    rows = with_notes(queries.results_of(evaluations, benchmarks), queries.outdated())
     st.subheader("Results")
     if rows.empty:
         st.caption("No result yet.")
