@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -154,6 +155,7 @@ class JobView:
     row: Job
     waits_for: tuple[str, ...]
     runs: tuple[int, ...]
+    needs: tuple[int, ...] = ()
 
 
 def live_jobs() -> list[JobView]:
@@ -188,7 +190,7 @@ def _views(statement: Any) -> list[JobView]:
         ids = [job.id for job in jobs]
         needed = aliased(Job)
         waits = session.execute(
-            select(JobNeed.job_id, needed.title)
+            select(JobNeed.job_id, needed.title, needed.id)
             .join(needed, needed.id == JobNeed.needs_id)
             .where(JobNeed.job_id.in_(ids), needed.status.in_(LIVE))
             .order_by(needed.id)
@@ -198,14 +200,32 @@ def _views(statement: Any) -> list[JobView]:
             .where(RunJob.job_id.in_(ids))
             .order_by(RunJob.run_id)
         ).all()
+    titles, needs, owners = defaultdict(list), defaultdict(list), defaultdict(list)
+    for job_id, title, need in waits:
+        titles[job_id].append(title)
+        needs[job_id].append(need)
+    for job_id, run_id in runs:
+        owners[job_id].append(run_id)
     return [
-        JobView(
-            job,
-            tuple(title for job_id, title in waits if job_id == job.id),
-            tuple(run_id for job_id, run_id in runs if job_id == job.id),
-        )
+        JobView(job, tuple(titles[job.id]), tuple(owners[job.id]), tuple(needs[job.id]))
         for job in jobs
     ]
+
+
+def run_stages(run_ids: list[int]) -> dict[int, tuple[str, list[tuple[str, str]]]]:
+    """Of each run its title and the (kind, status) of all its jobs, in their order."""
+    statement = (
+        select(Run.id, Run.title, Job.kind, Job.status)
+        .join(RunJob, RunJob.run_id == Run.id)
+        .join(Job, Job.id == RunJob.job_id)
+        .where(Run.id.in_(run_ids))
+        .order_by(Run.id, Job.id)
+    )
+    found: dict[int, tuple[str, list[tuple[str, str]]]] = {}
+    with reading(url()) as session:
+        for run_id, title, kind, status in session.execute(statement):
+            found.setdefault(run_id, (title, []))[1].append((kind, status))
+    return found
 
 
 def has_live_jobs() -> bool:

@@ -9,6 +9,7 @@ from dashboard import queries
 from dashboard.components import run_choices, run_options
 from dashboard.components.guard import guard
 from dashboard.components.notice import leave_notice
+from dashboard.components.prefill import take_request
 from dashboard.formats import ago, escape_markdown
 from db.enums import WeightsKind
 from engine.errors import InvalidRequest
@@ -86,6 +87,11 @@ def earlier_runs(model_id: str) -> None:
 
 
 st.title("New run")
+try:
+    if take_request():
+        st.info("Filled in from an earlier run: change what you like.", icon=":material/edit:")
+except ValidationError:
+    st.warning("That run was asked for by another version of the workbench: begin anew.")
 left, right = st.columns([3, 2], gap="large")
 request: RunRequest | None = None
 missing: str | None = None
