@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,10 +11,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import streamlit as st
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 from sqlalchemy.orm import aliased
 
 from dashboard.comparables import Group
+from db.clock import utc_epoch
 from db.enums import LIVE, ArtifactKind, JobStatus
 from db.session import reading
 from db.tables import (
@@ -35,6 +37,7 @@ from engine.config import settings
 from engine.datasets.reader import DatasetIndex
 from engine.environment import library_versions
 from engine.errors import WorkbenchError
+from engine.housekeeping import Stored, bytes_under, stored
 from engine.results import ResultTables, join_results, published_frame, result_tables
 from engine.stats import PairedDifference
 
@@ -338,18 +341,31 @@ def provenance(
 def disk_use(home: str) -> dict[str, int]:
     """Bytes in each folder of the workbench's data, by name, the largest first."""
     folders = [path for path in Path(home).iterdir() if path.is_dir()] if home else []
-    used = {folder.name: _bytes_under(folder) for folder in folders}
-    used["database"] = sum(_bytes_of(path) for path in Path(home).glob("senet.db*"))
+    used = {folder.name: bytes_under(folder) for folder in folders}
+    used["database"] = sum(path.stat().st_size for path in Path(home).glob("senet.db*"))
     return dict(sorted(used.items(), key=lambda item: -item[1]))
 
 
-def _bytes_under(folder: Path) -> int:
-    return sum(_bytes_of(path) for path in folder.rglob("*"))
+@st.cache_data(show_spinner=False, ttl=60, max_entries=2)
+def artifacts(url: str, version: Version) -> list[Stored]:
+    """What the store holds, counted at most once a minute unless something changed."""
+    return stored(url)
 
 
-def _bytes_of(path: Path) -> int:
-    # Files come and go while jobs run.
-    try:
-        return path.stat().st_size if path.is_file() else 0
-    except OSError:
-        return 0
+def health() -> dict[str, object]:
+    """Whether the database answers, how fast, and what state its schema is in."""
+    begun = time.perf_counter()
+    with reading(url()) as session:
+        revision = session.scalar(text("SELECT version_num FROM alembic_version"))
+        jobs = session.scalar(select(func.count()).select_from(Job))
+        lost = session.scalar(
+            select(func.count())
+            .select_from(Job)
+            .where(Job.status == JobStatus.RUNNING, Job.lease_until < utc_epoch())
+        )
+    return {
+        "database answers in": f"{(time.perf_counter() - begun) * 1e3:.1f} ms",
+        "schema": revision,
+        "jobs recorded": f"{jobs:,}",
+        "running jobs that fell silent": lost,
+    }

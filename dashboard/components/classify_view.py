@@ -98,7 +98,9 @@ def show_picture(judged: Judged, builds: list[Artifact]) -> None:
 
 def _top_five(answer: Classified, build: Artifact, several: bool) -> None:
     model = f"{escape_markdown(build.model_id)} " if several else ""
-    st.markdown(f"{model}**{build.precision}** · {escape_markdown(first_name(answer.guesses[0].name))}")
+    st.markdown(
+        f"{model}**{build.precision}** · {escape_markdown(first_name(answer.guesses[0].name))}"
+    )
     rows = pd.DataFrame(
         {
             "class": [first_name(guess.name) for guess in answer.guesses],
@@ -117,7 +119,7 @@ def _top_five(answer: Classified, build: Artifact, several: bool) -> None:
                 max_value=1.0,
                 format="percent",
                 color=current_palette().precisions[build.precision],
-            )
+            ),
         },
         alt=f"Top five classes of {build.model_id} at {build.precision} with their probabilities",
     )

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import typer
 from pydantic import ValidationError
 
-from engine.cli import classify, dataset, jobs, models, results, runs, weights
+from engine.cli import artifacts, classify, dataset, jobs, models, results, runs, weights
 from engine.cli.output import emit_json, err, note
 from engine.errors import WorkbenchError
 
@@ -26,6 +26,7 @@ results.add_to(app)
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(dataset.app, name="dataset")
 app.add_typer(weights.app, name="weights")
+app.add_typer(artifacts.app, name="artifacts")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

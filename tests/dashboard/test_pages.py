@@ -313,3 +313,17 @@ def test_a_lost_table_says_one_sentence(url: str) -> None:
         session.connection().exec_driver_sql("DROP TABLE benchmark")
     (error,) = opened("results").error
     assert "database could not be read" in error.value
+
+
+def test_system_lists_artifacts_and_removes_what_nothing_rests_on(url: str) -> None:
+    rows.add_measured_model(url)
+    with writing(url) as session:
+        session.connection().exec_driver_sql("DELETE FROM benchmark WHERE images_per_s > 25")
+        session.connection().exec_driver_sql("DELETE FROM evaluation WHERE top1_count = 793")
+    app = opened("system")
+    uses = next(d.value for d in app.dataframe if "used by" in d.value)
+    assert (uses["used by"] == "nothing").sum() == 1
+    app.button(key="clean").click().run()
+    uses = next(d.value for d in app.dataframe if "used by" in d.value)
+    assert len(uses) == 2
+    assert "Removed 1 artifact" in app.toast[0].value
