@@ -10,6 +10,7 @@ from sqlalchemy.engine import make_url
 
 from dashboard import queries
 from dashboard.components.definitions import DEFINITIONS
+from dashboard.components.login import show_user
 from dashboard.components.notice import leave_notice
 from dashboard.components.provenance import environment_facts, facts_table
 from dashboard.formats import escape_markdown, plural, short, size
@@ -143,6 +144,7 @@ def definitions() -> None:
 
 
 st.title("System")
+show_user()
 left, right = st.columns(2, gap="large")
 with left:
     machine()
