@@ -122,11 +122,12 @@ def frontier(costs: pd.Series, values: pd.Series) -> list[int]:
 
     Lower cost is better, higher value is better; of equal points the first stays.
     """
-    order = sorted(range(len(costs)), key=lambda i: (costs.iloc[i], -values.iloc[i], i))
+    cost, value = list(costs), list(values)
+    order = sorted(range(len(cost)), key=lambda i: (cost[i], -value[i], i))
     best = float("-inf")
     kept = []
     for position in order:
-        if values.iloc[position] > best:
-            best = float(values.iloc[position])
+        if value[position] > best:
+            best = float(value[position])
             kept.append(position)
     return kept

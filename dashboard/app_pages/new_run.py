@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from dashboard import queries
 from dashboard.components import run_choices, run_options
 from dashboard.components.guard import guard
-from dashboard.components.notice import leave_notice
+from dashboard.components.notice import go_to, leave_notice
 from dashboard.components.prefill import take_request
 from dashboard.formats import ago, escape_markdown
 from db.enums import WeightsKind
@@ -70,7 +70,7 @@ def queue(request: RunRequest) -> None:
     run_id = submit(request, queries.url())
     dispatcher.ensure_dispatcher()
     leave_notice(f"Queued as run {run_id}.")
-    st.switch_page("app_pages/jobs.py")
+    go_to("app_pages/jobs.py")
 
 
 def earlier_runs(model_id: str) -> None:

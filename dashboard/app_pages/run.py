@@ -8,6 +8,7 @@ from dashboard import queries
 from dashboard.components.guard import guard
 from dashboard.components.job_progress import stepper
 from dashboard.components.jobs_view import ended_details, queued_row, running_card
+from dashboard.components.notice import go_to
 from dashboard.components.prefill import leave_request
 from dashboard.components.provenance import facts_table, show_provenance
 from dashboard.components.results_table import columns_of, results_table, with_notes
@@ -116,7 +117,7 @@ def show_run(run: Run) -> None:
         )
         if st.button("Clone with changes", icon=":material/content_copy:", key="clone"):
             leave_request(run.request)
-            st.switch_page("app_pages/new_run.py")
+            go_to("app_pages/new_run.py")
     views = queries.run_jobs(run.id)
     live = any(v.row.status in (JobStatus.QUEUED, JobStatus.RUNNING) for v in views)
     left, right = st.columns([3, 2], gap="large")
