@@ -10,7 +10,7 @@ import pandas as pd
 from dashboard.formats import short
 from db.enums import WeightsKind
 
-ACCURACY = ["dataset", "dataset_digest", "images"]
+ACCURACY = ["dataset", "dataset_digest", "images", "images_in_dataset"]
 SPEED = ["environment", "environment_digest", "batch", "threads", "instances", "provider"]
 CPU = "CPUExecutionProvider"
 DIGEST_LENGTH = 64
@@ -62,7 +62,9 @@ def _digest(values: dict[str, object]) -> str:
 
 
 def _accuracy_label(values: dict[str, object]) -> str:
-    return f"{values['dataset']} · {int(str(values['images']).split('.')[0]):,} images"
+    images, total = (int(float(str(values[name]))) for name in ("images", "images_in_dataset"))
+    part = f"{images:,}" if images >= total else f"{images:,} of {total:,}"
+    return f"{values['dataset']} · {part} images"
 
 
 def _speed_label(values: dict[str, object]) -> str:

@@ -23,7 +23,7 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """One artifact: its bytes on disk now, and by what it is used (`3 benchmark rows`).
+    """One artifact: its bytes on disk now, and by what it is used (`3 benchmarks`).
 
     `used_by` is empty where nothing rests on it: only then may it be removed. A folder that no
     row knows has no model.
@@ -98,7 +98,8 @@ def _used_by(session: Session, rows: dict[str, Artifact]) -> dict[str, tuple[str
     for column in _references():
         counts = Counter(session.scalars(select(column).where(column.is_not(None))))
         for digest, count in counts.items():
-            uses.setdefault(digest, []).append(f"{count} {column.table.name} rows")
+            plural = "s" if count > 1 else ""
+            uses.setdefault(digest, []).append(f"{count} {column.table.name}{plural}")
     for digest in list(uses):
         parent = rows[digest].parent_digest if digest in rows else None
         while parent is not None and parent in rows:

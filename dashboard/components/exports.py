@@ -49,7 +49,7 @@ def exports(shown: Shown) -> None:
             )
     st.caption(
         f"{plural(len(frame), 'row')}, the {table.shape[1]} columns shown, in this order, at full "
-        f"precision in CSV, {'Excel, ' if can_write_excel() else ''}and JSON. The report holds "
+        f"precision in CSV{', Excel' if can_write_excel() else ''} and JSON. The report holds "
         f"charts and is one file that asks no other machine."
     )
 

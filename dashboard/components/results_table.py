@@ -66,6 +66,7 @@ _FORMATS = {
     "top1_high": "%.2f",
     "top5": "%.2f",
     "images": "%d",
+    "images_in_dataset": "%d",
     "images_per_s": "%.1f",
     "images_per_s_low": "%.1f",
     "images_per_s_high": "%.1f",
@@ -125,6 +126,8 @@ _TOLD = [
     "stable",
     "other_busy_cores",
     "environment_digest",
+    "images",
+    "images_in_dataset",
 ]
 
 
@@ -140,6 +143,8 @@ def _note(row: dict[str, Any], version: str | None) -> str:
         notes.append("unstable speed")
     if not is_missing(row["other_busy_cores"]) and row["other_busy_cores"] > NOISY_CORES:
         notes.append("busy machine")
+    if row["images"] < row["images_in_dataset"]:
+        notes.append(f"{row['images']:,.0f} of {row['images_in_dataset']:,.0f} images")
     if version:
         notes.append(version)
     return ", ".join(notes)
@@ -177,7 +182,7 @@ def _column(name: str, frame: pd.DataFrame) -> Any:
     if name == "precision":
         colors = [current_palette().precisions[precision] for precision in Precision]
         return st.column_config.MultiselectColumn(
-            label, options=[str(precision) for precision in Precision], color=colors, pinned=True
+            label, options=[str(precision) for precision in Precision], color=colors
         )
     if name == "measured_at":
         return st.column_config.DatetimeColumn("measured", format="distance")

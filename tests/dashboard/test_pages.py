@@ -219,7 +219,8 @@ def test_a_wrong_preprocessing_is_a_sentence(url: str, tmp_path: Path) -> None:
 def test_a_running_job_shows_rate_and_time_left(url: str) -> None:
     rows.add_job(url, JobStatus.RUNNING, done=600, total=2400, unit="images", rate=200.0)
     app = opened("jobs")
-    (bar,) = app.get("progress")
+    of_run, bar = app.get("progress")
+    assert of_run.proto.text == "0 of 1 jobs done"
     assert bar.proto.value == 25
     assert bar.proto.text == r"600 of 2,400 images · 200 images/s · 9 s left"
 

@@ -56,8 +56,8 @@ def test_only_what_nothing_rests_on_goes(url: str, store: dict[str, str]) -> Non
 
 def test_uses_are_named(url: str, store: dict[str, str]) -> None:
     uses = {one.digest: one.used_by for one in stored(url)}
-    assert uses[store["fp32"]] == ("1 benchmark rows",)
-    assert uses[store["fp16"]] == ("1 evaluation rows",)
+    assert uses[store["fp32"]] == ("1 benchmark",)
+    assert uses[store["fp16"]] == ("1 evaluation",)
     assert uses[store["export"]] == ("a build that is used",)
     assert uses[store["int8"]] == ()
 
