@@ -9,7 +9,6 @@ import streamlit as st
 
 from dashboard import queries, takeaways
 from dashboard.charts.accuracy import accuracy_against_compute, accuracy_against_throughput
-from dashboard.charts.common import CONFIG, SELECTABLE
 from dashboard.charts.dimensions import AXES, MOST_LINES, all_dimensions
 from dashboard.charts.published import with_gmacs
 from dashboard.comparables import accuracy_points, frontier, with_labels
@@ -21,7 +20,7 @@ from dashboard.components.lost_view import lost_view
 from dashboard.components.pairs_view import pairs_view, warn_of_rough_speeds
 from dashboard.components.ship import ship_card
 from dashboard.components.side_by_side import pick_from, side_by_side
-from dashboard.components.theme import current_palette
+from dashboard.components.theme import chart_config, current_palette
 from dashboard.formats import escape_markdown, plural
 
 PAIRS = {"int8 − fp16": ("fp16", "int8"), "int8 − fp32": ("fp32", "int8")}
@@ -47,7 +46,7 @@ def first_page() -> None:
     st.plotly_chart(
         figure,
         key="reference",
-        config=CONFIG,
+        config=chart_config(),
         alt="Published top-1 of the 25 catalogue models against GMACs; nothing of it was "
         "measured here",
     )
@@ -139,7 +138,7 @@ def selectable(figure: object, key: str, takeaway: str) -> None:
     st.plotly_chart(
         figure,
         key=key,
-        config=SELECTABLE,
+        config=chart_config(selectable=True),
         alt=takeaway,
         on_select=lambda: pick_from(key),
         selection_mode=("points", "box"),
@@ -192,7 +191,7 @@ def dimensions(rows: pd.DataFrame, chosen: Chosen) -> None:
     takeaway = f"{plural(len(complete), 'build')}, one line each{most}; up is better on every axis."
     st.caption(takeaway + " Drag along an axis to keep a range.")
     figure = all_dimensions(complete, current_palette())
-    st.plotly_chart(figure, key="dimensions", config=CONFIG, theme=None, alt=takeaway)
+    st.plotly_chart(figure, key="dimensions", config=chart_config(), theme=None, alt=takeaway)
 
 
 VIEWS: dict[str, Callable[[pd.DataFrame, Chosen], None]] = {

@@ -9,6 +9,7 @@ import streamlit as st
 
 from dashboard import queries
 from dashboard.comparables import Group, accuracy_groups, speed_groups, with_keys, with_labels
+from dashboard.components.theme import choose_image_format
 from engine.results import ResultTables
 
 IMAGENET_CLASSES = 1000
@@ -62,7 +63,9 @@ def choose(tables: ResultTables) -> Chosen:
                 placeholder="All models",
                 bind="query-params",
             )
-        published = _published_toggle(accuracy)
+        with st.container(horizontal=True, vertical_alignment="bottom"):
+            published = _published_toggle(accuracy)
+            choose_image_format()
     return Chosen(accuracy, speed, models, published)
 
 

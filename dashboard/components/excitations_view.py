@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from dashboard import queries
-from dashboard.charts.common import CONFIG
 from dashboard.charts.excitations import excitations, last_of_stages, takeaway
 from dashboard.components.classify_view import Picture
-from dashboard.components.theme import current_palette
+from dashboard.components.theme import chart_config, current_palette
 from dashboard.formats import escape_markdown, number
 from db.enums import Precision
 from db.tables import Artifact, Dataset
@@ -62,7 +61,7 @@ def excitations_view(pictures: list[Picture], chosen: list[Artifact], all_: list
     said = takeaway(image, usual, labels)
     st.caption(said)
     figure = excitations(labels, image, usual, current_palette())
-    st.plotly_chart(figure, key="excitations_chart", config=CONFIG, alt=said)
+    st.plotly_chart(figure, key="excitations_chart", config=chart_config(), alt=said)
     order = "the dataset's mean" if usual else "this image"
     st.caption(
         f"The last block of each stage ({len(which)} of {len(blocks)} blocks); channels in the "

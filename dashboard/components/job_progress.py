@@ -8,9 +8,8 @@ from collections.abc import Mapping
 import streamlit as st
 
 from dashboard import queries
-from dashboard.charts.common import CONFIG
 from dashboard.charts.running import SoFar, running_accuracy, so_far
-from dashboard.components.theme import current_palette
+from dashboard.components.theme import chart_config, current_palette
 from dashboard.formats import duration, escape_markdown
 from dashboard.queries import JobView
 from db.enums import JobKind, JobStatus
@@ -135,7 +134,7 @@ def accuracy_so_far(job: Job) -> None:
     st.plotly_chart(
         running_accuracy(seen, job.total, current_palette()),
         key=f"so_far_{job.id}",
-        config=CONFIG,
+        config=chart_config(),
         alt=f"Top-1 so far {last.top1:.1f} %, interval {last.low:.1f} to {last.high:.1f} %, after "
         f"{last.images:,} of {job.total:,} images",
     )

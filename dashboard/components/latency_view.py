@@ -7,8 +7,7 @@ import streamlit as st
 
 from dashboard import queries
 from dashboard.charts import batches, latency
-from dashboard.charts.common import CONFIG
-from dashboard.components.theme import current_palette
+from dashboard.components.theme import chart_config, current_palette
 from dashboard.formats import escape_markdown
 
 MOST_SERIES = 6
@@ -27,12 +26,15 @@ def latency_view(rows: pd.DataFrame) -> None:
         with st.container(border=True, height="stretch"):
             st.markdown("**How long requests took**")
             figure = latency.distributions(series, palette)
-            st.plotly_chart(figure, key="latency", config=CONFIG, alt=takeaway)
+            st.plotly_chart(figure, key="latency", config=chart_config(), alt=takeaway)
         with st.container(border=True, height="stretch"):
             st.markdown("**In the order of measuring**")
             figure = latency.in_order(series, palette)
             st.plotly_chart(
-                figure, key="order", config=CONFIG, alt="Latency of each request in its order"
+                figure,
+                key="order",
+                config=chart_config(),
+                alt="Latency of each request in its order",
             )
     st.caption(
         "The windows that the reported figures come from; at most 2,000 requests a build are "
@@ -83,7 +85,7 @@ def batch_view(rows: pd.DataFrame, setting: dict[str, object] | None, limit: flo
     takeaway = batches.takeaway(found, limit)
     st.caption(escape_markdown(takeaway))
     figure = batches.batch_scaling(found, current_palette(), limit)
-    st.plotly_chart(figure, key="batches", config=CONFIG, alt=takeaway)
+    st.plotly_chart(figure, key="batches", config=chart_config(), alt=takeaway)
 
 
 def _all_batches(own: pd.DataFrame, setting: dict[str, object]) -> pd.DataFrame:

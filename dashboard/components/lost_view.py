@@ -10,8 +10,7 @@ import streamlit as st
 
 from dashboard import queries
 from dashboard.charts import classes as chart
-from dashboard.charts.common import CONFIG
-from dashboard.components.theme import current_palette
+from dashboard.components.theme import chart_config, current_palette
 from dashboard.formats import escape_markdown, number, plural
 from engine.datasets.reader import DatasetIndex
 from engine.errors import ImageRejected, WorkbenchError
@@ -71,7 +70,7 @@ def classes_part(found: Flips, index: DatasetIndex | None, first: str, second: s
     left, right = st.columns([3, 2], gap="large")
     with left:
         figure = chart.class_changes(named, first, second, current_palette())
-        st.plotly_chart(figure, key="classes", config=CONFIG, alt=takeaway)
+        st.plotly_chart(figure, key="classes", config=chart_config(), alt=takeaway)
         st.caption("In brackets: images of the class. Few images make a class jump.")
     with right:
         st.markdown("**What lost images are taken for**")

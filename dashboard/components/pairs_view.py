@@ -6,11 +6,10 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import queries, takeaways
-from dashboard.charts.common import CONFIG
 from dashboard.charts.pairs import accuracy_change, speed_and_size
 from dashboard.comparables import newest_builds
 from dashboard.components.pairs_table import pairs_table
-from dashboard.components.theme import current_palette
+from dashboard.components.theme import chart_config, current_palette
 from dashboard.formats import escape_markdown, plural
 from engine.results import NOISY_CORES
 
@@ -62,14 +61,14 @@ def _show(found: pd.DataFrame, first: str, second: str) -> None:
             st.caption(takeaway)
             if found["drop"].notna().any():
                 figure = accuracy_change(found, first, second, palette)
-                st.plotly_chart(figure, key="change", config=CONFIG, alt=takeaway)
+                st.plotly_chart(figure, key="change", config=chart_config(), alt=takeaway)
         with st.container(border=True, height="stretch"):
             st.markdown(f"**{second} over {first}: throughput and size**")
             takeaway = takeaways.of_speed(found, first, second)
             st.caption(takeaway)
             if found["speed_up"].notna().any():
                 figure = speed_and_size(found, first, second, palette)
-                st.plotly_chart(figure, key="speed_up", config=CONFIG, alt=takeaway)
+                st.plotly_chart(figure, key="speed_up", config=chart_config(), alt=takeaway)
     if len(found):
         pairs_table(found, first, second)
 

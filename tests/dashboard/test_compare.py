@@ -185,3 +185,13 @@ def test_parallel_axes_flip_costs_and_tell_true_values() -> None:
     assert size["values"][1] > size["values"][0]
     assert set(size["ticktext"]) <= {"20", "50", "100"}
     assert list(axes["memory (MB) ↑ less"]["ticktext"]) == ["300"]
+
+
+def test_the_camera_saves_the_chosen_format(url: str) -> None:
+    rows.add_measured_model(url)
+    app = opened()
+    for form in ("PNG", "SVG"):
+        app.button_group(key="chart_format").set_value(form).run()
+        for chart in app.get("plotly_chart"):
+            config = json.loads(chart.proto.config)
+            assert config["toImageButtonOptions"]["format"] == form.lower()
