@@ -1,0 +1,1 @@
+"""Measurements of the workbench itself; run by hand, never by the tests."""

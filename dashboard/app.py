@@ -14,6 +14,7 @@ import streamlit as st  # noqa: E402
 
 from dashboard import queries  # noqa: E402
 from dashboard.components.guard import guard  # noqa: E402
+from dashboard.components.login import require_login  # noqa: E402
 from dashboard.components.notice import show_notice  # noqa: E402
 from engine.database import prepare_database  # noqa: E402
 from engine.jobs import dispatcher  # noqa: E402
@@ -34,6 +35,7 @@ def page(name: str, title: str, icon: str, about: str, **options: object) -> st.
 # A material icon as page_icon would be fetched from another host; a file of our own is not.
 st.set_page_config("SENet Workbench", Path(__file__).with_name("icon.svg"), layout="wide")
 st.logo(Path(__file__).with_name("logo.svg"), size="medium")
+require_login()
 pages = [
     page("compare", "Compare", "scatter_plot", "Accuracy, compute and speed.", default=True),
     page("new_run", "New run", "add_circle", "Queue a model.", url_path="new-run"),

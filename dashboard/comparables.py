@@ -11,9 +11,10 @@ from dashboard.formats import short
 from db.enums import WeightsKind
 from engine.results import MEASURED_HERE
 
-ACCURACY = ["dataset", "dataset_digest", "label_set", "images"]
+ACCURACY = ["dataset", "dataset_digest", "label_set", "images", "images_in_dataset"]
 SPEED = ["environment", "environment_digest", "batch", "threads", "instances", "provider"]
 CPU = "CPUExecutionProvider"
+DIGEST_LENGTH = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +64,10 @@ def _digest(values: dict[str, object]) -> str:
 
 
 def _accuracy_label(values: dict[str, object]) -> str:
-    images = f"{values['dataset']} · {int(str(values['images']).split('.')[0]):,} images"
-    return (
-        images if values["label_set"] == "dataset" else f"{images} · labels {values['label_set']}"
-    )
+    images, total = (int(float(str(values[name]))) for name in ("images", "images_in_dataset"))
+    part = f"{images:,}" if images >= total else f"{images:,} of {total:,}"
+    labels = "" if values["label_set"] == "dataset" else f" · labels {values['label_set']}"
+    return f"{values['dataset']} · {part} images{labels}"
 
 
 def _speed_label(values: dict[str, object]) -> str:
@@ -96,6 +97,22 @@ def with_labels(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.assign(label=label)
 
 
+def with_keys(frame: pd.DataFrame) -> pd.DataFrame:
+    """Adds `key`: a name for each row that people can read and that no other row has."""
+    key = frame["label"] + " " + frame["precision"]
+    for more in ("artifact_digest", "preprocess", "evaluation_id"):
+        several = key.duplicated(keep=False)
+        if not several.any():
+            break
+        key = key.where(~several, key + " · " + frame[more].map(_brief))
+    return frame.assign(key=key)
+
+
+def _brief(value: object) -> str:
+    text = str(value)
+    return text[:6] if len(text) == DIGEST_LENGTH else text
+
+
 def accuracy_points(frame: pd.DataFrame) -> pd.DataFrame:
     """One row an evaluation that may be shown as accuracy: finished, and not of random weights."""
     trained = frame["weights_kind"] != WeightsKind.RANDOM
@@ -115,11 +132,12 @@ def frontier(costs: pd.Series, values: pd.Series) -> list[int]:
 
     Lower cost is better, higher value is better; of equal points the first stays.
     """
-    order = sorted(range(len(costs)), key=lambda i: (costs.iloc[i], -values.iloc[i], i))
+    cost, value = list(costs), list(values)
+    order = sorted(range(len(cost)), key=lambda i: (cost[i], -value[i], i))
     best = float("-inf")
     kept = []
     for position in order:
-        if values.iloc[position] > best:
-            best = float(values.iloc[position])
+        if value[position] > best:
+            best = float(value[position])
             kept.append(position)
     return kept

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import time
+from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import streamlit as st
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 from sqlalchemy.orm import aliased
 
+from dashboard.comparables import Group
+from db.clock import utc_epoch
 from db.enums import LIVE, ArtifactKind, JobStatus
 from db.session import reading
 from db.tables import (
@@ -27,12 +32,19 @@ from db.tables import (
     RunJob,
     Weights,
 )
-from engine.comparisons import precision_pairs
+from engine import flips
+from engine.comparisons import paired, precision_pairs
 from engine.config import settings
+from engine.datasets.reader import DatasetIndex
+from engine.environment import library_versions
 from engine.errors import WorkbenchError
-from engine.results import published_frame, results_frame
+from engine.housekeeping import Stored, bytes_under, stored
+from engine.results import ResultTables, join_results, published_frame, result_tables
+from engine.stats import PairedDifference
 
+RUNTIME = "onnxruntime"
 Version = tuple[Any, ...]
+Values = tuple[tuple[str, object], ...]
 
 
 def url() -> str:
@@ -54,14 +66,64 @@ def version() -> Version:
         return tuple(session.execute(select(*counted, *newest)).one())
 
 
-def results() -> pd.DataFrame:
-    """The results table of the engine."""
-    return _results(url(), version())
+def tables() -> ResultTables:
+    """Builds, evaluations and benchmarks, not joined. Shared by all sessions: never write to it."""
+    return _tables(url(), version())
 
 
-@st.cache_data(show_spinner=False, max_entries=4)
-def _results(url: str, version: Version) -> pd.DataFrame:
-    return results_frame(url)
+# A resource is handed out as it is; cached data would be copied, whole, on each of a page's runs.
+@st.cache_resource(show_spinner=False, max_entries=2)
+def _tables(url: str, version: Version) -> ResultTables:
+    return result_tables(url)
+
+
+def results(accuracy: Group | None = None, speed: Group | None = None) -> pd.DataFrame:
+    """The results table of the engine, of some images and of some setting where they are given."""
+    return _results(url(), version(), _values(accuracy), _values(speed))
+
+
+def _values(group: Group | None) -> Values:
+    return tuple(group.values.items()) if group else ()
+
+
+@st.cache_resource(show_spinner=False, max_entries=6)
+def _results(url: str, version: Version, accuracy: Values, speed: Values) -> pd.DataFrame:
+    found = _tables(url, version)
+    return join_results(
+        ResultTables(
+            found.builds,
+            Group("", dict(accuracy)).of(found.evaluations),
+            Group("", dict(speed)).of(found.benchmarks),
+        )
+    )
+
+
+def results_of(evaluations: set[int], benchmarks: set[int]) -> pd.DataFrame:
+    """The rows of some evaluations and benchmarks, as one run made them."""
+    found = tables()
+    evaluated = found.evaluations[found.evaluations["evaluation_id"].isin(evaluations)]
+    benchmarked = found.benchmarks[found.benchmarks["benchmark_id"].isin(benchmarks)]
+    digests = {*evaluated["artifact_digest"], *benchmarked["artifact_digest"]}
+    builds = found.builds[found.builds["artifact_digest"].isin(digests)]
+    return join_results(ResultTables(builds, evaluated, benchmarked))
+
+
+def outdated() -> dict[str, str]:
+    """Of each machine's digest whose ONNX Runtime is not the installed one: both versions."""
+    return _outdated(url(), version())
+
+
+@st.cache_data(show_spinner=False, max_entries=2)
+def _outdated(url: str, version: Version) -> dict[str, str]:
+    now = library_versions().get(RUNTIME)
+    with reading(url) as session:
+        rows = session.execute(select(Environment.digest, Environment.facts)).all()
+    then = {digest: (facts.get("packages") or {}).get(RUNTIME) for digest, facts in rows}
+    return {
+        digest: f"with {RUNTIME} {found}, now {now}"
+        for digest, found in then.items()
+        if found and now and found != now
+    }
 
 
 def published() -> pd.DataFrame:
@@ -97,6 +159,7 @@ class JobView:
     row: Job
     waits_for: tuple[str, ...]
     runs: tuple[int, ...]
+    needs: tuple[int, ...] = ()
 
 
 def live_jobs() -> list[JobView]:
@@ -131,7 +194,7 @@ def _views(statement: Any) -> list[JobView]:
         ids = [job.id for job in jobs]
         needed = aliased(Job)
         waits = session.execute(
-            select(JobNeed.job_id, needed.title)
+            select(JobNeed.job_id, needed.title, needed.id)
             .join(needed, needed.id == JobNeed.needs_id)
             .where(JobNeed.job_id.in_(ids), needed.status.in_(LIVE))
             .order_by(needed.id)
@@ -141,14 +204,32 @@ def _views(statement: Any) -> list[JobView]:
             .where(RunJob.job_id.in_(ids))
             .order_by(RunJob.run_id)
         ).all()
+    titles, needs, owners = defaultdict(list), defaultdict(list), defaultdict(list)
+    for job_id, title, need in waits:
+        titles[job_id].append(title)
+        needs[job_id].append(need)
+    for job_id, run_id in runs:
+        owners[job_id].append(run_id)
     return [
-        JobView(
-            job,
-            tuple(title for job_id, title in waits if job_id == job.id),
-            tuple(run_id for job_id, run_id in runs if job_id == job.id),
-        )
+        JobView(job, tuple(titles[job.id]), tuple(owners[job.id]), tuple(needs[job.id]))
         for job in jobs
     ]
+
+
+def run_stages(run_ids: list[int]) -> dict[int, tuple[str, list[tuple[str, str]]]]:
+    """Of each run its title and the (kind, status) of all its jobs, in their order."""
+    statement = (
+        select(Run.id, Run.title, Job.kind, Job.status)
+        .join(RunJob, RunJob.run_id == Run.id)
+        .join(Job, Job.id == RunJob.job_id)
+        .where(Run.id.in_(run_ids))
+        .order_by(Run.id, Job.id)
+    )
+    found: dict[int, tuple[str, list[tuple[str, str]]]] = {}
+    with reading(url()) as session:
+        for run_id, title, kind, status in session.execute(statement):
+            found.setdefault(run_id, (title, []))[1].append((kind, status))
+    return found
 
 
 def has_live_jobs() -> bool:
@@ -184,6 +265,54 @@ def builds() -> list[Artifact]:
     return [row for row in rows if (folder / row.digest).is_dir()]
 
 
+def latencies(benchmark_id: int) -> np.ndarray | None:
+    """Latency of every request (ms) of the reported windows, in order; None where none is kept."""
+    return _latencies(url(), version(), benchmark_id)
+
+
+@st.cache_data(show_spinner=False, max_entries=32)
+def _latencies(url: str, version: Version, benchmark_id: int) -> np.ndarray | None:
+    with reading(url) as session:
+        row = session.get(Benchmark, benchmark_id)
+    if row is None or not row.latencies_path:
+        return None
+    try:
+        with np.load(settings().home / row.latencies_path, allow_pickle=False) as kept:
+            windows, values = kept["window"], kept["latency_ms"]
+    except (OSError, KeyError):
+        return None
+    reported = int(row.protocol.get("reported_windows") or 1)
+    return np.asarray(values[windows > windows.max() - reported], np.float64)
+
+
+@st.cache_data(show_spinner=False, max_entries=8)
+def flips_of(url: str, first_id: int, second_id: int) -> flips.Flips:
+    """Where two evaluations differ. Raises as engine.flips.flips."""
+    return flips.flips(first_id, second_id, url)
+
+
+@st.cache_data(show_spinner=False, max_entries=2)
+def dataset_index(url: str, version: Version, digest: str) -> DatasetIndex | None:
+    """Files and classes of a dataset; None where it is not on this machine any more."""
+    try:
+        return flips.dataset_index(digest, url)
+    except WorkbenchError:
+        return None
+
+
+def difference(first_id: int, second_id: int) -> PairedDifference | None:
+    """Second minus first on the same images; None where they cannot be paired."""
+    return _difference(url(), first_id, second_id)
+
+
+@st.cache_data(show_spinner=False, max_entries=256)
+def _difference(url: str, first_id: int, second_id: int) -> PairedDifference | None:
+    try:
+        return paired(first_id, second_id, url)
+    except WorkbenchError:
+        return None
+
+
 @dataclass(frozen=True, slots=True)
 class Provenance:
     """All the rows behind one line of results; each is None where there is none."""
@@ -216,18 +345,31 @@ def provenance(
 def disk_use(home: str) -> dict[str, int]:
     """Bytes in each folder of the workbench's data, by name, the largest first."""
     folders = [path for path in Path(home).iterdir() if path.is_dir()] if home else []
-    used = {folder.name: _bytes_under(folder) for folder in folders}
-    used["database"] = sum(_bytes_of(path) for path in Path(home).glob("senet.db*"))
+    used = {folder.name: bytes_under(folder) for folder in folders}
+    used["database"] = sum(path.stat().st_size for path in Path(home).glob("senet.db*"))
     return dict(sorted(used.items(), key=lambda item: -item[1]))
 
 
-def _bytes_under(folder: Path) -> int:
-    return sum(_bytes_of(path) for path in folder.rglob("*"))
+@st.cache_data(show_spinner=False, ttl=60, max_entries=2)
+def artifacts(url: str, version: Version) -> list[Stored]:
+    """What the store holds, counted at most once a minute unless something changed."""
+    return stored(url)
 
 
-def _bytes_of(path: Path) -> int:
-    # Files come and go while jobs run.
-    try:
-        return path.stat().st_size if path.is_file() else 0
-    except OSError:
-        return 0
+def health() -> dict[str, object]:
+    """Whether the database answers, how fast, and what state its schema is in."""
+    begun = time.perf_counter()
+    with reading(url()) as session:
+        revision = session.scalar(text("SELECT version_num FROM alembic_version"))
+        jobs = session.scalar(select(func.count()).select_from(Job))
+        lost = session.scalar(
+            select(func.count())
+            .select_from(Job)
+            .where(Job.status == JobStatus.RUNNING, Job.lease_until < utc_epoch())
+        )
+    return {
+        "database answers in": f"{(time.perf_counter() - begun) * 1e3:.1f} ms",
+        "schema": revision,
+        "jobs recorded": f"{jobs:,}",
+        "running jobs that fell silent": lost,
+    }

@@ -8,8 +8,12 @@ of their imported build; `origin` says where they come from.
 
 from __future__ import annotations
 
+import json
+from dataclasses import dataclass
+from functools import lru_cache
+
 import pandas as pd
-from sqlalchemy import func, select
+from sqlalchemy import Text, cast, func, select
 
 from db.enums import ArtifactKind
 from db.session import connect
@@ -30,6 +34,7 @@ COLUMNS = {
     "top5_count": "top-5 count",
     "images": "images",
     "images_planned": "images planned",
+    "images_in_dataset": "images in the dataset",
     "dataset": "dataset",
     "label_set": "labels",
     "images_per_s": "images/s",
@@ -85,17 +90,41 @@ _BENCHMARK_KEY = [
 ]
 
 
+@dataclass(frozen=True, slots=True)
+class ResultTables:
+    """What was built and measured, before it is joined: one row a build, evaluation, benchmark."""
+
+    builds: pd.DataFrame
+    evaluations: pd.DataFrame
+    benchmarks: pd.DataFrame
+
+
 def results_frame(url: str) -> pd.DataFrame:
     """One row a result, columns as in COLUMNS; accuracies in percent, times in ms, sizes in MB."""
+    return join_results(result_tables(url))
+
+
+def result_tables(url: str) -> ResultTables:
+    """Every build, the newest evaluation and the newest benchmark of each kind."""
     made = [_made_here(_read(url, _builds())), _read(url, _imported())]
     made = [builds for builds in made if len(builds)]
-    if not made:
+    return ResultTables(
+        pd.concat(made, ignore_index=True) if made else pd.DataFrame(),
+        _newest(_with_accuracy(_read(url, _evaluations())), _EVALUATION_KEY),
+        _newest(_with_processes(_read(url, _benchmarks())), _BENCHMARK_KEY),
+    )
+
+
+def join_results(tables: ResultTables) -> pd.DataFrame:
+    """Each build's evaluations beside its benchmarks, the newest first; columns as in COLUMNS.
+
+    The rows are a product: keep only the evaluations and benchmarks in question before.
+    """
+    builds = tables.builds
+    if builds.empty:
         return pd.DataFrame({name: pd.Series(dtype=object) for name in COLUMNS})
-    builds = pd.concat(made, ignore_index=True)
-    evaluations = _newest(_with_accuracy(_read(url, _evaluations())), _EVALUATION_KEY)
-    benchmarks = _newest(_with_processes(_read(url, _benchmarks())), _BENCHMARK_KEY)
-    measured = evaluations.merge(
-        benchmarks, on="artifact_digest", how="outer", suffixes=("", "_benchmark")
+    measured = tables.evaluations.merge(
+        tables.benchmarks, on="artifact_digest", how="outer", suffixes=("", "_benchmark")
     )
     frame = builds.merge(measured, on="artifact_digest", how="left")
     frame["environment"] = frame["environment_benchmark"].fillna(frame["environment"])
@@ -170,9 +199,10 @@ def _evaluations() -> object:
         Evaluation.dataset_name.label("dataset"),
         Evaluation.dataset_digest,
         Evaluation.label_set,
-        Evaluation.preprocess,
+        cast(Evaluation.preprocess, Text).label("preprocess"),
         Evaluation.images,
         func.coalesce(Evaluation.images_planned, Evaluation.images).label("images_planned"),
+        Evaluation.images_in_dataset,
         Evaluation.top1_count,
         Evaluation.top5_count,
         Evaluation.at_chance,
@@ -212,7 +242,7 @@ def _with_processes(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _with_accuracy(frame: pd.DataFrame) -> pd.DataFrame:
-    frame["preprocess"] = [_prepared(plain) for plain in frame["preprocess"]]
+    frame["preprocess"] = [_summary(text) for text in frame["preprocess"]]
     counts = frame[["top1_count", "top5_count"]].astype(float)
     pairs = list(zip(counts["top1_count"], frame["images"], strict=True))
     intervals = [_wilson(count, int(images)) for count, images in pairs]
@@ -223,7 +253,9 @@ def _with_accuracy(frame: pd.DataFrame) -> pd.DataFrame:
     return frame
 
 
-def _prepared(plain: dict[str, object] | None) -> str:
+@lru_cache(maxsize=1024)
+def _summary(preprocess: str | None) -> str:
+    plain = json.loads(preprocess) if preprocess else None
     return PreprocessSpec.from_dict(plain).summary() if plain else "not stated"
 
 

@@ -1,9 +1,11 @@
-"""Result tables as text: CSV and JSON at full precision, Markdown for people."""
+"""Result tables: CSV, JSON and Excel at full precision; Markdown and LaTeX for people."""
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable
+from importlib.util import find_spec
 from typing import Any
 
 import pandas as pd
@@ -38,11 +40,63 @@ def to_markdown(frame: pd.DataFrame) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
 
 
+def to_latex(frame: pd.DataFrame) -> str:
+    r"""A `tabular` that needs no package, with rounded numbers; special characters escaped."""
+    numeric = ["r" if pd.api.types.is_numeric_dtype(kind) else "l" for kind in frame.dtypes]
+    header = [_latex(COLUMNS.get(name, name)) for name in frame.columns]
+    rows = [[_latex(_cell(value)) for value in row] for row in frame.itertuples(index=False)]
+    body = "\n".join(" & ".join(line) + r" \\" for line in rows)
+    return (
+        f"\\begin{{tabular}}{{{''.join(numeric)}}}\n\\hline\n"
+        f"{' & '.join(header)} \\\\\n\\hline\n{body}\n\\hline\n\\end{{tabular}}\n"
+    )
+
+
+def _latex(text: str) -> str:
+    return "".join(_LATEX.get(character, character) for character in text)
+
+
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "–": "--",
+    "×": r"$\times$",
+    **{character: f"\\{character}" for character in "&%$#_{}"},
+}
+
+
+def to_excel(frame: pd.DataFrame) -> bytes:
+    """One sheet with headers, frozen and filterable; needs XlsxWriter.
+
+    A text that begins like a formula stays a text.
+    """
+    plain = frame.rename(columns=COLUMNS)
+    for name in plain.columns:
+        if isinstance(plain[name].dtype, pd.DatetimeTZDtype):
+            plain[name] = plain[name].dt.tz_localize(None)  # Excel knows no time zones
+    stream = io.BytesIO()
+    options = {"strings_to_formulas": False, "strings_to_urls": False}
+    with pd.ExcelWriter(stream, engine="xlsxwriter", engine_kwargs={"options": options}) as book:
+        plain.to_excel(book, sheet_name="results", index=False, freeze_panes=(1, 1))
+        sheet = book.sheets["results"]
+        sheet.autofilter(0, 0, len(plain), len(plain.columns) - 1)
+        sheet.autofit()
+    return stream.getvalue()
+
+
+def can_write_excel() -> bool:
+    """Whether the package that writes Excel files is installed."""
+    return find_spec("xlsxwriter") is not None
+
+
 def _cell(value: Any) -> str:
     if value is None or (not isinstance(value, str) and pd.isna(value)):
         return "–"
     if isinstance(value, float):
         return f"{value:,.0f}" if value == int(value) else f"{value:,.{MARKDOWN_DIGITS}f}"
+    if isinstance(value, pd.Timestamp):
+        return value.strftime("%Y-%m-%d %H:%M")
     return str(value).replace("|", "\\|").replace("\n", " ")
 
 
@@ -50,4 +104,5 @@ FORMATS: dict[str, Callable[[pd.DataFrame], str]] = {
     "csv": to_csv,
     "json": to_json,
     "markdown": to_markdown,
+    "latex": to_latex,
 }

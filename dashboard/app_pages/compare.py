@@ -1,24 +1,27 @@
-"""Accuracy against compute and speed; what a lower precision costs and brings."""
+"""Accuracy against compute and speed, the build to ship, and what tells builds apart."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import pandas as pd
 import streamlit as st
 
 from dashboard import queries, takeaways
 from dashboard.charts.accuracy import accuracy_against_compute, accuracy_against_throughput
-from dashboard.charts.common import CONFIG
-from dashboard.charts.pairs import accuracy_change, speed_and_size
+from dashboard.charts.dimensions import AXES, MOST_LINES, all_dimensions
 from dashboard.charts.published import with_gmacs
-from dashboard.comparables import accuracy_points, frontier, newest_builds, with_labels
+from dashboard.comparables import accuracy_points, frontier, with_labels
 from dashboard.components.compare_filters import Chosen, choose
 from dashboard.components.demo import invitation
 from dashboard.components.guard import guard
-from dashboard.components.pairs_table import pairs_table
-from dashboard.components.theme import current_palette
+from dashboard.components.latency_view import batch_view, latency_view
+from dashboard.components.lost_view import lost_view
+from dashboard.components.pairs_view import pairs_view, warn_of_rough_speeds
+from dashboard.components.ship import ship_card
+from dashboard.components.side_by_side import pick_from, side_by_side
+from dashboard.components.theme import chart_config, current_palette
 from dashboard.formats import escape_markdown, plural
-from engine.comparisons import SAME_BUILDS
-from engine.results import NOISY_CORES
 
 PAIRS = {"int8 − fp16": ("fp16", "int8"), "int8 − fp32": ("fp32", "int8")}
 PAIRS |= {"fp16 − fp32": ("fp32", "fp16")}
@@ -43,7 +46,7 @@ def first_page() -> None:
     st.plotly_chart(
         figure,
         key="reference",
-        config=CONFIG,
+        config=chart_config(),
         alt="Published top-1 of the 25 catalogue models against GMACs; nothing of it was "
         "measured here",
     )
@@ -67,151 +70,163 @@ def watch_for_results() -> None:
             )
 
 
-def accuracy_charts(frame: pd.DataFrame, chosen: Chosen) -> None:
-    """Accuracy against compute, and against throughput, of one set of images."""
+def accuracy_charts(rows: pd.DataFrame, chosen: Chosen) -> None:
+    """Accuracy against throughput, and against compute, of one set of images."""
     if chosen.accuracy is None:
         st.info("Nothing was evaluated yet: queue a run with the task Evaluate and a dataset.")
         return
-    rows = chosen.accuracy.of(chosen.rows(frame))
     points = accuracy_points(rows)
     if points.empty:
         st.info(
             "No evaluation matches: choose other models, or clear the filter.",
             icon=":material/filter_alt_off:",
         )
+        st.button("Show all models", on_click=clear_models)
         return
-    images = escape_markdown(chosen.accuracy.label)
     with st.grid(2, min_column_width=420):
+        with st.container(border=True, height="stretch"):
+            st.markdown("**Accuracy against throughput**")
+            throughput_chart(points, chosen)
         with st.container(border=True, height="stretch"):
             st.markdown("**Accuracy against compute**")
             compute_chart(points, chosen)
-        with st.container(border=True, height="stretch"):
-            st.markdown("**Accuracy against throughput**")
-            throughput_chart(rows, chosen)
     st.caption(
-        f"Accuracy on {images}, with Wilson 95 % intervals; a line joins the precisions of one "
-        f"model, which have equal compute and are drawn side by side. Throughput with the range "
-        f"over its measured windows."
+        f"Accuracy on {escape_markdown(chosen.images)}, with Wilson 95 % intervals; arrows lead "
+        f"from fp32 to the lower precisions of one model, which have equal compute and are drawn "
+        f"side by side. Throughput with the range over its measured windows. Filled: on the "
+        f"frontier; hollow: beaten; grey: outside the limits. Select points (click, or box) to "
+        f"put them side by side."
     )
+
+
+def clear_models() -> None:
+    """Back to all models."""
+    st.session_state["models"] = []
 
 
 def compute_chart(points: pd.DataFrame, chosen: Chosen) -> None:
     """P2: one point an evaluation."""
-    assert chosen.accuracy is not None
     published = with_gmacs(queries.published()) if chosen.published else None
     best = points.loc[points["top1"].idxmax()]
     takeaway = f"Highest top-1: {best['label']} at {best['precision']}, {best['top1']:.2f} %."
     st.caption(escape_markdown(takeaway))
-    figure = accuracy_against_compute(
-        points, published, current_palette(), str(chosen.accuracy.label)
-    )
-    st.plotly_chart(figure, key="compute", config=CONFIG, alt=takeaway)
+    figure = accuracy_against_compute(points, published, current_palette(), chosen.images)
+    selectable(figure, "compute", takeaway)
     if published is not None:
         st.caption(PUBLISHED_NOTE)
 
 
-def throughput_chart(rows: pd.DataFrame, chosen: Chosen) -> None:
+def throughput_chart(points: pd.DataFrame, chosen: Chosen) -> None:
     """P1: one point an evaluation with a benchmark in the chosen setting."""
-    measured = chosen.speed.of(rows) if chosen.speed else rows.iloc[:0]
-    points = accuracy_points(measured)
-    if points.empty or chosen.speed is None or chosen.accuracy is None:
+    points = points[points["images_per_s"].notna()]
+    if points.empty:
         st.info("Nothing of this was benchmarked in the chosen setting.")
         return
     sound = points[~points["at_chance"].fillna(False).astype(bool)]
     kept = frontier(-sound["images_per_s"], sound["top1"])
     takeaway = takeaways.of_frontier(sound, kept)
     st.caption(takeaway)
-    setting = str(chosen.speed.label).split(" · ")[0]
-    figure = accuracy_against_throughput(
-        points, current_palette(), str(chosen.accuracy.label), setting
-    )
-    st.plotly_chart(figure, key="throughput", config=CONFIG, alt=takeaway)
+    figure = accuracy_against_throughput(points, current_palette(), chosen.images, chosen.setting)
+    selectable(figure, "throughput", takeaway)
     warn_of_rough_speeds(points)
     if chosen.published:
         st.caption("Published figures have no throughput on this machine, so none is drawn.")
 
 
-def warn_of_rough_speeds(rows: pd.DataFrame) -> None:
-    """Says how many of the speeds shown are rough ones, and why."""
-    measured = rows.drop_duplicates("benchmark_id")
-    reasons = {
-        "unstable (the windows did not agree)": int((measured["stable"] == 0).sum()),
-        "shared the machine with other work": int(
-            (measured["other_busy_cores"] > NOISY_CORES).sum()
-        ),
-    }
-    told = ", ".join(f"{count} {reason}" for reason, count in reasons.items() if count)
-    if told:
-        st.caption(
-            f":orange[:material/warning:] Of {plural(len(measured), 'speed')}: {told}. Take them "
-            f"as rough, or measure again when the machine is quiet."
-        )
+def selectable(figure: object, key: str, takeaway: str) -> None:
+    """A chart whose selected points go side by side."""
+    st.plotly_chart(
+        figure,
+        key=key,
+        config=chart_config(selectable=True),
+        alt=takeaway,
+        on_select=lambda: pick_from(key),
+        selection_mode=("points", "box"),
+    )
 
 
-def pair_charts(frame: pd.DataFrame, chosen: Chosen) -> None:
-    """P3 and P4: the cost in accuracy, the gain in speed and size."""
-    st.subheader("What a lower precision costs and brings")
+def precision_pair(key: str) -> tuple[str, str]:
+    """Which two precisions are held against each other."""
     name = st.segmented_control(
         "Compare",
         list(PAIRS),
         default=next(iter(PAIRS)),
         required=True,
-        key="pair",
+        key=key,
         bind="query-params",
         label_visibility="collapsed",
     )
-    first, second = PAIRS.get(str(name), next(iter(PAIRS.values())))
-    rows = chosen.rows(frame)
-    evaluated = chosen.accuracy.of(rows).index if chosen.accuracy else rows.index[:0]
-    benchmarked = chosen.speed.of(rows).index if chosen.speed else rows.index[:0]
-    rows = newest_builds(rows.loc[evaluated.union(benchmarked)])
-    rows = rows.assign(
-        evaluation_id=rows["evaluation_id"].where(rows.index.isin(evaluated)),
-        benchmark_id=rows["benchmark_id"].where(rows.index.isin(benchmarked)),
-    )
-    found, missing = queries.pairs(rows.drop(columns="label"), first, second)
-    labels = frame.drop_duplicates(SAME_BUILDS)
-    found = found.merge(labels[[*SAME_BUILDS, "label"]], on=SAME_BUILDS)
-    if missing:
-        st.warning(escape_markdown(missing))
-    show_pairs(found, first, second)
-    warn_of_rough_speeds(
-        rows[rows["benchmark_id"].notna() & rows["precision"].isin((first, second))]
-    )
-    if "fp16" in (first, second) and rows["execution"].astype(str).str.contains("emulated").any():
-        st.caption(
-            "fp16 is emulated on this CPU: its accuracy and size are real, its speed is not that "
-            "of a machine with native fp16."
-        )
+    return PAIRS.get(str(name), next(iter(PAIRS.values())))
 
 
-def show_pairs(found: pd.DataFrame, first: str, second: str) -> None:
-    """The two charts and the table with the same numbers."""
-    palette = current_palette()
-    with st.grid(2, min_column_width=420):
-        with st.container(border=True, height="stretch"):
-            st.markdown(f"**{second} minus {first}: top-1**")
-            takeaway = takeaways.of_change(found, first, second)
-            st.caption(takeaway)
-            if found["drop"].notna().any():
-                figure = accuracy_change(found, first, second, palette)
-                st.plotly_chart(figure, key="change", config=CONFIG, alt=takeaway)
-        with st.container(border=True, height="stretch"):
-            st.markdown(f"**{second} over {first}: throughput and size**")
-            takeaway = takeaways.of_speed(found, first, second)
-            st.caption(takeaway)
-            if found["speed_up"].notna().any():
-                figure = speed_and_size(found, first, second, palette)
-                st.plotly_chart(figure, key="speed_up", config=CONFIG, alt=takeaway)
-    if len(found):
-        pairs_table(found, first, second)
+def lower_precision(rows: pd.DataFrame, chosen: Chosen) -> None:
+    """P3 and P4."""
+    pairs_view(rows, *precision_pair("pair"))
+
+
+def lost_accuracy(rows: pd.DataFrame, chosen: Chosen) -> None:
+    """P10, and the images themselves."""
+    lost_view(rows, *precision_pair("lost_pair"))
+
+
+def latencies(rows: pd.DataFrame, chosen: Chosen) -> None:
+    """P5."""
+    latency_view(rows)
+
+
+def scaling(rows: pd.DataFrame, chosen: Chosen) -> None:
+    """P6; the limit on the latency is the one of the deployment."""
+    limit = st.session_state.get("most_latency")
+    batch_view(rows, chosen.speed.values if chosen.speed else None, limit)
+
+
+def dimensions(rows: pd.DataFrame, chosen: Chosen) -> None:
+    """P7."""
+    points = accuracy_points(rows)
+    complete = points[points[list(AXES)].notna().all(axis=1)]
+    if len(complete) < 2:
+        st.info("Fewer than two builds have every figure.", icon=":material/stacked_line_chart:")
+        return
+    most = f"; the {MOST_LINES} measured last" if len(complete) > MOST_LINES else ""
+    takeaway = f"{plural(len(complete), 'build')}, one line each{most}; up is better on every axis."
+    st.caption(takeaway + " Drag along an axis to keep a range.")
+    figure = all_dimensions(complete, current_palette())
+    st.plotly_chart(figure, key="dimensions", config=chart_config(), theme=None, alt=takeaway)
+
+
+VIEWS: dict[str, Callable[[pd.DataFrame, Chosen], None]] = {
+    "Lower precision": lower_precision,
+    "Where accuracy was lost": lost_accuracy,
+    "Latency": latencies,
+    "Batch scaling": scaling,
+    "All dimensions": dimensions,
+}
+
+
+def closer_look(rows: pd.DataFrame, chosen: Chosen) -> None:
+    """One view at a time: only the open one is computed."""
+    st.subheader("A closer look")
+    name = st.segmented_control(
+        "View",
+        list(VIEWS),
+        default=next(iter(VIEWS)),
+        required=True,
+        key="view",
+        bind="query-params",
+        label_visibility="collapsed",
+        wrap=True,
+    )
+    with guard():
+        VIEWS.get(str(name), lower_precision)(rows, chosen)
 
 
 st.title("Compare")
-table = with_labels(queries.results())
-if table[["evaluation_id", "benchmark_id"]].isna().all(axis=None):
+tables = queries.tables()
+if tables.evaluations.empty and tables.benchmarks.empty:
     first_page()
 else:
-    choices = choose(table)
-    accuracy_charts(table, choices)
-    pair_charts(table, choices)
+    choices = choose(tables)
+    measured = ship_card(choices.rows(), choices)
+    accuracy_charts(measured, choices)
+    side_by_side(measured)
+    closer_look(measured, choices)

@@ -9,7 +9,7 @@ import streamlit as st
 
 from dashboard import queries
 from dashboard.components.guard import guard
-from dashboard.components.notice import leave_notice
+from dashboard.components.notice import go_to, leave_notice
 from dashboard.components.provenance import facts_table
 from dashboard.formats import ago, escape_markdown, plural, short
 from db.session import writing
@@ -27,7 +27,7 @@ def queue(spec: DatasetSpec) -> None:
         job_id = store.submit(session, dataset_job(spec))
     dispatcher.ensure_dispatcher()
     leave_notice(f"Dataset {escape_markdown(spec.name)} is queued as job {job_id}.")
-    st.switch_page("app_pages/jobs.py")
+    go_to("app_pages/jobs.py")
 
 
 def checked_spec(name: str, folder: str, labels: str) -> DatasetSpec:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pandas as pd
 import streamlit as st
 
 from dashboard import queries
 from dashboard.components.demo import demo_button
 from dashboard.components.guard import guard
+from dashboard.components.job_progress import live_runs, waiting_texts
 from dashboard.components.jobs_view import (
     elapsed,
     ended_details,
@@ -45,19 +48,26 @@ def all_jobs() -> None:
                 width="stretch",
             )
             st.page_link("app_pages/run.py", label="All runs", icon=":material/receipt_long:")
+        if queued and not dispatching:
+            st.warning(
+                "Jobs are queued, but nothing runs them: the dispatcher did not start. What "
+                "happened is in the log of the server; the queue stays as it is.",
+                icon=":material/cloud_off:",
+            )
+        live_runs(live)
         for view in running:
             running_card(view)
         if queued:
-            queue_part(queued)
+            queue_part(queued, waiting_texts(live))
         failures()
         ended_part()
 
 
-def queue_part(queued: list[queries.JobView]) -> None:
+def queue_part(queued: list[queries.JobView], places: Mapping[int, str]) -> None:
     """The head of the queue, in the order in which jobs start."""
     with st.container(border=True):
         for view in queued[:SHOWN_QUEUED]:
-            queued_row(view)
+            queued_row(view, places.get(view.row.id, ""))
         if len(queued) > SHOWN_QUEUED:
             st.caption(f"and {len(queued) - SHOWN_QUEUED} more in the queue")
 

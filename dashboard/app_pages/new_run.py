@@ -10,7 +10,8 @@ from dashboard.components import run_choices, run_options
 from dashboard.components.build_file import fill_from_build_file
 from dashboard.components.build_options import build_options
 from dashboard.components.guard import guard
-from dashboard.components.notice import leave_notice
+from dashboard.components.notice import go_to, leave_notice
+from dashboard.components.prefill import take_request
 from dashboard.formats import ago, escape_markdown
 from db.enums import WeightsKind
 from engine.errors import InvalidRequest
@@ -74,7 +75,7 @@ def queue(request: RunRequest) -> None:
     run_id = submit(request, queries.url())
     dispatcher.ensure_dispatcher()
     leave_notice(f"Queued as run {run_id}.")
-    st.switch_page("app_pages/jobs.py")
+    go_to("app_pages/jobs.py")
 
 
 def earlier_runs(model_id: str) -> None:
@@ -91,6 +92,11 @@ def earlier_runs(model_id: str) -> None:
 
 
 st.title("New run")
+try:
+    if take_request():
+        st.info("Filled in from an earlier run: change what you like.", icon=":material/edit:")
+except ValidationError:
+    st.warning("That run was asked for by another version of the workbench: begin anew.")
 left, right = st.columns([3, 2], gap="large")
 request: RunRequest | None = None
 missing: str | None = None

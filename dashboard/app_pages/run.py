@@ -7,9 +7,12 @@ import streamlit as st
 from dashboard import queries
 from dashboard.components.build_file import offer_build_file
 from dashboard.components.guard import guard
+from dashboard.components.job_progress import stepper
 from dashboard.components.jobs_view import ended_details, queued_row, running_card
+from dashboard.components.notice import go_to
+from dashboard.components.prefill import leave_request
 from dashboard.components.provenance import facts_table, show_provenance
-from dashboard.components.results_table import columns_of, results_table
+from dashboard.components.results_table import columns_of, results_table, with_notes
 from dashboard.formats import ago, escape_markdown, is_missing, plural
 from dashboard.queries import JobView
 from db.enums import JobStatus
@@ -67,6 +70,7 @@ def jobs_part(run_id: int) -> None:
             st.rerun()
         st.session_state[f"run_{run_id}_live"] = bool(live)
         done = sum(view.row.status == JobStatus.SUCCEEDED for view in views)
+        st.markdown(stepper([(view.row.kind, view.row.status) for view in views]))
         st.progress(done / max(1, len(views)), text=f"{done} of {plural(len(views), 'job')} done")
         for view in views:
             job_part(view)
@@ -92,9 +96,7 @@ def results_part(views: list[JobView]) -> None:
     results = [view.row.result or {} for view in views]
     evaluations = {result["evaluation"] for result in results if "evaluation" in result}
     benchmarks = {result["benchmark"] for result in results if "benchmark" in result}
-    frame = queries.results()
-    keep = frame["evaluation_id"].isin(evaluations) | frame["benchmark_id"].isin(benchmarks)
-    rows = frame[keep].reset_index(drop=True)
+    rows = with_notes(queries.results_of(evaluations, benchmarks), queries.outdated())
     st.subheader("Results")
     if rows.empty:
         st.caption("No result yet.")
@@ -112,7 +114,13 @@ def results_part(views: list[JobView]) -> None:
 def show_run(run: Run) -> None:
     """The whole page of one run."""
     st.title(f"Run {run.id}")
-    st.markdown(f"**{escape_markdown(run.title)}** · queued {ago(run.created_at)}")
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(
+            f"**{escape_markdown(run.title)}** · queued {ago(run.created_at)}", width="stretch"
+        )
+        if st.button("Clone with changes", icon=":material/content_copy:", key="clone"):
+            leave_request(run.request)
+            go_to("app_pages/new_run.py")
     views = queries.run_jobs(run.id)
     live = any(v.row.status in (JobStatus.QUEUED, JobStatus.RUNNING) for v in views)
     left, right = st.columns([3, 2], gap="large")

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import shutil
 
+import pandas as pd
 import streamlit as st
 from sqlalchemy.engine import make_url
 
 from dashboard import queries
 from dashboard.components.definitions import DEFINITIONS
+from dashboard.components.login import show_user
+from dashboard.components.notice import leave_notice
 from dashboard.components.provenance import environment_facts, facts_table
-from dashboard.formats import short, size
+from dashboard.formats import escape_markdown, plural, short, size
 from engine import environment
 from engine.config import settings
+from engine.errors import WorkbenchError
+from engine.housekeeping import Stored, clean
 from engine.jobs import dispatcher
+
+MOST_NAMED = 12
 
 
 def machine() -> None:
@@ -42,6 +49,7 @@ def workbench() -> None:
             "database": make_url(found.url).render_as_string(hide_password=True),
             "network": "never (SENET_OFFLINE)" if found.offline else "for pretrained weights only",
             "streamlit": st.__version__,
+            **queries.health(),
         },
         alt="State of the workbench",
     )
@@ -57,6 +65,76 @@ def disk() -> None:
     facts_table(used, alt="Disk use by folder") if used else st.caption("Nothing stored yet.")
 
 
+def artifacts() -> None:
+    """The store by artifact, and the removal of what nothing rests on."""
+    st.subheader("Artifacts")
+    found = queries.artifacts(queries.url(), queries.version())
+    if not found:
+        st.caption("Nothing was exported or built yet.")
+        return
+    idle = [one for one in found if one.removable]
+    total = sum(one.bytes_on_disk for one in found)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.caption(f"{plural(len(found), 'artifact')}, {size(total)}.", width="stretch")
+        clean_up(idle)
+    st.dataframe(
+        pd.DataFrame(
+            {
+                "artifact": [short(one.digest) for one in found],
+                "model": [one.model_id or "not recorded" for one in found],
+                "precision": [one.precision for one in found],
+                "kind": [one.kind for one in found],
+                "MB": [one.bytes_on_disk / 1e6 for one in found],
+                "used by": [", ".join(one.used_by) or "nothing" for one in found],
+                "made": pd.to_datetime([one.created_at for one in found], unit="s", utc=True),
+            }
+        ),
+        hide_index=True,
+        placeholder="–",
+        height=min(420, 36 * (len(found) + 1) + 4),
+        row_height=36,
+        column_config={
+            "MB": st.column_config.ProgressColumn(
+                "MB", format="%.1f", min_value=0, max_value=found[0].bytes_on_disk / 1e6 or 1.0
+            ),
+            "made": st.column_config.DatetimeColumn("made", format="distance"),
+        },
+        alt="Artifacts by size on disk, and what rests on each",
+    )
+
+
+def clean_up(idle: list[Stored]) -> None:
+    """Says what would go; removes it when told so."""
+    with st.popover("Clean up", icon=":material/delete_sweep:", disabled=not idle):
+        freed = size(sum(one.bytes_on_disk for one in idle))
+        names = "\n".join(
+            f"- {escape_markdown(one.model_id or 'not recorded')} {one.precision or ''} "
+            f"{one.kind or ''} `{short(one.digest)}`"
+            for one in idle[:MOST_NAMED]
+        )
+        more = f"\n- and {len(idle) - MOST_NAMED} more" if len(idle) > MOST_NAMED else ""
+        st.markdown(
+            f"No measurement rests on {plural(len(idle), 'artifact')} ({freed}):\n\n{names}{more}"
+        )
+        st.button(
+            f"Remove {plural(len(idle), 'artifact')}",
+            key="clean",
+            type="primary",
+            on_click=remove_idle,
+        )
+
+
+def remove_idle() -> None:
+    """Callback: removes, and leaves a word about it."""
+    try:
+        gone = clean(queries.url())
+    except WorkbenchError as error:
+        leave_notice(escape_markdown(str(error)))
+        return
+    freed = size(sum(one.bytes_on_disk for one in gone))
+    leave_notice(f"Removed {plural(len(gone), 'artifact')}, {freed}.")
+
+
 def definitions() -> None:
     """What every figure means and how it is made."""
     st.subheader("What the figures mean")
@@ -66,10 +144,12 @@ def definitions() -> None:
 
 
 st.title("System")
+show_user()
 left, right = st.columns(2, gap="large")
 with left:
     machine()
 with right:
     workbench()
     disk()
+artifacts()
 definitions()

@@ -20,6 +20,13 @@ CONFIG: dict[str, Any] = {
     "modeBarButtonsToRemove": ["lasso2d", "select2d", "autoScale2d"],
     "toImageButtonOptions": {"format": "png", "scale": 2, "filename": "senet-workbench"},
 }
+SELECTABLE = {**CONFIG, "modeBarButtonsToRemove": ["lasso2d", "autoScale2d"]}
+IMAGE_FORMATS = ("PNG", "SVG")
+
+
+def saved_as(config: dict[str, Any], form: str) -> dict[str, Any]:
+    """The configuration with another format of what the camera button saves."""
+    return {**config, "toImageButtonOptions": {**config["toImageButtonOptions"], "format": form}}
 
 
 def layout(figure: go.Figure, palette: Palette, *, height: int = HEIGHT) -> go.Figure:

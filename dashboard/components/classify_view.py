@@ -82,24 +82,28 @@ def show_picture(judged: Judged, builds: list[Artifact]) -> None:
     with st.container(border=True):
         with st.container(horizontal=True, vertical_alignment="center"):
             st.markdown(f"**{escape_markdown(judged.picture.name)}**")
-            if len(judged.answers) == 2:
-                _agreement(judged)
-        widths = [1.1, *[2.2] * len(builds)]
-        picture, *tables = st.columns(widths)
-        with picture:
-            crop = judged.answers[0].crop
-            st.image(crop, width=THUMBNAIL_WIDTH, alt="The crop that the network was fed")
-            st.caption(f"What the network sees: {crop.shape[1]} × {crop.shape[0]} pixels")
-        for place, (column, build) in enumerate(zip(tables, builds, strict=True)):
-            with column:
-                _top_five(judged.answers[place], build.precision)
+            if len(judged.answers) > 1:
+                text, color = agreement(*judged.answers)
+                st.badge(text, color=color)  # type: ignore[arg-type]
+        several = len({build.model_id for build in builds}) > 1
+        with st.grid(len(builds) + 1, min_column_width=210):
+            with st.container():
+                crop = judged.answers[0].crop
+                st.image(crop, width=THUMBNAIL_WIDTH, alt="The crop that the network was fed")
+                st.caption(f"What the network sees: {crop.shape[1]} × {crop.shape[0]} pixels")
+            for answer, build in zip(judged.answers, builds, strict=True):
+                with st.container():
+                    _top_five(answer, build, several)
 
 
-def _top_five(answer: Classified, precision: str) -> None:
-    st.markdown(f"**{precision}** · {escape_markdown(answer.guesses[0].name)}")
+def _top_five(answer: Classified, build: Artifact, several: bool) -> None:
+    model = f"{escape_markdown(build.model_id)} " if several else ""
+    st.markdown(
+        f"{model}**{build.precision}** · {escape_markdown(first_name(answer.guesses[0].name))}"
+    )
     rows = pd.DataFrame(
         {
-            "class": [guess.name for guess in answer.guesses],
+            "class": [first_name(guess.name) for guess in answer.guesses],
             "probability": [guess.probability for guess in answer.guesses],
         }
     )
@@ -107,15 +111,17 @@ def _top_five(answer: Classified, precision: str) -> None:
         rows,
         hide_index=True,
         column_config={
+            "class": st.column_config.TextColumn("class", width=105),
             "probability": st.column_config.ProgressColumn(
                 "probability",
+                width=120,
                 min_value=0.0,
                 max_value=1.0,
                 format="percent",
-                color=current_palette().precisions[precision],
-            )
+                color=current_palette().precisions[build.precision],
+            ),
         },
-        alt=f"Top five classes at {precision} with their probabilities",
+        alt=f"Top five classes of {build.model_id} at {build.precision} with their probabilities",
     )
     st.caption(
         f"decode {answer.decode_ms:.1f} ms · prepare {answer.prepare_ms:.1f} ms · "
@@ -123,17 +129,16 @@ def _top_five(answer: Classified, precision: str) -> None:
     )
 
 
-def agreement(first: Classified, second: Classified) -> tuple[str, str]:
-    """A word and its colour: do two builds say the same?"""
-    one = [guess.index for guess in first.guesses]
-    other = [guess.index for guess in second.guesses]
-    if one == other:
+def first_name(name: str) -> str:
+    """Of ImageNet's synonyms the first: the others push the figures out of sight."""
+    return name.partition(",")[0]
+
+
+def agreement(*answers: Classified) -> tuple[str, str]:
+    """A word and its colour: do all builds say the same?"""
+    lists = [[guess.index for guess in answer.guesses] for answer in answers]
+    if all(own == lists[0] for own in lists):
         return "same top-5", "green"
-    if one[0] == other[0]:
+    if all(own[0] == lists[0][0] for own in lists):
         return "same top-1, top-5 differs", "blue"
     return "top-1 differs", "orange"
-
-
-def _agreement(judged: Judged) -> None:
-    text, color = agreement(*judged.answers)
-    st.badge(text, color=color)  # type: ignore[arg-type]

@@ -8,7 +8,9 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import queries
-from dashboard.comparables import Group, accuracy_groups, speed_groups
+from dashboard.comparables import Group, accuracy_groups, speed_groups, with_keys, with_labels
+from dashboard.components.theme import choose_image_format
+from engine.results import ResultTables
 
 IMAGENET_CLASSES = 1000
 
@@ -22,20 +24,37 @@ class Chosen:
     models: list[str]
     published: bool
 
-    def rows(self, frame: pd.DataFrame) -> pd.DataFrame:
-        """The rows of the chosen models."""
-        return frame[frame["label"].isin(self.models)] if self.models else frame
+    @property
+    def images(self) -> str:
+        """What accuracy is of, for people."""
+        return self.accuracy.label if self.accuracy else "nothing evaluated"
+
+    @property
+    def setting(self) -> str:
+        """What speed is of, without the machine."""
+        return self.speed.label.split(" · ")[0] if self.speed else "nothing benchmarked"
+
+    def rows(self) -> pd.DataFrame:
+        """The measured builds of the chosen models in the chosen groups; `label` and `key` added.
+
+        A row has accuracy, speed or both; what was measured elsewhere is missing from it.
+        """
+        found = with_labels(queries.results(self.accuracy, self.speed))
+        found = found[found["evaluation_id"].notna() | found["benchmark_id"].notna()]
+        if self.models:
+            found = found[found["label"].isin(self.models)]
+        return with_keys(found.reset_index(drop=True))
 
 
-def choose(frame: pd.DataFrame) -> Chosen:
+def choose(tables: ResultTables) -> Chosen:
     """Draws the filters and returns what they say."""
     with st.container(border=True):
         left, middle, right = st.columns([3, 4, 4], vertical_alignment="bottom")
         with left:
-            accuracy = _group("Accuracy on", accuracy_groups(frame), "images")
+            accuracy = _group("Accuracy on", accuracy_groups(tables.evaluations), "images")
         with middle:
-            speed = _group("Speed at", speed_groups(frame), "setting")
-        labels = list(dict.fromkeys(frame["label"]))
+            speed = _group("Speed at", speed_groups(tables.benchmarks), "setting")
+        labels = list(dict.fromkeys(with_labels(tables.builds)["label"]))
         with right:
             models = st.multiselect(
                 "Models",
@@ -44,7 +63,9 @@ def choose(frame: pd.DataFrame) -> Chosen:
                 placeholder="All models",
                 bind="query-params",
             )
-        published = _published_toggle(accuracy)
+        with st.container(horizontal=True, vertical_alignment="bottom"):
+            published = _published_toggle(accuracy)
+            choose_image_format()
     return Chosen(accuracy, speed, models, published)
 
 

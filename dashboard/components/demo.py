@@ -6,7 +6,7 @@ import streamlit as st
 
 from dashboard import queries
 from dashboard.components.guard import guard
-from dashboard.components.notice import leave_notice
+from dashboard.components.notice import go_to, leave_notice
 from engine.jobs import dispatcher
 from engine.runs.requests import DEMO
 from engine.runs.submitting import submit
@@ -23,7 +23,7 @@ def demo_button(key: str) -> None:
             dispatcher.ensure_dispatcher()
         if run_id is not None:
             leave_notice(f"The demo is queued as run {run_id}.")
-            st.switch_page(JOBS_PAGE)
+            go_to(JOBS_PAGE)
 
 
 def invitation() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import streamlit as st
 
 from dashboard import queries
+from dashboard.components.job_progress import accuracy_so_far
 from dashboard.components.notice import leave_notice
 from dashboard.formats import duration, escape_markdown, plural, significant
 from dashboard.palette import STATUS_COLORS, STATUS_ICONS
@@ -59,16 +60,18 @@ def running_card(view: JobView) -> None:
             st.progress(share, text=escape_markdown(text))
         if job.message:
             st.markdown(escape_markdown(job.message))
+        accuracy_so_far(job)
         _log(job, expanded=True)
 
 
-def queued_row(view: JobView) -> None:
-    """One waiting job, and what it waits for."""
+def queued_row(view: JobView, place: str = "") -> None:
+    """One waiting job, its place in the queue, and what it waits for."""
     waits = ", ".join(view.waits_for[:2])
     more = len(view.waits_for) - 2
     reason = f"waits for {waits}" + (f" and {more} more" if more > 0 else "")
     again = f"{view.row.message} " if view.row.message else ""
-    _title_row(view, cancel=True, note=f"{again}{reason if waits else 'waits its turn'}")
+    told = [place, f"{again}{reason if waits else 'waits its turn'}"]
+    _title_row(view, cancel=True, note="; ".join(filter(None, told)))
 
 
 def failed_card(view: JobView, key: str) -> None:

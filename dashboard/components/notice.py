@@ -1,6 +1,8 @@
-"""A short message that survives the change to another page."""
+"""To another page, and a short message that survives the change."""
 
 from __future__ import annotations
+
+from typing import NoReturn
 
 import streamlit as st
 
@@ -17,3 +19,11 @@ def show_notice() -> None:
     text = st.session_state.pop(KEY, None)
     if text:
         st.toast(text, icon=":material/check_circle:", duration="long")
+
+
+def go_to(page: str) -> NoReturn:
+    """Leaves for another page, without the choices of this one in the address.
+
+    A plain switch refuses to drop parameters that are bound to widgets; empty ones replace them.
+    """
+    st.switch_page(page, query_params={})

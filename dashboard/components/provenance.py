@@ -15,18 +15,22 @@ from engine.preprocess import PreprocessSpec
 
 def show_provenance(found: Provenance) -> None:
     """Cards side by side: artifact and weights, accuracy, speed, machine."""
-    cards = [
-        ("Artifact", _artifact(found)),
-        ("Accuracy", _accuracy(found)),
-        ("Speed", _speed(found)),
-        ("Machine", _machine(found)),
-    ]
-    present = [(title, facts) for title, facts in cards if facts]
     with st.grid(2, min_column_width=340):
-        for title, facts in present:
+        for title, facts in cards_of(found).items():
             with st.container(border=True, height="stretch"):
                 st.markdown(f"**{title}**")
                 facts_table(facts, alt=f"{title}: what made this result")
+
+
+def cards_of(found: Provenance) -> dict[str, dict[str, Any]]:
+    """Everything that made a result, by card; a card without facts is left out."""
+    cards = {
+        "Artifact": _artifact(found),
+        "Accuracy": _accuracy(found),
+        "Speed": _speed(found),
+        "Machine": _machine(found),
+    }
+    return {title: facts for title, facts in cards.items() if facts}
 
 
 def facts_table(facts: dict[str, Any], alt: str) -> None:

@@ -13,12 +13,13 @@ from db.enums import Precision
 from engine.results import COLUMNS, MEASURED_HERE, NOISY_CORES
 
 IDENTITY = ["model_id", "precision"]
+NOTES = "notes"
 SETS = {
     "Summary": [
         "top1",
         "top1_low",
         "top1_high",
-        "accuracy_note",
+        "notes",
         "images",
         "dataset",
         "images_per_s",
@@ -35,7 +36,7 @@ SETS = {
         "top5",
         "images",
         "dataset",
-        "accuracy_note",
+        "notes",
         "calibration",
         "preprocess",
     ],
@@ -65,6 +66,7 @@ _FORMATS = {
     "top1_high": "%.2f",
     "top5": "%.2f",
     "images": "%d",
+    "images_in_dataset": "%d",
     "images_per_s": "%.1f",
     "images_per_s_low": "%.1f",
     "images_per_s_high": "%.1f",
@@ -82,6 +84,8 @@ _FORMATS = {
     "compute_gmacs": "%.4g",
     "size_mb": "%.2f",
 }
+# Drawn as a bar up to this value; None: up to the largest that is shown.
+_BARS = {"top1": 100.0, "images_per_s": None}
 _WHY_MISSING = {
     "top1": "A dash: this build was not evaluated.",
     "images_per_s": "A dash: this build was not benchmarked.",
@@ -94,12 +98,40 @@ def columns_of(name: str) -> list[str]:
     return [*IDENTITY, *SETS.get(name, next(iter(SETS.values())))]
 
 
-def with_notes(frame: pd.DataFrame) -> pd.DataFrame:
-    """Adds `accuracy_note`: what a reader must know before comparing this row."""
-    return frame.assign(accuracy_note=[_note(row) for row in frame.to_dict("records")])
+def all_columns() -> list[str]:
+    """Everything that can be shown, notes after the accuracy."""
+    names = [name for name in COLUMNS if name not in IDENTITY]
+    return [*names[:4], NOTES, *names[4:]]
 
 
-def _note(row: dict[str, Any]) -> str:
+def title_of(name: str) -> str:
+    """A column as its header calls it."""
+    return COLUMNS.get(name, name)
+
+
+def with_notes(frame: pd.DataFrame, outdated: dict[str, str] | None = None) -> pd.DataFrame:
+    """Adds `notes`: what a reader must know before comparing this row.
+
+    `outdated` says of a machine's digest which of its versions is not the one installed now.
+    """
+    told = frame[_TOLD].to_dict("records")
+    notes = [_note(row, (outdated or {}).get(row["environment_digest"])) for row in told]
+    return frame.assign(notes=notes)
+
+
+_TOLD = [
+    "at_chance",
+    "weights_kind",
+    "execution",
+    "stable",
+    "other_busy_cores",
+    "environment_digest",
+    "images",
+    "images_in_dataset",
+]
+
+
+def _note(row: dict[str, Any], version: str | None) -> str:
     notes = []
     if row["origin"] != MEASURED_HERE:
         notes.append("imported")
@@ -115,15 +147,17 @@ def _note(row: dict[str, Any]) -> str:
         notes.append("unstable speed")
     if not is_missing(row["other_busy_cores"]) and row["other_busy_cores"] > NOISY_CORES:
         notes.append("busy machine")
+    if row["images"] < row["images_in_dataset"]:
+        notes.append(f"{row['images']:,.0f} of {row['images_in_dataset']:,.0f} images")
+    if version:
+        notes.append(version)
     return ", ".join(notes)
 
 
 def results_table(frame: pd.DataFrame, columns: list[str]) -> Any:
-    """Draws the table; returns its selection (one row)."""
-    shown = with_notes(frame)[columns].assign(
-        precision=[[precision] for precision in frame["precision"]]
-    )
-    configured = {name: _column(name) for name in columns}
+    """Draws the table (`frame` as from `with_notes`); returns its selection (one row)."""
+    shown = frame[columns].assign(precision=[[precision] for precision in frame["precision"]])
+    configured = {name: _column(name, frame) for name in columns}
     return st.dataframe(
         shown,
         key="results_table",
@@ -136,14 +170,23 @@ def results_table(frame: pd.DataFrame, columns: list[str]) -> Any:
     )
 
 
-def _column(name: str) -> Any:
-    label = COLUMNS.get(name, "notes")
+def _column(name: str, frame: pd.DataFrame) -> Any:
+    label = title_of(name)
+    if name in _BARS:
+        top = _BARS[name] or float(frame[name].max(skipna=True) or 1)
+        return st.column_config.ProgressColumn(
+            label,
+            format=_FORMATS[name],
+            min_value=0.0,
+            max_value=top if top == top else 1.0,
+            help=_WHY_MISSING.get(name),
+        )
     if name == "model_id":
         return st.column_config.TextColumn(label, pinned=True)
     if name == "precision":
         colors = [current_palette().precisions[precision] for precision in Precision]
         return st.column_config.MultiselectColumn(
-            label, options=[str(precision) for precision in Precision], color=colors, pinned=True
+            label, options=[str(precision) for precision in Precision], color=colors
         )
     if name == "measured_at":
         return st.column_config.DatetimeColumn("measured", format="distance")

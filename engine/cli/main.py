@@ -9,6 +9,7 @@ import typer
 from pydantic import ValidationError
 
 from engine.cli import (
+    artifacts,
     classify,
     dataset,
     evaluation,
@@ -48,6 +49,7 @@ app.add_typer(dataset.app, name="dataset")
 app.add_typer(weights.app, name="weights")
 app.add_typer(imports.app, name="import")
 app.add_typer(vamc.app, name="vamc")
+app.add_typer(artifacts.app, name="artifacts")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

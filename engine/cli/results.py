@@ -1,4 +1,4 @@
-"""`results`: the table of what was measured, as a table, CSV, JSON or Markdown."""
+"""`results`: the table of what was measured, as a table, CSV, JSON, Markdown or LaTeX."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ class Format(StrEnum):
     CSV = "csv"
     JSON = "json"
     MARKDOWN = "markdown"
+    LATEX = "latex"
 
 
 def add_to(app: typer.Typer) -> None:

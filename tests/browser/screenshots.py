@@ -18,7 +18,7 @@ PAGES = {
     "compare": "/",
     "new-run": "/new-run",
     "jobs": "/jobs",
-    "classify": "/classify?samples=true",
+    "classify": "/classify?source=Samples&excitations=true",
     "results": "/results",
     "datasets": "/datasets",
     "system": "/system",

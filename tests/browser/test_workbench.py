@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
@@ -135,21 +136,148 @@ def test_dropped_images_are_classified(page: Page, address: str) -> None:
     assert_no_errors(page)
 
 
-def test_exports_parse(page: Page, address: str) -> None:
+def test_points_selected_in_a_chart_stand_side_by_side(page: Page, address: str) -> None:
+    open_page(page, address)
+    expect(page.get_by_text("Ship demo/senet at")).to_be_visible()
+    chart = page.locator(".st-key-throughput")
+    chart.scroll_into_view_if_needed()
+    for precision in ("fp32", "int8"):
+        place = mark_of(page, precision)
+        page.mouse.click(*place)
+        page.wait_for_timeout(1500)
+        settle(page)
+    expect(page.get_by_text("B against A")).to_be_visible(timeout=20_000)
+    picked = page.locator(".st-key-picked")
+    expect(picked.get_by_text("demo/senet fp32")).to_be_visible()
+    expect(picked.get_by_text("demo/senet int8")).to_be_visible()
+    assert "picked=" in page.url
+    assert_no_errors(page)
+
+
+def mark_of(page: Page, precision: str) -> tuple[float, float]:
+    """Where the point of a precision is on the screen, by its hover card."""
+    return page.evaluate(
+        """precision => {
+            const plot = document.querySelector('.st-key-throughput .js-plotly-plot');
+            const trace = plot._fullData.find(t => t.name === precision && t.customdata);
+            const box = plot.getBoundingClientRect();
+            const layout = plot._fullLayout;
+            const [xa, ya] = [layout.xaxis, layout.yaxis];
+            return [box.left + xa._offset + xa.d2p(trace.x[0]),
+                    box.top + ya._offset + ya.d2p(trace.y[0])];
+        }""",
+        precision,
+    )
+
+
+def test_limits_are_in_the_address_and_come_back(page: Page, address: str) -> None:
+    open_page(page, address)
+    field = page.get_by_role("spinbutton", name="Size at most (MB)")
+    field.fill("0.0001")
+    field.press("Enter")
+    expect(page.get_by_text("meets all limits")).to_be_visible(timeout=20_000)
+    assert "most_size=" in page.url
+    open_page(page, page.url)
+    expect(page.get_by_text("meets all limits")).to_be_visible()
+
+
+def test_every_view_of_compare_draws(page: Page, address: str) -> None:
+    for view in ("Where accuracy was lost", "Latency", "Batch scaling", "All dimensions"):
+        open_page(page, f"{address}/?view={view.replace(' ', '%20')}&lost_pair=fp16%20−%20fp32")
+        expect(page.get_by_text("A closer look")).to_be_visible()
+    open_page(page, f"{address}/?view=Where%20accuracy%20was%20lost")
+    expect(page.get_by_test_id("stImage").first).to_be_visible(timeout=20_000)
+
+
+def test_nothing_is_polled_once_all_has_ended(page: Page, address: str) -> None:
+    frames = []
+    page.on("websocket", lambda s: s.on("framereceived", lambda f: frames.append(len(f))))
+    open_page(page, f"{address}/jobs")
+    page.wait_for_timeout(1500)
+    frames.clear()
+    page.wait_for_timeout(5000)
+    assert frames == []
+
+
+def test_a_queued_run_is_cancelled(page: Page, address: str) -> None:
+    open_page(page, f"{address}/run?id=1")
+    page.get_by_role("button", name="Clone with changes").click()
+    page.wait_for_url("**/new-run*")
+    expect(page.get_by_text("Filled in from an earlier run")).to_be_visible(timeout=20_000)
+    settle(page)
+    page.get_by_label("Precisions").get_by_text("fp16").click()
+    settle(page)
+    page.get_by_role("button", name="Queue run").click()
+    page.wait_for_url("**/jobs")
+    until = time.monotonic() + 120
+    while "0 jobs running, 0 queued" not in page.locator("body").inner_text():
+        assert time.monotonic() < until
+        button = page.get_by_role("button", name="Cancel", exact=True)
+        if button.count():
+            with contextlib.suppress(Exception):  # the row may have ended meanwhile
+                button.last.click(timeout=1500)
+        page.wait_for_timeout(500)
+    expect(page.get_by_text("Queued as run")).to_have_count(0, timeout=20_000)
+    assert_no_errors_but_cancelled(page)
+
+
+def assert_no_errors_but_cancelled(page: Page) -> None:
+    expect(page.get_by_test_id("stException")).to_have_count(0)
+
+
+def test_excitations_are_drawn_for_samples(page: Page, address: str) -> None:
+    open_page(page, f"{address}/classify?source=Samples&excitations=true")
+    expect(page.locator(".st-key-excitations_chart .js-plotly-plot")).to_be_visible(timeout=30_000)
+    page.get_by_role("button", name="Compute over").click()
+    expect(page.get_by_text("mean of the dataset").first).to_be_visible(timeout=60_000)
+    assert_no_errors(page)
+
+
+def test_the_keyboard_reaches_what_the_page_offers(page: Page, address: str) -> None:
+    open_page(page, address)
+    reached = set()
+    for _ in range(90):
+        page.keyboard.press("Tab")
+        reached.add(
+            page.evaluate(
+                "() => { const e = document.activeElement;"
+                " return (e.getAttribute('aria-label') || e.innerText || '').slice(0, 60) }"
+            )
+        )
+    text = "\n".join(reached)
+    for name in ("Jobs", "Results", "Models", "Size at most", "Lower precision"):
+        assert name in text, (name, sorted(reached))
+
+
+def test_exports_hold_what_is_shown(page: Page, browser: Browser, address: str) -> None:
     open_page(page, f"{address}/results")
     found = {}
-    for name in ("CSV", "JSON", "Markdown"):
+    for name in ("CSV", "JSON", "Markdown", "LaTeX", "HTML"):
         with page.expect_download() as download:
             page.get_by_test_id("stDownloadButton").filter(has_text=name).click()
-        found[name] = Path(download.value.path()).read_text()
-    rows = list(csv.DictReader(io.StringIO(found["CSV"])))
-    records = json.loads(found["JSON"])
-    lines = found["Markdown"].strip().splitlines()
-    assert len(rows) == len(records) == len(lines) - 2 == 3
+        found[name] = Path(download.value.path())
+    rows = list(csv.DictReader(io.StringIO(found["CSV"].read_text())))
+    document = json.loads(found["JSON"].read_text())
+    lines = found["Markdown"].read_text().strip().splitlines()
+    assert len(rows) == len(document["results"]) == len(lines) - 2 >= 3
     assert {row["precision"] for row in rows} == {"fp32", "fp16", "int8"}
-    assert sorted(float(row["top-1 (%)"]) for row in rows) == pytest.approx(
-        sorted(record["top1"] for record in records)
-    )
+    assert "parameters (M)" not in rows[0]  # not among the columns shown
+    assert found["LaTeX"].read_text().startswith(r"\begin{tabular}")
+    read_report(browser, found["HTML"])
+
+
+def read_report(browser: Browser, path: Path) -> None:
+    """The report draws its charts from its own file alone."""
+    context = browser.new_context(offline=True)
+    window = context.new_page()
+    asked: set[str] = set()
+    note_hosts(window, asked)
+    copy = path.rename(path.with_suffix(".html"))
+    window.goto(copy.as_uri())
+    expect(window.locator(".js-plotly-plot").first).to_be_visible(timeout=30_000)
+    assert window.locator(".scatterlayer .point").count() >= 6
+    assert asked <= {""}, asked
+    context.close()
 
 
 @pytest.mark.parametrize("width", [1280, 390])

@@ -10,9 +10,13 @@ import pytest
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
+from dashboard import queries
+from dashboard.charts.excitations import excitations, last_of_stages, takeaway
 from dashboard.components import classify_view
+from dashboard.palette import LIGHT
 from engine.classify import Classified, Guess
 from engine.config import REPOSITORY, settings
+from engine.datasets.reader import DatasetIndex
 from engine.jobs.locks import try_lock
 from engine.preprocess import open_image
 from tests.dashboard import rows
@@ -47,7 +51,7 @@ def said(app: AppTest) -> str:
 
 
 def test_two_precisions_stand_side_by_side(app: AppTest) -> None:
-    app.file_uploader(key="images").upload("cat.png", png(), "image/png").run()
+    app.file_uploader(key="photographs").upload("cat.png", png(), "image/png").run()
     assert not app.exception
     assert len(app.dataframe) == 2
     assert app.dataframe[0].value["probability"].tolist()[0] == 0.5
@@ -55,7 +59,7 @@ def test_two_precisions_stand_side_by_side(app: AppTest) -> None:
 
 
 def test_refused_files_are_named_and_the_others_go_on(app: AppTest) -> None:
-    uploader = app.file_uploader(key="images")
+    uploader = app.file_uploader(key="photographs")
     uploader.upload("broken.png", b"\x89PNG\r\n\x1a\nrubbish", "image/png")
     uploader.upload("phone.heic", b"\0\0\0\x18ftypheic" + b"\0" * 20, "image/heic")
     uploader.upload("fine.png", png(), "image/png")
@@ -71,7 +75,7 @@ def test_refused_files_are_named_and_the_others_go_on(app: AppTest) -> None:
 
 def test_too_many_files_are_refused_by_name(app: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:
     for place in range(33):
-        app.file_uploader(key="images").upload(f"{place}.png", png(), "image/png")
+        app.file_uploader(key="photographs").upload(f"{place}.png", png(), "image/png")
     app.run()
     (warning,) = app.warning
     assert "32" in warning.value
@@ -81,7 +85,7 @@ def test_too_many_files_are_refused_by_name(app: AppTest, monkeypatch: pytest.Mo
 def test_a_benchmark_is_not_disturbed(app: AppTest) -> None:
     lock = try_lock(Path(settings().host_lock))
     assert lock is not None
-    app.file_uploader(key="images").upload("cat.png", png(), "image/png").run()
+    app.file_uploader(key="photographs").upload("cat.png", png(), "image/png").run()
     assert "would falsify it" in said(app)
     assert not app.dataframe
 
@@ -101,3 +105,49 @@ def answer(*indices: int) -> Classified:
 )
 def test_agreement(first: tuple[int, ...], second: tuple[int, ...], word: str) -> None:
     assert classify_view.agreement(answer(*first), answer(*second))[0] == word
+
+
+def test_up_to_four_builds_of_any_models(app: AppTest, url: str) -> None:
+    rows.add_measured_model(url, "other", dataset="second")
+    app.run()
+    names = app.multiselect(key="builds").options
+    assert len(names) == 6
+    app.multiselect(key="builds").set_value(names[:4])
+    app.file_uploader(key="photographs").upload("cat.png", png(), "image/png").run()
+    assert not app.exception
+    assert len(app.dataframe) == 4
+    assert "timm/other" in said(app)
+
+
+def test_samples_come_from_a_dataset_of_the_same_classes(
+    app: AppTest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    names = tuple(f"{place}.png" for place in range(9))
+    for name in names:
+        (tmp_path / name).write_bytes(png())
+    index = DatasetIndex("val", "d", tmp_path, names, np.zeros(9, np.int32), ("a",))
+    monkeypatch.setattr(queries, "dataset_index", lambda *_: index)
+    app.button_group(key="source").set_value("Samples").run()
+    assert not app.exception
+    assert len(app.dataframe) == 8  # four images, two builds
+    assert "**0\\.png**" in said(app)
+
+
+def test_the_camera_is_asked_for_only_when_it_is_chosen(app: AppTest) -> None:
+    assert not app.get("camera_input")
+    app.button_group(key="source").set_value("Camera").run()
+    assert not app.exception
+    assert len(app.get("camera_input")) == 1
+
+
+def test_excitations_are_drawn_against_the_mean() -> None:
+    image = [np.array([0.9, 0.1, 0.5]), np.array([0.5, 0.5])]
+    mean = [np.array([0.3, 0.2, 0.1]), np.array([0.5, 0.4])]
+    figure = excitations(["one", "two"], image, mean, LIGHT)
+    assert list(figure.data[0].y) == [0.5, 0.1, 0.9]  # in the order of the mean
+    assert list(figure.data[1].y) == [0.1, 0.2, 0.3]
+    assert list(figure.data[0].text) == ["channel 2", "channel 1", "channel 0"]
+    assert [annotation.text for annotation in figure.layout.annotations] == ["one", "two"]
+    assert "departs most from the dataset in one" in takeaway(image, mean, ["one", "two"])
+    assert "switches it off" in takeaway(image, None, ["one", "two"])
+    assert last_of_stages([1, 1, 2, 3, 3]) == [1, 2, 4]

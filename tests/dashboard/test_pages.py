@@ -120,7 +120,7 @@ def test_the_first_page_waits_for_results_once_the_demo_is_queued(url: str) -> N
 def test_compare_shows_four_charts_with_every_precision(url: str) -> None:
     rows.add_measured_model(url)
     app = opened()
-    compute, throughput, change, speed = figures(app)
+    throughput, compute, change, speed = figures(app)
     for figure in (compute, throughput):
         assert {"fp32", "fp16", "int8"} <= {trace.get("name") for trace in figure["data"]}
     assert any(str(t.get("name")).startswith("published") for t in compute["data"])
@@ -131,7 +131,7 @@ def test_compare_shows_four_charts_with_every_precision(url: str) -> None:
 
 def test_published_figures_do_not_stand_beside_other_images(url: str) -> None:
     rows.add_measured_model(url, classes=16)
-    compute = figures(opened())[0]
+    compute = figures(opened())[1]
     assert not any(str(t.get("name")).startswith("published") for t in compute["data"])
 
 
@@ -221,7 +221,8 @@ def test_a_wrong_preprocessing_is_a_sentence(url: str, tmp_path: Path) -> None:
 def test_a_running_job_shows_rate_and_time_left(url: str) -> None:
     rows.add_job(url, JobStatus.RUNNING, done=600, total=2400, unit="images", rate=200.0)
     app = opened("jobs")
-    (bar,) = app.get("progress")
+    of_run, bar = app.get("progress")
+    assert of_run.proto.text == "0 of 1 jobs done"
     assert bar.proto.value == 25
     assert bar.proto.text == r"600 of 2,400 images · 200 images/s · 9 s left"
 
@@ -252,7 +253,8 @@ def test_results_are_shown_and_filtered(url: str) -> None:
     rows.add_measured_model(url)
     app = opened("results")
     assert len(app.dataframe[0].value) == 3
-    assert len(app.get("download_button")) == 3
+    labels = {button.label for button in app.get("download_button")}
+    assert {"CSV", "JSON with provenance", "Markdown", "LaTeX", "HTML report"} <= labels
     app.button_group(key="precision").set_value(["int8"]).run()
     assert app.dataframe[0].value["top1"].tolist() == pytest.approx([79.3])
     app.text_input(key="model").set_value("nothing like it").run()
@@ -329,3 +331,17 @@ def test_imported_rows_stand_beside_those_measured_here(
     app = opened(page)
     assert not app.exception
     assert "failed unexpectedly" not in texts(app)
+
+
+def test_system_lists_artifacts_and_removes_what_nothing_rests_on(url: str) -> None:
+    rows.add_measured_model(url)
+    with writing(url) as session:
+        session.connection().exec_driver_sql("DELETE FROM benchmark WHERE images_per_s > 25")
+        session.connection().exec_driver_sql("DELETE FROM evaluation WHERE top1_count = 793")
+    app = opened("system")
+    uses = next(d.value for d in app.dataframe if "used by" in d.value)
+    assert (uses["used by"] == "nothing").sum() == 1
+    app.button(key="clean").click().run()
+    uses = next(d.value for d in app.dataframe if "used by" in d.value)
+    assert len(uses) == 2
+    assert "Removed 1 artifact" in app.toast[0].value

@@ -1,0 +1,82 @@
+"""All dimensions at once: parallel axes on which up is always better."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from dashboard.charts.common import log_ticks, safe
+from dashboard.palette import Palette
+
+MOST_LINES = 200
+# column -> (title, whether less is better); costs and speeds are on log axes.
+AXES = {
+    "images_per_s": ("images/s", False),
+    "latency_p50_ms": ("p50 (ms)", True),
+    "size_mb": ("size (MB)", True),
+    "compute_gmacs": ("GMACs", True),
+    "peak_rss_mb": ("memory (MB)", True),
+}
+ORDER = ("fp32", "fp16", "int8")
+
+
+def all_dimensions(points: pd.DataFrame, palette: Palette) -> go.Figure:
+    """One line a build, at most MOST_LINES; drag along an axis to keep a range.
+
+    Columns: precision, top1 and those of AXES, all measured.
+    """
+    rows = points.head(MOST_LINES)
+    places = rows["precision"].map({name: place for place, name in enumerate(ORDER)})
+    colors = [palette.precisions[name] for name in ORDER]
+    steps = [[(place + edge) / 3, color] for place, color in enumerate(colors) for edge in (0, 1)]
+    figure = go.Figure(
+        go.Parcoords(
+            line={"color": places, "colorscale": steps, "cmin": 0, "cmax": 2, "showscale": False},
+            dimensions=[
+                {
+                    "label": "precision",
+                    "values": places,
+                    "tickvals": list(range(len(ORDER))),
+                    "ticktext": list(ORDER),
+                    "range": [-0.3, len(ORDER) - 0.7],
+                },
+                {"label": "top-1 (%)", "values": rows["top1"]},
+                *(_log_axis(rows[name], *AXES[name]) for name in AXES),
+            ],
+            labelfont={"size": 13, "color": palette.text},
+            tickfont={"size": 11, "color": palette.text},
+            rangefont={"size": 1, "color": "rgba(0,0,0,0)"},
+        )
+    )
+    return figure.update_layout(
+        height=420,
+        margin={"l": 70, "r": 80, "t": 50, "b": 30},
+        paper_bgcolor="rgba(0,0,0,0)",
+        font={"color": palette.text},
+    )
+
+
+def _log_axis(values: pd.Series, title: str, less_is_better: bool) -> dict[str, Any]:
+    sign = -1 if less_is_better else 1
+    logs = [sign * math.log10(float(value)) for value in values]
+    ticks, texts = log_ticks(values)
+    arrow = " ↑ less" if less_is_better else ""
+    pad = 0.02 * (max(logs) - min(logs)) or 0.1
+    inside = [
+        (sign * math.log10(tick), text)
+        for tick, text in zip(ticks, texts, strict=True)
+        if min(logs) - pad <= sign * math.log10(tick) <= max(logs) + pad
+    ]
+    if len(inside) < 2:
+        ends = sorted({min(logs), max(logs)})
+        inside = [(place, f"{10 ** (sign * place):,.4g}") for place in ends]
+    return {
+        "label": safe(title) + arrow,
+        "values": logs,
+        "range": [min(logs) - pad, max(logs) + pad],
+        "tickvals": [place for place, _ in inside],
+        "ticktext": [text for _, text in inside],
+    }

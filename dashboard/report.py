@@ -1,0 +1,129 @@
+"""A report to send: one HTML file with charts, table and provenance, asking no other machine."""
+
+from __future__ import annotations
+
+import html
+import time
+from collections.abc import Callable
+
+import pandas as pd
+import plotly.graph_objects as go
+import plotly.io
+from plotly.offline import get_plotlyjs
+
+from dashboard.charts.accuracy import accuracy_against_compute, accuracy_against_throughput
+from dashboard.comparables import (
+    accuracy_groups,
+    accuracy_points,
+    speed_groups,
+    with_keys,
+    with_labels,
+)
+from dashboard.components.definitions import DEFINITIONS
+from dashboard.formats import MISSING, is_missing, plural
+from dashboard.palette import LIGHT
+from engine.results import COLUMNS
+
+MOST_GROUPS = 4
+STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; color: #1f1e1c; max-width: 1100px; margin: 2rem auto;
+       padding: 0 1rem; }
+table { border-collapse: collapse; font-size: 13px; display: block; overflow-x: auto; }
+th, td { border-bottom: 1px solid #dedcd7; padding: 4px 10px; text-align: left;
+         white-space: nowrap; }
+td.number { text-align: right; font-variant-numeric: tabular-nums; }
+figure { margin: 1rem 0 2rem; } figcaption { color: #5c5a55; }
+dt { font-weight: 600; } dd { margin: 0 0 .5rem; }
+"""
+
+
+def report(frame: pd.DataFrame, columns: list[str], about: str) -> str:
+    """The page: `frame` as shown (with `notes`), its chosen `columns`; `about` says the filters."""
+    title = "SENet Workbench: results"
+    written = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
+    parts = [
+        f"<h1>{title}</h1>",
+        f"<p>{plural(len(frame), 'result')}; {html.escape(about)} Written {written}.</p>",
+        *_charts(frame),
+        "<h2>Table</h2>",
+        _table(frame[columns]),
+        "<h2>Machines</h2>",
+        _machines(frame),
+        "<h2>What the figures mean</h2>",
+        "<dl>",
+        *(f"<dt>{html.escape(k)}</dt><dd>{html.escape(v)}</dd>" for k, v in DEFINITIONS.items()),
+        "</dl>",
+    ]
+    return (
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
+        f'<meta name="viewport" content="width=device-width"><style>{STYLE}</style></head>'
+        f"<body>{''.join(parts)}</body></html>"
+    )
+
+
+def _charts(frame: pd.DataFrame) -> list[str]:
+    """One pair of charts for each set of images, at the setting with the most builds of it."""
+    labelled = with_keys(with_labels(frame))
+    drawn: list[str] = []
+    for group in accuracy_groups(labelled)[:MOST_GROUPS]:
+        rows = group.of(labelled)
+        points = accuracy_points(rows)
+        if points.empty:
+            continue
+        drawn.append(f"<h2>Accuracy on {html.escape(group.label)}</h2>")
+        settings = speed_groups(rows)
+        if settings:
+            setting = settings[0]
+            measured = accuracy_points(setting.of(rows))
+            if len(measured):
+                figure = accuracy_against_throughput(measured, LIGHT, group.label, setting.label)
+                drawn.append(_figure(figure, f"Accuracy against throughput, {setting.label}"))
+        figure = accuracy_against_compute(points, None, LIGHT, group.label)
+        drawn.append(_figure(figure, "Accuracy against compute"))
+    # The library is needed once, before the first chart.
+    return [f"<script>{get_plotlyjs()}</script>", *drawn] if drawn else []
+
+
+def _figure(figure: go.Figure, caption: str) -> str:
+    drawn = plotly.io.to_html(
+        figure, full_html=False, include_plotlyjs=False, config={"displaylogo": False}
+    )
+    said = html.escape(caption)
+    return f'<figure role="img" aria-label="{said}"><figcaption>{said}</figcaption>{drawn}</figure>'
+
+
+def _table(shown: pd.DataFrame) -> str:
+    head = "".join(f"<th>{html.escape(COLUMNS.get(name, name))}</th>" for name in shown.columns)
+    body = "".join(
+        "<tr>" + "".join(_cell(value) for value in row) + "</tr>"
+        for row in shown.itertuples(index=False)
+    )
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _cell(value: object) -> str:
+    for kind, write in _CELLS.items():
+        if isinstance(value, kind) and not is_missing(value):
+            return write(value)
+    text = MISSING if is_missing(value) else str(value)
+    return f"<td>{html.escape(text)}</td>"
+
+
+_CELLS: dict[type, Callable[[object], str]] = {
+    bool: lambda value: f"<td>{'yes' if value else 'no'}</td>",
+    pd.Timestamp: lambda value: f"<td>{value:%Y-%m-%d %H:%M}</td>",
+    float: lambda value: f'<td class="number">{value:,.6g}</td>',
+    int: lambda value: f'<td class="number">{value:,}</td>',
+}
+
+
+def _machines(frame: pd.DataFrame) -> str:
+    machines = frame.drop_duplicates("environment_digest")
+    lines = "".join(
+        f"<li>{html.escape(str(label))} <code>{html.escape(str(digest)[:12])}</code></li>"
+        for label, digest in zip(
+            machines["environment"], machines["environment_digest"], strict=True
+        )
+        if not is_missing(label)
+    )
+    return f"<ul>{lines}</ul>"

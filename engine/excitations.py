@@ -1,0 +1,178 @@
+"""What the SE blocks of a network do to one image: the weight each gives to each channel.
+
+Hu et al., "Squeeze-and-Excitation Networks" (2018), figure 5, plots these activations by block.
+They are read from a copy of the fp32 graph in which the gates are outputs beside the scores.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+from onnx import ModelProto, NodeProto, TensorProto, helper
+
+from db.tables import Artifact, Dataset
+from engine import artifacts
+from engine.compute.skeleton import Skeleton, build_skeleton
+from engine.config import settings
+from engine.datasets.drawing import draw_by_class
+from engine.datasets.reader import open_index, read_batches
+from engine.errors import InvalidRequest
+from engine.files import save_arrays
+from engine.preprocess import crop_pixels, normalise, open_image
+
+BATCH = 8
+MOST_S = 20.0
+Progress = Callable[[int, int], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """One SE block: its place in the network (from 1), its stage, its number of channels.
+
+    A stage is a run of blocks with equally many channels.
+    """
+
+    place: int
+    stage: int
+    channels: int
+
+    @property
+    def name(self) -> str:
+        """`stage 2, block 4 (256 channels)`."""
+        return f"stage {self.stage}, block {self.place} ({self.channels} channels)"
+
+
+@dataclass(frozen=True, slots=True)
+class MeanExcitations:
+    """The mean of each block over `images` images of a dataset, a vector a block."""
+
+    images: int
+    values: tuple[np.ndarray, ...]
+
+
+def gate_tensors(model: ModelProto) -> list[tuple[str, int]]:
+    """(tensor, channels) of each SE gate, in the order of the network.
+
+    A gate is what is multiplied with a feature map and has one value a channel, made from the
+    image: (n, c, 1, 1) against (n, c, h, w).
+    """
+    skeleton = build_skeleton(model, batch=1)
+    found: dict[str, int] = {}
+    for node in skeleton.nodes:
+        if node.op_type != "Mul" or len(node.input) != 2:
+            continue
+        for gate, features in (node.input, reversed(node.input)):
+            channels = _gates(gate, features, skeleton, node)
+            if channels:
+                found.setdefault(gate, channels)
+    return list(found.items())
+
+
+def _gates(gate: str, features: str, skeleton: Skeleton, node: NodeProto) -> int:
+    """The channels that `gate` weighs in `features`; 0 where it is no gate."""
+    if gate in skeleton.constants or not {gate, features} <= set(skeleton.shapes):
+        return 0
+    small, large = skeleton.shapes[gate], skeleton.shapes[features]
+    if len(small) != 4 or len(large) != 4 or small[1] != large[1]:
+        return 0
+    return small[1] if small[2:] == (1, 1) and large[2:] != (1, 1) else 0
+
+
+def with_gates(model: ModelProto) -> tuple[ModelProto, list[tuple[str, int]]]:
+    """A copy whose gates are outputs too. Raises InvalidRequest for a network without SE."""
+    gates = gate_tensors(model)
+    if not gates:
+        raise InvalidRequest("This network has no SE block whose excitations could be shown.")
+    copy = ModelProto()
+    copy.CopyFrom(model)
+    copy.graph.output.extend(
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name, _ in gates
+    )
+    return copy, gates
+
+
+def blocks_of(gates: list[tuple[str, int]]) -> list[Block]:
+    """The blocks in order, numbered by stage."""
+    blocks: list[Block] = []
+    for place, (_, channels) in enumerate(gates, 1):
+        same = bool(blocks) and blocks[-1].channels == channels
+        stage = blocks[-1].stage + (not same) if blocks else 1
+        blocks.append(Block(place, stage, channels))
+    return blocks
+
+
+class Excitations:
+    """The SE gates of one fp32 artifact, loaded once; safe to use from several threads."""
+
+    def __init__(self, artifact: Artifact) -> None:
+        """Raises InvalidRequest for a network without SE, ArtifactMissing."""
+        self.artifact = artifact
+        self.preprocess = artifacts.preprocess_of(artifact)
+        model, gates = with_gates(onnx.load(artifacts.model_path(artifact.digest)))
+        self.blocks = blocks_of(gates)
+        self._names = [name for name, _ in gates]
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = settings().threads
+        options.log_severity_level = 3
+        self._session = ort.InferenceSession(
+            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+        )
+        self._input = self._session.get_inputs()[0].name
+
+    def of_batch(self, batch: np.ndarray) -> list[np.ndarray]:
+        """(n, channels) of each block for prepared images (n, 3, side, side)."""
+        found = self._session.run(self._names, {self._input: batch})
+        return [values.reshape(len(batch), -1) for values in found]
+
+    def of_image(self, source: Path | bytes, name: str | None = None) -> list[np.ndarray]:
+        """(channels,) of each block. Raises ImageRejected."""
+        crop = crop_pixels(open_image(source, name), self.preprocess)
+        return [values[0] for values in self.of_batch(normalise(crop, self.preprocess)[None])]
+
+    def mean_over(
+        self, dataset: Dataset, images: int, seen: Progress | None = None, most_s: float = MOST_S
+    ) -> MeanExcitations:
+        """The mean over images drawn by class, kept in a file; stops early after `most_s` seconds.
+
+        Raises DatasetInvalid when the images are gone.
+        """
+        kept = self._mean_path(dataset, images)
+        known = self.known_mean(dataset, images)
+        if known is not None:
+            return known
+        index = open_index(dataset)
+        which = draw_by_class(index.labels, min(images, len(index)), seed=0)
+        sums = [np.zeros(block.channels) for block in self.blocks]
+        done, begun = 0, time.monotonic()
+        for batch in read_batches(index, which, self.preprocess, BATCH, settings().threads):
+            for total, values in zip(sums, self.of_batch(batch), strict=True):
+                total += values.sum(axis=0)
+            done += len(batch)
+            if seen is not None:
+                seen(done, len(which))
+            if time.monotonic() - begun > most_s:
+                break
+        means = tuple(total / done for total in sums)
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        named = {f"block_{n:03d}": values for n, values in enumerate(means)}
+        save_arrays(kept, images=np.array(done), **named)
+        return MeanExcitations(done, means)
+
+    def known_mean(self, dataset: Dataset, images: int) -> MeanExcitations | None:
+        """What `mean_over` kept, if it did."""
+        path = self._mean_path(dataset, images)
+        if not path.is_file():
+            return None
+        with np.load(path, allow_pickle=False) as kept:
+            names = [f"block_{n:03d}" for n in range(len(self.blocks))]
+            return MeanExcitations(int(kept["images"]), tuple(kept[name] for name in names))
+
+    def _mean_path(self, dataset: Dataset, images: int) -> Path:
+        name = f"{self.artifact.digest[:32]}-{dataset.digest[:16]}-{images}.npz"
+        return settings().home / "cache" / "excitations" / name

@@ -1,0 +1,197 @@
+"""The Compare page: the answer, the drawer, every view, and what is not comparable."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+from dashboard.charts import batches, latency
+from dashboard.charts.classes import class_changes, worst_classes
+from dashboard.charts.dimensions import all_dimensions
+from dashboard.comparables import with_keys
+from dashboard.components import side_by_side
+from dashboard.components.side_by_side import MOST, PICKED, accuracy_words, pick_from
+from dashboard.palette import LIGHT
+from tests.dashboard import rows
+from tests.dashboard.test_charts import point
+from tests.dashboard.test_pages import opened, texts
+
+VIEWS = ("Lower precision", "Where accuracy was lost", "Latency", "Batch scaling", "All dimensions")
+
+
+def specs(app: AppTest) -> list[dict]:
+    return [json.loads(chart.proto.spec) for chart in app.get("plotly_chart")]
+
+
+def test_the_answer_names_model_and_precision(url: str) -> None:
+    rows.add_measured_model(url)
+    (answer,) = opened().success
+    assert "Ship timm/seresnet50 at int8" in answer.value.replace("\\", "")
+    assert "−1.00 points against its fp32" in answer.value.replace("\\", "")
+
+
+def test_limits_change_the_answer(url: str) -> None:
+    rows.add_measured_model(url)
+    app = opened()
+    app.number_input(key="most_drop").set_value(0.5).run()
+    assert "at fp16" in app.success[0].value
+    app.number_input(key="most_size").set_value(1.0).run()
+    assert not app.success
+    assert "None of 3 builds" in app.warning[0].value
+
+
+def test_an_address_brings_back_the_choices(url: str) -> None:
+    rows.add_measured_model(url)
+    app = opened(most_drop="0.5", view="Latency")
+    assert app.number_input(key="most_drop").value == 0.5
+    assert "at fp16" in app.success[0].value
+    assert "No raw latencies are kept" in texts(app)
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_every_view_stands(url: str, view: str) -> None:
+    rows.add_measured_model(url)
+    rows.add_measured_model(url, "other", dataset="second", right={"fp32": 700})
+    app = opened(view=view)
+    assert not app.error
+    assert all(chart.proto.alt for chart in app.get("plotly_chart"))
+
+
+def test_picked_builds_stand_side_by_side(url: str) -> None:
+    rows.add_measured_model(url)
+    app = opened(picked="timm/seresnet50 fp32")
+    assert "Choose two or more" in texts(app)
+    app.multiselect(key=PICKED).set_value(["timm/seresnet50 fp32", "timm/seresnet50 int8"]).run()
+    said = texts(app).replace("\\", "")
+    assert "B against A" in said
+    assert "−1.00 points of top-1" in said
+    assert "3.00 × the images/s" in said
+    table = next(d.value for d in app.dataframe if "what" in d.value)
+    assert "Artifact · precision" in set(table["what"])
+    assert "Artifact · model" not in set(table["what"])  # equal on both sides
+    app.toggle(key="differences").set_value(False).run()
+    table = next(d.value for d in app.dataframe if "what" in d.value)
+    assert "Artifact · model" in set(table["what"])
+
+
+def test_points_selected_in_a_chart_are_picked(monkeypatch: pytest.MonkeyPatch) -> None:
+    state: dict = {PICKED: ["old"]}
+    monkeypatch.setattr(st, "session_state", state)
+    points = [{"customdata": ["card", f"k{n}"]} for n in range(2)] + [{"x": 1}]
+    state["throughput"] = {"selection": {"points": points}}
+    pick_from("throughput")
+    assert state[PICKED] == ["old", "k0", "k1"]
+    state["throughput"]["selection"]["points"] = [
+        {"customdata": ["card", f"n{n}"]} for n in range(6)
+    ]
+    pick_from("throughput")
+    assert len(state[PICKED]) == MOST
+
+
+def test_not_comparable_is_said_in_words() -> None:
+    measured = {"top1": 80.0, "preprocess": "p"}
+    assert "not comparable" in accuracy_words(measured, {**measured, "top1": None}, None)
+    assert "image by image" in accuracy_words(measured, measured, None)
+
+
+def test_facts_that_differ_are_marked(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = {"a": {"model": "x", "size": "1"}, "b": {"model": "x", "size": "2"}}
+    monkeypatch.setattr(
+        side_by_side,
+        "_facts",
+        lambda row: {("Artifact", k): v for k, v in made[row["key"]].items()},
+    )
+    table = side_by_side.facts_of([{"key": "a"}, {"key": "b"}])
+    assert table.set_index("what")["differs"].to_dict() == {
+        "Artifact · model": False,
+        "Artifact · size": True,
+    }
+
+
+def test_every_row_has_a_key_of_its_own() -> None:
+    frame = pd.DataFrame(
+        [
+            point("int8", 79, 30, artifact_digest="a" * 64),
+            point("int8", 78, 31, artifact_digest="b" * 64),
+            point("fp32", 80, 10, artifact_digest="c" * 64),
+        ]
+    )
+    keys = with_keys(frame)["key"].tolist()
+    assert keys == ["timm/a int8 · aaaaaa", "timm/a int8 · bbbbbb", "timm/a fp32"]
+
+
+def test_latency_shares_and_percentiles() -> None:
+    values = np.arange(1.0, 101.0)
+    series = [latency.Series("m", "fp32", values[::-1])]
+    drawn = latency.distributions(series, LIGHT).data[0]
+    assert list(drawn.x) == list(values)
+    assert drawn.y[49] == 50
+    assert len(latency.thinned(np.arange(50_000))) == latency.MOST_SAMPLES
+    assert "p99 2.0 × its median" in latency.takeaway(series)
+
+
+def test_the_sweet_spot_keeps_the_latency_limit() -> None:
+    frame = pd.DataFrame(
+        {
+            "precision": ["fp32", "fp32", "int8"],
+            "batch": [1, 8, 8],
+            "images_per_s": [10.0, 50.0, 40.0],
+            "latency_p50_ms": [100.0, 160.0, 120.0],
+        }
+    )
+    assert batches.sweet_spot(frame, None)["images_per_s"] == 50
+    assert batches.sweet_spot(frame, 130.0)["precision"] == "int8"
+    assert batches.sweet_spot(frame, 1.0) is None
+    figure = batches.batch_scaling(frame, LIGHT, 130.0)
+    star = next(t for t in figure.data if t.marker.symbol == "star")
+    assert list(star.y) == [40.0]
+    assert not any("yaxis" in str(t.yaxis) and t.yaxis == "y3" for t in figure.data)
+
+
+def test_dumbbells_hold_the_classes_that_lost_most() -> None:
+    classes = pd.DataFrame(
+        {
+            "label": range(20),
+            "images": 50,
+            "first": 90.0,
+            "second": [90.0 - n for n in range(20)],
+            "change": [-float(n) for n in range(20)],
+            "lost": range(20),
+            "gained": 0,
+            "name": [f"c{n}" for n in range(20)],
+        }
+    )
+    worst = worst_classes(classes)
+    assert worst["label"].tolist() == list(range(19, 4, -1))
+    figure = class_changes(worst, "fp32", "int8", LIGHT)
+    assert figure.data[1].y[-1] == "c19 (50)"
+    assert (figure.data[1].x[-1], figure.data[2].x[-1]) == (90.0, 71.0)
+
+
+def test_parallel_axes_flip_costs_and_tell_true_values() -> None:
+    frame = pd.DataFrame(
+        [
+            point("fp32", 80, 10, size_mb=100.0, peak_rss_mb=300.0),
+            point("int8", 79, 30, size_mb=25.0, peak_rss_mb=300.0),
+        ]
+    )
+    axes = {a.label: a for a in all_dimensions(frame, LIGHT).data[0].dimensions}
+    size = axes["size (MB) ↑ less"]
+    assert size["values"][1] > size["values"][0]
+    assert set(size["ticktext"]) <= {"20", "50", "100"}
+    assert list(axes["memory (MB) ↑ less"]["ticktext"]) == ["300"]
+
+
+def test_the_camera_saves_the_chosen_format(url: str) -> None:
+    rows.add_measured_model(url)
+    app = opened()
+    for form in ("PNG", "SVG"):
+        app.button_group(key="chart_format").set_value(form).run()
+        for chart in app.get("plotly_chart"):
+            config = json.loads(chart.proto.config)
+            assert config["toImageButtonOptions"]["format"] == form.lower()

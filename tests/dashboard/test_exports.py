@@ -1,0 +1,139 @@
+"""What is exported is what is shown: same rows, same columns, same order, nothing rounded."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from dashboard import queries
+from dashboard.components import exports
+from dashboard.components.results_table import SETS, columns_of, with_notes
+from dashboard.report import report
+from db.session import writing
+from db.tables import Environment
+from engine.provenance import with_provenance
+from engine.tables import can_write_excel, to_csv, to_excel, to_latex
+from tests.dashboard import rows
+from tests.dashboard.test_pages import opened, texts
+
+COLUMNS = columns_of("Summary")
+
+
+@pytest.fixture
+def frame(url: str) -> pd.DataFrame:
+    rows.add_measured_model(url)
+    rows.add_measured_model(url, "b&d_50%", right={"fp32": 700, "int8": 690}, dataset="other")
+    return with_notes(queries.results(), queries.outdated())
+
+
+def test_json_holds_all_that_made_each_result(url: str, frame: pd.DataFrame) -> None:
+    found = json.loads(with_provenance(frame, COLUMNS, url))
+    assert len(found["results"]) == len(frame) == 5
+    assert list(found["columns"])[: len(COLUMNS)] == COLUMNS
+    for result in found["results"]:
+        artifact = found["artifacts"][result["artifact_digest"]]
+        assert artifact["precision"] == result["precision"]
+        assert artifact["weights_digest"] in found["weights"]
+        evaluation = found["evaluations"][str(int(result["evaluation_id"]))]
+        assert evaluation["images"] == 1000
+        assert evaluation["dataset_digest"] in found["datasets"]
+        assert found["benchmarks"][str(int(result["benchmark_id"]))]["protocol"]["windows"] == 3
+        assert evaluation["environment_digest"] in found["machines"]
+    assert "/data/" not in json.dumps(found)  # where a folder lies is of this machine
+
+
+def test_csv_has_the_columns_shown_in_their_order(frame: pd.DataFrame) -> None:
+    read = list(csv.reader(io.StringIO(to_csv(frame[COLUMNS]))))
+    assert read[0][:4] == ["model", "precision", "top-1 (%)", "top-1 low (%)"]
+    assert [row[1] for row in read[1:]] == frame["precision"].tolist()
+    assert float(read[1][3]) == frame["top1_low"].iloc[0]
+
+
+def test_latex_is_a_table_whose_names_are_text(frame: pd.DataFrame) -> None:
+    text = to_latex(frame[COLUMNS])
+    assert r"timm/b\&d\_50\%" in text
+    body = [line for line in text.splitlines() if line.endswith(r"\\")]
+    assert len(body) == 1 + len(frame)
+    assert {len(re.findall(r"(?<!\\)&", line)) for line in body} == {len(COLUMNS) - 1}
+    assert text.count(r"\begin{tabular}") == text.count(r"\end{tabular}") == 1
+
+
+def test_excel_holds_numbers_as_numbers(frame: pd.DataFrame) -> None:
+    openpyxl = pytest.importorskip("openpyxl")
+    pytest.importorskip("xlsxwriter")
+    hostile = frame.assign(model_id="=1+1")[COLUMNS]
+    sheet = openpyxl.load_workbook(io.BytesIO(to_excel(hostile))).active
+    assert [cell.value for cell in sheet[1]][:3] == ["model", "precision", "top-1 (%)"]
+    assert sheet.max_row == 1 + len(frame)
+    assert sheet["A2"].data_type == "s"
+    assert sheet["C2"].value == frame["top1"].iloc[0]
+
+
+def test_excel_is_offered_where_its_package_is(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows.add_measured_model(url)
+    for possible in (True, False):
+        monkeypatch.setattr(exports, "can_write_excel", lambda possible=possible: possible)
+        labels = [button.label for button in opened("results").get("download_button")]
+        assert ("Excel" in labels) is possible
+    assert isinstance(can_write_excel(), bool)
+
+
+def test_the_report_is_one_file_that_asks_nobody(frame: pd.DataFrame, tmp_path: Path) -> None:
+    page = report(frame, COLUMNS, "all <models>.")
+    own = re.sub(r"<script>.*?</script>", "", page, count=1, flags=re.DOTALL)  # plotly.js itself
+    assert not re.search(r"""(src|href)\s*=|url\(|@import|cdn""", own)
+    assert "all &lt;models&gt;." in own
+    assert page.count("<figure") == 4  # two sets of images, two charts each
+    assert own.count("<tr>") == 1 + len(frame)
+    assert "b&amp;d" in own
+    assert "Wilson" in own
+
+
+def test_a_report_without_accuracy_has_a_table(url: str) -> None:
+    rows.add_measured_model(url, weights_kind="random")
+    page = report(with_notes(queries.results()), columns_of("Speed"), "x")
+    assert "<figure" not in page
+    assert "<table" in page
+
+
+def test_own_columns_and_order_are_what_is_exported(url: str) -> None:
+    rows.add_measured_model(url)
+    app = opened("results", columns="Own choice", sort="images_per_s", rising="true")
+    app.multiselect(key="own_columns").set_value(["size_mb", "images_per_s"]).run()
+    shown = app.dataframe[0].value
+    assert list(shown.columns) == ["model_id", "precision", "size_mb", "images_per_s"]
+    assert shown["images_per_s"].tolist() == [10, 20, 30]
+    assert "4 columns shown" in texts(app)
+
+
+def test_old_versions_are_named(url: str) -> None:
+    rows.add_measured_model(url)
+    with writing(url) as session:
+        facts = {"packages": {"onnxruntime": "0.1"}}
+        session.get(Environment, rows.MACHINE).facts = facts
+    notes = opened("results").dataframe[0].value["notes"]
+    assert notes.str.contains("with onnxruntime 0.1, now").all()
+
+
+def test_a_long_table_says_what_is_left_out(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from dashboard.components import results_filters
+
+    rows.add_measured_model(url)
+    monkeypatch.setattr(results_filters, "MOST_ROWS", 2)
+    app = opened("results")
+    assert "The first 2 of 3 rows" in texts(app)
+    assert len(app.dataframe[0].value) == 2
+    assert app.selectbox(key="speed").value != "any"
+
+
+@pytest.mark.parametrize("name", list(SETS))
+def test_every_set_of_columns_is_shown(url: str, name: str) -> None:
+    rows.add_measured_model(url)
+    app = opened("results", columns=name)
+    assert list(app.dataframe[0].value.columns) == columns_of(name)

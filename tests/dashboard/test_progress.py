@@ -1,0 +1,161 @@
+"""Stages, running accuracy, places in the queue, and a run cloned with changes."""
+
+from __future__ import annotations
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from dashboard.charts.running import SoFar, running_accuracy, so_far
+from dashboard.components import prefill
+from dashboard.components.job_progress import stepper
+from dashboard.components.prefill import widget_values
+from dashboard.palette import DARK, LIGHT
+from db.enums import JobStatus, Precision, WeightsKind
+from db.session import reading, writing
+from db.tables import Job, JobNeed, Run
+from engine.config import REPOSITORY
+from engine.evaluate import _Tally
+from engine.preprocess import PreprocessSpec
+from engine.preprocess.protocols import VENDOR
+from engine.runs.requests import DEMO, RunRequest
+from engine.specs import WeightsSpec
+from tests.dashboard import rows
+from tests.dashboard.test_pages import opened, texts
+
+
+class Listening:
+    """Keeps what a job reports."""
+
+    def progress(self, done: int, total: int, unit: str, text: str) -> None:
+        self.said = (done, total, text)
+
+
+def test_what_an_evaluation_says_is_understood() -> None:
+    listening = Listening()
+    _Tally(listening, before=0, total=1000).report(200, 150)
+    done, _, text = listening.said
+    found = so_far(done, text)
+    assert (found.images, found.top1) == (200, 75.0)
+    assert found.low < 75 < found.high
+    assert so_far(5, "Loading") is None
+    assert so_far(None, text) is None
+
+
+@pytest.mark.parametrize("palette", [LIGHT, DARK])
+def test_the_band_follows_the_interval(palette: object) -> None:
+    seen = [SoFar(100, 70.0, 60.0, 80.0), SoFar(200, 72.0, 66.0, 78.0)]
+    band, line = running_accuracy(seen, 1000, palette).data
+    assert list(band.x) == [100, 200, 200, 100]
+    assert list(band.y) == [80, 78, 66, 60]
+    assert list(line.y) == [70, 72]
+
+
+def test_the_stepper_names_each_stage_once() -> None:
+    text = stepper(
+        [
+            ("export", "succeeded"),
+            ("build", "succeeded"),
+            ("build", "running"),
+            ("evaluate", "queued"),
+        ]
+    )
+    parts = text.split(":gray[→]")
+    assert "check_circle" in parts[0]
+    assert "Export" in parts[0]
+    assert "play_circle" in parts[1]
+    assert "Build 1/2" in parts[1]
+    assert "schedule" in parts[2]
+
+
+def test_a_failed_job_marks_its_stage() -> None:
+    assert "error" in stepper([("build", "failed"), ("build", "succeeded")])
+
+
+def test_the_queue_tells_place_and_start(url: str) -> None:
+    rows.add_job(url, JobStatus.SUCCEEDED, "old", started_at=0.0, ended_at=30.0)
+    first = rows.add_job(
+        url,
+        JobStatus.RUNNING,
+        "Build a",
+        done=10,
+        total=30,
+        unit="images",
+        rate=2.0,
+        exclusive=True,
+    )
+    second = rows.add_job(url, JobStatus.QUEUED, "Build b", exclusive=True)
+    with writing(url) as session:
+        session.add(JobNeed(job_id=second, needs_id=first))
+    said = texts(opened("jobs")).replace("\\", "")
+    assert "position 1, starts in about 10 s; waits for Build a" in said
+
+
+def test_a_queue_that_nothing_runs_says_so(url: str) -> None:
+    rows.add_job(url, JobStatus.QUEUED, "Build b")
+    assert "nothing runs them" in texts(opened("jobs"))
+
+
+def cloned(request: RunRequest) -> AppTest:
+    """New run as the button of a run's page opens it."""
+    app = AppTest.from_file(str(REPOSITORY / "dashboard" / "app.py"), default_timeout=30).run()
+    app.session_state[prefill.KEY] = request.to_json()
+    return app.switch_page("app_pages/new_run.py").run()
+
+
+def test_the_page_of_a_run_offers_a_clone(url: str) -> None:
+    rows.add_job(url, JobStatus.SUCCEEDED, "Build a", ended_at=1.0)
+    app = opened("run", id="1")
+    with writing(url) as session:
+        session.get(Run, 1).request = DEMO.to_json()
+    app.button(key="clone").click().run()
+    assert "Filled in from an earlier run" in texts(app)
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        DEMO.model_copy(update={"precisions": (Precision.FP32,), "batches": (1, 8), "threads": 2}),
+        RunRequest(
+            model_id="ppcls/seresnet18",
+            weights=WeightsSpec(kind=WeightsKind.RANDOM),
+            tasks=("benchmark",),
+            precisions=("fp32", "int8"),
+            preprocess=VENDOR.to_dict(),
+        ),
+        RunRequest(
+            model_id="timm/ese_vovnet19b_dw",
+            weights=WeightsSpec(kind=WeightsKind.RANDOM),
+            tasks=("benchmark",),
+            precisions=("int8",),
+            instances=2,
+            limit=50,
+            preprocess={**VENDOR.to_dict(), "crop": 192},
+        ),
+    ],
+)
+def test_a_clone_asks_for_the_same(url: str, request_: RunRequest) -> None:
+    app = cloned(request_)
+    assert not app.exception
+    assert "Filled in from an earlier run" in texts(app)
+    assert not [w for w in app.warning if "Session State" in w.value]
+    app.button(key="queue").click().run()
+    with reading(url) as session:
+        again = session.get(Run, 1)
+        assert session.query(Job).count() > 0
+    assert again is not None, texts(app)
+    before = request_.to_json()
+    left_out = ("calibration_dataset", "preprocess")
+    same = {name: again.request[name] for name in before if name not in left_out}
+    assert same == {name: before[name] for name in same}
+    assert spec_of(again.request) == spec_of(before)
+
+
+def spec_of(request: dict) -> PreprocessSpec | None:
+    return PreprocessSpec.from_dict(request["preprocess"]) if request["preprocess"] else None
+
+
+def test_a_dataset_that_is_gone_is_not_asked_for() -> None:
+    request = RunRequest(model_id="ppcls/seresnet18", dataset="gone", batches=(3, 8))
+    values = widget_values(request, known_datasets=set())
+    assert not [key for key in values if key.startswith("dataset_for")]
+    assert values["batches"] == [8]

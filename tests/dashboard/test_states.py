@@ -1,0 +1,73 @@
+"""The states that are not the happy path: each is said in words, on the page where it matters."""
+
+from __future__ import annotations
+
+import pytest
+
+from dashboard.components.results_table import _column
+from db.enums import JobStatus
+from db.session import writing
+from db.tables import Benchmark, Evaluation
+from tests.dashboard import rows
+from tests.dashboard.test_pages import opened, texts
+
+
+def test_an_interrupted_job_says_that_it_goes_on(url: str) -> None:
+    rows.add_job(
+        url, JobStatus.QUEUED, "Build a", message="The workbench stopped while this job ran."
+    )
+    assert "The workbench stopped while this job ran" in texts(opened("jobs")).replace("\\", "")
+
+
+def test_a_part_of_a_dataset_is_called_one(url: str) -> None:
+    rows.add_measured_model(url)
+    with writing(url) as session:
+        for row in session.query(Evaluation):
+            row.images_in_dataset = 50_000
+    notes = opened("results").dataframe[0].value["notes"]
+    assert notes.str.contains("1,000 of 50,000 images").all()
+    options = opened().selectbox(key="images").options
+    assert options == ["val · 1,000 of 50,000 images"]
+
+
+def test_an_unstable_and_disturbed_speed_is_called_rough(url: str) -> None:
+    rows.add_measured_model(url)
+    with writing(url) as session:
+        for row in session.query(Benchmark):
+            row.stable, row.other_busy_cores = False, 1.5
+    notes = opened("results").dataframe[0].value["notes"]
+    assert notes.str.contains("unstable speed, busy machine").all()
+    said = texts(opened())
+    assert "Take them as rough" in said
+    assert "its speed did not become stable" in said
+
+
+def test_a_figure_that_was_not_measured_is_missing_and_says_why(url: str) -> None:
+    rows.add_measured_model(url, weights_kind="random")
+    frame = opened("results").dataframe[0].value
+    assert frame["top1"].isna().all()
+    assert "not evaluated" in _column("top1", frame)["help"]
+
+
+@pytest.mark.parametrize(("view", "words"), [("Batch scaling", "Only one batch size")])
+def test_a_view_without_data_says_what_is_missing(url: str, view: str, words: str) -> None:
+    rows.add_measured_model(url)
+    assert words in texts(opened(view=view))
+
+
+def test_two_preprocessings_are_not_held_against_each_other(url: str) -> None:
+    rows.add_measured_model(url, right={"fp32": 800, "int8": 790})
+    with writing(url) as session:
+        row = session.query(Evaluation).filter_by(top1_count=790).one()
+        row.preprocess = {**row.preprocess, "resize": 300}
+    app = opened(view="Where accuracy was lost", lost_pair="int8 − fp32")
+    assert "different preprocessing" in texts(app)
+
+
+def test_images_that_are_gone_do_not_hide_the_numbers(url: str) -> None:
+    rows.add_measured_model(url, right={"fp32": 800, "int8": 790})
+    app = opened(view="Where accuracy was lost", lost_pair="int8 − fp32")
+    assert not app.error
+    said = texts(app)
+    assert "10 images of 1,000 lost, 0 gained" in said
+    assert "not registered on this machine" in said
