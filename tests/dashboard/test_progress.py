@@ -14,7 +14,7 @@ from db.enums import JobStatus, Precision, WeightsKind
 from db.session import reading, writing
 from db.tables import Job, JobNeed, Run
 from engine.config import REPOSITORY
-from engine.evaluate import _Tally
+from engine.evaluate.job import _Tally
 from engine.preprocess import PreprocessSpec
 from engine.preprocess.protocols import VENDOR
 from engine.runs.requests import DEMO, RunRequest
@@ -32,7 +32,7 @@ class Listening:
 
 def test_what_an_evaluation_says_is_understood() -> None:
     listening = Listening()
-    _Tally(listening, before=0, total=1000).report(200, 150)
+    _Tally(listening, before=0, total=1000, labelled=True).report(200, 150)
     done, _, text = listening.said
     found = so_far(done, text)
     assert (found.images, found.top1) == (200, 75.0)
