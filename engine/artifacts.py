@@ -26,6 +26,8 @@ from engine.preprocess import PreprocessSpec
 MODEL_FILE = "model.onnx"
 TORCHSCRIPT_FILE = "model.pt"
 MANIFEST_FILE = "manifest.json"
+REPORT_FILE = "report.json"
+_ABOUT = (MANIFEST_FILE, REPORT_FILE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,7 @@ def store(folder: Path, new: NewArtifact, url: str) -> Artifact:
     write_text(folder / MANIFEST_FILE, json.dumps(about, indent=1, sort_keys=True))
     files = sorted(path for path in folder.iterdir() if path.is_file())
     digest = data_digest({path.name: file_digest(path) for path in files})
-    size = sum(path.stat().st_size for path in files if path.name != MANIFEST_FILE)
+    size = sum(path.stat().st_size for path in files if path.name not in _ABOUT)
     target = settings().folder("artifacts") / digest
     if not target.exists():
         _flush(files)

@@ -9,6 +9,7 @@ from dashboard.components.build_file import offer_build_file
 from dashboard.components.guard import guard
 from dashboard.components.job_progress import stepper
 from dashboard.components.jobs_view import ended_details, queued_row, running_card
+from dashboard.components.layers_view import show_layers
 from dashboard.components.notice import go_to
 from dashboard.components.prefill import leave_request
 from dashboard.components.provenance import facts_table, show_provenance
@@ -108,6 +109,7 @@ def results_part(views: list[JobView]) -> None:
     ids = [None if is_missing(row[c]) else int(row[c]) for c in ("evaluation_id", "benchmark_id")]
     made = queries.provenance(row["artifact_digest"], *ids)
     show_provenance(made)
+    show_layers(made.artifact)
     offer_build_file(made.artifact)
 
 

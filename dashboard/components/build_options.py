@@ -38,7 +38,19 @@ def build_options() -> dict[str, Any]:
     softmax = right.toggle(
         "Append a softmax", key="softmax", help="So that the build gives probabilities."
     )
+    drop = left.number_input(
+        "Largest drop of top-1 from fp32 (points)",
+        min_value=0.1,
+        max_value=100.0,
+        value=None,
+        step=0.1,
+        placeholder="no bound: the default recipe",
+        key="max_drop",
+        help="As few layers as needed go back to float, judged by the paired interval on images "
+        "that ranges were not taken from.",
+    )
     return {
+        "max_drop": drop,
         "calibration_mode": str(mode),
         "calibration_percentile": float(percentile or PERCENTILE),
         "keep_in_float": numbers(kept or ""),
@@ -49,6 +61,7 @@ def build_options() -> dict[str, Any]:
 def build_values(request: RunRequest) -> dict[str, Any]:
     """The widgets' values for a request, by their keys."""
     return {
+        "max_drop": request.max_drop,
         "calibration_mode": str(request.calibration_mode),
         "calibration_percentile": request.calibration_percentile,
         "keep_in_float": ", ".join(str(number) for number in request.keep_in_float),

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from engine.artifacts import find_by_digest
 from engine.cli.options import Json
 from engine.cli.output import emit_json, emit_table, note
 from engine.database import prepare_database
+from engine.errors import InvalidRequest
 from engine.housekeeping import Stored, clean, stored
+from engine.layer_reports import layer_report, worst
 
 app = typer.Typer(help="What the artifact store holds, and what may go.", no_args_is_help=True)
 
@@ -49,6 +52,57 @@ def clean_artifacts(
     size = sum(one.bytes_on_disk for one in gone) / 1e6
     done = "removed" if yes else "would be removed; `artifacts clean --yes` removes them"
     note(f"{len(gone)} artifacts of {size:,.1f} MB {done}.")
+
+
+@app.command("report")
+def report_layers(
+    digest: Annotated[str, typer.Argument(help="An int8 build; the first digits suffice.")],
+    every: Annotated[bool, typer.Option("--all", help="Every layer, in graph order.")] = False,
+    json: Json = False,
+) -> None:
+    """Shows what int8 did to each layer: the ten that disturb the scores most, or all.
+
+    Example: `python -m engine artifacts report 3f2a91`
+    """
+    artifact = find_by_digest(digest, prepare_database())
+    report = layer_report(artifact.digest)
+    if report is None:
+        raise InvalidRequest(
+            f"Artifact {artifact.digest[:12]} ({artifact.precision}) has no report of its layers: "
+            f"only int8 builds made since there are reports have one."
+        )
+    if json:
+        emit_json(report)
+        return
+    layers = report["layers"] if every else worst(report["layers"], 10)
+    emit_table(
+        f"{artifact.model_id} int8: {'all layers' if every else 'the ten worst layers'}",
+        ["layer", "in", "MACs", "scores dB", "weights dB", "output dB", "range", "beyond", "why"],
+        [_layer_row(layer) for layer in layers],
+    )
+    changed = report["changed_classes"]
+    note(
+        f"{report['macs_in_int8']:.1%} of the multiply-accumulates in int8; "
+        f"{changed['changed']} of {changed['images']} images get another class than in fp32."
+    )
+
+
+def _layer_row(layer: dict[str, Any]) -> list[str]:
+    def number(name: str, form: str = ".1f") -> str:
+        return "–" if layer[name] is None else format(layer[name], form)
+
+    stored = layer["low"] is not None
+    return [
+        layer["layer"],
+        layer["precision"],
+        number("macs_share", ".1%"),
+        number("effect_db"),
+        number("weights_sqnr_db"),
+        number("output_sqnr_db"),
+        f"{layer['low']:.3g} to {layer['high']:.3g}" if stored else "–",
+        number("saturated", ".2%"),
+        layer["reason"] or "",
+    ]
 
 
 def _describe(one: Stored) -> dict[str, object]:

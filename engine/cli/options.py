@@ -53,6 +53,15 @@ CalibrationWay = Annotated[
 Percentile = Annotated[
     float, typer.Option(min=50, max=100, help="Share of values kept by --calibrate percentile.")
 ]
+MaxDrop = Annotated[
+    float | None,
+    typer.Option(
+        min=0.01,
+        max=100,
+        help="Points of top-1 that int8 may lose against fp32: as few layers as needed go back to "
+        "float, judged on images of the calibration set that ranges were not taken from.",
+    ),
+]
 Batches = Annotated[
     list[int] | None,
     typer.Option("--batch", "-b", min=1, help="Batch size of the benchmark; repeat for several."),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from engine.datasets.drawing import draw_by_class
 from engine.datasets.reader import DatasetIndex, open_index, read_batches
 from engine.datasets.register import find_dataset
 from engine.errors import BuildFailed, InvalidRequest
+from engine.files import write_text
 from engine.jobs.context import JobContext
 from engine.quantize import mixing, recipe
 from engine.quantize.mixing import Bound, Mixed
@@ -60,9 +62,9 @@ def build(
         recipe.largest_weight(environment.instruction_sets()),
     )
     report["changed_classes"] = _changed(model, mixed.model, images, drawn[:CHANGED_IMAGES])
+    write_text(path.parent / artifacts.REPORT_FILE, json.dumps(report, indent=1))
     return {
-        "quantisation": mixed.facts,
-        "report": report,
+        "quantisation": {**mixed.facts, "macs_in_int8": report["macs_in_int8"]},
         "calibration": {
             **asked.to_json(),
             "images": len(drawn),

@@ -40,11 +40,11 @@ def layers_of(model: ModelProto, view: GraphView) -> list[Layer]:
     ]
 
 
-def gain_of(layer: Layer, effects: Effects, view: GraphView) -> float:
+def gain_of(layer: Layer, effects: Effects, view: GraphView, share: float) -> float:
     """Noise that goes away when a layer computes in float, as far as it was measured.
 
-    A tensor between two layers goes unrounded only when both are in float; each is credited with
-    half of it.
+    A tensor between two layers goes unrounded only when both are in float: each is credited with
+    half of it, times the `share` of work in float, as the chance that the other one is too.
     """
     gain = effects.weights.get(layer.output, 0.0)
     tensor, gated = layer.output, False
@@ -56,7 +56,7 @@ def gain_of(layer: Layer, effects: Effects, view: GraphView) -> float:
     if gated:
         return gain + effects.tensors.get(tensor, 0.0)
     around = [view.makers[tensor].input[0], _stored_as(tensor, view)]
-    return gain + sum(effects.tensors.get(name, 0.0) for name in around) / 2
+    return gain + share * sum(effects.tensors.get(name, 0.0) for name in around) / 2
 
 
 def choose(layers: list[Layer], gains: dict[str, float], share: float) -> frozenset[str]:

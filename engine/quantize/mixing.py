@@ -17,6 +17,7 @@ from onnx import ModelProto
 
 from engine.quantize import recipe
 from engine.quantize.effects import Effects, decibels, measure, scores_on
+from engine.quantize.graph import GraphView
 from engine.quantize.keeping import CLEAN_NOISE, Layer, choose, gain_of, layers_of
 from engine.quantize.recipe import Calibration, Prepared
 from engine.specs import FLOAT_SHARE
@@ -35,11 +36,16 @@ Right = Callable[[ModelProto], np.ndarray]
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """The layers of a model, what each would gain in float, and what was measured for it."""
+    """The layers of a model, and what rounding each does to the scores."""
 
     layers: list[Layer]
-    gains: dict[str, float]
     effects: Effects
+    view: GraphView
+
+    def keep(self, share: float) -> frozenset[str]:
+        """The layers to keep in float when they may do so much of the work."""
+        gains = {x.output: gain_of(x, self.effects, self.view, share) for x in self.layers}
+        return choose(self.layers, gains, share)
 
     def share(self, kept: frozenset[str]) -> float:
         """Of the work of all convolutions, what `kept` do."""
@@ -77,9 +83,8 @@ def rank(
     """Measures on `images` (n, 3, h, w) what each rounding does; at most EFFECTS_S seconds."""
     rounding = recipe.rounding_of(prepared, isa)
     effects = measure(rounding, scores_on(images, threads), CLEAN_NOISE, EFFECTS_S, count)
-    layers = layers_of(prepared.model, prepared.placing.view)
     view = prepared.placing.view
-    return Ranking(layers, {x.output: gain_of(x, effects, view) for x in layers}, effects)
+    return Ranking(layers_of(prepared.model, view), effects, view)
 
 
 def by_default(
@@ -105,7 +110,7 @@ def by_default(
     )
     if ranking.effects.whole <= CLEAN_NOISE:
         return _written(prepared, isa, ranking, forced)
-    kept = forced | choose(ranking.layers, ranking.gains, share)
+    kept = forced | ranking.keep(share)
     say(f"{len(kept)} layers stay in float, {ranking.share(kept):.1%} of the convolutions' work.")
     return _written(recipe.prepare(source, how, kept), isa, ranking, kept)
 
@@ -131,7 +136,7 @@ def within(
     tried: list[tuple[Mixed, PairedDifference, float]] = []
     for step in (share, *(s for s in SHARES if s > share)):
         if tried and ranking is not None:
-            kept = forced | choose(ranking.layers, ranking.gains, step)
+            kept = forced | ranking.keep(step)
             if kept == tried[-1][0].kept:
                 continue
             mixed = _written(recipe.prepare(source, how, kept), isa, ranking, kept)

@@ -49,6 +49,7 @@ class RunRequest(Spec):
     calibration_mode: CalibrationMode = CalibrationMode.MSE
     calibration_percentile: float = Field(PERCENTILE, gt=50, le=100)
     keep_in_float: tuple[int, ...] = ()
+    max_drop: float | None = Field(None, gt=0, le=100)
     softmax: bool = False
     batches: tuple[int, ...] = (1,)
     threads: int = Field(0, ge=0, le=1024)

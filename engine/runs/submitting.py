@@ -153,6 +153,7 @@ def build_spec(request: RunRequest, precision: Precision) -> BuildSpec:
         mode=request.calibration_mode,
         percentile=request.calibration_percentile,
         keep_in_float=request.keep_in_float,
+        max_drop=request.max_drop,
     )
     return BuildSpec(
         export=export_spec(request),
