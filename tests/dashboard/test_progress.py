@@ -14,7 +14,7 @@ from db.enums import JobStatus, Precision, WeightsKind
 from db.session import reading, writing
 from db.tables import Job, JobNeed, Run
 from engine.config import REPOSITORY
-from engine.evaluate import _Tally
+from engine.evaluate.job import _Tally
 from engine.preprocess import PreprocessSpec
 from engine.preprocess.protocols import VENDOR
 from engine.runs.requests import DEMO, RunRequest
@@ -32,7 +32,7 @@ class Listening:
 
 def test_what_an_evaluation_says_is_understood() -> None:
     listening = Listening()
-    _Tally(listening, before=0, total=1000).report(200, 150)
+    _Tally(listening, before=0, total=1000, labelled=True).report(200, 150)
     done, _, text = listening.said
     found = so_far(done, text)
     assert (found.images, found.top1) == (200, 75.0)
@@ -131,11 +131,22 @@ def test_the_page_of_a_run_offers_a_clone(url: str) -> None:
             limit=50,
             preprocess={**VENDOR.to_dict(), "crop": 192},
         ),
+        RunRequest(
+            model_id="ppcls/seresnet18",
+            weights=WeightsSpec(kind=WeightsKind.RANDOM),
+            tasks=("benchmark",),
+            precisions=("int8",),
+            calibration_mode="percentile",
+            calibration_percentile=99.5,
+            keep_in_float=(0, 4),
+            softmax=True,
+        ),
     ],
 )
 def test_a_clone_asks_for_the_same(url: str, request_: RunRequest) -> None:
     app = cloned(request_)
     assert not app.exception
+    assert app.toggle("softmax").value is request_.softmax
     assert "Filled in from an earlier run" in texts(app)
     assert not [w for w in app.warning if "Session State" in w.value]
     app.button(key="queue").click().run()

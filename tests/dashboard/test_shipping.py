@@ -14,6 +14,8 @@ def build(model: str, precision: str, top1: float, rate: float, **other: object)
     row = {
         "model_id": model,
         "label": model,
+        "origin": "measured here",
+        "label_set": "dataset",
         "weights_digest": f"w{model}",
         "dataset_digest": "d",
         "dataset": "val",
