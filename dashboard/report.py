@@ -12,6 +12,7 @@ import plotly.io
 from plotly.offline import get_plotlyjs
 
 from dashboard.charts.accuracy import accuracy_against_compute, accuracy_against_throughput
+from dashboard.charts.published import with_estimates
 from dashboard.comparables import (
     accuracy_groups,
     accuracy_points,
@@ -78,10 +79,17 @@ def _charts(frame: pd.DataFrame) -> list[str]:
             if len(measured):
                 figure = accuracy_against_throughput(measured, LIGHT, group.label, setting.label)
                 drawn.append(_figure(figure, f"Accuracy against throughput, {setting.label}"))
-        figure = accuracy_against_compute(points, None, LIGHT, group.label)
-        drawn.append(_figure(figure, "Accuracy against compute"))
+        known = with_estimates(points)
+        if known["compute_gmacs"].notna().any():
+            figure = accuracy_against_compute(known, None, LIGHT, group.label)
+            drawn.append(_figure(figure, f"Accuracy against compute{_estimates(known)}"))
     # The library is needed once, before the first chart.
     return [f"<script>{get_plotlyjs()}</script>", *drawn] if drawn else []
+
+
+def _estimates(points: pd.DataFrame) -> str:
+    some = points["estimated"].any()
+    return "; a dot inside: GMACs by the published FLOPs, not counted here" if some else ""
 
 
 def _figure(figure: go.Figure, caption: str) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable
-from importlib.util import find_spec
 from typing import Any
 
 import pandas as pd
@@ -67,7 +66,7 @@ _LATEX = {
 
 
 def to_excel(frame: pd.DataFrame) -> bytes:
-    """One sheet with headers, frozen and filterable; needs XlsxWriter.
+    """One sheet with headers, frozen and filterable.
 
     A text that begins like a formula stays a text.
     """
@@ -83,11 +82,6 @@ def to_excel(frame: pd.DataFrame) -> bytes:
         sheet.autofilter(0, 0, len(plain), len(plain.columns) - 1)
         sheet.autofit()
     return stream.getvalue()
-
-
-def can_write_excel() -> bool:
-    """Whether the package that writes Excel files is installed."""
-    return find_spec("xlsxwriter") is not None
 
 
 def _cell(value: Any) -> str:

@@ -10,7 +10,7 @@ import streamlit as st
 from dashboard import queries, takeaways
 from dashboard.charts.accuracy import accuracy_against_compute, accuracy_against_throughput
 from dashboard.charts.dimensions import AXES, MOST_LINES, all_dimensions
-from dashboard.charts.published import with_gmacs
+from dashboard.charts.published import ESTIMATE_NOTE, PUBLISHED_NOTE, with_estimates, with_gmacs
 from dashboard.comparables import accuracy_points, frontier, with_labels
 from dashboard.components.compare_filters import Chosen, choose
 from dashboard.components.demo import invitation
@@ -22,13 +22,17 @@ from dashboard.components.ship import ship_card
 from dashboard.components.side_by_side import pick_from, side_by_side
 from dashboard.components.theme import chart_config, current_palette
 from dashboard.formats import escape_markdown, plural
+from engine.results import MEASURED_HERE
 
 PAIRS = {"int8 − fp16": ("fp16", "int8"), "int8 − fp32": ("fp32", "int8")}
 PAIRS |= {"fp16 − fp32": ("fp32", "fp16")}
-PUBLISHED_NOTE = (
-    "The published crosses stand at GMACs derived from the published FLOPs (~): the sixteen timm "
-    "figures are × 0.9 / 2 (within 1.6 %, BatchNorm included), those of mmcls and PaddleClas ÷ 2. "
-    "A model that was exported here stands at its own count. 1 GMAC = 2 GFLOPs."
+NO_SPEED = (
+    "Nothing of this has a speed in the chosen setting. Benchmark it here (New run), import its "
+    "speed (`python -m engine import benchmark`), or choose another setting above."
+)
+NO_SPEED_IMPORTED = (
+    "Empty, because these evaluations were imported: their speed was never measured here. Import "
+    "it (`python -m engine import benchmark`, with the same source), or benchmark the models here."
 )
 LIVE_REFRESH_S = 3
 
@@ -107,20 +111,30 @@ def clear_models() -> None:
 def compute_chart(points: pd.DataFrame, chosen: Chosen) -> None:
     """P2: one point an evaluation."""
     published = with_gmacs(queries.published()) if chosen.published else None
+    points = with_estimates(points)
+    drawn = points["compute_gmacs"].notna()
+    if not drawn.any() and published is None:
+        st.info("Nothing of this was exported here, and nothing of it is in the catalogue.")
+        return
     best = points.loc[points["top1"].idxmax()]
     takeaway = f"Highest top-1: {best['label']} at {best['precision']}, {best['top1']:.2f} %."
     st.caption(escape_markdown(takeaway))
     figure = accuracy_against_compute(points, published, current_palette(), chosen.images)
     selectable(figure, "compute", takeaway)
+    if points["estimated"].any():
+        st.caption(ESTIMATE_NOTE)
+    if not drawn.all():
+        st.caption(f"{plural(int((~drawn).sum()), 'result')} without any known GMACs: not drawn.")
     if published is not None:
         st.caption(PUBLISHED_NOTE)
 
 
 def throughput_chart(points: pd.DataFrame, chosen: Chosen) -> None:
     """P1: one point an evaluation with a benchmark in the chosen setting."""
+    imported = bool((points["origin"] != MEASURED_HERE).all())
     points = points[points["images_per_s"].notna()]
     if points.empty:
-        st.info("Nothing of this was benchmarked in the chosen setting.")
+        st.info(NO_SPEED_IMPORTED if imported else NO_SPEED, icon=":material/speed:")
         return
     sound = points[~points["at_chance"].fillna(False).astype(bool)]
     kept = frontier(-sound["images_per_s"], sound["top1"])

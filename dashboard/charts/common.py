@@ -112,13 +112,24 @@ def hover_card(row: dict[str, Any]) -> str:
         speed = f"{number(row['images_per_s'])} images/s at batch {row['batch']:.0f}"
         lines.append(speed + ("" if row["stable"] else ", unstable"))
         lines.append(f"p50 {number(row['latency_p50_ms'], 2)} ms, {row['threads']:.0f} threads")
-    lines.append(f"{significant(row['compute_gmacs'])} GMACs · {number(row['size_mb'])} MB")
+    lines += _costs(row)
     if row.get("execution") and row["execution"] != "native":
         lines.append(safe(row["execution"]))
     if not is_missing(row.get("calibration")):
         lines.append(f"calibrated: {safe(row['calibration'])}")
     lines += [safe(row[name]) for name in ("preprocess", "environment") if _told(row.get(name))]
     return "<br>".join(lines)
+
+
+def _costs(row: dict[str, Any]) -> list[str]:
+    """GMACs and size, as far as they are known."""
+    told = []
+    if not is_missing(row["compute_gmacs"]):
+        gmacs = f"{significant(row['compute_gmacs'])} GMACs"
+        told.append(f"~{gmacs} by the published FLOPs" if row.get("estimated") else gmacs)
+    if not is_missing(row["size_mb"]):
+        told.append(f"{number(row['size_mb'])} MB")
+    return [" · ".join(told)] if told else []
 
 
 def _told(value: object) -> bool:

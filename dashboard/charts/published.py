@@ -1,4 +1,4 @@
-"""The published figures as reference points."""
+"""The published figures as reference points, and as a stand-in for a count of ours."""
 
 from __future__ import annotations
 
@@ -10,22 +10,45 @@ import plotly.graph_objects as go
 from dashboard.charts.common import safe
 from dashboard.formats import is_missing, number, significant
 from dashboard.palette import PUBLISHED_SYMBOL, Palette
+from engine.catalog import catalogue
+from engine.conventions import published_gmacs
 
-# The timm column was published as twice a THOP total divided by 0.9; it counts BatchNorm too.
-_TIMM_SCALE = 0.9 / 2
-_MACS_OF_FLOPS = 1 / 2
+FROM_FLOPS = "the sixteen timm figures × 0.9 / 2 (within 1.6 %, BatchNorm included), those of "
+FROM_FLOPS += "mmcls and PaddleClas ÷ 2 (four grouped PaddleClas rows 4 to 6 % too low)"
+PUBLISHED_NOTE = (
+    f"The published crosses stand at GMACs derived from the published FLOPs (~): {FROM_FLOPS}. "
+    f"A model that was exported here stands at its own count. 1 GMAC = 2 GFLOPs."
+)
+ESTIMATE_NOTE = (
+    f"A hollow mark with a dot was never exported here: its GMACs are the published FLOPs (~), "
+    f"{FROM_FLOPS}. It takes no part in the frontier."
+)
 
 
 def with_gmacs(published: pd.DataFrame) -> pd.DataFrame:
     """Adds `gmacs` and `approximate`: our own count where there is one, else the published FLOPs.
 
-    The sixteen timm figures are THOP totals x 2 / 0.9 (within 1.6 % of the MACs, BatchNorm
-    included); those of mmcls and PaddleClas are 2 x MACs.
+    As engine.conventions.published_gmacs turns them into GMACs.
     """
     ours = published["compute_gmacs"].astype(float)
-    scale = published["source"].map({"timm": _TIMM_SCALE}).fillna(_MACS_OF_FLOPS)
-    derived = published["published_flops_g"] * scale
-    return published.assign(gmacs=ours.fillna(derived), approximate=ours.isna())
+    return published.assign(gmacs=ours.fillna(_published(published)), approximate=ours.isna())
+
+
+def with_estimates(points: pd.DataFrame) -> pd.DataFrame:
+    """Fills `compute_gmacs` from the published FLOPs where nothing was counted; adds `estimated`.
+
+    A model without either stays without.
+    """
+    ours = points["compute_gmacs"].astype(float)
+    filled = ours.fillna(_published(points))
+    return points.assign(compute_gmacs=filled, estimated=ours.isna() & filled.notna())
+
+
+def _published(rows: pd.DataFrame) -> pd.Series:
+    known = catalogue()
+    models = [known.get(model_id) for model_id in rows["model_id"]]
+    figures = [published_gmacs(model) if model else None for model in models]
+    return pd.Series(figures, index=rows.index, dtype=float)
 
 
 def published_trace(published: pd.DataFrame, palette: Palette) -> go.Scatter:

@@ -8,7 +8,6 @@ import streamlit as st
 from pydantic import ValidationError
 
 from dashboard import queries
-from dashboard.components.build_options import build_values
 from dashboard.components.prefill import widget_values
 from dashboard.formats import escape_markdown
 from db.enums import ArtifactKind
@@ -74,7 +73,7 @@ def _text_of(name: str, data: bytes) -> str:
 def form_values(request: RunRequest) -> dict[str, Any]:
     """The value of each widget of New run, by its key."""
     known = {row.name for row in queries.datasets()} | set(BUILTIN_DATASETS)
-    values = {**widget_values(request, known), **build_values(request)}
+    values = widget_values(request, known)
     spec = request.preprocess or {}
     for name in ("mean", "std"):  # in full: half floats have more digits than a page shows
         if f"pre_{name}" in values:

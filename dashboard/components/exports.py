@@ -12,7 +12,7 @@ from dashboard.components.results_filters import Shown
 from dashboard.formats import plural
 from dashboard.report import report
 from engine.provenance import with_provenance
-from engine.tables import can_write_excel, to_csv, to_excel, to_latex, to_markdown
+from engine.tables import to_csv, to_excel, to_latex, to_markdown
 
 FILE_NAME = "senet-results"
 EXCEL = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
@@ -24,6 +24,7 @@ def exports(shown: Shown) -> None:
     table = frame[shown.columns]
     formats: list[tuple[str, str, str, Callable[[], str | bytes]]] = [
         ("CSV", "csv", "text/csv", lambda: to_csv(table)),
+        ("Excel", "xlsx", EXCEL, lambda: to_excel(table)),
         (
             "JSON with provenance",
             "json",
@@ -34,8 +35,6 @@ def exports(shown: Shown) -> None:
         ("LaTeX", "tex", "text/x-tex", lambda: to_latex(table)),
         ("HTML report", "html", "text/html", lambda: report(frame, shown.columns, shown.about)),
     ]
-    if can_write_excel():
-        formats.insert(1, ("Excel", "xlsx", EXCEL, lambda: to_excel(table)))
     with st.container(horizontal=True, vertical_alignment="center"):
         for label, suffix, mime, write in formats:
             st.download_button(
@@ -49,8 +48,8 @@ def exports(shown: Shown) -> None:
             )
     st.caption(
         f"{plural(len(frame), 'row')}, the {table.shape[1]} columns shown, in this order, at full "
-        f"precision in CSV{', Excel' if can_write_excel() else ''} and JSON. The report holds "
-        f"charts and is one file that asks no other machine."
+        f"precision in CSV, Excel and JSON. The report holds charts and is one file that asks no "
+        f"other machine."
     )
 
 

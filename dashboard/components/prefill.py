@@ -7,6 +7,7 @@ from typing import Any
 import streamlit as st
 
 from dashboard import queries
+from dashboard.components.build_options import build_values
 from dashboard.components.run_choices import (
     BUILT_IN,
     CATALOGUE,
@@ -59,6 +60,7 @@ def widget_values(request: RunRequest, known_datasets: set[str]) -> dict[str, An
         "threads": request.threads,
         "instances": request.instances,
         f"max_s_{kind}": int(request.benchmark_max_s),
+        **build_values(request),
         **_preparation(kind, request),
     }
     if request.provider in PROVIDERS:

@@ -127,7 +127,9 @@ _TOLD = [
     "other_busy_cores",
     "environment_digest",
     "images",
+    "images_planned",
     "images_in_dataset",
+    "origin",
 ]
 
 
@@ -135,7 +137,8 @@ def _note(row: dict[str, Any], version: str | None) -> str:
     notes = []
     if row["origin"] != MEASURED_HERE:
         notes.append("imported")
-    if not is_missing(row["images"]) and row["images"] < row["images_planned"]:
+    partial = row["images"] < row["images_planned"]  # of a missing figure: no
+    if partial:
         notes.append(f"partial: {row['images']:,.0f} of {row['images_planned']:,.0f} images")
     if row["at_chance"] is True or row["at_chance"] == 1:
         notes.append("collapsed")
@@ -147,7 +150,7 @@ def _note(row: dict[str, Any], version: str | None) -> str:
         notes.append("unstable speed")
     if not is_missing(row["other_busy_cores"]) and row["other_busy_cores"] > NOISY_CORES:
         notes.append("busy machine")
-    if row["images"] < row["images_in_dataset"]:
+    if not partial and row["images"] < row["images_in_dataset"]:
         notes.append(f"{row['images']:,.0f} of {row['images_in_dataset']:,.0f} images")
     if version:
         notes.append(version)

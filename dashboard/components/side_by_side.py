@@ -64,10 +64,10 @@ def difference(first: dict[str, Any], second: dict[str, Any]) -> str:
     if not is_missing(first["images_per_s"]) and not is_missing(second["images_per_s"]):
         ratio = second["images_per_s"] / first["images_per_s"]
         parts.append(f"{number(ratio, 2)} × the images/s")
-    parts.append(f"{number(second['size_mb'] / first['size_mb'], 2)} × the size")
-    if second["compute_gmacs"] != first["compute_gmacs"]:
-        ratio = second["compute_gmacs"] / first["compute_gmacs"]
-        parts.append(f"{number(ratio, 2)} × the GMACs")
+    for name, what in (("size_mb", "size"), ("compute_gmacs", "GMACs")):
+        ratio = second[name] / first[name]
+        if not is_missing(ratio) and (name == "size_mb" or ratio != 1):
+            parts.append(f"{number(ratio, 2)} × the {what}")
     return ", ".join(parts) + "."
 
 

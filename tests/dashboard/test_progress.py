@@ -131,11 +131,22 @@ def test_the_page_of_a_run_offers_a_clone(url: str) -> None:
             limit=50,
             preprocess={**VENDOR.to_dict(), "crop": 192},
         ),
+        RunRequest(
+            model_id="ppcls/seresnet18",
+            weights=WeightsSpec(kind=WeightsKind.RANDOM),
+            tasks=("benchmark",),
+            precisions=("int8",),
+            calibration_mode="percentile",
+            calibration_percentile=99.5,
+            keep_in_float=(0, 4),
+            softmax=True,
+        ),
     ],
 )
 def test_a_clone_asks_for_the_same(url: str, request_: RunRequest) -> None:
     app = cloned(request_)
     assert not app.exception
+    assert app.toggle("softmax").value is request_.softmax
     assert "Filled in from an earlier run" in texts(app)
     assert not [w for w in app.warning if "Session State" in w.value]
     app.button(key="queue").click().run()

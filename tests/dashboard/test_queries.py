@@ -10,6 +10,7 @@ from dashboard.comparables import (
 from db.enums import JobStatus
 from db.session import writing
 from db.tables import JobNeed
+from engine.config import settings
 from tests.dashboard import rows
 
 
@@ -59,7 +60,7 @@ def test_pairs_are_paired_on_the_same_images(url: str) -> None:
 
 def test_lost_per_image_results_leave_the_speeds(url: str) -> None:
     rows.add_measured_model(url)
-    for path in (queries.settings().home / "results").glob("images-*.npz"):
+    for path in (settings().home / "results").glob("images-*.npz"):
         path.unlink()
     found, missing = queries.pairs(queries.results(), "fp16", "int8")
     assert missing is not None

@@ -1,0 +1,174 @@
+"""What stands on an accuracy chart: marks with intervals, arrows, the frontier, the one to ship."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from dashboard.charts.common import MARKER_SIZE, hover_card, safe
+from dashboard.palette import SYMBOLS, Palette
+
+LINE_KEYS = ["label", "weights_digest", "preprocess"]
+MOST_ARROWS = 40
+SHIP = "to ship"
+OUTSIDE = "outside the limits"
+
+
+def add_precisions(
+    figure: go.Figure, points: pd.DataFrame, x: str, best: list[int], palette: Palette
+) -> None:
+    for precision, symbol in SYMBOLS.items():
+        rows = points[points["precision"] == precision]
+        for meets, color in ((True, palette.precisions[precision]), (False, palette.published)):
+            some = rows[rows["meets"] == meets]
+            if len(some):
+                group = str(precision) if meets else OUTSIDE
+                figure.add_trace(_marks(some, x, symbol, color, group, best))
+                _add_to_legend(figure, group, symbol if meets else "circle-open", color)
+
+
+def _add_to_legend(figure: go.Figure, group: str, symbol: str, color: str) -> None:
+    """One filled mark a precision, whatever its first point looks like."""
+    if any(trace.legendgroup == group and trace.showlegend for trace in figure.data):
+        return
+    figure.add_trace(
+        go.Scatter(
+            x=[None],
+            y=[None],
+            mode="markers",
+            name=group,
+            legendgroup=group,
+            showlegend=True,
+            marker={"symbol": symbol, "size": MARKER_SIZE, "color": color},
+        )
+    )
+
+
+def _marks(
+    rows: pd.DataFrame,
+    x: str,
+    symbol: str,
+    color: str,
+    group: str,
+    best: list[int],
+) -> go.Scatter:
+    filled = rows.index.isin(best)
+    hollow = [f"{symbol}-open-dot" if known else f"{symbol}-open" for known in rows["estimated"]]
+    return go.Scatter(
+        x=rows[x],
+        y=rows["top1"],
+        error_y=_interval(rows, "top1", "top1_low", "top1_high", color),
+        error_x=_interval(rows, x, f"{x}_low", f"{x}_high", color),
+        mode="markers+text",
+        text=["collapsed" if fallen else "" for fallen in rows["collapsed"]],
+        textposition="middle right",
+        name=group,
+        legendgroup=group,
+        showlegend=False,
+        marker={
+            "symbol": [
+                symbol if full else open_ for full, open_ in zip(filled, hollow, strict=True)
+            ],
+            "size": MARKER_SIZE,
+            "color": color,
+            "line": {"width": [1 if full else 2 for full in filled]},
+        },
+        selected={"marker": {"opacity": 1.0}},
+        unselected={"marker": {"opacity": 0.85}},
+        cliponaxis=False,
+        customdata=[[hover_card(row), row["key"]] for row in rows.to_dict("records")],
+        hovertemplate="%{customdata[0]}<extra></extra>",
+    )
+
+
+def _interval(
+    rows: pd.DataFrame, value: str, low: str, high: str, color: str
+) -> dict[str, Any] | None:
+    if low not in rows:
+        return None
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": rows[high] - rows[value],
+        "arrayminus": rows[value] - rows[low],
+        "thickness": 1.4,
+        "width": 4,
+        "color": color,
+    }
+
+
+def add_arrows(figure: go.Figure, points: pd.DataFrame, x: str, palette: Palette) -> None:
+    """From fp32 to each lower precision of one model, weights and preprocessing; nothing else.
+
+    Over MOST_ARROWS models they would hide what they join.
+    """
+    groups = [rows for _, rows in points.groupby(LINE_KEYS, sort=False) if len(rows) > 1]
+    xs: list[float | None] = []
+    ys: list[float | None] = []
+    for rows in groups if len(groups) <= MOST_ARROWS else []:
+        starts = rows[rows["precision"] == "fp32"]
+        for row in rows[rows["precision"] != "fp32"].to_dict("records") if len(starts) else []:
+            xs += [starts.iloc[0][x], row[x], None]
+            ys += [starts.iloc[0]["top1"], row["top1"], None]
+    if xs:
+        figure.add_trace(
+            go.Scatter(
+                x=xs,
+                y=ys,
+                mode="lines+markers",
+                line={"color": palette.published, "width": 1},
+                marker={
+                    "symbol": "arrow",
+                    "angleref": "previous",
+                    "color": palette.published,
+                    "size": [0, 9, 0] * (len(xs) // 3),
+                    "standoff": MARKER_SIZE / 2,
+                },
+                hoverinfo="skip",
+                name="fp32 → lower precision",
+                showlegend=False,
+            )
+        )
+
+
+def add_frontier(figure: go.Figure, best: pd.DataFrame, palette: Palette) -> None:
+    if len(best) < 2:
+        return
+    figure.add_trace(
+        go.Scatter(
+            x=best["images_per_s"],
+            y=best["top1"],
+            mode="lines",
+            line={"color": palette.text, "width": 1.2, "dash": "dot", "shape": "vh"},
+            name="frontier",
+            hoverinfo="skip",
+        )
+    )
+
+
+def add_ship(figure: go.Figure, points: pd.DataFrame, x: str, palette: Palette) -> None:
+    row = points[points["ship"].astype(bool)]
+    if row.empty:
+        return
+    left_half = float(row[x].iloc[0]) < float(points[x].astype(float).median())
+    figure.add_trace(
+        go.Scatter(
+            x=row[x],
+            y=row["top1"],
+            mode="markers+text",
+            text=[safe(label) for label in row["label"]],
+            textposition="top right" if left_half else "top left",
+            textfont={"size": 12, "color": palette.text},
+            name=SHIP,
+            marker={
+                "symbol": "circle-open",
+                "size": 2 * MARKER_SIZE,
+                "color": palette.text,
+                "line": {"width": 2},
+            },
+            cliponaxis=False,
+            hoverinfo="skip",
+        )
+    )

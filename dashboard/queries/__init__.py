@@ -1,0 +1,56 @@
+"""Everything the pages read: from the database, cached until a job changes something."""
+
+from dashboard.queries.jobs import (
+    JobView,
+    ended_jobs,
+    find_run,
+    has_live_jobs,
+    live_jobs,
+    open_failures,
+    recent_runs,
+    run_jobs,
+    run_stages,
+)
+from dashboard.queries.results import outdated, published, results, results_of, tables
+from dashboard.queries.samples import dataset_index, difference, flips_of, latencies, pairs
+from dashboard.queries.state import url, version
+from dashboard.queries.stored import (
+    Provenance,
+    artifacts,
+    builds,
+    datasets,
+    disk_use,
+    health,
+    provenance,
+)
+
+__all__ = [
+    "JobView",
+    "Provenance",
+    "artifacts",
+    "builds",
+    "dataset_index",
+    "datasets",
+    "difference",
+    "disk_use",
+    "ended_jobs",
+    "find_run",
+    "flips_of",
+    "has_live_jobs",
+    "health",
+    "latencies",
+    "live_jobs",
+    "open_failures",
+    "outdated",
+    "pairs",
+    "provenance",
+    "published",
+    "recent_runs",
+    "results",
+    "results_of",
+    "run_jobs",
+    "run_stages",
+    "tables",
+    "url",
+    "version",
+]

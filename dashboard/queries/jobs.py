@@ -1,0 +1,113 @@
+"""Jobs and the runs that own them; never cached."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import aliased
+
+from dashboard.queries.state import url
+from db.enums import LIVE, JobStatus
+from db.session import reading
+from db.tables import Job, JobNeed, Run, RunJob
+
+
+@dataclass(frozen=True, slots=True)
+class JobView:
+    """A job's row with the titles of what it waits for and the runs that own it."""
+
+    row: Job
+    waits_for: tuple[str, ...]
+    runs: tuple[int, ...]
+    needs: tuple[int, ...] = ()
+
+
+def live_jobs() -> list[JobView]:
+    """Queued and running jobs, in the order of the queue."""
+    statement = select(Job).where(Job.status.in_(LIVE)).order_by(Job.priority.desc(), Job.id)
+    return _views(statement)
+
+
+def ended_jobs(statuses: tuple[str, ...], limit: int = 200) -> list[JobView]:
+    """Ended jobs, the last to end first."""
+    statement = select(Job).where(Job.status.in_(statuses)).order_by(Job.ended_at.desc(), Job.id)
+    return _views(statement.limit(limit))
+
+
+def run_jobs(run_id: int) -> list[JobView]:
+    """The jobs of one run, in the order in which they were queued."""
+    owned = select(RunJob.job_id).where(RunJob.run_id == run_id)
+    return _views(select(Job).where(Job.id.in_(owned)).order_by(Job.id))
+
+
+def open_failures(limit: int = 5) -> list[JobView]:
+    """Failed jobs that nothing equal has been queued after, the newest first."""
+    later = aliased(Job)
+    superseded = select(later.id).where(later.key == Job.key, later.id > Job.id)
+    statement = select(Job).where(Job.status == JobStatus.FAILED, ~superseded.exists())
+    return _views(statement.order_by(Job.ended_at.desc()).limit(limit))
+
+
+def _views(statement: Any) -> list[JobView]:
+    with reading(url()) as session:
+        jobs = list(session.scalars(statement))
+        ids = [job.id for job in jobs]
+        needed = aliased(Job)
+        waits = session.execute(
+            select(JobNeed.job_id, needed.title, needed.id)
+            .join(needed, needed.id == JobNeed.needs_id)
+            .where(JobNeed.job_id.in_(ids), needed.status.in_(LIVE))
+            .order_by(needed.id)
+        ).all()
+        runs = session.execute(
+            select(RunJob.job_id, RunJob.run_id)
+            .where(RunJob.job_id.in_(ids))
+            .order_by(RunJob.run_id)
+        ).all()
+    titles, needs, owners = defaultdict(list), defaultdict(list), defaultdict(list)
+    for job_id, title, need in waits:
+        titles[job_id].append(title)
+        needs[job_id].append(need)
+    for job_id, run_id in runs:
+        owners[job_id].append(run_id)
+    return [
+        JobView(job, tuple(titles[job.id]), tuple(owners[job.id]), tuple(needs[job.id]))
+        for job in jobs
+    ]
+
+
+def run_stages(run_ids: list[int]) -> dict[int, tuple[str, list[tuple[str, str]]]]:
+    """Of each run its title and the (kind, status) of all its jobs, in their order."""
+    statement = (
+        select(Run.id, Run.title, Job.kind, Job.status)
+        .join(RunJob, RunJob.run_id == Run.id)
+        .join(Job, Job.id == RunJob.job_id)
+        .where(Run.id.in_(run_ids))
+        .order_by(Run.id, Job.id)
+    )
+    found: dict[int, tuple[str, list[tuple[str, str]]]] = {}
+    with reading(url()) as session:
+        for run_id, title, kind, status in session.execute(statement):
+            found.setdefault(run_id, (title, []))[1].append((kind, status))
+    return found
+
+
+def has_live_jobs() -> bool:
+    """Whether anything is queued or running."""
+    with reading(url()) as session:
+        return session.scalar(select(Job.id).where(Job.status.in_(LIVE)).limit(1)) is not None
+
+
+def find_run(run_id: int) -> Run | None:
+    """The row of a run."""
+    with reading(url()) as session:
+        return session.get(Run, run_id)
+
+
+def recent_runs(limit: int = 10) -> list[Run]:
+    """The newest runs."""
+    with reading(url()) as session:
+        return list(session.scalars(select(Run).order_by(Run.id.desc()).limit(limit)))

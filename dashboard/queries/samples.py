@@ -1,0 +1,81 @@
+"""What was kept of single images and requests: flips, paired differences, latencies."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from dashboard.queries.state import Version, url, version
+from db.session import reading
+from db.tables import Benchmark
+from engine import flips
+from engine.comparisons import paired, precision_pairs
+from engine.config import settings
+from engine.datasets.reader import DatasetIndex
+from engine.errors import WorkbenchError
+from engine.stats import PairedDifference
+
+
+def pairs(frame: pd.DataFrame, first: str, second: str) -> tuple[pd.DataFrame, str | None]:
+    """`second` against `first`, and what stood in the way (per-image results that are gone)."""
+    return _pairs(frame, url(), version(), first, second)
+
+
+@st.cache_data(show_spinner=False, max_entries=16)
+def _pairs(
+    frame: pd.DataFrame, url: str, version: Version, first: str, second: str
+) -> tuple[pd.DataFrame, str | None]:
+    try:
+        return precision_pairs(frame, url, first, second), None
+    except WorkbenchError as error:
+        speed_only = frame.assign(evaluation_id=None)
+        return precision_pairs(speed_only, url, first, second), str(error)
+
+
+def latencies(benchmark_id: int) -> np.ndarray | None:
+    """Latency of every request (ms) of the reported windows, in order; None where none is kept."""
+    return _latencies(url(), version(), benchmark_id)
+
+
+@st.cache_data(show_spinner=False, max_entries=32)
+def _latencies(url: str, version: Version, benchmark_id: int) -> np.ndarray | None:
+    with reading(url) as session:
+        row = session.get(Benchmark, benchmark_id)
+    if row is None or not row.latencies_path:
+        return None
+    try:
+        with np.load(settings().home / row.latencies_path, allow_pickle=False) as kept:
+            windows, values = kept["window"], kept["latency_ms"]
+    except (OSError, KeyError):
+        return None
+    reported = int(row.protocol.get("reported_windows") or 1)
+    return np.asarray(values[windows > windows.max() - reported], np.float64)
+
+
+@st.cache_data(show_spinner=False, max_entries=8)
+def flips_of(url: str, first_id: int, second_id: int) -> flips.Flips:
+    """Where two evaluations differ. Raises as engine.flips.flips."""
+    return flips.flips(first_id, second_id, url)
+
+
+@st.cache_data(show_spinner=False, max_entries=2)
+def dataset_index(url: str, version: Version, digest: str) -> DatasetIndex | None:
+    """Files and classes of a dataset; None where it is not on this machine any more."""
+    try:
+        return flips.dataset_index(digest, url)
+    except WorkbenchError:
+        return None
+
+
+def difference(first_id: int, second_id: int) -> PairedDifference | None:
+    """Second minus first on the same images; None where they cannot be paired."""
+    return _difference(url(), first_id, second_id)
+
+
+@st.cache_data(show_spinner=False, max_entries=256)
+def _difference(url: str, first_id: int, second_id: int) -> PairedDifference | None:
+    try:
+        return paired(first_id, second_id, url)
+    except WorkbenchError:
+        return None

@@ -1,0 +1,32 @@
+"""Which database is shown, and when what was read of it is old."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import func, select
+
+from db.session import reading
+from db.tables import Artifact, Benchmark, Dataset, Evaluation, Job, Model
+from engine.config import settings
+
+Version = tuple[Any, ...]
+
+
+def url() -> str:
+    """The database that this process shows."""
+    return settings().url
+
+
+def version() -> Version:
+    """Changes whenever a result could: one statement of counts and the time a job last ended."""
+    counted = [
+        select(func.count()).select_from(table).scalar_subquery()
+        for table in (Artifact, Benchmark, Evaluation, Dataset, Model, Job)
+    ]
+    newest = [
+        select(func.max(column)).scalar_subquery()
+        for column in (Job.ended_at, Evaluation.id, Benchmark.id)
+    ]
+    with reading(url()) as session:
+        return tuple(session.execute(select(*counted, *newest)).one())
