@@ -17,8 +17,10 @@ def build_options() -> dict[str, Any]:
     mode = left.selectbox(
         "How int8 ranges are taken",
         [str(mode) for mode in CalibrationMode],
+        index=list(CalibrationMode).index(CalibrationMode.MSE),
         key="calibration_mode",
-        help="max keeps every value; the others leave rare large ones out.",
+        help="max keeps every value; the others leave rare large ones out. mse, which leaves out "
+        "what costs less than finer steps bring, keeps most accuracy on SE networks.",
     )
     percentile = right.number_input(
         "Share of values kept (%), percentile only",

@@ -120,11 +120,15 @@ def _observe(model: ModelProto, calibration: Calibration) -> dict[str, ChannelSt
 def _distributed(
     model: ModelProto, placing: Placing, extremes: Ranges, calibration: Calibration
 ) -> Ranges:
-    """Ranges by the values between the extremes."""
-    samples = gate_samples(list(extremes), placing.view) if calibration.mode == "mse" else {}
+    """Ranges by the values between the extremes.
+
+    Vectors keep their extremes: they have few values, and each counts for a whole feature map.
+    """
+    maps = {name: ends for name, ends in extremes.items() if not placing.view.is_vector(name)}
+    samples = gate_samples(list(maps), placing.view) if calibration.mode == "mse" else {}
     counted = histograms(
         model,
-        extremes,
+        maps,
         calibration.images(),
         calibration.threads,
         lambda seen: calibration.progress("Counting values", seen),
@@ -133,7 +137,11 @@ def _distributed(
     )
     range_of = RANGE_OF[calibration.mode]
     ranges = {name: range_of(h, calibration.percentile) for name, h in counted.items()}
-    return ranges | {name: sample.best_range(*extremes[name]) for name, sample in samples.items()}
+    return (
+        extremes
+        | ranges
+        | {name: sample.best_range(*extremes[name]) for name, sample in samples.items()}
+    )
 
 
 def _extremes(placing: Placing, stats: dict[str, ChannelStats]) -> Ranges:

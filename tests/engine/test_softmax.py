@@ -54,7 +54,7 @@ def test_what_is_not_asked_for_leaves_the_recipe_as_it_was() -> None:
             "dataset": "set",
             "images": 300,
             "seed": 0,
-            "mode": "max",
+            "mode": "mse",
             "percentile": 99.999,
         },
     }

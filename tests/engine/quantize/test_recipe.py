@@ -162,7 +162,7 @@ def test_every_mode_gives_a_usable_build(mode: str) -> None:
 def test_the_main_path_of_an_se_network_stays_in_integers(tmp_path: Path) -> None:
     rounded, _ = quantise(prepared_like(tiny_se_model()), VNNI)
     ops = fused(rounded, tmp_path)
-    assert ops["QLinearConv"] == 1, "the SE branch's two convolutions stay in float"
+    assert ops["QLinearConv"] == 3, "its own and the two of the SE branch"
     assert ops["QLinearGlobalAveragePool"] == 2 - ops["ReduceMean"]
     assert ops["QLinearMul"] == 1
     # in: the image and the gate; out: the SE branch, and the head's mean that drops dimensions
@@ -174,7 +174,7 @@ def test_hard_swish_becomes_integer_kernels(tmp_path: Path) -> None:
     rounded, facts = quantise(prepared_like(mobile_model()), VNNI)
     ops = fused(rounded, tmp_path)
     assert facts["gates_rewritten"] == 2
-    assert ops["QLinearConv"] == 6, "four convolutions and two gates"
+    assert ops["QLinearConv"] == 8, "six convolutions and two gates"
     assert ops["QLinearMul"] == 3, "two gates and the SE branch"
     assert ops["QLinearAdd"] == 1
     assert ops["Clip"] == 0
