@@ -88,7 +88,7 @@ def with_labels(frame: pd.DataFrame) -> pd.DataFrame:
         {WeightsKind.RANDOM: " (random weights)", WeightsKind.FILE: "", WeightsKind.PRETRAINED: ""}
     )
     several = frame.groupby("model_id")["weights_digest"].transform("nunique") > 1
-    digests = " · " + frame["weights_digest"].fillna("").map(short)
+    digests = " · " + frame["weights_digest"].astype(object).fillna("").map(short)
     origins = (" (" + frame["origin"].fillna(MEASURED_HERE).astype(str) + ")").where(
         frame["origin"].fillna(MEASURED_HERE) != MEASURED_HERE, ""
     )

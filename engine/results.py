@@ -107,9 +107,11 @@ def results_frame(url: str) -> pd.DataFrame:
 def result_tables(url: str) -> ResultTables:
     """Every build, the newest evaluation and the newest benchmark of each kind."""
     made = [_made_here(_read(url, _builds())), _read(url, _imported())]
-    made = [builds for builds in made if len(builds)]
+    columns = list(dict.fromkeys(name for builds in made for name in builds.columns))
+    some = [builds for builds in made if len(builds)]
+    joined = pd.concat(some, ignore_index=True) if some else pd.DataFrame()
     return ResultTables(
-        pd.concat(made, ignore_index=True) if made else pd.DataFrame(),
+        joined.reindex(columns=columns),
         _newest(_with_accuracy(_read(url, _evaluations())), _EVALUATION_KEY),
         _newest(_with_processes(_read(url, _benchmarks())), _BENCHMARK_KEY),
     )

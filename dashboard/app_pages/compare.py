@@ -10,7 +10,13 @@ import streamlit as st
 from dashboard import queries, takeaways
 from dashboard.charts.accuracy import accuracy_against_compute, accuracy_against_throughput
 from dashboard.charts.dimensions import AXES, MOST_LINES, all_dimensions
-from dashboard.charts.published import ESTIMATE_NOTE, PUBLISHED_NOTE, with_estimates, with_gmacs
+from dashboard.charts.published import (
+    ESTIMATE_BESIDE,
+    ESTIMATE_NOTE,
+    PUBLISHED_NOTE,
+    with_estimates,
+    with_gmacs,
+)
 from dashboard.comparables import accuracy_points, frontier, with_labels
 from dashboard.components.compare_filters import Chosen, choose
 from dashboard.components.demo import invitation
@@ -121,12 +127,13 @@ def compute_chart(points: pd.DataFrame, chosen: Chosen) -> None:
     st.caption(escape_markdown(takeaway))
     figure = accuracy_against_compute(points, published, current_palette(), chosen.images)
     selectable(figure, "compute", takeaway)
-    if points["estimated"].any():
+    estimated = bool(points["estimated"].any())
+    if published is not None:
+        st.caption(f"{PUBLISHED_NOTE} {ESTIMATE_BESIDE if estimated else ''}")
+    elif estimated:
         st.caption(ESTIMATE_NOTE)
     if not drawn.all():
         st.caption(f"{plural(int((~drawn).sum()), 'result')} without any known GMACs: not drawn.")
-    if published is not None:
-        st.caption(PUBLISHED_NOTE)
 
 
 def throughput_chart(points: pd.DataFrame, chosen: Chosen) -> None:

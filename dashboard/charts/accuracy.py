@@ -41,13 +41,15 @@ def accuracy_against_compute(
     ys = [] if published is None else list(published["top1"])
     approximate = published is not None and bool(published["approximate"].any())
     approximate |= bool(points["estimated"].any())
-    title = "GMACs an image (log scale), ← less compute"
+    title = "GMACs an image (log), ← less"
     _axes(figure, points, xs, ys, title + (", published ~" if approximate else ""), images)
     return layout(figure, palette)
 
 
 def _side_by_side(points: pd.DataFrame, xs: list[float]) -> pd.Series:
     """Where precisions of equal compute are drawn, so that none hides another."""
+    if points["precision"].nunique() < 2:
+        return points["compute_gmacs"].astype(float)
     low, high = log_range(xs)
     steps = points["precision"].map({str(p): i - 1 for i, p in enumerate(SYMBOLS)}).astype(float)
     return points["compute_gmacs"].astype(float) * 10 ** (steps * STEP_ASIDE * (high - low))

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
 
-from dashboard.charts.common import MARKER_SIZE, hover_card, safe
+from dashboard.charts.common import MARKER_SIZE, hover_card, log_range, safe
 from dashboard.palette import SYMBOLS, Palette
 
 LINE_KEYS = ["label", "weights_digest", "preprocess"]
 MOST_ARROWS = 40
 SHIP = "to ship"
 OUTSIDE = "outside the limits"
+WIDEST_RIGHT = 0.65  # of the axis; beyond, a name on the right would leave the chart
 
 
 def add_precisions(
@@ -152,14 +154,15 @@ def add_ship(figure: go.Figure, points: pd.DataFrame, x: str, palette: Palette) 
     row = points[points["ship"].astype(bool)]
     if row.empty:
         return
-    left_half = float(row[x].iloc[0]) < float(points[x].astype(float).median())
+    low, high = log_range(points[x])
+    room = (math.log10(float(row[x].iloc[0])) - low) / (high - low) < WIDEST_RIGHT
     figure.add_trace(
         go.Scatter(
             x=row[x],
             y=row["top1"],
             mode="markers+text",
-            text=[safe(label) for label in row["label"]],
-            textposition="top right" if left_half else "top left",
+            text=[f"  {safe(label)}" for label in row["label"]],
+            textposition="middle right" if room else "top left",
             textfont={"size": 12, "color": palette.text},
             name=SHIP,
             marker={

@@ -20,8 +20,11 @@ PUBLISHED_NOTE = (
     f"A model that was exported here stands at its own count. 1 GMAC = 2 GFLOPs."
 )
 ESTIMATE_NOTE = (
-    f"A hollow mark with a dot was never exported here: its GMACs are the published FLOPs (~), "
-    f"{FROM_FLOPS}. It takes no part in the frontier."
+    f"A hollow mark with a dot was never exported here: its GMACs are derived from the published "
+    f"FLOPs (~), {FROM_FLOPS}. It takes no part in the frontier."
+)
+ESTIMATE_BESIDE = (
+    "A hollow mark with a dot was never exported: it stands there too, off the frontier."
 )
 
 

@@ -14,6 +14,12 @@ from engine.stats import PairedDifference
 
 PICKED = "picked"
 MOST = 4
+# column -> (its name, whether a ratio of one is worth a word)
+RATIOS = {
+    "images_per_s": ("images/s", True),
+    "size_mb": ("size", True),
+    "compute_gmacs": ("GMACs", False),
+}
 
 
 def pick_from(chart: str) -> None:
@@ -61,13 +67,11 @@ def side_by_side(rows: pd.DataFrame) -> None:
 def difference(first: dict[str, Any], second: dict[str, Any]) -> str:
     """Accuracy (paired where it can be), throughput and size of the second against the first."""
     parts = [accuracy_words(first, second, _paired(first, second))]
-    if not is_missing(first["images_per_s"]) and not is_missing(second["images_per_s"]):
-        ratio = second["images_per_s"] / first["images_per_s"]
-        parts.append(f"{number(ratio, 2)} × the images/s")
-    for name, what in (("size_mb", "size"), ("compute_gmacs", "GMACs")):
-        ratio = second[name] / first[name]
-        if not is_missing(ratio) and (name == "size_mb" or ratio != 1):
-            parts.append(f"{number(ratio, 2)} × the {what}")
+    for name, (what, told_when_equal) in RATIOS.items():
+        if not is_missing(first[name]) and not is_missing(second[name]):
+            ratio = second[name] / first[name]
+            if told_when_equal or ratio != 1:
+                parts.append(f"{number(ratio, 2)} × the {what}")
     return ", ".join(parts) + "."
 
 

@@ -12,15 +12,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import openpyxl
 import pytest
 from playwright.sync_api import Browser, Page, Request, WebSocket, expect
 from sqlalchemy import select
 
-from db.enums import LIVE
+from db.enums import LIVE, Precision
 from db.session import reading
 from db.tables import Job
 from engine.demo.images import CLASS_NAMES, draw_image
 from engine.jobs import control
+from engine.vacc.build_file import build_file_of
+from engine.vacc.yaml_text import parse_yaml
 from tests.browser.screenshots import PAGES, settle
 from tests.browser.server import serving
 
@@ -252,10 +255,8 @@ def test_the_keyboard_reaches_what_the_page_offers(page: Page, address: str) -> 
 def test_exports_hold_what_is_shown(page: Page, browser: Browser, address: str) -> None:
     open_page(page, f"{address}/results")
     found = {}
-    for name in ("CSV", "JSON", "Markdown", "LaTeX", "HTML"):
-        with page.expect_download() as download:
-            page.get_by_test_id("stDownloadButton").filter(has_text=name).click()
-        found[name] = Path(download.value.path())
+    for name in ("CSV", "Excel", "JSON", "Markdown", "LaTeX", "HTML"):
+        found[name] = download_of(page, name)
     rows = list(csv.DictReader(io.StringIO(found["CSV"].read_text())))
     document = json.loads(found["JSON"].read_text())
     lines = found["Markdown"].read_text().strip().splitlines()
@@ -263,7 +264,30 @@ def test_exports_hold_what_is_shown(page: Page, browser: Browser, address: str) 
     assert {row["precision"] for row in rows} == {"fp32", "fp16", "int8"}
     assert "parameters (M)" not in rows[0]  # not among the columns shown
     assert found["LaTeX"].read_text().startswith(r"\begin{tabular}")
+    sheet = openpyxl.load_workbook(io.BytesIO(found["Excel"].read_bytes())).active
+    header, *cells = sheet.iter_rows(values_only=True)
+    assert header == tuple(rows[0])
+    assert len(cells) == len(rows)
     read_report(browser, found["HTML"])
+
+
+def download_of(page: Page, name: str) -> Path:
+    with page.expect_download() as download:
+        page.get_by_test_id("stDownloadButton").filter(has_text=name).click()
+    return Path(download.value.path())
+
+
+def test_the_build_file_of_a_build_reads_back(page: Page, address: str) -> None:
+    open_page(page, f"{address}/results?precision=int8")
+    first_box = {"x": 16, "y": 33 + 16}  # the table is a canvas
+    page.locator(".dvn-scroller").first.click(position=first_box)
+    expect(page.get_by_text("What made demo/senet int8")).to_be_visible(timeout=20_000)
+    text = download_of(page, "vamc build file").read_text()
+    asked = build_file_of(parse_yaml(text, "b.yaml"), "b.yaml")
+    assert asked.precision == Precision.INT8
+    assert asked.preprocess is not None
+    assert asked.preprocess.crop == 64
+    assert_no_errors(page)
 
 
 def read_report(browser: Browser, path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from dashboard.charts.accuracy import accuracy_against_compute, accuracy_against_throughput
 from dashboard.charts.common import log_range, log_ticks, percent_range
 from dashboard.charts.pairs import accuracy_change, speed_and_size
-from dashboard.charts.published import with_gmacs
+from dashboard.charts.published import with_estimates, with_gmacs
 from dashboard.comparables import accuracy_points, frontier
 from dashboard.palette import DARK, LIGHT, SYMBOLS
 from engine.catalog import catalogue
@@ -238,3 +238,23 @@ def test_pairs_without_one_side_are_left_out() -> None:
 def test_an_unfinished_evaluation_is_no_accuracy_point() -> None:
     rows = pd.concat([THREE, pd.DataFrame([point("fp32", 95.0, 99, images=200)])])
     assert set(accuracy_points(rows)["top1"]) == {80.0, 79.9, 79.0}
+
+
+def test_models_never_exported_stand_hollow_at_their_published_gmacs() -> None:
+    unknown = {"compute_gmacs": None, "size_mb": None}
+    rows = pd.DataFrame(
+        [
+            point("fp32", 70.0, 1, model_id="timm/a"),
+            point("fp32", 80.26, 1, model_id="timm/seresnet50", **unknown),
+            point("fp32", 75.0, 1, model_id="timm/unheard_of", **unknown),
+        ]
+    )
+    known = with_estimates(rows)
+    assert known["estimated"].tolist() == [False, True, False]
+    figure = accuracy_against_compute(known, None, LIGHT, "val")
+    drawn = trace(figure, "fp32")
+    assert list(drawn.x) == pytest.approx([4.0, 9.192 * 0.9 / 2])
+    assert drawn.marker.symbol == ("circle", "circle-open-dot")
+    assert "4.00 GMACs · 100.0 MB" in drawn.customdata[0][0]
+    assert "~4.14 GMACs by the published FLOPs" in drawn.customdata[1][0]
+    assert "~" in figure.layout.xaxis.title.text

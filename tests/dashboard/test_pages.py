@@ -333,6 +333,26 @@ def test_imported_rows_stand_beside_those_measured_here(
     assert "failed unexpectedly" not in texts(app)
 
 
+def test_imported_evaluations_alone_say_why_they_have_no_speed(url: str, tmp_path: Path) -> None:
+    np.save(tmp_path / "p.npy", np.arange(200) // 20)
+    for name in ("seresnet50", "legacy_senet154"):
+        asked = OutsideEvaluation(
+            tmp_path / "p.npy", f"timm/{name}", Precision.FP32, "card X", "other", per_class=20
+        )
+        import_evaluation(asked, url)
+    picked = [f"timm/{name} (imported: card X) fp32" for name in ("seresnet50", "legacy_senet154")]
+    app = opened(picked=picked)
+    said = texts(app).replace("\\", "")
+    assert "failed unexpectedly" not in said
+    assert "speed was never measured here" in said
+    assert "never exported here: its GMACs" in said
+    assert "B against A" in said
+    assert "the size" not in said
+    views = ("Where accuracy was lost", "Latency", "Batch scaling", "All dimensions")
+    for app in (*(opened(view=view) for view in views), opened("results"), opened("system")):
+        assert "failed unexpectedly" not in texts(app)
+
+
 def test_system_lists_artifacts_and_removes_what_nothing_rests_on(url: str) -> None:
     rows.add_measured_model(url)
     with writing(url) as session:

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from engine.catalog import CatalogModel, catalogue, find_model
-from engine.conventions import GROUPS_TWICE, THOP, TWICE_MACS, convention_of
+from engine.conventions import GROUPS_TWICE, THOP, TWICE_MACS, convention_of, published_gmacs
 from engine.results import published_frame
 from engine.sources import build_on_meta
 
@@ -82,3 +82,23 @@ def test_the_catalogue_says_so(url: str) -> None:
     assert frame["convention"].notna().all()
     assert frame.loc["timm/seresnet50", "convention"] == THOP.label
     assert convention_of(find_model("timm/resnet18")) is None
+
+
+@pytest.mark.parametrize(
+    ("model_id", "low", "high"),
+    [
+        ("timm/seresnet50", 1.0, 1.016),
+        ("timm/seresnext26t_32x4d", 1.0, 1.016),
+        ("ppcls/seresnet18", 0.99, 1.01),
+        ("ppcls/seresnext50_32x4d", 0.94, 0.961),
+    ],
+)
+def test_published_flops_come_near_the_count(model_id: str, low: float, high: float) -> None:
+    model = find_model(model_id)
+    estimate = published_gmacs(model)
+    assert estimate is not None
+    assert low <= estimate / total(model, macs) <= high
+
+
+def test_a_model_without_published_flops_has_no_estimate() -> None:
+    assert published_gmacs(find_model("timm/resnet18")) is None
