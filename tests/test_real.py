@@ -73,7 +73,7 @@ def test_int8_of_the_se_network_keeps_nearly_all(
     url: str, tmp_path: Path, real_data: Path, photographs: str
 ) -> None:
     top1, _ = counts(url, tmp_path, se_network(real_data), Precision.INT8)
-    assert top1 >= 765, "777 to 796 by the images drawn; without equalisation it keeps 359"
+    assert top1 >= 775, "785 to 800 by the images drawn; without equalisation it keeps 359"
 
 
 def test_the_foreign_file_once_its_background_class_is_declared(
