@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import streamlit as st
 
 from dashboard import queries
@@ -16,8 +18,9 @@ from dashboard.components.provenance import facts_table, show_provenance
 from dashboard.components.results_table import columns_of, results_table, with_notes
 from dashboard.formats import ago, escape_markdown, is_missing, plural
 from dashboard.queries import JobView
-from db.enums import JobStatus
+from db.enums import JobStatus, Precision
 from db.tables import Run
+from engine.specs import CalibrationMode
 
 REFRESH_S = 2.0
 
@@ -55,11 +58,23 @@ def request_facts(run: Run) -> dict[str, object]:
         "images at most": asked.get("limit"),
         "calibration": asked.get("calibration_dataset"),
         "calibration images": asked.get("calibration_images"),
+        "int8 ranges": _ranges(asked),
+        "kept in float": ", ".join(map(str, asked.get("keep_in_float") or [])) or None,
+        "softmax appended": "yes" if asked.get("softmax") else None,
         "batches": ", ".join(str(batch) for batch in asked.get("batches") or []),
         "threads": asked.get("threads") or "all cores",
         "provider": asked.get("provider"),
         "preprocessing": asked.get("preprocess"),
     }
+
+
+def _ranges(asked: dict[str, Any]) -> str | None:
+    mode = asked.get("calibration_mode")
+    if Precision.INT8 not in (asked.get("precisions") or []):
+        return None
+    if mode != CalibrationMode.PERCENTILE:
+        return mode
+    return f"{mode} {asked.get('calibration_percentile')} %"
 
 
 def jobs_part(run_id: int) -> None:

@@ -162,7 +162,7 @@ def add_ship(figure: go.Figure, points: pd.DataFrame, x: str, palette: Palette) 
             y=row["top1"],
             mode="markers+text",
             text=[f"  {safe(label)}" for label in row["label"]],
-            textposition="middle right" if room else "top left",
+            textposition="bottom right" if room else "top left",
             textfont={"size": 12, "color": palette.text},
             name=SHIP,
             marker={

@@ -104,7 +104,7 @@ def _top_five(answer: Classified, build: Artifact, several: bool) -> None:
     rows = pd.DataFrame(
         {
             "class": [first_name(guess.name) for guess in answer.guesses],
-            "probability": [guess.probability for guess in answer.guesses],
+            "probability": [100 * guess.probability for guess in answer.guesses],
         }
     )
     st.dataframe(
@@ -116,8 +116,8 @@ def _top_five(answer: Classified, build: Artifact, several: bool) -> None:
                 "probability",
                 width=120,
                 min_value=0.0,
-                max_value=1.0,
-                format="percent",
+                max_value=100.0,
+                format="%.1f %%",
                 color=current_palette().precisions[build.precision],
             ),
         },

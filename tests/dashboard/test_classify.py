@@ -54,7 +54,7 @@ def test_two_precisions_stand_side_by_side(app: AppTest) -> None:
     app.file_uploader(key="photographs").upload("cat.png", png(), "image/png").run()
     assert not app.exception
     assert len(app.dataframe) == 2
-    assert app.dataframe[0].value["probability"].tolist()[0] == 0.5
+    assert app.dataframe[0].value["probability"].tolist()[0] == 50
     assert "**cat\\.png**" in said(app)
 
 

@@ -18,7 +18,7 @@ from engine.evaluate.job import _Tally
 from engine.preprocess import PreprocessSpec
 from engine.preprocess.protocols import VENDOR
 from engine.runs.requests import DEMO, RunRequest
-from engine.specs import WeightsSpec
+from engine.specs import CalibrationMode, WeightsSpec
 from tests.dashboard import rows
 from tests.dashboard.test_pages import opened, texts
 
@@ -163,6 +163,25 @@ def test_a_clone_asks_for_the_same(url: str, request_: RunRequest) -> None:
 
 def spec_of(request: dict) -> PreprocessSpec | None:
     return PreprocessSpec.from_dict(request["preprocess"]) if request["preprocess"] else None
+
+
+def test_a_run_says_how_its_builds_were_asked_for(url: str) -> None:
+    rows.add_job(url, JobStatus.SUCCEEDED, "Build a", ended_at=1.0)
+    asked = DEMO.model_copy(
+        update={
+            "calibration_mode": CalibrationMode.PERCENTILE,
+            "calibration_percentile": 99.5,
+            "keep_in_float": (0, 4),
+            "softmax": True,
+        }
+    )
+    with writing(url) as session:
+        session.get(Run, 1).request = asked.to_json()
+    (facts,) = (table.value for table in opened("run", id="1").table)
+    told = facts.iloc[:, 0].to_dict()
+    assert told["int8 ranges"].replace("\\", "") == "percentile 99.5 %"
+    assert told["kept in float"] == "0, 4"
+    assert told["softmax appended"] == "yes"
 
 
 def test_a_dataset_that_is_gone_is_not_asked_for() -> None:
