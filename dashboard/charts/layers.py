@@ -14,7 +14,7 @@ ROW_HEIGHT = 24
 FRAME_HEIGHT = 90
 
 
-def layer_signal(layers: pd.DataFrame, column: str, title: str, palette: Palette) -> go.Figure:
+def layer_signal(layers: pd.DataFrame, column: str, palette: Palette) -> go.Figure:
     """A bar for each of the layers with least signal in `column` (dB), the worst at the top.
 
     Columns used: layer, macs_share, and `column`.
@@ -32,7 +32,7 @@ def layer_signal(layers: pd.DataFrame, column: str, title: str, palette: Palette
         )
     )
     layout(figure, palette, height=FRAME_HEIGHT + ROW_HEIGHT * len(shown))
-    figure.update_layout(showlegend=False, margin={"l": 190})
-    figure.update_xaxes(title={"text": title})
+    figure.update_layout(showlegend=False, margin={"l": 160})
+    figure.update_xaxes(title={"text": "dB, → better"})
     figure.update_yaxes(autorange="reversed", type="category")
     return figure

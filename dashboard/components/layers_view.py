@@ -47,7 +47,11 @@ def show_layers(artifact: Artifact | None) -> None:
         known = {name: text for name, text in MEASURES.items() if layers[name].notna().any()}
         if known:
             _chart(layers, known)
-        st.dataframe(layers[list(COLUMNS)], column_config=COLUMNS, hide_index=True)
+        st.dataframe(layers[list(COLUMNS)], column_config=COLUMNS, hide_index=True, placeholder="–")
+        st.caption(
+            "What a HardSwish reads is cut where its output is 0: there, a large share beyond the "
+            "range and a low figure for the output mean no loss."
+        )
 
 
 def _chart(layers: pd.DataFrame, known: dict[str, str]) -> None:
@@ -55,5 +59,5 @@ def _chart(layers: pd.DataFrame, known: dict[str, str]) -> None:
     count = min(MOST_LAYERS, int(layers[measure].notna().sum()))
     takeaway = f"The {count} layers that lose most; {layers['layer'].size} in all."
     st.caption(takeaway)
-    figure = layer_signal(layers, measure, known[measure], current_palette())
+    figure = layer_signal(layers, measure, current_palette())
     st.plotly_chart(figure, key="layers", config=chart_config(), theme=None, alt=takeaway)

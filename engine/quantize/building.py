@@ -56,6 +56,7 @@ def build(
     context.stage("Looking at every layer.")
     onnx_graph.save(mixed.model, path)
     report = report_of(
+        model,
         mixed,
         images.one_by_one(drawn[:REPORT_IMAGES]),
         settings().threads,

@@ -21,7 +21,7 @@ from engine.quantize.sessions import plain_session_of
 
 @dataclass(frozen=True, slots=True)
 class LayerReport:
-    """One convolution or Gemm, by the name of its output.
+    """One convolution or Gemm: `layer` by its weights' name in the export, `tensor` by its output.
 
     SQNR in dB: of the weights, and of the stored output (None where it is not rounded). `effect_db`
     is the signal left in the model's scores when this layer alone is rounded (None: not measured).
@@ -29,6 +29,7 @@ class LayerReport:
     """
 
     layer: str
+    tensor: str
     op: str
     precision: str
     reason: str | None
@@ -43,9 +44,17 @@ class LayerReport:
 
 
 def report_of(
-    mixed: Mixed, images: Iterable[np.ndarray], threads: int, most: int
+    source: ModelProto, mixed: Mixed, images: Iterable[np.ndarray], threads: int, most: int
 ) -> dict[str, Any]:
-    """Every layer in graph order, and the share of work in int8. `images` are (1, 3, h, w)."""
+    """Every layer of `source` in graph order, and the share of work in int8.
+
+    `images` are (1, 3, h, w). Layers have the names of their weights in `source`.
+    """
+    names = {
+        node.output[0]: node.input[1].removesuffix(".weight")
+        for node in source.graph.node
+        if node.op_type in WEIGHTED
+    }
     placing = mixed.prepared.placing
     view = placing.view
     nodes = [
@@ -69,7 +78,8 @@ def report_of(
         grid = stored.get(output) if output else None
         layers.append(
             LayerReport(
-                layer=name,
+                layer=names.get(name, name),
+                tensor=name,
                 op=node.op_type,
                 precision="float" if reason else "int8",
                 reason=reason,
@@ -80,7 +90,7 @@ def report_of(
                 low=_end(grid, 0),
                 high=_end(grid, 1),
                 saturated=saturated,
-                effect_db=_effect(name, output, mixed),
+                effect_db=None if reason else _effect(name, output, mixed),
             )
         )
     in_int8 = sum(layer.macs_share for layer in layers if layer.precision == "int8")
