@@ -27,7 +27,7 @@ from engine.specs import ExportSpec, WeightsSpec
 from tests.engine.export.test_onnx_tidy import scores
 from tests.engine.tiny import Quiet, tiny_se_model
 
-RECORDED = Path(__file__).parents[1] / "oracles" / "recorded"
+RECORDED = Path(__file__).parents[2] / "oracles" / "recorded"
 PARAMETERS = sum(int(np.prod(t.dims)) for t in tiny_se_model().graph.initializer)
 
 
