@@ -15,7 +15,7 @@ HANDLERS: dict[str, str] = {
     JobKind.PREPARE_DATASET: "engine.datasets.register:run",
     JobKind.EXPORT: "engine.export.job:run",
     JobKind.BUILD: "engine.build:run",
-    JobKind.BENCHMARK: "engine.benchmark:run",
+    JobKind.BENCHMARK: "engine.benchmark.job:run",
     JobKind.EVALUATE_SHARD: "engine.evaluate.job:run_shard",
     JobKind.EVALUATE: "engine.evaluate.job:run",
 }

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from engine.benchmark_windows import Window, take_window
+from engine.benchmark.windows import Window, take_window
 from engine.errors import BenchmarkFailed
 from engine.usage import peak_rss_mb
 
