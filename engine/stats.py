@@ -123,6 +123,22 @@ def median_interval(
     return float(ordered[rank]), float(ordered[n - 1 - rank])
 
 
+def most_over(n: int, share: float, confidence: float = 0.99) -> int:
+    """The most of `n` samples that may be over a limit while the data still say that at most
+    `share` of all are; -1 where `n` is too small for any verdict.
+
+    The largest t with P(X <= t) <= 1 - confidence for X ~ Binomial(n, share): were more than
+    `share` over the limit, so few would be seen in one of a hundred runs only. This is early
+    stopping as in MLPerf Inference (loadgen/early_stopping.cc, tolerance 0).
+    """
+    if n < 0 or not 0 < share < 1:
+        raise ValueError(f"{n} samples and a share of {share} are no question")
+    fitting = bisect_right(
+        range(n), 1 - confidence, key=lambda count: _upper_tail(n - count, n, 1 - share)
+    )
+    return fitting - 1
+
+
 def at_chance(successes: int, n: int, classes: int) -> bool:
     """True when the score is what guessing would give: P(X >= successes) > 0.001 for a guesser.
 

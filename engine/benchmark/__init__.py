@@ -1,9 +1,6 @@
 """Speed of one artifact, measured in a process that does nothing else.
 
-Latency is the wall time of one request of `batch` images, with `instances` requests in flight
-in each of `processes` processes.
+`job` loads an artifact and measures it: in closed loop (`measuring`), where each request follows
+the last, or as in a scenario of MLPerf Inference (`scenarios`, `offline`, `server`). `noise`
+watches the machine meanwhile; `sweet_spot` finds the best of many settings under a limit.
 """
-
-from engine.benchmark.job import run
-
-__all__ = ["run"]

@@ -8,30 +8,17 @@ from __future__ import annotations
 
 import multiprocessing
 import time
-from dataclasses import dataclass
-from functools import partial
+from contextlib import suppress
 from multiprocessing.connection import Connection
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import numpy as np
+import psutil
 
-from engine.benchmark.windows import Window, take_window
+from engine.benchmark.loading import Alone, Member
+from engine.benchmark.windows import Runners, Window
 from engine.errors import BenchmarkFailed
-from engine.usage import peak_rss_mb
-
-
-@dataclass(frozen=True, slots=True)
-class Member:
-    """What one process loads: so many sessions of a model on a provider."""
-
-    path: Path
-    provider: str
-    threads: int
-    instances: int
-    shape: tuple[int, ...]
-    seed: int
 
 
 class Team:
@@ -50,9 +37,11 @@ class Team:
             self._pipes.append(ours)
             self._processes.append(process)
         loaded = self._gather()
+        self.batch = members[0].batch
+        self.runners: Runners = []
         self.load_ms = max(answer["load_ms"] for answer in loaded)
         self.first_ms = max(answer["first_ms"] for answer in loaded)
-        self._cpu_s = 0.0
+        self.nodes = loaded[0]["nodes"]
         self.peak_rss_mb = 0.0
 
     def window(self, seconds: float) -> Window:
@@ -60,7 +49,6 @@ class Team:
         for pipe in self._pipes:
             pipe.send(seconds)
         answers = self._gather()
-        self._cpu_s = sum(answer["cpu_s"] for answer in answers)
         self.peak_rss_mb = sum(answer["peak_rss_mb"] for answer in answers)
         return Window(
             max(answer["elapsed_s"] for answer in answers),
@@ -69,8 +57,13 @@ class Team:
         )
 
     def cpu_s(self) -> float:
-        """Processor time of this process and its members, as of the last window."""
-        return time.process_time() + self._cpu_s
+        """Processor time of this process and its members so far."""
+        total = time.process_time()
+        for process in self._processes:
+            with suppress(psutil.Error):
+                used = psutil.Process(process.pid).cpu_times()
+                total += used.user + used.system
+        return total
 
     def _gather(self) -> list[dict[str, Any]]:
         try:
@@ -105,31 +98,18 @@ class Team:
 
 
 def _serve(pipe: Connection, member: Member) -> None:
-    from engine.runtimes.onnx_runtime import OnnxRuntime
-
     try:
-        begun = time.perf_counter()
-        sessions = [
-            OnnxRuntime(member.path, member.provider, member.threads)
-            for _ in range(member.instances)
-        ]
-        load_ms = (time.perf_counter() - begun) * 1e3 / member.instances
-        random = np.random.default_rng(member.seed)
-        batch = random.standard_normal(member.shape).astype(np.float32)
-        begun = time.perf_counter()
-        sessions[0].run(batch)
-        first_ms = (time.perf_counter() - begun) * 1e3
-        pipe.send({"load_ms": load_ms, "first_ms": first_ms})
-        runners = [partial(session.run, batch) for session in sessions]
+        alone = Alone(member)
+        told = {"load_ms": alone.load_ms, "first_ms": alone.first_ms, "nodes": alone.nodes}
+        pipe.send(told)
         while True:
-            window = take_window(runners, member.shape[0], pipe.recv())
+            window = alone.window(pipe.recv())
             pipe.send(
                 {
                     "elapsed_s": window.elapsed_s,
                     "images": window.images,
                     "latencies_ms": window.latencies_ms,
-                    "cpu_s": time.process_time(),
-                    "peak_rss_mb": peak_rss_mb(),
+                    "peak_rss_mb": alone.peak_rss_mb,
                 }
             )
     except (EOFError, BrokenPipeError):

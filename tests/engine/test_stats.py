@@ -14,6 +14,7 @@ from engine.stats import (
     at_chance,
     latency_percentiles,
     median_interval,
+    most_over,
     paired_difference,
     wilson_interval,
 )
@@ -177,3 +178,17 @@ def test_at_chance_decides_nothing_under_100_images() -> None:
 def test_at_chance_refuses_what_is_no_score(successes: int, n: int, classes: int) -> None:
     with pytest.raises(ValueError, match="not a score"):
         at_chance(successes, n, classes)
+
+
+@pytest.mark.parametrize("share", [0.01, 0.1, 0.5])
+@pytest.mark.parametrize("n", [1, 44, 64, 100, 459, 662, 2048, 24_576])
+def test_most_over_is_the_binomial_quantile(n: int, share: float) -> None:
+    most = most_over(n, share, 0.99)
+    below = scipy_stats.binom.cdf(most, n, share) if most >= 0 else 0.0
+    assert below <= 0.01 < scipy_stats.binom.cdf(most + 1, n, share)
+
+
+def test_most_over_of_nothing_decides_nothing() -> None:
+    assert most_over(0, 0.01) == -1
+    with pytest.raises(ValueError, match="no question"):
+        most_over(10, 0.0)

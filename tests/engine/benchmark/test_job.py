@@ -9,7 +9,7 @@ import pytest
 
 from db.session import reading
 from db.tables import Benchmark, Environment
-from engine import benchmark
+from engine.benchmark import job
 from engine.config import settings
 from engine.errors import ProviderUnavailable
 from engine.files import save_arrays
@@ -22,7 +22,7 @@ def run(url: str, tmp_path: Path, **options: object) -> Benchmark:
     spec = BenchmarkSpec.model_validate(
         {"artifact": artifact.digest, "window_s": 0.05, "max_s": 2, "tolerance": 0.5, **options}
     )
-    result = benchmark.run(spec.to_json(), Quiet(url, tmp_path / "work"))
+    result = job.run(spec.to_json(), Quiet(url, tmp_path / "work"))
     with reading(url) as session:
         row = session.get(Benchmark, result["benchmark"])
     assert row is not None
@@ -86,3 +86,21 @@ def test_two_processes_measure_together(url: str, tmp_path: Path) -> None:
 def test_a_process_that_cannot_start_fails_the_benchmark(url: str, tmp_path: Path) -> None:
     with pytest.raises(ProviderUnavailable, match="CUDAExecutionProvider is not in this"):
         run(url, tmp_path, processes=2, provider="CUDAExecutionProvider")
+
+
+def test_what_the_machine_did_meanwhile_is_kept(url: str, tmp_path: Path) -> None:
+    row = run(url, tmp_path)
+    during = row.protocol["during"]
+    assert during["samples"] >= 2
+    assert during["other_busy_cores"] == pytest.approx(row.other_busy_cores, abs=1e-3)
+    assert during["watching_cores"] < 0.1
+    assert len(during["load_1min"]) == 2
+    assert isinstance(row.protocol["noise"], list)
+    assert row.protocol["nodes"] == {"CPUExecutionProvider": 10}
+
+
+def test_a_noisy_result_says_why(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clocks = iter([2000.0, *[1500.0] * 1000])
+    monkeypatch.setattr("engine.benchmark.noise.clock_mhz", lambda: next(clocks))
+    row = run(url, tmp_path)
+    assert any("the clock moved by 33 %" in reason for reason in row.protocol["noise"])

@@ -19,9 +19,9 @@ def window(images_per_s: float) -> Window:
 
 def measured(rates: list[float], monkeypatch: pytest.MonkeyPatch, max_s: float = 1e9) -> Measured:
     supply = itertools.chain(rates, itertools.repeat(rates[-1]))
-    monkeypatch.setattr(measuring, "take_window", lambda *a: window(next(supply)))
-    monkeypatch.setattr(measuring, "_warm_up", lambda *a: None)
-    return measure([lambda: None], 1, BenchmarkSpec(artifact="x", max_s=max_s), lambda *a: None)
+    monkeypatch.setattr(measuring, "warm_up", lambda *a: 0.0)
+    spec = BenchmarkSpec(artifact="x", max_s=max_s)
+    return measure(lambda seconds: window(next(supply)), spec, lambda *a: None)
 
 
 def test_it_stops_when_three_windows_in_a_row_agree(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -45,9 +45,8 @@ def test_when_time_is_up_it_is_marked_unstable(monkeypatch: pytest.MonkeyPatch) 
 def test_it_goes_on_until_every_process_has_done_its_share(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(measuring, "take_window", lambda *a: window(100))
-    monkeypatch.setattr(measuring, "_warm_up", lambda *a: None)
+    monkeypatch.setattr(measuring, "warm_up", lambda *a: 0.0)
     spec = BenchmarkSpec(artifact="x", max_s=1e9, least_samples=1024)
-    found = measure([lambda: None], 1, spec, lambda *a: None)
+    found = measure(lambda seconds: window(100), spec, lambda *a: None)
     assert found.stable
     assert len(found.windows) == 11, "the first count of 100s that is not under 1024"

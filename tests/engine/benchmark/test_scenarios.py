@@ -1,0 +1,145 @@
+"""The scenarios as jobs on a tiny network, their labels, and what cannot be asked for."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+from scipy import stats as scipy_stats
+
+from db.session import reading
+from db.tables import Benchmark
+from engine.benchmark import job
+from engine.benchmark.measurers import p90_estimate
+from engine.benchmark.offline import Offline, take_pass
+from engine.benchmark.scenarios import asked_label, label_of, verdict_of
+from engine.specs import BenchmarkSpec
+from tests.engine.tiny import Quiet, store_build, tiny_se_model
+
+
+def run(url: str, tmp_path: Path, **options: Any) -> Benchmark:
+    artifact = store_build(url, tiny_se_model())
+    quick = {"window_s": 0.05, "max_s": 3, "tolerance": 0.5, "threads": 1}
+    spec = BenchmarkSpec.model_validate({"artifact": artifact.digest, **quick, **options})
+    result = job.run(spec.to_json(), Quiet(url, tmp_path / "work"))
+    with reading(url) as session:
+        return session.get_one(Benchmark, result["benchmark"])
+
+
+def test_single_stream_is_the_p90_of_one_request_at_a_time(url: str, tmp_path: Path) -> None:
+    row = run(url, tmp_path, scenario="single-stream")
+    told = row.protocol["scenario"]
+    assert row.samples >= 100
+    assert told["p90_ms"] == row.latency_p90_ms
+    assert told["p90_estimate_ms"] >= told["p90_ms"] * 0.999
+    assert label_of(told) == "single stream"
+
+
+@pytest.mark.parametrize(("count", "set_aside"), [(2048, 172), (2145, 181), (2116, 178), (64, 0)])
+def test_the_estimate_sets_aside_as_many_as_loadgen_does(count: int, set_aside: int) -> None:
+    """The counts are from summaries that MLPerf's own LoadGen wrote."""
+    latencies = np.random.default_rng(0).permutation(np.arange(count, dtype=float))
+    assert p90_estimate(latencies) == count - 1 - set_aside
+    assert scipy_stats.binom.cdf(set_aside, count, 0.1) <= 0.01
+
+
+def test_under_64_requests_there_is_no_estimate() -> None:
+    assert p90_estimate(np.arange(63.0)) is None
+
+
+def test_offline_has_a_throughput_and_no_latency(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.benchmark.measurers.PASS_S", 0.05)
+    row = run(url, tmp_path, scenario="offline", batch=4, instances=2)
+    assert row.images_per_s > 0
+    assert row.latency_p50_ms is None
+    assert row.latency_p99_ms is None
+    assert label_of(row.protocol["scenario"]) == "offline"
+    assert all(images % 4 == 0 for images in row.protocol["scenario"]["samples_a_pass"])
+
+
+def test_a_pass_does_each_sample_once_and_ends_with_the_last() -> None:
+    lock, calls = threading.Lock(), []
+
+    def runner(name: str) -> Any:
+        def ask() -> None:
+            with lock:
+                calls.append(name)
+
+        return ask
+
+    found = take_pass([runner("a"), runner("b")], batch=8, requests=50)
+    assert len(calls) == 50
+    assert found.images == 400
+    assert found.latencies_ms.size == 50
+    assert found.elapsed_s == pytest.approx(found.latencies_ms.max() / 1e3)
+
+
+def test_the_next_pass_is_as_long_as_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A runner of 100 requests a second: two seconds are 200 of them."""
+    asked = []
+
+    def fake(runners: Any, batch: int, requests: int) -> Any:
+        asked.append(requests)
+        return type("W", (), {"images_per_s": 100.0 * batch})()
+
+    monkeypatch.setattr("engine.benchmark.offline.take_pass", fake)
+    passes = Offline([lambda: None] * 3, batch=4)
+    passes.take(2.0)
+    passes.take(2.0)
+    assert asked == [6, 200]
+
+
+def test_server_at_a_rate_is_valid_when_the_limit_is_far(url: str, tmp_path: Path) -> None:
+    row = run(url, tmp_path, scenario="server", rate_per_s=300, limit_ms=1000.0)
+    told = row.protocol["scenario"]
+    assert told["valid"] is True
+    assert row.samples == 900, "three seconds of 300"
+    assert row.images_per_s == pytest.approx(300, rel=0.1)
+    assert row.stable is None
+    assert label_of(told) == "server, at 300 requests/s, p99 ≤ 1000 ms"
+    assert verdict_of(told) == "valid: 0 of 900 requests took longer than 1000 ms, and 2 may"
+
+
+def test_server_searches_the_highest_rate(url: str, tmp_path: Path) -> None:
+    row = run(url, tmp_path, scenario="server", limit_ms=200.0)
+    told = row.protocol["scenario"]
+    assert label_of(told) == "server, highest rate, p99 ≤ 200 ms"
+    assert len(told["tried"]) >= 2
+    valid = [one["rate_per_s"] for one in told["tried"] if one["valid"]]
+    assert told["rate_per_s"] == pytest.approx(max(valid), abs=1e-3)
+
+
+def test_server_with_an_impossible_limit_is_invalid_with_the_reason(
+    url: str, tmp_path: Path
+) -> None:
+    row = run(url, tmp_path, scenario="server", rate_per_s=300, limit_ms=1e-6)
+    assert row.protocol["scenario"]["valid"] is False
+    assert verdict_of(row.protocol["scenario"]).startswith("invalid: 900 of 900 requests")
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"scenario": "single-stream", "batch": 2}, "one image at a time"),
+        ({"scenario": "single-stream", "instances": 2}, "one image at a time"),
+        ({"scenario": "server"}, "needs a limit on the p99"),
+        ({"limit_ms": 20.0}, "belong to scenario server"),
+        ({"scenario": "offline", "rate_per_s": 5.0}, "belong to scenario server"),
+        ({"scenario": "offline", "processes": 2}, "runs in one process"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(options: dict[str, Any], reason: str) -> None:
+    with pytest.raises(ValidationError, match=reason):
+        BenchmarkSpec.model_validate({"artifact": "x", **options})
+
+
+def test_a_request_and_its_result_have_one_label() -> None:
+    searched = BenchmarkSpec(artifact="x", scenario="server", limit_ms=20)
+    assert asked_label(searched) == "server, highest rate, p99 ≤ 20 ms"
+    assert asked_label(BenchmarkSpec(artifact="x")) == label_of(None) == "closed loop"
