@@ -18,6 +18,7 @@ SAME_SPEED = [
     "threads",
     "instances",
     "processes",
+    "scenario",
 ]
 PAIR_COLUMNS = [
     *SAME_BUILDS,

@@ -1,9 +1,9 @@
 """The table of results: one row for each build, benchmark and evaluation that belong together.
 
 A build's newest evaluation on each (dataset, labels, preprocessing, subset) stands beside its
-newest benchmark at each (batch, threads, instances, processes, provider, machine). What was not
-measured is missing, never zero. Results of other machines stand in the same table under the digest
-of their imported build; `origin` says where they come from.
+newest benchmark at each (batch, threads, instances, processes, provider, machine, scenario). What
+was not measured is missing, never zero. Results of other machines stand in the same table under the
+digest of their imported build; `origin` says where they come from.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import pandas as pd
 from sqlalchemy import Text, cast, func, select
@@ -18,6 +19,8 @@ from sqlalchemy import Text, cast, func, select
 from db.enums import ArtifactKind
 from db.session import connect
 from db.tables import Artifact, Benchmark, Environment, Evaluation, ImportedBuild, Model
+from engine.benchmark.noise import NOISY_CORES
+from engine.benchmark.scenarios import label_of, verdict_of
 from engine.catalog import find_model
 from engine.conventions import convention_of
 from engine.preprocess import PreprocessSpec
@@ -51,7 +54,10 @@ COLUMNS = {
     "processes": "processes",
     "provider": "provider",
     "runtime": "runtime",
+    "scenario": "scenario",
+    "verdict": "verdict",
     "stable": "stable",
+    "noise": "noisy because",
     "other_busy_cores": "cores busy with other work",
     "samples": "requests",
     "load_ms": "load (ms)",
@@ -76,7 +82,6 @@ COLUMNS = {
     "benchmark_id": "benchmark",
     "measured_at": "measured (UTC)",
 }
-NOISY_CORES = 0.25  # work of others beyond which a speed is not trusted
 MEASURED_HERE = "measured here"
 _EVALUATION_KEY = ["artifact_digest", "dataset_digest", "label_set", "preprocess", "images"]
 _BENCHMARK_KEY = [
@@ -87,6 +92,7 @@ _BENCHMARK_KEY = [
     "threads",
     "instances",
     "processes",
+    "scenario",
 ]
 
 
@@ -113,7 +119,7 @@ def result_tables(url: str) -> ResultTables:
     return ResultTables(
         joined.reindex(columns=columns),
         _newest(_with_accuracy(_read(url, _evaluations())), _EVALUATION_KEY),
-        _newest(_with_processes(_read(url, _benchmarks())), _BENCHMARK_KEY),
+        _newest(_with_protocol(_read(url, _benchmarks())), _BENCHMARK_KEY),
     )
 
 
@@ -222,6 +228,8 @@ def _benchmarks() -> object:
     ]
     return select(
         Benchmark.protocol["processes"].label("processes"),
+        Benchmark.protocol["scenario"].label("scenario"),
+        Benchmark.protocol["noise"].label("noise"),
         Benchmark.id.label("benchmark_id"),
         Benchmark.created_at.label("benchmarked_at"),
         func.coalesce(Benchmark.artifact_digest, Benchmark.imported_digest).label(
@@ -237,10 +245,24 @@ def _newest(frame: pd.DataFrame, key: list[str]) -> pd.DataFrame:
     return frame.sort_values(order, kind="stable").drop_duplicates(key, keep="last")
 
 
-def _with_processes(frame: pd.DataFrame) -> pd.DataFrame:
+def _with_protocol(frame: pd.DataFrame) -> pd.DataFrame:
+    """Adds to the figures what the protocol says: processes, scenario, verdict, noise."""
     # Before there was a choice there was one process.
     frame["processes"] = frame["processes"].fillna(1).astype(int)
+    told = [found if isinstance(found, dict) else None for found in frame["scenario"]]
+    frame["scenario"] = [label_of(found) for found in told]
+    frame["verdict"] = [verdict_of(found) for found in told]
+    busy = frame["other_busy_cores"]
+    frame["noise"] = [_noise(*pair) for pair in zip(frame["noise"], busy, strict=True)]
     return frame
+
+
+def _noise(reasons: Any, other_busy_cores: float) -> str | None:
+    """Why a benchmark is noisy; before reasons were kept, the work of others alone said it."""
+    if isinstance(reasons, list):
+        return "; ".join(reasons) or None
+    busy = other_busy_cores > NOISY_CORES  # of a missing figure: no
+    return f"other processes used {other_busy_cores:.2f} cores" if busy else None
 
 
 def _with_accuracy(frame: pd.DataFrame) -> pd.DataFrame:

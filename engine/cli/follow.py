@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pandas as pd
@@ -23,11 +24,17 @@ from engine.runs.requests import RunRequest
 from engine.runs.submitting import jobs_of, submit
 from engine.tables import to_records
 
+Conclude = Callable[[pd.DataFrame], dict[str, Any]]
+"""Says what the results come to, and returns it for the document of --json."""
 
-def queue_run(request: RunRequest, detach: bool, json: bool) -> int:
+
+def queue_run(
+    request: RunRequest, detach: bool, json: bool, conclude: Conclude | None = None
+) -> int:
     """Plans, queues and follows a run; the exit code. Raises InvalidRequest when it cannot be."""
     run_id = submit_noting(request)
-    return _follow(jobs_of(run_id, prepare_database()), detach, json, {"run": run_id})
+    job_ids = jobs_of(run_id, prepare_database())
+    return _follow(job_ids, detach, json, {"run": run_id}, conclude)
 
 
 def submit_noting(request: RunRequest) -> int:
@@ -60,15 +67,23 @@ def _named(jobs: list[Job]) -> list[Job]:
     return jobs
 
 
-def queue_jobs(new: list[NewJob], detach: bool, json: bool) -> int:
+def queue_jobs(
+    new: list[NewJob], detach: bool, json: bool, conclude: Conclude | None = None
+) -> int:
     """Queues and follows single jobs; the exit code."""
     url = prepare_database()
     with writing(url) as session:
         job_ids = [store.submit(session, job) for job in new]
-    return _follow(job_ids, detach, json, {})
+    return _follow(job_ids, detach, json, {}, conclude)
 
 
-def _follow(job_ids: list[int], detach: bool, json: bool, about: dict[str, Any]) -> int:
+def _follow(
+    job_ids: list[int],
+    detach: bool,
+    json: bool,
+    about: dict[str, Any],
+    conclude: Conclude | None,
+) -> int:
     url = prepare_database()
     if detach:
         ensure_dispatcher()
@@ -78,11 +93,15 @@ def _follow(job_ids: list[int], detach: bool, json: bool, about: dict[str, Any])
     jobs = watch(job_ids, url)
     rows = _results_of(jobs, url)
     if json:
-        emit_json({**about, "jobs": [_describe(j) for j in jobs], "results": to_records(rows)})
+        said = conclude(rows) if conclude else {}
+        done = {"jobs": [_describe(j) for j in jobs], "results": to_records(rows)}
+        emit_json({**about, **done, **said})
     else:
         _show_artifacts(jobs)
         if len(rows):
             show_results(rows)
+        if conclude:
+            conclude(rows)
     return 1 if any(job.status != JobStatus.SUCCEEDED for job in _named(jobs)) else 0
 
 

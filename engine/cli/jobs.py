@@ -64,11 +64,24 @@ def show(job: JobId, json: Json = False) -> None:
 
 
 @app.command("cancel")
-def cancel(job: JobId, json: Json = False) -> None:
+def cancel(
+    job: Annotated[int | None, typer.Argument(help="Number of the job.")] = None,
+    run: Annotated[int | None, typer.Option(help="All that is left of this run instead.")] = None,
+    json: Json = False,
+) -> None:
     """Cancels a job: a queued one at once, a running one within about half a second.
+
+    Of a run what is done stays: the same command, given again, goes on from there.
 
     Example: `python -m engine jobs cancel 7`
     """
+    if (job is None) == (run is None):
+        raise InvalidRequest("Give the number of a job, or --run with that of a run.")
+    if run is not None:
+        ids = control.cancel_run(prepare_database(), run)
+        emit_json({"run": run, "cancelled": ids}) if json else note(f"Cancelled: jobs {ids}.")
+        return
+    assert job is not None
     status = control.cancel(prepare_database(), job)
     if json:
         emit_json({"job": job, "status": status})

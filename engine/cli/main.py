@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from engine.cli import (
     artifacts,
+    benchmark,
     classify,
     dataset,
     evaluation,
@@ -37,6 +38,7 @@ app = typer.Typer(
 )
 models.add_to(app)
 runs.add_to(app)
+benchmark.add_to(app)
 classify.add_to(app)
 results.add_to(app)
 evaluation.add_to(app)

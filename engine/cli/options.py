@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -62,12 +63,65 @@ MaxDrop = Annotated[
         "float, judged on images of the calibration set that ranges were not taken from.",
     ),
 ]
+
+
+class Numbers(tuple[int, ...]):
+    """Whole numbers as a person writes them: `8`, or `1,2,4`."""
+
+
+def numbers(least: int, most: int) -> Callable[[str], Numbers]:
+    """Reads Numbers within bounds; anything else is a wrong call."""
+
+    def read(text: str) -> Numbers:
+        words = [word.strip() for word in text.split(",")]
+        found = Numbers(int(word) for word in words if word.isascii() and word.isdigit())
+        if len(found) < len(words) or not all(least <= number <= most for number in found):
+            raise typer.BadParameter(f"{text!r} is no list of numbers from {least} to {most:,}.")
+        return found
+
+    return read
+
+
+def joined(given: list[Numbers] | None, usual: int) -> tuple[int, ...]:
+    """All that was given to an option, each number once, in order; else the usual one."""
+    return tuple(dict.fromkeys(number for some in given or [] for number in some)) or (usual,)
+
+
 Batches = Annotated[
-    list[int] | None,
-    typer.Option("--batch", "-b", min=1, help="Batch size of the benchmark; repeat for several."),
+    list[Numbers] | None,
+    typer.Option(
+        "--batch",
+        "--batches",
+        "-b",
+        parser=numbers(1, 4096),
+        metavar="N[,N]",
+        help="Batch size of the benchmark; several as `1,2,4` or by repeating it. 1 if left out.",
+    ),
 ]
-Threads = Annotated[int, typer.Option(min=0, help="Threads of an instance; 0: all cores.")]
-Instances = Annotated[int, typer.Option("--instances", "-i", min=1, help="Requests in flight.")]
+Threads = Annotated[
+    list[Numbers] | None,
+    typer.Option(
+        "--threads",
+        "-t",
+        parser=numbers(0, 1024),
+        metavar="N[,N]",
+        help="Threads of an instance, or several; 0 (if left out): all cores, shared out.",
+    ),
+]
+Instances = Annotated[
+    list[Numbers] | None,
+    typer.Option(
+        "--instances",
+        "-i",
+        parser=numbers(1, 256),
+        metavar="N[,N]",
+        help="Requests in flight, or several. 1 if left out.",
+    ),
+]
+Again = Annotated[
+    bool,
+    typer.Option("--again", help="Measure points of a sweep anew that were measured before."),
+]
 Provider = Annotated[str, typer.Option(help="ONNX Runtime execution provider.")]
 Seconds = Annotated[
     float, typer.Option("--max-seconds", min=1, help="Longest time of a benchmark.")

@@ -9,11 +9,12 @@ from typing import Annotated, Any
 import pandas as pd
 import typer
 
+from engine.benchmark.scenarios import CLOSED_LOOP
 from engine.cli.options import Json
 from engine.cli.output import emit_table, note
 from engine.database import prepare_database
 from engine.files import write_text
-from engine.results import MEASURED_HERE, NOISY_CORES, results_frame
+from engine.results import MEASURED_HERE, results_frame
 from engine.tables import FORMATS
 
 
@@ -25,6 +26,9 @@ class Format(StrEnum):
     JSON = "json"
     MARKDOWN = "markdown"
     LATEX = "latex"
+
+
+MOST_REASONS = 4
 
 
 def add_to(app: typer.Typer) -> None:
@@ -59,7 +63,7 @@ def results(
 
 def show_results(frame: pd.DataFrame) -> None:
     """The most asked-for columns on the terminal."""
-    header = ("model", "precision", "top-1 %", "95 %", "images", "images/s", "p50 ms", "batch")
+    header = ("model", "precision", "top-1 %", "95 %", "images", "images/s", "p50 ms", "at")
     rows = [
         (
             row["model_id"],
@@ -69,7 +73,7 @@ def show_results(frame: pd.DataFrame) -> None:
             _images(row),
             row["images_per_s"],
             row["latency_p50_ms"],
-            row["batch"],
+            _setting(row),
             row["size_mb"],
             row["artifact_digest"][:12],
         )
@@ -78,12 +82,33 @@ def show_results(frame: pd.DataFrame) -> None:
     emit_table("Results", (*header, "MB", "artifact"), rows)
     for origin in sorted(set(frame["origin"]) - {MEASURED_HERE}):
         note(f"Not measured here, {origin}.")
-    if (frame["stable"] == False).any():  # noqa: E712 (missing is neither)
-        note("Some benchmarks did not become stable: their windows disagree by more than 5 %.")
-    if (frame["other_busy_cores"] > NOISY_CORES).any():
-        note("Some benchmarks shared the machine with other work: repeat them when it is quiet.")
+    _doubts(frame)
     if not len(frame):
         note("Nothing has been measured yet; `python -m engine demo` takes about two minutes.")
+
+
+def _doubts(frame: pd.DataFrame) -> None:
+    """Says which speeds are rough, and why."""
+    measured = frame.drop_duplicates("benchmark_id")
+    if (measured["stable"] == False).any():  # noqa: E712 (missing is neither)
+        note("Some benchmarks did not become stable: their windows disagree by more than 5 %.")
+    noisy = measured[measured["noise"].notna()]
+    for row in noisy.head(MOST_REASONS).to_dict("records"):
+        note(f"Noisy: {row['model_id']} {row['precision']}, {_setting(row)}: {row['noise']}.")
+    if len(noisy) > MOST_REASONS:
+        note(f"And {len(noisy) - MOST_REASONS} more are noisy; --json has all reasons.")
+    for row in measured[measured["verdict"].notna()].to_dict("records"):
+        note(f"{row['model_id']} {row['precision']}, {row['scenario']}: {row['verdict']}.")
+
+
+def _setting(row: dict[str, Any]) -> str | None:
+    """`b8 i2 t1` for batch, in flight and threads; with its scenario, and whether noisy."""
+    if row["batch"] is None or row["batch"] != row["batch"]:
+        return None
+    text = f"b{row['batch']:.0f} i{row['instances']:.0f} t{row['threads']:.0f}"
+    scenario = "" if row["scenario"] == CLOSED_LOOP else f" {row['scenario']}"
+    noisy = " (noisy)" if isinstance(row["noise"], str) else ""
+    return f"{text}{scenario}{noisy}"
 
 
 def _mark(row: dict[str, Any]) -> str:

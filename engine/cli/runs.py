@@ -1,37 +1,32 @@
-"""`export`, `build`, `benchmark`, `evaluate`, `run`, `demo`: the chain, through the job queue."""
+"""`export`, `build`, `evaluate`, `run`, `demo`: the chain, through the job queue."""
 
 from __future__ import annotations
-
-import re
 
 import typer
 
 from db.enums import Precision
 from engine.cli import options as o
 from engine.cli import vendor_export as v
+from engine.cli.benchmark import CPU, DIGEST
 from engine.cli.follow import queue_jobs, queue_run
 from engine.cli.reading import read_preprocess, read_weights
 from engine.database import prepare_database
 from engine.errors import InvalidRequest
 from engine.preprocess.protocols import Protocol
 from engine.resolve import published_of
-from engine.runs.new_jobs import benchmark_job, evaluate_job
+from engine.runs.new_jobs import evaluate_job
 from engine.runs.requests import DEMO, RunRequest, Task
 from engine.specs import (
     CALIBRATION_IMAGES,
     PERCENTILE,
-    BenchmarkSpec,
     CalibrationMode,
     EvaluateSpec,
 )
 
-_DIGEST = re.compile(r"[0-9a-f]{6,64}")
-CPU = "CPUExecutionProvider"
-
 
 def add_to(app: typer.Typer) -> None:
     """Registers the commands."""
-    for command in (export, build, benchmark, evaluate, run, demo):
+    for command in (export, build, evaluate, run, demo):
         app.command()(command)
 
 
@@ -118,53 +113,6 @@ def build(
     return queue_run(request, detach, json)
 
 
-def benchmark(
-    target: o.Target,
-    weights: o.Weights = "pretrained",
-    seed: o.Seed = 0,
-    precision: o.Precisions = None,
-    calibrate_on: o.CalibrationSet = None,
-    batch: o.Batches = None,
-    threads: o.Threads = 0,
-    instances: o.Instances = 1,
-    provider: o.Provider = CPU,
-    max_seconds: o.Seconds = 30,
-    detach: o.Detach = False,
-    json: o.Json = False,
-) -> int:
-    """Measures speed, alone on the machine, until it is stable.
-
-    Example: `python -m engine benchmark timm/seresnet50 --weights random -p fp32 -b 1 -b 8`
-    """
-    batches = tuple(batch or [1])
-    if _DIGEST.fullmatch(target):
-        specs = [
-            BenchmarkSpec(
-                artifact=target,
-                batch=size,
-                threads=threads,
-                instances=instances,
-                provider=provider,
-                max_s=max_seconds,
-            )
-            for size in batches
-        ]
-        return queue_jobs([benchmark_job(spec) for spec in specs], detach, json)
-    request = RunRequest(
-        model_id=target,
-        weights=read_weights(weights, seed),
-        precisions=tuple(precision or Precision),
-        tasks=(Task.BENCHMARK,),
-        calibration_dataset=calibrate_on,
-        batches=batches,
-        threads=threads,
-        instances=instances,
-        provider=provider,
-        benchmark_max_s=max_seconds,
-    )
-    return queue_run(request, detach, json)
-
-
 def evaluate(
     target: o.Target,
     dataset: o.DatasetName = None,
@@ -195,7 +143,7 @@ def evaluate(
     prepared = read_preprocess(
         preprocess, resize, crop, interpolation, mean, std, resizer, resize_mode, protocol
     )
-    if _DIGEST.fullmatch(target):
+    if DIGEST.fullmatch(target):
         if dataset is None:
             raise InvalidRequest("Evaluate needs --dataset NAME; `dataset list` shows them.")
         if protocol is Protocol.PUBLISHED:
@@ -231,8 +179,9 @@ def run(
     percentile: o.Percentile = PERCENTILE,
     max_drop: o.MaxDrop = None,
     batch: o.Batches = None,
-    threads: o.Threads = 0,
-    instances: o.Instances = 1,
+    threads: o.Threads = None,
+    instances: o.Instances = None,
+    again: o.Again = False,
     provider: o.Provider = CPU,
     max_seconds: o.Seconds = 30,
     protocol: o.ProtocolName = None,
@@ -265,9 +214,10 @@ def run(
         calibration_mode=calibrate,
         calibration_percentile=percentile,
         max_drop=max_drop,
-        batches=tuple(batch or [1]),
-        threads=threads,
-        instances=instances,
+        batches=o.joined(batch, 1),
+        threads=o.joined(threads, 0),
+        instances=o.joined(instances, 1),
+        again=again,
         provider=provider,
         benchmark_max_s=max_seconds,
         preprocess=read_preprocess(

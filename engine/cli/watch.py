@@ -8,13 +8,15 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 from rich.table import Column
 from sqlalchemy import select
 
-from db.enums import ENDED, JobStatus
+from db.enums import ENDED, JobKind, JobStatus
 from db.session import reading
 from db.tables import Job
 from engine.cli.output import err, note
 from engine.jobs.dispatcher import ensure_dispatcher
+from engine.jobs.estimates import points_left
 
 POLL_S = 0.3
+SWEEP = 0  # no job has this number
 _REMARK = Column(ratio=1, no_wrap=True, overflow="ellipsis")
 
 
@@ -45,10 +47,17 @@ def _watch_lines(job_ids: list[int], url: str) -> list[Job]:
         for job in jobs:
             if shown.get(job.id) != job.status:
                 shown[job.id] = job.status
-                note(f"[{job.id}] {job.title}: {job.status}{_reason(job)}")
+                note(f"[{job.id}] {job.title}: {job.status}{_place(job, jobs)}{_reason(job)}")
         if _all_ended(jobs):
             return jobs
         time.sleep(POLL_S)
+
+
+def _place(job: Job, jobs: list[Job]) -> str:
+    """Where a benchmark that begins stands among those of its sweep."""
+    left = points_left(jobs, time.time())
+    begins = job.kind == JobKind.BENCHMARK and job.status == JobStatus.RUNNING
+    return f" ({left.sentence()})" if left and begins else ""
 
 
 def _reason(job: Job) -> str:
@@ -73,9 +82,20 @@ def _watch_bars(job_ids: list[int], url: str) -> list[Job]:
                 if job.id not in bars:
                     bars[job.id] = progress.add_task(job.title, amount="", message="", total=None)
                 _update(progress, bars[job.id], job)
+            _sweep_bar(progress, bars, jobs)
             if _all_ended(jobs):
                 return jobs
             time.sleep(POLL_S)
+
+
+def _sweep_bar(progress: Progress, bars: dict[int, TaskID], jobs: list[Job]) -> None:
+    """One bar for all points of a sweep together, under those of its jobs."""
+    left = points_left(jobs, time.time())
+    if left is None:
+        return
+    if SWEEP not in bars:
+        bars[SWEEP] = progress.add_task("Sweep", amount="", message="", total=left.total)
+    progress.update(bars[SWEEP], completed=left.done, message=left.sentence())
 
 
 def _update(progress: Progress, bar: TaskID, job: Job) -> None:

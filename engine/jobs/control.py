@@ -6,9 +6,9 @@ from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError
 
 from db.clock import utc_epoch
-from db.enums import JobStatus
-from db.session import writing
-from db.tables import Job
+from db.enums import LIVE, JobStatus
+from db.session import reading, writing
+from db.tables import Job, Run, RunJob
 from engine.errors import InvalidRequest
 from engine.jobs.store import DEAD_ENDS, dependents, requirements
 
@@ -26,6 +26,27 @@ def cancel(url: str, job_id: int) -> JobStatus:
         elif job.status == JobStatus.RUNNING:
             job.cancel = True
         return JobStatus(job.status)
+
+
+def cancel_run(url: str, run_id: int) -> list[int]:
+    """Cancels what is left of a run; ids of the jobs. Those that another run needs go on.
+
+    What was done stays: the same request, given again, goes on from there.
+    """
+    shared = select(RunJob.job_id).where(RunJob.run_id != run_id)
+    left = (
+        select(Job.id)
+        .join(RunJob, RunJob.job_id == Job.id)
+        .where(RunJob.run_id == run_id, Job.status.in_(LIVE), Job.id.not_in(shared))
+        .order_by(Job.id.desc())
+    )
+    with reading(url) as session:
+        if session.get(Run, run_id) is None:
+            raise InvalidRequest(f"There is no run {run_id}; the page Jobs lists all runs.")
+        ids = list(session.scalars(left))
+    for job_id in ids:  # the last first, so that none starts meanwhile
+        cancel(url, job_id)
+    return sorted(ids)
 
 
 def retry(url: str, job_id: int) -> list[int]:

@@ -9,7 +9,7 @@ from statistics import median
 
 from sqlalchemy import select
 
-from db.enums import JobStatus
+from db.enums import ENDED, JobKind, JobStatus
 from db.session import reading
 from db.tables import Job
 
@@ -42,6 +42,56 @@ def usual_seconds(url: str, kinds: Iterable[str]) -> dict[str, float]:
             if times:
                 found[kind] = float(median(times))
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class PointsLeft:
+    """How far the benchmarks of a run are: `seconds` left, None before the first is done."""
+
+    done: int
+    total: int
+    seconds: float | None
+
+    def sentence(self) -> str:
+        """`point 4 of 16, about 40 s left`."""
+        place = f"point {min(self.done + 1, self.total)} of {self.total}"
+        left = "" if self.seconds is None else f", about {in_words(self.seconds)} left"
+        return place + left
+
+
+def points_left(jobs: Iterable[Job], now: float) -> PointsLeft | None:
+    """Of a run's jobs; `now` as seconds since the epoch. None for fewer than two benchmarks.
+
+    By the median of those that were measured; one that was measured before takes no time.
+    """
+    points = [job for job in jobs if job.kind == JobKind.BENCHMARK]
+    ended = [job for job in points if job.status in ENDED]
+    if len(points) < 2:
+        return None
+    times = [
+        job.ended_at - job.started_at
+        for job in ended
+        if job.ended_at is not None
+        and job.started_at is not None
+        and not (job.result or {}).get("reused")
+    ]
+    if not times:
+        return PointsLeft(len(ended), len(points), None)
+    usual = median(times)
+    running = [job for job in points if job.status == JobStatus.RUNNING]
+    spent = sum(min(usual, max(0.0, now - (job.started_at or now))) for job in running)
+    left = (len(points) - len(ended)) * usual - spent
+    return PointsLeft(len(ended), len(points), max(0.0, left))
+
+
+def in_words(seconds: float) -> str:
+    """`45 s`, `2 min 5 s`, `1 h 4 min`."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
 def expected_starts(jobs: list[Waiting], slots: int) -> Mapping[int, float | None]:

@@ -5,9 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from db.enums import JobKind
+from engine.benchmark.scenarios import asked_label
 from engine.digests import data_digest
 from engine.jobs.store import NewJob
-from engine.specs import BenchmarkSpec, BuildSpec, DatasetSpec, EvaluateSpec, ExportSpec
+from engine.specs import (
+    BenchmarkSpec,
+    BuildSpec,
+    DatasetSpec,
+    EvaluateSpec,
+    ExportSpec,
+    Scenario,
+)
 
 HOUR_S = 3600.0
 
@@ -38,12 +46,24 @@ def benchmark_job(spec: BenchmarkSpec, needs: Iterable[int] = ()) -> NewJob:
     """Measures speed, alone on its machine."""
     return NewJob(
         JobKind.BENCHMARK,
-        f"Benchmark {_subject(spec)}, batch {spec.batch}",
+        f"Benchmark {_subject(spec)}, {_setting(spec)}",
         spec.to_json(),
         needs=tuple(needs),
         exclusive=True,
         timeout_s=spec.max_s * 4 + HOUR_S / 4,
     )
+
+
+def _setting(spec: BenchmarkSpec) -> str:
+    """What tells the points of a sweep apart; what is as usual is left out."""
+    parts = [f"batch {spec.batch}"]
+    if spec.instances > 1:
+        parts.append(f"{spec.instances} in flight")
+    if spec.threads:
+        parts.append(f"{spec.threads} thread{'' if spec.threads == 1 else 's'}")
+    if spec.scenario != Scenario.CLOSED_LOOP:
+        parts.append(asked_label(spec))
+    return ", ".join(parts)
 
 
 def evaluate_job(spec: EvaluateSpec, needs: Iterable[int] = ()) -> NewJob:

@@ -18,6 +18,8 @@ from engine.errors import WorkbenchError
 from engine.export.routes import program_beside, require_environment, require_route
 from engine.preprocess import PreprocessSpec
 from engine.runs.requests import BUILTIN_CALIBRATION, BUILTIN_DATASETS, RunRequest, Task
+from engine.runs.sweeps import point_problems, point_warnings, points_of
+from engine.specs import Scenario
 from engine.weights.registered import find_registered
 
 Z_95 = 1.96
@@ -77,9 +79,24 @@ def _steps(request: RunRequest, model: CatalogModel, datasets: Datasets) -> Iter
         images = f"{count:,} images of {request.dataset}" if count else request.dataset
         yield f"Evaluate each on {images}{_prepared_phrase(request)}."
     if Task.BENCHMARK in request.tasks:
-        batches = ", ".join(str(batch) for batch in request.batches)
-        most = len(request.precisions) * len(request.batches) * request.benchmark_max_s
-        yield f"Benchmark each at batch {batches}, alone on the machine (at most {most:.0f} s)."
+        yield f"Benchmark each {_settings_phrase(request)}, alone on the machine."
+
+
+def _settings_phrase(request: RunRequest) -> str:
+    """`at batch 1, 8`; of a sweep also the requests in flight, the threads, and how many points."""
+    parts = [f"at batch {_listed(request.batches)}"]
+    if request.instances != (1,):
+        parts.append(f"{_listed(request.instances)} requests in flight")
+    if request.threads != (0,):
+        parts.append(f"{_listed(request.threads)} threads")
+    if request.scenario != Scenario.CLOSED_LOOP:
+        parts.append(f"in scenario {request.scenario}")
+    points = len(points_of(request))
+    return " x ".join(parts) + (f", {points} points" if len(parts) > 1 and points > 1 else "")
+
+
+def _listed(values: tuple[int, ...]) -> str:
+    return ", ".join(str(value) for value in values)
 
 
 def _prepared_phrase(request: RunRequest) -> str:
@@ -106,8 +123,11 @@ def _needs_choices(request: RunRequest, model: CatalogModel, datasets: Datasets)
         yield "Choose at least one precision."
     if not request.tasks:
         yield "Choose at least one task."
-    if Task.BENCHMARK in request.tasks and not request.batches:
-        yield "Choose at least one batch size."
+    if Task.BENCHMARK not in request.tasks:
+        return
+    if not (request.batches and request.threads and request.instances):
+        yield "Choose at least one batch size, number of requests in flight, and number of threads."
+    yield from point_problems(request)
 
 
 def _needs_weights(request: RunRequest, model: CatalogModel, datasets: Datasets) -> Iterator[str]:
@@ -214,6 +234,11 @@ def _warns_of_precision(
         )
 
 
+def _warns_of_points(request: RunRequest, model: CatalogModel, datasets: Datasets) -> Iterator[str]:
+    if Task.BENCHMARK in request.tasks:
+        yield from point_warnings(request)
+
+
 def _warns_of_dataset(
     request: RunRequest, model: CatalogModel, datasets: Datasets
 ) -> Iterator[str]:
@@ -240,4 +265,5 @@ _WARNINGS: tuple[Check, ...] = (
     _warns_of_calibration,
     _warns_of_precision,
     _warns_of_dataset,
+    _warns_of_points,
 )

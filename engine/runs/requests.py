@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from db.enums import Precision
 from engine.specs import (
@@ -14,12 +14,16 @@ from engine.specs import (
     CalibrationMode,
     ExportFormat,
     ExportRoute,
+    Scenario,
     Spec,
     WeightsSpec,
 )
 
 BUILTIN_CALIBRATION = "demo-calibration"
 BUILTIN_DATASETS = ("demo", BUILTIN_CALIBRATION)
+Batch = Annotated[int, Field(ge=1, le=4096)]
+Threads = Annotated[int, Field(ge=0, le=1024)]
+Instances = Annotated[int, Field(ge=1, le=256)]
 
 
 class Task(StrEnum):
@@ -35,7 +39,8 @@ class RunRequest(Spec):
     """A model with its weights, at some precisions, with some tasks.
 
     `preprocess` is the export's, and so that of all that is made of it; `evaluation_preprocess`
-    is another one for the evaluations alone.
+    is another one for the evaluations alone. Each build is benchmarked at every combination of
+    `batches`, `instances` and `threads`, in one `scenario`.
     """
 
     model_id: str
@@ -51,9 +56,14 @@ class RunRequest(Spec):
     keep_in_float: tuple[int, ...] = ()
     max_drop: float | None = Field(None, gt=0, le=100)
     softmax: bool = False
-    batches: tuple[int, ...] = (1,)
-    threads: int = Field(0, ge=0, le=1024)
-    instances: int = Field(1, ge=1, le=256)
+    batches: tuple[Batch, ...] = (1,)
+    threads: tuple[Threads, ...] = (0,)
+    instances: tuple[Instances, ...] = (1,)
+    scenario: Scenario = Scenario.CLOSED_LOOP
+    rate_per_s: float | None = Field(None, gt=0)
+    limit_ms: float | None = Field(None, gt=0)
+    arrivals_seed: int = Field(0, ge=0)
+    again: bool = Field(False, description="measure points of a sweep that were measured before")
     provider: str = "CPUExecutionProvider"
     preprocess: dict[str, Any] | None = None
     background: int | None = Field(None, ge=0)
@@ -61,6 +71,12 @@ class RunRequest(Spec):
     via: ExportRoute = "torch"
     evaluation_preprocess: dict[str, Any] | None = None
     benchmark_max_s: float = Field(30.0, gt=0, le=3600)
+
+    @field_validator("threads", "instances", mode="before")
+    @classmethod
+    def _one_is_a_choice_of_one(cls, value: Any) -> Any:
+        """Requests of before there were sweeps hold a single number."""
+        return (value,) if isinstance(value, int) else value
 
     @property
     def calibration_set(self) -> str:

@@ -24,8 +24,8 @@ from engine.runs.new_jobs import (
 )
 from engine.runs.planning import plan
 from engine.runs.requests import BUILTIN_DATASETS, RunRequest, Task
+from engine.runs.sweeps import benchmark_spec, points_of
 from engine.specs import (
-    BenchmarkSpec,
     BuildSpec,
     CalibrationSpec,
     DatasetSpec,
@@ -114,8 +114,8 @@ def _submit_jobs(session: Session, request: RunRequest, images: int | None) -> I
             ]
             yield from _evaluations(session, request, spec, images, needs)
         if Task.BENCHMARK in request.tasks:
-            for batch in request.batches:
-                job = benchmark_job(benchmark_spec(request, spec, batch), [build])
+            for point in points_of(request):
+                job = benchmark_job(benchmark_spec(request, point, build=spec), [build])
                 yield store.submit(session, job)
 
 
@@ -160,18 +160,6 @@ def build_spec(request: RunRequest, precision: Precision) -> BuildSpec:
         precision=precision,
         calibration=calibration if precision == Precision.INT8 else None,
         softmax=request.softmax,
-    )
-
-
-def benchmark_spec(request: RunRequest, build: BuildSpec, batch: int) -> BenchmarkSpec:
-    """One benchmark of the run."""
-    return BenchmarkSpec(
-        build=build,
-        batch=batch,
-        threads=request.threads,
-        instances=request.instances,
-        provider=request.provider,
-        max_s=request.benchmark_max_s,
     )
 
 

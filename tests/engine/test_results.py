@@ -12,7 +12,8 @@ import pytest
 
 from db.enums import Precision
 from db.tables import Artifact
-from engine import benchmark, evaluate
+from engine import evaluate
+from engine.benchmark import job as benchmark
 from engine.comparisons import paired, precision_pairs
 from engine.database import prepare_database
 from engine.errors import ArtifactMissing, InvalidRequest

@@ -1,0 +1,154 @@
+"""`benchmark`: one setting, a sweep of many, or a scenario of MLPerf Inference."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any
+
+import pandas as pd
+import typer
+
+from db.enums import Precision
+from engine import artifacts
+from engine.benchmark.sweet_spot import Percentile, SweetSpot, find_sweet_spot, setting_of
+from engine.cli import options as o
+from engine.cli.follow import queue_jobs, queue_run
+from engine.cli.output import emit_table, note
+from engine.cli.reading import read_weights
+from engine.database import prepare_database
+from engine.errors import InvalidRequest
+from engine.runs.estimating import estimate
+from engine.runs.new_jobs import benchmark_job
+from engine.runs.requests import RunRequest, Task
+from engine.runs.sweeps import benchmark_spec, is_sweep, point_problems, point_warnings, points_of
+from engine.specs import Scenario
+
+DIGEST = re.compile(r"[0-9a-f]{6,64}")
+CPU = "CPUExecutionProvider"
+
+
+def add_to(app: typer.Typer) -> None:
+    """Registers the command."""
+    app.command()(benchmark)
+
+
+def benchmark(
+    target: o.Target,
+    weights: o.Weights = "pretrained",
+    seed: o.Seed = 0,
+    precision: o.Precisions = None,
+    calibrate_on: o.CalibrationSet = None,
+    batch: o.Batches = None,
+    instances: o.Instances = None,
+    threads: o.Threads = None,
+    provider: o.Provider = CPU,
+    max_seconds: o.Seconds = 30,
+    again: o.Again = False,
+    scenario: Annotated[
+        Scenario,
+        typer.Option(
+            help="How requests come: closed-loop (the next after the last), or as in MLPerf: "
+            "single-stream (p90 of one image at a time), offline (images/s of all at once), "
+            "server (arrivals by chance, a limit on the p99)."
+        ),
+    ] = Scenario.CLOSED_LOOP,
+    latency_limit: Annotated[
+        float | None,
+        typer.Option(
+            min=0.001,
+            help="Longest latency in ms: of the sweet spot, or of the p99 in scenario server.",
+        ),
+    ] = None,
+    percentile: Annotated[
+        Percentile, typer.Option(help="Which latency the limit of the sweet spot is on.")
+    ] = Percentile.P90,
+    rate: Annotated[
+        float | None,
+        typer.Option(
+            min=0.001,
+            help="Requests a second of scenario server; if left out, the highest rate that keeps "
+            "the limit is searched, for at most four times --max-seconds.",
+        ),
+    ] = None,
+    arrivals_seed: Annotated[
+        int, typer.Option(min=0, help="Seed of the arrivals of scenario server.")
+    ] = 0,
+    detach: o.Detach = False,
+    json: o.Json = False,
+) -> int:
+    """Measures speed, alone on the machine: one setting, or every combination of several.
+
+    Of several it names the sweet spot: the most images/s, under a limit on the latency if one is
+    given. A sweep that was stopped goes on where it was when the command is given again.
+
+    Example: `python -m engine benchmark timm/seresnet50 --weights random -p fp32 -b 1,2,4,8
+    -i 1,2 --latency-limit 200`
+    """
+    asks_limit = scenario == Scenario.SERVER
+    request = RunRequest(
+        model_id=target,
+        weights=read_weights(weights, seed),
+        precisions=tuple(precision or Precision),
+        tasks=(Task.BENCHMARK,),
+        calibration_dataset=calibrate_on,
+        batches=o.joined(batch, 1),
+        threads=o.joined(threads, 0),
+        instances=o.joined(instances, 1),
+        provider=provider,
+        benchmark_max_s=max_seconds,
+        again=again,
+        scenario=scenario,
+        rate_per_s=rate,
+        limit_ms=latency_limit if asks_limit else None,
+        arrivals_seed=arrivals_seed,
+    )
+    wants_spot = is_sweep(request) or (latency_limit is not None and not asks_limit)
+    conclude = _Conclusion(percentile, latency_limit, json) if wants_spot else None
+    if DIGEST.fullmatch(target):
+        return _of_artifact(request, detach, json, conclude)
+    expected = estimate(request, prepare_database())
+    if expected is not None:
+        note(expected.sentence())
+    return queue_run(request, detach, json, conclude)
+
+
+def _of_artifact(
+    request: RunRequest, detach: bool, json: bool, conclude: _Conclusion | None
+) -> int:
+    artifact = artifacts.find_by_digest(request.model_id, prepare_database())
+    problems = list(point_problems(request))
+    if problems:
+        raise InvalidRequest(" ".join(problems))
+    for warning in point_warnings(request):
+        note(f"Note: {warning}")
+    specs = [
+        benchmark_spec(request, point, artifact=artifact.digest) for point in points_of(request)
+    ]
+    return queue_jobs([benchmark_job(spec) for spec in specs], detach, json, conclude)
+
+
+class _Conclusion:
+    """What is said after a sweep: the sweet spot, and what else is on the frontier."""
+
+    def __init__(self, percentile: Percentile, limit_ms: float | None, json: bool) -> None:
+        self._percentile, self._limit_ms, self._json = percentile, limit_ms, json
+
+    def __call__(self, rows: pd.DataFrame) -> dict[str, Any]:
+        """Says it on the terminal, and returns it for a document."""
+        found = find_sweet_spot(rows, self._percentile, self._limit_ms)
+        if not self._json:
+            _show_frontier(found)
+            note(found.sentence())
+        return {"sweet_spot": found.to_json()}
+
+
+def _show_frontier(found: SweetSpot) -> None:
+    if found.frontier.empty:
+        return
+    rows = [
+        (f"{row['model_id']} {row['precision']}", setting_of(row), row["images_per_s"],
+         row[found.percentile.column], row["noise"])
+        for row in found.frontier.to_dict("records")
+    ]  # fmt: skip
+    header = ("build", "setting", "images/s", f"{found.percentile} ms", "noisy because")
+    emit_table("Frontier: nothing else does more images/s at no more latency", header, rows)

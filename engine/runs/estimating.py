@@ -1,0 +1,114 @@
+"""How long the benchmarks of a run will take, and how many of them are there already."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from statistics import median
+
+from sqlalchemy import select
+
+from db.enums import JobKind, JobStatus
+from db.session import reading
+from db.tables import Job
+from engine import artifacts, environment
+from engine.benchmark.before import settings_before
+from engine.benchmark.measuring import AGREEING_WINDOWS, WARM_UP_MAX_S, WARM_UP_WINDOW_S
+from engine.config import settings
+from engine.errors import WorkbenchError
+from engine.jobs.estimates import in_words
+from engine.runs.requests import RunRequest, Task
+from engine.runs.submitting import build_spec, with_file_digest
+from engine.runs.sweeps import benchmark_spec, is_sweep, points_of
+from engine.specs import SEARCH_TIMES, WINDOW_S, Scenario
+
+START_S = 2.0  # of a process that loads a model
+LAST = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """How long the benchmarks of a run take.
+
+    `points` of all builds together, of which `measured_before` are there already; `seconds` by
+    what such points took lately (`from_history`) or at the least, and at the very most.
+    """
+
+    points: int
+    measured_before: int
+    seconds: float
+    most_s: float
+    from_history: bool
+
+    def sentence(self) -> str:
+        """`16 points, about 1 min 30 s (as such points took lately), at most 9 min.`"""
+        basis = "as such points took lately" if self.from_history else "at the least"
+        before = (
+            f"; {self.measured_before} were measured before and are not measured again"
+            if self.measured_before
+            else ""
+        )
+        points = f"{self.points} point{'' if self.points == 1 else 's'}"
+        return (
+            f"{points}, about {in_words(self.seconds)} ({basis}), at most {in_words(self.most_s)}"
+            f"{before}."
+        )
+
+
+def estimate(request: RunRequest, url: str) -> Estimate | None:
+    """Before anything runs, from the windows of the protocol and from what points took before.
+
+    None where nothing is benchmarked.
+    """
+    if Task.BENCHMARK not in request.tasks:
+        return None
+    total = len(points_of(request)) * len(request.precisions)
+    before = _measured_before(request, url) if is_sweep(request) and not request.again else 0
+    lately = _usual_seconds(request, url)
+    least = START_S + 2 * WARM_UP_WINDOW_S + AGREEING_WINDOWS * WINDOW_S
+    longest = request.benchmark_max_s
+    if request.scenario == Scenario.SERVER:
+        least = START_S + longest
+        longest *= 1 if request.rate_per_s else SEARCH_TIMES
+    most = START_S + WARM_UP_MAX_S + longest + WINDOW_S
+    each = min(lately if lately is not None else least, most)
+    left = total - before
+    return Estimate(total, before, left * each, left * most, lately is not None)
+
+
+def _measured_before(request: RunRequest, url: str) -> int:
+    from engine.build import recipe_of  # brings the runtime with it, which few plans need
+
+    count, cores = 0, settings().threads
+    machine = environment.observe().digest
+    request = with_file_digest(request)
+    for precision in request.precisions:
+        build = build_spec(request, precision)
+        try:
+            artifact = artifacts.find_by_recipe(recipe_of(build, url), url)
+        except WorkbenchError:  # its calibration set is not there yet
+            continue
+        known = settings_before(artifact.digest, machine, url) if artifact else {}
+        for point in points_of(request):
+            setting = benchmark_spec(request, point, build=build).setting()
+            count += (setting, point.threads_on(cores)) in known
+    return count
+
+
+def _usual_seconds(request: RunRequest, url: str) -> float | None:
+    """Median time of the last points that were really measured in this scenario, if any were."""
+    statement = (
+        select(Job.ended_at - Job.started_at, Job.params, Job.result)
+        .where(Job.kind == JobKind.BENCHMARK, Job.status == JobStatus.SUCCEEDED)
+        .order_by(Job.id.desc())
+        .limit(LAST * 4)
+    )
+    with reading(url) as session:
+        rows = session.execute(statement).all()
+    times = [
+        seconds
+        for seconds, params, result in rows
+        if seconds is not None
+        and not (result or {}).get("reused")
+        and params.get("scenario", Scenario.CLOSED_LOOP) == request.scenario
+    ]
+    return float(median(times[:LAST])) if times else None
