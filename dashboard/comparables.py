@@ -9,10 +9,19 @@ import pandas as pd
 
 from dashboard.formats import short
 from db.enums import WeightsKind
+from engine.benchmark.scenarios import CLOSED_LOOP
 from engine.results import MEASURED_HERE
 
 ACCURACY = ["dataset", "dataset_digest", "label_set", "images", "images_in_dataset"]
-SPEED = ["environment", "environment_digest", "batch", "threads", "instances", "provider"]
+SPEED = [
+    "environment",
+    "environment_digest",
+    "batch",
+    "threads",
+    "instances",
+    "provider",
+    "scenario",
+]
 CPU = "CPUExecutionProvider"
 DIGEST_LENGTH = 64
 
@@ -77,6 +86,8 @@ def _speed_label(values: dict[str, object]) -> str:
     parts = [f"batch {batch}", f"{threads} thread{'s' if threads != 1 else ''}"]
     if instances > 1:
         parts.append(f"{instances} requests in flight")
+    if values["scenario"] != CLOSED_LOOP:
+        parts.insert(0, str(values["scenario"]))
     if values["provider"] != CPU:
         parts.append(str(values["provider"]).removesuffix("ExecutionProvider"))
     return f"{', '.join(parts)} · {values['environment']}"
@@ -125,19 +136,3 @@ def newest_builds(frame: pd.DataFrame) -> pd.DataFrame:
     keys = ["model_id", "weights_digest", "origin", "precision"]
     newest = frame.sort_values("measured_at", kind="stable").drop_duplicates(keys, keep="last")
     return frame[frame["artifact_digest"].isin(set(newest["artifact_digest"]))]
-
-
-def frontier(costs: pd.Series, values: pd.Series) -> list[int]:
-    """Positions of the points that no other beats: more value at no more cost; by rising cost.
-
-    Lower cost is better, higher value is better; of equal points the first stays.
-    """
-    cost, value = list(costs), list(values)
-    order = sorted(range(len(cost)), key=lambda i: (cost[i], -value[i], i))
-    best = float("-inf")
-    kept = []
-    for position in order:
-        if value[position] > best:
-            best = float(value[position])
-            kept.append(position)
-    return kept

@@ -157,7 +157,7 @@ def _drop_clause(row: dict[str, Any], drop: Any) -> str:
     )
 
 
-def doubts(row: dict[str, Any], limits: Limits, drop: Any, noisy_cores: float) -> list[str]:
+def doubts(row: dict[str, Any], limits: Limits, drop: Any) -> list[str]:
     """What a careful reader would want said beside the answer."""
     told = []
     limit = limits.drop_points
@@ -168,8 +168,8 @@ def doubts(row: dict[str, Any], limits: Limits, drop: Any, noisy_cores: float) -
         )
     if row["stable"] == 0:
         told.append("its speed did not become stable")
-    if not is_missing(row["other_busy_cores"]) and row["other_busy_cores"] > noisy_cores:
-        told.append("its speed was measured while other work ran")
+    if not is_missing(row["noise"]):
+        told.append(f"its speed is noisy: {row['noise']}")
     if "emulated" in str(row["execution"]):
         told.append("its precision is emulated on this processor")
     return told

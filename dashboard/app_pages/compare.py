@@ -17,7 +17,7 @@ from dashboard.charts.published import (
     with_estimates,
     with_gmacs,
 )
-from dashboard.comparables import accuracy_points, frontier, with_labels
+from dashboard.comparables import accuracy_points, with_labels
 from dashboard.components.compare_filters import Chosen, choose
 from dashboard.components.demo import invitation
 from dashboard.components.guard import guard
@@ -26,8 +26,10 @@ from dashboard.components.lost_view import lost_view
 from dashboard.components.pairs_view import pairs_view, warn_of_rough_speeds
 from dashboard.components.ship import ship_card
 from dashboard.components.side_by_side import pick_from, side_by_side
+from dashboard.components.sweep_view import sweep_view
 from dashboard.components.theme import chart_config, current_palette
 from dashboard.formats import escape_markdown, plural
+from engine.frontier import frontier
 from engine.results import MEASURED_HERE
 
 PAIRS = {"int8 − fp16": ("fp16", "int8"), "int8 − fp32": ("fp32", "int8")}
@@ -196,9 +198,15 @@ def latencies(rows: pd.DataFrame, chosen: Chosen) -> None:
 
 
 def scaling(rows: pd.DataFrame, chosen: Chosen) -> None:
-    """P6; the limit on the latency is the one of the deployment."""
-    limit = st.session_state.get("most_latency")
-    batch_view(rows, chosen.speed.values if chosen.speed else None, limit)
+    """P6; percentile and limit are those of the deployment."""
+    setting, asked = chosen.speed.values if chosen.speed else None, st.session_state
+    batch_view(rows, setting, asked.get("percentile"), asked.get("most_latency"))
+
+
+def sweep(rows: pd.DataFrame, chosen: Chosen) -> None:
+    """P6b: every setting; percentile and limit are those of the deployment."""
+    setting, asked = chosen.speed.values if chosen.speed else None, st.session_state
+    sweep_view(rows, setting, asked.get("percentile"), asked.get("most_latency"))
 
 
 def dimensions(rows: pd.DataFrame, chosen: Chosen) -> None:
@@ -220,6 +228,7 @@ VIEWS: dict[str, Callable[[pd.DataFrame, Chosen], None]] = {
     "Where accuracy was lost": lost_accuracy,
     "Latency": latencies,
     "Batch scaling": scaling,
+    "Sweet spot": sweep,
     "All dimensions": dimensions,
 }
 

@@ -16,6 +16,7 @@ from dashboard.formats import ago, escape_markdown
 from db.enums import WeightsKind
 from engine.errors import InvalidRequest
 from engine.jobs import dispatcher
+from engine.runs.estimating import estimate
 from engine.runs.planning import Plan, plan
 from engine.runs.requests import RunRequest
 from engine.runs.submitting import submit
@@ -70,6 +71,13 @@ def show_plan(found: Plan) -> None:
         st.warning(f"Good to know\n{notes}", icon=":material/info:")
 
 
+def show_estimate(request: RunRequest) -> None:
+    """How long the benchmarks will take, and what of them is there already."""
+    expected = estimate(request, queries.url())
+    if expected is not None:
+        st.caption(f":material/timer: {escape_markdown(expected.sentence())}")
+
+
 def queue(request: RunRequest) -> None:
     """Queues the run and goes to where it can be watched."""
     run_id = submit(request, queries.url())
@@ -110,6 +118,9 @@ with right, st.container(border=True):
     planned = plan(request, queries.url()) if request else Plan((), (missing or "",), ())
     show_plan(planned)
     ready = request is not None and not planned.problems
+    if request is not None and ready:
+        with guard():
+            show_estimate(request)
     if st.button(
         "Queue run", type="primary", icon=":material/play_arrow:", disabled=not ready, key="queue"
     ):

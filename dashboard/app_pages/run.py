@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
+import pandas as pd
 import streamlit as st
 
 from dashboard import queries
@@ -12,15 +14,20 @@ from dashboard.components.guard import guard
 from dashboard.components.job_progress import stepper
 from dashboard.components.jobs_view import ended_details, queued_row, running_card
 from dashboard.components.layers_view import show_layers
-from dashboard.components.notice import go_to
+from dashboard.components.notice import go_to, leave_notice
 from dashboard.components.prefill import leave_request
 from dashboard.components.provenance import facts_table, show_provenance
 from dashboard.components.results_table import columns_of, results_table, with_notes
+from dashboard.components.sweep_view import show_sweep
 from dashboard.formats import ago, escape_markdown, is_missing, plural
 from dashboard.queries import JobView
 from db.enums import JobStatus, Precision
 from db.tables import Run
-from engine.specs import CalibrationMode
+from engine.benchmark.sweet_spot import find_sweet_spot
+from engine.errors import WorkbenchError
+from engine.jobs import control
+from engine.jobs.estimates import points_left
+from engine.specs import CalibrationMode, Scenario
 
 REFRESH_S = 2.0
 
@@ -62,9 +69,30 @@ def request_facts(run: Run) -> dict[str, object]:
         "kept in float": ", ".join(map(str, asked.get("keep_in_float") or [])) or None,
         "softmax appended": "yes" if asked.get("softmax") else None,
         "batches": ", ".join(str(batch) for batch in asked.get("batches") or []),
-        "threads": asked.get("threads") or "all cores",
+        "threads": _numbers(asked.get("threads") or 0, "all cores"),
+        "requests in flight": _numbers(asked.get("instances") or 1),
+        **_scenario(asked),
         "provider": asked.get("provider"),
         "preprocessing": asked.get("preprocess"),
+    }
+
+
+def _numbers(given: int | list[int], of_zero: str = "0") -> str:
+    """One number, as older runs have it, or several."""
+    several = given if isinstance(given, list) else [given]
+    return ", ".join(str(number or of_zero) for number in several)
+
+
+def _scenario(asked: dict[str, Any]) -> dict[str, object]:
+    """Only where it is not the usual one."""
+    scenario = asked.get("scenario")
+    if not scenario or scenario == Scenario.CLOSED_LOOP:
+        return {}
+    limit, rate = asked.get("limit_ms"), asked.get("rate_per_s")
+    return {
+        "scenario": scenario,
+        "longest p99": f"{limit:g} ms" if limit else None,
+        "requests a second": rate or ("the highest that holds" if limit else None),
     }
 
 
@@ -87,7 +115,10 @@ def jobs_part(run_id: int) -> None:
         st.session_state[f"run_{run_id}_live"] = bool(live)
         done = sum(view.row.status == JobStatus.SUCCEEDED for view in views)
         st.markdown(stepper([(view.row.kind, view.row.status) for view in views]))
-        st.progress(done / max(1, len(views)), text=f"{done} of {plural(len(views), 'job')} done")
+        left = points_left((view.row for view in views), time.time())
+        place = f" · benchmark {left.sentence()}" if left and live else ""
+        text = f"{done} of {plural(len(views), 'job')} done{place}"
+        st.progress(done / max(1, len(views)), text=text)
         for view in views:
             job_part(view)
 
@@ -107,6 +138,24 @@ def job_part(view: JobView) -> None:
         ended_details(view, key="run")
 
 
+def sweep_part(rows: pd.DataFrame) -> None:
+    """Where each setting of a sweep stands; nothing for a run at one setting."""
+    spot = find_sweet_spot(rows)
+    settings = spot.points[["batch", "instances", "threads"]].drop_duplicates()
+    if len(settings) > 1:
+        with st.container(border=True):
+            show_sweep(spot, "run_sweep")
+
+
+def cancel_rest(run_id: int) -> None:
+    """Callback: cancels what is left of a run."""
+    try:
+        ids = control.cancel_run(queries.url(), run_id)
+        leave_notice(f"Cancelled {plural(len(ids), 'job')}; what is done stays.")
+    except WorkbenchError as error:
+        leave_notice(escape_markdown(str(error)))
+
+
 def results_part(views: list[JobView]) -> None:
     """What the run measured, and what made it."""
     results = [view.row.result or {} for view in views]
@@ -117,6 +166,7 @@ def results_part(views: list[JobView]) -> None:
     if rows.empty:
         st.caption("No result yet.")
         return
+    sweep_part(rows)
     selection = results_table(rows, columns_of("Summary"))
     places = selection["selection"]["rows"] or [0]
     row = rows.iloc[min(places[0], len(rows) - 1)]
@@ -138,8 +188,17 @@ def show_run(run: Run) -> None:
         if st.button("Clone with changes", icon=":material/content_copy:", key="clone"):
             leave_request(run.request)
             go_to("app_pages/new_run.py")
-    views = queries.run_jobs(run.id)
-    live = any(v.row.status in (JobStatus.QUEUED, JobStatus.RUNNING) for v in views)
+        views = queries.run_jobs(run.id)
+        live = any(v.row.status in (JobStatus.QUEUED, JobStatus.RUNNING) for v in views)
+        if live:
+            st.button(
+                "Cancel the rest",
+                icon=":material/close:",
+                key="cancel_rest",
+                on_click=cancel_rest,
+                args=(run.id,),
+                help="What is done stays: the same request, queued again, goes on from there.",
+            )
     left, right = st.columns([3, 2], gap="large")
     with left:
         st.subheader("Jobs")

@@ -12,8 +12,8 @@ import plotly.graph_objects as go
 from dashboard.charts.accuracy_marks import add_arrows, add_frontier, add_precisions, add_ship
 from dashboard.charts.common import layout, log_range, log_ticks, percent_range
 from dashboard.charts.published import published_trace
-from dashboard.comparables import frontier
 from dashboard.palette import SYMBOLS, Palette
+from engine.frontier import frontier
 
 STEP_ASIDE = 0.035  # of the axis
 

@@ -110,8 +110,11 @@ def hover_card(row: dict[str, Any]) -> str:
             lines.append("collapsed: no better than guessing")
     if not is_missing(row.get("images_per_s")):
         speed = f"{number(row['images_per_s'])} images/s at batch {row['batch']:.0f}"
-        lines.append(speed + ("" if row["stable"] else ", unstable"))
+        lines.append(speed + (", unstable" if row["stable"] == 0 else ""))
         lines.append(f"p50 {number(row['latency_p50_ms'], 2)} ms, {row['threads']:.0f} threads")
+        lines += [safe(row[name]) for name in ("scenario", "verdict") if _told(row.get(name))]
+        if _told(row.get("noise")):
+            lines.append(f"noisy: {safe(row['noise'])}")
     lines += _costs(row)
     if row.get("execution") and row["execution"] != "native":
         lines.append(safe(row["execution"]))

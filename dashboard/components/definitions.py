@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from engine.benchmark.scenarios import DEFINITIONS as SCENARIOS
 from engine.conventions import explanations
 
 DEFINITIONS = {
@@ -15,7 +16,15 @@ DEFINITIONS = {
     "images/s": "Images done per second over the last three windows that agree within the "
     "tolerance, alone on the machine; the interval is the range of those windows.",
     "unstable": "The windows did not agree before the time was up; the figure is a rough one.",
-    "busy machine": "More than a quarter of a core did other work while the speed was measured.",
+    "noisy": "Something disturbed the measurement, and is named: other processes used more than a "
+    "quarter of a core, or the clock moved by more than 10 %. Looked at every half second.",
+    **SCENARIOS,
+    "sweet spot": "Of all settings measured (batch, requests in flight, threads): the most "
+    "images/s with the chosen latency within the limit. The frontier holds what nothing else beats "
+    "in both.",
+    "nodes by provider": "How many nodes of the graph each execution provider was given by the "
+    "runtime. A provider that was asked for and got none is refused: that would be the CPU under "
+    "another name.",
     "p50, p90, p95, p99": "Percentiles of the wall time of one request of `batch` images "
     "(numpy's linear method). p99 is withheld under 100 requests.",
     "load, first inference": "Time to open the model; time of the first request after that.",

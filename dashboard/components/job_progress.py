@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Mapping
 
@@ -15,7 +16,7 @@ from dashboard.queries import JobView
 from db.enums import JobKind, JobStatus
 from db.tables import Job
 from engine.config import settings
-from engine.jobs.estimates import Waiting, expected_starts, usual_seconds
+from engine.jobs.estimates import Waiting, expected_starts, points_left, usual_seconds
 
 STAGES = {
     JobKind.PREPARE_DATASET: "Dataset",
@@ -63,6 +64,7 @@ def _mark(statuses: set[str]) -> str:
 def live_runs(live: list[JobView]) -> None:
     """One line a run that has live jobs: its stages."""
     runs = list(dict.fromkeys(run for view in live for run in view.runs))
+    now = time.time()
     for run_id, (title, statuses) in queries.run_stages(runs).items():
         with st.container(border=True, gap="xsmall"):
             with st.container(horizontal=True, vertical_alignment="center"):
@@ -72,7 +74,9 @@ def live_runs(live: list[JobView]) -> None:
                 )
             st.markdown(stepper(statuses))
             done = sum(status == JobStatus.SUCCEEDED for _, status in statuses)
-            st.progress(done / len(statuses), text=f"{done} of {len(statuses)} jobs done")
+            left = points_left((view.row for view in queries.run_jobs(run_id)), now)
+            place = f" · benchmark {left.sentence()}" if left else ""
+            st.progress(done / len(statuses), text=f"{done} of {len(statuses)} jobs done{place}")
 
 
 def waiting_texts(live: list[JobView]) -> Mapping[int, str]:

@@ -9,9 +9,10 @@ from dashboard import queries
 from dashboard.charts import batches, latency
 from dashboard.components.theme import chart_config, current_palette
 from dashboard.formats import escape_markdown
+from engine.benchmark.sweet_spot import Percentile, find_sweet_spot
 
 MOST_SERIES = 6
-BATCH_KEYS = ["environment_digest", "threads", "instances", "provider"]
+BATCH_KEYS = ["environment_digest", "threads", "instances", "provider", "scenario"]
 
 
 def latency_view(rows: pd.DataFrame) -> None:
@@ -59,7 +60,12 @@ def _series(row: dict[str, object]) -> latency.Series | None:
     return latency.Series(str(row["label"]), str(row["precision"]), values)
 
 
-def batch_view(rows: pd.DataFrame, setting: dict[str, object] | None, limit: float | None) -> None:
+def batch_view(
+    rows: pd.DataFrame,
+    setting: dict[str, object] | None,
+    percentile: str | None,
+    limit: float | None,
+) -> None:
     """Throughput and latency over the batch, for one model in the chosen setting."""
     if setting is None or rows["benchmark_id"].isna().all():
         st.info("Nothing was benchmarked yet.", icon=":material/speed:")
@@ -82,18 +88,18 @@ def batch_view(rows: pd.DataFrame, setting: dict[str, object] | None, limit: flo
             icon=":material/stacked_bar_chart:",
         )
         return
-    takeaway = batches.takeaway(found, limit)
-    st.caption(escape_markdown(takeaway))
-    figure = batches.batch_scaling(found, current_palette(), limit)
-    st.plotly_chart(figure, key="batches", config=chart_config(), alt=takeaway)
+    spot = find_sweet_spot(found, Percentile(percentile or "p50"), limit)
+    st.caption(escape_markdown(spot.sentence()))
+    figure = batches.batch_scaling(spot, current_palette())
+    st.plotly_chart(figure, key="batches", config=chart_config(), alt=spot.sentence())
 
 
 def _all_batches(own: pd.DataFrame, setting: dict[str, object]) -> pd.DataFrame:
     """The newest build a precision, at every batch with the other settings as chosen."""
-    digests = own.drop_duplicates("precision").set_index("artifact_digest")["precision"]
+    builds = own.drop_duplicates("precision").set_index("artifact_digest")
     benchmarks = queries.tables().benchmarks
-    keep = benchmarks["artifact_digest"].isin(digests.index)
+    keep = benchmarks["artifact_digest"].isin(builds.index)
     for name in BATCH_KEYS:
         keep &= benchmarks[name] == setting[name]
-    found = benchmarks[keep]
-    return found.assign(precision=found["artifact_digest"].map(digests)).reset_index(drop=True)
+    known = builds[["precision", "model_id", "label"]]
+    return benchmarks[keep].join(known, on="artifact_digest").reset_index(drop=True)

@@ -12,7 +12,6 @@ from dashboard.components.pairs_table import pairs_table
 from dashboard.components.theme import chart_config, current_palette
 from dashboard.formats import escape_markdown, plural
 from engine.comparisons import SAME_BUILDS
-from engine.results import NOISY_CORES
 
 MOST_MODELS = 30
 
@@ -72,18 +71,23 @@ def _show(found: pd.DataFrame, first: str, second: str) -> None:
         pairs_table(found, first, second)
 
 
+def _noisy(reasons: pd.Series) -> str:
+    """`noisy`, with the reason where all share one."""
+    told = reasons.dropna().unique()
+    return f"noisy ({told[0]})" if len(told) == 1 else "noisy (Results tells why)"
+
+
 def warn_of_rough_speeds(rows: pd.DataFrame) -> None:
     """Says how many of the speeds shown are rough ones, and why."""
     measured = rows.drop_duplicates("benchmark_id")
     reasons = {
         "unstable (the windows did not agree)": int((measured["stable"] == 0).sum()),
-        "shared the machine with other work": int(
-            (measured["other_busy_cores"] > NOISY_CORES).sum()
-        ),
+        _noisy(measured["noise"]): int(measured["noise"].notna().sum()),
     }
     told = ", ".join(f"{count} {reason}" for reason, count in reasons.items() if count)
     if told:
         st.caption(
-            f":orange[:material/warning:] Of {plural(len(measured), 'speed')}: {told}. Take them "
+            f":orange[:material/warning:] Of {plural(len(measured), 'speed')}: "
+            f"{escape_markdown(told)}. Take them "
             f"as rough, or measure again when the machine is quiet."
         )

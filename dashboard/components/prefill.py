@@ -16,7 +16,7 @@ from dashboard.components.run_choices import (
     OTHER_TIMM,
     WEIGHTS,
 )
-from dashboard.components.run_options import BATCHES, PROVIDERS
+from dashboard.components.run_options import BATCHES, INSTANCES, PROVIDERS, THREADS
 from engine.catalog import catalogue
 from engine.preprocess.protocols import VENDOR, Protocol
 from engine.runs.requests import BUILTIN_DATASETS, RunRequest
@@ -57,8 +57,12 @@ def widget_values(request: RunRequest, known_datasets: set[str]) -> dict[str, An
         "calibration_images": request.calibration_images,
         "batches": [batch for batch in request.batches if batch in BATCHES],
         "limit": request.limit or 0,
-        "threads": request.threads,
-        "instances": request.instances,
+        "threads": [count for count in request.threads if count in THREADS],
+        "instances": [count for count in request.instances if count in INSTANCES],
+        "again": request.again,
+        "scenario": str(request.scenario),
+        "limit_ms": request.limit_ms,
+        "rate_per_s": request.rate_per_s,
         f"max_s_{kind}": int(request.benchmark_max_s),
         **build_values(request),
         **_preparation(kind, request),

@@ -9,6 +9,7 @@ import streamlit as st
 from dashboard.formats import duration, escape_markdown, is_missing, number, short, size
 from dashboard.queries import Provenance
 from db.tables import Benchmark, Evaluation, ImportedBuild
+from engine.benchmark.scenarios import label_of, verdict_of
 from engine.errors import WorkbenchError
 from engine.preprocess import PreprocessSpec
 
@@ -122,23 +123,80 @@ def _speed(found: Provenance) -> dict[str, Any]:
         return _imported_speed(row)
     range_text = f"{number(row.images_per_s_low)} to {number(row.images_per_s_high)}"
     return {
-        "images/s": f"{number(row.images_per_s)} ({range_text} over the reported windows)",
-        "p50 / p90 / p99": " / ".join(
-            f"{number(value, 2)} ms" if not is_missing(value) else "withheld, under 100 requests"
-            for value in (row.latency_p50_ms, row.latency_p90_ms, row.latency_p99_ms)
-        ),
-        "stable": "yes" if row.stable else "no: the last windows did not agree",
+        "images/s": number(row.images_per_s)
+        + ("" if row.images_per_s_low is None else f" ({range_text} over the reported windows)"),
+        "p50 / p90 / p99": _latencies(row),
+        "scenario": label_of(protocol.get("scenario")),
+        "verdict": verdict_of(protocol.get("scenario")),
+        **_scenario_facts(protocol.get("scenario") or {}),
+        "stable": _stable(row),
+        "noisy because": "; ".join(protocol.get("noise") or []) or None,
         "requests": f"{row.samples:,}",
         "windows": f"{protocol.get('windows')} of {protocol.get('window_s')} s",
         "warm-up": duration(protocol.get("warm_up_s")),
         "batch, threads, in flight": f"{row.batch}, {row.threads}, {row.instances}",
         "processes": protocol.get("processes", 1),
         "provider": row.provider,
+        "nodes by provider": _nodes(protocol.get("nodes")),
         "runtime": row.runtime,
         "cores busy with other work": number(row.other_busy_cores, 2),
         "load before": number(protocol.get("load_1min_before"), 2),
+        **_during(protocol.get("during") or {}),
         "benchmark": row.id,
     }
+
+
+def _stable(row: Benchmark) -> str | None:
+    """Only where windows were held against each other."""
+    if row.stable is None:
+        return None
+    return "yes" if row.stable else "no: the last windows did not agree"
+
+
+def _scenario_facts(told: dict[str, Any]) -> dict[str, Any]:
+    """What only one scenario has."""
+    facts: dict[str, Any] = {}
+    if told.get("p90_estimate_ms"):
+        facts["p90, MLPerf's estimate"] = f"{number(told['p90_estimate_ms'], 2)} ms"
+    if "rate_per_s" in told:
+        facts["arrivals"] = f"{number(told['rate_per_s'])} requests/s, seed {told['seed']}"
+    if len(told.get("tried") or []) > 1:
+        facts["rates tried"] = ", ".join(
+            f"{number(one['rate_per_s'])} {'valid' if one['valid'] else 'invalid'}"
+            for one in told["tried"]
+        )
+    return facts
+
+
+def _nodes(counts: dict[str, int] | None) -> str:
+    if not counts:
+        return "not told by this runtime"
+    return ", ".join(f"{count:,} on {provider}" for provider, count in counts.items())
+
+
+def _during(seen: dict[str, Any]) -> dict[str, Any]:
+    """What the machine did while the windows were taken."""
+    if not seen:
+        return {}
+    low, middle, high = seen.get("mhz") or (None, None, None)
+    moved = f" ({number(low, 0)} to {number(high, 0)})" if low != high else ""
+    clock = f"{number(middle, 0)} MHz{moved}"
+    return {
+        "load after": number(seen["load_1min"][1], 2),
+        "clock meanwhile": clock if middle is not None else "not told by this system",
+        "busiest others": ", ".join(f"{name} {cores:.2f}" for name, cores in seen["others"])
+        or "none",
+        "watching cost": f"{100 * seen['watching_cores']:.2f} % of a core",
+    }
+
+
+def _latencies(row: Benchmark) -> str:
+    if row.latency_p50_ms is None:
+        return "none: in this scenario a latency has no meaning"
+    return " / ".join(
+        f"{number(value, 2)} ms" if not is_missing(value) else "withheld, under 100 requests"
+        for value in (row.latency_p50_ms, row.latency_p90_ms, row.latency_p99_ms)
+    )
 
 
 def _imported_speed(row: Benchmark) -> dict[str, Any]:

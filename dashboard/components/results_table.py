@@ -10,7 +10,7 @@ import streamlit as st
 from dashboard.components.theme import current_palette
 from dashboard.formats import is_missing
 from db.enums import Precision
-from engine.results import COLUMNS, MEASURED_HERE, NOISY_CORES
+from engine.results import COLUMNS, MEASURED_HERE
 
 IDENTITY = ["model_id", "precision"]
 NOTES = "notes"
@@ -44,7 +44,9 @@ SETS = {
         "images_per_s",
         "images_per_s_low",
         "images_per_s_high",
+        "scenario",
         "stable",
+        "noise",
         "other_busy_cores",
         "latency_p50_ms",
         "latency_p90_ms",
@@ -124,7 +126,8 @@ _TOLD = [
     "weights_kind",
     "execution",
     "stable",
-    "other_busy_cores",
+    "noise",
+    "verdict",
     "environment_digest",
     "images",
     "images_planned",
@@ -148,8 +151,10 @@ def _note(row: dict[str, Any], version: str | None) -> str:
         notes.append("emulated")
     if row["stable"] is False or row["stable"] == 0:
         notes.append("unstable speed")
-    if not is_missing(row["other_busy_cores"]) and row["other_busy_cores"] > NOISY_CORES:
-        notes.append("busy machine")
+    if not is_missing(row["noise"]):
+        notes.append(f"noisy: {row['noise']}")
+    if not is_missing(row["verdict"]):
+        notes.append(str(row["verdict"]))
     if not partial and row["images"] < row["images_in_dataset"]:
         notes.append(f"{row['images']:,.0f} of {row['images_in_dataset']:,.0f} images")
     if version:

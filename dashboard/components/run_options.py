@@ -11,8 +11,11 @@ from engine.errors import InvalidRequest
 from engine.preprocess import Color, Interpolation, PreprocessSpec, ResizeMode, Resizer
 from engine.preprocess.protocols import VENDOR, Protocol
 from engine.preprocess.spec import PIXEL_SCALE
+from engine.specs import Scenario
 
 BATCHES = (1, 2, 4, 8, 16, 32, 64)
+THREADS = (0, 1, 2, 4, 8, 16, 32)
+INSTANCES = (1, 2, 4, 8, 16)
 PROVIDERS = ("CPUExecutionProvider", "CUDAExecutionProvider", "TensorrtExecutionProvider")
 
 
@@ -30,11 +33,23 @@ def measuring_options(kind: str) -> dict[str, Any]:
     limit = right.number_input(
         "Evaluate on at most so many images (0: all)", min_value=0, value=0, key="limit"
     )
-    threads = left.number_input(
-        "Threads (0: all cores)", min_value=0, max_value=1024, value=0, key="threads"
+    threads = left.pills(
+        "Threads of an instance (0: all cores)",
+        THREADS,
+        selection_mode="multi",
+        default=[0],
+        key="threads",
+        wrap=True,
     )
-    instances = right.number_input(
-        "Requests in flight", min_value=1, max_value=256, value=1, key="instances"
+    instances = right.pills(
+        "Requests in flight",
+        INSTANCES,
+        selection_mode="multi",
+        default=[1],
+        key="instances",
+        wrap=True,
+        help="With several batch sizes, threads or requests in flight every combination is "
+        "measured; Compare then names the best under a limit on the latency.",
     )
     seconds = left.number_input(
         "Longest benchmark (s)",
@@ -47,11 +62,45 @@ def measuring_options(kind: str) -> dict[str, Any]:
     return {
         "batches": tuple(int(batch) for batch in batches),
         "limit": int(limit) if limit else None,
-        "threads": int(threads or 0),
-        "instances": int(instances or 1),
+        "threads": tuple(int(count) for count in threads),
+        "instances": tuple(int(count) for count in instances),
         "benchmark_max_s": float(seconds or 30),
         "provider": provider,
+        "again": st.toggle(
+            "Measure again what a sweep has measured before",
+            key="again",
+            help="Off: a sweep that was stopped goes on where it was.",
+        ),
+        **_scenario_options(),
     }
+
+
+def _scenario_options() -> dict[str, Any]:
+    """How requests come; the limit and the rate belong to scenario server."""
+    scenario = st.segmented_control(
+        "Scenario",
+        [str(one) for one in Scenario],
+        default=str(Scenario.CLOSED_LOOP),
+        required=True,
+        key="scenario",
+        help="closed-loop: each request follows the last. The others are MLPerf's: single-stream "
+        "(p90 of one image at a time), offline (images/s of all at once), server (arrivals by "
+        "chance and a limit on the p99). Results of different scenarios are never mixed.",
+    )
+    if scenario != Scenario.SERVER:
+        return {"scenario": scenario}
+    left, right = st.columns(2)
+    limit = left.number_input(
+        "Longest p99 (ms)", min_value=0.001, value=None, format="%g", key="limit_ms"
+    )
+    rate = right.number_input(
+        "Requests a second (empty: search the highest)",
+        min_value=0.001,
+        value=None,
+        format="%g",
+        key="rate_per_s",
+    )
+    return {"scenario": scenario, "limit_ms": limit, "rate_per_s": rate}
 
 
 def preparation_options(kind: str) -> dict[str, Any]:

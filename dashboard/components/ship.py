@@ -20,7 +20,6 @@ from dashboard.shipping import (
     sentence,
     with_drops,
 )
-from engine.results import NOISY_CORES
 
 
 def ship_card(rows: pd.DataFrame, chosen: Chosen) -> pd.DataFrame:
@@ -100,6 +99,6 @@ def _answer(verdict: Verdict, limits: Limits, chosen: Chosen) -> None:
         f"**{escape_markdown(head)}**{colon} {escape_markdown(evidence)}",
         icon=":material/local_shipping:",
     )
-    told = doubts(row, limits, drop, NOISY_CORES)
+    told = doubts(row, limits, drop)
     if told:
         st.caption(f":orange[:material/warning:] {escape_markdown('; '.join(told))}.")

@@ -9,9 +9,10 @@ from dashboard.charts.accuracy import accuracy_against_compute, accuracy_against
 from dashboard.charts.common import log_range, log_ticks, percent_range
 from dashboard.charts.pairs import accuracy_change, speed_and_size
 from dashboard.charts.published import with_estimates, with_gmacs
-from dashboard.comparables import accuracy_points, frontier
+from dashboard.comparables import accuracy_points
 from dashboard.palette import DARK, LIGHT, SYMBOLS
 from engine.catalog import catalogue
+from engine.frontier import frontier
 
 
 def point(precision: str, top1: float, images_per_s: float, **other: object) -> dict[str, object]:

@@ -13,15 +13,24 @@ from streamlit.testing.v1 import AppTest
 from dashboard.charts import batches, latency
 from dashboard.charts.classes import class_changes, worst_classes
 from dashboard.charts.dimensions import all_dimensions
+from dashboard.charts.sweep import latency_against_throughput
 from dashboard.comparables import with_keys
 from dashboard.components import side_by_side
 from dashboard.components.side_by_side import MOST, PICKED, accuracy_words, pick_from
 from dashboard.palette import LIGHT
+from engine.benchmark.sweet_spot import Percentile, find_sweet_spot
 from tests.dashboard import rows
 from tests.dashboard.test_charts import point
 from tests.dashboard.test_pages import opened, texts
 
-VIEWS = ("Lower precision", "Where accuracy was lost", "Latency", "Batch scaling", "All dimensions")
+VIEWS = (
+    "Lower precision",
+    "Where accuracy was lost",
+    "Latency",
+    "Batch scaling",
+    "Sweet spot",
+    "All dimensions",
+)
 
 
 def specs(app: AppTest) -> list[dict]:
@@ -135,22 +144,51 @@ def test_latency_shares_and_percentiles() -> None:
     assert "p99 2.0 × its median" in latency.takeaway(series)
 
 
-def test_the_sweet_spot_keeps_the_latency_limit() -> None:
-    frame = pd.DataFrame(
-        {
-            "precision": ["fp32", "fp32", "int8"],
-            "batch": [1, 8, 8],
-            "images_per_s": [10.0, 50.0, 40.0],
-            "latency_p50_ms": [100.0, 160.0, 120.0],
-        }
-    )
-    assert batches.sweet_spot(frame, None)["images_per_s"] == 50
-    assert batches.sweet_spot(frame, 130.0)["precision"] == "int8"
-    assert batches.sweet_spot(frame, 1.0) is None
-    figure = batches.batch_scaling(frame, LIGHT, 130.0)
+SWEEP = pd.DataFrame(
+    {
+        "benchmark_id": [1, 2, 3],
+        "model_id": "timm/a",
+        "precision": ["fp32", "fp32", "int8"],
+        "batch": [1, 8, 8],
+        "instances": 1,
+        "threads": 2,
+        "samples": 300,
+        "images_per_s": [10.0, 50.0, 40.0],
+        "images_per_s_low": [9.0, 49.0, 39.0],
+        "images_per_s_high": [11.0, 51.0, 41.0],
+        "latency_p50_ms": [100.0, 160.0, 120.0],
+        "latency_p90_ms": [101.0, 170.0, 125.0],
+        "latency_p99_ms": [110.0, 190.0, None],
+        "stable": True,
+        "scenario": "closed loop",
+        "noise": [None, "other processes used 0.60 cores", None],
+    }
+)
+
+
+def test_over_the_batch_the_star_keeps_the_latency_limit() -> None:
+    figure = batches.batch_scaling(find_sweet_spot(SWEEP, Percentile.P50, 130.0), LIGHT)
     star = next(t for t in figure.data if t.marker.symbol == "star")
     assert list(star.y) == [40.0]
     assert not any("yaxis" in str(t.yaxis) and t.yaxis == "y3" for t in figure.data)
+    line = next(t for t in figure.data if t.name == "fp32" and t.showlegend)
+    assert line.marker.symbol == ("circle", "circle-open"), "the noisy one is hollow"
+
+
+def test_a_sweep_shows_frontier_limit_star_and_doubt() -> None:
+    spot = find_sweet_spot(SWEEP, Percentile.P90, 130.0)
+    figure = latency_against_throughput(spot, LIGHT)
+    traces = {trace.name: trace for trace in figure.data}
+    assert list(traces["frontier"].x) == [101.0, 125.0, 170.0]
+    assert list(traces["sweet spot"].y) == [40.0]
+    assert traces["fp32"].marker.symbol == ("circle", "circle-open")
+    assert traces["int8"].marker.symbol == ("diamond",)
+    assert traces["noisy or unstable"].marker.symbol == "circle-open"
+    assert "noisy: other processes used 0.60 cores" in traces["fp32"].customdata[1]
+    assert figure.layout.shapes[0].x0 == 130.0
+    assert "p90" in figure.layout.xaxis.title.text
+    quiet = latency_against_throughput(find_sweet_spot(SWEEP.assign(noise=None)), LIGHT)
+    assert "noisy or unstable" not in {trace.name for trace in quiet.data}
 
 
 def test_dumbbells_hold_the_classes_that_lost_most() -> None:

@@ -34,7 +34,7 @@ def build(model: str, precision: str, top1: float, rate: float, **other: object)
         "at_chance": False,
         "evaluation_id": float(hash((model, precision)) % 1000),
         "stable": 1,
-        "other_busy_cores": 0.0,
+        "noise": None,
         "execution": "native",
     }
     return row | other
@@ -105,9 +105,17 @@ def test_the_sentence_carries_its_evidence() -> None:
 
 
 def test_doubts_are_told() -> None:
-    row = build("big", "int8", 80.5, 30, stable=0, other_busy_cores=1.0, execution="emulated on x")
+    row = build(
+        "big",
+        "int8",
+        80.5,
+        30,
+        stable=0,
+        noise="other processes used 1.00 cores",
+        execution="emulated on x",
+    )
     drop = paired_difference(np.arange(100) < 81, np.arange(100) < 79)
-    told = " ".join(doubts(row, Limits(), drop, noisy_cores=0.25))
-    for part in ("interval reaches", "stable", "other work", "emulated"):
+    told = " ".join(doubts(row, Limits(), drop))
+    for part in ("interval reaches", "stable", "noisy: other processes", "emulated"):
         assert part in told
-    assert doubts(BIG[0], Limits(), None, noisy_cores=0.25) == []
+    assert doubts(BIG[0], Limits(), None) == []

@@ -36,7 +36,7 @@ def test_an_unstable_and_disturbed_speed_is_called_rough(url: str) -> None:
         for row in session.query(Benchmark):
             row.stable, row.other_busy_cores = False, 1.5
     notes = opened("results").dataframe[0].value["notes"]
-    assert notes.str.contains("unstable speed, busy machine").all()
+    assert notes.str.contains("unstable speed, noisy: other processes used 1.50 cores").all()
     said = texts(opened())
     assert "Take them as rough" in said
     assert "its speed did not become stable" in said
