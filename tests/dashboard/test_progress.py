@@ -114,7 +114,9 @@ def test_the_page_of_a_run_offers_a_clone(url: str) -> None:
 @pytest.mark.parametrize(
     "request_",
     [
-        DEMO.model_copy(update={"precisions": (Precision.FP32,), "batches": (1, 8), "threads": 2}),
+        DEMO.model_copy(
+            update={"precisions": (Precision.FP32,), "batches": (1, 8), "threads": (2,)}
+        ),
         RunRequest(
             model_id="ppcls/seresnet18",
             weights=WeightsSpec(kind=WeightsKind.RANDOM),
@@ -127,9 +129,19 @@ def test_the_page_of_a_run_offers_a_clone(url: str) -> None:
             weights=WeightsSpec(kind=WeightsKind.RANDOM),
             tasks=("benchmark",),
             precisions=("int8",),
-            instances=2,
+            instances=(1, 2, 4),
+            threads=(1, 2),
+            again=True,
             limit=50,
             preprocess={**VENDOR.to_dict(), "crop": 192},
+        ),
+        RunRequest(
+            model_id="ppcls/seresnet18",
+            weights=WeightsSpec(kind=WeightsKind.RANDOM),
+            tasks=("benchmark",),
+            scenario="server",
+            limit_ms=20.0,
+            rate_per_s=30.0,
         ),
         RunRequest(
             model_id="ppcls/seresnet18",
