@@ -106,8 +106,8 @@ def accuracy_charts(rows: pd.DataFrame, chosen: Chosen) -> None:
         f"Accuracy on {escape_markdown(chosen.images)}, with Wilson 95 % intervals; arrows lead "
         f"from fp32 to the lower precisions of one model, which have equal compute and are drawn "
         f"side by side. Throughput with the range over its measured windows. Filled: on the "
-        f"frontier; hollow: beaten; grey: outside the limits. Select points (click, or box) to "
-        f"put them side by side."
+        f"frontier; hollow: beaten; grey: outside the limits; ?: a noisy or unstable speed. Select "
+        f"points (click, or box) to put them side by side."
     )
 
 

@@ -12,6 +12,7 @@ import plotly.graph_objects as go
 from dashboard.charts.accuracy_marks import add_arrows, add_frontier, add_precisions, add_ship
 from dashboard.charts.common import layout, log_range, log_ticks, percent_range
 from dashboard.charts.published import published_trace
+from dashboard.charts.sweep import doubtful
 from dashboard.palette import SYMBOLS, Palette
 from engine.frontier import frontier
 
@@ -60,10 +61,11 @@ def accuracy_against_throughput(
 ) -> go.Figure:
     """Top-1 over images/s with the frontier of what no other point beats on both.
 
-    Columns as for `accuracy_against_compute`.
+    Columns as for `accuracy_against_compute`; a `?` stands beside a noisy or unstable speed.
     """
     figure = go.Figure()
     points = _complete(points)
+    points = points.assign(rough=doubtful(points))
     add_arrows(figure, points, "images_per_s", palette)
     best = _best(points, -points["images_per_s"])
     add_frontier(figure, points.loc[best], palette)
@@ -79,7 +81,7 @@ def _complete(points: pd.DataFrame) -> pd.DataFrame:
     given = {"meets": True, "ship": False, "key": "", "estimated": False}
     missing = {name: value for name, value in given.items() if name not in points}
     fallen = points["at_chance"].fillna(False).astype(bool)
-    return points.assign(**missing, collapsed=fallen).reset_index(drop=True)
+    return points.assign(**missing, collapsed=fallen, rough=False).reset_index(drop=True)
 
 
 def _best(points: pd.DataFrame, costs: pd.Series) -> list[int]:

@@ -15,6 +15,7 @@ LINE_KEYS = ["label", "weights_digest", "preprocess"]
 MOST_ARROWS = 40
 SHIP = "to ship"
 OUTSIDE = "outside the limits"
+ROUGH = "?"  # beside a speed that is noisy or did not become stable
 WIDEST_RIGHT = 0.65  # of the axis; beyond, a name on the right would leave the chart
 
 
@@ -64,7 +65,7 @@ def _marks(
         error_y=_interval(rows, "top1", "top1_low", "top1_high", color),
         error_x=_interval(rows, x, f"{x}_low", f"{x}_high", color),
         mode="markers+text",
-        text=["collapsed" if fallen else "" for fallen in rows["collapsed"]],
+        text=[_beside(*pair) for pair in zip(rows["collapsed"], rows["rough"], strict=True)],
         textposition="middle right",
         name=group,
         legendgroup=group,
@@ -83,6 +84,11 @@ def _marks(
         customdata=[[hover_card(row), row["key"]] for row in rows.to_dict("records")],
         hovertemplate="%{customdata[0]}<extra></extra>",
     )
+
+
+def _beside(collapsed: bool, rough: bool) -> str:
+    """The word beside a mark: what is wrong with its accuracy, else a `?` for a rough speed."""
+    return "collapsed" if collapsed else ROUGH if rough else ""
 
 
 def _interval(

@@ -36,6 +36,7 @@ def point(precision: str, top1: float, images_per_s: float, **other: object) -> 
         "batch": 1,
         "threads": 2,
         "stable": True,
+        "noise": None,
         "compute_gmacs": 4.0,
         "size_mb": 100.0,
         "execution": "native",
@@ -106,6 +107,15 @@ def test_what_does_not_meet_the_limits_is_grey_and_the_one_to_ship_is_ringed() -
     assert grey.customdata[0][1] == "b"
     ring = trace(figure, "to ship")
     assert list(ring.x) == [30]
+
+
+def test_a_rough_speed_has_a_question_mark_beside_it() -> None:
+    rows = THREE.assign(noise=[None, "the clock moved by 15 %", None], stable=[True, True, False])
+    figure = accuracy_against_throughput(rows, LIGHT, "val", "batch 1")
+    assert [trace(figure, p).text for p in ("fp32", "fp16", "int8")] == [("",), ("?",), ("?",)]
+    assert "noisy: the clock moved by 15 %" in trace(figure, "fp16").customdata[0][0]
+    compute = accuracy_against_compute(rows, None, LIGHT, "val")
+    assert trace(compute, "fp16").text == ("",), "the compute was not measured by the clock"
 
 
 def test_a_crowd_of_models_has_no_arrows() -> None:
