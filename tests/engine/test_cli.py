@@ -13,6 +13,7 @@ import typer.main
 
 from db.enums import Precision
 from engine.cli.main import app, main
+from engine.cli.options import joined, numbers
 from engine.cli.runs import read_preprocess, read_weights
 from engine.comparisons import paired
 from engine.config import REPOSITORY, settings
@@ -93,6 +94,17 @@ def test_models_as_json(capsys: pytest.CaptureFixture[str]) -> None:
         (["classify", "x.png"], "There is no build yet"),
         (["run", "timm/x", "--mean", "a,b,c"], "--mean and --std take three numbers"),
         (["dataset", "add", "../up", "."], "name: String should match pattern"),
+        (["jobs", "cancel"], "Give the number of a job, or --run"),
+        (["jobs", "cancel", "--run", "5"], "There is no run 5"),
+        (["benchmark", "abcdef12"], "no artifact begins with 'abcdef12'"),
+        (
+            ["benchmark", "timm/x", "--scenario", "server", "--weights", "random"],
+            "Scenario server needs a limit on the p99",
+        ),
+        (
+            ["benchmark", "timm/x", "-b", "1,2", "--scenario", "single-stream"],
+            "one image at a time",
+        ),
     ],
 )
 def test_errors_are_one_sentence_and_exit_code_1(
@@ -105,7 +117,18 @@ def test_errors_are_one_sentence_and_exit_code_1(
     assert "Traceback" not in captured.err
 
 
-@pytest.mark.parametrize("call", [["nonsense"], ["export"], ["run", "m", "--batch", "0"]])
+@pytest.mark.parametrize(
+    "call",
+    [
+        ["nonsense"],
+        ["export"],
+        ["run", "m", "--batch", "0"],
+        ["benchmark", "m", "--batches", "1,two"],
+        ["benchmark", "m", "-i", "1,,2"],
+        ["benchmark", "m", "-t", "-1"],
+        ["benchmark", "m", "--scenario", "multi-stream"],
+    ],
+)
 def test_a_wrong_call_is_exit_code_2(call: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(call) == 2
     assert capsys.readouterr().out == ""
@@ -213,6 +236,28 @@ def test_a_hostile_checkpoint_is_refused_and_never_executed(tmp_path: Path) -> N
     assert job["status"] == "failed"
     assert "evil.pth" in job["error"]
     assert not canary.exists()
+
+
+def test_numbers_are_given_in_a_list_or_one_by_one() -> None:
+    read = numbers(0, 64)
+    assert joined([read("1,2"), read("8"), read("2, 16")], 1) == (1, 2, 8, 16)
+    assert joined(None, 1) == (1,)
+    assert joined([read("0")], 1) == (0,)
+
+
+def test_a_sweep_names_its_sweet_spot_and_is_not_measured_twice(url: str) -> None:
+    digest = store_build(url, tiny_se_model()).digest
+    call = ["benchmark", digest, "-b", "1,2", "-t", "1", "--max-seconds", "1"]
+    first = engine(*call, "--latency-limit", "5000", "--json")
+    assert first.returncode == 0, first.stderr
+    spot = json.loads(first.stdout)["sweet_spot"]
+    assert (spot["points"], spot["keeping"], spot["percentile"]) == (2, 2, "p90")
+    assert spot["sentence"].startswith("Sweet spot: onnx/tiny fp32 at batch ")
+    assert spot["row"]["images_per_s"] == max(r["images_per_s"] for r in spot["frontier"])
+    again = engine(*call, "--latency-limit", "0.001")
+    assert again.returncode == 0, again.stderr
+    assert again.stderr.count("Measured before") == 2
+    assert "None of 2 points has a p90 of at most 0.001 ms" in " ".join(again.stderr.split())
 
 
 def test_the_demo_from_a_terminal() -> None:
