@@ -9,6 +9,7 @@ digest of their imported build; `origin` says where they come from.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -110,17 +111,39 @@ def results_frame(url: str) -> pd.DataFrame:
     return join_results(result_tables(url))
 
 
+def results_of(
+    url: str, artifacts: Iterable[str], evaluations: Iterable[int], benchmarks: Iterable[int]
+) -> pd.DataFrame:
+    """The rows of some measurements; of some artifacts where none of those was measured.
+
+    Measurements that newer ones have taken the place of are among them.
+    """
+    builds = _all_builds(url)
+    evaluated = _with_accuracy(_read(url, _evaluations()))
+    benchmarked = _with_protocol(_read(url, _benchmarks()))
+    evaluated = evaluated[evaluated["evaluation_id"].isin(list(evaluations))]
+    benchmarked = benchmarked[benchmarked["benchmark_id"].isin(list(benchmarks))]
+    digests = {*artifacts, *evaluated["artifact_digest"], *benchmarked["artifact_digest"]}
+    own = builds[builds["artifact_digest"].isin(digests)]
+    return join_results(ResultTables(own, evaluated, benchmarked))
+
+
 def result_tables(url: str) -> ResultTables:
     """Every build, the newest evaluation and the newest benchmark of each kind."""
+    return ResultTables(
+        _all_builds(url),
+        _newest(_with_accuracy(_read(url, _evaluations())), _EVALUATION_KEY),
+        _newest(_with_protocol(_read(url, _benchmarks())), _BENCHMARK_KEY),
+    )
+
+
+def _all_builds(url: str) -> pd.DataFrame:
+    """Those made here, and those that were imported."""
     made = [_made_here(_read(url, _builds())), _read(url, _imported())]
     columns = list(dict.fromkeys(name for builds in made for name in builds.columns))
     some = [builds for builds in made if len(builds)]
     joined = pd.concat(some, ignore_index=True) if some else pd.DataFrame()
-    return ResultTables(
-        joined.reindex(columns=columns),
-        _newest(_with_accuracy(_read(url, _evaluations())), _EVALUATION_KEY),
-        _newest(_with_protocol(_read(url, _benchmarks())), _BENCHMARK_KEY),
-    )
+    return joined.reindex(columns=columns)
 
 
 def join_results(tables: ResultTables) -> pd.DataFrame:

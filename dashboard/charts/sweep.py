@@ -149,10 +149,12 @@ def _add_star(figure: go.Figure, found: SweetSpot, column: str, palette: Palette
 
 
 def _axes(figure: go.Figure, found: SweetSpot, column: str) -> None:
-    latencies = [*found.points[column], *([found.limit_ms] if found.limit_ms else [])]
+    points = found.points
+    latencies = [*points[column], *([found.limit_ms] if found.limit_ms else [])]
+    rates = [*points["images_per_s"], *points["images_per_s_low"], *points["images_per_s_high"]]
     for update, values, title in (
         (figure.update_xaxes, latencies, f"{found.percentile} of a request (ms, log), ← sooner"),
-        (figure.update_yaxes, found.points["images_per_s"], "images/s (log), ↑ faster"),
+        (figure.update_yaxes, rates, "images/s (log), ↑ faster"),
     ):
         ticks, texts = log_ticks(values)
         update(

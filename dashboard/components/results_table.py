@@ -27,6 +27,8 @@ SETS = {
         "compute_gmacs",
         "size_mb",
         "batch",
+        "instances",
+        "threads",
         "measured_at",
     ],
     "Accuracy": [
@@ -152,7 +154,7 @@ def _note(row: dict[str, Any], version: str | None) -> str:
     if row["stable"] is False or row["stable"] == 0:
         notes.append("unstable speed")
     if not is_missing(row["noise"]):
-        notes.append(f"noisy: {row['noise']}")
+        notes.append(f"noisy: {row['noise'].partition(' (')[0]}")
     if not is_missing(row["verdict"]):
         notes.append(str(row["verdict"]))
     if not partial and row["images"] < row["images_in_dataset"]:

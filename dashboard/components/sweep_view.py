@@ -77,7 +77,7 @@ def show_sweep(found: SweetSpot, key: str) -> None:
     head, colon, evidence = found.sentence().partition(":")
     box = st.success if found.row else st.warning
     box(
-        f"**{escape_markdown(head)}**{colon}{escape_markdown(' ' + evidence.strip())}",
+        f"**{escape_markdown(head)}**{colon} {escape_markdown(evidence)}",
         icon=":material/my_location:" if found.row else ":material/block:",
     )
     figure = latency_against_throughput(found, current_palette())

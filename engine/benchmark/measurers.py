@@ -22,7 +22,7 @@ from engine.benchmark.loading import Alone
 from engine.benchmark.measuring import Measured, measure, warm_up
 from engine.benchmark.noise import Watch
 from engine.benchmark.offline import PASS_S, Offline
-from engine.benchmark.search import TRIAL_REQUESTS, highest_rate
+from engine.benchmark.search import Search, highest_rate, settling_requests
 from engine.benchmark.server import Served, poisson_arrivals, serve
 from engine.benchmark.team import Team
 from engine.benchmark.windows import Window, take_window
@@ -32,6 +32,7 @@ from engine.stats import most_over
 
 SINGLE_STREAM_SHARE = 0.1  # may be over the p90
 SINGLE_STREAM_REQUESTS = 100
+SHARE_OF_SEARCH = 1 / 6  # that one run of a search may take
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,19 +121,28 @@ def server(task: Task) -> Outcome:
 
     with task.watch:
         if spec.rate_per_s:
-            requests = max(1, min(TRIAL_REQUESTS, int(spec.rate_per_s * spec.max_s)))
-            best = trial(spec.rate_per_s, requests, give_up=False)
-            tried: tuple[Served, ...] = (best,)
+            requests = max(1, int(spec.rate_per_s * spec.max_s))
+            found = trial(spec.rate_per_s, requests, give_up=False)
+            search = Search(found, (found,))
         else:
-            ends = begun + SEARCH_TIMES * spec.max_s
-            fastest = take_window(runners, spec.batch, spec.window_s)
-            search = highest_rate(
-                trial,
-                fastest.latencies_ms.size / fastest.elapsed_s,
-                lambda: ends - time.monotonic(),
-            )
-            best, tried = search.best, search.tried
-    return _served(task, best, tried, warm_up_s)
+            search = _search(task, trial, limit_ms, begun)
+    return _served(task, search.best, search.tried, warm_up_s)
+
+
+def _search(
+    task: Task, trial: Callable[[float, int], Served], limit_ms: float, begun: float
+) -> Search:
+    """The highest rate, between nothing and what a closed loop does in a window."""
+    spec = task.spec
+    fastest = take_window(task.loaded.runners, spec.batch, spec.window_s)
+    capacity = fastest.latencies_ms.size / fastest.elapsed_s
+    budget_s = SEARCH_TIMES * spec.max_s
+    return highest_rate(
+        trial,
+        lambda rate: settling_requests(limit_ms, capacity, int(rate * budget_s * SHARE_OF_SEARCH)),
+        capacity,
+        lambda: begun + budget_s - time.monotonic(),
+    )
 
 
 def _served(task: Task, best: Served, tried: tuple[Served, ...], warm_up_s: float) -> Outcome:

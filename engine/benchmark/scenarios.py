@@ -25,7 +25,7 @@ DEFINITIONS = {
     "server": "MLPerf's Server: requests arrive by chance (Poisson, fixed seed) at a rate, and "
     "latency counts from when a request was due. Valid when so few of at least 459 requests were "
     "over the limit that, with 99 % confidence, at most 1 % of all are (MLPerf's early stopping). "
-    "Without a rate, the highest valid one is searched.",
+    "Without a rate, the highest valid one is searched, in runs that let the queue build up.",
 }
 
 

@@ -18,7 +18,7 @@ from engine.database import prepare_database
 from engine.jobs import store
 from engine.jobs.dispatcher import ensure_dispatcher
 from engine.jobs.store import NewJob
-from engine.results import results_frame
+from engine.results import results_of
 from engine.runs.planning import plan
 from engine.runs.requests import RunRequest
 from engine.runs.submitting import jobs_of, submit
@@ -111,12 +111,7 @@ def _results_of(jobs: list[Job], url: str) -> pd.DataFrame:
         name: {job.result[name] for job in jobs if job.result and name in job.result}
         for name in ("artifact", "evaluation", "benchmark")
     }
-    frame = results_frame(url)
-    return frame[
-        frame["artifact_digest"].isin(made["artifact"])
-        | frame["evaluation_id"].isin(made["evaluation"])
-        | frame["benchmark_id"].isin(made["benchmark"])
-    ]
+    return results_of(url, made["artifact"], made["evaluation"], made["benchmark"])
 
 
 def _describe(job: Job) -> dict[str, Any]:

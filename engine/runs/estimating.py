@@ -41,6 +41,8 @@ class Estimate:
 
     def sentence(self) -> str:
         """`16 points, about 1 min 30 s (as such points took lately), at most 9 min.`"""
+        if self.measured_before == self.points:
+            return f"All {self.points} points were measured before; none is again unless asked for."
         basis = "as such points took lately" if self.from_history else "at the least"
         before = (
             f"; {self.measured_before} were measured before and are not measured again"

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy import stats as scipy_stats
 
-from engine.benchmark.search import highest_rate
+from engine.benchmark.search import highest_rate, settling_requests
 from engine.benchmark.server import (
     Served,
     WallClock,
@@ -184,7 +184,8 @@ def test_the_search_finds_the_rate_of_theory() -> None:
     """A little below it: a run is valid only where it leaves no doubt."""
     ends = iter(range(10**6, 0, -1))
     search = highest_rate(
-        lambda rate, requests: served(rate, 20 * requests, limit_ms=40.0, give_up=True),
+        lambda rate, requests: served(rate, requests, limit_ms=40.0, give_up=True),
+        lambda rate: 20_000,
         1 / SERVICE_S,
         lambda: float(next(ends)),
     )
@@ -195,9 +196,25 @@ def test_the_search_finds_the_rate_of_theory() -> None:
     assert min(failed) > search.best.rate_per_s
 
 
+@pytest.mark.parametrize("services", [10, 40, 80])
+def test_a_run_is_long_enough_for_the_queue_to_build_up(services: int) -> None:
+    """With a limit of many service times a short run at nearly full load would pass."""
+    limit_ms = services * 1e3 * SERVICE_S
+    requests = settling_requests(limit_ms, 1 / SERVICE_S, 10**6)
+    search = highest_rate(
+        lambda rate, requests: served(rate, requests, limit_ms, give_up=True),
+        lambda rate: requests,
+        1 / SERVICE_S,
+        lambda: 1e9,
+    )
+    expected = rate_that_keeps(limit_ms)
+    assert 0.85 * expected <= search.best.rate_per_s <= 1.03 * expected
+
+
 def test_where_no_rate_keeps_the_limit_the_search_says_so_soon() -> None:
     search = highest_rate(
         lambda rate, requests: served(rate, requests, limit_ms=9.0, give_up=True),
+        lambda rate: 1000,
         1 / SERVICE_S,
         lambda: 1e6,
     )
@@ -209,7 +226,10 @@ def test_where_no_rate_keeps_the_limit_the_search_says_so_soon() -> None:
 def test_the_search_keeps_to_its_time() -> None:
     """Half the capacity, 50/s: five seconds are 250 requests, which prove nothing."""
     search = highest_rate(
-        lambda rate, requests: served(rate, requests, limit_ms=40.0), 1 / SERVICE_S, lambda: 5.0
+        lambda rate, requests: served(rate, requests, limit_ms=40.0),
+        lambda rate: 1000,
+        1 / SERVICE_S,
+        lambda: 5.0,
     )
     assert len(search.tried) == 1
     assert not search.best.valid
