@@ -83,7 +83,8 @@ def _stage(spec: BenchmarkSpec, threads: int) -> str:
     processes = f" in {spec.processes} processes" if spec.processes > 1 else ""
     flight = f", {spec.instances} requests in flight" if spec.instances > 1 else ""
     named = f" ({scenario})" if scenario != CLOSED_LOOP else ""
-    return f"Measuring at batch {spec.batch}, {threads} threads{flight}{processes}{named}."
+    each = f"{threads} thread{'' if threads == 1 else 's'}"
+    return f"Measuring at batch {spec.batch}, {each}{flight}{processes}{named}."
 
 
 def _row(

@@ -26,6 +26,34 @@ from engine.specs import Scenario
 DIGEST = re.compile(r"[0-9a-f]{6,64}")
 CPU = "CPUExecutionProvider"
 
+AScenario = Annotated[
+    Scenario,
+    typer.Option(
+        help="How requests come: closed-loop (the next after the last), or as in MLPerf: "
+        "single-stream (p90 of one image at a time), offline (images/s of all at once), "
+        "server (arrivals by chance, a limit on the p99)."
+    ),
+]
+LatencyLimit = Annotated[
+    float | None,
+    typer.Option(
+        min=0.001,
+        help="Longest latency in ms: of the sweet spot, or of the p99 in scenario server.",
+    ),
+]
+APercentile = Annotated[
+    Percentile, typer.Option(help="Which latency the limit of the sweet spot is on.")
+]
+Rate = Annotated[
+    float | None,
+    typer.Option(
+        min=0.001,
+        help="Requests a second of scenario server; if left out, the highest rate that keeps "
+        "the limit is searched, for at most four times --max-seconds.",
+    ),
+]
+ArrivalsSeed = Annotated[int, typer.Option(min=0, help="Seed of the arrivals of scenario server.")]
+
 
 def add_to(app: typer.Typer) -> None:
     """Registers the command."""
@@ -44,35 +72,11 @@ def benchmark(
     provider: o.Provider = CPU,
     max_seconds: o.Seconds = 30,
     again: o.Again = False,
-    scenario: Annotated[
-        Scenario,
-        typer.Option(
-            help="How requests come: closed-loop (the next after the last), or as in MLPerf: "
-            "single-stream (p90 of one image at a time), offline (images/s of all at once), "
-            "server (arrivals by chance, a limit on the p99)."
-        ),
-    ] = Scenario.CLOSED_LOOP,
-    latency_limit: Annotated[
-        float | None,
-        typer.Option(
-            min=0.001,
-            help="Longest latency in ms: of the sweet spot, or of the p99 in scenario server.",
-        ),
-    ] = None,
-    percentile: Annotated[
-        Percentile, typer.Option(help="Which latency the limit of the sweet spot is on.")
-    ] = Percentile.P90,
-    rate: Annotated[
-        float | None,
-        typer.Option(
-            min=0.001,
-            help="Requests a second of scenario server; if left out, the highest rate that keeps "
-            "the limit is searched, for at most four times --max-seconds.",
-        ),
-    ] = None,
-    arrivals_seed: Annotated[
-        int, typer.Option(min=0, help="Seed of the arrivals of scenario server.")
-    ] = 0,
+    scenario: AScenario = Scenario.CLOSED_LOOP,
+    latency_limit: LatencyLimit = None,
+    percentile: APercentile = Percentile.P90,
+    rate: Rate = None,
+    arrivals_seed: ArrivalsSeed = 0,
     detach: o.Detach = False,
     json: o.Json = False,
 ) -> int:
@@ -84,7 +88,7 @@ def benchmark(
     Example: `python -m engine benchmark timm/seresnet50 --weights random -p fp32 -b 1,2,4,8
     -i 1,2 --latency-limit 200`
     """
-    asks_limit = scenario == Scenario.SERVER
+    closed_loop = scenario == Scenario.CLOSED_LOOP
     request = RunRequest(
         model_id=target,
         weights=read_weights(weights, seed),
@@ -99,10 +103,10 @@ def benchmark(
         again=again,
         scenario=scenario,
         rate_per_s=rate,
-        limit_ms=latency_limit if asks_limit else None,
+        limit_ms=None if closed_loop else latency_limit,
         arrivals_seed=arrivals_seed,
     )
-    wants_spot = is_sweep(request) or (latency_limit is not None and not asks_limit)
+    wants_spot = closed_loop and (is_sweep(request) or latency_limit is not None)
     conclude = _Conclusion(percentile, latency_limit, json) if wants_spot else None
     if DIGEST.fullmatch(target):
         return _of_artifact(request, detach, json, conclude)

@@ -28,17 +28,22 @@ class Waiting:
 
 
 def usual_seconds(url: str, kinds: Iterable[str]) -> dict[str, float]:
-    """Median duration of the last LAST succeeded jobs of each kind; no entry where none ended."""
+    """Median duration of the last LAST succeeded jobs of each kind; no entry where none ended.
+
+    Jobs that only found what was there already say nothing of how long the work takes.
+    """
     found = {}
     with reading(url) as session:
         for kind in set(kinds):
             statement = (
-                select(Job.ended_at - Job.started_at)
+                select(Job.ended_at - Job.started_at, Job.result)
                 .where(Job.kind == kind, Job.status == JobStatus.SUCCEEDED)
                 .order_by(Job.id.desc())
                 .limit(LAST)
             )
-            times = [seconds for seconds in session.scalars(statement) if seconds is not None]
+            rows = session.execute(statement).all()
+            worked = [row for row in rows if not (row[1] or {}).get("reused")]
+            times = [seconds for seconds, _ in worked or rows if seconds is not None]
             if times:
                 found[kind] = float(median(times))
     return found

@@ -40,3 +40,14 @@ def test_usual_is_the_median_of_what_succeeded(url: str) -> None:
         )
     rows.add_job(url, JobStatus.FAILED, "f", started_at=0.0, ended_at=999.0)
     assert usual_seconds(url, ["build", "export"]) == {"build": 3.0}
+
+
+def test_what_was_there_already_says_nothing_of_how_long_it_takes(url: str) -> None:
+    for number in range(5):
+        rows.add_job(
+            url, JobStatus.SUCCEEDED, f"r{number}", started_at=0.0, ended_at=0.2,
+            result={"reused": True},
+        )  # fmt: skip
+    assert usual_seconds(url, ["build"]) == {"build": 0.2}, "nothing else is known"
+    rows.add_job(url, JobStatus.SUCCEEDED, "b", started_at=100.0, ended_at=140.0, result={})
+    assert usual_seconds(url, ["build"]) == {"build": 40.0}
