@@ -170,6 +170,10 @@ def doubts(row: dict[str, Any], limits: Limits, drop: Any) -> list[str]:
         told.append("its speed did not become stable")
     if not is_missing(row["noise"]):
         told.append(f"its speed is noisy: {row['noise']}")
+    if str(row["verdict"]).startswith("invalid"):
+        told.append(f"its run did not keep its limit: {row['verdict']}")
+    if not is_missing(row["elsewhere"]):
+        told.append(str(row["elsewhere"]))
     if "emulated" in str(row["execution"]):
         told.append("its precision is emulated on this processor")
     return told

@@ -21,6 +21,7 @@ from db.enums import ArtifactKind
 from db.session import connect
 from db.tables import Artifact, Benchmark, Environment, Evaluation, ImportedBuild, Model
 from engine.benchmark.noise import NOISY_CORES
+from engine.benchmark.placement import nodes_elsewhere
 from engine.benchmark.scenarios import label_of, verdict_of
 from engine.catalog import find_model
 from engine.conventions import convention_of
@@ -59,6 +60,7 @@ COLUMNS = {
     "verdict": "verdict",
     "stable": "stable",
     "noise": "noisy because",
+    "elsewhere": "nodes on another provider",
     "other_busy_cores": "cores busy with other work",
     "samples": "requests",
     "load_ms": "load (ms)",
@@ -253,6 +255,7 @@ def _benchmarks() -> object:
         Benchmark.protocol["processes"].label("processes"),
         Benchmark.protocol["scenario"].label("scenario"),
         Benchmark.protocol["noise"].label("noise"),
+        Benchmark.protocol["nodes"].label("elsewhere"),
         Benchmark.id.label("benchmark_id"),
         Benchmark.created_at.label("benchmarked_at"),
         func.coalesce(Benchmark.artifact_digest, Benchmark.imported_digest).label(
@@ -269,7 +272,7 @@ def _newest(frame: pd.DataFrame, key: list[str]) -> pd.DataFrame:
 
 
 def _with_protocol(frame: pd.DataFrame) -> pd.DataFrame:
-    """Adds to the figures what the protocol says: processes, scenario, verdict, noise."""
+    """Adds to the figures what the protocol says: processes, scenario, verdict, noise, nodes."""
     # Before there was a choice there was one process.
     frame["processes"] = frame["processes"].fillna(1).astype(int)
     told = [found if isinstance(found, dict) else None for found in frame["scenario"]]
@@ -277,6 +280,8 @@ def _with_protocol(frame: pd.DataFrame) -> pd.DataFrame:
     frame["verdict"] = [verdict_of(found) for found in told]
     busy = frame["other_busy_cores"]
     frame["noise"] = [_noise(*pair) for pair in zip(frame["noise"], busy, strict=True)]
+    pairs = zip(frame["elsewhere"], frame["provider"], strict=True)
+    frame["elsewhere"] = [nodes_elsewhere(*pair) for pair in pairs]
     return frame
 
 

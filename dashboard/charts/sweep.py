@@ -71,10 +71,11 @@ def _marks(
 
 
 def doubtful(rows: pd.DataFrame) -> list[bool]:
-    """Whether each speed is noisy or did not become stable."""
+    """Whether each speed is noisy, did not become stable, or did not keep its scenario's limit."""
+    told = zip(rows["noise"], rows["stable"], rows["verdict"], strict=True)
     return [
-        isinstance(noise, str) or stable == 0
-        for noise, stable in zip(rows["noise"], rows["stable"], strict=True)
+        isinstance(noise, str) or stable == 0 or str(verdict).startswith("invalid")
+        for noise, stable, verdict in told
     ]
 
 

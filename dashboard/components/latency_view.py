@@ -8,7 +8,7 @@ import streamlit as st
 from dashboard import queries
 from dashboard.charts import batches, latency
 from dashboard.components.theme import chart_config, current_palette
-from dashboard.formats import escape_markdown
+from dashboard.formats import escape_markdown, is_missing
 from engine.benchmark.sweet_spot import Percentile, find_sweet_spot
 
 MOST_SERIES = 6
@@ -54,6 +54,8 @@ def _few(rows: pd.DataFrame) -> list[dict[str, object]]:
 
 
 def _series(row: dict[str, object]) -> latency.Series | None:
+    if is_missing(row["latency_p50_ms"]):  # offline: times to each answer are no latencies
+        return None
     values = queries.latencies(int(str(row["benchmark_id"]).split(".")[0]))
     if values is None or not len(values):
         return None

@@ -130,6 +130,7 @@ _TOLD = [
     "stable",
     "noise",
     "verdict",
+    "elsewhere",
     "environment_digest",
     "images",
     "images_planned",
@@ -155,8 +156,7 @@ def _note(row: dict[str, Any], version: str | None) -> str:
         notes.append("unstable speed")
     if not is_missing(row["noise"]):
         notes.append(f"noisy: {row['noise'].partition(' (')[0]}")
-    if not is_missing(row["verdict"]):
-        notes.append(str(row["verdict"]))
+    notes += [str(row[name]) for name in ("verdict", "elsewhere") if not is_missing(row[name])]
     if not partial and row["images"] < row["images_in_dataset"]:
         notes.append(f"{row['images']:,.0f} of {row['images_in_dataset']:,.0f} images")
     if version:

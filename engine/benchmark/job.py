@@ -12,6 +12,7 @@ from engine.benchmark.figures import Outcome, keep_latencies
 from engine.benchmark.loading import Alone, Member
 from engine.benchmark.measurers import MEASURERS, Task
 from engine.benchmark.noise import Seen, Watch
+from engine.benchmark.placement import nodes_elsewhere
 from engine.benchmark.scenarios import CLOSED_LOOP, asked_label
 from engine.benchmark.team import Team
 from engine.config import settings
@@ -45,7 +46,12 @@ def run(params: dict[str, Any], context: JobContext) -> dict[str, Any]:
     with writing(context.url) as session:
         session.add(row)
     noise = "; ".join(row.protocol["noise"])
-    context.say(outcome.said + (f" Noisy: {noise}." if noise else ""))
+    elsewhere = nodes_elsewhere(loaded.nodes, spec.provider)
+    context.say(
+        outcome.said
+        + (f" Noisy: {noise}." if noise else "")
+        + (f" Note that {elsewhere}." if elsewhere else "")
+    )
     return {"benchmark": row.id, "images_per_s": row.images_per_s, "stable": row.stable}
 
 

@@ -161,6 +161,7 @@ SWEEP = pd.DataFrame(
         "latency_p99_ms": [110.0, 190.0, None],
         "stable": True,
         "scenario": "closed loop",
+        "verdict": None,
         "noise": [None, "other processes used 0.60 cores", None],
     }
 )

@@ -35,6 +35,8 @@ def build(model: str, precision: str, top1: float, rate: float, **other: object)
         "evaluation_id": float(hash((model, precision)) % 1000),
         "stable": 1,
         "noise": None,
+        "verdict": None,
+        "elsewhere": None,
         "execution": "native",
     }
     return row | other
@@ -105,17 +107,23 @@ def test_the_sentence_carries_its_evidence() -> None:
 
 
 def test_doubts_are_told() -> None:
-    row = build(
-        "big",
-        "int8",
-        80.5,
-        30,
-        stable=0,
-        noise="other processes used 1.00 cores",
-        execution="emulated on x",
-    )
+    doubtful = {
+        "stable": 0,
+        "noise": "other processes used 1.00 cores",
+        "verdict": "invalid: 9 of 900",
+        "elsewhere": "of 9 nodes ran 2 on x",
+        "execution": "emulated on x",
+    }
+    row = build("big", "int8", 80.5, 30, **doubtful)
     drop = paired_difference(np.arange(100) < 81, np.arange(100) < 79)
     told = " ".join(doubts(row, Limits(), drop))
-    for part in ("interval reaches", "stable", "noisy: other processes", "emulated"):
+    for part in (
+        "interval reaches",
+        "stable",
+        "noisy: other",
+        "emulated",
+        "9 of 900",
+        "of 9 nodes",
+    ):
         assert part in told
     assert doubts(BIG[0], Limits(), None) == []
