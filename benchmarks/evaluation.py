@@ -1,6 +1,7 @@
 """How fast an evaluation is against what the machine allows, and against timm's own loop.
 
-    python -m benchmarks.evaluation REAL_DATA [--images 1000] [--rounds 3] [--fifty-thousand]
+    python -m benchmarks.evaluation REAL_DATA [--images 1000] [--rounds 3] [--rounds-file FILE]
+        [--no-counts] [--fifty-thousand]
 
 REAL_DATA is the folder of photographs and weights that SENET_REAL_DATA names. Everything is run in
 turn in one call, so that the ratios hold on a noisy machine. The bound of a first pass is
@@ -9,6 +10,7 @@ from its first batch on, by the clock and by processor time (what it costs, whoe
 on the machine); against timm, whose model and workers stand ready, it is from start to end
 with processes and model to start. Speeds are of
 `timm/seresnet50` with random weights, counts of `timm/tf_mobilenetv3_small_100` with real ones.
+With a file of rounds a long benchmark can be done in several short calls: those of before count.
 """
 
 from __future__ import annotations
@@ -41,6 +43,8 @@ def main() -> None:
     parser.add_argument("real_data", type=Path)
     parser.add_argument("--images", type=int, default=1000)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds-file", type=Path, help="Add the rounds to those kept here.")
+    parser.add_argument("--no-counts", action="store_true", help="Leave out the counts.")
     parser.add_argument("--home", type=Path, help="Keep exports and builds here between calls.")
     parser.add_argument("--fifty-thousand", action="store_true", help="Memory over 50,000 images.")
     options = parser.parse_args()
@@ -57,33 +61,55 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
 
     bench = Workbench(options.real_data, folder)
     report: dict[str, Any] = {"cores": bench.threads, "images": options.images}
-    artifacts = {p: bench.build(SPEED_MODEL, p) for p in ("fp32", "int8")}
-    rounds: list[Rates] = []
-    for number in range(options.rounds):
-        rates: Rates = {"decode": bench.decoding_rate(options.images)}
-        for precision, artifact in artifacts.items():
-            bench.clear_cache()
-            for which in ("first", "later"):
-                before = bench.inference_rate(artifact)
-                steady, whole = bench.evaluation_rate(artifact, options.images)
-                after = bench.inference_rate(artifact)
-                rates[f"{which} {precision} inference"] = mean(before, after)
-                rates[f"{which} {precision}"] = steady
-                rates[f"{which} {precision} whole"] = whole
-        rates["timm"] = timm_rate(bench, TORCH_IMAGES)
-        rounds.append(rates)
-        told = {name: [round(rate.wall, 1), round(rate.core, 1)] for name, rate in rates.items()}
-        print(f"round {number + 1}: {json.dumps(told)}")
-        sys.stdout.flush()
+    rounds = read_rounds(options.rounds_file)
+    artifacts = {p: bench.build(SPEED_MODEL, p) for p in ("fp32", "int8")} if options.rounds else {}
+    for _ in range(options.rounds):
+        rounds.append(one_round(bench, artifacts, options.images))
+        keep_rounds(options.rounds_file, rounds)
     report["rounds"] = [{name: asdict(rate) for name, rate in r.items()} for r in rounds]
-    report["ratios"] = ratios(rounds)
-    report["counts"] = {
-        "engine": bench.counts(COUNTED_MODEL),
-        "timm": timm_counts(bench, COUNTED_MODEL),
-    }
+    report["ratios"] = ratios(rounds) if rounds else {}
+    if not options.no_counts:
+        report["counts"] = {
+            "engine": bench.counts(COUNTED_MODEL),
+            "timm": timm_counts(bench, COUNTED_MODEL),
+        }
     if options.fifty_thousand:
         report["memory_mb"] = memory_beyond_model(bench, 50_000)
     return report
+
+
+def one_round(bench: Any, artifacts: dict[str, Any], images: int) -> Rates:
+    """Everything once, in turn; inference alone before and after each pass that it bounds."""
+    rates: Rates = {"decode": bench.decoding_rate(images)}
+    for precision, artifact in artifacts.items():
+        bench.clear_cache()
+        for which in ("first", "later"):
+            before = bench.inference_rate(artifact)
+            steady, whole = bench.evaluation_rate(artifact, images)
+            after = bench.inference_rate(artifact)
+            rates[f"{which} {precision} inference"] = mean(before, after)
+            rates[f"{which} {precision}"] = steady
+            rates[f"{which} {precision} whole"] = whole
+    rates["timm"] = timm_rate(bench, TORCH_IMAGES)
+    told = {name: [round(rate.wall, 1), round(rate.core, 1)] for name, rate in rates.items()}
+    print(f"round: {json.dumps(told)}")
+    sys.stdout.flush()
+    return rates
+
+
+def read_rounds(path: Path | None) -> list[Rates]:
+    """The rounds of earlier calls."""
+    if path is None or not path.is_file():
+        return []
+    kept = json.loads(path.read_text())
+    return [{name: Rate(**rate) for name, rate in rates.items()} for rates in kept]
+
+
+def keep_rounds(path: Path | None, rounds: list[Rates]) -> None:
+    """Writes them where a later call finds them."""
+    if path is not None:
+        plain = [{name: asdict(rate) for name, rate in rates.items()} for rates in rounds]
+        path.write_text(json.dumps(plain))
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,8 +291,9 @@ def show(report: dict[str, Any]) -> None:
         bar = BARS.get(name)
         verdict = "–" if bar is None else f"{bar:g} {'met' if by['wall'] >= bar else 'MISSED'}"
         print(f"| {name} | {by['wall']:.3f} | {by['core']:.3f} | {verdict} |")
-    same = list(report["counts"]["engine"]) == list(report["counts"]["timm"])
-    print(f"| counts {report['counts']} | | | {'identical' if same else 'DIFFERENT'} |")
+    if "counts" in report:
+        same = list(report["counts"]["engine"]) == list(report["counts"]["timm"])
+        print(f"| counts {report['counts']} | | | {'identical' if same else 'DIFFERENT'} |")
     print(json.dumps(report))
 
 

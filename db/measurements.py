@@ -4,20 +4,24 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Boolean, CheckConstraint, ForeignKey, String, Text
+from sqlalchemy import JSON, Boolean, CheckConstraint, ForeignKey, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.base import Base, CreatedAt, Digest
 
 
 class Environment(Base):
-    """A machine with its software, by the digest of the facts that can change a measurement."""
+    """A machine with its software, by the digest of the facts that can change a measurement.
+
+    `peaks` is what it can do at most, by precision and threads, once that was measured.
+    """
 
     __tablename__ = "environment"
 
     digest: Mapped[Digest] = mapped_column(primary_key=True)
     label: Mapped[str] = mapped_column(String(200))
     facts: Mapped[dict[str, Any]]
+    peaks: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     created_at: Mapped[CreatedAt]
 
 

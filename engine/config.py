@@ -43,6 +43,9 @@ class Settings(BaseSettings):
     cache_gb: float = Field(
         20.0, ge=0, description="Most disk space for prepared images, in GB; 0 keeps none."
     )
+    peak: bool = Field(
+        True, description="Measure what the machine can do at most, once, after a first benchmark."
+    )
     offline: bool = Field(False, description="Never reach for the network, say what is missing.")
     paddle_python: Path = Field(
         REPOSITORY / ".venv-paddle" / "bin" / "python",

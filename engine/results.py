@@ -25,6 +25,7 @@ from engine.benchmark.placement import nodes_elsewhere
 from engine.benchmark.scenarios import label_of, verdict_of
 from engine.catalog import find_model
 from engine.conventions import convention_of
+from engine.peak.shares import with_shares
 from engine.preprocess import PreprocessSpec
 from engine.stats import wilson_interval
 
@@ -67,6 +68,8 @@ COLUMNS = {
     "first_inference_ms": "first inference (ms)",
     "peak_rss_mb": "peak memory (MB)",
     "achieved_gmacs_per_s": "GMAC/s",
+    "peak_share": "share of the peak (%)",
+    "peak_gmacs_per_s": "peak (GMAC/s)",
     "compute_gmacs": "GMACs",
     "params_m": "parameters (M)",
     "size_mb": "size (MB)",
@@ -122,7 +125,7 @@ def results_of(
     """
     builds = _all_builds(url)
     evaluated = _with_accuracy(_read(url, _evaluations()))
-    benchmarked = _with_protocol(_read(url, _benchmarks()))
+    benchmarked = with_shares(_with_protocol(_read(url, _benchmarks())), builds, url)
     evaluated = evaluated[evaluated["evaluation_id"].isin(list(evaluations))]
     benchmarked = benchmarked[benchmarked["benchmark_id"].isin(list(benchmarks))]
     digests = {*artifacts, *evaluated["artifact_digest"], *benchmarked["artifact_digest"]}
@@ -132,10 +135,12 @@ def results_of(
 
 def result_tables(url: str) -> ResultTables:
     """Every build, the newest evaluation and the newest benchmark of each kind."""
+    builds = _all_builds(url)
+    benchmarks = with_shares(_with_protocol(_read(url, _benchmarks())), builds, url)
     return ResultTables(
-        _all_builds(url),
+        builds,
         _newest(_with_accuracy(_read(url, _evaluations())), _EVALUATION_KEY),
-        _newest(_with_protocol(_read(url, _benchmarks())), _BENCHMARK_KEY),
+        _newest(benchmarks, _BENCHMARK_KEY),
     )
 
 

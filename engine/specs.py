@@ -235,6 +235,12 @@ def scenario_problem(
     return None
 
 
+class PeakSpec(Spec):
+    """Numbers of threads for which the machine's own peak is measured."""
+
+    threads: tuple[int, ...] = Field(min_length=1)
+
+
 class EvaluateSpec(Spec):
     """How a build's accuracy is measured. Either `build` (a recipe) or `artifact` (a digest)."""
 

@@ -21,6 +21,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("SENET_HOST_LOCK", str(tmp_path / "host.lock"))
     monkeypatch.setenv("SENET_OFFLINE", "1")
     monkeypatch.setenv("SENET_IDLE_S", "5")
+    monkeypatch.setenv("SENET_PEAK", "0")
     monkeypatch.delenv("DATABASE_URL", raising=False)
     settings.cache_clear()
     yield folder

@@ -12,6 +12,7 @@ from dashboard import queries
 from dashboard.components.definitions import DEFINITIONS
 from dashboard.components.login import show_user
 from dashboard.components.notice import leave_notice
+from dashboard.components.peak_view import show_peak
 from dashboard.components.provenance import environment_facts, facts_table
 from dashboard.formats import escape_markdown, plural, short, size
 from engine import environment
@@ -148,6 +149,7 @@ show_user()
 left, right = st.columns(2, gap="large")
 with left:
     machine()
+    show_peak(environment.observe().digest)
 with right:
     workbench()
     disk()

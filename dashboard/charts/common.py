@@ -115,6 +115,9 @@ def hover_card(row: dict[str, Any]) -> str:
         lines += [safe(row[name]) for name in ("scenario", "verdict") if _told(row.get(name))]
         if _told(row.get("noise")):
             lines.append(f"noisy: {safe(row['noise'])}")
+        if not is_missing(row.get("peak_share")):
+            share = f"{number(row['peak_share'], 0)} % of the machine's peak"
+            lines.append(f"{number(row['achieved_gmacs_per_s'])} GMAC/s, {share}")
     lines += _costs(row)
     if row.get("execution") and row["execution"] != "native":
         lines.append(safe(row["execution"]))

@@ -125,6 +125,7 @@ def _speed(found: Provenance) -> dict[str, Any]:
     return {
         "images/s": number(row.images_per_s)
         + ("" if row.images_per_s_low is None else f" ({range_text} over the reported windows)"),
+        "GMAC/s": _achieved(row, found.peak_gmacs_per_s),
         "p50 / p90 / p99": _latencies(row),
         "scenario": label_of(protocol.get("scenario")),
         "verdict": verdict_of(protocol.get("scenario")),
@@ -197,6 +198,16 @@ def _latencies(row: Benchmark) -> str:
         f"{number(value, 2)} ms" if not is_missing(value) else "withheld, under 100 requests"
         for value in (row.latency_p50_ms, row.latency_p90_ms, row.latency_p99_ms)
     )
+
+
+def _achieved(row: Benchmark, peak_gmacs_per_s: float | None) -> str | None:
+    if row.achieved_gmacs_per_s is None:
+        return None
+    achieved = number(row.achieved_gmacs_per_s)
+    if peak_gmacs_per_s is None:
+        return achieved
+    share = row.achieved_gmacs_per_s / peak_gmacs_per_s
+    return f"{achieved}, {share:.0%} of the machine's peak of {number(peak_gmacs_per_s)}"
 
 
 def _imported_speed(row: Benchmark) -> dict[str, Any]:

@@ -60,6 +60,7 @@ SETS = {
         "first_inference_ms",
         "peak_rss_mb",
         "achieved_gmacs_per_s",
+        "peak_share",
         "execution",
         "environment",
     ],
@@ -84,15 +85,19 @@ _FORMATS = {
     "first_inference_ms": "%.1f",
     "peak_rss_mb": "%.0f",
     "achieved_gmacs_per_s": "%.1f",
+    "peak_share": "%.1f",
+    "peak_gmacs_per_s": "%.1f",
     "other_busy_cores": "%.2f",
     "compute_gmacs": "%.4g",
     "size_mb": "%.2f",
 }
 # Drawn as a bar up to this value; None: up to the largest that is shown.
-_BARS = {"top1": 100.0, "images_per_s": None}
+_BARS = {"top1": 100.0, "images_per_s": None, "peak_share": 100.0}
 _WHY_MISSING = {
     "top1": "A dash: this build was not evaluated.",
     "images_per_s": "A dash: this build was not benchmarked.",
+    "peak_share": "Of what the machine can do at most in this precision, with as many threads. "
+    "A dash: the peak is not measured (page System), or another provider ran.",
     "latency_p99_ms": "A dash: under 100 requests, where it would be the maximum.",
 }
 

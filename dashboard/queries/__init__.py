@@ -21,6 +21,7 @@ from dashboard.queries.stored import (
     datasets,
     disk_use,
     health,
+    peaks,
     provenance,
 )
 
@@ -43,6 +44,7 @@ __all__ = [
     "open_failures",
     "outdated",
     "pairs",
+    "peaks",
     "provenance",
     "published",
     "recent_runs",

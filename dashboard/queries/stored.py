@@ -9,6 +9,7 @@ from pathlib import Path
 import streamlit as st
 from sqlalchemy import func, select, text
 
+from dashboard.queries.results import tables
 from dashboard.queries.state import Version, url
 from db.clock import utc_epoch
 from db.enums import ArtifactKind, JobStatus
@@ -25,6 +26,7 @@ from db.tables import (
 )
 from engine.config import settings
 from engine.housekeeping import Stored, bytes_under, stored
+from engine.peak.records import Peak, peaks_of
 
 
 def datasets() -> list[Dataset]:
@@ -52,6 +54,7 @@ class Provenance:
     evaluation: Evaluation | None
     benchmark: Benchmark | None
     environment: Environment | None
+    peak_gmacs_per_s: float | None = None
 
 
 def provenance(
@@ -67,7 +70,22 @@ def provenance(
         measured = benchmark or evaluation
         machine = measured.environment_digest if measured else None
         environment = session.get(Environment, machine) if machine else None
-        return Provenance(artifact, imported, weights, evaluation, benchmark, environment)
+        return Provenance(
+            artifact,
+            imported,
+            weights,
+            evaluation,
+            benchmark,
+            environment,
+            _peak_for(benchmark_id),
+        )
+
+
+def _peak_for(benchmark_id: int | None) -> float | None:
+    """The peak (GMAC/s) that a benchmark is held against, as the results table has it."""
+    known = tables().benchmarks
+    found = known.loc[known["benchmark_id"] == benchmark_id, "peak_gmacs_per_s"].dropna()
+    return float(found.iloc[0]) if len(found) else None
 
 
 @st.cache_data(show_spinner=False, ttl=60, max_entries=4)
@@ -83,6 +101,11 @@ def disk_use(home: str) -> dict[str, int]:
 def artifacts(url: str, version: Version) -> list[Stored]:
     """What the store holds, counted at most once a minute unless something changed."""
     return stored(url)
+
+
+def peaks(environment_digest: str) -> list[Peak]:
+    """What a machine can do at most, as far as it was measured."""
+    return peaks_of(environment_digest, url())
 
 
 def health() -> dict[str, object]:

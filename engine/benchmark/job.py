@@ -18,6 +18,7 @@ from engine.benchmark.team import Team
 from engine.config import settings
 from engine.environment import Surroundings
 from engine.jobs.context import JobContext
+from engine.peak.queueing import queue_if_unknown
 from engine.resolve import artifact_of
 from engine.runtimes.onnx_runtime import OnnxRuntime
 from engine.specs import BenchmarkSpec
@@ -45,6 +46,8 @@ def run(params: dict[str, Any], context: JobContext) -> dict[str, Any]:
         row = _row(task, outcome, watch.seen(), surroundings, threads)
     with writing(context.url) as session:
         session.add(row)
+    used = threads * spec.instances * spec.processes
+    queue_if_unknown(context.job_id, row.environment_digest, used, context.url)
     noise = "; ".join(row.protocol["noise"])
     elsewhere = nodes_elsewhere(loaded.nodes, spec.provider)
     context.say(

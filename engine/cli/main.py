@@ -18,6 +18,7 @@ from engine.cli import (
     jobs,
     models,
     npz,
+    peak,
     results,
     runs,
     scoring,
@@ -41,6 +42,7 @@ runs.add_to(app)
 benchmark.add_to(app)
 classify.add_to(app)
 results.add_to(app)
+peak.add_to(app)
 evaluation.add_to(app)
 vamp.add_to(app)
 npz.add_to(app)

@@ -74,12 +74,13 @@ def show_results(frame: pd.DataFrame) -> None:
             row["images_per_s"],
             row["latency_p50_ms"],
             _setting(row),
+            row["peak_share"],
             row["size_mb"],
             row["artifact_digest"][:12],
         )
         for row in frame.astype(object).where(frame.notna(), None).to_dict("records")
     ]
-    emit_table("Results", (*header, "MB", "artifact"), rows)
+    emit_table("Results", (*header, "% of peak", "MB", "artifact"), rows)
     for origin in sorted(set(frame["origin"]) - {MEASURED_HERE}):
         note(f"Not measured here, {origin}.")
     _doubts(frame)
@@ -92,6 +93,8 @@ def _doubts(frame: pd.DataFrame) -> None:
     measured = frame.drop_duplicates("benchmark_id")
     if (measured["stable"] == False).any():  # noqa: E712 (missing is neither)
         note("Some benchmarks did not become stable: their windows disagree by more than 5 %.")
+    if (measured["achieved_gmacs_per_s"].notna() & measured["peak_share"].isna()).any():
+        note("Shares of the peak are missing where it is not known yet: `peak` measures it here.")
     noisy = measured[measured["noise"].notna()]
     for row in noisy.head(MOST_REASONS).to_dict("records"):
         note(f"Noisy: {row['model_id']} {row['precision']}, {_setting(row)}: {row['noise']}.")

@@ -14,6 +14,7 @@ from engine.specs import (
     DatasetSpec,
     EvaluateSpec,
     ExportSpec,
+    PeakSpec,
     Scenario,
 )
 
@@ -64,6 +65,18 @@ def _setting(spec: BenchmarkSpec) -> str:
     if spec.scenario != Scenario.CLOSED_LOOP:
         parts.append(asked_label(spec))
     return ", ".join(parts)
+
+
+def peak_job(spec: PeakSpec) -> NewJob:
+    """Measures what the machine can do at most, alone on it."""
+    threads = " and ".join(str(count) for count in spec.threads)
+    return NewJob(
+        JobKind.PEAK,
+        f"Peak of the machine, {threads} thread{'s' if spec.threads != (1,) else ''}",
+        spec.to_json(),
+        exclusive=True,
+        timeout_s=HOUR_S / 4,
+    )
 
 
 def evaluate_job(spec: EvaluateSpec, needs: Iterable[int] = ()) -> NewJob:

@@ -1,0 +1,211 @@
+"""The machine's peak: what is computed, what is kept, and what benchmarks are held against."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pandas as pd
+import pytest
+from onnx import numpy_helper
+
+from db.enums import JobKind
+from db.session import reading, writing
+from db.tables import Environment, Job, Run, RunJob
+from engine import environment
+from engine.compute import count_compute
+from engine.config import settings
+from engine.jobs import store
+from engine.peak import job, queueing
+from engine.peak.kernels import Kernel, all_kernels
+from engine.peak.measuring import arrangements, measure
+from engine.peak.records import Speed, all_peaks, keep, missing_threads, peaks_of
+from engine.peak.shares import peak_precision, with_shares
+from engine.specs import PeakSpec
+from tests.engine.tiny import Quiet
+
+KERNELS = {kernel.name: kernel for kernel in all_kernels()}
+CPU = "CPUExecutionProvider"
+
+
+def outputs(kernel: Kernel) -> np.ndarray:
+    session = ort.InferenceSession(kernel.model, providers=[CPU])
+    return np.asarray(session.run(None, {"x": kernel.x})[0])
+
+
+def constants(kernel: Kernel) -> dict[str, np.ndarray]:
+    graph = onnx.load_from_string(kernel.model).graph
+    return {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+
+
+@pytest.mark.parametrize("name", [name for name in KERNELS if "MatMul" in name])
+def test_products_are_those_of_numpy_and_counted_right(name: str) -> None:
+    kernel = KERNELS[name]
+    held = constants(kernel)
+    assert kernel.macs == kernel.x.shape[0] * held["w"].size
+    if kernel.precision == "fp32":
+        np.testing.assert_allclose(outputs(kernel), kernel.x @ held["w"], rtol=1e-3, atol=1e-3)
+        return
+    exact = (kernel.x.astype(np.float64) - 128) @ held["w"].astype(np.float64)
+    if name.startswith("QLinear"):
+        scale = held["x_scale"] * held["w_scale"] / held["y_scale"]
+        wanted = np.clip(np.round(exact * scale) + 128, 0, 255)
+        assert np.abs(outputs(kernel) - wanted).max() <= 1
+        return
+    np.testing.assert_array_equal(outputs(kernel), exact.astype(np.int64))
+
+
+@pytest.mark.parametrize("name", [name for name in KERNELS if "Conv" in name])
+def test_the_work_of_a_convolution_is_what_a_build_would_be_counted(name: str) -> None:
+    kernel = KERNELS[name]
+    n, inputs, height, width = kernel.x.shape
+    outputs_, depth = constants(kernel)["w"].shape[:2]
+    assert depth == inputs
+    assert kernel.macs == n * height * width * outputs_ * inputs * 9
+    if kernel.precision == "fp32":
+        assert count_compute(onnx.load_from_string(kernel.model)).macs == kernel.macs
+
+
+def test_threads_are_tried_in_one_session_and_in_one_each() -> None:
+    assert (arrangements(1), arrangements(4)) == ([1], [1, 4])
+    small = replace(KERNELS["MatMul 512 x 512 x 512"])
+    speed = measure(small, 2, 2)
+    assert (speed.threads, speed.sessions) == (2, 2)
+    assert 0 < speed.median_gmacs_per_s <= speed.best_gmacs_per_s
+
+
+def speed(best: float, precision: str = "fp32", threads: int = 1) -> Speed:
+    return Speed(f"kernel {best}", precision, threads, 1, best, best)
+
+
+def test_the_best_kernel_is_kept_and_never_lowered(url: str) -> None:
+    digest = environment.record(environment.observe(), url)
+    assert peaks_of(digest, url) == []
+    keep(digest, [speed(50), speed(57), speed(200, "int8"), speed(110, threads=2)], ["busy"], url)
+    keep(digest, [speed(56), speed(220, "int8")], [], url)
+    found = {(p.precision, p.threads): (p.gmacs_per_s, p.noise) for p in all_of(url)}
+    assert found == {
+        ("fp32", 1): (57, ("busy",)),
+        ("fp32", 2): (110, ("busy",)),
+        ("int8", 1): (220, ()),
+    }
+    assert [t["best_gmacs_per_s"] for t in peaks_of(digest, url)[0].tried] == [50, 57]
+    assert missing_threads(digest, (1, 2, 8), url) == [8]
+    environment.record(environment.observe(), url)
+    assert peaks_of(digest, url), "another benchmark of this machine leaves its peaks alone"
+
+
+def all_of(url: str) -> list:
+    return [peak for _, _, peak in all_peaks(url)]
+
+
+@pytest.mark.parametrize(
+    ("precision", "execution", "provider", "runtime", "held_against"),
+    [
+        ("fp32", "native", CPU, "onnxruntime 1.32.0", "fp32"),
+        ("int8", "native", CPU, "onnxruntime 1.32.0", "int8"),
+        ("fp16", "emulated on CPU: correct", CPU, "onnxruntime 1.32.0", "fp32"),
+        ("fp16", "native", CPU, "onnxruntime 1.32.0", None),
+        ("fp32", "native", "CUDAExecutionProvider", "onnxruntime 1.32.0", None),
+        ("int8", "native", CPU, "openvino 2025.1", None),
+    ],
+)
+def test_each_precision_is_held_against_its_own_peak(
+    precision: str, execution: str, provider: str, runtime: str, held_against: str | None
+) -> None:
+    assert peak_precision(precision, execution, provider, runtime) == held_against
+
+
+def benchmarks(digest: str, **columns: object) -> pd.DataFrame:
+    rows = {
+        "artifact_digest": ["a", "b", "c"],
+        "environment_digest": digest,
+        "provider": CPU,
+        "runtime": "onnxruntime 1.32.0",
+        "threads": 1,
+        "instances": 2,
+        "processes": 1,
+        "achieved_gmacs_per_s": [55.0, 11.0, 220.0],
+    }
+    return pd.DataFrame({**rows, **columns})
+
+
+BUILDS = pd.DataFrame(
+    {
+        "artifact_digest": ["a", "b", "c"],
+        "precision": ["fp32", "fp16", "int8"],
+        "execution": ["native", "emulated on CPU", "native"],
+    }
+)
+
+
+def test_shares_are_of_all_threads_in_use(url: str) -> None:
+    surroundings = environment.observe()
+    digest = environment.record(surroundings, url)
+    nothing = with_shares(benchmarks(digest), BUILDS, url)
+    assert nothing["peak_share"].isna().all(), "no peak, no share"
+    speeds = [speed(50), speed(110, threads=2), speed(200, "int8"), speed(440, "int8", 2)]
+    keep(digest, speeds, [], url)
+    set_cores(url, digest, 2)
+    assert with_shares(benchmarks(digest), BUILDS, url)["peak_share"].tolist() == [50, 10, 50]
+    more = with_shares(benchmarks(digest, instances=8), BUILDS, url)
+    assert more["peak_share"].tolist() == [50, 10, 50], "no more than there are cores"
+    other = with_shares(benchmarks("another machine"), BUILDS, url)
+    assert other["peak_share"].isna().all()
+
+
+def set_cores(url: str, digest: str, cores: int) -> None:
+    with writing(url) as session:
+        row = session.get_one(Environment, digest)
+        row.facts = {**row.facts, "cores": cores}
+
+
+def test_no_share_exceeds_the_whole(url: str) -> None:
+    digest = environment.record(environment.observe(), url)
+    set_cores(url, digest, 2)
+    keep(digest, [speed(40, threads=2)], [], url)
+    found = with_shares(benchmarks(digest), BUILDS, url)
+    assert found["peak_gmacs_per_s"].tolist()[:2] == [55, 55], "the faster build is the peak"
+    assert found["peak_share"].tolist()[:2] == [100, 20]
+    assert found["peak_share"].isna().tolist() == [False, False, True]
+
+
+def test_the_job_keeps_what_it_measured(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = replace(KERNELS["MatMul 512 x 512 x 512"], name="broken", model=b"no model")
+    chosen = [KERNELS["MatMul 512 x 512 x 512"], KERNELS["MatMulInteger 784 x 1024 x 512"], broken]
+    monkeypatch.setattr(job, "all_kernels", lambda: chosen)
+    context = Quiet(url, tmp_path / "peak")
+    result = job.run(PeakSpec(threads=(1,)).to_json(), context)
+    assert set(result["gmacs_per_s"]) == {"fp32", "int8"}
+    found = {p.precision: p.gmacs_per_s for p in peaks_of(result["environment"], url)}
+    assert found == pytest.approx(result["gmacs_per_s"])
+    assert any("broken cannot be run here" in said for said in context.said)
+
+
+def test_the_first_benchmark_of_a_machine_queues_its_peak_once(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digest = environment.record(environment.observe(), url)
+    with writing(url) as session:
+        benchmark = store.submit(session, store.NewJob("benchmark", "b", {}))
+        session.add(run := Run(title="r", request={}))
+        session.flush()
+        session.add(RunJob(run_id=run.id, job_id=benchmark))
+    assert queueing.queue_if_unknown(benchmark, digest, 2, url) is None, "switched off in tests"
+    monkeypatch.setenv("SENET_PEAK", "1")
+    monkeypatch.setenv("SENET_THREADS", "2")
+    settings.cache_clear()
+    first = queueing.queue_if_unknown(benchmark, digest, 64, url)
+    assert first is not None
+    assert queueing.queue_if_unknown(benchmark, digest, 2, url) == first
+    with reading(url) as session:
+        row = session.get_one(Job, first)
+        assert (row.kind, row.params, row.exclusive) == (JobKind.PEAK, {"threads": [1, 2]}, True)
+        assert session.get(RunJob, (run.id, first)) is not None, "the run's page shows it"
+    keep(digest, [speed(50), speed(90, threads=2)], [], url)
+    assert queueing.queue_if_unknown(benchmark, digest, 2, url) is None
