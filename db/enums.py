@@ -38,6 +38,7 @@ class JobKind(StrEnum):
     EVALUATE_SHARD = "evaluate_shard"
     EVALUATE = "evaluate"
     PEAK = "peak"
+    PROFILE = "profile"
 
 
 class JobStatus(StrEnum):

@@ -14,17 +14,18 @@ from pathlib import Path
 import numpy as np
 import onnx
 import onnxruntime as ort
-from onnx import ModelProto, NodeProto, TensorProto, helper
+from onnx import ModelProto, TensorProto, helper
 
 from db.tables import Artifact, Dataset
 from engine import artifacts
-from engine.compute.skeleton import Skeleton, build_skeleton
+from engine.compute.skeleton import build_skeleton
 from engine.config import settings
 from engine.datasets.drawing import draw_by_class
 from engine.datasets.reader import open_index, read_batches
 from engine.errors import InvalidRequest
 from engine.files import save_arrays
 from engine.preprocess import crop_pixels, normalise, open_image
+from engine.se_blocks import find_gates
 
 BATCH = 8
 MOST_S = 20.0
@@ -59,29 +60,13 @@ class MeanExcitations:
 def gate_tensors(model: ModelProto) -> list[tuple[str, int]]:
     """(tensor, channels) of each SE gate, in the order of the network.
 
-    A gate is what is multiplied with a feature map and has one value a channel, made from the
-    image: (n, c, 1, 1) against (n, c, h, w).
+    What a gate is: see engine.se_blocks.
     """
     skeleton = build_skeleton(model, batch=1)
     found: dict[str, int] = {}
-    for node in skeleton.nodes:
-        if node.op_type != "Mul" or len(node.input) != 2:
-            continue
-        for gate, features in (node.input, reversed(node.input)):
-            channels = _gates(gate, features, skeleton, node)
-            if channels:
-                found.setdefault(gate, channels)
+    for gate in find_gates(skeleton.nodes, skeleton.shapes, skeleton.constants):
+        found.setdefault(gate.tensor, gate.channels)
     return list(found.items())
-
-
-def _gates(gate: str, features: str, skeleton: Skeleton, node: NodeProto) -> int:
-    """The channels that `gate` weighs in `features`; 0 where it is no gate."""
-    if gate in skeleton.constants or not {gate, features} <= set(skeleton.shapes):
-        return 0
-    small, large = skeleton.shapes[gate], skeleton.shapes[features]
-    if len(small) != 4 or len(large) != 4 or small[1] != large[1]:
-        return 0
-    return small[1] if small[2:] == (1, 1) and large[2:] != (1, 1) else 0
 
 
 def with_gates(model: ModelProto) -> tuple[ModelProto, list[tuple[str, int]]]:

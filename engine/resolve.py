@@ -8,7 +8,7 @@ from engine.build import recipe_of
 from engine.catalog import find_model
 from engine.errors import ArtifactMissing, InvalidRequest
 from engine.preprocess import PreprocessSpec
-from engine.specs import BenchmarkSpec, EvaluateSpec
+from engine.specs import BenchmarkSpec, EvaluateSpec, ProfileSpec
 
 
 def published_of(digest: str, url: str) -> PreprocessSpec:
@@ -22,7 +22,7 @@ def published_of(digest: str, url: str) -> PreprocessSpec:
     return model.preprocess
 
 
-def artifact_of(spec: BenchmarkSpec | EvaluateSpec, url: str) -> Artifact:
+def artifact_of(spec: BenchmarkSpec | EvaluateSpec | ProfileSpec, url: str) -> Artifact:
     """The artifact to measure. Raises ArtifactMissing, with the way out, if it is not there."""
     if spec.artifact is not None:
         return artifacts.find_by_digest(spec.artifact, url)

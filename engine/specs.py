@@ -241,6 +241,17 @@ class PeakSpec(Spec):
     threads: tuple[int, ...] = Field(min_length=1)
 
 
+class ProfileSpec(Spec):
+    """Whose time is told node by node. Either `build` (a recipe) or `artifact` (a digest)."""
+
+    build: BuildSpec | None = None
+    artifact: str | None = None
+    batch: int = Field(1, ge=1, le=4096)
+    threads: int = Field(0, ge=0, le=1024, description="0: all usable cores")
+    provider: str = "CPUExecutionProvider"
+    seconds: float = Field(6.0, gt=0, le=600, description="of running, half of it profiled")
+
+
 class EvaluateSpec(Spec):
     """How a build's accuracy is measured. Either `build` (a recipe) or `artifact` (a digest)."""
 

@@ -10,6 +10,7 @@ from dashboard.components.build_file import offer_build_file
 from dashboard.components.demo import invitation
 from dashboard.components.exports import cut, exports
 from dashboard.components.layers_view import show_layers
+from dashboard.components.profile_view import show_profile
 from dashboard.components.provenance import show_provenance
 from dashboard.components.results_filters import MOST_ROWS, choose, clear
 from dashboard.components.results_table import results_table
@@ -30,6 +31,7 @@ def chosen_row(rows: pd.DataFrame, event: object) -> None:
     ids = [None if is_missing(row[c]) else int(row[c]) for c in ("evaluation_id", "benchmark_id")]
     made = queries.provenance(row["artifact_digest"], *ids)
     show_provenance(made)
+    show_profile(made.artifact)
     show_layers(made.artifact)
     offer_build_file(made.artifact)
 

@@ -16,6 +16,7 @@ from dashboard.components.jobs_view import ended_details, queued_row, running_ca
 from dashboard.components.layers_view import show_layers
 from dashboard.components.notice import go_to, leave_notice
 from dashboard.components.prefill import leave_request
+from dashboard.components.profile_view import show_profile
 from dashboard.components.provenance import facts_table, show_provenance
 from dashboard.components.results_table import columns_of, results_table, with_notes
 from dashboard.components.sweep_view import show_sweep
@@ -174,6 +175,7 @@ def results_part(views: list[JobView]) -> None:
     ids = [None if is_missing(row[c]) else int(row[c]) for c in ("evaluation_id", "benchmark_id")]
     made = queries.provenance(row["artifact_digest"], *ids)
     show_provenance(made)
+    show_profile(made.artifact)
     show_layers(made.artifact)
     offer_build_file(made.artifact)
 

@@ -36,6 +36,9 @@ DEFINITIONS = {
     "measured once. Emulated fp16 is held against fp32; layers of an int8 build left in float "
     "count against int8. A build faster than every product raises the peak, so no share exceeds "
     "100 %.",
+    "profile": "Time of each node of the graph that ran, by ONNX Runtime's own profiler, as means "
+    "over several runs. SE blocks: from the squeeze to the multiplication with its gate. "
+    "Conversions (Quantize, Dequantize, Cast, Reorder) were inserted: no part of the network.",
     "size": "Bytes of the model file, in MB (10⁶).",
     "fp16 on a CPU": "Emulated where the processor has no native fp16: correct and half the size, "
     "not faster.",

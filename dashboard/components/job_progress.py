@@ -25,6 +25,7 @@ STAGES = {
     JobKind.BENCHMARK: "Benchmark",
     JobKind.EVALUATE_SHARD: "Shards",
     JobKind.EVALUATE: "Evaluate",
+    JobKind.PROFILE: "Profile",
     JobKind.PEAK: "Peak",
 }
 LEAST_POINTS = 2

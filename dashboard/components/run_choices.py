@@ -14,7 +14,7 @@ from dashboard.components.uploads import store_upload
 from dashboard.formats import escape_markdown
 from db.enums import Precision, WeightsKind
 from engine.catalog import SOURCE_LABELS, catalogue
-from engine.runs.requests import BUILTIN_CALIBRATION, BUILTIN_DATASETS, DEMO, Task
+from engine.runs.requests import BUILTIN_CALIBRATION, BUILTIN_DATASETS, DEMO, USUAL_TASKS, Task
 from engine.specs import CALIBRATION_IMAGES
 
 CATALOGUE, OTHER_TIMM, ONNX, BUILT_IN = (
@@ -150,14 +150,16 @@ def choose_precisions() -> list[str]:
 def choose_tasks(can_evaluate: bool) -> list[str]:
     """What to do; Evaluate is proposed only where a dataset is at hand."""
     names = [str(task) for task in Task]
-    default = [name for name in names if can_evaluate or name != Task.EVALUATE]
+    usual = [str(task) for task in USUAL_TASKS]
+    default = [name for name in usual if can_evaluate or name != Task.EVALUATE]
     return st.pills(
         "Tasks",
         names,
         selection_mode="multi",
         default=default,
         key="tasks" if can_evaluate else "tasks_without_accuracy",
-        help="A build implies the export, a measurement the build.",
+        help="A build implies the export, a measurement the build. Profile: where the time of an "
+        "inference goes, operator by operator.",
     )
 
 

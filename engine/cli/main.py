@@ -19,6 +19,7 @@ from engine.cli import (
     models,
     npz,
     peak,
+    profile,
     results,
     runs,
     scoring,
@@ -43,6 +44,7 @@ benchmark.add_to(app)
 classify.add_to(app)
 results.add_to(app)
 peak.add_to(app)
+profile.add_to(app)
 evaluation.add_to(app)
 vamp.add_to(app)
 npz.add_to(app)

@@ -19,6 +19,7 @@ HANDLERS: dict[str, str] = {
     JobKind.EVALUATE_SHARD: "engine.evaluate.job:run_shard",
     JobKind.EVALUATE: "engine.evaluate.job:run",
     JobKind.PEAK: "engine.peak.job:run",
+    JobKind.PROFILE: "engine.profiling.job:run",
 }
 
 

@@ -15,6 +15,7 @@ from engine.specs import (
     EvaluateSpec,
     ExportSpec,
     PeakSpec,
+    ProfileSpec,
     Scenario,
 )
 
@@ -79,6 +80,18 @@ def peak_job(spec: PeakSpec) -> NewJob:
     )
 
 
+def profile_job(spec: ProfileSpec, needs: Iterable[int] = ()) -> NewJob:
+    """Tells where the time of a build goes, alone on its machine."""
+    return NewJob(
+        JobKind.PROFILE,
+        f"Profile {_subject(spec)}, batch {spec.batch}",
+        spec.to_json(),
+        needs=tuple(needs),
+        exclusive=True,
+        timeout_s=spec.seconds * 4 + HOUR_S / 4,
+    )
+
+
 def evaluate_job(spec: EvaluateSpec, needs: Iterable[int] = ()) -> NewJob:
     """Measures accuracy: a whole evaluation, or one shard of it."""
     shard = spec.start is not None
@@ -92,7 +105,7 @@ def evaluate_job(spec: EvaluateSpec, needs: Iterable[int] = ()) -> NewJob:
     )
 
 
-def _subject(spec: BenchmarkSpec | EvaluateSpec) -> str:
+def _subject(spec: BenchmarkSpec | EvaluateSpec | ProfileSpec) -> str:
     if spec.build is not None:
         return f"{spec.build.export.model_id} {spec.build.precision}"
     return f"artifact {str(spec.artifact)[:12]}"

@@ -80,6 +80,9 @@ def _steps(request: RunRequest, model: CatalogModel, datasets: Datasets) -> Iter
         yield f"Evaluate each on {images}{_prepared_phrase(request)}."
     if Task.BENCHMARK in request.tasks:
         yield f"Benchmark each {_settings_phrase(request)}, alone on the machine."
+    if Task.PROFILE in request.tasks:
+        batch = request.batches[0] if request.batches else 1
+        yield f"Profile each at batch {batch}: where the time goes, operator by operator."
 
 
 def _settings_phrase(request: RunRequest) -> str:

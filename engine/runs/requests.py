@@ -33,6 +33,10 @@ class Task(StrEnum):
     BUILD = "build"
     BENCHMARK = "benchmark"
     EVALUATE = "evaluate"
+    PROFILE = "profile"
+
+
+USUAL_TASKS = (Task.EXPORT, Task.BUILD, Task.BENCHMARK, Task.EVALUATE)
 
 
 class RunRequest(Spec):
@@ -40,13 +44,13 @@ class RunRequest(Spec):
 
     `preprocess` is the export's, and so that of all that is made of it; `evaluation_preprocess`
     is another one for the evaluations alone. Each build is benchmarked at every combination of
-    `batches`, `instances` and `threads`, in one `scenario`.
+    `batches`, `instances` and `threads`, in one `scenario`, and profiled at the first of each.
     """
 
     model_id: str
     weights: WeightsSpec = WeightsSpec()
     precisions: tuple[Precision, ...] = tuple(Precision)
-    tasks: tuple[Task, ...] = tuple(Task)
+    tasks: tuple[Task, ...] = USUAL_TASKS
     dataset: str | None = None
     limit: int | None = Field(None, ge=1)
     calibration_dataset: str | None = None

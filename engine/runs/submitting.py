@@ -21,6 +21,7 @@ from engine.runs.new_jobs import (
     dataset_job,
     evaluate_job,
     export_job,
+    profile_job,
 )
 from engine.runs.planning import plan
 from engine.runs.requests import BUILTIN_DATASETS, RunRequest, Task
@@ -31,6 +32,7 @@ from engine.specs import (
     DatasetSpec,
     EvaluateSpec,
     ExportSpec,
+    ProfileSpec,
     WeightsSpec,
     absolute,
     shard_ranges,
@@ -117,6 +119,8 @@ def _submit_jobs(session: Session, request: RunRequest, images: int | None) -> I
             for point in points_of(request):
                 job = benchmark_job(benchmark_spec(request, point, build=spec), [build])
                 yield store.submit(session, job)
+        if Task.PROFILE in request.tasks:
+            yield store.submit(session, profile_job(profile_spec(request, spec), [build]))
 
 
 def _builtin_datasets(request: RunRequest, session: Session) -> list[str]:
@@ -160,6 +164,16 @@ def build_spec(request: RunRequest, precision: Precision) -> BuildSpec:
         precision=precision,
         calibration=calibration if precision == Precision.INT8 else None,
         softmax=request.softmax,
+    )
+
+
+def profile_spec(request: RunRequest, build: BuildSpec) -> ProfileSpec:
+    """The profile of one build: at the first of the batch sizes and of the numbers of threads."""
+    return ProfileSpec(
+        build=build,
+        batch=request.batches[0] if request.batches else 1,
+        threads=request.threads[0] if request.threads else 0,
+        provider=request.provider,
     )
 
 

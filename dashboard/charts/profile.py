@@ -1,0 +1,44 @@
+"""Where the time of one inference goes: a bar for each operator, SE blocks told apart."""
+
+from __future__ import annotations
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from dashboard.charts.common import layout, safe
+from dashboard.palette import Palette
+
+MOST_OPERATORS = 14
+ROW_HEIGHT = 26
+FRAME_HEIGHT = 110
+
+
+def time_by_operator(operators: pd.DataFrame, color: str, palette: Palette) -> go.Figure:
+    """Milliseconds by operator, the slowest at the top; the part in SE blocks is hatched.
+
+    Columns used: op, nodes, share, se_ms, rest_ms. `color` is that of the build's precision.
+    """
+    shown = operators.head(MOST_OPERATORS)
+    names = [f"{safe(row.op)} ({row.nodes})" for row in shown.itertuples()]
+    figure = go.Figure()
+    for column, name, pattern in (("rest_ms", "elsewhere", ""), ("se_ms", "in SE blocks", "/")):
+        figure.add_trace(
+            go.Bar(
+                x=shown[column],
+                y=names,
+                orientation="h",
+                name=name,
+                marker={
+                    "color": color,
+                    "pattern": {"shape": pattern, "fgcolor": palette.background},
+                },
+                customdata=shown[["share"]],
+                hovertemplate=f"%{{y}}<br>%{{x:.3g}} ms {name}<br>operator in all: "
+                "%{customdata[0]:.1%}<extra></extra>",
+            )
+        )
+    layout(figure, palette, height=FRAME_HEIGHT + ROW_HEIGHT * len(shown))
+    figure.update_layout(barmode="stack", margin={"l": 210})
+    figure.update_xaxes(title={"text": "ms of one inference, ← faster"})
+    figure.update_yaxes(autorange="reversed", type="category")
+    return figure

@@ -1,0 +1,121 @@
+"""`profile`: where the time of one inference goes, operator by operator."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from db.enums import JobStatus, Precision
+from engine import artifacts
+from engine.cli import options as o
+from engine.cli.benchmark import CPU, DIGEST
+from engine.cli.follow import finish_job, finish_run, submit_noting
+from engine.cli.output import emit_json, emit_table, note
+from engine.cli.reading import read_weights
+from engine.database import prepare_database
+from engine.profiling.records import Profile, profiles_of
+from engine.profiling.summary import by_operator, slowest, sums_of
+from engine.runs.new_jobs import profile_job
+from engine.runs.requests import RunRequest, Task
+from engine.specs import ProfileSpec
+
+
+def add_to(app: typer.Typer) -> None:
+    """Registers the command."""
+    app.command()(profile)
+
+
+def profile(
+    target: o.Target,
+    weights: o.Weights = "pretrained",
+    seed: o.Seed = 0,
+    precision: o.Precisions = None,
+    calibrate_on: o.CalibrationSet = None,
+    batch: Annotated[int, typer.Option("--batch", "-b", min=1, help="Images in a request.")] = 1,
+    threads: Annotated[int, typer.Option(min=0, help="0: all cores.")] = 0,
+    provider: o.Provider = CPU,
+    most: Annotated[int, typer.Option(min=1, help="So many of the slowest nodes.")] = 10,
+    json: o.Json = False,
+) -> int:
+    """Shows what takes the time of an inference: by operator, SE blocks apart, conversions apart.
+
+    Example: `python -m engine profile timm/seresnet50 --weights random -p int8`
+    """
+    if DIGEST.fullmatch(target):
+        artifact = artifacts.find_by_digest(target, prepare_database())
+        spec = ProfileSpec(
+            artifact=artifact.digest, batch=batch, threads=threads, provider=provider
+        )
+        jobs = [finish_job(profile_job(spec))]
+    else:
+        request = RunRequest(
+            model_id=target,
+            weights=read_weights(weights, seed),
+            precisions=tuple(precision or Precision),
+            tasks=(Task.PROFILE,),
+            calibration_dataset=calibrate_on,
+            batches=(batch,),
+            threads=(threads,),
+            provider=provider,
+        )
+        jobs = finish_run(submit_noting(request))
+    results = [job.result for job in jobs if job.result and "profile" in job.result]
+    profiles = [_made_by(result) for result in results]
+    if json:
+        emit_json(profiles)
+    else:
+        for one in profiles:
+            _show(one, most)
+    return 0 if all(job.status == JobStatus.SUCCEEDED for job in jobs) else 1
+
+
+def _made_by(result: dict[str, Any]) -> Profile:
+    """The profile that a job has just written."""
+    same = [
+        one
+        for one in profiles_of(result["profile"])
+        if (one["batch"], one["threads"]) == (result["batch"], result["threads"])
+    ]
+    return same[0]
+
+
+def _show(found: Profile, most: int) -> None:
+    sums = sums_of(found["nodes"])
+    emit_table(
+        f"{found['model_id']} {found['precision']}, batch {found['batch']}, threads "
+        f"{found['threads']}: where the time goes",
+        ("operator", "nodes", "ms", "% of all", "ms in SE blocks", "only converts"),
+        [
+            (row["op"], row["nodes"], row["ms"], 100 * row["share"], row["se_ms"], row["inserted"])
+            for row in by_operator(found["nodes"]).to_dict("records")
+        ],
+    )
+    emit_table(
+        f"The {most} slowest nodes",
+        ("node", "operator", "ms", "% of all", "output", "SE block"),
+        [
+            (
+                node["name"],
+                node["op"],
+                node["ms"],
+                100 * node["ms"] / sums.nodes_ms,
+                " x ".join(str(size) for size in node["output"]),
+                node["se_block"],
+            )
+            for node in slowest(found["nodes"], most)
+        ],
+    )
+    note(
+        f"{sums.se_blocks} SE blocks: {sums.se_ms:.2f} ms, {sums.se_ms / sums.nodes_ms:.1%}. "
+        f"Inserted conversions: {sums.inserted_ms:.2f} ms, {sums.inserted_ms / sums.nodes_ms:.1%}"
+        + (f" ({sums.inserted_in_se_ms:.2f} ms of it in SE blocks)." if sums.se_blocks else ".")
+    )
+    note(
+        f"All nodes: {sums.nodes_ms:.2f} ms, {sums.nodes_ms / found['wall_ms']:.1%} of the "
+        f"{found['wall_ms']:.2f} ms that a run took under the profiler, and "
+        f"{sums.nodes_ms / found['latency_ms']:.1%} of the {found['latency_ms']:.2f} ms that it "
+        f"takes without."
+    )
+    for reason in found["noise"]:
+        note(f"Noisy: {reason}.")

@@ -1,0 +1,1 @@
+"""Where the time of one inference goes, node by node, as ONNX Runtime's own profiler has it."""

@@ -1,0 +1,154 @@
+"""Runs a model under ONNX Runtime's profiler: the time of every node of the graph that ran.
+
+The graph that runs is not the stored one: the session fuses operators and inserts others for its
+own formats. So the session writes out its graph, and times are matched to its nodes by name.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import time
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+from onnx import NodeProto
+
+from engine.errors import BenchmarkFailed
+
+WARM_UP_RUNS = 3
+MOST_EVENTS = 400_000  # the profiler keeps no more than a million
+FEWEST_RUNS, MOST_RUNS = 5, 200
+
+
+@dataclass(frozen=True, slots=True)
+class NodeTime:
+    """One node of the graph that ran: mean ms a run, the shapes of its outputs, who ran it."""
+
+    node: NodeProto
+    ms: float
+    shapes: tuple[tuple[int, ...], ...]
+    provider: str
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """All nodes in the order they ran; means over `runs`.
+
+    `wall_ms` is of the runs that the nodes were timed in, `latency_ms` the median without profiler.
+    """
+
+    nodes: tuple[NodeTime, ...]
+    runs: int
+    wall_ms: float
+    latency_ms: float
+
+
+def take_trace(
+    path: Path, provider: str, threads: int, inputs: np.ndarray, folder: Path, seconds: float
+) -> Trace:
+    """Profiles about `seconds` of runs of `inputs`; `folder` takes the profiler's files."""
+    bare = _open(path, provider, _options(threads))
+    latency_ms = _latency_ms(bare, inputs, seconds / 2)
+    del bare
+    options = _options(threads)
+    options.enable_profiling = True
+    options.profile_file_prefix = str(folder / "profile")
+    options.optimized_model_filepath = str(folder / "ran.onnx")
+    session = _open(path, provider, options)
+    graph = onnx.load(folder / "ran.onnx", load_external_data=False).graph
+    wanted = int(1e3 * seconds / 2 / max(latency_ms, 1e-3))
+    runs = max(FEWEST_RUNS, min(wanted, MOST_RUNS, MOST_EVENTS // max(1, len(graph.node))))
+    name = session.get_inputs()[0].name
+    for _ in range(WARM_UP_RUNS + runs):
+        session.run(None, {name: inputs})
+    events = json.loads(Path(session.end_profiling()).read_text())
+    return trace_of(list(graph.node), events, latency_ms)
+
+
+def _options(threads: int) -> ort.SessionOptions:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    return options
+
+
+def _open(path: Path, provider: str, options: ort.SessionOptions) -> ort.InferenceSession:
+    return ort.InferenceSession(str(path), options, providers=[provider])
+
+
+def _latency_ms(session: ort.InferenceSession, inputs: np.ndarray, seconds: float) -> float:
+    """Median wall time of a run, after warm-up."""
+    name = session.get_inputs()[0].name
+    for _ in range(WARM_UP_RUNS):
+        session.run(None, {name: inputs})
+    taken: list[float] = []
+    until = time.perf_counter() + seconds
+    while len(taken) < FEWEST_RUNS or time.perf_counter() < until:
+        begun = time.perf_counter()
+        session.run(None, {name: inputs})
+        taken.append((time.perf_counter() - begun) * 1e3)
+    return statistics.median(taken)
+
+
+def trace_of(nodes: list[NodeProto], events: list[dict[str, Any]], latency_ms: float) -> Trace:
+    """Reads the profiler's events (times in us); the first WARM_UP_RUNS runs are left out.
+
+    Raises BenchmarkFailed where events and nodes do not belong together.
+    """
+    walls = [event for event in events if event["name"] == "model_run"][WARM_UP_RUNS:]
+    if not walls:
+        raise BenchmarkFailed("ONNX Runtime's profiler recorded no run; nothing can be said.")
+    begun = walls[0]["ts"]
+    by_name: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for event in events:
+        name = event["name"]
+        if event.get("cat") == "Node" and name.endswith(_KERNEL) and event["ts"] >= begun:
+            by_name[name.removesuffix(_KERNEL)].append(event)
+    first_seen = {name: found[0]["ts"] for name, found in by_name.items()}
+    _name(nodes, {name: found[0]["args"].get("op_name", "") for name, found in by_name.items()})
+    strangers = set(by_name) - {node.name for node in nodes}
+    if strangers:
+        raise BenchmarkFailed(
+            f"The profiler timed {len(strangers)} nodes that are not in the graph that ran (the "
+            f"first: {min(strangers)}); this ONNX Runtime cannot be profiled."
+        )
+    times = [_node_time(node, by_name.get(node.name, []), len(walls)) for node in nodes]
+    times.sort(key=lambda one: first_seen.get(one.node.name, 0))
+    wall_ms = sum(event["dur"] for event in walls) / len(walls) / 1e3
+    return Trace(tuple(times), len(walls), wall_ms, latency_ms)
+
+
+_KERNEL = "_kernel_time"
+
+
+def _name(nodes: list[NodeProto], operators: dict[str, str]) -> None:
+    """Gives nodes without a name that of the profiler, `operators` by name in the order they ran.
+
+    The profiler calls them by operator and number; those of one operator run in their order.
+    """
+    taken = {node.name for node in nodes}
+    free: dict[str, list[str]] = defaultdict(list)
+    for name, operator in operators.items():
+        if name not in taken:
+            free[operator].append(name)
+    for node in nodes:
+        if not node.name and free[node.op_type]:
+            node.name = free[node.op_type].pop(0)
+
+
+def _node_time(node: NodeProto, events: list[dict[str, Any]], runs: int) -> NodeTime:
+    about = events[0]["args"] if events else {}
+    shapes = tuple(
+        tuple(int(size) for size in shape)
+        for output in about.get("output_type_shape", [])
+        for shape in output.values()
+    )
+    spent = sum(event["dur"] for event in events)
+    return NodeTime(node, spent / runs / 1e3, shapes, str(about.get("provider", "")))
