@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 from onnx import ModelProto
 
-from engine.profiling.trace import NodeTime, Trace
+from engine.profiling.times import NodeTime, Trace
 from engine.se_blocks import block_members, find_gates
 
 CONVERSIONS = frozenset(

@@ -10,7 +10,6 @@ import json
 import statistics
 import time
 from collections import defaultdict
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,33 +19,11 @@ import onnxruntime as ort
 from onnx import NodeProto
 
 from engine.errors import BenchmarkFailed
+from engine.profiling.times import NodeTime, Trace
 
 WARM_UP_RUNS = 3
 MOST_EVENTS = 400_000  # the profiler keeps no more than a million
 FEWEST_RUNS, MOST_RUNS = 5, 200
-
-
-@dataclass(frozen=True, slots=True)
-class NodeTime:
-    """One node of the graph that ran: mean ms a run, the shapes of its outputs, who ran it."""
-
-    node: NodeProto
-    ms: float
-    shapes: tuple[tuple[int, ...], ...]
-    provider: str
-
-
-@dataclass(frozen=True, slots=True)
-class Trace:
-    """All nodes in the order they ran; means over `runs`.
-
-    `wall_ms` is of the runs that the nodes were timed in, `latency_ms` the median without profiler.
-    """
-
-    nodes: tuple[NodeTime, ...]
-    runs: int
-    wall_ms: float
-    latency_ms: float
 
 
 def take_trace(
