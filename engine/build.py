@@ -35,11 +35,12 @@ PROBABILITIES = "probabilities"
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What a builder works from."""
+    """What a builder works from; `recipe` is that of the build."""
 
     export: Artifact
     model: ModelProto
     spec: BuildSpec
+    recipe: str
 
 
 def run(params: dict[str, Any], context: JobContext) -> dict[str, Any]:
@@ -56,7 +57,7 @@ def run(params: dict[str, Any], context: JobContext) -> dict[str, Any]:
     path = context.workspace / "artifact" / artifacts.MODEL_FILE
     path.parent.mkdir()
     context.stage(f"Building {spec.precision}.")
-    source = Source(export, _optimised(export, context), spec)
+    source = Source(export, _optimised(export, context), spec, key)
     report = _BUILDERS[spec.precision](source, path, context)
     if _appends_softmax(source):
         onnx_graph.append_softmax(path)
@@ -118,7 +119,7 @@ def _int8(source: Source, path: Path, context: JobContext) -> dict[str, Any]:
     calibration = source.spec.calibration
     if calibration is None:
         raise BuildFailed("int8 needs a calibration dataset.")
-    return building.build(source.model, source.export, calibration, path, context)
+    return building.build(source.model, source.export, calibration, path, context, source.recipe)
 
 
 _BUILDERS: dict[Precision, Callable[[Source, Path, JobContext], dict[str, Any]]] = {

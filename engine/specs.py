@@ -33,6 +33,16 @@ class CalibrationMode(StrEnum):
     MSE = "mse"
 
 
+class TargetName(StrEnum):
+    """What int8 is made for; `auto` goes by the processor's instruction set and the provider."""
+
+    AUTO = "auto"
+    X86_VNNI = "x86-vnni"
+    X86 = "x86"
+    ARM = "arm"
+    TENSORRT = "tensorrt"
+
+
 class Spec(BaseModel):
     """Base: immutable, no unknown keys, identified by the digest of its JSON."""
 
@@ -122,9 +132,11 @@ class CalibrationSpec(Spec):
         None, gt=0, le=100, description="points of top-1 that int8 may lose against fp32"
     )
     search_s: float = Field(SEARCH_S, gt=0, description="longest search for max_drop")
+    target: TargetName = TargetName.AUTO
 
 
 _USUAL_CALIBRATION = {
+    "target": TargetName.AUTO,
     "keep_in_float": (),
     "float_share": FLOAT_SHARE,
     "max_drop": None,
