@@ -22,6 +22,7 @@ PERCENTILE = 99.999
 FLOAT_SHARE = 0.1
 SEARCH_S = 1800.0
 SHARD_IMAGES = 1024
+CPU_PROVIDER = "CPUExecutionProvider"
 
 
 class CalibrationMode(StrEnum):
@@ -144,18 +145,36 @@ _USUAL_CALIBRATION = {
 }
 
 
+class RangeCheckSpec(Spec):
+    """The images that show which values fp16 must hold: drawn by class, seeded."""
+
+    dataset: str
+    images: int = Field(CALIBRATION_IMAGES, ge=1, le=50_000)
+    seed: int = 0
+
+
 class BuildSpec(Spec):
-    """An export at one precision; `softmax` appends one, so that the scores are probabilities."""
+    """An export at one precision; `softmax` appends one, so that the scores are probabilities.
+
+    fp16 may be range-checked on a dataset; without, it is on what the workbench draws itself.
+    """
 
     export: ExportSpec
     precision: Precision
     calibration: CalibrationSpec | None = None
+    range_check: RangeCheckSpec | None = None
     softmax: bool = False
 
     @model_validator(mode="after")
     def _int8_is_calibrated(self) -> BuildSpec:
         if (self.precision == Precision.INT8) != (self.calibration is not None):
             raise ValueError("int8 needs a calibration dataset; other precisions take none.")
+        return self
+
+    @model_validator(mode="after")
+    def _fp16_is_range_checked(self) -> BuildSpec:
+        if self.range_check is not None and self.precision != Precision.FP16:
+            raise ValueError("Only fp16 is range-checked on a dataset.")
         return self
 
     @model_validator(mode="after")
@@ -169,6 +188,8 @@ class BuildSpec(Spec):
         plain = {**self.to_json(), "export": self.export.recipe()}
         if not self.softmax:
             plain.pop("softmax")
+        if self.range_check is None:
+            plain.pop("range_check")
         for name, usual in _USUAL_CALIBRATION.items():
             if self.calibration and getattr(self.calibration, name) == usual:
                 plain["calibration"].pop(name)
@@ -185,7 +206,7 @@ class BenchmarkSpec(Spec):
     instances: int = Field(1, ge=1, le=256, description="requests in flight in each process")
     processes: int = Field(1, ge=1, le=64)
     least_samples: int = Field(0, ge=0, description="images each process does at least")
-    provider: str = "CPUExecutionProvider"
+    provider: str = CPU_PROVIDER
     window_s: float = Field(1.0, gt=0)
     max_s: float = Field(30.0, gt=0)
     tolerance: float = Field(0.05, gt=0, lt=1)
@@ -200,7 +221,7 @@ class EvaluateSpec(Spec):
     preprocess: dict[str, Any] | None = None
     limit: int | None = Field(None, ge=1)
     batch: int = Field(16, ge=1, le=1024)
-    provider: str = "CPUExecutionProvider"
+    provider: str = CPU_PROVIDER
     start: int | None = None
     stop: int | None = None
 

@@ -38,6 +38,7 @@ SETS = {
         "dataset",
         "notes",
         "calibration",
+        "target",
         "preprocess",
     ],
     "Speed": [

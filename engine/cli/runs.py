@@ -23,6 +23,7 @@ from engine.specs import (
     BenchmarkSpec,
     CalibrationMode,
     EvaluateSpec,
+    TargetName,
 )
 
 _DIGEST = re.compile(r"[0-9a-f]{6,64}")
@@ -93,6 +94,7 @@ def build(
     calibrate: o.CalibrationWay = CalibrationMode.MSE,
     percentile: o.Percentile = PERCENTILE,
     max_drop: o.MaxDrop = None,
+    target: o.Int8Target = TargetName.AUTO,
     preprocess: o.PreprocessFile = None,
     background: o.Background = None,
     detach: o.Detach = False,
@@ -112,6 +114,7 @@ def build(
         calibration_mode=calibrate,
         calibration_percentile=percentile,
         max_drop=max_drop,
+        target=target,
         preprocess=read_preprocess(preprocess),
         background=background,
     )
@@ -230,6 +233,7 @@ def run(
     calibrate: o.CalibrationWay = CalibrationMode.MSE,
     percentile: o.Percentile = PERCENTILE,
     max_drop: o.MaxDrop = None,
+    target: o.Int8Target = TargetName.AUTO,
     batch: o.Batches = None,
     threads: o.Threads = 0,
     instances: o.Instances = 1,
@@ -265,6 +269,7 @@ def run(
         calibration_mode=calibrate,
         calibration_percentile=percentile,
         max_drop=max_drop,
+        target=target,
         batches=tuple(batch or [1]),
         threads=threads,
         instances=instances,

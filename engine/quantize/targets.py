@@ -46,6 +46,11 @@ class Target:
     why: str
 
     @property
+    def tried(self) -> bool:
+        """Whether its builds have run on hardware of its own."""
+        return self.name in (TargetName.X86_VNNI, TargetName.X86)
+
+    @property
     def weights(self) -> str:
         """What is stored of the weights, in words."""
         reduced = " in 7 bits (sums of two products must fit 16)"

@@ -10,11 +10,13 @@ from pydantic import Field
 from db.enums import Precision
 from engine.specs import (
     CALIBRATION_IMAGES,
+    CPU_PROVIDER,
     PERCENTILE,
     CalibrationMode,
     ExportFormat,
     ExportRoute,
     Spec,
+    TargetName,
     WeightsSpec,
 )
 
@@ -50,11 +52,12 @@ class RunRequest(Spec):
     calibration_percentile: float = Field(PERCENTILE, gt=50, le=100)
     keep_in_float: tuple[int, ...] = ()
     max_drop: float | None = Field(None, gt=0, le=100)
+    target: TargetName = TargetName.AUTO
     softmax: bool = False
     batches: tuple[int, ...] = (1,)
     threads: int = Field(0, ge=0, le=1024)
     instances: int = Field(1, ge=1, le=256)
-    provider: str = "CPUExecutionProvider"
+    provider: str = CPU_PROVIDER
     preprocess: dict[str, Any] | None = None
     background: int | None = Field(None, ge=0)
     format: ExportFormat = "onnx"
@@ -73,6 +76,11 @@ class RunRequest(Spec):
         if self.dataset and self.dataset not in BUILTIN_DATASETS:
             return self.dataset
         return BUILTIN_CALIBRATION
+
+    @property
+    def range_check_set(self) -> str | None:
+        """What fp16 is range-checked on: as int8 is calibrated, where the run names a dataset."""
+        return self.calibration_set if self.calibration_dataset or self.dataset else None
 
 
 DEMO = RunRequest(
