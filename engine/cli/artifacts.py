@@ -71,8 +71,8 @@ def report_layers(
     about = report or build.get("half")
     if about is None:
         raise InvalidRequest(
-            f"Artifact {artifact.digest[:12]} ({artifact.precision}) has no report of its layers: only int8 and "
-            f"fp16 builds made since there are reports have one."
+            f"Artifact {artifact.digest[:12]} ({artifact.precision}) has no report of its layers: "
+            f"only int8 and fp16 builds made since there are reports have one."
         )
     if json:
         emit_json(about)
