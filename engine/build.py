@@ -17,29 +17,32 @@ from engine import artifacts, onnx_graph
 from engine.config import settings
 from engine.datasets.register import find_dataset
 from engine.digests import data_digest
-from engine.environment import library_versions
+from engine.environment import instruction_sets, library_versions
 from engine.errors import ArtifactMissing, BuildFailed
 from engine.export.verify import Agreement, compare, probe_inputs
 from engine.files import disk_space
+from engine.half import building as half
 from engine.jobs.context import JobContext
-from engine.quantize import building
+from engine.quantize import building, targets
 from engine.runtimes.onnx_runtime import OnnxRuntime
 from engine.scores import softmax
-from engine.specs import BuildSpec
+from engine.specs import BuildSpec, CalibrationSpec, TargetName
 
+FP16_VERSION = "2"
 INT8_VERSION = "2"
-"""Raised when the same request comes to give another int8 model."""
+"""Raised when the same request comes to give another model."""
 LARGEST_FP32_DIFFERENCE = 1e-4
 PROBABILITIES = "probabilities"
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What a builder works from."""
+    """What a builder works from; `recipe` is that of the build."""
 
     export: Artifact
     model: ModelProto
     spec: BuildSpec
+    recipe: str
 
 
 def run(params: dict[str, Any], context: JobContext) -> dict[str, Any]:
@@ -56,7 +59,7 @@ def run(params: dict[str, Any], context: JobContext) -> dict[str, Any]:
     path = context.workspace / "artifact" / artifacts.MODEL_FILE
     path.parent.mkdir()
     context.stage(f"Building {spec.precision}.")
-    source = Source(export, _optimised(export, context), spec)
+    source = Source(export, _optimised(export, context), spec, key)
     report = _BUILDERS[spec.precision](source, path, context)
     if _appends_softmax(source):
         onnx_graph.append_softmax(path)
@@ -71,13 +74,27 @@ def recipe_of(spec: BuildSpec, url: str) -> str:
     """The recipe under which the artifact of `spec` is stored.
 
     A dataset's name may come to mean other images, and ranges belong to the images: the
-    calibration set counts by its digest.
+    set that ranges are taken from counts by its digest.
     """
-    data = find_dataset(spec.calibration.dataset, url).digest if spec.calibration else None
-    made = {"spec": spec.recipe(), "calibration": data}
-    if spec.precision == Precision.INT8:
-        made["int8"] = INT8_VERSION
+    images = spec.calibration or spec.range_check
+    data = find_dataset(images.dataset, url).digest if images else None
+    made: dict[str, Any] = {"spec": spec.recipe(), "calibration": data}
+    if spec.precision == Precision.FP16:
+        made["fp16"] = FP16_VERSION
+    if spec.calibration is not None:
+        named, target = _without_target(spec, spec.calibration)
+        made |= {"spec": named.recipe(), "int8": INT8_VERSION, "target": target}
     return data_digest(made)
+
+
+def _without_target(spec: BuildSpec, asked: CalibrationSpec) -> tuple[BuildSpec, TargetName]:
+    """The spec without its target, and the target it comes to on this machine.
+
+    What `auto` chooses here and what is asked for by name is one build.
+    """
+    target = targets.resolve(asked.target, instruction_sets()).name
+    plain = asked.model_copy(update={"target": TargetName.AUTO})
+    return spec.model_copy(update={"calibration": plain}), target
 
 
 def _optimised(export: Artifact, context: JobContext) -> ModelProto:
@@ -106,19 +123,14 @@ def _fp32(source: Source, path: Path, context: JobContext) -> dict[str, Any]:
 
 
 def _fp16(source: Source, path: Path, context: JobContext) -> dict[str, Any]:
-    from onnxruntime.transformers.float16 import convert_float_to_float16
-
-    half = convert_float_to_float16(source.model, keep_io_types=True)
-    onnx_graph.save(half, path)
-    # ONNX Runtime's CPU kernels for x86 compute in float32 behind inserted casts.
-    return {"execution": "emulated on CPU: correct and smaller, not faster"}
+    return half.build(source.model, source.export, source.spec.range_check, path, context)
 
 
 def _int8(source: Source, path: Path, context: JobContext) -> dict[str, Any]:
     calibration = source.spec.calibration
     if calibration is None:
         raise BuildFailed("int8 needs a calibration dataset.")
-    return building.build(source.model, source.export, calibration, path, context)
+    return building.build(source.model, source.export, calibration, path, context, source.recipe)
 
 
 _BUILDERS: dict[Precision, Callable[[Source, Path, JobContext], dict[str, Any]]] = {

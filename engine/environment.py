@@ -17,6 +17,7 @@ from engine.config import usable_cores
 from engine.digests import data_digest
 
 PACKAGES = ("onnxruntime", "torch", "timm", "onnx", "numpy", "pillow", "opencv-python-headless")
+HALF_FLAGS = ("avx512_fp16", "fphp", "asimdhp")
 ISA_FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8", "asimddp")
 
 
@@ -90,11 +91,19 @@ def _cpu_name() -> str:
 
 def instruction_sets() -> list[str]:
     """Those of this processor that decide which integer kernels run."""
+    return [flag for flag in ISA_FLAGS if flag in _processor_flags()]
+
+
+def half_instructions() -> list[str]:
+    """Those of this processor that compute in half precision."""
+    return [flag for flag in HALF_FLAGS if flag in _processor_flags()]
+
+
+def _processor_flags() -> set[str]:
     for line in (_read("/proc/cpuinfo") or "").splitlines():
         if line.startswith(("flags", "Features")):
-            present = set(line.partition(":")[2].split())
-            return [flag for flag in ISA_FLAGS if flag in present]
-    return []
+            return set(line.partition(":")[2].split())
+    return set()
 
 
 def _gpu() -> str | None:

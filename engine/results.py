@@ -17,7 +17,7 @@ from typing import Any
 import pandas as pd
 from sqlalchemy import Text, cast, func, select
 
-from db.enums import ArtifactKind
+from db.enums import ArtifactKind, Precision
 from db.session import connect
 from db.tables import Artifact, Benchmark, Environment, Evaluation, ImportedBuild, Model
 from engine.benchmark.noise import NOISY_CORES
@@ -25,8 +25,10 @@ from engine.benchmark.placement import nodes_elsewhere
 from engine.benchmark.scenarios import label_of, verdict_of
 from engine.catalog import find_model
 from engine.conventions import convention_of
+from engine.half.execution import NATIVE
 from engine.peak.shares import with_shares
 from engine.preprocess import PreprocessSpec
+from engine.specs import CPU_PROVIDER
 from engine.stats import wilson_interval
 
 COLUMNS = {
@@ -76,6 +78,7 @@ COLUMNS = {
     "origin": "origin",
     "weights_kind": "weights",
     "execution": "execution",
+    "target": "int8 target",
     "calibration": "calibration",
     "at_chance": "at chance",
     "preprocess": "preprocessing",
@@ -169,6 +172,7 @@ def join_results(tables: ResultTables) -> pd.DataFrame:
     frame["environment_digest"] = frame["environment_digest_benchmark"].fillna(
         frame["environment_digest"]
     )
+    frame["execution"] = _executed(frame)
     newest = frame[["evaluated_at", "benchmarked_at"]].max(axis=1).fillna(frame["built_at"])
     frame["measured_at"] = pd.to_datetime(newest, unit="s", utc=True)
     frame = frame.sort_values("measured_at", ascending=False, kind="stable")
@@ -327,8 +331,22 @@ def _made_here(builds: pd.DataFrame) -> pd.DataFrame:
     builds["compute_gmacs"] = [m["compute"]["gmacs"] for m in manifests]
     builds["params_m"] = [m["compute"]["params_m"] for m in manifests]
     builds["execution"] = [m["build"].get("execution", "native") for m in manifests]
+    builds["target"] = [_target(m["build"]) for m in manifests]
     builds["calibration"] = [_calibration(m["build"].get("calibration")) for m in manifests]
     return builds
+
+
+def _executed(frame: pd.DataFrame) -> pd.Series:
+    """As the build found it on its CPU; accelerators compute in half precision natively."""
+    elsewhere = frame["provider"].notna() & (frame["provider"] != CPU_PROVIDER)
+    half = frame["precision"] == Precision.FP16
+    return frame["execution"].where(~(elsewhere & half), NATIVE)
+
+
+def _target(build: dict[str, Any]) -> str | None:
+    """What an int8 build is made for; missing for those made before there was a choice."""
+    target = (build.get("quantisation") or {}).get("target")
+    return target["summary"] if target else None
 
 
 def _calibration(made: dict[str, object] | None) -> str | None:

@@ -25,6 +25,7 @@ SHARD_IMAGES = 1024
 WINDOW_S = 1.0
 SEARCH_TIMES = 4
 """Of the longest time of a benchmark: scenario server without a rate searches for so long."""
+CPU_PROVIDER = "CPUExecutionProvider"
 
 
 class CalibrationMode(StrEnum):
@@ -43,6 +44,16 @@ class Scenario(StrEnum):
     SINGLE_STREAM = "single-stream"
     OFFLINE = "offline"
     SERVER = "server"
+
+
+class TargetName(StrEnum):
+    """What int8 is made for; `auto` goes by the processor's instruction set and the provider."""
+
+    AUTO = "auto"
+    X86_VNNI = "x86-vnni"
+    X86 = "x86"
+    ARM = "arm"
+    TENSORRT = "tensorrt"
 
 
 class Spec(BaseModel):
@@ -134,9 +145,11 @@ class CalibrationSpec(Spec):
         None, gt=0, le=100, description="points of top-1 that int8 may lose against fp32"
     )
     search_s: float = Field(SEARCH_S, gt=0, description="longest search for max_drop")
+    target: TargetName = TargetName.AUTO
 
 
 _USUAL_CALIBRATION = {
+    "target": TargetName.AUTO,
     "keep_in_float": (),
     "float_share": FLOAT_SHARE,
     "max_drop": None,
@@ -144,18 +157,36 @@ _USUAL_CALIBRATION = {
 }
 
 
+class RangeCheckSpec(Spec):
+    """The images that show which values fp16 must hold: drawn by class, seeded."""
+
+    dataset: str
+    images: int = Field(CALIBRATION_IMAGES, ge=1, le=50_000)
+    seed: int = 0
+
+
 class BuildSpec(Spec):
-    """An export at one precision; `softmax` appends one, so that the scores are probabilities."""
+    """An export at one precision; `softmax` appends one, so that the scores are probabilities.
+
+    fp16 may be range-checked on a dataset; without, it is on what the workbench draws itself.
+    """
 
     export: ExportSpec
     precision: Precision
     calibration: CalibrationSpec | None = None
+    range_check: RangeCheckSpec | None = None
     softmax: bool = False
 
     @model_validator(mode="after")
     def _int8_is_calibrated(self) -> BuildSpec:
         if (self.precision == Precision.INT8) != (self.calibration is not None):
             raise ValueError("int8 needs a calibration dataset; other precisions take none.")
+        return self
+
+    @model_validator(mode="after")
+    def _fp16_is_range_checked(self) -> BuildSpec:
+        if self.range_check is not None and self.precision != Precision.FP16:
+            raise ValueError("Only fp16 is range-checked on a dataset.")
         return self
 
     @model_validator(mode="after")
@@ -169,6 +200,8 @@ class BuildSpec(Spec):
         plain = {**self.to_json(), "export": self.export.recipe()}
         if not self.softmax:
             plain.pop("softmax")
+        if self.range_check is None:
+            plain.pop("range_check")
         for name, usual in _USUAL_CALIBRATION.items():
             if self.calibration and getattr(self.calibration, name) == usual:
                 plain["calibration"].pop(name)
@@ -190,7 +223,7 @@ class BenchmarkSpec(Spec):
     instances: int = Field(1, ge=1, le=256, description="requests in flight in each process")
     processes: int = Field(1, ge=1, le=64)
     least_samples: int = Field(0, ge=0, description="images each process does at least")
-    provider: str = "CPUExecutionProvider"
+    provider: str = CPU_PROVIDER
     window_s: float = Field(WINDOW_S, gt=0)
     max_s: float = Field(30.0, gt=0)
     tolerance: float = Field(0.05, gt=0, lt=1)
@@ -248,7 +281,7 @@ class ProfileSpec(Spec):
     artifact: str | None = None
     batch: int = Field(1, ge=1, le=4096)
     threads: int = Field(0, ge=0, le=1024, description="0: all usable cores")
-    provider: str = "CPUExecutionProvider"
+    provider: str = CPU_PROVIDER
     seconds: float = Field(6.0, gt=0, le=600, description="of running, half of it profiled")
 
 
@@ -261,7 +294,7 @@ class EvaluateSpec(Spec):
     preprocess: dict[str, Any] | None = None
     limit: int | None = Field(None, ge=1)
     batch: int = Field(16, ge=1, le=1024)
-    provider: str = "CPUExecutionProvider"
+    provider: str = CPU_PROVIDER
     start: int | None = None
     stop: int | None = None
 

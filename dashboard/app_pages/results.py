@@ -9,6 +9,7 @@ from dashboard import queries
 from dashboard.components.build_file import offer_build_file
 from dashboard.components.demo import invitation
 from dashboard.components.exports import cut, exports
+from dashboard.components.half_view import show_half
 from dashboard.components.layers_view import show_layers
 from dashboard.components.profile_view import show_profile
 from dashboard.components.provenance import show_provenance
@@ -33,6 +34,7 @@ def chosen_row(rows: pd.DataFrame, event: object) -> None:
     show_provenance(made)
     show_profile(made.artifact)
     show_layers(made.artifact)
+    show_half(made.artifact)
     offer_build_file(made.artifact)
 
 

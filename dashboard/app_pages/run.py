@@ -11,6 +11,7 @@ import streamlit as st
 from dashboard import queries
 from dashboard.components.build_file import offer_build_file
 from dashboard.components.guard import guard
+from dashboard.components.half_view import show_half
 from dashboard.components.job_progress import stepper
 from dashboard.components.jobs_view import ended_details, queued_row, running_card
 from dashboard.components.layers_view import show_layers
@@ -177,6 +178,7 @@ def results_part(views: list[JobView]) -> None:
     show_provenance(made)
     show_profile(made.artifact)
     show_layers(made.artifact)
+    show_half(made.artifact)
     offer_build_file(made.artifact)
 
 

@@ -8,7 +8,7 @@ import streamlit as st
 
 from engine.errors import InvalidRequest
 from engine.runs.requests import RunRequest
-from engine.specs import PERCENTILE, CalibrationMode
+from engine.specs import PERCENTILE, CalibrationMode, TargetName
 
 
 def build_options() -> dict[str, Any]:
@@ -51,8 +51,17 @@ def build_options() -> dict[str, Any]:
         help="As few layers as needed go back to float, judged by the paired interval on images "
         "that ranges were not taken from.",
     )
+    target = right.selectbox(
+        "Int8 made for",
+        [str(name) for name in TargetName],
+        key="int8_target",
+        help="auto: this machine's processor, or TensorRT where its provider is chosen. x86-vnni "
+        "multiplies unsigned by signed bytes, x86 the same with weights of 7 bits, arm and "
+        "tensorrt signed by signed; tensorrt has no zero points and keeps biases in float.",
+    )
     return {
         "max_drop": drop,
+        "target": str(target),
         "calibration_mode": str(mode),
         "calibration_percentile": float(percentile or PERCENTILE),
         "keep_in_float": numbers(kept or ""),
@@ -64,6 +73,7 @@ def build_values(request: RunRequest) -> dict[str, Any]:
     """The widgets' values for a request, by their keys."""
     return {
         "max_drop": request.max_drop,
+        "int8_target": str(request.target),
         "calibration_mode": str(request.calibration_mode),
         "calibration_percentile": request.calibration_percentile,
         "keep_in_float": ", ".join(str(number) for number in request.keep_in_float),

@@ -41,7 +41,12 @@ DEFINITIONS = {
     "Conversions (Quantize, Dequantize, Cast, Reorder) were inserted: no part of the network.",
     "size": "Bytes of the model file, in MB (10⁶).",
     "fp16 on a CPU": "Emulated where the processor has no native fp16: correct and half the size, "
-    "not faster.",
+    "not faster. There ONNX Runtime computes in float32, so that the accuracy measured is that of "
+    "rounded weights; how a build fares with every value rounded stands in its details.",
+    "fp16, kept in float": "Nodes that read, make or add up more than half of what fp16 holds "
+    "(65,504) on the images checked, or whose weights do not fit it.",
+    "int8 target": "The kernels that an int8 build is made for: u8 x s8 are unsigned activations "
+    "and signed weights (x86), s8 x s8 signed both (Arm, TensorRT).",
     "random weights": "Fit to measure speed, never accuracy: not shown on any accuracy chart.",
     "published": "As the authors published it, on ImageNet-1k. GMACs of timm rows are the "
     "published figure × 0.9 / 2 (within 1.6 %, BatchNorm included), of the others ÷ 2.",

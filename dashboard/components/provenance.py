@@ -6,7 +6,7 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard.formats import duration, escape_markdown, is_missing, number, short, size
+from dashboard.formats import duration, escape_markdown, is_missing, number, plural, short, size
 from dashboard.queries import Provenance
 from db.tables import Benchmark, Evaluation, ImportedBuild
 from engine.benchmark.scenarios import label_of, verdict_of
@@ -50,8 +50,12 @@ def _artifact(found: Provenance) -> dict[str, Any]:
     return {
         "model": artifact.model_id,
         "precision": artifact.precision,
-        "execution": made.get("execution"),
+        "execution": _execution(made),
+        "int8 target": _target(made.get("quantisation") or {}),
         "calibration": _calibration(made.get("calibration")),
+        "bound on the drop": _bound((made.get("quantisation") or {}).get("bound")),
+        "range-checked on": _range_check(made.get("half")),
+        "fp16 against fp32": _half_agreement(made.get("half")),
         "artifact SHA-256": short(artifact.digest),
         "size": size(artifact.size_bytes),
         "weights": artifact.weights_kind,
@@ -68,6 +72,46 @@ def _imported(build: ImportedBuild) -> dict[str, Any]:
         "imported from": build.source,
         **build.facts,
     }
+
+
+def _execution(made: dict[str, Any]) -> str | None:
+    kind, why = made.get("execution"), made.get("execution_why")
+    return f"{kind}: {why}" if kind and why else kind
+
+
+def _target(made: dict[str, Any]) -> str | None:
+    target = made.get("target")
+    return f"{target['summary']}: {target['why']}" if target else None
+
+
+def _bound(made: dict[str, Any] | None) -> str | None:
+    if not made:
+        return None
+    verdict = "held" if made["held"] else "not shown to hold"
+    return (
+        f"{made['max_drop']:g} points of {made.get('measure', 'top-1')}, {verdict}: "
+        f"{made['drop']:.1f}, at most {made['drop_at_most']:.1f} on {made['images']:,} images"
+    )
+
+
+def _range_check(made: dict[str, Any] | None) -> str | None:
+    if not made:
+        return None
+    checked = made["checked"]
+    kept = f"{plural(len(made['kept_in_float']), 'node')} kept in float"
+    if checked["dataset"] is None:
+        return f"{checked['note']}; {kept}"
+    return f"{checked['images']} images of {checked['dataset']}; {kept}"
+
+
+def _half_agreement(made: dict[str, Any] | None) -> str | None:
+    if not made:
+        return None
+    found = made["agreement"]
+    return (
+        f"same class on {found['same_class']} of {found['images']} images, "
+        f"{found['signal_db']:.0f} dB of signal, with every stored value rounded"
+    )
 
 
 def _calibration(made: dict[str, Any] | None) -> str | None:

@@ -40,6 +40,7 @@ SETS = {
         "dataset",
         "notes",
         "calibration",
+        "target",
         "preprocess",
     ],
     "Speed": [

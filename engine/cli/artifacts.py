@@ -60,23 +60,32 @@ def report_layers(
     every: Annotated[bool, typer.Option("--all", help="Every layer, in graph order.")] = False,
     json: Json = False,
 ) -> None:
-    """Shows what int8 did to each layer: the ten that disturb the scores most, or all.
+    """Shows what int8 did to each layer (the ten that disturb the scores most, or all).
+
+    Of an fp16 build it shows what stays in float, and why.
 
     Example: `python -m engine artifacts report 3f2a91`
     """
     artifact = find_by_digest(digest, prepare_database())
-    report = layer_report(artifact.digest)
-    if report is None:
+    build, report = artifact.manifest.get("build") or {}, layer_report(artifact.digest)
+    about = report or build.get("half")
+    if about is None:
         raise InvalidRequest(
             f"Artifact {artifact.digest[:12]} ({artifact.precision}) has no report of its layers: "
-            f"only int8 builds made since there are reports have one."
+            f"only int8 and fp16 builds made since there are reports have one."
         )
     if json:
-        emit_json(report)
-        return
+        emit_json(about)
+    elif report is None:
+        _show_half(artifact.model_id, build)
+    else:
+        _show_layers(artifact.model_id, report, build.get("quantisation") or {}, every)
+
+
+def _show_layers(model_id: str, report: dict[str, Any], made: dict[str, Any], every: bool) -> None:
     layers = report["layers"] if every else worst(report["layers"], 10)
     emit_table(
-        f"{artifact.model_id} int8: {'all layers' if every else 'the ten worst layers'}",
+        f"{model_id} int8: {'all layers' if every else 'the ten worst layers'}",
         ["layer", "in", "MACs", "scores dB", "weights dB", "output dB", "range", "beyond", "why"],
         [_layer_row(layer) for layer in layers],
     )
@@ -85,6 +94,36 @@ def report_layers(
         f"{report['macs_in_int8']:.1%} of the multiply-accumulates in int8; "
         f"{changed['changed']} of {changed['images']} images get another class than in fp32."
     )
+    if made.get("target"):
+        note(f"Made for {made['target']['summary']}: {made['target']['why']}.")
+    if made.get("bound"):
+        bound = made["bound"]
+        note(
+            f"The bound of {bound['max_drop']:g} points of {bound.get('measure', 'top-1')} is "
+            f"{'held' if bound['held'] else 'not shown to hold'}: {bound['drop']:.1f}, at most "
+            f"{bound['drop_at_most']:.1f} (95 %) on {bound['images']:,} images."
+        )
+
+
+def _show_half(model_id: str, build: dict[str, Any]) -> None:
+    half = build["half"]
+    kept, found, checked = half["kept_in_float"], half["agreement"], half["checked"]
+    if kept:
+        emit_table(
+            f"{model_id} fp16: what stays in float",
+            ["node", "operator", "why"],
+            [[one["node"], one["op"], one["reason"]] for one in kept],
+        )
+    else:
+        note(f"Nothing of {model_id} stays in float: all that was seen fits half precision.")
+    largest = half["largest"]
+    note(f"The largest value seen is {largest['value']:.4g}, in {largest['tensor']}.")
+    note(checked.get("note") or f"Checked on {checked['images']} images of {checked['dataset']}.")
+    note(
+        f"{found['same_class']} of {found['images']} images get the class that fp32 gives, with "
+        f"every stored value rounded ({found['signal_db']:.0f} dB of signal)."
+    )
+    note(f"On this kind of CPU it is {build['execution']}: {build['execution_why']}.")
 
 
 def _layer_row(layer: dict[str, Any]) -> list[str]:

@@ -10,7 +10,7 @@ import typer
 
 from db.enums import Precision
 from engine.preprocess.protocols import Protocol
-from engine.specs import CalibrationMode, ExportFormat, ExportRoute
+from engine.specs import CalibrationMode, ExportFormat, ExportRoute, TargetName
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 ModelId = Annotated[
@@ -61,6 +61,15 @@ MaxDrop = Annotated[
         max=100,
         help="Points of top-1 that int8 may lose against fp32: as few layers as needed go back to "
         "float, judged on images of the calibration set that ranges were not taken from.",
+    ),
+]
+Int8Target = Annotated[
+    TargetName,
+    typer.Option(
+        "--target",
+        help="What int8 is made for: x86-vnni (u8 x s8), x86 (the same with weights of 7 bits), "
+        "arm (s8 x s8), tensorrt (s8 x s8, no zero points); auto: this processor, or TensorRT "
+        "with its provider.",
     ),
 ]
 

@@ -21,6 +21,7 @@ from engine.specs import (
     PERCENTILE,
     CalibrationMode,
     EvaluateSpec,
+    TargetName,
 )
 
 
@@ -88,6 +89,7 @@ def build(
     calibrate: o.CalibrationWay = CalibrationMode.MSE,
     percentile: o.Percentile = PERCENTILE,
     max_drop: o.MaxDrop = None,
+    target: o.Int8Target = TargetName.AUTO,
     preprocess: o.PreprocessFile = None,
     background: o.Background = None,
     detach: o.Detach = False,
@@ -107,6 +109,7 @@ def build(
         calibration_mode=calibrate,
         calibration_percentile=percentile,
         max_drop=max_drop,
+        target=target,
         preprocess=read_preprocess(preprocess),
         background=background,
     )
@@ -178,6 +181,7 @@ def run(
     calibrate: o.CalibrationWay = CalibrationMode.MSE,
     percentile: o.Percentile = PERCENTILE,
     max_drop: o.MaxDrop = None,
+    target: o.Int8Target = TargetName.AUTO,
     batch: o.Batches = None,
     threads: o.Threads = None,
     instances: o.Instances = None,
@@ -214,6 +218,7 @@ def run(
         calibration_mode=calibrate,
         calibration_percentile=percentile,
         max_drop=max_drop,
+        target=target,
         batches=o.joined(batch, 1),
         threads=o.joined(threads, 0),
         instances=o.joined(instances, 1),

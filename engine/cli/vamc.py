@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +17,8 @@ from engine.cli.reading import read_weights
 from engine.database import prepare_database
 from engine.jobs.dispatcher import ensure_dispatcher
 from engine.runs.new_jobs import dataset_job
+from engine.runs.requests import RunRequest
+from engine.specs import TargetName
 from engine.vacc.asking import calibration_of, request_of
 from engine.vacc.build_file import BuildFile, read_build_file
 from engine.vacc.deploy import deploy
@@ -38,6 +41,7 @@ def build(
     file: File,
     model: Model = None,
     weights: WeightsOption = None,
+    target: o.Int8Target = TargetName.AUTO,
     detach: o.Detach = False,
     json: o.Json = False,
 ) -> int:
@@ -45,7 +49,7 @@ def build(
 
     Example: `python -m engine vamc build timm_senet.yaml`
     """
-    return _build(file, model, weights, detach, json)
+    return _build(_read(file, model, weights, target), file, detach, json)
 
 
 @app.command("compile")
@@ -53,6 +57,7 @@ def compile_(
     file: File,
     model: Model = None,
     weights: WeightsOption = None,
+    target: o.Int8Target = TargetName.AUTO,
     detach: o.Detach = False,
     json: o.Json = False,
 ) -> int:
@@ -60,16 +65,28 @@ def compile_(
 
     Example: `python -m engine vamc compile timm_senet.yaml`
     """
-    return _build(file, model, weights, detach, json)
+    return _build(_read(file, model, weights, target), file, detach, json)
 
 
-def _build(path: Path, model: str | None, weights: str | None, detach: bool, json: bool) -> int:
-    asked = read_build_file(path)
-    for text in asked.ignored:
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    file: BuildFile
+    request: RunRequest
+
+
+def _read(path: Path, model: str | None, weights: str | None, target: TargetName) -> _Asked:
+    """What the build file asks for, with what is overridden; its keys of no effect are named."""
+    file = read_build_file(path)
+    for text in file.ignored:
         note(f"Note: {text}")
-    for text in asked.warnings:
+    for text in file.warnings:
         note(f"Warning: {text}")
-    request = request_of(asked, model, read_weights(weights) if weights else None)
+    request = request_of(file, model, read_weights(weights) if weights else None)
+    return _Asked(file, request.model_copy(update={"target": target}))
+
+
+def _build(made: _Asked, path: Path, detach: bool, json: bool) -> int:
+    asked, request = made.file, made.request
     url = prepare_database()
     calibration = calibration_of(asked)
     if calibration and finish_job(dataset_job(calibration)).status != JobStatus.SUCCEEDED:
@@ -81,10 +98,10 @@ def _build(path: Path, model: str | None, weights: str | None, detach: bool, jso
         emit_json({"run": run_id}) if json else note(text)
         return 0
     jobs = finish_run(run_id)
-    made = [job.result["artifact"] for job in jobs if job.result and "artifact" in job.result]
+    built = [job.result["artifact"] for job in jobs if job.result and "artifact" in job.result]
     if any(job.status != JobStatus.SUCCEEDED for job in jobs):
         return 1
-    artifact = artifacts.find_by_digest(made[-1], url)
+    artifact = artifacts.find_by_digest(built[-1], url)
     written = deploy(artifact, asked.prefix, _about(asked, path))
     document = {
         "run": run_id,

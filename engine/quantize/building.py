@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +17,19 @@ from engine.config import settings
 from engine.datasets.drawing import draw_by_class
 from engine.datasets.reader import DatasetIndex, open_index, read_batches
 from engine.datasets.register import find_dataset
-from engine.errors import BuildFailed, InvalidRequest
+from engine.errors import BuildFailed, InvalidRequest, LabelsMismatch
 from engine.files import write_text
 from engine.jobs.context import JobContext
-from engine.quantize import mixing, recipe
-from engine.quantize.mixing import Bound, Mixed
+from engine.quantize import bounded, mixing, targets
+from engine.quantize.bounded import Bound
+from engine.quantize.journal import Journal, journal_path
+from engine.quantize.mixing import Mixed
 from engine.quantize.recipe import Calibration
 from engine.quantize.report import report_of
 from engine.quantize.sessions import session_of
+from engine.scores import drop_background
 from engine.specs import CalibrationSpec
+from engine.stats import at_chance
 
 BATCH = 16
 REPORT_IMAGES = 16
@@ -35,9 +39,17 @@ BOUND_SEED = 1
 
 
 def build(
-    model: ModelProto, export: Artifact, asked: CalibrationSpec, path: Path, context: JobContext
+    model: ModelProto,
+    export: Artifact,
+    asked: CalibrationSpec,
+    path: Path,
+    context: JobContext,
+    key: str,
 ) -> dict[str, Any]:
-    """Writes the int8 model of `model` to `path`; returns what is said of it in the manifest."""
+    """Writes the int8 model of `model` to `path`; returns what is said of it in the manifest.
+
+    `key` is the build's recipe: a search that was stopped goes on where it was.
+    """
     dataset = find_dataset(asked.dataset, context.url)
     images = _Images(open_index(dataset), export)
     drawn = draw_by_class(images.index.labels, asked.images, asked.seed)
@@ -52,16 +64,10 @@ def build(
         progress=lambda stage, seen: context.progress(seen, len(drawn), "images", stage),
         count=len(drawn),
     )
-    mixed = _mixed(model, export, asked, images, drawn, how, context)
+    mixed = _mixed(model, export, asked, images, drawn, how, context, key)
     context.stage("Looking at every layer.")
     onnx_graph.save(mixed.model, path)
-    report = report_of(
-        model,
-        mixed,
-        images.one_by_one(drawn[:REPORT_IMAGES]),
-        settings().threads,
-        recipe.largest_weight(environment.instruction_sets()),
-    )
+    report = report_of(model, mixed, images.one_by_one(drawn[:REPORT_IMAGES]), settings().threads)
     report["changed_classes"] = _changed(model, mixed.model, images, drawn[:CHANGED_IMAGES])
     write_text(path.parent / artifacts.REPORT_FILE, json.dumps(report, indent=1))
     return {
@@ -82,45 +88,60 @@ def _mixed(
     drawn: np.ndarray,
     how: Calibration,
     context: JobContext,
+    key: str,
 ) -> Mixed:
-    isa = frozenset(environment.instruction_sets())
-    forced = _outputs_of(model, asked.keep_in_float)
     meaningful = export.weights_kind != WeightsKind.RANDOM
-    few = images.all(drawn[: mixing.EFFECT_IMAGES]) if meaningful else None
-
-    def count(done: int, total: int) -> None:
-        context.progress(done, total, "roundings", "Ranking layers")
-
+    target = targets.resolve(asked.target, environment.instruction_sets())
+    context.say(f"For {target.summary}: {target.why}.")
+    request = mixing.Request(
+        source=model,
+        how=how,
+        target=target,
+        forced=_outputs_of(model, asked.keep_in_float),
+        float_share=asked.float_share,
+        images=images.all(drawn[: mixing.EFFECT_IMAGES]) if meaningful else None,
+        say=context.say,
+        progress=context.progress,
+    )
     if asked.max_drop is None:
-        return mixing.by_default(
-            model, how, isa, forced, asked.float_share, few, context.say, count
-        )
-    if few is None:
+        return mixing.by_default(request)
+    if not meaningful:
         raise InvalidRequest("Random weights have no accuracy that could drop: leave out max_drop.")
     bound = _bound(model, asked, images, drawn, how.threads)
-    return mixing.within(model, how, isa, forced, asked.float_share, few, bound, context.say, count)
+    journal = Journal.open(journal_path(key))
+    if journal.steps:
+        context.say(f"{len(journal.steps)} steps were judged before this search was stopped.")
+    return bounded.within(request, bound, journal)
 
 
 def _bound(
     model: ModelProto, asked: CalibrationSpec, images: _Images, drawn: np.ndarray, threads: int
 ) -> Bound:
     """Judged on images of the same set that ranges were not taken from."""
-    others = np.setdiff1d(np.arange(len(images.index)), drawn)
+    index = images.index
+    others = np.setdiff1d(np.arange(len(index)), drawn)
     if not len(others):
         raise BuildFailed(
-            f"Every image of {images.index.name!r} is calibrated on; none is left to judge the "
+            f"Every image of {index.name!r} is calibrated on; none is left to judge the "
             f"drop: calibrate on fewer (--calibration-images) or on a larger set."
         )
     if len(others) > BOUND_IMAGES:
-        labels = images.index.labels[others]
-        others = others[draw_by_class(labels, BOUND_IMAGES, BOUND_SEED)]
+        others = others[draw_by_class(index.labels[others], BOUND_IMAGES, BOUND_SEED)]
     wanted = _classes(model, images, others, threads)
-    labels = images.index.labels[others] if len(images.index.classes) > 1 else wanted
+    labelled = len(index.classes) > 1
+    labels = index.labels[others] if labelled else wanted
+    if labelled and at_chance(int((wanted == labels).sum()), len(labels), len(index.classes)):
+        raise LabelsMismatch(
+            f"fp32 is right on no more images of {index.name!r} than guessing would be: labels or "
+            f"class order do not match, and a drop cannot be judged. Calibrate on the model's own "
+            f"classes, or on a set without labels (then agreement with fp32 is bounded)."
+        )
 
-    def right(candidate: ModelProto) -> np.ndarray:
-        return np.asarray(_classes(candidate, images, others, threads) == labels)
+    def right(candidate: ModelProto, progress: Callable[[int, int], None]) -> np.ndarray:
+        return np.asarray(_classes(candidate, images, others, threads, progress) == labels)
 
-    return Bound(float(asked.max_drop or 0), right, wanted == labels, asked.search_s)
+    measure = bounded.TOP1 if labelled else bounded.AGREEMENT
+    return Bound(float(asked.max_drop or 0), right, wanted == labels, asked.search_s, measure)
 
 
 def _outputs_of(model: ModelProto, positions: tuple[int, ...]) -> frozenset[str]:
@@ -144,13 +165,21 @@ def _changed(
     return {"images": len(which), "changed": int((classes[0] != classes[1]).sum())}
 
 
-def _classes(model: ModelProto, images: _Images, which: np.ndarray, threads: int) -> np.ndarray:
+def _classes(
+    model: ModelProto,
+    images: _Images,
+    which: np.ndarray,
+    threads: int,
+    progress: Callable[[int, int], None] | None = None,
+) -> np.ndarray:
     session = session_of(model, threads)
-    best = [
-        session.run(None, {onnx_graph.INPUT: batch})[0].argmax(axis=1)
-        for batch in images.batches(which)
-    ]
-    return np.concatenate(best)
+    best: list[int] = []
+    for batch in images.batches(which):
+        scores = session.run(None, {onnx_graph.INPUT: batch})[0]
+        best += drop_background(scores, images.background).argmax(axis=1).tolist()
+        if progress is not None:
+            progress(len(best), len(which))
+    return np.array(best)
 
 
 class _Images:
@@ -159,6 +188,7 @@ class _Images:
     def __init__(self, index: DatasetIndex, export: Artifact) -> None:
         self.index = index
         self.preprocess = artifacts.preprocess_of(export)
+        self.background: int | None = export.manifest.get("background")
 
     def batches(self, which: np.ndarray) -> Iterator[np.ndarray]:
         """float32 (n, 3, crop, crop), n at most BATCH."""

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from engine.quantize.targets import Activations
+
 SMALLEST_STEP = 1e-9
 WEIGHT_SHARES = np.linspace(0.6, 1.0, 33)
 
@@ -24,13 +26,16 @@ class Grid:
         return np.int8 if self.signed else np.uint8
 
 
-def grid_of(low: float, high: float, signed: bool = False) -> Grid:
-    """The grid from `low` to `high`, widened to hold 0 exactly; symmetric where signed."""
+def grid_of(low: float, high: float, activations: Activations = Activations.UNSIGNED) -> Grid:
+    """The grid from `low` to `high`, widened to hold 0 exactly; symmetric ones are zero at 0."""
     low, high = min(low, 0.0), max(high, 0.0)
-    if signed:
+    if activations == Activations.SYMMETRIC:
         return Grid(max(max(-low, high) / 127, SMALLEST_STEP), 0, signed=True)
     step = max((high - low) / 255, SMALLEST_STEP)
-    return Grid(step, int(np.clip(round(-low / step), 0, 255)))
+    zero = int(np.clip(round(-low / step), 0, 255))
+    if activations == Activations.SIGNED:
+        return Grid(step, zero - 128, signed=True)
+    return Grid(step, zero)
 
 
 def quantise_weights(

@@ -9,9 +9,12 @@ from engine.quantize.graph import GraphView, clip_bounds
 from engine.quantize.grid import Grid, grid_of
 from engine.quantize.modes import Ranges
 from engine.quantize.placing import PASSING, Placing
+from engine.quantize.targets import Activations
 
 
-def choose_grids(placing: Placing, ranges: Ranges) -> dict[str, Grid]:
+def choose_grids(
+    placing: Placing, ranges: Ranges, activations: Activations = Activations.UNSIGNED
+) -> dict[str, Grid]:
     """The grid of every stored tensor."""
     view = placing.view
     grids: dict[str, Grid] = {}
@@ -21,7 +24,7 @@ def choose_grids(placing: Placing, ranges: Ranges) -> dict[str, Grid]:
             grids[tensor] = grids[maker.input[0]]
             continue
         low, high = _bounded(maker, view, *ranges[tensor])
-        grids[tensor] = grid_of(max(low, _floor(tensor, view)), high)
+        grids[tensor] = grid_of(max(low, _floor(tensor, view)), high, activations)
     return grids
 
 

@@ -15,6 +15,7 @@ from engine.quantize.equalise import SCALED
 from engine.quantize.graph import attributes_of, group_of
 from engine.quantize.grid import SMALLEST_STEP, Grid, quantise_weights
 from engine.quantize.placing import WEIGHTED, Placing
+from engine.quantize.targets import Target
 
 LARGEST_BIAS = 2**30
 """In steps of the products; half of what 32 bits hold."""
@@ -24,7 +25,7 @@ LARGEST_BIAS = 2**30
 class _Writer:
     placing: Placing
     grids: dict[str, Grid]
-    most: int
+    target: Target
     means: dict[str, np.ndarray]
     nodes: list[NodeProto] = field(default_factory=list)
     constants: dict[str, TensorProto] = field(default_factory=dict)
@@ -82,7 +83,7 @@ class _Writer:
         return name
 
     def weights(self, node: NodeProto, step: float) -> list[str]:
-        """Names of dequantised weights and bias; the bias on the grid of the products."""
+        """Names of dequantised weights and bias; the bias on the grid of the products, or float."""
         values = self.placing.view.constants
         weights, output = values[node.input[1]], node.output[0]
         axis = 0
@@ -91,13 +92,15 @@ class _Writer:
         given = values[node.input[2]].astype(np.float64) if len(node.input) > 2 else 0.0
         # A channel of next to no weights may have a bias that 32 bits could not count in its steps.
         least = np.abs(given) / (step * LARGEST_BIAS) + SMALLEST_STEP
-        whole, steps = quantise_weights(np.moveaxis(weights, axis, 0), self.most, least)
+        whole, steps = quantise_weights(
+            np.moveaxis(weights, axis, 0), self.target.largest_weight, least
+        )
         bias = given + self._lost(node, weights, whole, steps, axis)
+        names = [self._along(f"{output}/w", np.moveaxis(whole, 0, axis), steps, axis)]
+        if self.target.float_bias:
+            return [*names, self.constant(f"{output}/b", bias.astype(np.float32))]
         stored = np.round(bias / (steps * step)).astype(np.int32)
-        return [
-            self._along(f"{output}/w", np.moveaxis(whole, 0, axis), steps, axis),
-            self._along(f"{output}/b", stored, steps * step, 0),
-        ]
+        return [*names, self._along(f"{output}/b", stored, steps * step, 0)]
 
     def _lost(
         self, node: NodeProto, weights: np.ndarray, whole: np.ndarray, steps: np.ndarray, axis: int
@@ -125,15 +128,14 @@ def write(
     model: ModelProto,
     placing: Placing,
     grids: dict[str, Grid],
-    most: int = 127,
+    target: Target,
     means: dict[str, np.ndarray] | None = None,
 ) -> ModelProto:
     """A new model. `grids` has every stored tensor.
 
-    `means` of channels (by tensor) let biases take back what rounded weights shift. `most` is the
-    largest stored weight: 127, or 63 for kernels whose sums could overflow.
+    `means` of channels (by tensor) let biases take back what rounded weights shift.
     """
-    writer = _Writer(placing, grids, most, means or {})
+    writer = _Writer(placing, grids, target, means or {})
     stored = set(placing.stored)
     for value in model.graph.input:
         if value.name in stored:
@@ -144,13 +146,13 @@ def write(
 
 
 def _write_node(writer: _Writer, node: NodeProto, stored: set[str]) -> None:
-    output = node.output[0]
-    if output in stored and output.endswith(SCALED) and node.input[0] not in stored:
+    output, by_channel = node.output[0], writer.target.fuses_only_in_integers
+    if by_channel and output in stored and output.endswith(SCALED) and node.input[0] not in stored:
         writer.quantise_scaled(node)
         return
     weighted = node.op_type in WEIGHTED and output not in writer.placing.floating
     in_float = node.op_type in WEIGHTED and not weighted
-    dequantise = writer.dequantise_by_channel if in_float else writer.dequantise
+    dequantise = writer.dequantise_by_channel if in_float and by_channel else writer.dequantise
     inputs = [dequantise(name, output) if name in stored else name for name in node.input]
     if weighted and node.input[0] in stored:
         inputs[1:] = writer.weights(node, writer.grids[node.input[0]].step)

@@ -18,14 +18,18 @@ from engine.quantize.grids import choose_grids
 from engine.quantize.histograms import histograms
 from engine.quantize.modes import RANGE_OF, Ranges
 from engine.quantize.placing import Placing, place
+from engine.quantize.placing_tensorrt import place_for_tensorrt
+from engine.quantize.products import unscaling_as_products
 from engine.quantize.qdq import write
 from engine.quantize.rewrite import squeeze_to_global_pool
 from engine.quantize.swish import gate_samples
+from engine.quantize.targets import Target, target_of
+from engine.specs import TargetName
 
 Batches = Callable[[], Iterable[np.ndarray]]
 Progress = Callable[[str, int], None]
 
-DOT_PRODUCTS = frozenset({"avx512_vnni", "avx_vnni", "amx_int8", "asimddp"})
+VNNI = target_of(TargetName.X86_VNNI)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +56,10 @@ class Prepared:
 
 
 def prepare(
-    source: ModelProto, calibration: Calibration, kept: frozenset[str] = frozenset()
+    source: ModelProto,
+    calibration: Calibration,
+    kept: frozenset[str] = frozenset(),
+    target: Target = VNNI,
 ) -> Prepared:
     """Rewrites a copy of `source`, equalises its channels and takes ranges of what is stored.
 
@@ -65,8 +72,13 @@ def prepare(
     squeezes = squeeze_to_global_pool(model)
     split_hard_swish(model)
     equalised = equalise(model, _observe(model, calibration), kept)
-    gates = hard_gates_to_convolutions(model, kept)
-    placing = place(model, kept)
+    if target.fuses_only_in_integers:
+        gates = hard_gates_to_convolutions(model, kept)
+        placing = place(model, kept)
+    else:
+        gates = 0
+        unscaling_as_products(model)
+        placing = place_for_tensorrt(model, kept)
     ranges = _extremes(placing, equalised.stats)
     if calibration.mode != "max":
         ranges = _distributed(model, placing, ranges, calibration)
@@ -80,27 +92,22 @@ def prepare(
     return Prepared(model, placing, ranges, means, facts)
 
 
-def rounding_of(prepared: Prepared, isa: Iterable[str]) -> Rounding:
+def rounding_of(prepared: Prepared, target: Target) -> Rounding:
     """What `quantise` would round, for measuring what each rounding does."""
-    grids = choose_grids(prepared.placing, prepared.ranges)
-    return Rounding(prepared.model, prepared.placing, grids, prepared.means, largest_weight(isa))
+    grids = choose_grids(prepared.placing, prepared.ranges, target.activations)
+    most = target.largest_weight
+    return Rounding(prepared.model, prepared.placing, grids, prepared.means, most)
 
 
-def largest_weight(isa: Iterable[str]) -> int:
-    """127; 63 where sums of two products must fit 16 bits."""
-    return 127 if DOT_PRODUCTS & set(isa) else 63
-
-
-def quantise(prepared: Prepared, isa: Iterable[str]) -> tuple[ModelProto, dict[str, Any]]:
-    """(int8 model, what it is) for a processor with these instruction sets."""
-    most = largest_weight(isa)
-    grids = choose_grids(prepared.placing, prepared.ranges)
-    model = write(prepared.model, prepared.placing, grids, most, prepared.means)
-    weights = "int8" if most == 127 else "int8 in 7 bits (sums of two products must fit 16)"
+def quantise(prepared: Prepared, target: Target) -> tuple[ModelProto, dict[str, Any]]:
+    """(int8 model, what it is) for the target it was prepared for."""
+    grids = choose_grids(prepared.placing, prepared.ranges, target.activations)
+    model = write(prepared.model, prepared.placing, grids, target, prepared.means)
     return model, {
         "format": "QDQ",
-        "activations": "uint8",
-        "weights": f"{weights}, per channel",
+        "target": target.to_dict(),
+        "activations": str(target.activations),
+        "weights": target.weights,
         **prepared.facts,
     }
 

@@ -44,7 +44,7 @@ class LayerReport:
 
 
 def report_of(
-    source: ModelProto, mixed: Mixed, images: Iterable[np.ndarray], threads: int, most: int
+    source: ModelProto, mixed: Mixed, images: Iterable[np.ndarray], threads: int
 ) -> dict[str, Any]:
     """Every layer of `source` in graph order, and the share of work in int8.
 
@@ -64,7 +64,7 @@ def report_of(
         and node.input[1] in view.constants
         and not node.output[0].endswith(LINE)
     ]
-    grids = choose_grids(placing, mixed.prepared.ranges)
+    grids = choose_grids(placing, mixed.prepared.ranges, mixed.target.activations)
     stored = {name: grids[name] for name in placing.stored if name != onnx_graph.INPUT}
     seen = _measured(mixed.prepared.model, stored, images, threads)
     work = {node.output[0]: _macs(node, view.constants, view.shapes) for node in nodes}
@@ -84,7 +84,9 @@ def report_of(
                 precision="float" if reason else "int8",
                 reason=reason,
                 macs_share=work[name] / total,
-                weights_sqnr_db=None if reason else _weights_sqnr(node, view.constants, most),
+                weights_sqnr_db=None
+                if reason
+                else _weights_sqnr(node, view.constants, mixed.target.largest_weight),
                 output=output,
                 output_sqnr_db=sqnr,
                 low=_end(grid, 0),

@@ -14,12 +14,15 @@ from db.session import reading
 from db.tables import Dataset
 from engine.catalog import CatalogModel, find_model
 from engine.config import settings
+from engine.environment import instruction_sets
 from engine.errors import WorkbenchError
 from engine.export.routes import program_beside, require_environment, require_route
+from engine.half.execution import EMULATED, expected
 from engine.preprocess import PreprocessSpec
+from engine.quantize import targets
 from engine.runs.requests import BUILTIN_CALIBRATION, BUILTIN_DATASETS, RunRequest, Task
 from engine.runs.sweeps import point_problems, point_warnings, points_of
-from engine.specs import Scenario
+from engine.specs import Scenario, TargetName
 from engine.weights.registered import find_registered
 
 Z_95 = 1.96
@@ -58,10 +61,10 @@ def _datasets(url: str) -> Datasets:
 
 def _steps(request: RunRequest, model: CatalogModel, datasets: Datasets) -> Iterator[str]:
     builds = any(task != Task.EXPORT for task in request.tasks)
-    int8 = builds and Precision.INT8 in request.precisions
     evaluates = Task.EVALUATE in request.tasks
     drawn = [request.dataset] if evaluates else []
-    drawn += [request.calibration_set] if int8 else []
+    drawn += [request.calibration_set] if builds and Precision.INT8 in request.precisions else []
+    drawn += [request.range_check_set] if builds and Precision.FP16 in request.precisions else []
     for name in dict.fromkeys(drawn):
         if name in BUILTIN_DATASETS and name not in datasets:
             yield f"Draw the built-in image set {name}."
@@ -69,10 +72,9 @@ def _steps(request: RunRequest, model: CatalogModel, datasets: Datasets) -> Iter
     target = _FORMAT_LABELS[request.format]
     yield f"Export {model.id} with {_weights_phrase(request, model)} to {target}{via} and check it."
     for precision in request.precisions if builds else ():
-        calibrated = f", calibrated on {request.calibration_images} images of "
-        calibrated += request.calibration_set
+        made = _MADE[precision](request) if precision in _MADE else ""
         softmax = ", with a softmax appended" if request.softmax else ""
-        yield f"Build {precision}{calibrated if precision == Precision.INT8 else ''}{softmax}."
+        yield f"Build {precision}{made}{softmax}."
     if evaluates and request.dataset:
         known = datasets.get(request.dataset)
         count = min(known.num_images, request.limit or known.num_images) if known else None
@@ -100,6 +102,23 @@ def _settings_phrase(request: RunRequest) -> str:
 
 def _listed(values: tuple[int, ...]) -> str:
     return ", ".join(str(value) for value in values)
+
+
+def _int8_phrase(request: RunRequest) -> str:
+    target = targets.resolve(request.target, instruction_sets(), request.provider)
+    return (
+        f" for {target.summary}, calibrated on {request.calibration_images} images of "
+        f"{request.calibration_set}"
+    )
+
+
+def _fp16_phrase(request: RunRequest) -> str:
+    images = request.range_check_set
+    checked = f"range-checked on {request.calibration_images} images of {images}"
+    return f", {checked if images else 'not range-checked on data'}"
+
+
+_MADE = {Precision.INT8: _int8_phrase, Precision.FP16: _fp16_phrase}
 
 
 def _prepared_phrase(request: RunRequest) -> str:
@@ -228,8 +247,11 @@ def _warns_of_calibration(
 def _warns_of_precision(
     request: RunRequest, model: CatalogModel, datasets: Datasets
 ) -> Iterator[str]:
-    if Precision.FP16 in request.precisions and request.provider == "CPUExecutionProvider":
-        yield "fp16 is emulated on this CPU: correct and half the size, not faster."
+    execution = expected(request.provider)
+    if Precision.FP16 in request.precisions and execution.kind == EMULATED:
+        yield (
+            f"fp16 is emulated on this CPU: correct and half the size, not faster; {execution.why}."
+        )
     if model.source == "onnx" and request.preprocess is None:
         yield (
             "An ONNX file does not say how images are prepared: ImageNet mean and deviation and a "
@@ -240,6 +262,24 @@ def _warns_of_precision(
 def _warns_of_points(request: RunRequest, model: CatalogModel, datasets: Datasets) -> Iterator[str]:
     if Task.BENCHMARK in request.tasks:
         yield from point_warnings(request)
+
+
+def _warns_of_target(request: RunRequest, model: CatalogModel, datasets: Datasets) -> Iterator[str]:
+    if Precision.INT8 not in request.precisions or set(request.tasks) == {Task.EXPORT}:
+        return
+    isa = instruction_sets()
+    target = targets.resolve(request.target, isa, request.provider)
+    if not target.tried:
+        yield (
+            f"int8 for {target.name} follows its vendor's rules and was checked for correct "
+            f"scores on an x86 processor; on hardware of its own it has not been tried."
+        )
+    own = targets.resolve(TargetName.AUTO, isa, request.provider)
+    if Task.BENCHMARK in request.tasks and target.name != own.name:
+        yield (
+            f"int8 for {target.name} is benchmarked on a machine that wants {own.name}: its speed "
+            f"here says nothing about the one it is made for."
+        )
 
 
 def _warns_of_dataset(
@@ -267,6 +307,7 @@ _WARNINGS: tuple[Check, ...] = (
     _warns_of_downloads,
     _warns_of_calibration,
     _warns_of_precision,
+    _warns_of_target,
     _warns_of_dataset,
     _warns_of_points,
 )

@@ -10,12 +10,14 @@ from pydantic import Field, field_validator
 from db.enums import Precision
 from engine.specs import (
     CALIBRATION_IMAGES,
+    CPU_PROVIDER,
     PERCENTILE,
     CalibrationMode,
     ExportFormat,
     ExportRoute,
     Scenario,
     Spec,
+    TargetName,
     WeightsSpec,
 )
 
@@ -59,6 +61,7 @@ class RunRequest(Spec):
     calibration_percentile: float = Field(PERCENTILE, gt=50, le=100)
     keep_in_float: tuple[int, ...] = ()
     max_drop: float | None = Field(None, gt=0, le=100)
+    target: TargetName = TargetName.AUTO
     softmax: bool = False
     batches: tuple[Batch, ...] = (1,)
     threads: tuple[Threads, ...] = (0,)
@@ -68,7 +71,7 @@ class RunRequest(Spec):
     limit_ms: float | None = Field(None, gt=0)
     arrivals_seed: int = Field(0, ge=0)
     again: bool = Field(False, description="measure points of a sweep that were measured before")
-    provider: str = "CPUExecutionProvider"
+    provider: str = CPU_PROVIDER
     preprocess: dict[str, Any] | None = None
     background: int | None = Field(None, ge=0)
     format: ExportFormat = "onnx"
@@ -93,6 +96,11 @@ class RunRequest(Spec):
         if self.dataset and self.dataset not in BUILTIN_DATASETS:
             return self.dataset
         return BUILTIN_CALIBRATION
+
+    @property
+    def range_check_set(self) -> str | None:
+        """What fp16 is range-checked on: as int8 is calibrated, where the run names a dataset."""
+        return self.calibration_set if self.calibration_dataset or self.dataset else None
 
 
 DEMO = RunRequest(

@@ -13,8 +13,10 @@ from db.session import reading, writing
 from db.tables import Dataset, Run, RunJob
 from engine.catalog import find_model
 from engine.digests import file_digest
+from engine.environment import instruction_sets
 from engine.errors import InvalidRequest
 from engine.jobs import store
+from engine.quantize import targets
 from engine.runs.new_jobs import (
     benchmark_job,
     build_job,
@@ -33,6 +35,7 @@ from engine.specs import (
     EvaluateSpec,
     ExportSpec,
     ProfileSpec,
+    RangeCheckSpec,
     WeightsSpec,
     absolute,
     shard_ranges,
@@ -104,8 +107,9 @@ def _submit_jobs(session: Session, request: RunRequest, images: int | None) -> I
     for precision in request.precisions if wants_builds(request) else ():
         spec = build_spec(request, precision)
         needs = [export]
-        if spec.calibration and spec.calibration.dataset in datasets:
-            needs.append(datasets[spec.calibration.dataset])
+        looks_at = spec.calibration or spec.range_check
+        if looks_at and looks_at.dataset in datasets:
+            needs.append(datasets[looks_at.dataset])
         builds[precision] = (spec, store.submit(session, build_job(spec, needs)))
         yield builds[precision][1]
     for spec, build in builds.values():
@@ -127,6 +131,8 @@ def _builtin_datasets(request: RunRequest, session: Session) -> list[str]:
     wanted = {request.dataset} if Task.EVALUATE in request.tasks else set()
     if Precision.INT8 in request.precisions and wants_builds(request):
         wanted.add(request.calibration_set)
+    if Precision.FP16 in request.precisions and wants_builds(request):
+        wanted.add(request.range_check_set)
     missing = [name for name in BUILTIN_DATASETS if name in wanted]
     registered = set(session.scalars(select(Dataset.name).where(Dataset.name.in_(missing))))
     return [name for name in missing if name not in registered]
@@ -150,21 +156,33 @@ def export_spec(request: RunRequest) -> ExportSpec:
 
 
 def build_spec(request: RunRequest, precision: Precision) -> BuildSpec:
-    """One build of the run."""
-    calibration = CalibrationSpec(
+    """One build of the run; the target of int8 is settled here, on the machine that asks."""
+    return BuildSpec(
+        export=export_spec(request),
+        precision=precision,
+        calibration=_calibration_spec(request) if precision == Precision.INT8 else None,
+        range_check=_range_check_spec(request) if precision == Precision.FP16 else None,
+        softmax=request.softmax,
+    )
+
+
+def _calibration_spec(request: RunRequest) -> CalibrationSpec:
+    return CalibrationSpec(
         dataset=request.calibration_set,
         images=request.calibration_images,
         mode=request.calibration_mode,
         percentile=request.calibration_percentile,
         keep_in_float=request.keep_in_float,
         max_drop=request.max_drop,
+        target=targets.resolve(request.target, instruction_sets(), request.provider).name,
     )
-    return BuildSpec(
-        export=export_spec(request),
-        precision=precision,
-        calibration=calibration if precision == Precision.INT8 else None,
-        softmax=request.softmax,
-    )
+
+
+def _range_check_spec(request: RunRequest) -> RangeCheckSpec | None:
+    dataset = request.range_check_set
+    if dataset is None:
+        return None
+    return RangeCheckSpec(dataset=dataset, images=request.calibration_images)
 
 
 def profile_spec(request: RunRequest, build: BuildSpec) -> ProfileSpec:

@@ -22,8 +22,16 @@ from engine.errors import (
 )
 from engine.export import job as export
 from engine.export.verify import compare
+from engine.half.execution import expected
 from engine.runtimes.onnx_runtime import OnnxRuntime
-from engine.specs import BuildSpec, CalibrationSpec, ExportSpec, WeightsSpec
+from engine.specs import (
+    BuildSpec,
+    CalibrationSpec,
+    ExportSpec,
+    RangeCheckSpec,
+    TargetName,
+    WeightsSpec,
+)
 from tests.engine.tiny import PREPROCESS, SIDE, Quiet, image_folder, labelled_by, tiny_se_model
 
 DEMO = ExportSpec(model_id="demo/senet")
@@ -210,6 +218,88 @@ def test_int8_ranges_belong_to_the_images_not_to_the_name(
     before = build.recipe_of(asked, url)
     labelled_by(tiny_se_model(), image_folder(tmp_path / "two", per_class=4), url)
     assert build.recipe_of(asked, url) != before
+
+
+def test_the_target_is_part_of_the_recipe_and_auto_is_what_it_comes_to(
+    url: str, tmp_path: Path, tiny_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    labelled_by(tiny_se_model(), image_folder(tmp_path / "one", per_class=3), url)
+
+    def recipe(target: TargetName) -> str:
+        calibration = CalibrationSpec(dataset="tiny", target=target)
+        export = onnx_spec(tiny_file)
+        asked = BuildSpec(export=export, precision=Precision.INT8, calibration=calibration)
+        return build.recipe_of(asked, url)
+
+    monkeypatch.setattr("engine.build.instruction_sets", lambda: ["avx512_vnni"])
+    assert len({recipe(target) for target in TargetName}) == len(TargetName) - 1
+    assert recipe(TargetName.AUTO) == recipe(TargetName.X86_VNNI)
+    monkeypatch.setattr("engine.build.instruction_sets", lambda: ["avx2"])
+    assert recipe(TargetName.AUTO) == recipe(TargetName.X86)
+
+
+def loud_file(path: Path) -> Path:
+    """The tiny network with a gain of 2e5 in its first convolution, taken back behind the SE."""
+    model = tiny_se_model()
+    for tensor in model.graph.initializer:
+        gain = {"w": 2e5, "w1": 1 / 2e5, "fc": 1 / 2e5}.get(tensor.name)
+        if gain:
+            values = onnx.numpy_helper.to_array(tensor) * np.float32(gain)
+            tensor.CopyFrom(onnx.numpy_helper.from_array(values, tensor.name))
+    onnx.save(model, path)
+    return path
+
+
+def test_fp16_keeps_what_does_not_fit_in_float_and_says_on_which_images(
+    url: str, tmp_path: Path
+) -> None:
+    dataset = labelled_by(tiny_se_model(), image_folder(tmp_path / "set"), url)
+    spec = onnx_spec(loud_file(tmp_path / "loud.onnx"))
+    run_export(url, tmp_path / "export", spec)
+    checked = RangeCheckSpec(dataset="tiny", images=500)
+    asked = BuildSpec(export=spec, precision=Precision.FP16, range_check=checked)
+    plain = BuildSpec(export=spec, precision=Precision.FP16)
+    assert build.recipe_of(asked, url) != build.recipe_of(plain, url)
+
+    context = Quiet(url, tmp_path / "build")
+    digest = build.run(asked.to_json(), context)["artifact"]
+    made = artifacts.find_by_digest(digest, url).manifest["build"]
+    found = made["half"]
+    kept = {one["node"]: one["reason"] for one in found["kept_in_float"]}
+    assert "makes values up to" in kept["w"]
+    assert "fc" in kept
+    assert "w2" not in kept, "behind the SE branch's first convolution all is quiet again"
+    assert found["checked"]["images"] == 120
+    assert found["checked"]["dataset_digest"] == dataset.digest
+    assert found["largest"]["value"] > 65504
+    assert found["agreement"]["same_class"] == found["agreement"]["images"] == 64
+    assert found["agreement"]["signal_db"] > 40
+    assert any("Only 120 images to check ranges on, 500" in said for said in context.said)
+    assert any("w (Conv) stays in float: makes values up to" in said for said in context.said)
+
+    unchecked = build.run(plain.to_json(), Quiet(url, tmp_path / "plain"))["artifact"]
+    about = artifacts.find_by_digest(unchecked, url).manifest["build"]["half"]
+    assert about["checked"]["dataset"] is None
+    assert "not range-checked on data" in about["checked"]["note"]
+
+
+@pytest.mark.parametrize(
+    ("provider", "machine", "flags", "kind"),
+    [
+        ("CPUExecutionProvider", "x86_64", [], "emulated"),
+        ("CPUExecutionProvider", "x86_64", ["avx512_fp16"], "emulated"),
+        ("CPUExecutionProvider", "aarch64", ["fphp", "asimdhp"], "native"),
+        ("CUDAExecutionProvider", "x86_64", [], "native"),
+    ],
+)
+def test_fp16_is_native_where_the_machine_computes_in_it(
+    provider: str, machine: str, flags: list[str], kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.half.execution.half_instructions", lambda: flags)
+    monkeypatch.setattr("engine.half.execution.platform.machine", lambda: machine)
+    found = expected(provider)
+    assert found.kind == kind
+    assert all(flag in found.why for flag in flags)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")

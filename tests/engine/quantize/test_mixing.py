@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -12,19 +13,30 @@ from onnx import ModelProto, helper, numpy_helper
 
 from engine.quantize import mixing, recipe
 from engine.quantize.effects import decibels, measure, noise, rounded, scores_on
-from engine.quantize.keeping import Layer, choose, layers_of
-from engine.quantize.mixing import Bound
+from engine.quantize.keeping import Layer, choose
 from engine.quantize.recipe import Calibration, prepare, quantise
 from engine.quantize.report import report_of
 from engine.quantize.sessions import session_of
 from engine.quantize.swish import GateSample
 from tests.engine.quantize.test_recipe import VNNI, batches, mobile_model, scores
 
-ISA = frozenset(VNNI)
-
 
 def how() -> Calibration:
     return Calibration(lambda: batches(3), "mse", 99.999, 1, lambda stage, seen: None, 12)
+
+
+def request_for(source: ModelProto, **more: Any) -> mixing.Request:
+    """The default recipe of `source`, nobody watching."""
+    usual: dict[str, Any] = {
+        "how": how(),
+        "target": VNNI,
+        "forced": frozenset(),
+        "float_share": 0.1,
+        "images": np.concatenate(batches(2)),
+        "say": silent,
+        "progress": silent,
+    }
+    return mixing.Request(source=source, **{**usual, **more})
 
 
 def silent(*anything: object) -> None:
@@ -51,7 +63,7 @@ def test_the_choice_is_the_best_of_all_choices() -> None:
 
 def test_roundings_one_at_a_time_add_up_to_all_at_once() -> None:
     prepared = prepare(mobile_model(), how())
-    rounding = recipe.rounding_of(prepared, ISA)
+    rounding = recipe.rounding_of(prepared, VNNI)
     effects = measure(rounding, scores_on(np.concatenate(batches(3)), 1), 0.0, 60, silent)
     parts = sum(effects.tensors.values()) + sum(effects.weights.values())
     assert abs(decibels(parts) - decibels(effects.whole)) < 3
@@ -60,8 +72,8 @@ def test_roundings_one_at_a_time_add_up_to_all_at_once() -> None:
 
 def test_rounding_everything_is_what_the_build_computes() -> None:
     prepared = prepare(mobile_model(), how())
-    rounding = recipe.rounding_of(prepared, ISA)
-    built, _ = quantise(prepared, ISA)
+    rounding = recipe.rounding_of(prepared, VNNI)
+    built, _ = quantise(prepared, VNNI)
     images = np.concatenate(batches(2))
     imitated = rounded(rounding, frozenset(prepared.placing.stored), rounding.layers())
     ours, theirs = scores_on(images, 1)(imitated), scores_on(images, 1)(built)
@@ -73,7 +85,7 @@ def test_a_layer_that_is_kept_is_not_rounded_behind_our_back(tmp_path: Path) -> 
     source = mobile_model()
     kept = frozenset(n.output[0] for n in source.graph.node if n.output[0] == "d")
     prepared = prepare(source, how(), kept)
-    built, _ = quantise(prepared, ISA)
+    built, _ = quantise(prepared, VNNI)
     session_of(built, 1, tmp_path / "optimised.onnx")
     optimised = onnx.load(tmp_path / "optimised.onnx")
     in_float = [n for n in optimised.graph.node if n.op_type in ("Conv", "FusedConv")]
@@ -87,8 +99,8 @@ def test_keeping_everything_in_float_leaves_next_to_no_noise() -> None:
     layers = frozenset(n.output[0] for n in source.graph.node if n.op_type == "Conv")
     images = np.concatenate(batches(2))
     wanted = scores(source, images)
-    plain, _ = quantise(prepare(source, how()), ISA)
-    kept, _ = quantise(prepare(source, how(), layers), ISA)
+    plain, _ = quantise(prepare(source, how()), VNNI)
+    kept, _ = quantise(prepare(source, how(), layers), VNNI)
     assert noise(scores(kept, images), wanted) < noise(scores(plain, images), wanted)
 
 
@@ -110,7 +122,7 @@ def test_a_dead_channel_keeps_its_bias() -> None:
         ],
     )
     source = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
-    built, _ = quantise(prepare(source, how()), ISA)
+    built, _ = quantise(prepare(source, how()), VNNI)
     out = session_of(built, 1).run(None, {"input": batches(1)[0]})[0]
     assert np.allclose(out[:, 2], 7, atol=0.2)
 
@@ -125,51 +137,11 @@ def test_what_a_gate_reads_is_cut_where_its_output_is_zero() -> None:
     assert high > 4
 
 
-def bounded(max_drop: float, right_at: float) -> mixing.Mixed:
-    """A bounded build whose candidates are right on 200 images from `right_at` float work on."""
-    source = mobile_model()
-    layers = layers_of(source, recipe.prepare(source, how()).placing.view)
-    total = sum(layer.macs for layer in layers)
-
-    def right(candidate: ModelProto) -> np.ndarray:
-        names = {n.output[0] for n in candidate.graph.node if n.op_type == "DequantizeLinear"}
-        in_float = sum(x.macs for x in layers if f"{x.output}/w" not in names) / total
-        found = np.ones(200, bool)
-        found[: 0 if in_float >= right_at else 60] = False
-        return found
-
-    bound = Bound(max_drop, right, np.ones(200, bool), 60)
-    images = np.concatenate(batches(2))
-    return mixing.within(source, how(), ISA, frozenset(), 0.1, images, bound, silent, silent)
-
-
-def test_a_bounded_build_stops_at_the_first_step_that_holds() -> None:
-    mixed = bounded(1.0, right_at=0.3)
-    found = mixed.facts["bound"]
-    assert found["held"]
-    assert found["drop"] == 0
-    assert [step["drop"] > 1 for step in found["steps"]][-1] is False
-    assert mixed.ranking is not None
-    assert mixed.ranking.share(mixed.kept) < 0.95
-
-
-def test_a_bound_that_cannot_be_met_is_said() -> None:
-    said: list[str] = []
-    source = mobile_model()
-    right = np.ones(200, bool)
-    wrong = np.concatenate([np.zeros(50, bool), np.ones(150, bool)])
-    bound = Bound(1.0, lambda candidate: wrong, right, 60)
-    images = np.concatenate(batches(2))
-    mixed = mixing.within(source, how(), ISA, frozenset(), 0.1, images, bound, said.append, silent)
-    assert not mixed.facts["bound"]["held"]
-    assert "not shown to hold on 200 images: the drop itself is 25.0 points" in said[-1]
-
-
 def test_the_report_names_every_layer() -> None:
     source = mobile_model()
     images = np.concatenate(batches(2))
-    mixed = mixing.by_default(source, how(), ISA, frozenset({"d"}), 0.1, images, silent, silent)
-    report = report_of(source, mixed, (image[None] for image in images), 1, 127)
+    mixed = mixing.by_default(request_for(source, forced=frozenset({"d"})))
+    report = report_of(source, mixed, (image[None] for image in images), 1)
     layers = {layer["tensor"]: layer for layer in report["layers"]}
     convolutions = {n.output[0] for n in source.graph.node if n.op_type in ("Conv", "Gemm")}
     assert convolutions <= set(layers)

@@ -20,9 +20,11 @@ from engine.quantize.placing import place
 from engine.quantize.recipe import Calibration, Prepared, prepare, quantise
 from engine.quantize.rewrite import squeeze_to_global_pool
 from engine.quantize.sessions import session_of
+from engine.quantize.targets import target_of
+from engine.specs import TargetName
 from tests.engine.tiny import SIDE, tiny_se_model
 
-VNNI = ["avx512_vnni"]
+VNNI = target_of(TargetName.X86_VNNI)
 
 
 def batches(count: int = 3, size: int = 4) -> list[np.ndarray]:
@@ -200,7 +202,7 @@ def test_nodes_kept_in_float_stay_so_with_the_activation_behind_them() -> None:
 def test_weights_are_halved_where_sums_could_overflow() -> None:
     ready = prepared_like(tiny_se_model())
     wide, facts = quantise(ready, VNNI)
-    narrow, narrow_facts = quantise(ready, ["avx2"])
+    narrow, narrow_facts = quantise(ready, target_of(TargetName.X86))
     largest = [
         max(
             abs(numpy_helper.to_array(t).astype(int)).max()

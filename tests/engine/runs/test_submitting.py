@@ -11,11 +11,13 @@ from pydantic import ValidationError
 from db.enums import JobKind, Precision, WeightsKind
 from db.session import reading
 from db.tables import Dataset, Job, JobNeed, Run
+from engine.environment import instruction_sets
 from engine.errors import InvalidRequest
+from engine.quantize import targets
 from engine.runs.planning import plan
 from engine.runs.requests import DEMO, RunRequest, Task
-from engine.runs.submitting import jobs_of, submit
-from engine.specs import WeightsSpec
+from engine.runs.submitting import build_spec, jobs_of, submit
+from engine.specs import TargetName, WeightsSpec
 from tests.engine.tiny import image_folder, labelled_by, tiny_se_model
 
 RANDOM = WeightsSpec(kind=WeightsKind.RANDOM)
@@ -40,7 +42,7 @@ def test_the_demo_becomes_a_chain_of_jobs(url: str) -> None:
     needs = [(jobs[n.job_id].kind, jobs[n.needs_id].kind) for n in rows(url, JobNeed)]
     assert (JobKind.BUILD, JobKind.EXPORT) in needs
     assert (JobKind.EVALUATE, JobKind.PREPARE_DATASET) in needs
-    assert needs.count((JobKind.BUILD, JobKind.PREPARE_DATASET)) == 1, "only int8 is calibrated"
+    assert needs.count((JobKind.BUILD, JobKind.PREPARE_DATASET)) == 2, "int8 and fp16 look"
 
 
 def test_the_same_run_twice_shares_its_jobs(url: str) -> None:
@@ -139,9 +141,34 @@ def test_the_plan_says_how_sure_an_accuracy_can_be(url: str, tmp_path: Path) -> 
 def test_the_steps_follow_the_request(url: str) -> None:
     steps = plan(DEMO, url).steps
     assert steps[0] == "Draw the built-in image set demo."
-    assert any(s.startswith("Build int8, calibrated on 256 images of demo-cal") for s in steps)
+    summary = targets.resolve(TargetName.AUTO, instruction_sets()).summary
+    images = "256 images of demo-calibration"
+    assert f"Build int8 for {summary}, calibrated on {images}." in steps
+    assert f"Build fp16, range-checked on {images}." in steps
     request = RunRequest(model_id="timm/seresnet50", weights=RANDOM, tasks=(Task.EXPORT,))
     assert len(plan(request, url).steps) == 1
+
+
+def test_fp16_without_a_dataset_is_said_not_to_be_range_checked(url: str) -> None:
+    request = RunRequest(model_id="timm/seresnet50", weights=RANDOM, tasks=(Task.BUILD,))
+    assert "Build fp16, not range-checked on data." in plan(request, url).steps
+    assert build_spec(request, Precision.FP16).range_check is None
+
+
+def test_the_target_is_settled_when_the_run_is_asked_for(url: str) -> None:
+    request = RunRequest(model_id="timm/seresnet50", weights=RANDOM)
+    for target in TargetName:
+        asked = request.model_copy(update={"target": target})
+        calibration = build_spec(asked, Precision.INT8).calibration
+        assert calibration is not None
+        assert calibration.target != TargetName.AUTO
+        assert target in (TargetName.AUTO, calibration.target)
+        untried = [w for w in plan(asked, url).warnings if "has not been tried" in w]
+        assert bool(untried) == (calibration.target in (TargetName.ARM, TargetName.TENSORRT))
+    on_tensorrt = request.model_copy(update={"provider": targets.TENSORRT_PROVIDER})
+    calibration = build_spec(on_tensorrt, Precision.INT8).calibration
+    assert calibration is not None
+    assert calibration.target == TargetName.TENSORRT
 
 
 def test_a_weights_file_is_known_by_its_bytes_not_its_place(url: str, tmp_path: Path) -> None:

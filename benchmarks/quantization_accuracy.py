@@ -1,0 +1,121 @@
+"""Top-1 by halves: what is scored was neither calibrated nor searched on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+
+from benchmarks.quantization import say
+from benchmarks.quantization_peers import peer_builds
+from benchmarks.quantization_setup import HALVES, Bench, Model
+from benchmarks.quantization_speed import ONNX_RUNTIME, ratio_to
+from engine import artifacts
+from engine.quantize.sessions import session_of
+from engine.runtimes.onnx_runtime import OnnxRuntime
+from engine.stats import paired_difference
+
+Files = dict[str, dict[int, tuple[Path, dict[str, Any]]]]
+
+
+def accuracy_of(bench: Bench, model: Model) -> list[dict[str, Any]]:
+    """A row a build: top-1 of all images, the paired difference to fp32, size and speed."""
+    files = our_builds(bench, model)
+    files |= peer_builds(bench, model, files["fp32"][0][0])
+    images = {half: _prepared(bench, model, half) for half in HALVES}
+    reference: np.ndarray | None = None
+    rows = []
+    for name, made in files.items():
+        right = _right(bench, made, images)
+        reference = right if reference is None else reference
+        row = _row(model, name, right, reference, made[0], bench)
+        row["speed / fp32"] = ratio_to(ONNX_RUNTIME, files["fp32"][0][0], made[0][0], 1, 5)
+        say(f"{row}")
+        rows.append(row)
+    return rows
+
+
+def our_builds(bench: Bench, model: Model) -> Files:
+    """By name and by the half that is looked at: the file, and what the manifest says of it."""
+    files: Files = {}
+    for name, precision, calibration in _wanted(bench):
+        files[name] = {}
+        for half in HALVES:
+            bench.halves  # noqa: B018 - registers them
+            artifact = bench.build(model, precision, f"half-{half}", **calibration)
+            path = artifacts.model_path(artifact.digest)
+            files[name][half] = (path, artifact.manifest["build"])
+    return files
+
+
+def _wanted(bench: Bench) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    options = bench.options
+    yield "fp32", "fp32", {}
+    if "fp16" in options.precisions:
+        yield "fp16", "fp16", {}
+    if "int8" not in options.precisions:
+        return
+    for mode in options.modes or ["mse"]:
+        yield f"int8 {mode}", "int8", {"mode": mode}
+    for target in options.targets:
+        yield f"int8 mse for {target}", "int8", {"target": target}
+    if options.bounded:
+        yield f"int8 bounded {options.max_drop:g}", "int8", {"max_drop": options.max_drop}
+
+
+def _prepared(bench: Bench, model: Model, half: int) -> tuple[list[np.ndarray], np.ndarray]:
+    index = bench.halves[half]
+    every = np.arange(len(index))
+    return list(bench.batches(model, half, every)), index.labels
+
+
+def _right(
+    bench: Bench,
+    made: dict[int, tuple[Path, dict[str, Any]]],
+    images: dict[int, tuple[list[np.ndarray], np.ndarray]],
+) -> np.ndarray:
+    """Which images are right, each scored by the build that looked at the other half."""
+    found = []
+    for half in HALVES:
+        batches, labels = images[half]
+        runtime = OnnxRuntime(made[1 - half][0], "CPUExecutionProvider", bench.threads)
+        best = np.concatenate([runtime.run(batch).argmax(axis=1) for batch in batches])
+        found.append(best == labels)
+    return np.concatenate(found)
+
+
+def _row(
+    model: Model,
+    name: str,
+    right: np.ndarray,
+    reference: np.ndarray,
+    made: tuple[Path, dict[str, Any]],
+    bench: Bench,
+) -> dict[str, Any]:
+    path, about = made
+    change = paired_difference(reference, right)
+    quantised = about.get("quantisation") or {}
+    bound = quantised.get("bound") or {}
+    return {
+        "model": model.name,
+        "build": name,
+        "right": f"{int(right.sum())} of {len(right)}",
+        "points": f"{100 * change.difference:+.1f} ({100 * change.low:+.1f} to "
+        f"{100 * change.high:+.1f})",
+        "MB": path.stat().st_size / 1e6,
+        "MACs in int8": quantised.get("macs_in_int8"),
+        "in QLinearConv": integer_share(path, bench.folder) if "int8" in name else None,
+        "bound": ("held" if bound["held"] else "not shown") if bound else None,
+    }
+
+
+def integer_share(path: Path, folder: Path) -> str:
+    """How many convolutions of the optimised graph are integer ones."""
+    optimised = folder / "optimised.onnx"
+    session_of(onnx.load(path), 1, optimised)
+    ops = [node.op_type for node in onnx.load(optimised).graph.node]
+    whole = sum(op == "QLinearConv" for op in ops)
+    return f"{whole} of {whole + sum(op in ('Conv', 'FusedConv') for op in ops)}"

@@ -1,0 +1,119 @@
+"""Ratios of speed between files and runtimes, run in turn so that noise meets all alike."""
+
+from __future__ import annotations
+
+import importlib.util
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.quantization import say
+from benchmarks.quantization_setup import Bench, Model
+from engine import artifacts
+from engine.config import settings
+from engine.datasets.register import register
+from engine.runtimes.onnx_runtime import OnnxRuntime
+
+ONNX_RUNTIME, OPENVINO = "onnxruntime", "openvino"
+TURN_S = 1.5
+BARS = {("timm/seresnet50", 1): 2.4, ("timm/seresnet50", 8): 3.2}
+SHARE_OF_OPENVINO = 0.85
+Run = Callable[[np.ndarray], Any]
+
+
+def speeds_of(bench: Bench, model: Model) -> list[dict[str, Any]]:
+    """A row a batch size: int8 over fp32, and ours over OpenVINO with the same int8 file."""
+    _calibration_set(bench)
+    paths = {
+        precision: artifacts.model_path(bench.build(model, precision, "drawn").digest)
+        for precision in ("fp32", "int8")
+    }
+    rows = []
+    for batch in bench.options.batches:
+        runs = {(ONNX_RUNTIME, p): _load(ONNX_RUNTIME, path) for p, path in paths.items()}
+        if importlib.util.find_spec(OPENVINO):
+            runs |= {(OPENVINO, p): _load(OPENVINO, path) for p, path in paths.items()}
+        rows.append(_row(model, batch, rates(runs, paths["fp32"], batch, bench.options.rounds)))
+        say(f"{rows[-1]}")
+    return rows
+
+
+def _row(model: Model, batch: int, found: dict[Any, list[float]]) -> dict[str, Any]:
+    def ratio(a: tuple[str, str], b: tuple[str, str]) -> float | None:
+        if a not in found or b not in found:
+            return None
+        return statistics.median(x / y for x, y in zip(found[a], found[b], strict=True))
+
+    speed_up = ratio((ONNX_RUNTIME, "int8"), (ONNX_RUNTIME, "fp32"))
+    share = ratio((ONNX_RUNTIME, "int8"), (OPENVINO, "int8"))
+    bar = BARS.get((model.name, batch), 1.0)
+    assert speed_up is not None
+    return {
+        "model": model.name,
+        "batch": batch,
+        "fp32 images/s": statistics.median(found[ONNX_RUNTIME, "fp32"]),
+        "int8 images/s": statistics.median(found[ONNX_RUNTIME, "int8"]),
+        "int8 / fp32": speed_up,
+        "bar": f"{bar:g} {'met' if speed_up >= bar else 'MISSED'}",
+        "OpenVINO int8 / fp32": ratio((OPENVINO, "int8"), (OPENVINO, "fp32")),
+        "ours / OpenVINO, same int8 file": share,
+        "bar 0.85": None if share is None else ("met" if share >= SHARE_OF_OPENVINO else "MISSED"),
+    }
+
+
+def rates(runs: dict[Any, Run], like: Path, batch: int, rounds: int) -> dict[Any, list[float]]:
+    """Images a second of each, round by round: each has its turn in every round."""
+    side = _side(like)
+    inputs = np.random.default_rng(0).normal(size=(batch, 3, side, side)).astype(np.float32)
+    found: dict[Any, list[float]] = {name: [] for name in runs}
+    for run in runs.values():
+        run(inputs)
+    for _ in range(rounds):
+        for name, run in runs.items():
+            done, began = 0, time.perf_counter()
+            while time.perf_counter() - began < TURN_S:
+                run(inputs)
+                done += batch
+            found[name].append(done / (time.perf_counter() - began))
+    return found
+
+
+def ratio_to(runtime: str, first: Path, second: Path, batch: int, rounds: int) -> float:
+    """Speed of the second file over that of the first."""
+    if first == second:
+        return 1.0
+    runs = {name: _load(runtime, path) for name, path in (("a", first), ("b", second))}
+    found = rates(runs, first, batch, rounds)
+    return statistics.median(b / a for a, b in zip(found["a"], found["b"], strict=True))
+
+
+def _load(runtime: str, path: Path) -> Run:
+    if runtime == ONNX_RUNTIME:
+        return OnnxRuntime(path, "CPUExecutionProvider", settings().threads).run
+    import openvino
+
+    hints = {"INFERENCE_NUM_THREADS": settings().threads, "PERFORMANCE_HINT": "LATENCY"}
+    compiled = openvino.Core().compile_model(str(path), "CPU", hints)
+    request = compiled.create_infer_request()
+    return lambda inputs: request.infer([inputs])
+
+
+def _side(path: Path) -> int:
+    import onnx
+
+    model = onnx.load(path, load_external_data=False)
+    return int(model.graph.input[0].type.tensor_type.shape.dim[2].dim_value)
+
+
+def _calibration_set(bench: Bench) -> None:
+    """The images of the data folder: ranges of random weights only have to be some."""
+    from engine.datasets.calibration import draw_to_calibrate
+    from engine.datasets.register import check_layout
+
+    root = bench.options.images or bench.options.real_data / "imagenet_1000"
+    layout = draw_to_calibrate(root, count=32)
+    register("drawn", check_layout(root, layout, lambda done, total: None), bench.url)

@@ -1,0 +1,101 @@
+"""What an int8 build is made for: the types and ranges that one family of kernels wants.
+
+ONNX Runtime on x86 multiplies unsigned activations by signed weights. Without VNNI it adds two such
+products in 16 bits, which holds weights of 7 bits only. Arm and TensorRT multiply signed by signed;
+TensorRT knows no zero point but 0, and adds biases in float.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any
+
+from engine.specs import TargetName
+
+X86_DOT_PRODUCTS = ("avx512_vnni", "avx_vnni", "amx_int8")
+ARM_MACHINES = frozenset({"aarch64", "arm64"})
+TENSORRT_PROVIDER = "TensorrtExecutionProvider"
+FULL_WEIGHT, REDUCED_WEIGHT = 127, 63
+
+
+class Activations(StrEnum):
+    """How values are stored in 8 bits."""
+
+    UNSIGNED = "uint8"
+    SIGNED = "int8"
+    SYMMETRIC = "int8, symmetric"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """`largest_weight` is that of the stored weights; `why` says how the target was come by.
+
+    `fuses_only_in_integers`: a kernel is an integer one only between two stored tensors, and gates
+    of HardSwish pay as saturating convolutions (ONNX Runtime). Where it is false, what follows a
+    convolution joins it in float, and only what convolutions read is stored (TensorRT).
+    """
+
+    name: TargetName
+    activations: Activations
+    largest_weight: int
+    fuses_only_in_integers: bool
+    float_bias: bool
+    why: str
+
+    @property
+    def tried(self) -> bool:
+        """Whether its builds have run on hardware of its own."""
+        return self.name in (TargetName.X86_VNNI, TargetName.X86)
+
+    @property
+    def weights(self) -> str:
+        """What is stored of the weights, in words."""
+        reduced = " in 7 bits (sums of two products must fit 16)"
+        return f"int8{'' if self.largest_weight == FULL_WEIGHT else reduced}, per channel"
+
+    @property
+    def summary(self) -> str:
+        """Short, for tables: `x86-vnni (u8 x s8)`."""
+        kind = "u8" if self.activations == Activations.UNSIGNED else "s8"
+        bits = "" if self.largest_weight == FULL_WEIGHT else " in 7 bits"
+        return f"{self.name} ({kind} x s8{bits})"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, as kept in a manifest."""
+        return {**asdict(self), "summary": self.summary}
+
+
+_TARGETS = {
+    TargetName.X86_VNNI: (Activations.UNSIGNED, FULL_WEIGHT, True, False),
+    TargetName.X86: (Activations.UNSIGNED, REDUCED_WEIGHT, True, False),
+    TargetName.ARM: (Activations.SIGNED, FULL_WEIGHT, True, False),
+    TargetName.TENSORRT: (Activations.SYMMETRIC, FULL_WEIGHT, False, True),
+}
+
+
+def target_of(name: TargetName, why: str = "asked for") -> Target:
+    """The target of a name other than `auto`."""
+    return Target(name, *_TARGETS[name], why)
+
+
+def resolve(
+    asked: TargetName,
+    isa: Iterable[str],
+    provider: str = "CPUExecutionProvider",
+    machine: str | None = None,
+) -> Target:
+    """The target asked for, or the one that fits a provider on a processor (`platform.machine`)."""
+    if asked != TargetName.AUTO:
+        return target_of(asked)
+    if provider == TENSORRT_PROVIDER:
+        return target_of(TargetName.TENSORRT, f"{provider} is to run it")
+    if (machine or platform.machine()).lower() in ARM_MACHINES:
+        return target_of(TargetName.ARM, "the processor is an Arm")
+    present = set(isa)
+    found = [flag for flag in X86_DOT_PRODUCTS if flag in present]
+    if found:
+        return target_of(TargetName.X86_VNNI, f"the processor has {found[0]}")
+    return target_of(TargetName.X86, "the processor has no VNNI")
