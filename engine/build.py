@@ -27,7 +27,7 @@ from engine.runtimes.onnx_runtime import OnnxRuntime
 from engine.scores import softmax
 from engine.specs import BuildSpec
 
-INT8_VERSION = "2"
+INT8_VERSION = "3"
 """Raised when the same request comes to give another int8 model."""
 LARGEST_FP32_DIFFERENCE = 1e-4
 PROBABILITIES = "probabilities"

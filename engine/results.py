@@ -18,6 +18,7 @@ from sqlalchemy import Text, cast, func, select
 from db.enums import ArtifactKind
 from db.session import connect
 from db.tables import Artifact, Benchmark, Environment, Evaluation, ImportedBuild, Model
+from engine.accuracy.seen_images import SEEN_BEFORE
 from engine.catalog import find_model
 from engine.conventions import convention_of
 from engine.preprocess import PreprocessSpec
@@ -66,6 +67,7 @@ COLUMNS = {
     "execution": "execution",
     "calibration": "calibration",
     "at_chance": "at chance",
+    "seen_images": "images calibrated on",
     "preprocess": "preprocessing",
     "environment": "machine",
     "weights_digest": "weights SHA-256",
@@ -208,6 +210,7 @@ def _evaluations() -> object:
         Evaluation.top1_count,
         Evaluation.top5_count,
         Evaluation.at_chance,
+        Evaluation.protocol[(SEEN_BEFORE, "images")].label("seen_images"),
         Evaluation.created_at.label("evaluated_at"),
         Evaluation.environment_digest,
         Environment.label.label("environment"),
