@@ -37,6 +37,7 @@ class JobKind(StrEnum):
     BENCHMARK = "benchmark"
     EVALUATE_SHARD = "evaluate_shard"
     EVALUATE = "evaluate"
+    EXCITATIONS = "excitations"
 
 
 class JobStatus(StrEnum):

@@ -24,6 +24,7 @@ STAGES = {
     JobKind.BENCHMARK: "Benchmark",
     JobKind.EVALUATE_SHARD: "Shards",
     JobKind.EVALUATE: "Evaluate",
+    JobKind.EXCITATIONS: "Excitations",
 }
 LEAST_POINTS = 2
 MOST_POINTS = 400

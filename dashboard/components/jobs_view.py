@@ -117,14 +117,7 @@ def _title_row(
                 "app_pages/run.py", label=f"Run {run_id}", query_params={"id": str(run_id)}
             )
         if cancel:
-            st.button(
-                "Cancelling" if job.cancel else "Cancel",
-                key=f"cancel_{job.id}",
-                icon=":material/close:",
-                disabled=job.cancel,
-                on_click=_cancel,
-                args=(job.id,),
-            )
+            cancel_button(job)
         if retry:
             st.button(
                 "Retry",
@@ -133,6 +126,18 @@ def _title_row(
                 on_click=_retry,
                 args=(job.id,),
             )
+
+
+def cancel_button(job: Job) -> None:
+    """Asks a job to stop; it says so while it does."""
+    st.button(
+        "Cancelling" if job.cancel else "Cancel",
+        key=f"cancel_{job.id}",
+        icon=":material/close:",
+        disabled=job.cancel,
+        on_click=_cancel,
+        args=(job.id,),
+    )
 
 
 def _log(job: Job, *, expanded: bool) -> None:

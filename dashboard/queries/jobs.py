@@ -101,6 +101,13 @@ def has_live_jobs() -> bool:
         return session.scalar(select(Job.id).where(Job.status.in_(LIVE)).limit(1)) is not None
 
 
+def newest_job(key: str) -> Job | None:
+    """The job that was queued last under a key, whatever became of it."""
+    statement = select(Job).where(Job.key == key).order_by(Job.id.desc()).limit(1)
+    with reading(url()) as session:
+        return session.scalar(statement)
+
+
 def find_run(run_id: int) -> Run | None:
     """The row of a run."""
     with reading(url()) as session:

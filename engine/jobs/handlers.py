@@ -18,6 +18,7 @@ HANDLERS: dict[str, str] = {
     JobKind.BENCHMARK: "engine.benchmark:run",
     JobKind.EVALUATE_SHARD: "engine.evaluate.job:run_shard",
     JobKind.EVALUATE: "engine.evaluate.job:run",
+    JobKind.EXCITATIONS: "engine.mean_excitations:run",
 }
 
 

@@ -7,7 +7,14 @@ from collections.abc import Iterable
 from db.enums import JobKind
 from engine.digests import data_digest
 from engine.jobs.store import NewJob
-from engine.specs import BenchmarkSpec, BuildSpec, DatasetSpec, EvaluateSpec, ExportSpec
+from engine.specs import (
+    BenchmarkSpec,
+    BuildSpec,
+    DatasetSpec,
+    EvaluateSpec,
+    ExcitationsSpec,
+    ExportSpec,
+)
 
 HOUR_S = 3600.0
 
@@ -57,6 +64,12 @@ def evaluate_job(spec: EvaluateSpec, needs: Iterable[int] = ()) -> NewJob:
         needs=tuple(needs),
         timeout_s=24 * HOUR_S,
     )
+
+
+def excitations_job(spec: ExcitationsSpec, model_id: str) -> NewJob:
+    """What the SE blocks of a network usually do, over images of a dataset."""
+    title = f"Mean excitations of {model_id} on {spec.dataset}"
+    return NewJob(JobKind.EXCITATIONS, title, spec.to_json(), timeout_s=HOUR_S)
 
 
 def _subject(spec: BenchmarkSpec | EvaluateSpec) -> str:
