@@ -146,7 +146,8 @@ def _log(job: Job, *, expanded: bool) -> None:
     with st.expander("Log", expanded=expanded, icon=":material/notes:"):
         lines = _tail(job.log_tail or "")
         height = "content" if len(lines) <= SHORT_LOG else LOG_HEIGHT
-        st.code("\n".join(lines), language=None, wrap_lines=True, height=height)  # type: ignore[arg-type]
+        with st.container(height=height, border=False, autoscroll=True):  # type: ignore[arg-type]
+            st.code("\n".join(lines), language=None, wrap_lines=True)
 
 
 def _tail(log: str, lines: int = 30) -> Sequence[str]:

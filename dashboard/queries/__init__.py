@@ -13,7 +13,14 @@ from dashboard.queries.jobs import (
     run_stages,
 )
 from dashboard.queries.results import outdated, published, results, results_of, tables
-from dashboard.queries.samples import dataset_index, difference, flips_of, latencies, pairs
+from dashboard.queries.samples import (
+    classes_judged,
+    dataset_index,
+    difference,
+    flips_of,
+    latencies,
+    pairs,
+)
 from dashboard.queries.state import url, version
 from dashboard.queries.stored import (
     Provenance,
@@ -30,6 +37,7 @@ __all__ = [
     "Provenance",
     "artifacts",
     "builds",
+    "classes_judged",
     "dataset_index",
     "datasets",
     "difference",

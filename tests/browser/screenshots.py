@@ -8,8 +8,10 @@ what is wider than the window, and what drew an error.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from itertools import product
 from pathlib import Path
+from types import MappingProxyType
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
@@ -31,7 +33,7 @@ VIEWS = {
     "compare-latency": "/?view=Latency",
     "compare-batches": "/?view=Batch%20scaling",
     "compare-dimensions": "/?view=All%20dimensions",
-    "results-filtered-out": "/results?search=no+such+model",
+    "results-filtered-out": "/results?model=no+such+model",
     "run-missing": "/run?id=999999",
     "runs": "/run",
 }
@@ -62,7 +64,13 @@ def whole_page(page: Page, width: int, least: int) -> None:
     page.wait_for_timeout(500)
 
 
-def take(browser: Browser, address: str, out: Path, chosen: argparse.Namespace) -> list[str]:
+def take(
+    browser: Browser,
+    address: str,
+    out: Path,
+    chosen: argparse.Namespace,
+    paths: Mapping[str, str] = MappingProxyType({**PAGES, **VIEWS}),
+) -> list[str]:
     """One picture for each page, theme and width; returns what is wrong at first sight."""
     wrong = []
     for theme, width_name in product(chosen.themes, chosen.widths):
@@ -73,7 +81,7 @@ def take(browser: Browser, address: str, out: Path, chosen: argparse.Namespace) 
         page = context.new_page()
         for name in chosen.pages:
             page.set_viewport_size({"width": width, "height": height})
-            page.goto(address + {**PAGES, **VIEWS}[name])
+            page.goto(address + paths[name])
             settle(page)
             wrong += [f"{name}, {theme}, {width_name}: {what}" for what in flaws(page)]
             if not chosen.window:
