@@ -149,12 +149,41 @@ def sentence(row: dict[str, Any], limits: Limits, drop: Any, setting: str, again
 def _drop_clause(row: dict[str, Any], drop: Any) -> str:
     if row["precision"] == "fp32":
         return ""
-    if drop is None:
+    if drop is None and is_missing(row["drop"]):
         return ", drop against fp32 unknown"
+    if drop is None:
+        return f", {signed(-row['drop'], 2)} points against its fp32 (not paired by image)"
     return (
         f", {signed(100 * drop.difference, 2)} points against its fp32 (paired 95 % interval "
         f"{signed(100 * drop.low, 2)} to {signed(100 * drop.high, 2)}, p = {drop.p_value:.2g})"
     )
+
+
+def most_accurate(best: dict[str, Any], second: dict[str, Any] | None, lead: Any) -> str:
+    """`Most accurate X at fp32: ...`, and by how much; `lead` is the PairedDifference, or None."""
+    told = (
+        f"Most accurate is {best['label']} at {best['precision']}: {number(best['top1'], 2)} % "
+        f"top-1 ({number(best['top1_low'], 2)} to {number(best['top1_high'], 2)} on "
+        f"{best['images']:,.0f} images of {best['dataset']})"
+    )
+    if second is not None and lead is not None:
+        verdict = "more than chance" if lead.p_value < 0.05 else "no more than chance"
+        told += (
+            f", {signed(100 * lead.difference, 2)} points over {second['label']} at "
+            f"{second['precision']} (paired 95 % interval {signed(100 * lead.low, 2)} to "
+            f"{signed(100 * lead.high, 2)}, p = {lead.p_value:.2g}: {verdict})"
+        )
+    return f"{told}. Which one to ship also takes a speed."
+
+
+def head_and_evidence(said: str, row: dict[str, Any]) -> tuple[str, str]:
+    """The two parts of a sentence about a build, before and after `at <precision>: `.
+
+    Its label may hold a colon of its own.
+    """
+    end = f" at {row['precision']}: "
+    head, _, evidence = said.partition(end)
+    return head + end.rstrip(), evidence
 
 
 def doubts(row: dict[str, Any], limits: Limits, drop: Any) -> list[str]:

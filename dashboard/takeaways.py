@@ -23,7 +23,7 @@ def of_change(pairs: pd.DataFrame, first: str, second: str) -> str:
     """The median drop, and in how many models it is more than chance."""
     rows = pairs[pairs["drop"].notna()].drop_duplicates(["label", "dataset", "images"])
     if rows.empty:
-        return f"No model has both {first} and {second} evaluated on the same images."
+        return f"No model has both {first} and {second} evaluated on these images, image by image."
     told = rows["p_value"] < 0.05
     if len(rows) == 1:
         only = rows.iloc[0]

@@ -39,6 +39,7 @@ class JobKind(StrEnum):
     EVALUATE = "evaluate"
     PEAK = "peak"
     PROFILE = "profile"
+    EXCITATIONS = "excitations"
 
 
 class JobStatus(StrEnum):

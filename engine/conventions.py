@@ -34,12 +34,12 @@ THOP = Convention(
     "thop total x 2 / 0.9",
     "timm rows: the published FLOPs are the total of thop, which counts 4 for every output of a "
     "BatchNorm beside the multiply-accumulates, times 2 and divided by 0.9e9 instead of 1e9: about "
-    "12 % more than 2 x GMACs.",
+    "12 % more than 2 × GMACs.",
     0.9 / 2,
 )
 TWICE_MACS = Convention(
     "2 x MACs",
-    "mmcls and PaddleClas rows: the published FLOPs are 2 x multiply-accumulates, to within 1 % of "
+    "mmcls and PaddleClas rows: the published FLOPs are 2 × multiply-accumulates, to within 1 % of "
     "what is counted here.",
     1 / 2,
 )

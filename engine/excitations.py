@@ -6,8 +6,6 @@ They are read from a copy of the fp32 graph in which the gates are outputs besid
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,20 +14,13 @@ import onnx
 import onnxruntime as ort
 from onnx import ModelProto, TensorProto, helper
 
-from db.tables import Artifact, Dataset
+from db.tables import Artifact
 from engine import artifacts
 from engine.compute.skeleton import build_skeleton
 from engine.config import settings
-from engine.datasets.drawing import draw_by_class
-from engine.datasets.reader import open_index, read_batches
 from engine.errors import InvalidRequest
-from engine.files import save_arrays
 from engine.preprocess import crop_pixels, normalise, open_image
 from engine.se_blocks import find_gates
-
-BATCH = 8
-MOST_S = 20.0
-Progress = Callable[[int, int], object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +38,6 @@ class Block:
     def name(self) -> str:
         """`stage 2, block 4 (256 channels)`."""
         return f"stage {self.stage}, block {self.place} ({self.channels} channels)"
-
-
-@dataclass(frozen=True, slots=True)
-class MeanExcitations:
-    """The mean of each block over `images` images of a dataset, a vector a block."""
-
-    images: int
-    values: tuple[np.ndarray, ...]
 
 
 def gate_tensors(model: ModelProto) -> list[tuple[str, int]]:
@@ -119,45 +102,3 @@ class Excitations:
         """(channels,) of each block. Raises ImageRejected."""
         crop = crop_pixels(open_image(source, name), self.preprocess)
         return [values[0] for values in self.of_batch(normalise(crop, self.preprocess)[None])]
-
-    def mean_over(
-        self, dataset: Dataset, images: int, seen: Progress | None = None, most_s: float = MOST_S
-    ) -> MeanExcitations:
-        """The mean over images drawn by class, kept in a file; stops early after `most_s` seconds.
-
-        Raises DatasetInvalid when the images are gone.
-        """
-        kept = self._mean_path(dataset, images)
-        known = self.known_mean(dataset, images)
-        if known is not None:
-            return known
-        index = open_index(dataset)
-        which = draw_by_class(index.labels, min(images, len(index)), seed=0)
-        sums = [np.zeros(block.channels) for block in self.blocks]
-        done, begun = 0, time.monotonic()
-        for batch in read_batches(index, which, self.preprocess, BATCH, settings().threads):
-            for total, values in zip(sums, self.of_batch(batch), strict=True):
-                total += values.sum(axis=0)
-            done += len(batch)
-            if seen is not None:
-                seen(done, len(which))
-            if time.monotonic() - begun > most_s:
-                break
-        means = tuple(total / done for total in sums)
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        named = {f"block_{n:03d}": values for n, values in enumerate(means)}
-        save_arrays(kept, images=np.array(done), **named)
-        return MeanExcitations(done, means)
-
-    def known_mean(self, dataset: Dataset, images: int) -> MeanExcitations | None:
-        """What `mean_over` kept, if it did."""
-        path = self._mean_path(dataset, images)
-        if not path.is_file():
-            return None
-        with np.load(path, allow_pickle=False) as kept:
-            names = [f"block_{n:03d}" for n in range(len(self.blocks))]
-            return MeanExcitations(int(kept["images"]), tuple(kept[name] for name in names))
-
-    def _mean_path(self, dataset: Dataset, images: int) -> Path:
-        name = f"{self.artifact.digest[:32]}-{dataset.digest[:16]}-{images}.npz"
-        return settings().home / "cache" / "excitations" / name

@@ -299,6 +299,15 @@ class EvaluateSpec(Spec):
     stop: int | None = None
 
 
+class ExcitationsSpec(Spec):
+    """The mean excitations of one fp32 artifact (a digest) over images of a dataset."""
+
+    artifact: str
+    dataset: str
+    dataset_digest: str
+    images: int = Field(256, ge=1, le=50_000)
+
+
 class DatasetSpec(Spec):
     """A folder to register under a name; a `builtin` set is drawn by the workbench itself."""
 

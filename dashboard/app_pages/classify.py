@@ -7,7 +7,7 @@ import os
 import streamlit as st
 
 from dashboard import queries
-from dashboard.components.classify_view import classify_all, show_picture, show_rejected
+from dashboard.components.classify_view import classify_and_show, show_rejected
 from dashboard.components.demo import demo_button
 from dashboard.components.excitations_view import excitations_view
 from dashboard.components.picture_sources import choose_pictures
@@ -59,8 +59,18 @@ st.title("Classify")
 found = queries.builds()
 if not found:
     with st.container(border=True):
-        st.markdown("**There is no build to classify with yet.** The demo makes three.")
-        demo_button("run_demo_from_classify")
+        st.markdown(
+            "**There is no build to classify with yet.** The demo makes three (fp32, fp16 and "
+            "int8) of a small network that knows ten drawn shapes; a run of your own makes them of "
+            "any model."
+        )
+        with st.container(horizontal=True, vertical_alignment="center"):
+            demo_button("run_demo_from_classify")
+            st.page_link(
+                "app_pages/new_run.py",
+                label="Or queue a run of your own",
+                icon=":material/add_circle:",
+            )
 else:
     chosen_builds = choose_builds(found)
     images, refused = choose_pictures(chosen_builds)
@@ -75,8 +85,6 @@ else:
     elif not images and not refused:
         st.caption("Nothing leaves this machine.")
     else:
-        results, also_refused = classify_all(images, chosen_builds)
-        show_rejected([*refused, *also_refused])
-        for result in results:
-            show_picture(result, chosen_builds)
-        excitations_view([result.picture for result in results], chosen_builds, found)
+        show_rejected(refused)
+        judged = classify_and_show(images, chosen_builds)
+        excitations_view(judged, chosen_builds, found)

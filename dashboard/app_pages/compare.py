@@ -9,6 +9,7 @@ import streamlit as st
 
 from dashboard import queries, takeaways
 from dashboard.charts.accuracy import accuracy_against_compute, accuracy_against_throughput
+from dashboard.charts.accuracy_marks import MOST_INTERVALS
 from dashboard.charts.dimensions import AXES, MOST_LINES, all_dimensions
 from dashboard.charts.published import (
     ESTIMATE_BESIDE,
@@ -18,6 +19,7 @@ from dashboard.charts.published import (
     with_gmacs,
 )
 from dashboard.comparables import accuracy_points, with_labels
+from dashboard.components.against_view import against_view
 from dashboard.components.compare_filters import Chosen, choose
 from dashboard.components.demo import invitation
 from dashboard.components.guard import guard
@@ -27,7 +29,7 @@ from dashboard.components.pairs_view import pairs_view, warn_of_rough_speeds
 from dashboard.components.ship import ship_card
 from dashboard.components.side_by_side import pick_from, side_by_side
 from dashboard.components.sweep_view import sweep_view
-from dashboard.components.theme import chart_config, current_palette
+from dashboard.components.theme import chart_config, choose_image_format, current_palette
 from dashboard.formats import escape_markdown, plural
 from engine.frontier import frontier
 from engine.results import MEASURED_HERE
@@ -35,12 +37,17 @@ from engine.results import MEASURED_HERE
 PAIRS = {"int8 − fp16": ("fp16", "int8"), "int8 − fp32": ("fp32", "int8")}
 PAIRS |= {"fp16 − fp32": ("fp32", "fp16")}
 NO_SPEED = (
-    "Nothing of this has a speed in the chosen setting. Benchmark it here (New run), import its "
-    "speed (`python -m engine import benchmark`), or choose another setting above."
+    "No chart of throughput: nothing of this has a speed in the chosen setting. Benchmark it here "
+    "(New run), import its speed (`python -m engine import benchmark`), or choose another setting "
+    "above."
 )
 NO_SPEED_IMPORTED = (
-    "Empty, because these evaluations were imported: their speed was never measured here. Import "
-    "it (`python -m engine import benchmark`, with the same source), or benchmark the models here."
+    "No chart of throughput: these evaluations were imported, without a speed. Import it "
+    "(`python -m engine import benchmark`, with the same source), or benchmark the models here."
+)
+CROWDED_NOTE = (
+    f"Over {MOST_INTERVALS} points, intervals are drawn for the build to ship alone; every "
+    f"point tells its own when pointed at."
 )
 LIVE_REFRESH_S = 3
 
@@ -95,20 +102,39 @@ def accuracy_charts(rows: pd.DataFrame, chosen: Chosen) -> None:
         )
         st.button("Show all models", on_click=clear_models)
         return
-    with st.grid(2, min_column_width=420):
-        with st.container(border=True, height="stretch"):
-            st.markdown("**Accuracy against throughput**")
-            throughput_chart(points, chosen)
+    with_speed = points["images_per_s"].notna().any()
+    with st.grid(2 if with_speed else 1, min_column_width=420):
+        if with_speed:
+            with st.container(border=True, height="stretch"):
+                st.markdown("**Accuracy against throughput**")
+                throughput_chart(points, chosen)
         with st.container(border=True, height="stretch"):
             st.markdown("**Accuracy against compute**")
             compute_chart(points, chosen)
-    st.caption(
-        f"Accuracy on {escape_markdown(chosen.images)}, with Wilson 95 % intervals; arrows lead "
-        f"from fp32 to the lower precisions of one model, which have equal compute and are drawn "
-        f"side by side. Throughput with the range over its measured windows. Filled: on the "
-        f"frontier; hollow: beaten; grey: outside the limits; ?: a noisy or unstable speed. Select "
-        f"points (click, or box) to put them side by side."
-    )
+    if not with_speed:
+        imported = bool((points["origin"] != MEASURED_HERE).all())
+        st.info(NO_SPEED_IMPORTED if imported else NO_SPEED, icon=":material/speed:")
+    marks_note(points, chosen)
+
+
+def marks_note(points: pd.DataFrame, chosen: Chosen) -> None:
+    """What the marks of the charts mean, as far as they are there."""
+    several = points["precision"].nunique() > 1
+    told = [
+        f"Accuracy on {escape_markdown(chosen.images)}, with Wilson 95 % intervals.",
+        "Arrows lead from fp32 to the lower precisions of one model, which have equal compute and "
+        "are drawn side by side."
+        if several
+        else "",
+        "Throughput with the range over its measured windows."
+        if points["images_per_s"].notna().any()
+        else "",
+        "Filled: on the frontier; hollow: beaten; grey: outside the limits.",
+        "?: a noisy or unstable speed." if points["rough"].any() else "",
+        CROWDED_NOTE if len(points) > MOST_INTERVALS else "",
+        "Select points (click, or box) to put them side by side.",
+    ]
+    st.caption(" ".join(filter(None, told)))
 
 
 def clear_models() -> None:
@@ -140,11 +166,7 @@ def compute_chart(points: pd.DataFrame, chosen: Chosen) -> None:
 
 def throughput_chart(points: pd.DataFrame, chosen: Chosen) -> None:
     """P1: one point an evaluation with a benchmark in the chosen setting."""
-    imported = bool((points["origin"] != MEASURED_HERE).all())
     points = points[points["images_per_s"].notna()]
-    if points.empty:
-        st.info(NO_SPEED_IMPORTED if imported else NO_SPEED, icon=":material/speed:")
-        return
     sound = points[~points["at_chance"].fillna(False).astype(bool)]
     kept = frontier(-sound["images_per_s"], sound["top1"])
     takeaway = takeaways.of_frontier(sound, kept)
@@ -217,14 +239,20 @@ def dimensions(rows: pd.DataFrame, chosen: Chosen) -> None:
         st.info("Fewer than two builds have every figure.", icon=":material/stacked_line_chart:")
         return
     most = f"; the {MOST_LINES} measured last" if len(complete) > MOST_LINES else ""
-    takeaway = f"{plural(len(complete), 'build')}, one line each{most}; up is better on every axis."
+    takeaway = f"{plural(len(complete), 'build')}, one line each{most}; up is better."
     st.caption(takeaway + " Drag along an axis to keep a range.")
     figure = all_dimensions(complete, current_palette())
     st.plotly_chart(figure, key="dimensions", config=chart_config(), theme=None, alt=takeaway)
 
 
+def against(rows: pd.DataFrame, chosen: Chosen) -> None:
+    """P3b: every build against one of them."""
+    against_view(rows)
+
+
 VIEWS: dict[str, Callable[[pd.DataFrame, Chosen], None]] = {
     "Lower precision": lower_precision,
+    "Model against model": against,
     "Where accuracy was lost": lost_accuracy,
     "Latency": latencies,
     "Batch scaling": scaling,
@@ -233,25 +261,32 @@ VIEWS: dict[str, Callable[[pd.DataFrame, Chosen], None]] = {
 }
 
 
+def first_view(rows: pd.DataFrame) -> str:
+    """What is asked first: what a lower precision costs, or, of one precision, who is better."""
+    several = accuracy_points(rows)["precision"].nunique() != 1
+    return "Lower precision" if several else "Model against model"
+
+
 def closer_look(rows: pd.DataFrame, chosen: Chosen) -> None:
     """One view at a time: only the open one is computed."""
     st.subheader("A closer look")
     name = st.segmented_control(
         "View",
         list(VIEWS),
-        default=next(iter(VIEWS)),
+        default=first_view(rows),
         required=True,
         key="view",
         bind="query-params",
         label_visibility="collapsed",
         wrap=True,
     )
-    with guard():
+    with guard(), st.skeleton(height=320):
         VIEWS.get(str(name), lower_precision)(rows, chosen)
 
 
 st.title("Compare")
-tables = queries.tables()
+with st.skeleton(height=520):
+    tables = queries.tables()
 if tables.evaluations.empty and tables.benchmarks.empty:
     first_page()
 else:
@@ -260,3 +295,4 @@ else:
     accuracy_charts(measured, choices)
     side_by_side(measured)
     closer_look(measured, choices)
+    choose_image_format()

@@ -68,8 +68,9 @@ def add_form() -> None:
             help="Lines of `file class-index`, for a flat folder of images.",
         )
         st.caption(
-            "Recognised: a folder per class (named by wnid or by anything), a flat folder of "
-            "`nXXXXXXXX_*` files, or a flat folder with a label file. Every image is decoded once."
+            "Recognised: a folder per class (named by WordNet id, as n01440764, or by anything), a "
+            "flat folder of `nXXXXXXXX_*` files, or a flat folder with a label file. Every image "
+            "is decoded once."
         )
         if st.form_submit_button("Add", type="primary", icon=":material/add:"):
             with guard():

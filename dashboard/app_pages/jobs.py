@@ -165,4 +165,14 @@ if some_live or queries.ended_jobs(tuple(ENDED), limit=1):
 else:
     with st.container(border=True):
         st.markdown("**Nothing was ever queued.**")
-        demo_button("run_demo_from_jobs")
+        st.markdown(
+            "Jobs appear here with their stage, rate and time left, and go on when you leave the "
+            "page."
+        )
+        with st.container(horizontal=True, vertical_alignment="center"):
+            demo_button("run_demo_from_jobs")
+            st.page_link(
+                "app_pages/new_run.py",
+                label="Or queue a run of your own",
+                icon=":material/add_circle:",
+            )

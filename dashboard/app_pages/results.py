@@ -39,14 +39,16 @@ def chosen_row(rows: pd.DataFrame, event: object) -> None:
 
 
 st.title("Results")
-tables = queries.tables()
+with st.skeleton(height=420):
+    tables = queries.tables()
 if tables.builds.empty:
-    st.info("There are no results yet.", icon=":material/table_chart:")
     invitation()
 else:
     shown = choose(tables)
     if shown.rows.empty:
-        st.info("No result matches the filters.", icon=":material/filter_alt_off:")
+        st.info(
+            f"No result matches: {escape_markdown(shown.about)}", icon=":material/filter_alt_off:"
+        )
         st.button("Clear the filters", on_click=clear)
     else:
         visible = cut(shown.rows, MOST_ROWS)

@@ -6,11 +6,14 @@ inside stands at an estimate of the compute, which keeps it out of the frontier.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pandas as pd
 import plotly.graph_objects as go
 
 from dashboard.charts.accuracy_marks import add_arrows, add_frontier, add_precisions, add_ship
 from dashboard.charts.common import layout, log_range, log_ticks, percent_range
+from dashboard.charts.names import add_names, brief_names
 from dashboard.charts.published import published_trace
 from dashboard.charts.sweep import doubtful
 from dashboard.palette import SYMBOLS, Palette
@@ -44,6 +47,10 @@ def accuracy_against_compute(
     approximate |= bool(points["estimated"].any())
     title = "GMACs an image (log), ← less"
     _axes(figure, points, xs, ys, title + (", published ~" if approximate else ""), images)
+    crosses = [] if published is None else list(zip(published["gmacs"], ys, strict=True))
+    _name_points(figure, points, "drawn_at", palette, crosses)
+    if points.empty and published is not None:
+        _name_published(figure, published, palette)
     return layout(figure, palette)
 
 
@@ -74,7 +81,36 @@ def accuracy_against_throughput(
     title = f"images/s (log scale), {setting}, faster →"
     xs = [*points["images_per_s"], *points["images_per_s_low"], *points["images_per_s_high"]]
     _axes(figure, points, xs, [], title, images)
+    _name_points(figure, points, "images_per_s", palette)
     return layout(figure, palette)
+
+
+def _name_points(
+    figure: go.Figure,
+    points: pd.DataFrame,
+    x: str,
+    palette: Palette,
+    faint: Sequence[tuple[float, float]] = (),
+) -> None:
+    """Each model's name at its most accurate point, the most accurate models first.
+
+    The one to ship has its name already; `faint` are the marks of published rows.
+    """
+    names = brief_names(points["label"])
+    order = points.sort_values("top1", ascending=False).drop_duplicates("label")
+    order = order[~order["label"].isin(points.loc[points["ship"].astype(bool), "label"])]
+    wanted = zip(order[x], order["top1"], order["label"].map(names), strict=True)
+    taken = list(zip(points[x], points["top1"], strict=True))
+    add_names(figure, list(wanted), taken, palette, faint)
+
+
+def _name_published(figure: go.Figure, published: pd.DataFrame, palette: Palette) -> None:
+    """The published rows that no other beats on both; they tell where the others stand."""
+    best = published.iloc[frontier(published["gmacs"], published["top1"])]
+    names = brief_names(best["model_id"])
+    wanted = zip(best["gmacs"], best["top1"], best["model_id"].map(names), strict=True)
+    taken = list(zip(published["gmacs"], published["top1"], strict=True))
+    add_names(figure, list(wanted), taken, palette)
 
 
 def _complete(points: pd.DataFrame) -> pd.DataFrame:

@@ -9,10 +9,13 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from dashboard.charts.common import MARKER_SIZE, hover_card, log_range, safe
+from dashboard.charts.names import brief_names
 from dashboard.palette import SYMBOLS, Palette
 
 LINE_KEYS = ["label", "weights_digest", "preprocess"]
 MOST_ARROWS = 40
+MOST_INTERVALS = 60
+CROWDED_SIZE = 7
 SHIP = "to ship"
 OUTSIDE = "outside the limits"
 ROUGH = "?"  # beside a speed that is noisy or did not become stable
@@ -22,13 +25,19 @@ WIDEST_RIGHT = 0.65  # of the axis; beyond, a name on the right would leave the 
 def add_precisions(
     figure: go.Figure, points: pd.DataFrame, x: str, best: list[int], palette: Palette
 ) -> None:
+    """One trace a precision and side of the limits.
+
+    Over MOST_INTERVALS points, intervals would hide the marks: only the one to ship keeps its own,
+    and the marks are smaller.
+    """
+    crowded = len(points) > MOST_INTERVALS
     for precision, symbol in SYMBOLS.items():
         rows = points[points["precision"] == precision]
         for meets, color in ((True, palette.precisions[precision]), (False, palette.published)):
             some = rows[rows["meets"] == meets]
             if len(some):
                 group = str(precision) if meets else OUTSIDE
-                figure.add_trace(_marks(some, x, symbol, color, group, best))
+                figure.add_trace(_marks(some, x, symbol, color, group, best, crowded))
                 _add_to_legend(figure, group, symbol if meets else "circle-open", color)
 
 
@@ -56,14 +65,16 @@ def _marks(
     color: str,
     group: str,
     best: list[int],
+    crowded: bool,
 ) -> go.Scatter:
+    shown = rows.index[rows["ship"].astype(bool)] if crowded else rows.index
     filled = rows.index.isin(best)
     hollow = [f"{symbol}-open-dot" if known else f"{symbol}-open" for known in rows["estimated"]]
     return go.Scatter(
         x=rows[x],
         y=rows["top1"],
-        error_y=_interval(rows, "top1", "top1_low", "top1_high", color),
-        error_x=_interval(rows, x, f"{x}_low", f"{x}_high", color),
+        error_y=_interval(rows, "top1", shown, color),
+        error_x=_interval(rows, x, shown, color),
         mode="markers+text",
         text=[_beside(*pair) for pair in zip(rows["collapsed"], rows["rough"], strict=True)],
         textposition="middle right",
@@ -74,7 +85,7 @@ def _marks(
             "symbol": [
                 symbol if full else open_ for full, open_ in zip(filled, hollow, strict=True)
             ],
-            "size": MARKER_SIZE,
+            "size": CROWDED_SIZE if crowded else MARKER_SIZE,
             "color": color,
             "line": {"width": [1 if full else 2 for full in filled]},
         },
@@ -91,16 +102,17 @@ def _beside(collapsed: bool, rough: bool) -> str:
     return "collapsed" if collapsed else ROUGH if rough else ""
 
 
-def _interval(
-    rows: pd.DataFrame, value: str, low: str, high: str, color: str
-) -> dict[str, Any] | None:
-    if low not in rows:
+def _interval(rows: pd.DataFrame, value: str, shown: pd.Index, color: str) -> dict[str, Any] | None:
+    """Whiskers from `<value>_low` to `<value>_high` at the rows of `shown`."""
+    low, high = f"{value}_low", f"{value}_high"
+    if low not in rows or shown.empty:
         return None
+    some = rows.index.isin(shown)
     return {
         "type": "data",
         "symmetric": False,
-        "array": rows[high] - rows[value],
-        "arrayminus": rows[value] - rows[low],
+        "array": (rows[high] - rows[value]).where(some, 0),
+        "arrayminus": (rows[value] - rows[low]).where(some, 0),
         "thickness": 1.4,
         "width": 4,
         "color": color,
@@ -166,10 +178,7 @@ def add_ship(figure: go.Figure, points: pd.DataFrame, x: str, palette: Palette) 
         go.Scatter(
             x=row[x],
             y=row["top1"],
-            mode="markers+text",
-            text=[f"  {safe(label)}" for label in row["label"]],
-            textposition="bottom right" if room else "top left",
-            textfont={"size": 12, "color": palette.text},
+            mode="markers",
             name=SHIP,
             marker={
                 "symbol": "circle-open",
@@ -181,3 +190,17 @@ def add_ship(figure: go.Figure, points: pd.DataFrame, x: str, palette: Palette) 
             hoverinfo="skip",
         )
     )
+    for place, top1, label in zip(row[x], row["top1"], row["label"], strict=True):
+        figure.add_annotation(
+            x=math.log10(float(place)),
+            y=top1,
+            text=safe(brief_names(points["label"])[label]),
+            showarrow=False,
+            xanchor="left" if room else "right",
+            yanchor="top" if room else "bottom",
+            xshift=12 if room else -12,
+            yshift=-6 if room else 6,
+            bgcolor=palette.background,
+            opacity=0.92,
+            font={"size": 12, "color": palette.text},
+        )

@@ -15,6 +15,7 @@ from dashboard.palette import Palette
 HEIGHT = 420
 MARKER_SIZE = 11
 LEAST_DECADES = 0.9
+MOST_TICKS = 6
 CONFIG: dict[str, Any] = {
     "displaylogo": False,
     "modeBarButtonsToRemove": ["lasso2d", "select2d", "autoScale2d"],
@@ -63,13 +64,19 @@ def layout(figure: go.Figure, palette: Palette, *, height: int = HEIGHT) -> go.F
 
 
 def log_ticks(values: Iterable[float]) -> tuple[list[float], list[str]]:
-    """Tick places at 1, 2 and 5 of each decade around `values` (positive), with their texts."""
+    """Tick places around `values` (positive), with their texts.
+
+    At 1, 2 and 5 of each decade, or at 1 and 3, or at 1: the most that stay within MOST_TICKS,
+    so that they stand beside each other on a narrow screen.
+    """
     low, high = log_range(values)
-    first, last = math.floor(low), math.ceil(high)
-    ticks = [digit * 10.0**e for e in range(first, last + 1) for digit in (1, 2, 5)]
-    inside = [tick for tick in ticks if low - 1e-9 <= math.log10(tick) <= high + 1e-9]
-    if len(inside) > 9:
-        inside = [t for t in inside if math.isclose(math.log10(t) % 1, 0, abs_tol=1e-9)] or inside
+    decades = range(math.floor(low), math.ceil(high) + 1)
+    inside: list[float] = []
+    for digits in ((1, 2, 5), (1, 3), (1,)):
+        ticks = [digit * 10.0**e for e in decades for digit in digits]
+        inside = [tick for tick in ticks if low - 1e-9 <= math.log10(tick) <= high + 1e-9]
+        if len(inside) <= MOST_TICKS:
+            break
     return inside, [f"{tick:,.10g}" for tick in inside]
 
 

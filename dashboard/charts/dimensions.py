@@ -26,7 +26,7 @@ ORDER = ("fp32", "fp16", "int8")
 def all_dimensions(points: pd.DataFrame, palette: Palette) -> go.Figure:
     """One line a build, at most MOST_LINES; drag along an axis to keep a range.
 
-    Columns: precision, top1 and those of AXES, all measured.
+    Columns: precision, top1 and those of AXES, all measured. What is equal for all has no axis.
     """
     rows = points.head(MOST_LINES)
     places = rows["precision"].map({name: place for place, name in enumerate(ORDER)})
@@ -44,7 +44,7 @@ def all_dimensions(points: pd.DataFrame, palette: Palette) -> go.Figure:
                     "range": [-0.3, len(ORDER) - 0.7],
                 },
                 {"label": "top-1 (%)", "values": rows["top1"]},
-                *(_log_axis(rows[name], *AXES[name]) for name in AXES),
+                *(_log_axis(rows[name], *AXES[name]) for name in AXES if rows[name].nunique() > 1),
             ],
             labelfont={"size": 13, "color": palette.text},
             tickfont={"size": 11, "color": palette.text},

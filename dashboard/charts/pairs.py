@@ -107,7 +107,7 @@ def speed_and_size(pairs: pd.DataFrame, first: str, second: str, palette: Palett
         range=[math.log10(min(values) / 1.5), math.log10(max(values) * 1.5)],
         tickvals=list(_RATIOS),
         ticktext=list(_RATIO_TEXTS),
-        title={"text": f"{second} divided by {first} (log scale)"},
+        title={"text": f"{second} over {first} (log)"},
     )
     _rows_axis(figure, len(rows))
     return layout(figure, palette, height=_height(len(rows)))

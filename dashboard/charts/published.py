@@ -13,15 +13,13 @@ from dashboard.palette import PUBLISHED_SYMBOL, Palette
 from engine.catalog import catalogue
 from engine.conventions import published_gmacs
 
-FROM_FLOPS = "the sixteen timm figures × 0.9 / 2 (within 1.6 %, BatchNorm included), those of "
-FROM_FLOPS += "mmcls and PaddleClas ÷ 2 (four grouped PaddleClas rows 4 to 6 % too low)"
 PUBLISHED_NOTE = (
-    f"The published crosses stand at GMACs derived from the published FLOPs (~): {FROM_FLOPS}. "
-    f"A model that was exported here stands at its own count. 1 GMAC = 2 GFLOPs."
+    "Crosses: as published. Their GMACs are derived from the published FLOPs (~; how is told on "
+    "the page System), or counted here once the model was exported. 1 GMAC = 2 GFLOPs."
 )
 ESTIMATE_NOTE = (
-    f"A hollow mark with a dot was never exported here: its GMACs are derived from the published "
-    f"FLOPs (~), {FROM_FLOPS}. It takes no part in the frontier."
+    "A hollow mark with a dot was never exported here: its GMACs are derived from the published "
+    "FLOPs (~; how is told on the page System). It takes no part in the frontier."
 )
 ESTIMATE_BESIDE = (
     "A hollow mark with a dot was never exported: it stands there too, off the frontier."

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from engine.classify import Classified, Classifier
 
 THUMBNAIL_WIDTH = 224
+CARD_HEIGHT = 340  # of a picture beside two lists, so that the page does not jump
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,7 @@ class Judged:
     answers: tuple[Classified, ...]
 
 
-@st.cache_resource(max_entries=4, show_spinner="Loading the model")
+@st.cache_resource(max_entries=4, show_spinner=False)
 def classifier(digest: str, _artifact: Artifact) -> Classifier:
     """A loaded build; at most four stay in memory."""
     from engine.classify import Classifier
@@ -50,23 +51,34 @@ def _answer(digest: str, image: str, name: str, _artifact: Artifact, _data: byte
     return classifier(digest, _artifact).classify(_data, name)
 
 
-def classify_all(
-    pictures: list[Picture], builds: list[Artifact]
-) -> tuple[list[Judged], list[Rejected]]:
-    """Every picture by every build; a picture that is refused does not stop the others."""
-    judged, rejected = [], []
+def classify_and_show(pictures: list[Picture], builds: list[Artifact]) -> list[Picture]:
+    """Every picture by every build, each drawn as soon as it is judged; returns those judged.
+
+    A picture that is refused says why in its place, and does not stop the others.
+    """
+    shown = []
     for picture in pictures:
-        try:
-            require_image(picture.name, picture.data)
-            image = hashlib.sha256(picture.data).hexdigest()
-            answers = tuple(
-                _answer(build.digest, image, picture.name, build, picture.data) for build in builds
-            )
-        except ImageRejected as error:
-            rejected.append(Rejected(picture.name, str(error)))
+        with st.skeleton(height=CARD_HEIGHT):
+            judged = classify(picture, builds)
+        if isinstance(judged, Rejected):
+            show_rejected([judged])
         else:
-            judged.append(Judged(picture, answers))
-    return judged, rejected
+            show_picture(judged, builds)
+            shown.append(picture)
+    return shown
+
+
+def classify(picture: Picture, builds: list[Artifact]) -> Judged | Rejected:
+    """One picture by every build."""
+    try:
+        require_image(picture.name, picture.data)
+        image = hashlib.sha256(picture.data).hexdigest()
+        answers = tuple(
+            _answer(build.digest, image, picture.name, build, picture.data) for build in builds
+        )
+    except ImageRejected as error:
+        return Rejected(picture.name, str(error))
+    return Judged(picture, answers)
 
 
 def show_rejected(rejected: list[Rejected]) -> None:

@@ -9,7 +9,6 @@ import streamlit as st
 
 from dashboard import queries
 from dashboard.comparables import Group, accuracy_groups, speed_groups, with_keys, with_labels
-from dashboard.components.theme import choose_image_format
 from engine.results import ResultTables
 
 IMAGENET_CLASSES = 1000
@@ -63,9 +62,7 @@ def choose(tables: ResultTables) -> Chosen:
                 placeholder="All models",
                 bind="query-params",
             )
-        with st.container(horizontal=True, vertical_alignment="bottom"):
-            published = _published_toggle(accuracy)
-            choose_image_format()
+        published = _published_toggle(accuracy, tables)
     return Chosen(accuracy, speed, models, published)
 
 
@@ -78,8 +75,8 @@ def _group(label: str, groups: list[Group], key: str) -> Group | None:
     return by_label.get(str(chosen), groups[0])
 
 
-def _published_toggle(accuracy: Group | None) -> bool:
-    comparable = accuracy is None or is_imagenet(str(accuracy.values["dataset_digest"]))
+def _published_toggle(accuracy: Group | None, tables: ResultTables) -> bool:
+    comparable = accuracy is None or is_imagenet(accuracy, tables)
     return st.toggle(
         "Published figures (ImageNet-1k)",
         value=comparable,
@@ -90,9 +87,14 @@ def _published_toggle(accuracy: Group | None) -> bool:
     )
 
 
-def is_imagenet(dataset_digest: str) -> bool:
-    """Whether accuracy on this dataset may stand beside a published ImageNet-1k figure."""
-    return any(
-        row.digest == dataset_digest and row.num_classes == IMAGENET_CLASSES
-        for row in queries.datasets()
-    )
+def is_imagenet(accuracy: Group, tables: ResultTables) -> bool:
+    """Whether accuracy on these images may stand beside a published ImageNet-1k figure.
+
+    Imported evaluations are of images that need not be here: there, the labels are counted.
+    """
+    digest = accuracy.values["dataset_digest"]
+    registered = [row for row in queries.datasets() if row.digest == digest]
+    if registered:
+        return registered[0].num_classes == IMAGENET_CLASSES
+    evaluations = accuracy.of(tables.evaluations)["evaluation_id"]
+    return queries.classes_judged(int(evaluations.iloc[0])) == IMAGENET_CLASSES

@@ -49,6 +49,7 @@ DEFINITIONS = {
     "and signed weights (x86), s8 x s8 signed both (Arm, TensorRT).",
     "random weights": "Fit to measure speed, never accuracy: not shown on any accuracy chart.",
     "published": "As the authors published it, on ImageNet-1k. GMACs of timm rows are the "
-    "published figure × 0.9 / 2 (within 1.6 %, BatchNorm included), of the others ÷ 2.",
+    "published FLOPs × 0.9 / 2 (within 1.6 %, BatchNorm included), of the others ÷ 2 (four grouped "
+    "PaddleClas rows 4 to 6 % too low).",
     "published FLOPs": " ".join(explanations()),
 }

@@ -11,7 +11,7 @@ import streamlit as st
 from dashboard import queries
 from dashboard.charts.running import SoFar, running_accuracy, so_far
 from dashboard.components.theme import chart_config, current_palette
-from dashboard.formats import duration, escape_markdown
+from dashboard.formats import duration, escape_markdown, plural
 from dashboard.queries import JobView
 from db.enums import JobKind, JobStatus
 from db.tables import Job
@@ -27,8 +27,10 @@ STAGES = {
     JobKind.EVALUATE: "Evaluate",
     JobKind.PROFILE: "Profile",
     JobKind.PEAK: "Peak",
+    JobKind.EXCITATIONS: "Excitations",
 }
 LEAST_POINTS = 2
+LEAST_STAGES = 2
 MOST_POINTS = 400
 KEPT = 8
 
@@ -64,10 +66,12 @@ def _mark(statuses: set[str]) -> str:
 
 
 def live_runs(live: list[JobView]) -> None:
-    """One line a run that has live jobs: its stages."""
+    """One card a run that has live jobs: its stages. A run of one job is told by that job."""
     runs = list(dict.fromkeys(run for view in live for run in view.runs))
     now = time.time()
     for run_id, (title, statuses) in queries.run_stages(runs).items():
+        if len(statuses) < LEAST_STAGES:
+            continue
         with st.container(border=True, gap="xsmall"):
             with st.container(horizontal=True, vertical_alignment="center"):
                 st.markdown(f"**{escape_markdown(title)}**", width="stretch")
@@ -78,7 +82,9 @@ def live_runs(live: list[JobView]) -> None:
             done = sum(status == JobStatus.SUCCEEDED for _, status in statuses)
             left = points_left((view.row for view in queries.run_jobs(run_id)), now)
             place = f" · benchmark {left.sentence()}" if left else ""
-            st.progress(done / len(statuses), text=f"{done} of {len(statuses)} jobs done{place}")
+            st.progress(
+                done / len(statuses), text=f"{done} of {plural(len(statuses), 'job')} done{place}"
+            )
 
 
 def waiting_texts(live: list[JobView]) -> Mapping[int, str]:

@@ -117,14 +117,7 @@ def _title_row(
                 "app_pages/run.py", label=f"Run {run_id}", query_params={"id": str(run_id)}
             )
         if cancel:
-            st.button(
-                "Cancelling" if job.cancel else "Cancel",
-                key=f"cancel_{job.id}",
-                icon=":material/close:",
-                disabled=job.cancel,
-                on_click=_cancel,
-                args=(job.id,),
-            )
+            cancel_button(job)
         if retry:
             st.button(
                 "Retry",
@@ -135,13 +128,26 @@ def _title_row(
             )
 
 
+def cancel_button(job: Job) -> None:
+    """Asks a job to stop; it says so while it does."""
+    st.button(
+        "Cancelling" if job.cancel else "Cancel",
+        key=f"cancel_{job.id}",
+        icon=":material/close:",
+        disabled=job.cancel,
+        on_click=_cancel,
+        args=(job.id,),
+    )
+
+
 def _log(job: Job, *, expanded: bool) -> None:
     if not (job.log_tail or "").strip():
         return
     with st.expander("Log", expanded=expanded, icon=":material/notes:"):
         lines = _tail(job.log_tail or "")
         height = "content" if len(lines) <= SHORT_LOG else LOG_HEIGHT
-        st.code("\n".join(lines), language=None, wrap_lines=True, height=height)  # type: ignore[arg-type]
+        with st.container(height=height, border=False, autoscroll=True):  # type: ignore[arg-type]
+            st.code("\n".join(lines), language=None, wrap_lines=True)
 
 
 def _tail(log: str, lines: int = 30) -> Sequence[str]:

@@ -51,24 +51,38 @@ def _few(rows: pd.DataFrame) -> tuple[pd.DataFrame, int]:
 
 
 def _show(found: pd.DataFrame, first: str, second: str) -> None:
-    palette = current_palette()
-    with st.grid(2, min_column_width=420):
-        with st.container(border=True, height="stretch"):
-            st.markdown(f"**{second} minus {first}: top-1**")
-            takeaway = takeaways.of_change(found, first, second)
-            st.caption(takeaway)
-            if found["drop"].notna().any():
-                figure = accuracy_change(found, first, second, palette)
-                st.plotly_chart(figure, key="change", config=chart_config(), alt=takeaway)
-        with st.container(border=True, height="stretch"):
-            st.markdown(f"**{second} over {first}: throughput and size**")
-            takeaway = takeaways.of_speed(found, first, second)
-            st.caption(takeaway)
-            if found["speed_up"].notna().any():
-                figure = speed_and_size(found, first, second, palette)
-                st.plotly_chart(figure, key="speed_up", config=chart_config(), alt=takeaway)
+    charts = {
+        column: chart
+        for column, chart in {"drop": _change, "speed_up": _speed}.items()
+        if found[column].notna().any()
+    }
+    if "drop" not in charts:
+        st.caption(takeaways.of_change(found, first, second))
+    if "speed_up" not in charts:
+        st.caption(takeaways.of_speed(found, first, second))
+    if charts:
+        with st.grid(len(charts), min_column_width=420):
+            for chart in charts.values():
+                with st.container(border=True, height="stretch"):
+                    chart(found, first, second)
     if len(found):
         pairs_table(found, first, second)
+
+
+def _change(found: pd.DataFrame, first: str, second: str) -> None:
+    st.markdown(f"**{second} minus {first}: top-1**")
+    takeaway = takeaways.of_change(found, first, second)
+    st.caption(takeaway)
+    figure = accuracy_change(found, first, second, current_palette())
+    st.plotly_chart(figure, key="change", config=chart_config(), alt=takeaway)
+
+
+def _speed(found: pd.DataFrame, first: str, second: str) -> None:
+    st.markdown(f"**{second} over {first}: throughput and size**")
+    takeaway = takeaways.of_speed(found, first, second)
+    st.caption(takeaway)
+    figure = speed_and_size(found, first, second, current_palette())
+    st.plotly_chart(figure, key="speed_up", config=chart_config(), alt=takeaway)
 
 
 def _noisy(reasons: pd.Series) -> str:

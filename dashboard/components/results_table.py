@@ -14,21 +14,22 @@ from engine.results import COLUMNS, MEASURED_HERE
 
 IDENTITY = ["model_id", "precision"]
 NOTES = "notes"
+ROW_HEIGHT, MOST_HEIGHT, BAR_WIDTH = 36, 580, 150
 SETS = {
     "Summary": [
         "top1",
         "top1_low",
         "top1_high",
-        "notes",
-        "images",
-        "dataset",
         "images_per_s",
         "latency_p50_ms",
-        "compute_gmacs",
         "size_mb",
+        "compute_gmacs",
+        "images",
+        "dataset",
         "batch",
         "instances",
         "threads",
+        "notes",
         "measured_at",
     ],
     "Accuracy": [
@@ -185,6 +186,8 @@ def results_table(frame: pd.DataFrame, columns: list[str]) -> Any:
         hide_index=True,
         on_select="rerun",
         selection_mode="single-row",
+        height=min(MOST_HEIGHT, ROW_HEIGHT * (len(frame) + 1) + 4),
+        row_height=ROW_HEIGHT,
         placeholder="–",
         alt="Results: one row a build with its evaluation and its benchmark",
     )
@@ -197,6 +200,7 @@ def _column(name: str, frame: pd.DataFrame) -> Any:
         return st.column_config.ProgressColumn(
             label,
             format=_FORMATS[name],
+            width=BAR_WIDTH,
             min_value=0.0,
             max_value=top if top == top else 1.0,
             help=_WHY_MISSING.get(name),

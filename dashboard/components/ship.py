@@ -16,7 +16,9 @@ from dashboard.shipping import (
     Limits,
     Verdict,
     doubts,
+    head_and_evidence,
     judge,
+    most_accurate,
     sentence,
     with_drops,
 )
@@ -27,13 +29,11 @@ def ship_card(rows: pd.DataFrame, chosen: Chosen) -> pd.DataFrame:
     points = accuracy_points(rows)
     candidates = with_drops(points[points["images_per_s"].notna()])
     with st.container(border=True):
+        if candidates.empty:
+            _without_speed(points)
+            return rows.assign(meets=True, ship=False)
         st.markdown("**Which one to ship**")
         limits = choose_limits()
-        if candidates.empty:
-            st.caption(
-                "Nothing has both an accuracy on these images and a speed in this setting yet."
-            )
-            return rows.assign(meets=True, ship=False)
         verdict = judge(candidates, limits)
         _answer(verdict, limits, chosen)
     meets = rows.index.map(verdict.meets).astype(object)
@@ -42,6 +42,21 @@ def ship_card(rows: pd.DataFrame, chosen: Chosen) -> pd.DataFrame:
         meets=pd.Series(meets, index=rows.index).fillna(True).astype(bool),
         ship=rows["key"] == chosen_key,
     )
+
+
+def _without_speed(points: pd.DataFrame) -> None:
+    """What can be said before anything has both an accuracy and a speed."""
+    st.markdown("**Which one is the most accurate**")
+    if points.empty:
+        st.caption("Nothing has both an accuracy on these images and a speed in this setting yet.")
+        return
+    best, *others = points.sort_values("top1", ascending=False).to_dict("records")
+    second = others[0] if others else None
+    lead = None
+    if second is not None:
+        lead = queries.difference(int(second["evaluation_id"]), int(best["evaluation_id"]))
+    head, evidence = head_and_evidence(most_accurate(best, second, lead), best)
+    st.success(f"**{escape_markdown(head)}** {escape_markdown(evidence)}", icon=":material/trophy:")
 
 
 def choose_limits() -> Limits:
@@ -94,9 +109,9 @@ def _answer(verdict: Verdict, limits: Limits, chosen: Chosen) -> None:
     if row["precision"] != "fp32" and not is_missing(row["fp32_id"]):
         drop = queries.difference(int(row["fp32_id"]), int(row["evaluation_id"]))
     said = sentence(row, limits, drop, chosen.setting, verdict.against)
-    head, colon, evidence = said.partition(":")
+    head, evidence = head_and_evidence(said, row)
     st.success(
-        f"**{escape_markdown(head)}**{colon} {escape_markdown(evidence)}",
+        f"**{escape_markdown(head)}** {escape_markdown(evidence)}",
         icon=":material/local_shipping:",
     )
     told = doubts(row, limits, drop)

@@ -6,13 +6,21 @@ from dashboard.queries.jobs import (
     find_run,
     has_live_jobs,
     live_jobs,
+    newest_job,
     open_failures,
     recent_runs,
     run_jobs,
     run_stages,
 )
 from dashboard.queries.results import outdated, published, results, results_of, tables
-from dashboard.queries.samples import dataset_index, difference, flips_of, latencies, pairs
+from dashboard.queries.samples import (
+    classes_judged,
+    dataset_index,
+    difference,
+    flips_of,
+    latencies,
+    pairs,
+)
 from dashboard.queries.state import url, version
 from dashboard.queries.stored import (
     Provenance,
@@ -30,6 +38,7 @@ __all__ = [
     "Provenance",
     "artifacts",
     "builds",
+    "classes_judged",
     "dataset_index",
     "datasets",
     "difference",
@@ -41,6 +50,7 @@ __all__ = [
     "health",
     "latencies",
     "live_jobs",
+    "newest_job",
     "open_failures",
     "outdated",
     "pairs",

@@ -10,9 +10,12 @@ from sqlalchemy import select
 from sqlalchemy.orm import aliased
 
 from dashboard.queries.state import url
+from db.clock import utc_epoch
 from db.enums import LIVE, JobStatus
 from db.session import reading
 from db.tables import Job, JobNeed, Run, RunJob
+
+FAILURES_S = 3 * 86400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +47,16 @@ def run_jobs(run_id: int) -> list[JobView]:
 
 
 def open_failures(limit: int = 5) -> list[JobView]:
-    """Failed jobs that nothing equal has been queued after, the newest first."""
+    """Failed jobs of the last days that nothing equal has been queued after, the newest first.
+
+    Older ones stay in the table of ended jobs.
+    """
+    recent = utc_epoch() - FAILURES_S
     later = aliased(Job)
     superseded = select(later.id).where(later.key == Job.key, later.id > Job.id)
-    statement = select(Job).where(Job.status == JobStatus.FAILED, ~superseded.exists())
+    statement = select(Job).where(
+        Job.status == JobStatus.FAILED, Job.ended_at > recent, ~superseded.exists()
+    )
     return _views(statement.order_by(Job.ended_at.desc()).limit(limit))
 
 
@@ -99,6 +108,13 @@ def has_live_jobs() -> bool:
     """Whether anything is queued or running."""
     with reading(url()) as session:
         return session.scalar(select(Job.id).where(Job.status.in_(LIVE)).limit(1)) is not None
+
+
+def newest_job(key: str) -> Job | None:
+    """The job that was queued last under a key, whatever became of it."""
+    statement = select(Job).where(Job.key == key).order_by(Job.id.desc()).limit(1)
+    with reading(url()) as session:
+        return session.scalar(statement)
 
 
 def find_run(run_id: int) -> Run | None:

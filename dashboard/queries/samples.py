@@ -10,6 +10,7 @@ from dashboard.queries.state import Version, url, version
 from db.session import reading
 from db.tables import Benchmark
 from engine import flips
+from engine.accuracy import per_image
 from engine.comparisons import paired, precision_pairs
 from engine.config import settings
 from engine.datasets.reader import DatasetIndex
@@ -66,6 +67,20 @@ def dataset_index(url: str, version: Version, digest: str) -> DatasetIndex | Non
         return flips.dataset_index(digest, url)
     except WorkbenchError:
         return None
+
+
+def classes_judged(evaluation_id: int) -> int:
+    """How many classes the labels of an evaluation name; 0 where its images were not kept."""
+    return _classes_judged(url(), evaluation_id)
+
+
+@st.cache_data(show_spinner=False, max_entries=64)
+def _classes_judged(url: str, evaluation_id: int) -> int:
+    try:
+        labels = per_image.load(per_image.find(evaluation_id, url)).label
+    except WorkbenchError:
+        return 0
+    return len(np.unique(labels[labels != per_image.NO_LABEL]))
 
 
 def difference(first_id: int, second_id: int) -> PairedDifference | None:

@@ -20,6 +20,7 @@ HANDLERS: dict[str, str] = {
     JobKind.EVALUATE: "engine.evaluate.job:run",
     JobKind.PEAK: "engine.peak.job:run",
     JobKind.PROFILE: "engine.profiling.job:run",
+    JobKind.EXCITATIONS: "engine.mean_excitations:run",
 }
 
 

@@ -13,6 +13,7 @@ from engine.specs import (
     BuildSpec,
     DatasetSpec,
     EvaluateSpec,
+    ExcitationsSpec,
     ExportSpec,
     PeakSpec,
     ProfileSpec,
@@ -103,6 +104,12 @@ def evaluate_job(spec: EvaluateSpec, needs: Iterable[int] = ()) -> NewJob:
         needs=tuple(needs),
         timeout_s=24 * HOUR_S,
     )
+
+
+def excitations_job(spec: ExcitationsSpec, model_id: str) -> NewJob:
+    """What the SE blocks of a network usually do, over images of a dataset."""
+    title = f"Mean excitations of {model_id} on {spec.dataset}"
+    return NewJob(JobKind.EXCITATIONS, title, spec.to_json(), timeout_s=HOUR_S)
 
 
 def _subject(spec: BenchmarkSpec | EvaluateSpec | ProfileSpec) -> str:

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from sqlalchemy import select
 
 from db.enums import JobKind, JobStatus
-from db.session import writing
+from db.session import reading, writing
 from db.tables import (
     Artifact,
     Benchmark,
@@ -60,7 +61,10 @@ def add_measured_model(
                 evaluation = _evaluation(artifact, count, dataset, precision in collapsed)
                 session.add(evaluation)
             session.add(_benchmark(artifact, 10.0 * (place + 1)))
-    add_dataset(url, dataset, classes)
+    with reading(url) as session:
+        known = session.scalar(select(Dataset.id).where(Dataset.name == dataset))
+    if known is None:
+        add_dataset(url, dataset, classes)
 
 
 def add_dataset(url: str, name: str, classes: int = 1000, **report: Any) -> None:

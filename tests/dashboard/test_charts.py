@@ -108,6 +108,17 @@ def test_what_does_not_meet_the_limits_is_grey_and_the_one_to_ship_is_ringed() -
     assert grey.customdata[0][1] == "b"
     ring = trace(figure, "to ship")
     assert list(ring.x) == [30]
+    (name,) = [a for a in figure.layout.annotations if a.bgcolor]
+    assert (10**name.x, name.y) == pytest.approx((30, ring.y[0]))
+
+
+def test_over_sixty_points_only_the_one_to_ship_keeps_its_interval() -> None:
+    crowd = pd.concat([THREE.assign(label=f"m{n}", weights_digest=f"w{n}") for n in range(21)])
+    crowd = crowd.assign(ship=[True] + [False] * 62)
+    figure = accuracy_against_throughput(crowd, LIGHT, "val", "batch 1")
+    drawn = [t for t in figure.data if t.customdata is not None]
+    spans = [span for t in drawn if t.error_y.array is not None for span in t.error_y.array]
+    assert sum(span > 0 for span in spans) == 1
 
 
 def test_a_rough_speed_has_a_question_mark_beside_it() -> None:

@@ -223,7 +223,7 @@ def test_parallel_axes_flip_costs_and_tell_true_values() -> None:
     size = axes["size (MB) ↑ less"]
     assert size["values"][1] > size["values"][0]
     assert set(size["ticktext"]) <= {"20", "50", "100"}
-    assert list(axes["memory (MB) ↑ less"]["ticktext"]) == ["300"]
+    assert "memory (MB) ↑ less" not in axes  # equal for both: nothing to tell apart
 
 
 def test_the_camera_saves_the_chosen_format(url: str) -> None:

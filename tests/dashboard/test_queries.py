@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import time
+
 from dashboard import queries
 from dashboard.comparables import (
     accuracy_groups,
@@ -81,7 +83,8 @@ def test_jobs_know_what_they_wait_for(url: str) -> None:
 
 
 def test_a_failure_is_open_until_something_equal_is_queued_after(url: str) -> None:
-    rows.add_job(url, JobStatus.FAILED, "Build x", error="no", ended_at=1.0)
+    rows.add_job(url, JobStatus.FAILED, "Build x", error="no", ended_at=time.time())
+    rows.add_job(url, JobStatus.FAILED, "Build of last year", error="no", ended_at=1.0)
     assert len(queries.open_failures()) == 1
     rows.add_job(url, JobStatus.QUEUED, "Build x")
     assert queries.open_failures() == []

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from engine.datasets.register import find_dataset
 from engine.errors import InvalidRequest
 from engine.excitations import Block, Excitations, blocks_of, gate_tensors, with_gates
-from engine.preprocess import open_image, preprocess
-from tests.engine.tiny import PREPROCESS, image_folder, labelled_by, store_build, tiny_se_model
+from tests.engine.tiny import store_build, tiny_se_model
 
 
 def expected_gate(model: onnx.ModelProto, images: np.ndarray) -> np.ndarray:
@@ -70,27 +66,3 @@ def test_blocks_are_numbered_by_stage() -> None:
     blocks = blocks_of([("a", 32), ("b", 32), ("c", 64)])
     assert [(block.place, block.stage) for block in blocks] == [(1, 1), (2, 1), (3, 2)]
     assert blocks[2].name == "stage 2, block 3 (64 channels)"
-
-
-def test_the_mean_is_that_of_the_images_and_is_kept(url: str, tmp_path: Path) -> None:
-    folder = image_folder(tmp_path / "set")
-    labelled_by(tiny_se_model(), folder, url)
-    dataset = find_dataset("tiny", url)
-    network = Excitations(store_build(url, tiny_se_model()))
-    assert network.known_mean(dataset, 1000) is None
-    seen = []
-    found = network.mean_over(dataset, 1000, lambda done, total: seen.append((done, total)))
-    paths = sorted(folder.rglob("*.png"))
-    batch = np.stack([preprocess(open_image(path), PREPROCESS) for path in paths])
-    assert found.images == len(paths) == seen[-1][0]
-    assert found.values[0] == pytest.approx(network.of_batch(batch)[0].mean(axis=0), abs=1e-5)
-    again = network.known_mean(dataset, 1000)
-    assert again is not None
-    assert again.values[0] == pytest.approx(found.values[0])
-
-
-def test_a_slow_network_stops_early_and_says_over_how_many(url: str, tmp_path: Path) -> None:
-    labelled_by(tiny_se_model(), image_folder(tmp_path / "set"), url)
-    network = Excitations(store_build(url, tiny_se_model()))
-    found = network.mean_over(find_dataset("tiny", url), 1000, most_s=0.0)
-    assert found.images == 8

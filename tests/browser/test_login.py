@@ -1,0 +1,85 @@
+"""Login with a real OpenID provider on this machine: nothing before it, everything after it.
+
+Needs the packages Authlib and oidc-provider-mock; skipped without them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, WebSocket, expect
+
+from engine.database import prepare_database
+from tests.browser.screenshots import PAGES
+from tests.browser.server import serving
+from tests.dashboard import rows
+
+oidc = pytest.importorskip("oidc_provider_mock")
+pytest.importorskip("authlib")
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
+
+SECRETS = """[auth]
+redirect_uri = "http://127.0.0.1:{{port}}/oauth2callback"
+cookie_secret = "a secret of this test, longer than thirty-two characters"
+client_id = "workbench"
+client_secret = "secret"
+server_metadata_url = "http://127.0.0.1:{port}/.well-known/openid-configuration"
+"""
+
+
+@pytest.fixture
+def address(url: str, tmp_path: Path) -> Iterator[str]:
+    """A workbench with one measured model that asks for a login."""
+    prepare_database()
+    rows.add_measured_model(url)
+    secrets = tmp_path / "secrets.toml"
+    with oidc.run_server_in_thread() as provider:
+        secrets.write_text(SECRETS.format(port=provider.server_port))
+        home = Path(url.removeprefix("sqlite:///")).parent
+        with serving(home, "--secrets.files", str(secrets)) as found:
+            yield found
+
+
+def test_nothing_before_the_login_all_after_it_and_nothing_after_the_logout(
+    browser: Browser, address: str
+) -> None:
+    context = browser.new_context()
+    page = context.new_page()
+    said = listen(page)
+    for path in PAGES.values():
+        page.goto(address + path)
+        expect(page.get_by_role("button", name="Log in")).to_be_visible(timeout=30_000)
+    assert "Log in" in "".join(said)
+    assert "seresnet" not in "".join(said).lower()
+
+    page.get_by_role("button", name="Log in").click()
+    page.wait_for_url(re.compile("/oauth2/authorize"))
+    page.locator("input[name=sub]").fill("somebody@example.org")
+    page.locator("button, input[type=submit]").first.click()
+    expect(page.get_by_text("Ship timm/seresnet50").first).to_be_visible(timeout=30_000)
+
+    page.goto(address + "/system")
+    page.get_by_role("button", name="Log out").click()
+    page.wait_for_url(re.compile("/oauth2/end_session"))  # the provider is told, too
+    said.clear()
+    page.goto(address)
+    expect(page.get_by_role("button", name="Log in")).to_be_visible(timeout=30_000)
+    assert "seresnet" not in "".join(said).lower()
+    context.close()
+
+
+def listen(page: Page) -> list[str]:
+    """Everything that the server says through the page's sockets, as it comes."""
+    said: list[str] = []
+
+    def note(payload: bytes | str) -> None:
+        said.append(payload if isinstance(payload, str) else payload.decode("latin-1"))
+
+    def follow(socket: WebSocket) -> None:
+        socket.on("framereceived", note)
+
+    page.on("websocket", follow)
+    return said

@@ -1,0 +1,79 @@
+"""Model against model: paired differences as the engine gives them, whoever is the reference."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from dashboard.charts.against import against_one, brief_keys
+from dashboard.components.against_view import takeaway
+from dashboard.palette import LIGHT
+from dashboard.shipping import head_and_evidence, most_accurate
+from engine.config import REPOSITORY
+from tests.dashboard import rows
+
+FOUND = pd.DataFrame(
+    {
+        "key": ["timm/a fp32", "timm/b int8"],
+        "precision": ["fp32", "int8"],
+        "change": [-0.4, -2.0],
+        "change_low": [-1.0, -2.5],
+        "change_high": [0.2, -1.5],
+        "p_value": [0.2, 1e-9],
+        "only_here": [10, 3],
+        "only_reference": [14, 23],
+    }
+)
+
+
+def test_each_build_has_its_interval_and_its_figure() -> None:
+    figure = against_one(FOUND, "timm/c fp32", LIGHT)
+    fp32, int8 = figure.data
+    assert (fp32.y, int8.y) == (("a fp32",), ("b int8",))
+    assert int8.error_x.array == pytest.approx([0.5])
+    assert fp32.error_x.arrayminus == pytest.approx([0.6])
+    assert fp32.marker.symbol != int8.marker.symbol
+    assert list(figure.layout.yaxis.categoryarray) == ["b int8", "a fp32"]  # the best on top
+    assert "minus the reference (points)" in figure.layout.xaxis.title.text
+
+
+def test_what_is_told_apart_is_counted() -> None:
+    assert takeaway(FOUND, "c") == (
+        "Of 2 builds against c: 1 less accurate, 1 not told apart by these images (p < 0.05)."
+    )
+
+
+def test_keys_lose_their_source_where_that_leaves_them_unique() -> None:
+    assert list(brief_keys(pd.Series(["timm/a fp32", "timm/a int8"])).values()) == [
+        "a fp32",
+        "a int8",
+    ]
+
+
+def test_the_view_takes_the_most_accurate_as_reference(url: str) -> None:
+    rows.add_measured_model(url)
+    rows.add_measured_model(url, "other", right={"fp32": 900})
+    app = AppTest.from_file(str(REPOSITORY / "dashboard" / "app.py"), default_timeout=30)
+    app.query_params["view"] = "Model against model"
+    app.run()
+    assert not app.exception
+    assert app.selectbox(key="reference").value == "timm/other fp32"
+    assert "Of 3 builds against timm/other fp32" in "".join(c.value for c in app.caption).replace(
+        "\\", ""
+    )
+
+
+def test_a_colon_in_a_label_does_not_end_the_head() -> None:
+    best = {
+        "label": "timm/a (imported: card)",
+        "precision": "fp32",
+        "top1": 81.3,
+        "top1_low": 80.9,
+        "top1_high": 81.6,
+        "images": 50_000,
+        "dataset": "val",
+    }
+    head, evidence = head_and_evidence(most_accurate(best, None, None), best)
+    assert head == "Most accurate is timm/a (imported: card) at fp32:"
+    assert evidence.startswith("81.30 % top-1 (80.90 to 81.60 on 50,000 images of val)")
