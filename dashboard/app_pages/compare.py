@@ -18,6 +18,7 @@ from dashboard.charts.published import (
     with_estimates,
     with_gmacs,
 )
+from dashboard.charts.sweep import doubtful
 from dashboard.comparables import accuracy_points, with_labels
 from dashboard.components.against_view import against_view
 from dashboard.components.compare_filters import Chosen, choose
@@ -130,7 +131,7 @@ def marks_note(points: pd.DataFrame, chosen: Chosen) -> None:
         if points["images_per_s"].notna().any()
         else "",
         "Filled: on the frontier; hollow: beaten; grey: outside the limits.",
-        "?: a noisy or unstable speed." if points["rough"].any() else "",
+        "?: a noisy or unstable speed." if any(doubtful(points)) else "",
         CROWDED_NOTE if len(points) > MOST_INTERVALS else "",
         "Select points (click, or box) to put them side by side.",
     ]
