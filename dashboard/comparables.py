@@ -48,8 +48,12 @@ def accuracy_groups(frame: pd.DataFrame) -> list[Group]:
 
 
 def speed_groups(frame: pd.DataFrame) -> list[Group]:
-    """Machines and settings that something was benchmarked on, the most used first."""
-    return _groups(frame[frame["benchmark_id"].notna()], SPEED, _speed_label)
+    """Machines and settings that something was benchmarked on, the most used first.
+
+    Those of a scenario come after those of the closed loop, which is the usual one.
+    """
+    found = _groups(frame[frame["benchmark_id"].notna()], SPEED, _speed_label)
+    return sorted(found, key=lambda group: group.values["scenario"] != CLOSED_LOOP)
 
 
 def _groups(

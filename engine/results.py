@@ -297,12 +297,13 @@ def _with_protocol(frame: pd.DataFrame) -> pd.DataFrame:
     return frame
 
 
-def _noise(reasons: Any, other_busy_cores: float) -> str | None:
+def _noise(reasons: Any, other_busy_cores: float | None) -> str | None:
     """Why a benchmark is noisy; before reasons were kept, the work of others alone said it."""
     if isinstance(reasons, list):
         return "; ".join(reasons) or None
-    busy = other_busy_cores > NOISY_CORES  # of a missing figure: no
-    return f"other processes used {other_busy_cores:.2f} cores" if busy else None
+    if other_busy_cores is None or not other_busy_cores > NOISY_CORES:  # missing: not known to be
+        return None
+    return f"other processes used {other_busy_cores:.2f} cores"
 
 
 def _with_accuracy(frame: pd.DataFrame) -> pd.DataFrame:
