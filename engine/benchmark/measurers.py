@@ -32,6 +32,8 @@ from engine.stats import most_over
 
 SINGLE_STREAM_SHARE = 0.1  # may be over the p90
 SINGLE_STREAM_REQUESTS = 100
+MOST_REQUESTS = 1_000_000
+OVERTIME = 2.0  # times the planned length, after which a rate is beyond what can be answered
 HEADROOM = 1.1  # a single window may have been a slow one
 SHARE_OF_SEARCH = 1 / 6  # that one run of a search may take
 
@@ -114,7 +116,8 @@ def server(task: Task) -> Outcome:
     def trial(rate: float, requests: int, give_up: bool = True) -> Served:
         task.context.stage(f"{requests:,} requests at {rate:,.1f}/s.")
         arrivals = poisson_arrivals(rate, requests, spec.seed)
-        found = serve(runners, arrivals, limit_ms, rate, give_up=give_up)
+        longest_s = OVERTIME * max(spec.max_s, requests / rate)
+        found = serve(runners, arrivals, limit_ms, rate, give_up=give_up, longest_s=longest_s)
         task.context.say(
             f"{rate:,.1f}/s is {'valid' if found.valid else 'invalid'}: {found.reason}."
         )
@@ -122,7 +125,7 @@ def server(task: Task) -> Outcome:
 
     with task.watch:
         if spec.rate_per_s:
-            requests = max(1, int(spec.rate_per_s * spec.max_s))
+            requests = max(1, min(MOST_REQUESTS, int(spec.rate_per_s * spec.max_s)))
             found = trial(spec.rate_per_s, requests, give_up=False)
             search = Search(found, (found,))
         else:

@@ -14,6 +14,7 @@ rules ask for ten minutes; a run here is as long as that many requests take.
 from __future__ import annotations
 
 import itertools
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -119,10 +120,12 @@ def serve(
     rate_per_s: float,
     clock: Clock | None = None,
     give_up: bool = False,
+    longest_s: float = math.inf,
 ) -> Served:
     """Answers every request, each by the first instance that is free, in the order of arrival.
 
-    With `give_up` it stops once so many are over the limit that the run can no longer be valid.
+    With `give_up` it stops once so many are over the limit that the run can no longer be valid; in
+    any case after `longest_s`, when requests come faster than they can ever be answered.
     An instance that is free takes the next number and waits until it is due: that is the queue.
     """
     time_of = clock or WallClock()
@@ -140,7 +143,8 @@ def serve(
             time_of.sleep_until(due)
             runner()
             latencies[number] = 1e3 * (time_of.now() - due)
-            if latencies[number] > limit_ms and next(over) > most:
+            late = latencies[number] > limit_ms and next(over) > most
+            if late or time_of.now() - started > longest_s:
                 hopeless.set()
 
     others = [threading.Thread(target=work, args=(runner,)) for runner in runners[1:]]

@@ -170,6 +170,16 @@ def test_a_run_that_cannot_be_valid_any_more_is_given_up() -> None:
     assert found.reason.startswith("given up after 3 of")
 
 
+def test_a_rate_that_can_never_be_answered_ends_all_the_same() -> None:
+    """Ten times what the machine does, for an hour: it stops after two seconds, invalid."""
+    clock = VirtualClock()
+    arrivals = poisson_arrivals(1000.0, 3_600_000, 0)
+    found = serve([clock.working()], arrivals, 20.0, 1000.0, clock, longest_s=2.0)
+    assert found.requests == pytest.approx(2.0 / SERVICE_S, abs=2)
+    assert not found.valid
+    assert "given up after" in found.reason
+
+
 def rate_that_keeps(limit_ms: float) -> float:
     """By theory: where the p99 of M/D/1 is the limit."""
     low, high = 0.0, 1 / SERVICE_S
