@@ -18,7 +18,7 @@ MOST_INTERVALS = 60
 CROWDED_SIZE = 7
 SHIP = "to ship"
 OUTSIDE = "outside the limits"
-ROUGH = "?"  # beside a speed that is noisy or did not become stable
+ROUGH = "\u00a0\u00a0\u00a0<b>?</b>"  # clear of the mark and of the ring around the one to ship
 WIDEST_RIGHT = 0.65  # of the axis; beyond, a name on the right would leave the chart
 
 
