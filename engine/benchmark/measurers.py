@@ -152,6 +152,9 @@ def _search(
 def _served(task: Task, best: Served, tried: tuple[Served, ...], warm_up_s: float) -> Outcome:
     spec = task.spec
     window = Window(best.elapsed_s, best.requests * spec.batch, best.latencies_ms)
+    reason = best.reason
+    if len(tried) > 1 and not best.valid:
+        reason = f"no rate down to {best.rate_per_s:,.1f} requests/s kept the limit; {reason}"
     told = {
         "name": str(Scenario.SERVER),
         "asked_rate_per_s": spec.rate_per_s,
@@ -159,7 +162,7 @@ def _served(task: Task, best: Served, tried: tuple[Served, ...], warm_up_s: floa
         "limit_ms": best.limit_ms,
         "seed": spec.seed,
         "valid": best.valid,
-        "reason": best.reason,
+        "reason": reason,
         "over": best.over,
         "tried": [
             {"rate_per_s": round(s.rate_per_s, 3), "valid": s.valid, "reason": s.reason}
@@ -174,7 +177,7 @@ def _served(task: Task, best: Served, tried: tuple[Served, ...], warm_up_s: floa
     single = Measured((window,), True, warm_up_s, whole=True)
     protocol = {**protocol_of(single, spec), "scenario": told}
     verdict = "valid" if best.valid else "invalid"
-    said = f"{best.rate_per_s:,.1f} requests/s {verdict}: {best.reason}."
+    said = f"{best.rate_per_s:,.1f} requests/s {verdict}: {reason}."
     return Outcome(figures, protocol, (window,), said)
 
 

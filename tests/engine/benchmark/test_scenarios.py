@@ -123,6 +123,14 @@ def test_server_with_an_impossible_limit_is_invalid_with_the_reason(
     assert verdict_of(row.protocol["scenario"]).startswith("invalid: 900 of 900 requests")
 
 
+def test_where_no_rate_is_found_the_verdict_says_how_far_it_looked(
+    url: str, tmp_path: Path
+) -> None:
+    told = run(url, tmp_path, scenario="server", limit_ms=1e-6).protocol["scenario"]
+    assert told["valid"] is False
+    assert told["reason"].startswith(f"no rate down to {told['rate_per_s']:,.1f} requests/s kept")
+
+
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
