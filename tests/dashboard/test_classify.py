@@ -82,6 +82,15 @@ def test_too_many_files_are_refused_by_name(app: AppTest, monkeypatch: pytest.Mo
     assert len(app.dataframe) == 64
 
 
+def test_many_files_of_one_reason_share_one_warning(app: AppTest) -> None:
+    for place in range(40):
+        app.file_uploader(key="photographs").upload(f"{place}.png", png(), "image/png")
+    app.run()
+    (warning,) = app.warning
+    said = warning.value.replace("\\", "")
+    assert said.startswith("32.png, 33.png, 34.png and 5 more: only the first 32")
+
+
 def test_a_benchmark_is_not_disturbed(app: AppTest) -> None:
     lock = try_lock(Path(settings().host_lock))
     assert lock is not None
