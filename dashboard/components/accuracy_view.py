@@ -16,6 +16,7 @@ from dashboard.charts.published import (
     with_estimates,
     with_gmacs,
 )
+from dashboard.charts.sweep import doubtful
 from dashboard.comparables import accuracy_points
 from dashboard.components.compare_filters import Chosen
 from dashboard.components.pairs_view import warn_of_rough_speeds
