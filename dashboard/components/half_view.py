@@ -41,5 +41,5 @@ def show_half(artifact: Artifact | None) -> None:
                 table,
                 column_config=COLUMNS,
                 hide_index=True,
-                alt="Nodes that stay in float, one row a node, with the largest value seen",
+                alt="Nodes that stay in float, one row a node, with the reason",
             )

@@ -283,18 +283,32 @@ def test_a_photograph_of_the_camera_is_classified(
 
 def test_the_keyboard_reaches_what_the_page_offers(page: Page, address: str) -> None:
     open_page(page, address)
-    reached = set()
-    for _ in range(90):
+    reached = tabbed_through(page, 90)
+    for name in ("Jobs", "Results", "Models", "Size at most", "Lower precision"):
+        assert any(name in text for text in reached), (name, reached)
+
+
+def test_the_keyboard_goes_through_a_form_in_reading_order(page: Page, address: str) -> None:
+    open_page(page, f"{address}/new-run")
+    reached = tabbed_through(page, 50)
+    names = ("Jobs", "vamc build file", "Catalogue", "Pretrained", "fp32", "Options", "Queue run")
+    places = [next((n for n, text in enumerate(reached) if name in text), None) for name in names]
+    assert None not in places, (names, reached)
+    assert places == sorted(places), (names, reached)
+
+
+def tabbed_through(page: Page, steps: int) -> list[str]:
+    """What has the focus after each press of Tab, as it is called."""
+    reached = []
+    for _ in range(steps):
         page.keyboard.press("Tab")
-        reached.add(
+        reached.append(
             page.evaluate(
                 "() => { const e = document.activeElement;"
                 " return (e.getAttribute('aria-label') || e.innerText || '').slice(0, 60) }"
             )
         )
-    text = "\n".join(reached)
-    for name in ("Jobs", "Results", "Models", "Size at most", "Lower precision"):
-        assert name in text, (name, sorted(reached))
+    return reached
 
 
 def test_exports_hold_what_is_shown(page: Page, browser: Browser, address: str) -> None:
