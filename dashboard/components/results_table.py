@@ -157,7 +157,7 @@ def _note(row: dict[str, Any], version: str | None) -> str:
         notes.append(f"partial: {row['images']:,.0f} of {row['images_planned']:,.0f} images")
     if row["at_chance"] is True or row["at_chance"] == 1:
         notes.append("collapsed")
-    if row["seen_images"] > 0:
+    if not is_missing(row["seen_images"]) and row["seen_images"] > 0:
         notes.append(f"{row['seen_images']:,.0f} images also calibrated on")
     if row["weights_kind"] == "random":
         notes.append("random weights")
