@@ -18,7 +18,7 @@ from playwright.sync_api import Page, expect, sync_playwright
 from tests.browser.screenshots import settle, whole_page
 from tests.browser.server import CHROMIUM_ARGS, REPOSITORY, find_chromium, serving
 
-WIDTH, HEIGHT = 1280, 960
+WIDTH, HEIGHT = 1280, 1150
 OUT = REPOSITORY / "docs" / "images"
 COMPARE = "/?images=demo+%C2%B7+2%2C400+images"
 CLASSIFY = "/classify?source=Samples&excitations=true&builds=demo%2Fsenet+fp32&builds="
