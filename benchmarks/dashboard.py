@@ -43,9 +43,14 @@ class Measured:
         return [name for found, limit, name in figures if found > limit]
 
 
-def prepare(home: Path) -> None:
-    """Settings of this process and its children; a database that is filled once."""
+def use_home(home: Path) -> None:
+    """Settings of this process and its children, before any is read."""
     os.environ.update(SENET_HOME=str(home), SENET_HOST_LOCK=str(home / "host.lock"))
+
+
+def prepare(home: Path) -> None:
+    """A database that is filled once."""
+    use_home(home)
     from benchmarks.many_results import fill
     from engine.database import prepare_database
     from engine.results import result_tables

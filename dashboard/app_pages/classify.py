@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 
 import streamlit as st
 
@@ -37,12 +38,17 @@ def choose_builds(builds: list[Artifact]) -> list[Artifact]:
 
 
 def labelled(builds: list[Artifact]) -> dict[str, Artifact]:
-    """The newest build of each model, weights and precision by its name, the newest first."""
+    """The newest build of each model, weights and precision by its name, the newest first.
+
+    Weights are named where a model has several.
+    """
+    weights = Counter(model for model, _ in {(b.model_id, b.weights_digest) for b in builds})
     found: dict[str, Artifact] = {}
     for build in builds:
         random = " (random weights)" if build.weights_kind == WeightsKind.RANDOM else ""
-        name = f"{build.model_id} {build.precision}{random} · weights {short(build.weights_digest)}"
-        found.setdefault(name, build)
+        several = weights[build.model_id] > 1
+        digest = f" · weights {short(build.weights_digest)}" if several else ""
+        found.setdefault(f"{build.model_id} {build.precision}{random}{digest}", build)
     return found
 
 

@@ -44,6 +44,7 @@ def workbench() -> None:
         {
             "dispatcher": "running" if dispatcher.is_running() else "idle (nothing is queued)",
             "live jobs": len(live),
+            "datasets": plural(len(queries.datasets()), "registered set"),
             "jobs at once": found.slots,
             "threads of a job": found.threads,
             "data folder": found.home,

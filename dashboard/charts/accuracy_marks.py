@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
-from dashboard.charts.common import MARKER_SIZE, hover_card, log_range, safe
+from dashboard.charts.common import MARKER_SIZE, hover_card, log_range, safe, whiskers
 from dashboard.charts.names import brief_names
 from dashboard.palette import SYMBOLS, Palette
 
@@ -108,15 +108,8 @@ def _interval(rows: pd.DataFrame, value: str, shown: pd.Index, color: str) -> di
     if low not in rows or shown.empty:
         return None
     some = rows.index.isin(shown)
-    return {
-        "type": "data",
-        "symmetric": False,
-        "array": (rows[high] - rows[value]).where(some, 0),
-        "arrayminus": (rows[value] - rows[low]).where(some, 0),
-        "thickness": 1.4,
-        "width": 4,
-        "color": color,
-    }
+    lows, highs = rows[low].where(some, rows[value]), rows[high].where(some, rows[value])
+    return whiskers(rows[value], lows, highs, color, width=4)
 
 
 def add_arrows(figure: go.Figure, points: pd.DataFrame, x: str, palette: Palette) -> None:

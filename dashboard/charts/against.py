@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
-from dashboard.charts.common import MARKER_SIZE, layout, safe
+from dashboard.charts.common import MARKER_SIZE, layout, safe, whiskers
 from dashboard.charts.names import brief_names
 from dashboard.formats import signed
 from dashboard.palette import SYMBOLS, Palette
@@ -69,15 +69,7 @@ def _marks(
     return go.Scatter(
         x=rows["change"],
         y=[safe(name) for name in names],
-        error_x={
-            "type": "data",
-            "symmetric": False,
-            "array": rows["change_high"] - rows["change"],
-            "arrayminus": rows["change"] - rows["change_low"],
-            "thickness": 1.6,
-            "width": 5,
-            "color": color,
-        },
+        error_x=whiskers(rows["change"], rows["change_low"], rows["change_high"], color),
         mode="markers",
         name=str(rows["precision"].iloc[0]),
         marker={"symbol": symbol, "size": MARKER_SIZE, "color": color},

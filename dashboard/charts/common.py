@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
+import pandas as pd
 import plotly.graph_objects as go
 
 from dashboard.formats import is_missing, number, significant
@@ -97,6 +98,21 @@ def percent_range(lows: Iterable[float], highs: Iterable[float]) -> tuple[float,
     middle = (low + high) / 2
     low, high = min(low - pad, middle - 1.5), max(high + pad, middle + 1.5)
     return max(0.0, low), min(100.5, high)
+
+
+def whiskers(
+    values: pd.Series, lows: pd.Series, highs: pd.Series, color: str, width: int = 5
+) -> dict[str, Any]:
+    """Error bars from `lows` to `highs` around `values`, as plotly takes them."""
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": highs - values,
+        "arrayminus": values - lows,
+        "thickness": 1.5,
+        "width": width,
+        "color": color,
+    }
 
 
 def safe(text: object) -> str:

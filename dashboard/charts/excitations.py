@@ -11,7 +11,7 @@ from dashboard.formats import number
 from dashboard.palette import Palette
 
 COLUMNS = 2
-ROW_HEIGHT = 190
+ROW_HEIGHT = 200
 
 
 def last_of_stages(stages: list[int]) -> list[int]:
@@ -38,9 +38,9 @@ def excitations(
         row, column = place // COLUMNS + 1, place % COLUMNS + 1
         order = np.argsort(mean[place] if mean is not None else values, kind="stable")
         channels = [f"channel {channel}" for channel in order]
-        lines = [(values, "this image", palette.precisions["int8"], 1.0)]
+        lines = [(values, "this image", palette.precisions["fp32"], 1.2)]
         if mean is not None:
-            lines.append((mean[place], "mean of the dataset", palette.text, 2.0))
+            lines.append((mean[place], "mean of the dataset", palette.published, 2.5))
         for line, name, color, width in lines:
             figure.add_trace(
                 go.Scatter(
@@ -61,6 +61,14 @@ def excitations(
     figure.update_annotations(font={"size": 12, "color": palette.text})
     figure.update_yaxes(range=[-0.02, 1.05])
     figure.update_xaxes(showticklabels=False, title={"text": ""})
+    figure.update_yaxes(title={"text": "weight, 1: kept whole"}, col=1)
+    rising = "mean" if mean is not None else "weight"
+    for place in range(max(0, len(names) - COLUMNS), len(names)):  # the lowest of each column
+        figure.update_xaxes(
+            title={"text": f"channels, by rising {rising}"},
+            row=place // COLUMNS + 1,
+            col=place % COLUMNS + 1,
+        )
     return figure.update_layout(legend={"y": 1.0 + 50 / (90 + ROW_HEIGHT * rows)}, margin={"t": 64})
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
-from dashboard.charts.common import MARKER_SIZE, layout, safe
+from dashboard.charts.common import MARKER_SIZE, layout, safe, whiskers
 from dashboard.formats import number, signed
 from dashboard.palette import SYMBOLS, Palette
 
@@ -53,15 +53,7 @@ def _changes(rows: pd.DataFrame, first: str, second: str, palette: Palette) -> g
     return go.Scatter(
         x=rows["drop"],
         y=[safe(label) for label in rows["label"]],
-        error_x={
-            "type": "data",
-            "symmetric": False,
-            "array": rows["drop_high"] - rows["drop"],
-            "arrayminus": rows["drop"] - rows["drop_low"],
-            "thickness": 1.6,
-            "width": 5,
-            "color": color,
-        },
+        error_x=whiskers(rows["drop"], rows["drop_low"], rows["drop_high"], color),
         mode="markers",
         marker={"symbol": SYMBOLS[second], "size": MARKER_SIZE, "color": color},
         customdata=[_change_card(row, first, second) for row in rows.to_dict("records")],

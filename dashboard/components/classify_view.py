@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from engine.classify import Classified, Classifier
 
 THUMBNAIL_WIDTH = 224
+MOST_NAMED = 3
 CARD_HEIGHT = 340  # of a picture beside two lists, so that the page does not jump
 
 
@@ -82,11 +83,15 @@ def classify(picture: Picture, builds: list[Artifact]) -> Judged | Rejected:
 
 
 def show_rejected(rejected: list[Rejected]) -> None:
-    """Each refused file by name, with the reason."""
+    """Each refused file by name, with the reason; of many with one reason the first by name."""
+    names_of: dict[str, list[str]] = {}
     for one in rejected:
-        name, reason = escape_markdown(one.name), escape_markdown(one.reason)
-        text = reason if one.reason.startswith(one.name) else f"{name}: {reason}"
-        st.warning(text, icon=":material/image_not_supported:")
+        names_of.setdefault(one.reason, []).append(one.name)
+    for reason, names in names_of.items():
+        more = len(names) - MOST_NAMED
+        listed = ", ".join(names[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+        text = reason if reason.startswith(names[0]) else f"{listed}: {reason}"
+        st.warning(escape_markdown(text), icon=":material/image_not_supported:")
 
 
 def show_picture(judged: Judged, builds: list[Artifact]) -> None:

@@ -37,4 +37,9 @@ def show_half(artifact: Artifact | None) -> None:
         )
         if kept:
             table = pd.DataFrame(kept)[list(COLUMNS)]
-            st.dataframe(table, column_config=COLUMNS, hide_index=True)
+            st.dataframe(
+                table,
+                column_config=COLUMNS,
+                hide_index=True,
+                alt="Nodes that stay in float, one row a node, with the reason",
+            )

@@ -47,7 +47,13 @@ def show_layers(artifact: Artifact | None) -> None:
         known = {name: text for name, text in MEASURES.items() if layers[name].notna().any()}
         if known:
             _chart(layers, known)
-        st.dataframe(layers[list(COLUMNS)], column_config=COLUMNS, hide_index=True, placeholder="–")
+        st.dataframe(
+            layers[list(COLUMNS)],
+            column_config=COLUMNS,
+            hide_index=True,
+            placeholder="–",
+            alt="What int8 did to each layer, one row a layer",
+        )
         st.caption(
             "What a HardSwish reads is cut where its output is 0: there, a large share beyond the "
             "range and a low figure for the output mean no loss."

@@ -14,7 +14,7 @@ from engine.results import COLUMNS, MEASURED_HERE
 
 IDENTITY = ["model_id", "precision"]
 NOTES = "notes"
-ROW_HEIGHT, MOST_HEIGHT, BAR_WIDTH = 36, 580, 150
+ROW_HEIGHT, MOST_HEIGHT, BAR_WIDTH, MODEL_WIDTH = 36, 580, 150, 190
 SETS = {
     "Summary": [
         "top1",
@@ -206,7 +206,7 @@ def _column(name: str, frame: pd.DataFrame) -> Any:
             help=_WHY_MISSING.get(name),
         )
     if name == "model_id":
-        return st.column_config.TextColumn(label, pinned=True)
+        return st.column_config.TextColumn(label, pinned=True, width=MODEL_WIDTH)
     if name == "precision":
         colors = [current_palette().precisions[precision] for precision in Precision]
         return st.column_config.MultiselectColumn(

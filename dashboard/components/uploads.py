@@ -44,7 +44,9 @@ def require_image(name: str, data: bytes) -> None:
 
 def split_by_count(names: list[str]) -> tuple[list[int], list[Rejected]]:
     """Positions of the files that are taken, and those over the limit of MAX_IMAGES."""
-    reason = f"only the first {MAX_IMAGES} images are classified at once; drop it again later."
+    reason = (
+        f"only the first {MAX_IMAGES} images are classified at once; drop the others again later."
+    )
     rejected = [Rejected(name, reason) for name in names[MAX_IMAGES:]]
     return list(range(min(len(names), MAX_IMAGES))), rejected
 

@@ -23,6 +23,8 @@ CHROMIUM_ARGS = (
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    "--use-fake-device-for-media-stream",  # a camera that shows a moving test picture
+    "--use-fake-ui-for-media-stream",
 )
 START_PATIENCE_S = 60
 

@@ -140,6 +140,26 @@ def test_dropped_images_are_classified(page: Page, address: str) -> None:
     assert_no_errors(page)
 
 
+def test_hostile_files_are_refused_by_name_and_the_others_are_classified(
+    page: Page, address: str
+) -> None:
+    from PIL import Image
+
+    small, bomb = io.BytesIO(), io.BytesIO()
+    Image.fromarray(draw_image(3, 0)).save(small, "PNG")
+    Image.new("1", (20_000, 20_000)).save(bomb, "PNG")
+    assert len(bomb.getvalue()) < 100_000
+    open_page(page, f"{address}/classify")
+    files = [("bomb.png", bomb), ("fine.png", small), *((f"{n}.png", small) for n in range(98))]
+    page.locator("input[type=file]").set_input_files(
+        [{"name": name, "mimeType": "image/png", "buffer": data.getvalue()} for name, data in files]
+    )
+    expect(page.get_by_text(re.compile("bomb.png.*pixels")).first).to_be_visible(timeout=60_000)
+    expect(page.get_by_text("What the network sees")).to_have_count(31, timeout=120_000)
+    expect(page.get_by_text(re.compile("and 65 more: only the first 32"))).to_be_visible()
+    assert_no_errors(page)
+
+
 def test_points_selected_in_a_chart_stand_side_by_side(page: Page, address: str) -> None:
     open_page(page, address)
     expect(page.get_by_text("Ship demo/senet at")).to_be_visible()
@@ -241,25 +261,54 @@ def assert_no_errors_but_cancelled(page: Page) -> None:
 def test_excitations_are_drawn_for_samples(page: Page, address: str) -> None:
     open_page(page, f"{address}/classify?source=Samples&excitations=true")
     expect(page.locator(".st-key-excitations_chart .js-plotly-plot")).to_be_visible(timeout=30_000)
-    page.get_by_role("button", name="Compute over").click()
-    expect(page.get_by_text("mean of the dataset").first).to_be_visible(timeout=60_000)
+    page.get_by_role("button", name="Compute the mean").click()
+    expect(page.get_by_text("mean of the dataset").first).to_be_visible(timeout=90_000)
+    expect(page.get_by_role("button", name="Compute the mean")).to_have_count(0)
     assert_no_errors(page)
+
+
+def test_a_photograph_of_the_camera_is_classified(
+    browser: Browser, address: str, asked_hosts: set[str]
+) -> None:
+    context = browser.new_context(permissions=["camera"])
+    window = context.new_page()
+    note_hosts(window, asked_hosts)
+    open_page(window, f"{address}/classify?source=Camera")
+    window.get_by_role("button", name="Take Photo").click(timeout=30_000)
+    expect(window.get_by_text("What the network sees")).to_be_visible(timeout=30_000)
+    expect(window.get_by_test_id("stDataFrame")).to_have_count(2)
+    assert_no_errors(window)
+    context.close()
 
 
 def test_the_keyboard_reaches_what_the_page_offers(page: Page, address: str) -> None:
     open_page(page, address)
-    reached = set()
-    for _ in range(90):
+    reached = tabbed_through(page, 90)
+    for name in ("Jobs", "Results", "Models", "Size at most", "Lower precision"):
+        assert any(name in text for text in reached), (name, reached)
+
+
+def test_the_keyboard_goes_through_a_form_in_reading_order(page: Page, address: str) -> None:
+    open_page(page, f"{address}/new-run")
+    reached = tabbed_through(page, 50)
+    names = ("Jobs", "vamc build file", "Catalogue", "Pretrained", "fp32", "Options", "Queue run")
+    places = [next((n for n, text in enumerate(reached) if name in text), None) for name in names]
+    assert None not in places, (names, reached)
+    assert places == sorted(places), (names, reached)
+
+
+def tabbed_through(page: Page, steps: int) -> list[str]:
+    """What has the focus after each press of Tab, as it is called."""
+    reached = []
+    for _ in range(steps):
         page.keyboard.press("Tab")
-        reached.add(
+        reached.append(
             page.evaluate(
                 "() => { const e = document.activeElement;"
                 " return (e.getAttribute('aria-label') || e.innerText || '').slice(0, 60) }"
             )
         )
-    text = "\n".join(reached)
-    for name in ("Jobs", "Results", "Models", "Size at most", "Lower precision"):
-        assert name in text, (name, sorted(reached))
+    return reached
 
 
 def test_exports_hold_what_is_shown(page: Page, browser: Browser, address: str) -> None:

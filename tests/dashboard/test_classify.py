@@ -82,6 +82,15 @@ def test_too_many_files_are_refused_by_name(app: AppTest, monkeypatch: pytest.Mo
     assert len(app.dataframe) == 64
 
 
+def test_many_files_of_one_reason_share_one_warning(app: AppTest) -> None:
+    for place in range(40):
+        app.file_uploader(key="photographs").upload(f"{place}.png", png(), "image/png")
+    app.run()
+    (warning,) = app.warning
+    said = warning.value.replace("\\", "")
+    assert said.startswith("32.png, 33.png, 34.png and 5 more: only the first 32")
+
+
 def test_a_benchmark_is_not_disturbed(app: AppTest) -> None:
     lock = try_lock(Path(settings().host_lock))
     assert lock is not None
@@ -148,6 +157,8 @@ def test_excitations_are_drawn_against_the_mean() -> None:
     assert list(figure.data[1].y) == [0.1, 0.2, 0.3]
     assert list(figure.data[0].text) == ["channel 2", "channel 1", "channel 0"]
     assert [annotation.text for annotation in figure.layout.annotations] == ["one", "two"]
+    assert figure.layout.yaxis.title.text == "weight, 1: kept whole"
+    assert figure.layout.xaxis2.title.text == "channels, by rising mean"
     assert "departs most from the dataset in one" in takeaway(image, mean, ["one", "two"])
     assert "switches it off" in takeaway(image, None, ["one", "two"])
     assert last_of_stages([1, 1, 2, 3, 3]) == [1, 2, 4]
