@@ -50,6 +50,10 @@ CROWDED_NOTE = (
     f"Over {MOST_INTERVALS} points, intervals are drawn for the build to ship alone; every "
     f"point tells its own when pointed at."
 )
+APART_NOTE = (
+    "≠: the images were prepared otherwise than for the rest (its card says how); it is neither "
+    "on the frontier nor a candidate to ship."
+)
 LIVE_REFRESH_S = 3
 
 
@@ -132,6 +136,7 @@ def marks_note(points: pd.DataFrame, chosen: Chosen) -> None:
         else "",
         "Filled: on the frontier; hollow: beaten; grey: outside the limits.",
         "?: a noisy or unstable speed." if any(doubtful(points)) else "",
+        APART_NOTE if points["apart"].notna().any() else "",
         CROWDED_NOTE if len(points) > MOST_INTERVALS else "",
         "Select points (click, or box) to put them side by side.",
     ]
@@ -151,7 +156,8 @@ def compute_chart(points: pd.DataFrame, chosen: Chosen) -> None:
     if not drawn.any() and published is None:
         st.info("Nothing of this was exported here, and nothing of it is in the catalogue.")
         return
-    best = points.loc[points["top1"].idxmax()]
+    compared = points[points["apart"].isna()]
+    best = compared.loc[compared["top1"].idxmax()]
     takeaway = f"Highest top-1: {best['label']} at {best['precision']}, {best['top1']:.2f} %."
     st.caption(escape_markdown(takeaway))
     figure = accuracy_against_compute(points, published, current_palette(), chosen.images)
@@ -168,7 +174,7 @@ def compute_chart(points: pd.DataFrame, chosen: Chosen) -> None:
 def throughput_chart(points: pd.DataFrame, chosen: Chosen) -> None:
     """P1: one point an evaluation with a benchmark in the chosen setting."""
     points = points[points["images_per_s"].notna()]
-    sound = points[~points["at_chance"].fillna(False).astype(bool)]
+    sound = points[~points["at_chance"].fillna(False).astype(bool) & points["apart"].isna()]
     kept = frontier(-sound["images_per_s"], sound["top1"])
     takeaway = takeaways.of_frontier(sound, kept)
     st.caption(takeaway)
@@ -235,7 +241,7 @@ def sweep(rows: pd.DataFrame, chosen: Chosen) -> None:
 def dimensions(rows: pd.DataFrame, chosen: Chosen) -> None:
     """P7."""
     points = accuracy_points(rows)
-    complete = points[points[list(AXES)].notna().all(axis=1)]
+    complete = points[points[list(AXES)].notna().all(axis=1) & points["apart"].isna()]
     if len(complete) < 2:
         st.info("Fewer than two builds have every figure.", icon=":material/stacked_line_chart:")
         return
