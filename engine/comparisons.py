@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from engine.accuracy.pairs import require_same_images
+from engine.accuracy.flips import require_same_images
 from engine.accuracy.per_image import find, load
 from engine.stats import PairedDifference, paired_difference
 
