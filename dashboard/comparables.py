@@ -9,10 +9,21 @@ import pandas as pd
 
 from dashboard.formats import short
 from db.enums import WeightsKind
+from engine.accuracy.comparable import WAYS_OF_THE_MODEL
 from engine.benchmark.scenarios import CLOSED_LOOP
+from engine.catalog import find_model
+from engine.errors import WorkbenchError
+from engine.preprocess.protocols import Protocol
 from engine.results import MEASURED_HERE
 
-ACCURACY = ["dataset", "dataset_digest", "label_set", "images", "images_in_dataset"]
+ACCURACY = [
+    "dataset",
+    "dataset_digest",
+    "label_set",
+    "images",
+    "images_in_dataset",
+    "images_digest",
+]
 SPEED = [
     "environment",
     "environment_digest",
@@ -24,6 +35,8 @@ SPEED = [
 ]
 CPU = "CPUExecutionProvider"
 DIGEST_LENGTH = 64
+NOT_STATED = "not stated"
+OWN_WAY = "own"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +85,8 @@ def _groups(
 
 
 def _digest(values: dict[str, object]) -> str:
-    digest = next(value for name, value in values.items() if name.endswith("_digest"))
-    return str(digest)[:8]
+    digests = [str(value)[:8] for name, value in values.items() if name.endswith("_digest")]
+    return " ".join(filter(None, digests))
 
 
 def _accuracy_label(values: dict[str, object]) -> str:
@@ -133,6 +146,48 @@ def accuracy_points(frame: pd.DataFrame) -> pd.DataFrame:
     trained = frame["weights_kind"] != WeightsKind.RANDOM
     finished = frame["images"] == frame["images_planned"]
     return frame[frame["top1"].notna() & trained & finished].drop_duplicates("evaluation_id")
+
+
+def with_apart(frame: pd.DataFrame) -> pd.DataFrame:
+    """Adds `apart`: why a row must not be held against the others of its images; None: it may be.
+
+    Models prepared each in its own way stand together, and so do those prepared all in one way;
+    one model prepared in two ways does not. What an import does not state is not held against it.
+    The rule is that of engine.accuracy.comparable, for many rows at once.
+    """
+    frame = frame.assign(apart=None)
+    told = frame[frame["top1"].notna() & (frame["preprocess"] != NOT_STATED)]
+    own = _in_own_way(told)
+    ways = told["preprocess"].where(~own, OWN_WAY)
+    if ways.empty:
+        return frame
+    usual = OWN_WAY if own.any() else ways.value_counts().index[0]
+    apart = ways != usual
+    published = told["preparation"] == Protocol.PUBLISHED
+    several = told[~apart].groupby("model_id")["preprocess"].nunique()
+    split = told["model_id"].isin(several.index[several > 1]) & ~apart
+    reference = told["model_id"].map(
+        told[split & published].groupby("model_id")["preprocess"].first()
+    )
+    apart |= split & reference.notna() & (told["preprocess"] != reference)
+    others = "each in its own way" if usual == OWN_WAY else f"with {usual}"
+    reasons = "prepared with " + told["preprocess"] + f", the others {others}: not compared"
+    return frame.assign(apart=reasons.where(apart).reindex(frame.index).astype(object))
+
+
+def _in_own_way(rows: pd.DataFrame) -> pd.Series:
+    """Whether images were prepared as the model's own protocol has it."""
+    named = rows["preparation"].isin(WAYS_OF_THE_MODEL)
+    known = rows["model_id"].map({name: _published(name) for name in rows["model_id"].unique()})
+    return named | (rows["preprocess"] == known)
+
+
+def _published(model_id: str) -> str | None:
+    try:
+        own = find_model(model_id).preprocess
+    except WorkbenchError:
+        return None
+    return own.summary() if own is not None else None
 
 
 def newest_builds(frame: pd.DataFrame) -> pd.DataFrame:

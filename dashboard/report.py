@@ -17,6 +17,7 @@ from dashboard.comparables import (
     accuracy_groups,
     accuracy_points,
     speed_groups,
+    with_apart,
     with_keys,
     with_labels,
 )
@@ -68,14 +69,14 @@ def _charts(frame: pd.DataFrame) -> list[str]:
     drawn: list[str] = []
     for group in accuracy_groups(labelled)[:MOST_GROUPS]:
         rows = group.of(labelled)
-        points = accuracy_points(rows)
+        points = with_apart(accuracy_points(rows))
         if points.empty:
             continue
         drawn.append(f"<h2>Accuracy on {html.escape(group.label)}</h2>")
         settings = speed_groups(rows)
         if settings:
             setting = settings[0]
-            measured = accuracy_points(setting.of(rows))
+            measured = with_apart(accuracy_points(setting.of(rows)))
             if len(measured):
                 figure = accuracy_against_throughput(measured, LIGHT, group.label, setting.label)
                 drawn.append(_figure(figure, f"Accuracy against throughput, {setting.label}"))

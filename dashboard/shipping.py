@@ -54,6 +54,7 @@ def with_drops(points: pd.DataFrame) -> pd.DataFrame:
         "label_set",
         "preprocess",
         "images",
+        "images_digest",
     ]
     fp32 = points[points["precision"] == "fp32"].drop_duplicates(keys)
     found = points[keys].merge(

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import pandas as pd
 
-from engine.accuracy.pairs import require_same_images
+from engine.accuracy.flips import require_same_images
 from engine.accuracy.per_image import find, load
 from engine.stats import PairedDifference, paired_difference
 
 SAME_BUILDS = ["model_id", "weights_digest", "origin"]
-SAME_ACCURACY = [*SAME_BUILDS, "dataset_digest", "label_set", "preprocess", "images"]
+SAME_ACCURACY = [
+    *SAME_BUILDS,
+    "dataset_digest",
+    "label_set",
+    "preprocess",
+    "images",
+    "images_digest",
+]
 SAME_SPEED = [
     *SAME_BUILDS,
     "environment_digest",

@@ -17,6 +17,7 @@ from db.session import reading, writing
 from db.tables import Artifact, Job
 from engine.config import settings
 from engine.errors import InvalidRequest
+from engine.profiling.records import folder_of as profiles_folder
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
@@ -50,7 +51,7 @@ def stored(url: str) -> list[Stored]:
 
 
 def clean(url: str) -> list[Stored]:
-    """Removes every artifact that nothing rests on; returns what was removed.
+    """Removes every artifact that nothing rests on, with its profiles; returns what was removed.
 
     Rows go first, in one transaction with the check; a folder left behind by a crash is found the
     next time. Raises InvalidRequest while jobs are queued or running: they may need any artifact.
@@ -67,6 +68,7 @@ def clean(url: str) -> list[Stored]:
         session.execute(delete(Artifact).where(Artifact.digest.in_(digests)))
     for one in gone:
         shutil.rmtree(_folder() / one.digest, ignore_errors=True)
+        shutil.rmtree(profiles_folder(one.digest), ignore_errors=True)
     return gone
 
 

@@ -88,13 +88,22 @@ COLUMNS = {
     "weights_digest": "weights SHA-256",
     "artifact_digest": "artifact",
     "dataset_digest": "dataset digest",
+    "images_digest": "images digest",
+    "preparation": "prepared as",
     "environment_digest": "machine digest",
     "evaluation_id": "evaluation",
     "benchmark_id": "benchmark",
     "measured_at": "measured (UTC)",
 }
 MEASURED_HERE = "measured here"
-_EVALUATION_KEY = ["artifact_digest", "dataset_digest", "label_set", "preprocess", "images"]
+_EVALUATION_KEY = [
+    "artifact_digest",
+    "dataset_digest",
+    "label_set",
+    "preprocess",
+    "images",
+    "images_digest",
+]
 _BENCHMARK_KEY = [
     "artifact_digest",
     "environment_digest",
@@ -245,6 +254,8 @@ def _evaluations() -> object:
         Evaluation.label_set,
         cast(Evaluation.preprocess, Text).label("preprocess"),
         Evaluation.images,
+        func.coalesce(Evaluation.images_digest, "").label("images_digest"),
+        Evaluation.protocol["preprocessing"].as_string().label("preparation"),
         func.coalesce(Evaluation.images_planned, Evaluation.images).label("images_planned"),
         Evaluation.images_in_dataset,
         Evaluation.top1_count,

@@ -115,7 +115,7 @@ def sweep(rows: pd.DataFrame, chosen: Chosen) -> None:
 def dimensions(rows: pd.DataFrame, chosen: Chosen) -> None:
     """P7."""
     points = accuracy_points(rows)
-    complete = points[points[list(AXES)].notna().all(axis=1)]
+    complete = points[points[list(AXES)].notna().all(axis=1) & points["apart"].isna()]
     if len(complete) < 2:
         st.info("Fewer than two builds have every figure.", icon=":material/stacked_line_chart:")
         return

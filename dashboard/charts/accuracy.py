@@ -114,15 +114,18 @@ def _name_published(figure: go.Figure, published: pd.DataFrame, palette: Palette
 
 
 def _complete(points: pd.DataFrame) -> pd.DataFrame:
-    given = {"meets": True, "ship": False, "key": "", "estimated": False}
+    given = {"meets": True, "ship": False, "key": "", "estimated": False, "apart": None}
     missing = {name: value for name, value in given.items() if name not in points}
     fallen = points["at_chance"].fillna(False).astype(bool)
     return points.assign(**missing, collapsed=fallen, rough=False).reset_index(drop=True)
 
 
 def _best(points: pd.DataFrame, costs: pd.Series) -> list[int]:
-    """Row labels of the frontier, by rising cost; collapsed builds never belong to it."""
-    sound = points[~points["collapsed"]]
+    """Row labels of the frontier, by rising cost.
+
+    Collapsed builds never belong to it, nor what may not be compared with the others.
+    """
+    sound = points[~points["collapsed"] & points["apart"].isna()]
     return [sound.index[place] for place in frontier(costs[sound.index], sound["top1"])]
 
 

@@ -19,6 +19,7 @@ CROWDED_SIZE = 7
 SHIP = "to ship"
 OUTSIDE = "outside the limits"
 ROUGH = "\u00a0\u00a0\u00a0<b>?</b>"  # clear of the mark and of the ring around the one to ship
+APART = "≠"  # beside what was prepared otherwise than the rest, and is not compared with it
 WIDEST_RIGHT = 0.65  # of the axis; beyond, a name on the right would leave the chart
 
 
@@ -76,7 +77,7 @@ def _marks(
         error_y=_interval(rows, "top1", shown, color),
         error_x=_interval(rows, x, shown, color),
         mode="markers+text",
-        text=[_beside(*pair) for pair in zip(rows["collapsed"], rows["rough"], strict=True)],
+        text=[_beside(*told) for told in zip(*(rows[c] for c in _BESIDE), strict=True)],
         textposition="middle right",
         name=group,
         legendgroup=group,
@@ -97,9 +98,14 @@ def _marks(
     )
 
 
-def _beside(collapsed: bool, rough: bool) -> str:
+_BESIDE = ("collapsed", "apart", "rough")
+
+
+def _beside(collapsed: bool, apart: str | None, rough: bool) -> str:
     """The word beside a mark: what is wrong with its accuracy, else a `?` for a rough speed."""
-    return "collapsed" if collapsed else ROUGH if rough else ""
+    if collapsed:
+        return "collapsed"
+    return APART if isinstance(apart, str) else ROUGH if rough else ""
 
 
 def _interval(rows: pd.DataFrame, value: str, shown: pd.Index, color: str) -> dict[str, Any] | None:

@@ -131,6 +131,8 @@ def hover_card(row: dict[str, Any]) -> str:
         )
         if row.get("at_chance"):
             lines.append("collapsed: no better than guessing")
+        if _told(row.get("apart")):
+            lines.append(f"≠ {safe(row['apart'])}")
     if not is_missing(row.get("images_per_s")):
         speed = f"{number(row['images_per_s'])} images/s at batch {row['batch']:.0f}"
         lines.append(speed + (", unstable" if row["stable"] == 0 else ""))

@@ -21,17 +21,15 @@ def time_by_operator(operators: pd.DataFrame, color: str, palette: Palette) -> g
     shown = operators.head(MOST_OPERATORS)
     names = [f"{safe(row.op)} ({row.nodes})" for row in shown.itertuples()]
     figure = go.Figure()
-    for column, name, pattern in (("rest_ms", "elsewhere", ""), ("se_ms", "in SE blocks", "/")):
+    hatched = {"shape": "/", "bgcolor": color, "fgcolor": palette.background, "solidity": 0.25}
+    for column, name, pattern in (("rest_ms", "elsewhere", {}), ("se_ms", "in SE blocks", hatched)):
         figure.add_trace(
             go.Bar(
                 x=shown[column],
                 y=names,
                 orientation="h",
                 name=name,
-                marker={
-                    "color": color,
-                    "pattern": {"shape": pattern, "fgcolor": palette.background},
-                },
+                marker={"color": color, "pattern": pattern},
                 customdata=shown[["share"]],
                 hovertemplate=f"%{{y}}<br>%{{x:.3g}} ms {name}<br>operator in all: "
                 "%{customdata[0]:.1%}<extra></extra>",

@@ -35,6 +35,10 @@ NO_SPEED_IMPORTED = (
     "No chart of throughput: these evaluations were imported, without a speed. Import it "
     "(`python -m engine import benchmark`, with the same source), or benchmark the models here."
 )
+APART_NOTE = (
+    "≠: the images were prepared otherwise than for the rest (its card says how); it is neither "
+    "on the frontier nor a candidate to ship."
+)
 CROWDED_NOTE = (
     f"Over {MOST_INTERVALS} points, intervals are drawn for the build to ship alone; every "
     f"point tells its own when pointed at."
@@ -83,6 +87,7 @@ def marks_note(points: pd.DataFrame, chosen: Chosen) -> None:
         else "",
         "Filled: on the frontier; hollow: beaten; grey: outside the limits.",
         "?: a noisy or unstable speed." if any(doubtful(points)) else "",
+        APART_NOTE if points["apart"].notna().any() else "",
         CROWDED_NOTE if len(points) > MOST_INTERVALS else "",
         "Select points (click, or box) to put them side by side.",
     ]
@@ -102,7 +107,8 @@ def compute_chart(points: pd.DataFrame, chosen: Chosen) -> None:
     if not drawn.any() and published is None:
         st.info("Nothing of this was exported here, and nothing of it is in the catalogue.")
         return
-    best = points.loc[points["top1"].idxmax()]
+    compared = points[points["apart"].isna()]
+    best = compared.loc[compared["top1"].idxmax()]
     takeaway = f"Highest top-1: {best['label']} at {best['precision']}, {best['top1']:.2f} %."
     st.caption(escape_markdown(takeaway))
     figure = accuracy_against_compute(points, published, current_palette(), chosen.images)
@@ -119,7 +125,7 @@ def compute_chart(points: pd.DataFrame, chosen: Chosen) -> None:
 def throughput_chart(points: pd.DataFrame, chosen: Chosen) -> None:
     """P1: one point an evaluation with a benchmark in the chosen setting."""
     points = points[points["images_per_s"].notna()]
-    sound = points[~points["at_chance"].fillna(False).astype(bool)]
+    sound = points[~points["at_chance"].fillna(False).astype(bool) & points["apart"].isna()]
     kept = frontier(-sound["images_per_s"], sound["top1"])
     takeaway = takeaways.of_frontier(sound, kept)
     st.caption(takeaway)

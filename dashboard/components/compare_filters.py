@@ -8,7 +8,14 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import queries
-from dashboard.comparables import Group, accuracy_groups, speed_groups, with_keys, with_labels
+from dashboard.comparables import (
+    Group,
+    accuracy_groups,
+    speed_groups,
+    with_apart,
+    with_keys,
+    with_labels,
+)
 from engine.results import ResultTables
 
 IMAGENET_CLASSES = 1000
@@ -34,15 +41,16 @@ class Chosen:
         return self.speed.label.split(" · ")[0] if self.speed else "nothing benchmarked"
 
     def rows(self) -> pd.DataFrame:
-        """The measured builds of the chosen models in the chosen groups; `label` and `key` added.
+        """The measured builds of the chosen models in the chosen groups.
 
-        A row has accuracy, speed or both; what was measured elsewhere is missing from it.
+        Adds `label`, `key` and `apart` (why a row is not compared with the others). A row has
+        accuracy, speed or both; what was measured elsewhere is missing from it.
         """
         found = with_labels(queries.results(self.accuracy, self.speed))
         found = found[found["evaluation_id"].notna() | found["benchmark_id"].notna()]
         if self.models:
             found = found[found["label"].isin(self.models)]
-        return with_keys(found.reset_index(drop=True))
+        return with_keys(with_apart(found.reset_index(drop=True)))
 
 
 def choose(tables: ResultTables) -> Chosen:

@@ -12,9 +12,10 @@ from dashboard import queries
 from dashboard.charts import classes as chart
 from dashboard.components.theme import chart_config, current_palette
 from dashboard.formats import escape_markdown, number, plural
+from engine.accuracy.flips import Flips
+from engine.datasets.naming import class_name
 from engine.datasets.reader import DatasetIndex
 from engine.errors import ImageRejected, WorkbenchError
-from engine.flips import Flips, class_name
 
 MOST_IMAGES = 12
 THUMBNAIL = 168

@@ -113,7 +113,7 @@ def coverage(profile: Profile, sums: Sums) -> str:
     return (
         f"All nodes add up to {number(sums.nodes_ms, 2)} ms: "
         f"{sums.nodes_ms / profile['wall_ms']:.1%} of the {number(profile['wall_ms'], 2)} ms that "
-        f"a run took under the profiler (mean of {profile['runs']}), and "
+        f"a run took under the profiler (mean of the faster {profile['runs']}), and "
         f"{sums.nodes_ms / profile['latency_ms']:.1%} of the {number(profile['latency_ms'], 2)} ms "
         f"that it takes without. Conversions change numbers or their layout; those inside SE "
         f"blocks ({number(sums.inserted_in_se_ms, 2)} ms) are in both sums."

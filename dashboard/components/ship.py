@@ -27,6 +27,7 @@ from dashboard.shipping import (
 def ship_card(rows: pd.DataFrame, chosen: Chosen) -> pd.DataFrame:
     """Draws limits and answer; returns `rows` with `meets` and `ship`."""
     points = accuracy_points(rows)
+    points = points[points["apart"].isna()]
     candidates = with_drops(points[points["images_per_s"].notna()])
     with st.container(border=True):
         if candidates.empty:

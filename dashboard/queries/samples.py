@@ -9,11 +9,10 @@ import streamlit as st
 from dashboard.queries.state import Version, url, version
 from db.session import reading
 from db.tables import Benchmark
-from engine import flips
-from engine.accuracy import per_image
+from engine.accuracy import flips, per_image
 from engine.comparisons import paired, precision_pairs
 from engine.config import settings
-from engine.datasets.reader import DatasetIndex
+from engine.datasets.reader import DatasetIndex, index_of
 from engine.errors import WorkbenchError
 from engine.stats import PairedDifference
 
@@ -56,7 +55,7 @@ def _latencies(url: str, version: Version, benchmark_id: int) -> np.ndarray | No
 
 @st.cache_data(show_spinner=False, max_entries=8)
 def flips_of(url: str, first_id: int, second_id: int) -> flips.Flips:
-    """Where two evaluations differ. Raises as engine.flips.flips."""
+    """Where two evaluations differ. Raises as engine.accuracy.flips.flips."""
     return flips.flips(first_id, second_id, url)
 
 
@@ -64,7 +63,7 @@ def flips_of(url: str, first_id: int, second_id: int) -> flips.Flips:
 def dataset_index(url: str, version: Version, digest: str) -> DatasetIndex | None:
     """Files and classes of a dataset; None where it is not on this machine any more."""
     try:
-        return flips.dataset_index(digest, url)
+        return index_of(digest, url)
     except WorkbenchError:
         return None
 

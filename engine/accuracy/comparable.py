@@ -9,7 +9,7 @@ from db.tables import Artifact, Evaluation, ImportedBuild
 from engine.digests import data_digest
 from engine.preprocess import PreprocessSpec
 
-_WAYS_OF_THE_MODEL = ("published", "the export's own")
+WAYS_OF_THE_MODEL = ("published", "the export's own")
 
 
 def comparability_key(row: Evaluation) -> str:
@@ -80,7 +80,7 @@ def _preparation(row: Evaluation) -> str | None:
 
 
 def _own_ways(first: Evaluation, second: Evaluation) -> bool:
-    return all(row.protocol.get("preprocessing") in _WAYS_OF_THE_MODEL for row in (first, second))
+    return all(row.protocol.get("preprocessing") in WAYS_OF_THE_MODEL for row in (first, second))
 
 
 def _dataset(row: Evaluation) -> str:

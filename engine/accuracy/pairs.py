@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
 
 from db.tables import Evaluation
 from engine.accuracy.comparable import remark, why_not_comparable
+from engine.accuracy.flips import changed, require_same_images
 from engine.accuracy.per_image import PerImage, find, load, names_of
 from engine.errors import InvalidRequest
 from engine.stats import PairedDifference, paired_difference, wilson_interval
@@ -62,23 +62,9 @@ def compare(first_id: int, second_id: int, url: str, *, anyway: bool = False) ->
         difference=paired_difference(a.right, b.right) if a.labelled else None,
         top5_difference=_top5(a, b),
         agreement=agreement(a, b),
-        flips=flips(a, b, names_of(first, a)),
+        flips=changed(a, b, names_of(first, a)),
         remark=reason or remark(first, second),
     )
-
-
-def require_same_images(first: Evaluation, second: Evaluation, a: PerImage, b: PerImage) -> None:
-    """Raises InvalidRequest unless both hold the same images with the same labels, in one order."""
-    if first.dataset_digest != second.dataset_digest or not np.array_equal(a.image, b.image):
-        raise InvalidRequest(
-            f"Evaluations {first.id} and {second.id} are not of the same images: they cannot be "
-            f"compared pairwise."
-        )
-    if not np.array_equal(a.label, b.label):
-        raise InvalidRequest(
-            f"Evaluations {first.id} and {second.id} are scored with different labels: they "
-            f"cannot be compared pairwise."
-        )
 
 
 def _top5(a: PerImage, b: PerImage) -> PairedDifference | None:
@@ -93,27 +79,3 @@ def agreement(a: PerImage, b: PerImage) -> Agreement | None:
         return None
     n, same = len(a), int((a.best == b.best).sum())
     return Agreement(n, same, same / n, *wilson_interval(same, n))
-
-
-def flips(a: PerImage, b: PerImage, names: np.ndarray | None) -> pd.DataFrame:
-    """The images whose best class differs, in the order of the dataset; columns as in Pair."""
-    columns = ["image", "name", "label", "first", "second", "direction"]
-    if a.best is None or b.best is None:
-        changed = a.right != b.right
-        best_a = best_b = np.full(len(a), -1)
-    else:
-        changed, best_a, best_b = a.best != b.best, a.best, b.best
-    places = np.flatnonzero(changed)
-    lost, gained = (a.right & ~b.right)[places], (~a.right & b.right)[places]
-    frame = pd.DataFrame(
-        {
-            "image": a.image[places],
-            "name": names[places] if names is not None else None,
-            "label": a.label[places],
-            "first": best_a[places],
-            "second": best_b[places],
-            "direction": np.select([lost, gained], ["lost", "gained"], "changed"),
-        },
-        columns=columns,
-    )
-    return frame.reset_index(drop=True)

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from sqlalchemy import select
 
+from db.session import reading
 from db.tables import Dataset
+from engine.datasets.ahead import prepared_ahead
 from engine.datasets.register import index_path
 from engine.errors import DatasetInvalid, ImageRejected
-from engine.preprocess import PreprocessSpec, crop_pixels, normalise, open_image
-
-BATCHES_AHEAD = 3
+from engine.preprocess import PreprocessSpec, crop_pixels, open_image
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +58,19 @@ def open_index(dataset: Dataset) -> DatasetIndex:
     )
 
 
+def index_of(dataset_digest: str, url: str) -> DatasetIndex:
+    """The registered images that an evaluation was made on; DatasetInvalid when they are gone."""
+    statement = select(Dataset).where(Dataset.digest == dataset_digest).limit(1)
+    with reading(url) as session:
+        row = session.scalar(statement)
+    if row is None:
+        raise DatasetInvalid(
+            f"The dataset {dataset_digest[:12]} is not registered here any more; register its "
+            f"folder again to see the images."
+        )
+    return open_index(row)
+
+
 def read_batches(
     index: DatasetIndex,
     which: Sequence[int] | np.ndarray,
@@ -80,19 +93,4 @@ def read_batches(
                 f"changed, register it again with `dataset add`."
             ) from error
 
-    groups = [which[start : start + batch] for start in range(0, len(which), batch)]
-    with ThreadPoolExecutor(max(1, threads)) as pool:
-        pending: list[list[Future[np.ndarray]]] = []
-        try:
-            for group in groups:
-                pending.append([pool.submit(pixels, int(position)) for position in group])
-                if len(pending) > BATCHES_AHEAD:
-                    yield _collect(pending.pop(0), spec)
-            while pending:
-                yield _collect(pending.pop(0), spec)
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _collect(futures: list[Future[np.ndarray]], spec: PreprocessSpec) -> np.ndarray:
-    return normalise(np.stack([future.result() for future in futures]), spec)
+    yield from prepared_ahead([int(position) for position in which], pixels, spec, batch, threads)

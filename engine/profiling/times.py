@@ -19,7 +19,7 @@ class NodeTime:
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """All nodes in the order they ran; means over `runs`.
+    """All nodes in the order they ran; means over `runs`, the faster half of all.
 
     `wall_ms` is of the runs that the nodes were timed in, `latency_ms` the median without profiler.
     """

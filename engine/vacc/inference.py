@@ -7,20 +7,20 @@ with the number of its line.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from engine.datasets.ahead import prepared_ahead
 from engine.errors import VaccFileInvalid
 from engine.files import disk_space
-from engine.preprocess import PreprocessSpec, crop_pixels, normalise
+from engine.preprocess import PreprocessSpec, crop_pixels
 from engine.vacc.npz import read_input, write_output
 
-BATCHES_AHEAD = 3
 Progress = Callable[[int, int], None]
 
 
@@ -50,7 +50,8 @@ def infer(
     _claim(folder, names)
     latencies: list[float] = []
     begun, done = time.perf_counter(), 0
-    for group in _batches(inputs, spec, batch, threads):
+    pixels = partial(_pixels, spec=spec)
+    for group in prepared_ahead(inputs, pixels, spec, batch, threads):
         before = time.perf_counter()
         scores = run(group)
         latencies.append((time.perf_counter() - before) * 1e3)
@@ -79,25 +80,5 @@ def _claim(folder: Path, names: list[str]) -> None:
         )
 
 
-def _batches(
-    inputs: list[Path], spec: PreprocessSpec, batch: int, threads: int
-) -> Iterator[np.ndarray]:
-    def pixels(path: Path) -> np.ndarray:
-        return crop_pixels(Image.fromarray(read_input(path)), spec)
-
-    groups = [inputs[start : start + batch] for start in range(0, len(inputs), batch)]
-    with ThreadPoolExecutor(max(1, threads)) as pool:
-        pending: list[list[Future[np.ndarray]]] = []
-        try:
-            for group in groups:
-                pending.append([pool.submit(pixels, path) for path in group])
-                if len(pending) > BATCHES_AHEAD:
-                    yield _collect(pending.pop(0), spec)
-            while pending:
-                yield _collect(pending.pop(0), spec)
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _collect(futures: list[Future[np.ndarray]], spec: PreprocessSpec) -> np.ndarray:
-    return normalise(np.stack([future.result() for future in futures]), spec)
+def _pixels(path: Path, spec: PreprocessSpec) -> np.ndarray:
+    return crop_pixels(Image.fromarray(read_input(path)), spec)

@@ -21,6 +21,7 @@ def build(model: str, precision: str, top1: float, rate: float, **other: object)
         "dataset": "val",
         "preprocess": "p",
         "images": 1000,
+        "images_digest": "i",
         "precision": precision,
         "top1": top1,
         "top1_low": top1 - 2,

@@ -14,6 +14,7 @@ from engine.cli.main import main
 from engine.config import settings
 from engine.errors import InvalidRequest
 from engine.housekeeping import clean, stored
+from engine.profiling.records import folder_of as profiles_folder
 from tests.dashboard import rows
 
 
@@ -47,10 +48,14 @@ def left(url: str) -> set[str]:
 
 
 def test_only_what_nothing_rests_on_goes(url: str, store: dict[str, str]) -> None:
+    for precision in ("fp32", "int8"):
+        profiles_folder(store[precision]).mkdir(parents=True)
     assert [one.digest for one in clean(url)] == [store["int8"]]
     assert left(url) == {store[name] for name in ("fp32", "fp16", "export")}
     folder = settings().home / "artifacts"
     assert {path.name for path in folder.iterdir()} == left(url)
+    profiles = profiles_folder("x").parent
+    assert {path.name for path in profiles.iterdir()} == {store["fp32"]}, "profiles go along"
     assert clean(url) == []
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import special
 from scipy import stats as scipy_stats
@@ -88,6 +89,31 @@ def test_classes_and_confusions_add_up() -> None:
     top = confused.iloc[0]
     assert top["images"] == int(((labels == top["label"]) & (best == top["predicted"])).sum())
     assert top["share"] == pytest.approx(top["images"] / (labels == top["label"]).sum())
+
+
+@pytest.mark.parametrize("ties", [False, True])
+def test_confusions_are_the_cells_beside_the_diagonal(ties: bool) -> None:
+    images, table, labels = scored(4, ties)
+    crossed = pd.crosstab(labels, table.argmax(axis=1))
+    beside = crossed.where(~np.eye(CLASSES, dtype=bool), 0).stack()
+    expected = {cell: int(count) for cell, count in beside.items() if count}
+    found = confusions(images, most=10_000)
+    cells = zip(found["label"], found["predicted"], strict=True)
+    assert dict(zip(cells, found["images"], strict=True)) == expected
+    totals = crossed.sum(axis=1)
+    shares = found["images"] / found["label"].map(totals)
+    assert found["share"].to_numpy() == pytest.approx(shares.to_numpy())
+
+
+def test_ranks_of_equal_scores_go_by_index() -> None:
+    images, table, labels = scored(5, ties=True)
+    before = table[np.arange(N), labels][:, None]
+    first = np.arange(CLASSES)[None, :] < labels[:, None]
+    ranks = ((table > before) | ((table == before) & first)).sum(axis=1)
+    assert images.rank.tolist() == ranks.tolist()
+    assert figures(images).mean_rank == pytest.approx(1 + ranks.mean())
+    least = scipy_stats.rankdata(-table, axis=1, method="min")[np.arange(N), labels]
+    assert (1 + ranks >= least).all()
 
 
 def test_without_labels_there_is_no_accuracy() -> None:

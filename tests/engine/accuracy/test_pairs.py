@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from statsmodels.stats.contingency_tables import mcnemar
+from statsmodels.stats.proportion import proportion_confint
 
 from db.enums import Precision
 from db.session import writing
@@ -59,6 +60,17 @@ def test_flips_agreement_and_p_are_those_of_the_predictions(url: str, tmp_path: 
     assert pair.flips["name"].iloc[0].startswith("ILSVRC2012_val_")
     assert pair.agreement is not None
     assert pair.agreement.same == int((a == b).sum()) == N - len(pair.flips)
+    interval = proportion_confint(pair.agreement.same, N, method="wilson")
+    assert (pair.agreement.low, pair.agreement.high) == pytest.approx(interval)
+    in_five = [(predictions(seed) == TRUTH[:, None]).any(axis=1) for seed in (1, 2)]
+    lost5, gained5 = in_five[0] & ~in_five[1], ~in_five[0] & in_five[1]
+    assert pair.top5_difference is not None
+    assert (pair.top5_difference.only_a, pair.top5_difference.only_b) == (
+        lost5.sum(),
+        gained5.sum(),
+    )
+    exact = mcnemar([[0, lost5.sum()], [gained5.sum(), 0]], exact=True).pvalue
+    assert pair.top5_difference.p_value == pytest.approx(exact)
     assert pair.remark is not None
     assert "not stated" in pair.remark
 

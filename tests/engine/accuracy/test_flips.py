@@ -9,11 +9,12 @@ import pytest
 
 from db.session import writing
 from db.tables import Evaluation
+from engine.accuracy.flips import flips
 from engine.config import settings
 from engine.datasets import imagenet
-from engine.datasets.reader import DatasetIndex
+from engine.datasets.naming import class_name
+from engine.datasets.reader import DatasetIndex, index_of
 from engine.errors import ArtifactMissing, DatasetInvalid, InvalidRequest
-from engine.flips import class_name, dataset_index, flips
 from tests.dashboard import rows
 
 LABELS = np.array([0, 0, 1, 1, 2, 2], np.int32)
@@ -73,7 +74,7 @@ def test_files_that_are_gone_are_named(url: str, ids: tuple[int, int]) -> None:
 
 def test_a_dataset_that_is_gone_is_a_sentence(url: str) -> None:
     with pytest.raises(DatasetInvalid, match="not registered here"):
-        dataset_index("0" * 64, url)
+        index_of("0" * 64, url)
 
 
 def test_classes_are_named_as_people_call_them() -> None:

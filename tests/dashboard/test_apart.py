@@ -1,0 +1,134 @@
+"""What must not be compared: other images are another group, other preparations stand apart."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+import streamlit as st
+
+from dashboard.charts.accuracy import accuracy_against_throughput
+from dashboard.charts.accuracy_marks import APART
+from dashboard.comparables import accuracy_groups, with_apart
+from dashboard.palette import LIGHT
+from db.session import writing
+from db.tables import Evaluation
+from engine.catalog import find_model
+from engine.preprocess.protocols import VENDOR
+from engine.results import result_tables
+from tests.dashboard import rows
+from tests.dashboard.test_pages import figures, opened, texts
+
+A, B = "timm/seresnet50", "timm/legacy_senet154"
+VENDORS = VENDOR.summary()
+
+
+def own(model_id: str) -> str:
+    published = find_model(model_id).preprocess
+    assert published is not None
+    return published.summary()
+
+
+def table(*evaluated: tuple[str, str, str | None]) -> pd.DataFrame:
+    """Rows of (model, preprocess, preparation)."""
+    columns = ["model_id", "preprocess", "preparation"]
+    return pd.DataFrame(evaluated, columns=columns).assign(top1=80.0)
+
+
+@pytest.mark.parametrize(
+    ("evaluated", "apart"),
+    [
+        ([(A, own(A), "published"), (B, own(B), "published")], []),
+        ([(A, own(A), None), (B, own(B), "published")], []),
+        ([(A, own(A), "published"), (B, VENDORS, "vendor")], [1]),
+        ([(A, VENDORS, "vendor"), (B, VENDORS, "vendor")], []),
+        ([(A, own(A), "published"), (A, VENDORS, "vendor")], [1]),
+        ([(A, own(A), "published"), (A, VENDORS, "the export's own")], [1]),
+        ([(A, own(A), "published"), (B, "not stated", None)], []),
+        ([("onnx/x", "a", None), ("onnx/y", "a", None), ("onnx/z", "b", None)], [2]),
+    ],
+)
+def test_who_stands_apart(evaluated: list[tuple[str, str, str | None]], apart: list[int]) -> None:
+    found = with_apart(table(*evaluated))
+    assert found.index[found["apart"].notna()].tolist() == apart
+    for place in apart:
+        assert found.loc[place, "apart"].startswith(f"prepared with {evaluated[place][1]}")
+
+
+def test_rows_without_accuracy_are_left_alone() -> None:
+    found = with_apart(table((A, own(A), "published"), (A, VENDORS, "vendor")).assign(top1=None))
+    assert found["apart"].isna().all()
+
+
+def change(url: str, evaluation: int, **values: object) -> None:
+    with writing(url) as session:
+        for name, value in values.items():
+            setattr(session.get_one(Evaluation, evaluation), name, value)
+    st.cache_data.clear()  # results are never changed outside of tests
+    st.cache_resource.clear()
+
+
+def test_what_was_prepared_otherwise_is_marked_and_off_the_frontier(url: str) -> None:
+    rows.add_measured_model(url, right={"fp32": 700, "int8": 650})
+    rows.add_measured_model(url, "legacy_senet154", right={"fp32": 900}, dataset="other")
+    best = result_tables(url).evaluations.sort_values("top1").iloc[-1]["evaluation_id"]
+    digest = result_tables(url).evaluations.sort_values("top1").iloc[0]["dataset_digest"]
+    for evaluation in result_tables(url).evaluations["evaluation_id"]:
+        change(url, int(evaluation), protocol={"preprocessing": "published"})
+    change(url, int(best), dataset_name="val", dataset_digest=digest)
+    app = opened()
+    assert "candidate to ship" not in texts(app)
+    assert "legacy" in app.success[0].value, "the most accurate is the one to ship"
+    change(url, int(best), preprocess=VENDOR.to_dict(), protocol={"preprocessing": "vendor"})
+    app = opened()
+    assert "candidate to ship" in texts(app)
+    assert "legacy" not in app.success[0].value, "and is no candidate"
+    drawn = [trace for figure in figures(app) for trace in figure["data"]]
+    marked = [t for t in drawn if APART in (t.get("text") or [])]
+    assert marked
+    for trace in marked:
+        card = trace["customdata"][trace["text"].index(APART)][0]
+        assert "not compared" in card
+        assert VENDORS in card
+
+
+def test_subsets_of_one_size_are_two_groups(url: str) -> None:
+    rows.add_measured_model(url)
+    assert len(accuracy_groups(result_tables(url).evaluations)) == 1
+    first = int(result_tables(url).evaluations["evaluation_id"].iloc[0])
+    change(url, first, images_digest="a" * 64)
+    groups = accuracy_groups(result_tables(url).evaluations)
+    assert len({group.label for group in groups}) == 2
+    assert sorted(group.values["images_digest"] for group in groups)[-1] == "a" * 64
+
+
+def test_a_marked_point_is_never_joined_by_the_frontier() -> None:
+    points = pd.DataFrame(
+        {
+            "label": ["a", "b", "c"],
+            "precision": "fp32",
+            "weights_digest": "w",
+            "preprocess": ["own", "own", "other"],
+            "top1": [70.0, 75.0, 90.0],
+            "top1_low": [69.0, 74.0, 89.0],
+            "top1_high": [71.0, 76.0, 91.0],
+            "images_per_s": [20.0, 10.0, 30.0],
+            "images_per_s_low": [19.0, 9.0, 29.0],
+            "images_per_s_high": [21.0, 11.0, 31.0],
+            "at_chance": False,
+            "stable": True,
+            "noise": None,
+            "verdict": None,
+            "batch": 1,
+            "threads": 1,
+            "images": 1000,
+            "dataset": "val",
+            "latency_p50_ms": 1.0,
+            "compute_gmacs": 1.0,
+            "size_mb": 1.0,
+            "apart": [None, None, "prepared with other"],
+        }
+    )
+    figure = accuracy_against_throughput(points, LIGHT, "val", "batch 1")
+    (line,) = [trace for trace in figure.data if trace.name == "frontier"]
+    assert 90.0 not in list(line.y)
+    assert sorted(line.y) == [70.0, 75.0]
