@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -37,6 +38,14 @@ class Model:
     spec: ExportSpec
 
 
+class Aside(Alone):
+    """A context that speaks on stderr, so that only tables stand on stdout."""
+
+    def say(self, message: str) -> None:
+        """A line of progress."""
+        print(f"{time.strftime('%H:%M:%S')} {message}", file=sys.stderr, flush=True)
+
+
 class Bench:
     """A home with both halves registered; exports and builds are made once."""
 
@@ -68,11 +77,11 @@ class Bench:
 
         return find_dataset(f"half-{half}", self.url)
 
-    def context(self) -> Alone:
+    def context(self) -> Aside:
         """A context whose workspace is new."""
         workspace = self.folder / f"work-{time.monotonic_ns()}"
         workspace.mkdir()
-        return Alone(self.url, None, 1, workspace)  # type: ignore[arg-type]
+        return Aside(self.url, None, 1, workspace)  # type: ignore[arg-type]
 
     def export(self, model: Model) -> Artifact:
         """The export of a model."""

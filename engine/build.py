@@ -24,6 +24,7 @@ from engine.files import disk_space
 from engine.half import building as half
 from engine.jobs.context import JobContext
 from engine.quantize import building, targets
+from engine.quantize.journal import Journal, journal_path
 from engine.runtimes.onnx_runtime import OnnxRuntime
 from engine.scores import softmax
 from engine.specs import BuildSpec, CalibrationSpec, TargetName
@@ -67,7 +68,9 @@ def run(params: dict[str, Any], context: JobContext) -> dict[str, Any]:
     context.stage("Comparing the build with the export.")
     agreement = _agreement(source, path)
     context.say(f"Largest relative difference {agreement.max_relative_difference:.1e}.")
-    return {"artifact": _store(source, key, path, report, agreement, context), "reused": False}
+    digest = _store(source, key, path, report, agreement, context)
+    Journal(journal_path(key)).remove()
+    return {"artifact": digest, "reused": False}
 
 
 def recipe_of(spec: BuildSpec, url: str) -> str:

@@ -31,6 +31,8 @@ class JobContext:
         Raises JobLost when this attempt no longer owns the job.
         """
         now = time.monotonic()
+        if self._history and done < self._history[-1][1]:
+            self._history.clear()  # another count has begun: it has a rate of its own
         self._history.append((now, done))
         if done < total and now - self._reported_at < REPORT_EVERY_S:
             return

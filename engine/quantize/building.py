@@ -120,7 +120,10 @@ def _mixed(
     bound = _bound(model, asked, images, drawn, how.threads)
     journal = Journal.open(journal_path(key))
     if journal.steps:
-        context.say(f"{len(journal.steps)} steps were judged before this search was stopped.")
+        count = len(journal.steps)
+        context.say(
+            f"{count} step{'s' * (count > 1)} of this search were judged before it stopped."
+        )
     return bounded.within(request, bound, journal)
 
 

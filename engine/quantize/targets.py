@@ -88,11 +88,14 @@ def resolve(
     machine: str | None = None,
 ) -> Target:
     """The target asked for, or the one that fits a provider on a processor (`platform.machine`)."""
-    if asked != TargetName.AUTO:
-        return target_of(asked)
+    fitting = _fitting(isa, provider, machine or platform.machine())
+    return fitting if asked in (TargetName.AUTO, fitting.name) else target_of(asked)
+
+
+def _fitting(isa: Iterable[str], provider: str, machine: str) -> Target:
     if provider == TENSORRT_PROVIDER:
         return target_of(TargetName.TENSORRT, f"{provider} is to run it")
-    if (machine or platform.machine()).lower() in ARM_MACHINES:
+    if machine.lower() in ARM_MACHINES:
         return target_of(TargetName.ARM, "the processor is an Arm")
     present = set(isa)
     found = [flag for flag in X86_DOT_PRODUCTS if flag in present]

@@ -1,0 +1,101 @@
+"""What the pages say of fp16: what stays in float, on what it was checked, where it is native."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from dashboard.components.provenance import cards_of
+from dashboard.queries import Provenance
+from db.tables import Artifact
+from engine.cli.main import main
+from engine.half.building import NOT_CHECKED
+
+HALF: dict[str, Any] = {
+    "kept_in_float": [
+        {"node": "loud", "op": "Conv", "output": "c", "reason": "makes values up to 1e+05"}
+    ],
+    "checked": {"dataset": "val", "images": 300, "limit": 32752.0, "largest_half": 65504.0},
+    "largest": {"tensor": "c", "value": 1e5},
+    "agreement": {"images": 64, "same_class": 63, "signal_db": 55.0},
+}
+BUILD = {"execution": "emulated", "execution_why": "the processor has none", "half": HALF}
+
+
+def fp16(build: dict[str, Any]) -> Artifact:
+    return Artifact(
+        digest="a" * 64,
+        model_id="timm/x",
+        precision="fp16",
+        size_bytes=10**6,
+        weights_digest="b" * 64,
+        weights_kind="file",
+        manifest={"build": build, "compute": {"gmacs": 1.0}},
+    )
+
+
+def card(build: dict[str, Any]) -> dict[str, Any]:
+    found = Provenance(
+        artifact=fp16(build),
+        imported=None,
+        weights=None,
+        evaluation=None,
+        benchmark=None,
+        environment=None,
+    )
+    return cards_of(found)["Artifact"]
+
+
+def test_the_card_says_what_stays_in_float_and_on_what_it_was_checked() -> None:
+    shown = card(BUILD)
+    assert shown["execution"] == "emulated: the processor has none"
+    assert shown["range-checked on"] == "300 images of val; 1 node kept in float"
+    assert shown["fp16 against fp32"].startswith("same class on 63 of 64 images, 55 dB")
+    unchecked = HALF["checked"] | {"dataset": None, "note": NOT_CHECKED}
+    shown = card(BUILD | {"half": HALF | {"checked": unchecked}})
+    assert shown["range-checked on"].startswith("not range-checked on data")
+
+
+def test_the_card_names_the_target_and_the_bound() -> None:
+    bound = {"max_drop": 1.0, "held": False, "drop": 0.5, "drop_at_most": 1.8, "images": 200}
+    target = {"summary": "arm (s8 x s8)", "why": "the processor is an Arm"}
+    shown = card({"quantisation": {"target": target, "bound": bound}})
+    assert shown["int8 target"] == "arm (s8 x s8): the processor is an Arm"
+    assert shown["bound on the drop"] == (
+        "1 points of top-1, not shown to hold: 0.5, at most 1.8 on 200 images"
+    )
+    assert shown["range-checked on"] is None
+
+
+def test_builds_of_before_have_none_of_this() -> None:
+    shown = card({"execution": "emulated on CPU: correct"})
+    assert shown["execution"] == "emulated on CPU: correct"
+    assert shown["int8 target"] is None
+
+
+def test_the_nodes_in_float_are_listed() -> None:
+    def page() -> None:
+        from dashboard.components.half_view import show_half
+        from tests.dashboard.test_half import BUILD, fp16
+
+        show_half(fp16(BUILD))
+
+    app = AppTest.from_function(page).run()
+    assert not app.exception
+    assert list(app.dataframe[0].value["node"]) == ["loud"]
+    text = " ".join(element.value for element in app.markdown)
+    assert "**1 node** in float" in text
+    assert "**63 of 64** images" in text
+
+
+def test_the_terminal_lists_them_too(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], url: str
+) -> None:
+    monkeypatch.setattr("engine.cli.artifacts.find_by_digest", lambda digest, url: fp16(BUILD))
+    assert main(["artifacts", "report", "aaaaaa"]) == 0
+    told = capsys.readouterr()
+    assert "loud" in told.out
+    assert "makes values up to 1e+05" in told.out
+    assert "63 of 64 images" in told.err
