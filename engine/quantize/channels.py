@@ -1,7 +1,4 @@
-"""Statistics of every channel over the calibration images, in constant memory.
-
-The graph itself reduces each tensor to a few numbers a channel; a batch leaves nothing else.
-"""
+"""Statistics of every channel over the calibration images, in constant memory."""
 
 from __future__ import annotations
 
@@ -9,14 +6,16 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
-from onnx import ModelProto, TensorProto, helper, numpy_helper
+from onnx import ModelProto
 
 from engine import onnx_graph
 from engine.errors import BuildFailed
+from engine.quantize.probes import Columns, Probes, probe
 from engine.quantize.sessions import session_of
 
 Progress = Callable[[int], None]
-_REDUCTIONS = ("ReduceMin", "ReduceMax", "ReduceMean", "ReduceSumSquare")
+IMAGES_AT_ONCE = 4
+"""As fast as any larger number, and the least memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,82 +41,76 @@ class ChannelStats:
 
 def channel_stats(
     model: ModelProto,
-    ranks: dict[str, int],
+    names: Iterable[str],
     batches: Iterable[np.ndarray],
     threads: int,
     progress: Progress,
 ) -> dict[str, ChannelStats]:
-    """Statistics of the tensors in `ranks` (name -> number of dimensions, channels second).
+    """Statistics of the tensors in `names` (two dimensions or more, channels second).
 
-    Raises BuildFailed naming the tensor when a value is not finite, and when there is no image.
+    Extremes and means are exact; of large maps the spread is that of a lattice of places. What a
+    Relu gives has the low 0. Raises BuildFailed naming the layer when a value is not finite, and
+    when there is no image.
     """
-    session = session_of(_with_reductions(model, ranks), threads)
-    names = list(ranks)
-    totals: list[np.ndarray] = []
-    seen = 0
+    probes = probe(model, names)
+    session = session_of(probes.model, threads)
+    tally = _Tally(probes)
     for batch in batches:
-        values = session.run(None, {onnx_graph.INPUT: batch})
-        columns = [np.asarray(v, np.float64) for v in values]
-        _require_finite(names, columns)
-        totals = _merge(totals, columns, seen, len(batch), len(names))
-        seen += len(batch)
-        progress(seen)
-    if seen == 0:
+        for start in range(0, len(batch), IMAGES_AT_ONCE):
+            images = batch[start : start + IMAGES_AT_ONCE]
+            tally.add(session.run(None, {onnx_graph.INPUT: images}))
+        progress(tally.seen)
+    if tally.seen == 0:
         raise BuildFailed("Calibration needs at least one image, the set gave none.")
-    count = len(names)
-    return {
-        name: ChannelStats(*(totals[kind * count + i] for kind in range(len(_REDUCTIONS))))
-        for i, name in enumerate(names)
-    }
+    return tally.stats()
 
 
-def _merge(
-    totals: list[np.ndarray], columns: list[np.ndarray], seen: int, new: int, count: int
-) -> list[np.ndarray]:
-    """Extremes merge as extremes; means by the images they stand for."""
-    lows, highs, means, sums = (columns[i * count : (i + 1) * count] for i in range(4))
-    if not totals:
-        return [*lows, *highs, *means, *sums]
-    share = new / (seen + new)
-    mixed = zip(totals[2 * count :], (*means, *sums), strict=True)
-    return [
-        *(np.minimum(a, b) for a, b in zip(totals, lows, strict=False)),
-        *(np.maximum(a, b) for a, b in zip(totals[count:], highs, strict=False)),
-        *(old + (now - old) * share for old, now in mixed),
-    ]
+class _Tally:
+    """Extremes and sums of all channels of all tensors, one after the other."""
 
+    def __init__(self, probes: Probes) -> None:
+        self.probes, self.seen = probes, 0
+        self.widths: list[int] = []
+        self.total: Columns | None = None
 
-def _with_reductions(model: ModelProto, ranks: dict[str, int]) -> ModelProto:
-    augmented = ModelProto()
-    augmented.CopyFrom(model)
-    graph = augmented.graph
-    del graph.output[:]
-    for rank in sorted(set(ranks.values())):
-        axes = np.array([0, *range(2, rank)], np.int64)
-        graph.initializer.append(numpy_helper.from_array(axes, f"all but channels of {rank}"))
-    for op in _REDUCTIONS:
-        for name, rank in ranks.items():
-            graph.node.extend(_reduction(op, name, f"all but channels of {rank}"))
-            value = helper.make_tensor_value_info(f"{op}/{name}", TensorProto.FLOAT, None)
-            graph.output.append(value)
-    return augmented
+    def add(self, values: list[np.ndarray]) -> None:
+        """Takes in what the session gave for some images."""
+        found, self.widths = self.probes.read(values)
+        self._require_finite(found)
+        new = Columns(
+            found.low.min(axis=0),
+            found.high.max(axis=0),
+            found.mean.sum(axis=0),
+            found.square.sum(axis=0),
+        )
+        self.seen += len(found.mean)
+        if (old := self.total) is not None:
+            new = Columns(
+                np.minimum(old.low, new.low),
+                np.maximum(old.high, new.high),
+                old.mean + new.mean,
+                old.square + new.square,
+            )
+        self.total = new
 
+    def stats(self) -> dict[str, ChannelStats]:
+        """Of each tensor, over all that was added."""
+        assert self.total is not None
+        whole = self.total
+        ends = np.cumsum(self.widths)[:-1]
+        rows = (whole.low, whole.high, whole.mean / self.seen, whole.square / self.seen)
+        parts = zip(*(np.split(row, ends) for row in rows), strict=True)
+        return {
+            name: ChannelStats(*part) for name, part in zip(self.probes.names, parts, strict=True)
+        }
 
-def _reduction(op: str, name: str, axes: str) -> list[object]:
-    output = f"{op}/{name}"
-    if op != "ReduceSumSquare":
-        return [helper.make_node(op, [name, axes], [output], keepdims=0)]
-    square = f"square/{name}"
-    return [
-        helper.make_node("Mul", [name, name], [square]),
-        helper.make_node("ReduceMean", [square, axes], [output], keepdims=0),
-    ]
-
-
-def _require_finite(names: list[str], columns: list[np.ndarray]) -> None:
-    for position, name in enumerate(names):
-        if not all(np.isfinite(column).all() for column in columns[position :: len(names)]):
+    def _require_finite(self, found: Columns) -> None:
+        # What is not finite reaches the mean, whatever a maximum makes of it.
+        all_four = np.stack([found.low, found.high, found.mean, found.square])
+        bad = ~np.isfinite(all_four).all(axis=(0, 1))
+        if bad.any():
+            number = int(np.searchsorted(np.cumsum(self.widths), np.argmax(bad), side="right"))
             raise BuildFailed(
-                f"Tensor {name!r} takes values that are not finite on the "
-                f"calibration images; the model cannot be quantised."
+                f"{self.probes.place_of(self.probes.names[number])} takes values that are not "
+                f"finite on the calibration images; the model cannot be quantised."
             )

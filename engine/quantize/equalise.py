@@ -94,6 +94,7 @@ class _Judge:
         self.view, self.links, self.stats, self.kept = view, links, stats, kept
         self.members = links.classes()
         self.hard = {g.x for g in links.self_gates if g.gate.op_type == "HardSigmoid"}
+        self.gains: dict[str, np.ndarray] = {}
 
     def choose(self, root: str, members: list[str]) -> tuple[float, np.ndarray] | None:
         """(strength, factors) of least noise; None where the class has no statistics."""
@@ -108,7 +109,13 @@ class _Judge:
             spans = np.max([self._span(m, share) for m in known], axis=0)
             spans = np.maximum(spans / spans.max(), 1 / LARGEST_FACTOR)
             tried += [(strength, spans**-strength) for strength in STRENGTHS]
-        return min(tried, key=lambda one: self._noise(root, known, one[1]))
+        limits = [self._limits(member) for member in known]
+        readers = [
+            self._reader(node, tensor)
+            for node, tensor in self._readers(root)
+            if node.output[0] not in self.kept
+        ]
+        return min(tried, key=lambda one: self._noise(self._gain(root), limits, readers, one[1]))
 
     def _is_hidden(self, tensor: str) -> bool:
         """Does not count: a Relu that fuses follows, or it is a vector of the SE branch."""
@@ -129,18 +136,19 @@ class _Judge:
         need = np.maximum(high, -low / share)
         return np.asarray(need / max(float(need.max()), 1e-30))
 
-    def _noise(self, root: str, tensors: list[str], factor: np.ndarray) -> float:
+    def _noise(
+        self,
+        gain: np.ndarray,
+        limits: list[tuple[np.ndarray, np.ndarray]],
+        readers: list[_Reader],
+        factor: np.ndarray,
+    ) -> float:
         steps = 0.0
-        for tensor in tensors:
-            low, high = self._limits(tensor)
+        for low, high in limits:
             step = ((factor * high).max() - (factor * low).min()) / 255
             steps += step**2 / 12
-        noise = steps * float((self._gain(root) / factor**2).sum())
-        for node, tensor in self._readers(root):
-            if node.output[0] in self.kept:
-                continue
-            noise += self._weight_noise(node, tensor, factor)
-        return noise
+        noise = steps * float((gain / factor**2).sum())
+        return noise + sum(reader.noise(factor) for reader in readers)
 
     def _readers(self, root: str) -> list[tuple[NodeProto, str]]:
         """(convolution or Gemm, the tensor of this class that it reads)."""
@@ -153,6 +161,11 @@ class _Judge:
 
     def _gain(self, root: str) -> np.ndarray:
         """Of each channel: how much of its noise power reaches the outputs that read it."""
+        if root not in self.gains:
+            self.gains[root] = self._gain_of(root)
+        return self.gains[root]
+
+    def _gain_of(self, root: str) -> np.ndarray:
         channels = len(self.stats[self.members[root][0]].low)
         gain = np.zeros(channels)
         for node, _ in self._readers(root):
@@ -167,13 +180,30 @@ class _Judge:
     def _signal(self, node: NodeProto) -> float:
         return max(float(self.stats[node.output[0]].variance.sum()), 1e-30)
 
-    def _weight_noise(self, node: NodeProto, tensor: str, factor: np.ndarray) -> float:
+    def _reader(self, node: NodeProto, tensor: str) -> _Reader:
         weights = _grouped(node, self.view)
-        groups, _, inputs, taps = weights.shape
-        scaled = weights / factor.reshape(groups, 1, inputs, 1)
-        steps = np.abs(scaled).max(axis=(2, 3)) / 127
-        power = (factor**2 * self.stats[tensor].variance).reshape(groups, inputs).sum(axis=1) * taps
-        return float((steps**2 / 12 * power[:, None]).sum()) / self._signal(node)
+        power = self.stats[tensor].variance * weights.shape[3]
+        return _Reader(np.abs(weights).max(axis=3), power, self._signal(node))
+
+
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """A convolution or Gemm that absorbs factors.
+
+    `peaks` (groups, outputs a group, inputs a group) are its largest weights over the taps, `power`
+    that of each input over the taps, `signal` that of all outputs.
+    """
+
+    peaks: np.ndarray
+    power: np.ndarray
+    signal: float
+
+    def noise(self, factor: np.ndarray) -> float:
+        """What rounding weights that took 1 / factor does to the outputs."""
+        groups, _, inputs = self.peaks.shape
+        steps = (self.peaks / factor.reshape(groups, 1, inputs)).max(axis=2) / 127
+        power = (factor**2 * self.power).reshape(groups, inputs).sum(axis=1)
+        return float((steps**2 / 12 * power[:, None]).sum()) / self.signal
 
 
 def _grouped(node: NodeProto, view: GraphView) -> np.ndarray:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 from onnx import ModelProto, NodeProto, helper, numpy_helper, shape_inference
 
 SPATIAL = ({2, 3}, {-2, -1})
+LARGEST_SHAPE = 64
+"""Numbers in a constant that may decide a shape, such as that of a Reshape."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +42,7 @@ class GraphView:
 
 def view_of(model: ModelProto) -> GraphView:
     """Reads a graph once. Constant nodes count as constants."""
-    graph = shape_inference.infer_shapes(model).graph
+    graph = shape_inference.infer_shapes(_without_weights(model)).graph
     readers: dict[str, list[NodeProto]] = defaultdict(list)
     for node in model.graph.node:
         for name in node.input:
@@ -58,6 +61,23 @@ def view_of(model: ModelProto) -> GraphView:
         shapes=shapes,
         outputs=frozenset(value.name for value in model.graph.output),
     )
+
+
+def _without_weights(model: ModelProto) -> ModelProto:
+    """The graph with the sizes of large constants and not their values: shapes need no more."""
+    graph = model.graph
+    light = helper.make_graph(
+        graph.node, graph.name, graph.input, graph.output, value_info=graph.value_info
+    )
+    for tensor in graph.initializer:
+        small = prod(tensor.dims) <= LARGEST_SHAPE
+        given = light.initializer.add()
+        if small:
+            given.CopyFrom(tensor)
+        else:
+            given.name, given.data_type = tensor.name, tensor.data_type
+            given.dims.extend(tensor.dims)
+    return helper.make_model(light, opset_imports=model.opset_import, ir_version=model.ir_version)
 
 
 def attributes_of(node: NodeProto) -> dict[str, object]:

@@ -20,6 +20,10 @@ from engine.quantize.sessions import session_of
 from engine.quantize.swish import SAMPLE, GateSample
 
 LARGEST_SAMPLE = 32_768
+"""Values of an image that are counted at most; fewer where there are many images."""
+VALUES = 4_000_000
+"""About so many are counted of a tensor in all: 20 lie beyond each end of the 99.999 percentile."""
+LEAST_SAMPLE = 2_048
 IMAGES_AT_ONCE = 4
 
 
@@ -34,11 +38,14 @@ def histograms(
 ) -> dict[str, Histogram]:
     """Counts of the tensors in `ranges`, in BINS bins over -t to t, t the largest magnitude.
 
-    `samples` are filled on the way, for about so many `images`.
+    `images` is about how many there will be: it decides how much of each is counted, and how much
+    goes into `samples`, which are filled on the way.
     """
-    names = list(ranges)
     view = view_of(model)
-    session = session_of(_sampling(model, names), threads)
+    most = min(max(VALUES // max(images, 1), LEAST_SAMPLE), LARGEST_SAMPLE)
+    steps = {name: _step(name, view, most) for name in ranges}
+    names = list(ranges)
+    session = session_of(_sampling(model, steps), threads)
     largest = {name: max(abs(low), abs(high), 1e-12) for name, (low, high) in ranges.items()}
     counts = {name: np.zeros(BINS, np.int64) for name in names}
     seen = 0
@@ -48,8 +55,8 @@ def histograms(
             for name, value in zip(names, values, strict=True):
                 counts[name] += _count(value, largest[name])
                 if samples and name in samples:
-                    most = SAMPLE * len(value) // images
-                    samples[name].add(value, _channels(name, view, value.shape[1]), most)
+                    channels = _channels(view.shapes[name], steps[name], value.shape[1])
+                    samples[name].add(value, channels, SAMPLE * len(value) // images)
         seen += len(batch)
         progress(seen)
     return {name: Histogram(counts[name], largest[name], *ranges[name]) for name in names}
@@ -61,15 +68,13 @@ def _count(values: np.ndarray, largest: float) -> np.ndarray:
     return np.bincount(np.clip(places, 0, BINS - 1).astype(np.int64), minlength=BINS)
 
 
-def _sampling(model: ModelProto, names: list[str]) -> ModelProto:
-    """The model with a sample of each tensor as its outputs."""
-    view = view_of(model)
+def _sampling(model: ModelProto, steps: dict[str, int]) -> ModelProto:
+    """The model whose outputs are every so many values of an image, of each tensor in `steps`."""
     sampled = ModelProto()
     sampled.CopyFrom(model)
     graph = sampled.graph
     del graph.output[:]
-    for name in names:
-        step = _step(name, view)
+    for name, step in steps.items():
         output = f"sample/{name}"
         limits = {"starts": 0, "ends": np.iinfo(np.int64).max, "axes": 1, "steps": step}
         for word, value in limits.items():
@@ -82,19 +87,21 @@ def _sampling(model: ModelProto, names: list[str]) -> ModelProto:
     return sampled
 
 
-def _channels(name: str, view: GraphView, count: int) -> np.ndarray:
+def _channels(shape: list[int | None], step: int, count: int) -> np.ndarray:
     """The channel of each value in the sample of an image."""
-    sizes = [size or 1 for size in view.shapes[name][2:]]
-    return np.asarray(np.arange(count) * _step(name, view) // prod(sizes))
+    return np.asarray(np.arange(count) * step // prod(size or 1 for size in shape[2:]))
 
 
-def _step(name: str, view: GraphView) -> int:
-    """Every so many values of an image; shares no factor with the shape, so all places count."""
+def _step(name: str, view: GraphView, most: int) -> int:
+    """So that at most `most` values of an image are left.
+
+    Shares no factor with the shape, so all places count.
+    """
     sizes = view.shapes.get(name, [])[1:]
     if not sizes or any(size is None for size in sizes):
         return 1
     total = prod(size for size in sizes if size is not None)
-    step = -(-total // LARGEST_SAMPLE)
+    step = -(-total // most)
     while gcd(step, total) > 1:
         step += 1
     return step

@@ -56,10 +56,13 @@ def kl_range(histogram: Histogram, percentile: float) -> tuple[float, float]:
     """The threshold whose 128-level version diverges least from what was seen.
 
     Migacz, 8-bit inference with TensorRT (GTC 2017): the magnitudes are cut at a threshold, what
-    lies beyond is added to the last bin, and the rest is rounded to 128 levels.
+    lies beyond is added to the last bin, and the rest is rounded to 128 levels. The bin next to 0
+    counts as its neighbour does: behind a Relu it holds zeros, which any step keeps exactly, and
+    so many of them that nothing else would matter.
     """
     half = len(histogram.counts) // 2
     magnitudes = histogram.counts[half:] + histogram.counts[:half][::-1]
+    magnitudes[0] = magnitudes[1]
     best, threshold = np.inf, histogram.largest
     for kept in range(KL_LEVELS, half + 1, KL_LEVELS // 16):
         divergence = _divergence(magnitudes, kept)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -16,13 +16,15 @@ from engine.quantize.gates import hard_gates_to_convolutions, split_hard_swish
 from engine.quantize.graph import view_of
 from engine.quantize.grids import choose_grids
 from engine.quantize.histograms import histograms
+from engine.quantize.known import Known, range_key
 from engine.quantize.modes import RANGE_OF, Ranges
 from engine.quantize.placing import Placing, place
 from engine.quantize.placing_tensorrt import place_for_tensorrt
+from engine.quantize.probes import wanted
 from engine.quantize.products import unscaling_as_products
 from engine.quantize.qdq import write
 from engine.quantize.rewrite import squeeze_to_global_pool
-from engine.quantize.swish import gate_samples
+from engine.quantize.swish import GateSample, gate_samples
 from engine.quantize.targets import Target, target_of
 from engine.specs import TargetName
 
@@ -34,7 +36,10 @@ VNNI = target_of(TargetName.X86_VNNI)
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """How ranges are taken. `images` gives the same batches at every call."""
+    """How ranges are taken. `images` gives the same batches at every call.
+
+    What one call of `prepare` finds in them is `known` to the next.
+    """
 
     images: Batches
     mode: str
@@ -42,6 +47,7 @@ class Calibration:
     threads: int
     progress: Progress
     count: int = 300
+    known: Known = field(default_factory=Known)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +69,9 @@ def prepare(
 ) -> Prepared:
     """Rewrites a copy of `source`, equalises its channels and takes ranges of what is stored.
 
-    One pass over the images for `max`, a second for the modes that look at distributions. Raises
-    BuildFailed naming the tensor when a value is not finite, and when there is no image.
+    One pass over the images for `max`, a second for the modes that look at distributions; none for
+    what an earlier call found. Raises BuildFailed naming the layer when a value is not finite, and
+    when there is no image.
     """
     model = ModelProto()
     model.CopyFrom(source)
@@ -79,9 +86,10 @@ def prepare(
         gates = 0
         unscaling_as_products(model)
         placing = place_for_tensorrt(model, kept)
-    ranges = _extremes(placing, equalised.stats)
+    stats = equalised.stats | _unseen(model, placing, equalised.stats, calibration)
+    ranges = _extremes(placing, stats)
     if calibration.mode != "max":
-        ranges = _distributed(model, placing, ranges, calibration)
+        ranges = _distributed(model, placing, ranges, stats, calibration)
     facts = {
         "squeezes_rewritten": squeezes,
         "gates_rewritten": gates,
@@ -114,10 +122,28 @@ def quantise(prepared: Prepared, target: Target) -> tuple[ModelProto, dict[str, 
 
 def _observe(model: ModelProto, calibration: Calibration) -> dict[str, ChannelStats]:
     view = view_of(model)
-    ranks = {name: len(shape) for name, shape in view.shapes.items() if len(shape) >= 2}
+    names = wanted(model, view)
+    known = calibration.known.stats(model, names, view)
+    if known is None:
+        known = _pass_over(model, names, calibration)
+        calibration.known.keep_stats(model, known)
+    return known
+
+
+def _unseen(
+    model: ModelProto, placing: Placing, stats: dict[str, ChannelStats], calibration: Calibration
+) -> dict[str, ChannelStats]:
+    """Of what is stored although nobody was expected to ask for it."""
+    missing = [name for name in placing.stored if name not in stats]
+    return _pass_over(model, missing, calibration) if missing else {}
+
+
+def _pass_over(
+    model: ModelProto, names: list[str], calibration: Calibration
+) -> dict[str, ChannelStats]:
     return channel_stats(
         model,
-        ranks,
+        names,
         calibration.images(),
         calibration.threads,
         lambda seen: calibration.progress("Observing", seen),
@@ -125,17 +151,43 @@ def _observe(model: ModelProto, calibration: Calibration) -> dict[str, ChannelSt
 
 
 def _distributed(
-    model: ModelProto, placing: Placing, extremes: Ranges, calibration: Calibration
+    model: ModelProto,
+    placing: Placing,
+    extremes: Ranges,
+    stats: dict[str, ChannelStats],
+    calibration: Calibration,
 ) -> Ranges:
     """Ranges by the values between the extremes.
 
     Vectors keep their extremes: they have few values, and each counts for a whole feature map.
     """
-    maps = {name: ends for name, ends in extremes.items() if not placing.view.is_vector(name)}
-    samples = gate_samples(list(maps), placing.view) if calibration.mode == "mse" else {}
+    maps = [name for name in extremes if not placing.view.is_vector(name)]
+    samples = gate_samples(maps, placing.view) if calibration.mode == "mse" else {}
+    how = [calibration.mode, calibration.percentile]
+    keys = {}
+    for name in maps:
+        sample = samples.get(name)
+        line = () if sample is None else (sample.slopes, sample.offsets)
+        keys[name] = range_key(name, how, stats[name], *line)
+    known = calibration.known.ranges(keys)
+    left = [name for name in maps if name not in known]
+    if left:
+        found = _counted(model, {name: extremes[name] for name in left}, samples, calibration)
+        calibration.known.keep_ranges(keys, found)
+        known |= found
+    return extremes | known
+
+
+def _counted(
+    model: ModelProto,
+    extremes: Ranges,
+    samples: dict[str, GateSample],
+    calibration: Calibration,
+) -> Ranges:
+    samples = {name: sample for name, sample in samples.items() if name in extremes}
     counted = histograms(
         model,
-        maps,
+        extremes,
         calibration.images(),
         calibration.threads,
         lambda seen: calibration.progress("Counting values", seen),
@@ -144,11 +196,7 @@ def _distributed(
     )
     range_of = RANGE_OF[calibration.mode]
     ranges = {name: range_of(h, calibration.percentile) for name, h in counted.items()}
-    return (
-        extremes
-        | ranges
-        | {name: sample.best_range(*extremes[name]) for name, sample in samples.items()}
-    )
+    return ranges | {name: sample.best_range(*extremes[name]) for name, sample in samples.items()}
 
 
 def _extremes(placing: Placing, stats: dict[str, ChannelStats]) -> Ranges:

@@ -1,0 +1,224 @@
+"""What calibration measures of a tensor, as nodes of the graph: a few numbers a channel and image.
+
+Feature maps are measured by pooling. ONNX Runtime pools in the blocked layout that its convolutions
+write, so nothing is copied back for it, and what leaves the graph is small. Extremes and means are
+exact; the spread around the mean is taken from a lattice of places. Three things need no measuring:
+a Relu gives nothing below 0, a map that an SE gate scales follows from the map and the gate, and
+what only a Relu reads is neither stored nor weighed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
+
+from engine.quantize.graph import GraphView, clip_bounds, view_of
+from engine.quantize.links import ABSORBING, excitation_of
+
+LATTICE = 12
+"""Places along a side of a map, about, that its spread is taken from; smaller maps give all."""
+_GENERAL = ("ReduceMin", "ReduceMax", "ReduceMean", "ReduceSumSquare")
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """float64 (images, channels of all tensors in turn); `square` is the mean square."""
+
+    low: np.ndarray
+    high: np.ndarray
+    mean: np.ndarray
+    square: np.ndarray
+
+
+@dataclass(frozen=True, slots=True)
+class Scaled:
+    """A map that follows from another: `x` times a `gate` of one number an image and channel."""
+
+    x: str
+    gate: str
+
+
+@dataclass(frozen=True, slots=True)
+class Probes:
+    """`model` gives what `read` understands; `names` are in the order of the columns."""
+
+    model: ModelProto
+    names: tuple[str, ...]
+    known: dict[str, dict[str, str]]
+    scaled: dict[str, Scaled]
+    layers: dict[str, str]
+
+    def place_of(self, name: str) -> str:
+        """How a message speaks of a tensor: with the layer that makes it, where one does."""
+        return f"Tensor {name!r}{self.layers.get(name, '')}"
+
+    def outputs(self) -> list[str]:
+        """What to ask the session for."""
+        return [value.name for value in self.model.graph.output]
+
+    def read(self, values: Sequence[np.ndarray]) -> tuple[Columns, list[int]]:
+        """Columns of some images, and how many belong to each tensor."""
+        given = {
+            name: value.reshape(len(value), -1)
+            for name, value in zip(self.outputs(), values, strict=True)
+        }
+        found: dict[str, tuple[np.ndarray, ...]] = {}
+        for name in self.names:
+            if name not in self.scaled:
+                found[name] = _measured(self.known[name], given)
+        for name, how in self.scaled.items():
+            found[name] = _times(found[how.x], found[how.gate][2])
+        ordered = [found[name] for name in self.names]
+        joined = [np.concatenate([one[kind] for one in ordered], axis=1) for kind in range(4)]
+        return Columns(*joined), [one[0].shape[1] for one in ordered]
+
+
+def wanted(model: ModelProto, view: GraphView) -> list[str]:
+    """The tensors whose statistics anybody asks for, in the order of the graph."""
+    names = [value.name for value in model.graph.input]
+    names += [output for node in model.graph.node for output in node.output]
+    return [name for name in names if len(view.shapes.get(name, [])) >= 2 and _matters(name, view)]
+
+
+def _matters(name: str, view: GraphView) -> bool:
+    """Whether it may be stored, or belongs to a convolution; what fuses into a Relu does not."""
+    maker, reader = view.makers.get(name), view.only_reader(name)
+    made = maker is not None and maker.op_type in ABSORBING
+    return made or reader is None or reader.op_type != "Relu"
+
+
+def probe(model: ModelProto, names: Iterable[str]) -> Probes:
+    """A copy of `model` whose outputs are what is measured of the tensors in `names`."""
+    view = view_of(model)
+    probed = ModelProto()
+    probed.CopyFrom(model)
+    del probed.graph.output[:]
+    order = tuple(names)
+    scaled = {name: how for name in order if (how := _scaled(name, view, frozenset(order)))}
+    writer = _Writer(probed, view)
+    known = {name: writer.measure(name) for name in order if name not in scaled}
+    return Probes(probed, order, known, scaled, _layers(model))
+
+
+def _layers(model: ModelProto) -> dict[str, str]:
+    """Of what a convolution or Gemm makes: ` of layer 'blocks.0.conv'`, by its weights."""
+    return {
+        node.output[0]: f" of layer {node.input[1].removesuffix('.weight')!r}"
+        for node in model.graph.node
+        if node.op_type in ABSORBING
+    }
+
+
+def _scaled(name: str, view: GraphView, measured: frozenset[str]) -> Scaled | None:
+    maker = view.makers.get(name)
+    found = excitation_of(maker, view) if maker is not None else None
+    if found is None or not {found.x, found.gate} <= measured:
+        return None
+    inner = view.makers.get(found.x)
+    # One step only: a map that is itself a product would have to be worked out before.
+    if inner is not None and excitation_of(inner, view) is not None:
+        return None
+    return Scaled(found.x, found.gate)
+
+
+@dataclass(slots=True)
+class _Writer:
+    """Adds measuring nodes; `measure` gives the output that holds each kind of number."""
+
+    model: ModelProto
+    view: GraphView
+
+    def measure(self, name: str) -> dict[str, str]:
+        """Kind of number -> output. One output of kind `value` where the tensor is a vector."""
+        if self.view.is_vector(name):
+            return {"value": self._give("Identity", name, f"{name}/value")}
+        shape = self.view.shapes[name]
+        if len(shape) != 4 or not all(shape[1:]):
+            return self._general(name, len(shape))
+        sides = [side or 1 for side in shape[2:]]
+        made = {
+            "high": self._give("GlobalMaxPool", name, f"{name}/high"),
+            "mean": self._give("GlobalAveragePool", name, f"{name}/mean"),
+        }
+        if not _never_negative(self.view.makers.get(name), self.view):
+            made["low"] = self._reduce("ReduceMin", name, f"{name}/low", (2, 3))
+        strides = [_stride(side) for side in sides]
+        if max(strides) > 1:
+            sample = f"{name}/lattice"
+            self._add("MaxPool", [name], sample, kernel_shape=[1, 1], strides=strides)
+            made["near"] = self._give("GlobalAveragePool", sample, f"{sample}/mean")
+        else:
+            sample = name
+        self._add("Mul", [sample, sample], f"{sample}/squared")
+        made["square"] = self._give("GlobalAveragePool", f"{sample}/squared", f"{sample}/square")
+        return made
+
+    def _general(self, name: str, rank: int) -> dict[str, str]:
+        """Of tensors that are no feature maps."""
+        axes = tuple(range(2, rank))
+        self._add("Mul", [name, name], f"{name}/squared")
+        return {
+            "low": self._reduce("ReduceMin", name, f"{name}/low", axes),
+            "high": self._reduce("ReduceMax", name, f"{name}/high", axes),
+            "mean": self._reduce("ReduceMean", name, f"{name}/mean", axes),
+            "square": self._reduce("ReduceMean", f"{name}/squared", f"{name}/square", axes),
+        }
+
+    def _reduce(self, op: str, name: str, output: str, axes: tuple[int, ...]) -> str:
+        constant = f"{output}/axes"
+        self.model.graph.initializer.append(
+            numpy_helper.from_array(np.array(axes, np.int64), constant)
+        )
+        self._add(op, [name, constant], output, keepdims=1)
+        return self._leave(output)
+
+    def _give(self, op: str, name: str, output: str) -> str:
+        self._add(op, [name], output)
+        return self._leave(output)
+
+    def _add(self, op: str, inputs: list[str], output: str, **attributes: Any) -> None:
+        self.model.graph.node.append(helper.make_node(op, inputs, [output], output, **attributes))
+
+    def _leave(self, output: str) -> str:
+        value = helper.make_tensor_value_info(output, TensorProto.FLOAT, None)
+        self.model.graph.output.append(value)
+        return output
+
+
+def _measured(outputs: dict[str, str], given: dict[str, np.ndarray]) -> tuple[np.ndarray, ...]:
+    """(low, high, mean, square) of one tensor, each (images, channels)."""
+    values = {kind: given[name].astype(np.float64) for kind, name in outputs.items()}
+    if "value" in values:
+        exact = values["value"]
+        return exact, exact, exact, exact**2
+    mean, square = values["mean"], values["square"]
+    if "near" in values:
+        square = np.maximum(square - values["near"] ** 2, 0) + mean**2
+    low = values["low"] if "low" in values else np.zeros_like(mean)
+    return low, values["high"], mean, square
+
+
+def _times(of_x: tuple[np.ndarray, ...], gate: np.ndarray) -> tuple[np.ndarray, ...]:
+    """As _measured, of x * gate."""
+    low, high, mean, square = of_x
+    ends = low * gate, high * gate
+    return np.minimum(*ends), np.maximum(*ends), mean * gate, square * gate**2
+
+
+def _never_negative(maker: NodeProto | None, view: GraphView) -> bool:
+    if maker is None:
+        return False
+    if maker.op_type == "Clip":
+        return clip_bounds(maker, view.constants)[0] == 0
+    return maker.op_type in ("Relu", "Sigmoid", "HardSigmoid")
+
+
+def _stride(side: int) -> int:
+    """Along one side; odd, so that a lattice does not fall in step with strides of two."""
+    if side <= LATTICE + 2:
+        return 1
+    return (side // LATTICE) | 1
