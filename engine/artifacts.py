@@ -27,7 +27,8 @@ MODEL_FILE = "model.onnx"
 TORCHSCRIPT_FILE = "model.pt"
 MANIFEST_FILE = "manifest.json"
 REPORT_FILE = "report.json"
-_ABOUT = (MANIFEST_FILE, REPORT_FILE)
+IMAGES_FILE = "images.json"
+_ABOUT = (MANIFEST_FILE, REPORT_FILE, IMAGES_FILE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from sqlalchemy import Text, cast, func, select
 from db.enums import ArtifactKind, Precision
 from db.session import connect
 from db.tables import Artifact, Benchmark, Environment, Evaluation, ImportedBuild, Model
+from engine.accuracy.seen_images import SEEN_BEFORE
 from engine.benchmark.noise import NOISY_CORES
 from engine.benchmark.placement import nodes_elsewhere
 from engine.benchmark.scenarios import label_of, verdict_of
@@ -81,6 +82,7 @@ COLUMNS = {
     "target": "int8 target",
     "calibration": "calibration",
     "at_chance": "at chance",
+    "seen_images": "images calibrated on",
     "preprocess": "preprocessing",
     "environment": "machine",
     "weights_digest": "weights SHA-256",
@@ -248,6 +250,7 @@ def _evaluations() -> object:
         Evaluation.top1_count,
         Evaluation.top5_count,
         Evaluation.at_chance,
+        Evaluation.protocol[(SEEN_BEFORE, "images")].label("seen_images"),
         Evaluation.created_at.label("evaluated_at"),
         Evaluation.environment_digest,
         Environment.label.label("environment"),

@@ -9,6 +9,7 @@ import streamlit as st
 from dashboard.formats import duration, escape_markdown, is_missing, number, plural, short, size
 from dashboard.queries import Provenance
 from db.tables import Benchmark, Evaluation, ImportedBuild
+from engine.accuracy.seen_images import seen_sentence
 from engine.benchmark.scenarios import label_of, verdict_of
 from engine.errors import WorkbenchError
 from engine.preprocess import PreprocessSpec
@@ -115,7 +116,11 @@ def _half_agreement(made: dict[str, Any] | None) -> str | None:
 
 
 def _calibration(made: dict[str, Any] | None) -> str | None:
-    return f"{made['mode']} over {made['images']} images of {made['dataset']}" if made else None
+    if not made:
+        return None
+    text = f"{made['mode']} over {made['images']:,} images of {made['dataset']}"
+    asked = made.get("images_asked", made["images"])
+    return text if asked == made["images"] else f"{text} ({asked:,} were asked)"
 
 
 def _accuracy(found: Provenance) -> dict[str, Any]:
@@ -126,6 +131,7 @@ def _accuracy(found: Provenance) -> dict[str, Any]:
         "top-1": _count(row.top1_count, row.images),
         "top-5": _count(row.top5_count, row.images),
         "partial": _partial(row),
+        "seen by the build before": seen_sentence(row.protocol),
         "labels": None if row.label_set == "dataset" else row.label_set,
         "imported from": row.protocol.get("imported_from"),
         "dataset": row.dataset_name,

@@ -73,6 +73,7 @@ _FORMATS = {
     "top5": "%.2f",
     "images": "%d",
     "images_in_dataset": "%d",
+    "seen_images": "%d",
     "images_per_s": "%.1f",
     "images_per_s_low": "%.1f",
     "images_per_s_high": "%.1f",
@@ -131,6 +132,7 @@ def with_notes(frame: pd.DataFrame, outdated: dict[str, str] | None = None) -> p
 
 _TOLD = [
     "at_chance",
+    "seen_images",
     "weights_kind",
     "execution",
     "stable",
@@ -154,6 +156,8 @@ def _note(row: dict[str, Any], version: str | None) -> str:
         notes.append(f"partial: {row['images']:,.0f} of {row['images_planned']:,.0f} images")
     if row["at_chance"] is True or row["at_chance"] == 1:
         notes.append("collapsed")
+    if row["seen_images"] > 0:
+        notes.append(f"{row['seen_images']:,.0f} images also calibrated on")
     if row["weights_kind"] == "random":
         notes.append("random weights")
     if "emulated" in str(row["execution"]):

@@ -25,6 +25,7 @@ from engine.accuracy.per_image import (
     names_of,
     save,
 )
+from engine.accuracy.seen_images import without_rest
 from engine.config import settings
 from engine.digests import data_digest, file_digest
 from engine.errors import DatasetInvalid, InvalidRequest
@@ -136,7 +137,7 @@ def relabel(evaluation_id: int, path: Path, name: str, url: str) -> Evaluation:
         made.top1_count, made.top5_count = top1, top5
         made.per_image_path = str(target.relative_to(settings().home))
         made.protocol = {
-            **row.protocol,
+            **without_rest(row.protocol),
             "relabelled_from": row.id,
             "label_set": path.name,
             "label_set_sha256": digest,

@@ -24,6 +24,7 @@ from engine.datasets.layouts import UNLABELLED, Layout, recognise
 from engine.datasets.reader import open_index
 from engine.datasets.register import check_layout, find_dataset
 from engine.jobs import store
+from engine.quantize import known
 from engine.runs.new_jobs import dataset_job
 from engine.specs import DatasetSpec, absolute
 
@@ -131,20 +132,26 @@ def cache(
     clear: Annotated[bool, typer.Option("--clear", help="Remove them.")] = False,
     json: Json = False,
 ) -> None:
-    """Shows, or removes, the prepared images that spare later evaluations the decoding.
+    """Shows, or removes, what is kept of datasets: prepared images, and what calibrations found.
+
+    The first spare later evaluations the decoding, the second later int8 builds their passes.
 
     Example: `python -m engine dataset cache --clear`
     """
     if clear:
-        freed = pixel_cache.clear(name)
+        freed = pixel_cache.clear(name) + known.clear(name)
         if json:
             emit_json({"freed_bytes": freed})
         else:
             note(f"{freed / 1e6:,.0f} MB freed.")
         return
     kept = [k for k in pixel_cache.all_caches() if name in (None, k.dataset_name)]
+    found = [k for k in known.all_kept() if name in (None, k.dataset_name)]
     if json:
-        emit_json([{**asdict(k), "folder": str(k.folder)} for k in kept])
+        emit_json(
+            [{**asdict(k), "folder": str(k.folder)} for k in kept]
+            + [{**asdict(k), "folder": str(k.folder)} for k in found]
+        )
         return
     emit_table(
         "Prepared images",
@@ -161,8 +168,27 @@ def cache(
             for k in kept
         ],
     )
+    if found:
+        _show_calibrations(found)
     total = sum(k.disk_bytes for k in kept) / 1e9
     note(f"{total:.2f} GB of at most {settings().cache_gb:g} GB (SENET_CACHE_GB).")
+
+
+def _show_calibrations(found: list[known.KeptCalibration]) -> None:
+    emit_table(
+        "What calibrations found",
+        ("dataset", "model", "images", "MB", "last used"),
+        [
+            (
+                k.dataset_name,
+                k.model_id,
+                k.images,
+                k.disk_bytes / 1e6,
+                time.strftime("%Y-%m-%d %H:%M", time.localtime(k.used_at)),
+            )
+            for k in found
+        ],
+    )
 
 
 def _layout_now(row: Dataset) -> Layout:

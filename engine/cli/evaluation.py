@@ -12,6 +12,7 @@ from engine.accuracy.figures import Figures, confusions, figures, per_class
 from engine.accuracy.label_sets import relabel
 from engine.accuracy.pairs import Pair, compare
 from engine.accuracy.per_image import class_names_of, find, load
+from engine.accuracy.seen_images import SEEN_BEFORE, seen_sentence
 from engine.cli.options import Json
 from engine.cli.output import emit_json, emit_table, note
 from engine.database import prepare_database
@@ -69,6 +70,7 @@ def show(evaluation: EvaluationId, most: Most = 10, json: Json = False) -> None:
                 "dataset": row.dataset_name,
                 "images_planned": row.images_planned or row.images,
                 **asdict(found),
+                SEEN_BEFORE: row.protocol.get(SEEN_BEFORE),
                 "per_class": to_records(per_class(images)),
                 "confusions": to_records(confused),
             }
@@ -79,6 +81,8 @@ def show(evaluation: EvaluationId, most: Most = 10, json: Json = False) -> None:
     emit_table(
         f"Evaluation {row.id} on {row.dataset_name}", ("figure", "value", "95 %"), _of(found)
     )
+    if (seen := seen_sentence(row.protocol)) is not None:
+        note(f"Seen before: {seen}.")
     if not images.labelled:
         note("These images have no labels; `compare` tells how far two evaluations agree.")
         return

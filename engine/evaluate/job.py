@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from db.tables import Evaluation
+from engine.accuracy.seen_images import SEEN_BEFORE, seen_sentence
 from engine.errors import InvalidRequest
 from engine.evaluate import record, shards
 from engine.evaluate.task import Task, prepare
@@ -39,6 +41,7 @@ def run(params: dict[str, Any], context: JobContext) -> dict[str, Any]:
         return {"evaluation": known.id, "reused": True}
     _compute_missing(task, context)
     row = record.record_whole(task, context)
+    _say_what_was_seen(row, context)
     if row.top1_count is None:
         context.say(f"{row.images:,} images without labels: `compare` tells how far builds agree.")
         return {"evaluation": row.id, "reused": False, "top1": None}
@@ -48,6 +51,12 @@ def run(params: dict[str, Any], context: JobContext) -> dict[str, Any]:
         f"95 % interval {low:.2%} to {high:.2%}."
     )
     return {"evaluation": row.id, "reused": False, "top1": row.top1_count / row.images}
+
+
+def _say_what_was_seen(row: Evaluation, context: JobContext) -> None:
+    seen = seen_sentence(row.protocol)
+    if seen is not None and row.protocol[SEEN_BEFORE]["images"]:
+        context.say(f"Not all is new to this build: {seen}.")
 
 
 def _compute_missing(task: Task, context: JobContext) -> None:

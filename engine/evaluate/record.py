@@ -16,6 +16,7 @@ from engine.accuracy.per_image import PerImage, images_digest, save
 from engine.catalog import find_model
 from engine.config import settings
 from engine.errors import LabelsMismatch
+from engine.evaluate.seen_before import facts_of
 from engine.evaluate.shards import finished_shards, join
 from engine.evaluate.task import Task
 from engine.jobs.context import JobContext
@@ -105,6 +106,7 @@ def _write(task: Task, images: PerImage, chance: bool, context: JobContext) -> E
             "scoring": "by class index; equal scores in the order of their index",
             "runtime": f"{OnnxRuntime.name} {OnnxRuntime.version}",
             "classes": len(task.index.classes),
+            **facts_of(task, images),
         },
     }
     with writing(context.url) as session:

@@ -13,6 +13,7 @@ from onnx import ModelProto
 from db.enums import WeightsKind
 from db.tables import Artifact
 from engine import artifacts, environment, onnx_graph
+from engine.accuracy.per_image import images_digest
 from engine.config import settings
 from engine.datasets.drawing import draw_by_class
 from engine.datasets.reader import DatasetIndex, open_index, read_batches
@@ -23,9 +24,11 @@ from engine.jobs.context import JobContext
 from engine.quantize import bounded, mixing, targets
 from engine.quantize.bounded import Bound
 from engine.quantize.journal import Journal, journal_path
+from engine.quantize.known import Known, Subject
 from engine.quantize.mixing import Mixed
 from engine.quantize.recipe import Calibration
 from engine.quantize.report import report_of
+from engine.quantize.seen import held_out, write_seen
 from engine.quantize.sessions import session_of
 from engine.scores import drop_background
 from engine.specs import CalibrationSpec
@@ -36,6 +39,7 @@ REPORT_IMAGES = 16
 CHANGED_IMAGES = 64
 BOUND_IMAGES = 2_000
 BOUND_SEED = 1
+SHOWN = 5
 
 
 def build(
@@ -53,8 +57,7 @@ def build(
     dataset = find_dataset(asked.dataset, context.url)
     images = _Images(open_index(dataset), export)
     drawn = draw_by_class(images.index.labels, asked.images, asked.seed)
-    if len(drawn) < asked.images:
-        context.say(f"Only {len(drawn)} images to calibrate on, {asked.images} were asked.")
+    _say_what_is_drawn(images.index, drawn, asked, context)
     context.stage(f"Calibrating on {len(drawn)} images of {dataset.name}.")
     how = Calibration(
         images=lambda: images.batches(drawn),
@@ -63,6 +66,7 @@ def build(
         threads=settings().threads,
         progress=lambda stage, seen: context.progress(seen, len(drawn), "images", stage),
         count=len(drawn),
+        known=Known(_subject(export, images, drawn), context.say),
     )
     mixed = _mixed(model, export, asked, images, drawn, how, context, key)
     context.stage("Looking at every layer.")
@@ -70,11 +74,17 @@ def build(
     report = report_of(model, mixed, images.one_by_one(drawn[:REPORT_IMAGES]), settings().threads)
     report["changed_classes"] = _changed(model, mixed.model, images, drawn[:CHANGED_IMAGES])
     write_text(path.parent / artifacts.REPORT_FILE, json.dumps(report, indent=1))
+    searched = _others(images.index, drawn) if asked.max_drop is not None else drawn[:0]
+    write_seen(path.parent, images.index, drawn, searched)
+    _say_what_is_constant(mixed, context)
     return {
         "quantisation": {**mixed.facts, "macs_in_int8": report["macs_in_int8"]},
         "calibration": {
             **asked.to_json(),
             "images": len(drawn),
+            "images_asked": asked.images,
+            "images_searched": len(searched),
+            "classes": len(np.unique(images.index.labels[drawn])),
             "dataset_digest": dataset.digest,
         },
     }
@@ -119,14 +129,12 @@ def _bound(
 ) -> Bound:
     """Judged on images of the same set that ranges were not taken from."""
     index = images.index
-    others = np.setdiff1d(np.arange(len(index)), drawn)
+    others = _others(index, drawn)
     if not len(others):
         raise BuildFailed(
             f"Every image of {index.name!r} is calibrated on; none is left to judge the "
             f"drop: calibrate on fewer (--calibration-images) or on a larger set."
         )
-    if len(others) > BOUND_IMAGES:
-        others = others[draw_by_class(index.labels[others], BOUND_IMAGES, BOUND_SEED)]
     wanted = _classes(model, images, others, threads)
     labelled = len(index.classes) > 1
     labels = index.labels[others] if labelled else wanted
@@ -142,6 +150,49 @@ def _bound(
 
     measure = bounded.TOP1 if labelled else bounded.AGREEMENT
     return Bound(float(asked.max_drop or 0), right, wanted == labels, asked.search_s, measure)
+
+
+def _others(index: DatasetIndex, drawn: np.ndarray) -> np.ndarray:
+    """The images that a bounded build is judged on."""
+    return held_out(index.labels, drawn, BOUND_IMAGES, BOUND_SEED)
+
+
+def _say_what_is_drawn(
+    index: DatasetIndex, drawn: np.ndarray, asked: CalibrationSpec, context: JobContext
+) -> None:
+    if len(drawn) < asked.images:
+        context.say(
+            f"Only {len(drawn):,} images to calibrate on, {asked.images:,} were asked: "
+            f"{index.name} has no more."
+        )
+    classes, all_classes = len(np.unique(index.labels[drawn])), len(np.unique(index.labels))
+    if index.labelled and classes < all_classes:
+        context.say(
+            f"{classes:,} of {all_classes:,} classes are among the {len(drawn):,} images; "
+            f"--calibration-images {all_classes} and more draws from every class."
+        )
+
+
+def _say_what_is_constant(mixed: Mixed, context: JobContext) -> None:
+    names = mixed.prepared.facts.get("constant", [])
+    if names:
+        shown = ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
+        context.say(
+            f"Behind {len(names)} layers nothing changes over all calibration images ({shown}): "
+            f"the weights may be damaged, or the images all alike."
+        )
+
+
+def _subject(export: Artifact, images: _Images, drawn: np.ndarray) -> Subject:
+    return Subject(
+        model_id=export.model_id,
+        export=export.digest,
+        dataset_name=images.index.name,
+        dataset=images.index.digest,
+        images=images_digest(drawn),
+        count=len(drawn),
+        preprocess=images.preprocess.digest(),
+    )
 
 
 def _outputs_of(model: ModelProto, positions: tuple[int, ...]) -> frozenset[str]:

@@ -18,7 +18,7 @@ from engine.quantize.grids import choose_grids
 from engine.quantize.histograms import histograms
 from engine.quantize.known import Known, range_key
 from engine.quantize.modes import RANGE_OF, Ranges
-from engine.quantize.placing import Placing, place
+from engine.quantize.placing import WEIGHTED, Placing, place
 from engine.quantize.placing_tensorrt import place_for_tensorrt
 from engine.quantize.probes import wanted
 from engine.quantize.products import unscaling_as_products
@@ -78,7 +78,9 @@ def prepare(
     _name_nodes(model)
     squeezes = squeeze_to_global_pool(model)
     split_hard_swish(model)
-    equalised = equalise(model, _observe(model, calibration), kept)
+    observed = _observe(model, calibration)
+    constant = _constant(model, observed)
+    equalised = equalise(model, observed, kept)
     if target.fuses_only_in_integers:
         gates = hard_gates_to_convolutions(model, kept)
         placing = place(model, kept)
@@ -95,6 +97,7 @@ def prepare(
         "gates_rewritten": gates,
         "equalisation": equalised.strengths,
         "kept_in_float": placing.floating,
+        "constant": constant,
     }
     means = {name: stats.mean for name, stats in equalised.stats.items()}
     return Prepared(model, placing, ranges, means, facts)
@@ -205,6 +208,20 @@ def _extremes(placing: Placing, stats: dict[str, ChannelStats]) -> Ranges:
         name: (float(stats[name].low.min()), float(stats[name].high.max()))
         for name in placing.stored
     }
+
+
+def _constant(model: ModelProto, stats: dict[str, ChannelStats]) -> list[str]:
+    """Layers behind which each channel holds one value on all images, by their weights."""
+    makers = {node.output[0]: node for node in model.graph.node}
+    found = {}
+    for name, one in stats.items():
+        if (one.low == one.high).all():
+            tensor = name
+            while tensor in makers and makers[tensor].op_type not in WEIGHTED:
+                tensor = makers[tensor].input[0]
+            made = makers.get(tensor)
+            found[made.input[1].removesuffix(".weight") if made else tensor] = name
+    return list(found)
 
 
 def _name_nodes(model: ModelProto) -> None:

@@ -20,6 +20,7 @@ from engine.export.routes import program_beside, require_environment, require_ro
 from engine.half.execution import EMULATED, expected
 from engine.preprocess import PreprocessSpec
 from engine.quantize import targets
+from engine.runs.overlaps import images_of_both
 from engine.runs.requests import BUILTIN_CALIBRATION, BUILTIN_DATASETS, RunRequest, Task
 from engine.runs.sweeps import point_problems, point_warnings, points_of
 from engine.specs import Scenario, TargetName
@@ -232,10 +233,19 @@ def _warns_of_calibration(
 ) -> Iterator[str]:
     if Precision.INT8 not in request.precisions or set(request.tasks) == {Task.EXPORT}:
         return
-    if Task.EVALUATE in request.tasks and request.calibration_set == request.dataset:
+    calibrated = datasets.get(request.calibration_set)
+    if calibrated is not None and calibrated.num_images < request.calibration_images:
         yield (
-            f"int8 is calibrated on images that it is then evaluated on ({request.dataset}): its "
-            f"accuracy may look slightly better than it is. Choose another calibration set."
+            f"{calibrated.name} has {calibrated.num_images:,} images, fewer than the "
+            f"{request.calibration_images:,} to calibrate on: int8 is calibrated on those."
+        )
+    evaluated = datasets.get(request.dataset or "") if Task.EVALUATE in request.tasks else None
+    both = images_of_both(request, calibrated, evaluated)
+    if both:
+        yield (
+            f"int8 is calibrated on {both:,} of the images that it is then evaluated on "
+            f"({request.dataset}): its accuracy may look slightly better than it is. Its result "
+            f"says so, with the accuracy on the others; or choose another calibration set."
         )
     if request.calibration_set == BUILTIN_CALIBRATION and model.source != "demo":
         yield (

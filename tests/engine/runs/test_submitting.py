@@ -125,7 +125,8 @@ def test_the_plan_names_downloads_with_url_and_place(url: str, home: Path) -> No
 def test_the_plan_warns_of_calibration_on_the_evaluation_set(url: str, tmp_path: Path) -> None:
     labelled_by(tiny_se_model(), image_folder(tmp_path / "set", per_class=2), url)
     same = plan(RunRequest(model_id="timm/seresnet50", dataset="tiny"), url)
-    assert any("calibrated on images that it is then evaluated on" in w for w in same.warnings)
+    assert any("calibrated on 8 of the images that it is then" in w for w in same.warnings)
+    assert any("has 8 images, fewer than the 300 to calibrate on" in w for w in same.warnings)
     apart = plan(
         RunRequest(model_id="timm/seresnet50", dataset="tiny", calibration_dataset="demo"), url
     )
