@@ -47,6 +47,9 @@ DEFINITIONS = {
     "(65,504) on the images checked, or whose weights do not fit it.",
     "int8 target": "The kernels that an int8 build is made for: u8 x s8 are unsigned activations "
     "and signed weights (x86), s8 x s8 signed both (Arm, TensorRT).",
+    "images also calibrated on": "Images of the evaluation that an int8 build took its ranges "
+    "from, or that its search for a bounded drop was judged on; told by their bytes. Accuracy on "
+    "them may be flattering: the details give that on the others.",
     "random weights": "Fit to measure speed, never accuracy: not shown on any accuracy chart.",
     "published": "As the authors published it, on ImageNet-1k. GMACs of timm rows are the "
     "published FLOPs × 0.9 / 2 (within 1.6 %, BatchNorm included), of the others ÷ 2 (four grouped "

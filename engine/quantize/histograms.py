@@ -21,8 +21,8 @@ from engine.quantize.swish import SAMPLE, GateSample
 
 LARGEST_SAMPLE = 32_768
 """Values of an image that are counted at most; fewer where there are many images."""
-VALUES = 4_000_000
-"""About so many are counted of a tensor in all: 20 lie beyond each end of the 99.999 percentile."""
+VALUES = 10_000_000
+"""About so many are counted of a tensor in all: 50 lie beyond each end of the 99.999 percentile."""
 LEAST_SAMPLE = 2_048
 IMAGES_AT_ONCE = 4
 

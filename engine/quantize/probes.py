@@ -1,8 +1,8 @@
 """What calibration measures of a tensor, as nodes of the graph: a few numbers a channel and image.
 
 Feature maps are measured by pooling. ONNX Runtime pools in the blocked layout that its convolutions
-write, so nothing is copied back for it, and what leaves the graph is small. Extremes and means are
-exact; the spread around the mean is taken from a lattice of places. Three things need no measuring:
+write, so nothing is copied back for it, and what leaves the graph is small. Squares cost more, and
+are computed only when asked for. Three things need no measuring:
 a Relu gives nothing below 0, a map that an SE gate scales follows from the map and the gate, and
 what only a Relu reads is neither stored nor weighed.
 """
@@ -19,19 +19,15 @@ from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 from engine.quantize.graph import GraphView, clip_bounds, view_of
 from engine.quantize.links import ABSORBING, excitation_of
 
-LATTICE = 12
-"""Places along a side of a map, about, that its spread is taken from; smaller maps give all."""
-_GENERAL = ("ReduceMin", "ReduceMax", "ReduceMean", "ReduceSumSquare")
-
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """float64 (images, channels of all tensors in turn); `square` is the mean square."""
+    """float64 (images, channels of all tensors in turn); `square` is the mean square, if asked."""
 
     low: np.ndarray
     high: np.ndarray
     mean: np.ndarray
-    square: np.ndarray
+    square: np.ndarray | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,25 +52,25 @@ class Probes:
         """How a message speaks of a tensor: with the layer that makes it, where one does."""
         return f"Tensor {name!r}{self.layers.get(name, '')}"
 
-    def outputs(self) -> list[str]:
+    def outputs(self, squares: bool) -> list[str]:
         """What to ask the session for."""
-        return [value.name for value in self.model.graph.output]
+        every = [value.name for value in self.model.graph.output]
+        left_out = set() if squares else {how.get("square") for how in self.known.values()}
+        return [name for name in every if name not in left_out]
 
-    def read(self, values: Sequence[np.ndarray]) -> tuple[Columns, list[int]]:
+    def read(self, values: Sequence[np.ndarray], squares: bool) -> tuple[Columns, list[int]]:
         """Columns of some images, and how many belong to each tensor."""
         given = {
-            name: value.reshape(len(value), -1)
-            for name, value in zip(self.outputs(), values, strict=True)
+            name: value.reshape(len(value), -1).astype(np.float64)
+            for name, value in zip(self.outputs(squares), values, strict=True)
         }
-        found: dict[str, tuple[np.ndarray, ...]] = {}
-        for name in self.names:
-            if name not in self.scaled:
-                found[name] = _measured(self.known[name], given)
-        for name, how in self.scaled.items():
-            found[name] = _times(found[how.x], found[how.gate][2])
+        found = {name: _measured(how, given, squares) for name, how in self.known.items()}
+        for name, scaled in self.scaled.items():
+            found[name] = _times(found[scaled.x], found[scaled.gate][2])
         ordered = [found[name] for name in self.names]
         joined = [np.concatenate([one[kind] for one in ordered], axis=1) for kind in range(4)]
-        return Columns(*joined), [one[0].shape[1] for one in ordered]
+        columns = Columns(joined[0], joined[1], joined[2], joined[3] if squares else None)
+        return columns, [one[0].shape[1] for one in ordered]
 
 
 def wanted(model: ModelProto, view: GraphView) -> list[str]:
@@ -139,22 +135,14 @@ class _Writer:
         shape = self.view.shapes[name]
         if len(shape) != 4 or not all(shape[1:]):
             return self._general(name, len(shape))
-        sides = [side or 1 for side in shape[2:]]
         made = {
             "high": self._give("GlobalMaxPool", name, f"{name}/high"),
             "mean": self._give("GlobalAveragePool", name, f"{name}/mean"),
         }
         if not _never_negative(self.view.makers.get(name), self.view):
             made["low"] = self._reduce("ReduceMin", name, f"{name}/low", (2, 3))
-        strides = [_stride(side) for side in sides]
-        if max(strides) > 1:
-            sample = f"{name}/lattice"
-            self._add("MaxPool", [name], sample, kernel_shape=[1, 1], strides=strides)
-            made["near"] = self._give("GlobalAveragePool", sample, f"{sample}/mean")
-        else:
-            sample = name
-        self._add("Mul", [sample, sample], f"{sample}/squared")
-        made["square"] = self._give("GlobalAveragePool", f"{sample}/squared", f"{sample}/square")
+        self._add("Mul", [name, name], f"{name}/squared")
+        made["square"] = self._give("GlobalAveragePool", f"{name}/squared", f"{name}/square")
         return made
 
     def _general(self, name: str, rank: int) -> dict[str, str]:
@@ -189,17 +177,17 @@ class _Writer:
         return output
 
 
-def _measured(outputs: dict[str, str], given: dict[str, np.ndarray]) -> tuple[np.ndarray, ...]:
-    """(low, high, mean, square) of one tensor, each (images, channels)."""
-    values = {kind: given[name].astype(np.float64) for kind, name in outputs.items()}
+def _measured(
+    outputs: dict[str, str], given: dict[str, np.ndarray], squares: bool
+) -> tuple[np.ndarray, ...]:
+    """(low, high, mean, square) of one tensor, each (images, channels); no square unless asked."""
+    values = {kind: given[name] for kind, name in outputs.items() if name in given}
     if "value" in values:
         exact = values["value"]
         return exact, exact, exact, exact**2
-    mean, square = values["mean"], values["square"]
-    if "near" in values:
-        square = np.maximum(square - values["near"] ** 2, 0) + mean**2
+    mean = values["mean"]
     low = values["low"] if "low" in values else np.zeros_like(mean)
-    return low, values["high"], mean, square
+    return low, values["high"], mean, values["square"] if squares else mean
 
 
 def _times(of_x: tuple[np.ndarray, ...], gate: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -215,10 +203,3 @@ def _never_negative(maker: NodeProto | None, view: GraphView) -> bool:
     if maker.op_type == "Clip":
         return clip_bounds(maker, view.constants)[0] == 0
     return maker.op_type in ("Relu", "Sigmoid", "HardSigmoid")
-
-
-def _stride(side: int) -> int:
-    """Along one side; odd, so that a lattice does not fall in step with strides of two."""
-    if side <= LATTICE + 2:
-        return 1
-    return (side // LATTICE) | 1
