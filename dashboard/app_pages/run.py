@@ -118,7 +118,7 @@ def jobs_part(run_id: int) -> None:
         done = sum(view.row.status == JobStatus.SUCCEEDED for view in views)
         st.markdown(stepper([(view.row.kind, view.row.status) for view in views]))
         left = points_left((view.row for view in views), time.time())
-        place = f" · benchmark {left.sentence()}" if left and live else ""
+        place = f" · benchmark {left.sentence()}" if left and left.under_way and live else ""
         text = f"{done} of {plural(len(views), 'job')} done{place}"
         st.progress(done / max(1, len(views)), text=text)
         for view in views:

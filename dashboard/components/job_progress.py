@@ -81,7 +81,7 @@ def live_runs(live: list[JobView]) -> None:
             st.markdown(stepper(statuses))
             done = sum(status == JobStatus.SUCCEEDED for _, status in statuses)
             left = points_left((view.row for view in queries.run_jobs(run_id)), now)
-            place = f" · benchmark {left.sentence()}" if left else ""
+            place = f" · benchmark {left.sentence()}" if left and left.under_way else ""
             st.progress(
                 done / len(statuses), text=f"{done} of {plural(len(statuses), 'job')} done{place}"
             )

@@ -7,6 +7,7 @@ import streamlit as st
 
 from dashboard import queries
 from dashboard.charts import batches, latency
+from dashboard.components.benchmarked_model import benchmarked_model
 from dashboard.components.theme import chart_config, current_palette
 from dashboard.formats import escape_markdown, is_missing
 from engine.benchmark.sweet_spot import Percentile, find_sweet_spot
@@ -69,19 +70,9 @@ def batch_view(
     limit: float | None,
 ) -> None:
     """Throughput and latency over the batch, for one model in the chosen setting."""
-    if setting is None or rows["benchmark_id"].isna().all():
-        st.info("Nothing was benchmarked yet.", icon=":material/speed:")
+    model = benchmarked_model(rows, "batch_model")
+    if setting is None or model is None:
         return
-    labels = list(dict.fromkeys(rows.loc[rows["benchmark_id"].notna(), "label"]))
-    shipped = rows.loc[rows["ship"].astype(bool), "label"]
-    model = st.selectbox(
-        "Model",
-        labels,
-        index=labels.index(shipped.iloc[0]) if len(shipped) else 0,
-        key="batch_model",
-        bind="query-params",
-        width=420,
-    )
     own = rows[rows["label"] == model]
     found = _all_batches(own, setting)
     if found["batch"].nunique() < 2:

@@ -7,6 +7,7 @@ import streamlit as st
 
 from dashboard import queries
 from dashboard.charts.sweep import latency_against_throughput
+from dashboard.components.benchmarked_model import benchmarked_model
 from dashboard.components.theme import chart_config, current_palette
 from dashboard.formats import escape_markdown, plural
 from engine.benchmark.scenarios import CLOSED_LOOP
@@ -34,19 +35,9 @@ def sweep_view(
     limit: float | None,
 ) -> None:
     """Every setting of one model on the chosen machine; percentile and limit as for shipping."""
-    if setting is None or rows["benchmark_id"].isna().all():
-        st.info("Nothing was benchmarked yet.", icon=":material/speed:")
+    model = benchmarked_model(rows, "sweep_model")
+    if setting is None or model is None:
         return
-    labels = list(dict.fromkeys(rows.loc[rows["benchmark_id"].notna(), "label"]))
-    shipped = rows.loc[rows["ship"].astype(bool), "label"]
-    model = st.selectbox(
-        "Model",
-        labels,
-        index=labels.index(shipped.iloc[0]) if len(shipped) else 0,
-        key="sweep_model",
-        bind="query-params",
-        width=420,
-    )
     found = all_settings(rows[rows["label"] == model], setting)
     show_sweep(find_sweet_spot(found, Percentile(percentile or "p90"), limit), "sweep")
 

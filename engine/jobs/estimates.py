@@ -57,6 +57,11 @@ class PointsLeft:
     total: int
     seconds: float | None
 
+    @property
+    def under_way(self) -> bool:
+        """Whether a benchmark is still to come; other jobs of the run may be."""
+        return self.done < self.total
+
     def sentence(self) -> str:
         """`point 4 of 16, about 40 s left`."""
         place = f"point {min(self.done + 1, self.total)} of {self.total}"

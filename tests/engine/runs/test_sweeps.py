@@ -171,6 +171,10 @@ def test_progress_is_the_point_and_the_time_left(url: str) -> None:
     fresh = points_left([running, row(JobStatus.QUEUED)], now=104.0)
     assert fresh is not None
     assert fresh.sentence() == "point 1 of 2"
+    over = points_left([job for job in jobs if job.status == JobStatus.SUCCEEDED], now=104.0)
+    assert fresh.under_way
+    assert over is not None
+    assert not over.under_way, "other jobs of the run may go on"
 
 
 def test_cancelling_a_run_leaves_what_is_done_and_what_others_need(url: str) -> None:
