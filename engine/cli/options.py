@@ -67,7 +67,7 @@ Int8Target = Annotated[
     TargetName,
     typer.Option(
         "--target",
-        help="What int8 is made for: x86-vnni (u8 x s8), x86 (the same with weights of 7 bits), "
+        help="What int8 is made for: x86-vnni (u8 x s8), x86 (the same without VNNI), "
         "arm (s8 x s8), tensorrt (s8 x s8, no zero points); auto: this processor, or TensorRT "
         "with its provider.",
     ),

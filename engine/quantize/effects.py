@@ -15,10 +15,11 @@ import numpy as np
 from onnx import ModelProto, NodeProto, helper, numpy_helper
 
 from engine import onnx_graph
-from engine.quantize.grid import Grid, quantise_weights
+from engine.quantize.grid import Grid
 from engine.quantize.placing import WEIGHTED, Placing
 from engine.quantize.qdq import mean_output
 from engine.quantize.sessions import plain_session_of
+from engine.quantize.weights import channel_axis, quantise_layer
 
 Scores = Callable[[ModelProto], np.ndarray]
 
@@ -63,13 +64,13 @@ def scores_on(images: np.ndarray, threads: int) -> Scores:
 
 @dataclass(frozen=True, slots=True)
 class Rounding:
-    """A float graph, and the grids that would be laid over it."""
+    """A float graph, and the grids that would be laid over it; `in_pairs` as in `weights.py`."""
 
     model: ModelProto
     placing: Placing
     grids: dict[str, Grid]
     means: dict[str, np.ndarray]
-    most: int
+    in_pairs: bool
 
     def layers(self) -> list[NodeProto]:
         """Convolutions and Gemms that are to compute in integers."""
@@ -150,15 +151,12 @@ def _round_weights(model: ModelProto, rounding: Rounding, layers: set[str]) -> N
         if node.output[0] not in layers:
             continue
         weights = constants[node.input[1]]
-        gemm = node.op_type == "Gemm" and not any(
-            a.name == "transB" and a.i for a in node.attribute
-        )
-        rows = weights.T if gemm else weights
-        whole, steps = quantise_weights(rows, rounding.most)
+        axis = channel_axis(node)
+        rows = np.moveaxis(weights, axis, 0)
+        whole, steps = quantise_layer(node, weights, rounding.in_pairs)
         kept = (whole * steps.reshape(-1, *[1] * (rows.ndim - 1))).astype(np.float32)
-        node.input[1] = _add(
-            model, f"{node.output[0]}/rounded weights", kept.T.copy() if gemm else kept
-        )
+        stored = np.ascontiguousarray(np.moveaxis(kept, 0, axis))
+        node.input[1] = _add(model, f"{node.output[0]}/rounded weights", stored)
         means = rounding.means.get(node.input[0])
         if means is not None:
             bias = constants[node.input[2]] if len(node.input) > 2 else np.zeros(len(rows))

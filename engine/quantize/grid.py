@@ -1,4 +1,4 @@
-"""The 8-bit grids: a step and a zero for each tensor, a step for each output channel of weights."""
+"""The 8-bit grid of a tensor: a step, and the stored value that stands for 0."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import numpy as np
 from engine.quantize.targets import Activations
 
 SMALLEST_STEP = 1e-9
-WEIGHT_SHARES = np.linspace(0.6, 1.0, 33)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,25 +35,3 @@ def grid_of(low: float, high: float, activations: Activations = Activations.UNSI
     if activations == Activations.SIGNED:
         return Grid(step, zero - 128, signed=True)
     return Grid(step, zero)
-
-
-def quantise_weights(
-    weights: np.ndarray, most: int, least_step: np.ndarray | float = SMALLEST_STEP
-) -> tuple[np.ndarray, np.ndarray]:
-    """(int8 weights, step of each output channel), channels first, values within +-`most`.
-
-    Each channel takes the step of least squared error among shares of its largest weight, and
-    none below `least_step`.
-    """
-    rows = weights.reshape(len(weights), -1).astype(np.float64)
-    largest = np.maximum(np.abs(rows).max(axis=1), np.asarray(least_step) * most)
-    best = largest / most
-    error = np.full(len(rows), np.inf)
-    for share in WEIGHT_SHARES:
-        step = np.maximum(largest * share / most, least_step)
-        rounded = np.clip(np.round(rows / step[:, None]), -most, most) * step[:, None]
-        squared = ((rounded - rows) ** 2).sum(axis=1)
-        better = squared <= error
-        best, error = np.where(better, step, best), np.where(better, squared, error)
-    whole = np.clip(np.round(rows / best[:, None]), -most, most).astype(np.int8)
-    return whole.reshape(weights.shape), best

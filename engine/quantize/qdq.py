@@ -12,10 +12,11 @@ import numpy as np
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from engine.quantize.equalise import SCALED
-from engine.quantize.graph import attributes_of, group_of
-from engine.quantize.grid import SMALLEST_STEP, Grid, quantise_weights
+from engine.quantize.graph import group_of
+from engine.quantize.grid import SMALLEST_STEP, Grid
 from engine.quantize.placing import WEIGHTED, Placing
 from engine.quantize.targets import Target
+from engine.quantize.weights import channel_axis, quantise_layer
 
 LARGEST_BIAS = 2**30
 """In steps of the products; half of what 32 bits hold."""
@@ -86,15 +87,11 @@ class _Writer:
         """Names of dequantised weights and bias; the bias on the grid of the products, or float."""
         values = self.placing.view.constants
         weights, output = values[node.input[1]], node.output[0]
-        axis = 0
-        if node.op_type == "Gemm" and not attributes_of(node).get("transB", 0):
-            axis = 1
+        axis = channel_axis(node)
         given = values[node.input[2]].astype(np.float64) if len(node.input) > 2 else 0.0
         # A channel of next to no weights may have a bias that 32 bits could not count in its steps.
         least = np.abs(given) / (step * LARGEST_BIAS) + SMALLEST_STEP
-        whole, steps = quantise_weights(
-            np.moveaxis(weights, axis, 0), self.target.largest_weight, least
-        )
+        whole, steps = quantise_layer(node, weights, self.target.adds_pairs_in_16_bits, least)
         bias = given + self._lost(node, weights, whole, steps, axis)
         names = [self._along(f"{output}/w", np.moveaxis(whole, 0, axis), steps, axis)]
         if self.target.float_bias:

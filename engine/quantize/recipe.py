@@ -106,8 +106,8 @@ def prepare(
 def rounding_of(prepared: Prepared, target: Target) -> Rounding:
     """What `quantise` would round, for measuring what each rounding does."""
     grids = choose_grids(prepared.placing, prepared.ranges, target.activations)
-    most = target.largest_weight
-    return Rounding(prepared.model, prepared.placing, grids, prepared.means, most)
+    in_pairs = target.adds_pairs_in_16_bits
+    return Rounding(prepared.model, prepared.placing, grids, prepared.means, in_pairs)
 
 
 def quantise(prepared: Prepared, target: Target) -> tuple[ModelProto, dict[str, Any]]:

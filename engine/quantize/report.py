@@ -12,11 +12,12 @@ from onnx import ModelProto, NodeProto, TensorProto, helper
 from engine import onnx_graph
 from engine.quantize.effects import decibels
 from engine.quantize.gates import LINE
-from engine.quantize.grid import Grid, quantise_weights
+from engine.quantize.grid import Grid
 from engine.quantize.grids import choose_grids
 from engine.quantize.mixing import Mixed
 from engine.quantize.placing import WEIGHTED
 from engine.quantize.sessions import plain_session_of
+from engine.quantize.weights import channel_axis, quantise_layer
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +87,7 @@ def report_of(
                 macs_share=work[name] / total,
                 weights_sqnr_db=None
                 if reason
-                else _weights_sqnr(node, view.constants, mixed.target.largest_weight),
+                else _weights_sqnr(node, view.constants, mixed.target.adds_pairs_in_16_bits),
                 output=output,
                 output_sqnr_db=sqnr,
                 low=_end(grid, 0),
@@ -130,9 +131,10 @@ def _sums(value: np.ndarray, grid: Grid) -> np.ndarray:
     return np.array([(value**2).sum(), (wrong**2).sum(), beyond, value.size], np.float64)
 
 
-def _weights_sqnr(node: NodeProto, constants: dict[str, np.ndarray], most: int) -> float:
-    weights = constants[node.input[1]].astype(np.float64)
-    whole, steps = quantise_weights(weights, most)
+def _weights_sqnr(node: NodeProto, constants: dict[str, np.ndarray], in_pairs: bool) -> float:
+    values = constants[node.input[1]]
+    whole, steps = quantise_layer(node, values, in_pairs)
+    weights = np.moveaxis(values, channel_axis(node), 0).astype(np.float64)
     kept = whole * steps.reshape(-1, *[1] * (weights.ndim - 1))
     return decibels(float(((kept - weights) ** 2).sum() / max((weights**2).sum(), 1e-30)))
 

@@ -1,8 +1,8 @@
 """What an int8 build is made for: the types and ranges that one family of kernels wants.
 
 ONNX Runtime on x86 multiplies unsigned activations by signed weights. Without VNNI it adds two such
-products in 16 bits, which holds weights of 7 bits only. Arm and TensorRT multiply signed by signed;
-TensorRT knows no zero point but 0, and adds biases in float.
+products in 16 bits, which bounds what neighbouring weights may add up to (`weights.py`). Arm and
+TensorRT multiply signed by signed; TensorRT knows no zero point but 0, and adds biases in float.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from engine.specs import TargetName
 X86_DOT_PRODUCTS = ("avx512_vnni", "avx_vnni", "amx_int8")
 ARM_MACHINES = frozenset({"aarch64", "arm64"})
 TENSORRT_PROVIDER = "TensorrtExecutionProvider"
-FULL_WEIGHT, REDUCED_WEIGHT = 127, 63
 
 
 class Activations(StrEnum):
@@ -31,7 +30,7 @@ class Activations(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """`largest_weight` is that of the stored weights; `why` says how the target was come by.
+    """`why` says how the target was come by.
 
     `fuses_only_in_integers`: a kernel is an integer one only between two stored tensors, and gates
     of HardSwish pay as saturating convolutions (ONNX Runtime). Where it is false, what follows a
@@ -40,7 +39,7 @@ class Target:
 
     name: TargetName
     activations: Activations
-    largest_weight: int
+    adds_pairs_in_16_bits: bool
     fuses_only_in_integers: bool
     float_bias: bool
     why: str
@@ -53,15 +52,15 @@ class Target:
     @property
     def weights(self) -> str:
         """What is stored of the weights, in words."""
-        reduced = " in 7 bits (sums of two products must fit 16)"
-        return f"int8{'' if self.largest_weight == FULL_WEIGHT else reduced}, per channel"
+        bounded = " (pairs add up to 128 at most, so that 16 bits hold two products)"
+        return f"int8, per channel{bounded if self.adds_pairs_in_16_bits else ''}"
 
     @property
     def summary(self) -> str:
         """Short, for tables: `x86-vnni (u8 x s8)`."""
         kind = "u8" if self.activations == Activations.UNSIGNED else "s8"
-        bits = "" if self.largest_weight == FULL_WEIGHT else " in 7 bits"
-        return f"{self.name} ({kind} x s8{bits})"
+        pairs = " in bounded pairs" if self.adds_pairs_in_16_bits else ""
+        return f"{self.name} ({kind} x s8{pairs})"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, as kept in a manifest."""
@@ -69,10 +68,10 @@ class Target:
 
 
 _TARGETS = {
-    TargetName.X86_VNNI: (Activations.UNSIGNED, FULL_WEIGHT, True, False),
-    TargetName.X86: (Activations.UNSIGNED, REDUCED_WEIGHT, True, False),
-    TargetName.ARM: (Activations.SIGNED, FULL_WEIGHT, True, False),
-    TargetName.TENSORRT: (Activations.SYMMETRIC, FULL_WEIGHT, False, True),
+    TargetName.X86_VNNI: (Activations.UNSIGNED, False, True, False),
+    TargetName.X86: (Activations.UNSIGNED, True, True, False),
+    TargetName.ARM: (Activations.SIGNED, False, True, False),
+    TargetName.TENSORRT: (Activations.SYMMETRIC, False, False, True),
 }
 
 

@@ -15,7 +15,7 @@ from engine.quantize.channels import channel_stats
 from engine.quantize.equalise import equalise
 from engine.quantize.gates import hard_gates_to_convolutions, split_hard_swish
 from engine.quantize.graph import view_of
-from engine.quantize.grid import grid_of, quantise_weights
+from engine.quantize.grid import grid_of
 from engine.quantize.placing import place
 from engine.quantize.recipe import Calibration, Prepared, prepare, quantise
 from engine.quantize.rewrite import squeeze_to_global_pool
@@ -261,13 +261,3 @@ def test_a_grid_holds_zero_exactly() -> None:
         assert 0 <= grid.zero <= 255
         assert (0 - grid.zero) * grid.step <= min(low, 0) + grid.step
         assert (255 - grid.zero) * grid.step >= max(high, 0) - grid.step
-
-
-def test_weights_take_the_step_of_least_error() -> None:
-    weights = np.random.default_rng(0).normal(0, 1, (5, 40))
-    weights[0, 0] = 12
-    whole, steps = quantise_weights(weights, 127)
-    ours = ((weights - whole * steps[:, None]) ** 2).sum(axis=1)
-    plain = np.abs(weights).max(axis=1, keepdims=True) / 127
-    theirs = ((weights - np.round(weights / plain) * plain) ** 2).sum(axis=1)
-    assert (ours <= theirs + 1e-12).all()
