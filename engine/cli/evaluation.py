@@ -6,8 +6,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
+import pandas as pd
 import typer
 
+from db.tables import Evaluation
 from engine.accuracy.figures import Figures, confusions, figures, per_class
 from engine.accuracy.label_sets import relabel
 from engine.accuracy.pairs import Pair, compare
@@ -86,36 +88,39 @@ def show(evaluation: EvaluationId, most: Most = 10, json: Json = False) -> None:
     if not images.labelled:
         note("These images have no labels; `compare` tells how far two evaluations agree.")
         return
-    emit_table(
-        "Weakest classes",
-        ("class", "name", "images", "right", "top-1 %", "95 %"),
-        [
-            [
-                r["class_index"],
-                _name(names, r["class_index"]),
-                r["images"],
-                r["right"],
-                100 * r["top1"],
-                _interval(r["low"], r["high"]),
-            ]
-            for r in weakest.to_dict("records")
-        ],
-    )
-    emit_table(
-        "Commonest confusions",
-        ("label", "name", "taken for", "name", "images", "% of the label"),
-        [
-            [
-                r["label"],
-                _name(names, r["label"]),
-                r["predicted"],
-                _name(names, r["predicted"]),
-                r["images"],
-                100 * r["share"],
-            ]
-            for r in confused.to_dict("records")
-        ],
-    )
+    _show_weakest(weakest, names)
+    _show_confused(confused, names)
+
+
+def _show_weakest(classes: pd.DataFrame, names: tuple[str, ...] | None) -> None:
+    rows = [
+        (
+            row["class_index"],
+            _name(names, row["class_index"]),
+            row["images"],
+            row["right"],
+            100 * row["top1"],
+            _interval(row["low"], row["high"]),
+        )
+        for row in classes.to_dict("records")
+    ]
+    emit_table("Weakest classes", ("class", "name", "images", "right", "top-1 %", "95 %"), rows)
+
+
+def _show_confused(pairs: pd.DataFrame, names: tuple[str, ...] | None) -> None:
+    rows = [
+        (
+            row["label"],
+            _name(names, row["label"]),
+            row["predicted"],
+            _name(names, row["predicted"]),
+            row["images"],
+            100 * row["share"],
+        )
+        for row in pairs.to_dict("records")
+    ]
+    header = ("label", "name", "taken for", "name", "images", "% of the label")
+    emit_table("Commonest confusions", header, rows)
 
 
 @app.command("relabel")
@@ -136,15 +141,7 @@ def relabel_one(
     """
     row = relabel(evaluation, labels, name, prepare_database())
     if json:
-        emit_json(
-            {
-                "evaluation": row.id,
-                "label_set": row.label_set,
-                "images": row.images,
-                "top1_count": row.top1_count,
-                "top5_count": row.top5_count,
-            }
-        )
+        emit_json({"label_set": row.label_set, **counts_of(row)})
         return
     left_out = row.protocol["without_a_right_answer"]
     note(
@@ -201,6 +198,16 @@ def compare_two(
                 ("image", "file", "label", f"in {first}", f"in {second}"),
                 [list(r) for r in shown],
             )
+
+
+def counts_of(row: Evaluation) -> dict[str, Any]:
+    """What a document says of a new evaluation: its number, images and right answers."""
+    return {
+        "evaluation": row.id,
+        "images": row.images,
+        "top1_count": row.top1_count,
+        "top5_count": row.top5_count,
+    }
 
 
 def _rows(pair: Pair) -> list[tuple[Any, ...]]:
