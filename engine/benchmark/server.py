@@ -23,12 +23,14 @@ from typing import Protocol
 
 import numpy as np
 
+from engine.benchmark.threads import at_once
 from engine.benchmark.windows import Runners
 from engine.stats import most_over
 
 SHARE_OVER = 0.01
 CONFIDENCE = 0.99
 LEAST_REQUESTS = 459  # the fewest that can be valid: none of them over the limit
+OVERTIME = 2.0  # times the planned length, after which a rate is beyond what can be answered
 CLOSE_S = 100e-6  # sleeping is not exact to less than this
 
 
@@ -147,11 +149,6 @@ def serve(
             if late or time_of.now() - started > longest_s:
                 hopeless.set()
 
-    others = [threading.Thread(target=work, args=(runner,)) for runner in runners[1:]]
-    for thread in others:
-        thread.start()
-    work(runners[0])
-    for thread in others:
-        thread.join()
+    at_once(work, runners)
     answered = latencies[~np.isnan(latencies)]
     return Served(rate_per_s, limit_ms, planned, answered, time_of.now() - started)
