@@ -18,6 +18,7 @@ from db.tables import Environment, Job, Run, RunJob
 from engine import environment
 from engine.compute import count_compute
 from engine.config import settings
+from engine.errors import BenchmarkFailed
 from engine.jobs import store
 from engine.peak import job, queueing
 from engine.peak.kernels import Kernel, all_kernels
@@ -185,6 +186,19 @@ def test_the_job_keeps_what_it_measured(
     found = {p.precision: p.gmacs_per_s for p in peaks_of(result["environment"], url)}
     assert found == pytest.approx(result["gmacs_per_s"])
     assert any("broken cannot be run here" in said for said in context.said)
+
+
+def test_a_kernel_that_fails_without_a_word_is_named_too(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*arguments: object) -> Speed:
+        raise MemoryError
+
+    monkeypatch.setattr(job, "measure", full)
+    context = Quiet(url, tmp_path / "peak")
+    with pytest.raises(BenchmarkFailed, match="No matrix product"):
+        job.run(PeakSpec(threads=(1,)).to_json(), context)
+    assert any("cannot be run here: MemoryError" in said for said in context.said)
 
 
 def test_the_first_benchmark_of_a_machine_queues_its_peak_once(
