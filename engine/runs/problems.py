@@ -45,6 +45,8 @@ def _needs_datasets(request: RunRequest, model: CatalogModel, datasets: Datasets
         wanted["evaluate on"] = request.dataset
     if Precision.INT8 in request.built:
         wanted["calibrate on"] = request.calibration_set
+    if Precision.FP16 in request.built:
+        wanted["check ranges on"] = request.range_check_set
     for purpose, name in wanted.items():
         if name and name not in datasets and name not in BUILTIN_DATASETS:
             yield (
