@@ -17,7 +17,7 @@ from engine.cli.follow import finish_run, submit_noting
 from engine.cli.output import emit_json, note
 from engine.database import prepare_database
 from engine.errors import InvalidRequest
-from engine.files import disk_space
+from engine.files import whole
 from engine.runs.requests import RunRequest, Task
 from engine.specs import ExportFormat, WeightsSpec
 
@@ -105,7 +105,8 @@ def export_by_flags(
     digest = made[-1]
     side = artifacts.preprocess_of(artifacts.find_by_digest(digest, prepare_database())).crop
     target = (flags.save_dir or Path()) / f"{flags.model_name}_{side}.{mode}"
-    _copy(artifacts.folder_of(digest) / FILES[mode], target)
+    with whole(target) as part:
+        shutil.copyfile(artifacts.folder_of(digest) / FILES[mode], part)
     emit_json({"artifact": digest, "file": str(target)}) if json else note(
         f"[INFO] convert model save: {target}"
     )
@@ -124,14 +125,3 @@ def _preprocess(model: CatalogModel, size: int | None) -> dict[str, object] | No
         return {"crop": size, "resize": round(size * RESIZE_OF_CROP)}
     resize = round(size * own.resize / own.crop) if own.resize else None
     return own.to_dict() | {"crop": size, "resize": resize}
-
-
-def _copy(source: Path, target: Path) -> None:
-    part = target.with_name(f"{target.name}.part")
-    with disk_space(target.parent):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            shutil.copyfile(source, part)
-            part.rename(target)
-        finally:
-            part.unlink(missing_ok=True)
