@@ -47,10 +47,11 @@ def _needs_datasets(request: RunRequest, model: CatalogModel, datasets: Datasets
         wanted["calibrate on"] = request.calibration_set
     if Precision.FP16 in request.built:
         wanted["check ranges on"] = request.range_check_set
-    for purpose, name in wanted.items():
-        if name and name not in datasets and name not in BUILTIN_DATASETS:
+    for name in dict.fromkeys(filter(None, wanted.values())):
+        if name not in datasets and name not in BUILTIN_DATASETS:
+            purposes = [purpose for purpose, other in wanted.items() if other == name]
             yield (
-                f"There is no dataset {name!r} to {purpose}: add it with "
+                f"There is no dataset {name!r} to {' and '.join(purposes)}: add it with "
                 f"`dataset add {name} FOLDER`."
             )
 
