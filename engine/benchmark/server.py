@@ -129,6 +129,7 @@ def serve(
     With `give_up` it stops once so many are over the limit that the run can no longer be valid; in
     any case after `longest_s`, when requests come faster than they can ever be answered.
     An instance that is free takes the next number and waits until it is due: that is the queue.
+    What a request raises is raised when the others in flight have ended.
     """
     time_of = clock or WallClock()
     numbers = itertools.count()  # next() is atomic: no two instances get the same request
@@ -139,12 +140,18 @@ def serve(
     hopeless = threading.Event()
     started = time_of.now()
 
+    def answer(runner: Callable[[], object], due: float) -> float:
+        time_of.sleep_until(due)
+        try:
+            runner()
+        except BaseException:
+            hopeless.set()
+            raise
+        return 1e3 * (time_of.now() - due)
+
     def work(runner: Callable[[], object]) -> None:
         while (number := next(numbers)) < planned and not hopeless.is_set():
-            due = started + arrivals_s[number]
-            time_of.sleep_until(due)
-            runner()
-            latencies[number] = 1e3 * (time_of.now() - due)
+            latencies[number] = answer(runner, started + arrivals_s[number])
             late = latencies[number] > limit_ms and next(over) > most
             if late or time_of.now() - started > longest_s:
                 hopeless.set()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 
 import numpy as np
@@ -38,6 +39,16 @@ def test_an_instance_that_fails_fails_the_measurement(
     runners[place] = fails
     with pytest.raises(MemoryError, match="no room"):
         measure(runners)
+
+
+def test_after_a_failure_no_more_requests_are_waited_for() -> None:
+    def fails() -> None:
+        raise MemoryError("no room for another request")
+
+    begun = time.monotonic()
+    with pytest.raises(MemoryError):
+        serve([lambda: None, fails], np.linspace(0.01, 60, 600), 50.0, 10.0)
+    assert time.monotonic() - begun < 5
 
 
 def test_every_item_is_worked_on_at_the_same_time() -> None:
