@@ -27,7 +27,7 @@ from engine.quantize import building, targets
 from engine.quantize.journal import Journal, journal_path
 from engine.runtimes.onnx_runtime import OnnxRuntime
 from engine.scores import softmax
-from engine.specs import BuildSpec, CalibrationSpec, TargetName
+from engine.specs import CPU_PROVIDER, BuildSpec, CalibrationSpec, TargetName
 
 FP16_VERSION = "2"
 INT8_VERSION = "3"
@@ -112,7 +112,7 @@ def _optimised(export: Artifact, context: JobContext) -> ModelProto:
     options.log_severity_level = 3
     with disk_space(path.parent):
         ort.InferenceSession(
-            str(artifacts.model_path(export.digest)), options, providers=["CPUExecutionProvider"]
+            str(artifacts.model_path(export.digest)), options, providers=[CPU_PROVIDER]
         )
     model = onnx.load(path)
     path.unlink()
@@ -149,7 +149,7 @@ def _appends_softmax(source: Source) -> bool:
 
 
 def _agreement(source: Source, path: Path) -> Agreement:
-    cpu, threads = "CPUExecutionProvider", settings().threads
+    cpu, threads = CPU_PROVIDER, settings().threads
     export, precision = source.export, source.spec.precision
     reference = OnnxRuntime(artifacts.model_path(export.digest), cpu, threads)
     built = OnnxRuntime(path, cpu, threads)

@@ -16,6 +16,7 @@ from engine.datasets import imagenet
 from engine.preprocess import crop_pixels, normalise, open_image
 from engine.runtimes.onnx_runtime import OnnxRuntime
 from engine.scores import drop_background, softmax, top_k
+from engine.specs import CPU_PROVIDER
 
 TOP = 5
 
@@ -43,7 +44,7 @@ class Classified:
 class Classifier:
     """An artifact, loaded once; safe to use from several threads."""
 
-    def __init__(self, artifact: Artifact, provider: str = "CPUExecutionProvider") -> None:
+    def __init__(self, artifact: Artifact, provider: str = CPU_PROVIDER) -> None:
         self.artifact = artifact
         self.preprocess = artifacts.preprocess_of(artifact)
         path = artifacts.model_path(artifact.digest)

@@ -21,6 +21,7 @@ from engine.config import settings
 from engine.errors import InvalidRequest
 from engine.preprocess import crop_pixels, normalise, open_image
 from engine.se_blocks import find_gates
+from engine.specs import CPU_PROVIDER
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,7 @@ class Excitations:
         options.intra_op_num_threads = settings().threads
         options.log_severity_level = 3
         self._session = ort.InferenceSession(
-            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+            model.SerializeToString(), options, providers=[CPU_PROVIDER]
         )
         self._input = self._session.get_inputs()[0].name
 

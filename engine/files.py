@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,21 +29,32 @@ def disk_space(folder: Path) -> Iterator[None]:
         ) from error
 
 
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """Another path to write to, which takes the place of `path` at the end unless that failed.
+
+    Makes its folder where that is missing. Raises StorageFull when the disk is full.
+    """
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        with disk_space(path.parent):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield part
+            part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
 def write_text(path: Path, text: str) -> None:
-    """Writes a small file; StorageFull instead of a bare OSError when the disk is full."""
-    with disk_space(path.parent):
-        path.write_text(text)
+    """Writes a text file (UTF-8) whole or not at all."""
+    with whole(path) as part:
+        part.write_text(text, encoding="utf-8")
 
 
 def save_arrays(path: Path, **arrays: np.ndarray) -> None:
     """Writes an npz file whole or not at all."""
-    temporary = path.with_name(f"{path.name}.part")
-    try:
-        with disk_space(path.parent), temporary.open("wb") as stream:
-            np.savez(stream, **arrays)  # type: ignore[arg-type]
-        temporary.rename(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with whole(path) as part, part.open("wb") as stream:
+        np.savez(stream, **arrays)  # type: ignore[arg-type]
 
 
 def _means_full(error: OSError) -> bool:

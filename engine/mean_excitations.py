@@ -65,7 +65,6 @@ def keep_mean(
             seen(done, len(which))
     means = tuple(total / done for total in sums)
     path = _path(network.artifact, dataset, images)
-    path.parent.mkdir(parents=True, exist_ok=True)
     named = {f"block_{n:03d}": values for n, values in enumerate(means)}
     save_arrays(path, images=np.array(done), **named)
     return MeanExcitations(done, means)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -46,16 +47,15 @@ def read_label_set(path: Path) -> list[list[int]] | dict[str, list[int]]:
         raise DatasetInvalid(
             f"The label set {path} is not a readable JSON file: {error}."
         ) from error
-    entries = list(data.items()) if isinstance(data, dict) else list(enumerate(data or ()))
-    if not isinstance(data, list | dict) or not entries:
+    if not isinstance(data, list | dict) or not data:
         raise DatasetInvalid(f"{path.name} must hold a JSON list (or object) of lists of indices.")
-    for place, answers in entries:
+    for place, answers in data.items() if isinstance(data, dict) else enumerate(data):
         good = isinstance(answers, list) and all(type(a) is int and a >= 0 for a in answers)
         if not good:
             raise DatasetInvalid(
                 f"{path.name}, entry {place}: expected a list of class indices, found {answers!r}."
             )
-    return {Path(k).name: v for k, v in data.items()} if isinstance(data, dict) else data
+    return data
 
 
 def answers_for(
@@ -71,15 +71,10 @@ def answers_for(
             "The file names of these images are not known, so the label set cannot be matched; "
             "evaluate on a registered dataset, or import with a column `image`."
         )
-    base = [Path(str(name)).name for name in names.tolist()]
+    full = [str(name) for name in names.tolist()]
+    base = [Path(name).name for name in full]
     if isinstance(answers, dict):
-        absent = [name for name in base if name not in answers]
-        if absent:
-            raise InvalidRequest(
-                f"{len(absent):,} of {len(base):,} images are not in the label set (the first: "
-                f"{absent[0]})."
-            )
-        return [answers[name] for name in base]
+        return _by_name(answers, full)
     numbers = [_NUMBER.search(name) for name in base]
     places = [int(number.group(1)) - 1 if number else -1 for number in numbers]
     if min(places) < 0 or max(places) >= len(answers):
@@ -89,6 +84,30 @@ def answers_for(
             f"by the number in ILSVRC2012_val_XXXXXXXX; for other images give an object by name."
         )
     return [answers[place] for place in places]
+
+
+def _by_name(answers: dict[str, list[int]], full: list[str]) -> list[list[int]]:
+    """By the whole name; by the file's alone where it is the only one of that name on each side."""
+    places = Counter(Path(name).name for name in full)
+    entries = Counter(Path(key).name for key in answers)
+    alone = {Path(key).name: found for key, found in answers.items()}
+    found: list[list[int]] = []
+    absent: list[str] = []
+    for name in full:
+        base = Path(name).name
+        only_one = entries[base] == places[base] == 1
+        if name in answers:
+            found.append(answers[name])
+        elif only_one:
+            found.append(alone[base])
+        else:
+            absent.append(name)
+    if absent:
+        raise InvalidRequest(
+            f"{len(absent):,} of {len(full):,} images are not in the label set (the first: "
+            f"{absent[0]})."
+        )
+    return found
 
 
 def rescore(images: PerImage, answers: list[list[int]]) -> PerImage:

@@ -23,7 +23,7 @@ from engine.benchmark.measuring import Measured, measure, warm_up
 from engine.benchmark.noise import Watch
 from engine.benchmark.offline import PASS_S, Offline
 from engine.benchmark.search import Search, highest_rate, settling_requests
-from engine.benchmark.server import Served, poisson_arrivals, serve
+from engine.benchmark.server import OVERTIME, Served, poisson_arrivals, serve
 from engine.benchmark.team import Team
 from engine.benchmark.windows import Window, take_window
 from engine.jobs.context import JobContext
@@ -33,7 +33,6 @@ from engine.stats import most_over
 SINGLE_STREAM_SHARE = 0.1  # may be over the p90
 SINGLE_STREAM_REQUESTS = 100
 MOST_REQUESTS = 1_000_000
-OVERTIME = 2.0  # times the planned length, after which a rate is beyond what can be answered
 HEADROOM = 1.1  # a single window may have been a slow one
 SHARE_OF_SEARCH = 1 / 6  # that one run of a search may take
 

@@ -10,12 +10,12 @@ ten minutes and 24,576 samples, and is repeated until three agree.
 from __future__ import annotations
 
 import itertools
-import threading
 import time
 from collections.abc import Callable
 
 import numpy as np
 
+from engine.benchmark.threads import at_once
 from engine.benchmark.windows import Runners, Window
 
 PASS_S = 3.0
@@ -33,12 +33,7 @@ def take_pass(runners: Runners, batch: int, requests: int) -> Window:
             runner()
             done[number] = time.perf_counter() - started
 
-    others = [threading.Thread(target=work, args=(runner,)) for runner in runners[1:]]
-    for thread in others:
-        thread.start()
-    work(runners[0])
-    for thread in others:
-        thread.join()
+    at_once(work, runners)
     return Window(float(done.max()), requests * batch, done * 1e3)
 
 

@@ -23,12 +23,14 @@ from typing import Protocol
 
 import numpy as np
 
+from engine.benchmark.threads import at_once
 from engine.benchmark.windows import Runners
 from engine.stats import most_over
 
 SHARE_OVER = 0.01
 CONFIDENCE = 0.99
 LEAST_REQUESTS = 459  # the fewest that can be valid: none of them over the limit
+OVERTIME = 2.0  # times the planned length, after which a rate is beyond what can be answered
 CLOSE_S = 100e-6  # sleeping is not exact to less than this
 
 
@@ -127,6 +129,7 @@ def serve(
     With `give_up` it stops once so many are over the limit that the run can no longer be valid; in
     any case after `longest_s`, when requests come faster than they can ever be answered.
     An instance that is free takes the next number and waits until it is due: that is the queue.
+    What a request raises is raised when the others in flight have ended.
     """
     time_of = clock or WallClock()
     numbers = itertools.count()  # next() is atomic: no two instances get the same request
@@ -137,21 +140,22 @@ def serve(
     hopeless = threading.Event()
     started = time_of.now()
 
+    def answer(runner: Callable[[], object], due: float) -> float:
+        time_of.sleep_until(due)
+        try:
+            runner()
+        except BaseException:
+            hopeless.set()
+            raise
+        return 1e3 * (time_of.now() - due)
+
     def work(runner: Callable[[], object]) -> None:
         while (number := next(numbers)) < planned and not hopeless.is_set():
-            due = started + arrivals_s[number]
-            time_of.sleep_until(due)
-            runner()
-            latencies[number] = 1e3 * (time_of.now() - due)
+            latencies[number] = answer(runner, started + arrivals_s[number])
             late = latencies[number] > limit_ms and next(over) > most
             if late or time_of.now() - started > longest_s:
                 hopeless.set()
 
-    others = [threading.Thread(target=work, args=(runner,)) for runner in runners[1:]]
-    for thread in others:
-        thread.start()
-    work(runners[0])
-    for thread in others:
-        thread.join()
+    at_once(work, runners)
     answered = latencies[~np.isnan(latencies)]
     return Served(rate_per_s, limit_ms, planned, answered, time_of.now() - started)

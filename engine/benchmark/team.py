@@ -46,9 +46,7 @@ class Team:
 
     def window(self, seconds: float) -> Window:
         """One window of all members at once; its time is that of the slowest."""
-        for pipe in self._pipes:
-            pipe.send(seconds)
-        answers = self._gather()
+        answers = self._gather(seconds)
         self.peak_rss_mb = sum(answer["peak_rss_mb"] for answer in answers)
         return Window(
             max(answer["elapsed_s"] for answer in answers),
@@ -65,10 +63,13 @@ class Team:
                 total += used.user + used.system
         return total
 
-    def _gather(self) -> list[dict[str, Any]]:
+    def _gather(self, asked: float | None = None) -> list[dict[str, Any]]:
+        """The answer of each member, to what is `asked` of all first."""
         try:
+            for pipe in self._pipes if asked is not None else ():
+                pipe.send(asked)
             answers = [pipe.recv() for pipe in self._pipes]
-        except EOFError as error:
+        except (EOFError, ConnectionError) as error:
             raise BenchmarkFailed(
                 "One of the benchmark's processes died; fewer processes or a smaller batch need "
                 "less memory."

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+
+from engine.benchmark.threads import at_once
 
 LEAST_REQUESTS = 10
 Runners = Sequence[Callable[[], object]]
@@ -33,7 +34,8 @@ def take_window(runners: Runners, batch: int, seconds: float) -> Window:
     least = -(-LEAST_REQUESTS // len(runners))
     started = time.perf_counter()
 
-    def loop(runner: Callable[[], object], own: list[float]) -> None:
+    def loop(pair: tuple[Callable[[], object], list[float]]) -> None:
+        runner, own = pair
         before = time.perf_counter()
         while before - started < seconds or len(own) < least:
             runner()
@@ -41,15 +43,7 @@ def take_window(runners: Runners, batch: int, seconds: float) -> Window:
             own.append((after - before) * 1e3)
             before = after
 
-    others = [
-        threading.Thread(target=loop, args=pair)
-        for pair in zip(runners[1:], latencies[1:], strict=True)
-    ]
-    for thread in others:
-        thread.start()
-    loop(runners[0], latencies[0])
-    for thread in others:
-        thread.join()
+    at_once(loop, list(zip(runners, latencies, strict=True)))
     elapsed = time.perf_counter() - started
     merged = np.concatenate([np.asarray(own) for own in latencies])
     return Window(elapsed, merged.size * batch, merged)

@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any
 
 import pandas as pd
 import typer
 
-from db.enums import Precision
 from engine import artifacts
 from engine.benchmark.sweet_spot import Percentile, SweetSpot, find_sweet_spot, setting_of
+from engine.cli import groups as g
 from engine.cli import options as o
 from engine.cli.follow import queue_jobs, queue_run
+from engine.cli.grouping import grouped
 from engine.cli.output import emit_table, note
-from engine.cli.reading import read_weights
+from engine.cli.reading import is_digest
 from engine.database import prepare_database
 from engine.errors import InvalidRequest
 from engine.runs.estimating import estimate
 from engine.runs.new_jobs import benchmark_job
 from engine.runs.requests import RunRequest, Task
 from engine.runs.sweeps import benchmark_spec, is_sweep, point_problems, point_warnings, points_of
-from engine.specs import Scenario
-
-DIGEST = re.compile(r"[0-9a-f]{6,64}")
-CPU = "CPUExecutionProvider"
+from engine.specs import CPU_PROVIDER, Scenario
 
 AScenario = Annotated[
     Scenario,
@@ -60,18 +57,14 @@ def add_to(app: typer.Typer) -> None:
     app.command()(benchmark)
 
 
+@grouped
 def benchmark(
     target: o.Target,
-    weights: o.Weights = "pretrained",
-    seed: o.Seed = 0,
-    precision: o.Precisions = None,
+    *,
+    builds: g.Builds,
     calibrate_on: o.CalibrationSet = None,
-    batch: o.Batches = None,
-    instances: o.Instances = None,
-    threads: o.Threads = None,
-    provider: o.Provider = CPU,
-    max_seconds: o.Seconds = 30,
-    again: o.Again = False,
+    points: g.Points,
+    provider: o.Provider = CPU_PROVIDER,
     scenario: AScenario = Scenario.CLOSED_LOOP,
     latency_limit: LatencyLimit = None,
     percentile: APercentile = Percentile.P90,
@@ -91,16 +84,11 @@ def benchmark(
     closed_loop = scenario == Scenario.CLOSED_LOOP
     request = RunRequest(
         model_id=target,
-        weights=read_weights(weights, seed),
-        precisions=tuple(precision or Precision),
+        **builds.asked(),
         tasks=(Task.BENCHMARK,),
         calibration_dataset=calibrate_on,
-        batches=o.joined(batch, 1),
-        threads=o.joined(threads, 0),
-        instances=o.joined(instances, 1),
+        **points.asked(),
         provider=provider,
-        benchmark_max_s=max_seconds,
-        again=again,
         scenario=scenario,
         rate_per_s=rate,
         limit_ms=None if closed_loop else latency_limit,
@@ -108,7 +96,7 @@ def benchmark(
     )
     wants_spot = closed_loop and (is_sweep(request) or latency_limit is not None)
     conclude = _Conclusion(percentile, latency_limit, json) if wants_spot else None
-    if DIGEST.fullmatch(target):
+    if is_digest(target):
         return _of_artifact(request, detach, json, conclude)
     expected = estimate(request, prepare_database())
     if expected is not None:

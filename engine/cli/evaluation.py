@@ -1,4 +1,4 @@
-"""`evaluation`: list, show, relabel; and `compare`: two evaluations image by image."""
+"""`evaluation`: list, show, relabel."""
 
 from __future__ import annotations
 
@@ -6,30 +6,22 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
+import pandas as pd
 import typer
 
+from db.tables import Evaluation
 from engine.accuracy.figures import Figures, confusions, figures, per_class
 from engine.accuracy.label_sets import relabel
-from engine.accuracy.pairs import Pair, compare
 from engine.accuracy.per_image import class_names_of, find, load
 from engine.accuracy.seen_images import SEEN_BEFORE, seen_sentence
-from engine.cli.options import Json
-from engine.cli.output import emit_json, emit_table, note
+from engine.cli.options import EvaluationId, Json, Most
+from engine.cli.output import emit_json, emit_table, interval, note
 from engine.database import prepare_database
 from engine.results import results_frame
-from engine.stats import PairedDifference
 from engine.tables import to_records
 
 app = typer.Typer(help="Single evaluations, image by image.", no_args_is_help=True)
-EvaluationId = Annotated[int, typer.Argument(help="Number of an evaluation (`evaluation list`).")]
-Most = Annotated[int, typer.Option("--most", min=1, help="So many rows of each list.")]
 _LISTED = ["evaluation_id", "model_id", "precision", "origin", "dataset", "label_set", "images"]
-
-
-def add_to(main: typer.Typer) -> None:
-    """Registers `compare` beside the group."""
-    main.command("compare")(compare_two)
-    main.add_typer(app, name="evaluation")
 
 
 @app.command("list")
@@ -86,36 +78,39 @@ def show(evaluation: EvaluationId, most: Most = 10, json: Json = False) -> None:
     if not images.labelled:
         note("These images have no labels; `compare` tells how far two evaluations agree.")
         return
-    emit_table(
-        "Weakest classes",
-        ("class", "name", "images", "right", "top-1 %", "95 %"),
-        [
-            [
-                r["class_index"],
-                _name(names, r["class_index"]),
-                r["images"],
-                r["right"],
-                100 * r["top1"],
-                _interval(r["low"], r["high"]),
-            ]
-            for r in weakest.to_dict("records")
-        ],
-    )
-    emit_table(
-        "Commonest confusions",
-        ("label", "name", "taken for", "name", "images", "% of the label"),
-        [
-            [
-                r["label"],
-                _name(names, r["label"]),
-                r["predicted"],
-                _name(names, r["predicted"]),
-                r["images"],
-                100 * r["share"],
-            ]
-            for r in confused.to_dict("records")
-        ],
-    )
+    _show_weakest(weakest, names)
+    _show_confused(confused, names)
+
+
+def _show_weakest(classes: pd.DataFrame, names: tuple[str, ...] | None) -> None:
+    rows = [
+        (
+            row["class_index"],
+            _name(names, row["class_index"]),
+            row["images"],
+            row["right"],
+            100 * row["top1"],
+            interval(row["low"], row["high"]),
+        )
+        for row in classes.to_dict("records")
+    ]
+    emit_table("Weakest classes", ("class", "name", "images", "right", "top-1 %", "95 %"), rows)
+
+
+def _show_confused(pairs: pd.DataFrame, names: tuple[str, ...] | None) -> None:
+    rows = [
+        (
+            row["label"],
+            _name(names, row["label"]),
+            row["predicted"],
+            _name(names, row["predicted"]),
+            row["images"],
+            100 * row["share"],
+        )
+        for row in pairs.to_dict("records")
+    ]
+    header = ("label", "name", "taken for", "name", "images", "% of the label")
+    emit_table("Commonest confusions", header, rows)
 
 
 @app.command("relabel")
@@ -136,15 +131,7 @@ def relabel_one(
     """
     row = relabel(evaluation, labels, name, prepare_database())
     if json:
-        emit_json(
-            {
-                "evaluation": row.id,
-                "label_set": row.label_set,
-                "images": row.images,
-                "top1_count": row.top1_count,
-                "top5_count": row.top5_count,
-            }
-        )
+        emit_json({"label_set": row.label_set, **counts_of(row)})
         return
     left_out = row.protocol["without_a_right_answer"]
     note(
@@ -154,76 +141,13 @@ def relabel_one(
     )
 
 
-def compare_two(
-    first: EvaluationId,
-    second: EvaluationId,
-    anyway: Annotated[
-        bool, typer.Option("--anyway", help="Also if the images were prepared differently.")
-    ] = False,
-    most: Most = 10,
-    json: Json = False,
-) -> None:
-    """Compares two evaluations of the same images: paired difference, exact p, flips, agreement.
-
-    Example: `python -m engine compare 3 5`
-    """
-    pair = compare(first, second, prepare_database(), anyway=anyway)
-    if json:
-        emit_json(_document(pair))
-        return
-    emit_table(f"Evaluation {second} against {first}", ("", "points", "95 %", "p"), _rows(pair))
-    counts = pair.flips["direction"].value_counts()
-    if pair.difference is not None:
-        both = pair.difference
-        note(
-            f"Of {both.n:,} images {both.only_a:,} are right only in {first} and {both.only_b:,} "
-            f"only in {second}; {counts.get('changed', 0):,} changed between two wrong classes."
-        )
-    if pair.agreement is not None:
-        agree = pair.agreement
-        note(
-            f"The best class is the same on {100 * agree.share:.2f} % of the images (95 %: "
-            f"{_interval(agree.low, agree.high)})."
-        )
-    if pair.remark:
-        note(f"Note: {pair.remark}")
-    for direction, title in (
-        ("lost", f"Right only in {first}"),
-        ("gained", f"Right only in {second}"),
-        ("changed", "Changed"),
-    ):
-        rows = pair.flips[pair.flips["direction"] == direction]
-        if len(rows) and (direction != "changed" or pair.difference is None):
-            columns = ["image", "name", "label", "first", "second"]
-            shown = rows[columns].head(most).itertuples(index=False)
-            emit_table(
-                f"{title}: {len(rows):,}" + (f", the first {most}" if len(rows) > most else ""),
-                ("image", "file", "label", f"in {first}", f"in {second}"),
-                [list(r) for r in shown],
-            )
-
-
-def _rows(pair: Pair) -> list[tuple[Any, ...]]:
-    named = (("top-1", pair.difference), ("top-5", pair.top5_difference))
-    return [
-        (name, f"{100 * d.difference:+.3f}", _interval(d.low, d.high, "+.3f"), f"{d.p_value:.3g}")
-        for name, d in named
-        if d is not None
-    ]
-
-
-def _document(pair: Pair) -> dict[str, Any]:
-    def plain(found: PairedDifference | None) -> dict[str, Any] | None:
-        return asdict(found) if found else None
-
+def counts_of(row: Evaluation) -> dict[str, Any]:
+    """What a document says of a new evaluation: its number, images and right answers."""
     return {
-        "first": pair.first.id,
-        "second": pair.second.id,
-        "top1": plain(pair.difference),
-        "top5": plain(pair.top5_difference),
-        "agreement": asdict(pair.agreement) if pair.agreement else None,
-        "remark": pair.remark,
-        "flips": to_records(pair.flips),
+        "evaluation": row.id,
+        "images": row.images,
+        "top1_count": row.top1_count,
+        "top5_count": row.top5_count,
     }
 
 
@@ -234,7 +158,7 @@ def _of(found: Figures) -> list[tuple[Any, ...]]:
         ("top-5 %", found.top5, found.top5_low, found.top5_high),
     ):
         if value is not None and low is not None and high is not None:
-            rows.append((name, f"{100 * value:.3f}", _interval(low, high, ".3f")))
+            rows.append((name, f"{100 * value:.3f}", interval(low, high, ".3f")))
     for name, value, digits in (
         ("mean rank of the label", found.mean_rank, 2),
         ("negative log-likelihood (nats)", found.negative_log_likelihood, 4),
@@ -242,10 +166,6 @@ def _of(found: Figures) -> list[tuple[Any, ...]]:
     ):
         rows.append((name, None if value is None else f"{value:.{digits}f}", None))
     return rows
-
-
-def _interval(low: float, high: float, form: str = ".2f") -> str:
-    return f"{100 * low:{form}} to {100 * high:{form}}"
 
 
 def _name(names: tuple[str, ...] | None, index: int) -> str | None:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import json as json_module
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from db.enums import Precision
+from db.tables import Evaluation
 from engine.cli import options as o
+from engine.cli.evaluation import counts_of
 from engine.cli.output import emit_json, note
-from engine.cli.reading import read_preprocess
+from engine.cli.reading import read_object, read_preprocess
 from engine.database import prepare_database
-from engine.errors import InvalidRequest
 from engine.preprocess import PreprocessSpec
 
 app = typer.Typer(help="Results of other machines, in the same table.", no_args_is_help=True)
@@ -24,6 +24,23 @@ OnePrecision = Annotated[Precision, typer.Option("--precision", "-p", help="fp32
 Source = Annotated[
     str, typer.Option(help="Where the result comes from: device, tool, version. Shown beside it.")
 ]
+Predictions = Annotated[
+    Path,
+    typer.Argument(
+        help=".npz, .npy, .csv or .parquet with `top5` (class indices, best first; in a CSV "
+        "top1 to top5) or `scores` (one a class), and optionally `image` and `label`."
+    ),
+]
+DatasetName = Annotated[
+    str,
+    typer.Option("--dataset", "-d", help="A registered dataset, or a name for other images."),
+]
+Labels = Annotated[
+    Path | None, typer.Option(help="Label file of other images: `<file> <class index>`.")
+]
+PerClass = Annotated[
+    int | None, typer.Option(min=1, help="Other images, sorted by class, so many of each class.")
+]
 Environment = Annotated[
     Path | None,
     typer.Option(help="JSON object of facts of the machine: device, runtime, driver, …"),
@@ -32,27 +49,13 @@ Environment = Annotated[
 
 @app.command("evaluation")
 def evaluation(
-    file: Annotated[
-        Path,
-        typer.Argument(
-            help=".npz, .npy, .csv or .parquet with `top5` (class indices, best first; in a CSV "
-            "top1 to top5) or `scores` (one a class), and optionally `image` and `label`."
-        ),
-    ],
+    file: Predictions,
     model: Model,
     precision: OnePrecision,
     source: Source,
-    dataset: Annotated[
-        str,
-        typer.Option("--dataset", "-d", help="A registered dataset, or a name for other images."),
-    ],
-    labels: Annotated[
-        Path | None, typer.Option(help="Label file of other images: `<file> <class index>`.")
-    ] = None,
-    per_class: Annotated[
-        int | None,
-        typer.Option(min=1, help="Other images, sorted by class, so many of each class."),
-    ] = None,
+    dataset: DatasetName,
+    labels: Labels = None,
+    per_class: PerClass = None,
     background: o.Background = None,
     preprocess: o.PreprocessFile = None,
     environment: Environment = None,
@@ -76,29 +79,25 @@ def evaluation(
         per_class=per_class,
         background=background,
         preprocess=PreprocessSpec.from_dict(prepared) if prepared else None,
-        environment=_facts(environment),
+        environment=read_object(environment) if environment else None,
     )
     row, known = import_evaluation(asked, prepare_database())
     if json:
-        emit_json(
-            {
-                "evaluation": row.id,
-                "known": known,
-                "images": row.images,
-                "top1_count": row.top1_count,
-                "top5_count": row.top5_count,
-            }
-        )
+        emit_json({"known": known, **counts_of(row)})
         return
-    shares = [
-        f"{name} {100 * count / row.images:.3f} %"
-        for name, count in (("top-1", row.top1_count), ("top-5", row.top5_count))
-        if count is not None
-    ]
     again = " It had been imported before." if known else ""
     note(
         f"Evaluation {row.id}: {model} {precision}, {row.images:,} images of {row.dataset_name}, "
-        f"{', '.join(shares) or 'no labels'}, imported.{again}"
+        f"{_shares(row)}, imported.{again}"
+    )
+
+
+def _shares(row: Evaluation) -> str:
+    counts = (("top-1", row.top1_count), ("top-5", row.top5_count))
+    known = [(name, count) for name, count in counts if count is not None]
+    return (
+        ", ".join(f"{name} {100 * count / row.images:.3f} %" for name, count in known)
+        or "no labels"
     )
 
 
@@ -126,15 +125,3 @@ def benchmark(
     for row, known in found:
         again = ", imported before" if known else ""
         note(f"Benchmark {row.id}: {row.images_per_s:,.1f} images/s at batch {row.batch}{again}.")
-
-
-def _facts(path: Path | None) -> dict[str, Any] | None:
-    if path is None:
-        return None
-    try:
-        facts = json_module.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise InvalidRequest(f"{path} is not a readable JSON file: {error}.") from error
-    if not isinstance(facts, dict):
-        raise InvalidRequest(f"{path} must hold one JSON object of facts.")
-    return facts

@@ -12,6 +12,7 @@ from engine.cli import (
     artifacts,
     benchmark,
     classify,
+    compare,
     dataset,
     evaluation,
     imports,
@@ -45,7 +46,7 @@ classify.add_to(app)
 results.add_to(app)
 peak.add_to(app)
 profile.add_to(app)
-evaluation.add_to(app)
+compare.add_to(app)
 vamp.add_to(app)
 npz.add_to(app)
 scoring.add_to(app)
@@ -53,6 +54,7 @@ valprep.add_to(app)
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(dataset.app, name="dataset")
 app.add_typer(weights.app, name="weights")
+app.add_typer(evaluation.app, name="evaluation")
 app.add_typer(imports.app, name="import")
 app.add_typer(vamc.app, name="vamc")
 app.add_typer(artifacts.app, name="artifacts")

@@ -171,4 +171,6 @@ Background = Annotated[
     int | None,
     typer.Option(min=0, help="Index of the output that is no class (0 for TF-Hub networks)."),
 ]
+EvaluationId = Annotated[int, typer.Argument(help="Number of an evaluation (`evaluation list`).")]
+Most = Annotated[int, typer.Option("--most", min=1, help="So many rows of each list.")]
 Detach = Annotated[bool, typer.Option("--detach", help="Queue and return; do not wait.")]

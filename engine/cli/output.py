@@ -47,6 +47,11 @@ def format_cell(value: Any) -> str:
     return str(value)
 
 
+def interval(low: float, high: float, form: str = ".2f") -> str:
+    """`71.20 to 73.05` of two fractions, in percent."""
+    return f"{100 * low:{form}} to {100 * high:{form}}"
+
+
 def note(text: str) -> None:
     """A remark beside the result."""
     err.print(text, markup=False)

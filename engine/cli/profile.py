@@ -6,19 +6,20 @@ from typing import Annotated, Any
 
 import typer
 
-from db.enums import JobStatus, Precision
+from db.enums import JobStatus
 from engine import artifacts
+from engine.cli import groups as g
 from engine.cli import options as o
-from engine.cli.benchmark import CPU, DIGEST
 from engine.cli.follow import finish_job, finish_run, submit_noting
+from engine.cli.grouping import grouped
 from engine.cli.output import emit_json, emit_table, note
-from engine.cli.reading import read_weights
+from engine.cli.reading import is_digest
 from engine.database import prepare_database
 from engine.profiling.records import Profile, profiles_of
 from engine.profiling.summary import by_operator, slowest, sums_of
 from engine.runs.new_jobs import profile_job
 from engine.runs.requests import RunRequest, Task
-from engine.specs import ProfileSpec
+from engine.specs import CPU_PROVIDER, ProfileSpec
 
 
 def add_to(app: typer.Typer) -> None:
@@ -26,15 +27,15 @@ def add_to(app: typer.Typer) -> None:
     app.command()(profile)
 
 
+@grouped
 def profile(
     target: o.Target,
-    weights: o.Weights = "pretrained",
-    seed: o.Seed = 0,
-    precision: o.Precisions = None,
+    *,
+    builds: g.Builds,
     calibrate_on: o.CalibrationSet = None,
     batch: Annotated[int, typer.Option("--batch", "-b", min=1, help="Images in a request.")] = 1,
     threads: Annotated[int, typer.Option(min=0, help="0: all cores.")] = 0,
-    provider: o.Provider = CPU,
+    provider: o.Provider = CPU_PROVIDER,
     most: Annotated[int, typer.Option(min=1, help="So many of the slowest nodes.")] = 10,
     json: o.Json = False,
 ) -> int:
@@ -42,7 +43,7 @@ def profile(
 
     Example: `python -m engine profile timm/seresnet50 --weights random -p int8`
     """
-    if DIGEST.fullmatch(target):
+    if is_digest(target):
         artifact = artifacts.find_by_digest(target, prepare_database())
         spec = ProfileSpec(
             artifact=artifact.digest, batch=batch, threads=threads, provider=provider
@@ -51,8 +52,7 @@ def profile(
     else:
         request = RunRequest(
             model_id=target,
-            weights=read_weights(weights, seed),
-            precisions=tuple(precision or Precision),
+            **builds.asked(),
             tasks=(Task.PROFILE,),
             calibration_dataset=calibrate_on,
             batches=(batch,),

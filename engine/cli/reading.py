@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as json_module
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,13 @@ from engine.errors import InvalidRequest
 from engine.preprocess.protocols import VENDOR, Protocol
 from engine.specs import WeightsSpec
 
+_DIGEST = re.compile(r"[0-9a-f]{6,64}")
+
+
+def is_digest(text: str) -> bool:
+    """Whether a word is the digest of an artifact, or its beginning, rather than a model."""
+    return _DIGEST.fullmatch(text) is not None
+
 
 def read_weights(text: str, seed: int = 0) -> WeightsSpec:
     """`pretrained`, `random` or a path."""
@@ -20,6 +28,17 @@ def read_weights(text: str, seed: int = 0) -> WeightsSpec:
     if text == WeightsKind.RANDOM:
         return WeightsSpec(kind=WeightsKind.RANDOM, seed=seed)
     return WeightsSpec(kind=WeightsKind.FILE, path=text)
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """The JSON object in a file; InvalidRequest where there is none to read."""
+    try:
+        found = json_module.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise InvalidRequest(f"{path} is not a readable JSON file: {error}.") from error
+    if not isinstance(found, dict):
+        raise InvalidRequest(f"{path} must hold one JSON object.")
+    return found
 
 
 def read_preprocess(
@@ -61,12 +80,7 @@ def _custom(
     resizer: str | None,
     resize_mode: str | None,
 ) -> dict[str, Any]:
-    given: dict[str, Any] = {}
-    if path is not None:
-        try:
-            given = json_module.loads(path.read_text())
-        except (OSError, ValueError) as error:
-            raise InvalidRequest(f"{path} is not a readable JSON file: {error}.") from error
+    given = read_object(path) if path is not None else {}
     numbers: Callable[[str], list[float]] = lambda text: [float(x) for x in text.split(",")]  # noqa: E731
     try:
         single = {

@@ -13,7 +13,7 @@ from engine.benchmark.scenarios import CLOSED_LOOP
 from engine.cli.options import Json
 from engine.cli.output import emit_table, note
 from engine.database import prepare_database
-from engine.files import write_text
+from engine.files import disk_space
 from engine.results import MEASURED_HERE, results_frame
 from engine.tables import FORMATS
 
@@ -57,7 +57,8 @@ def results(
     if output is None:
         print(text)
     else:
-        write_text(output, text)
+        with disk_space(output.parent):
+            output.write_text(text)  # in place: it may be a pipe
         note(f"{len(frame)} results written to {output}.")
 
 

@@ -5,24 +5,19 @@ from __future__ import annotations
 import typer
 
 from db.enums import Precision
+from engine.cli import groups as g
 from engine.cli import options as o
 from engine.cli import vendor_export as v
-from engine.cli.benchmark import CPU, DIGEST
 from engine.cli.follow import queue_jobs, queue_run
-from engine.cli.reading import read_preprocess, read_weights
+from engine.cli.grouping import grouped
+from engine.cli.reading import is_digest, read_preprocess, read_weights
 from engine.database import prepare_database
 from engine.errors import InvalidRequest
 from engine.preprocess.protocols import Protocol
 from engine.resolve import published_of
 from engine.runs.new_jobs import evaluate_job
 from engine.runs.requests import DEMO, RunRequest, Task
-from engine.specs import (
-    CALIBRATION_IMAGES,
-    PERCENTILE,
-    CalibrationMode,
-    EvaluateSpec,
-    TargetName,
-)
+from engine.specs import CPU_PROVIDER, EvaluateSpec
 
 
 def add_to(app: typer.Typer) -> None:
@@ -31,30 +26,19 @@ def add_to(app: typer.Typer) -> None:
         app.command()(command)
 
 
+@grouped
 def export(
     model: v.ModelOrFlags = None,
+    *,
     weights: o.Weights = "pretrained",
     seed: o.Seed = 0,
     form: o.Form = "onnx",
     via: o.Via = "torch",
-    protocol: o.ProtocolName = None,
-    preprocess: o.PreprocessFile = None,
-    resize: o.Resize = None,
-    crop: o.Crop = None,
-    interpolation: o.Interpolation = None,
-    resizer: o.Resizer = None,
-    resize_mode: o.ResizeMode = None,
-    mean: o.Mean = None,
-    std: o.Std = None,
+    preparation: g.Preparation,
     background: o.Background = None,
     detach: o.Detach = False,
     json: o.Json = False,
-    model_library: v.Library = None,
-    model_name: v.Name = None,
-    save_dir: v.SaveDir = None,
-    size: v.Size = None,
-    pretrained_weights: v.PretrainedWeights = None,
-    convert_mode: v.ConvertMode = None,
+    flags: v.Flags,
 ) -> int:
     """Exports a model to ONNX or TorchScript and checks it against its framework.
 
@@ -62,7 +46,6 @@ def export(
 
     Example: `python -m engine export timm/seresnet50 --weights seresnet50.safetensors`
     """
-    flags = v.Flags(model_library, model_name, save_dir, size, pretrained_weights, convert_mode)
     if model is None or flags != v.Flags():
         return v.export_by_flags(model, flags, read_weights(weights, seed), detach, json)
     request = RunRequest(
@@ -71,25 +54,18 @@ def export(
         tasks=(Task.EXPORT,),
         format=form,
         via=via,
-        preprocess=read_preprocess(
-            preprocess, resize, crop, interpolation, mean, std, resizer, resize_mode, protocol
-        ),
+        preprocess=preparation.read(),
         background=background,
     )
     return queue_run(request, detach, json)
 
 
+@grouped
 def build(
     model: o.ModelId,
-    weights: o.Weights = "pretrained",
-    seed: o.Seed = 0,
-    precision: o.Precisions = None,
-    calibrate_on: o.CalibrationSet = None,
-    calibration_images: o.CalibrationImages = CALIBRATION_IMAGES,
-    calibrate: o.CalibrationWay = CalibrationMode.MSE,
-    percentile: o.Percentile = PERCENTILE,
-    max_drop: o.MaxDrop = None,
-    target: o.Int8Target = TargetName.AUTO,
+    *,
+    builds: g.Builds,
+    calibration: g.Calibration,
     preprocess: o.PreprocessFile = None,
     background: o.Background = None,
     detach: o.Detach = False,
@@ -101,38 +77,26 @@ def build(
     """
     request = RunRequest(
         model_id=model,
-        weights=read_weights(weights, seed),
-        precisions=tuple(precision or Precision),
+        **builds.asked(),
         tasks=(Task.BUILD,),
-        calibration_dataset=calibrate_on,
-        calibration_images=calibration_images,
-        calibration_mode=calibrate,
-        calibration_percentile=percentile,
-        max_drop=max_drop,
-        target=target,
+        **calibration.asked(),
         preprocess=read_preprocess(preprocess),
         background=background,
     )
     return queue_run(request, detach, json)
 
 
+@grouped
 def evaluate(
     target: o.Target,
+    *,
     dataset: o.DatasetName = None,
     limit: o.Limit = None,
     weights: o.Weights = "pretrained",
     precision: o.Precisions = None,
     calibrate_on: o.CalibrationSet = None,
-    provider: o.Provider = CPU,
-    protocol: o.ProtocolName = None,
-    preprocess: o.PreprocessFile = None,
-    resize: o.Resize = None,
-    crop: o.Crop = None,
-    interpolation: o.Interpolation = None,
-    resizer: o.Resizer = None,
-    resize_mode: o.ResizeMode = None,
-    mean: o.Mean = None,
-    std: o.Std = None,
+    provider: o.Provider = CPU_PROVIDER,
+    preparation: g.Preparation,
     detach: o.Detach = False,
     json: o.Json = False,
 ) -> int:
@@ -143,13 +107,11 @@ def evaluate(
 
     Example: `python -m engine evaluate timm/seresnet50 -p fp32 -d imagenet-val`
     """
-    prepared = read_preprocess(
-        preprocess, resize, crop, interpolation, mean, std, resizer, resize_mode, protocol
-    )
-    if DIGEST.fullmatch(target):
+    prepared = preparation.read()
+    if is_digest(target):
         if dataset is None:
             raise InvalidRequest("Evaluate needs --dataset NAME; `dataset list` shows them.")
-        if protocol is Protocol.PUBLISHED:
+        if preparation.protocol is Protocol.PUBLISHED:
             prepared = published_of(target, prepare_database()).to_dict()
         spec = EvaluateSpec(
             artifact=target, dataset=dataset, limit=limit, provider=provider, preprocess=prepared
@@ -169,34 +131,17 @@ def evaluate(
     return queue_run(request, detach, json)
 
 
+@grouped
 def run(
     model: o.ModelId,
-    weights: o.Weights = "pretrained",
-    seed: o.Seed = 0,
-    precision: o.Precisions = None,
+    *,
+    builds: g.Builds,
     dataset: o.DatasetName = None,
     limit: o.Limit = None,
-    calibrate_on: o.CalibrationSet = None,
-    calibration_images: o.CalibrationImages = CALIBRATION_IMAGES,
-    calibrate: o.CalibrationWay = CalibrationMode.MSE,
-    percentile: o.Percentile = PERCENTILE,
-    max_drop: o.MaxDrop = None,
-    target: o.Int8Target = TargetName.AUTO,
-    batch: o.Batches = None,
-    threads: o.Threads = None,
-    instances: o.Instances = None,
-    again: o.Again = False,
-    provider: o.Provider = CPU,
-    max_seconds: o.Seconds = 30,
-    protocol: o.ProtocolName = None,
-    preprocess: o.PreprocessFile = None,
-    resize: o.Resize = None,
-    crop: o.Crop = None,
-    interpolation: o.Interpolation = None,
-    resizer: o.Resizer = None,
-    resize_mode: o.ResizeMode = None,
-    mean: o.Mean = None,
-    std: o.Std = None,
+    calibration: g.Calibration,
+    points: g.Points,
+    provider: o.Provider = CPU_PROVIDER,
+    preparation: g.Preparation,
     background: o.Background = None,
     detach: o.Detach = False,
     json: o.Json = False,
@@ -208,26 +153,14 @@ def run(
     tasks = [Task.EXPORT, Task.BUILD, Task.BENCHMARK]
     request = RunRequest(
         model_id=model,
-        weights=read_weights(weights, seed),
-        precisions=tuple(precision or Precision),
+        **builds.asked(),
         tasks=tuple([*tasks, Task.EVALUATE] if dataset else tasks),
         dataset=dataset,
         limit=limit,
-        calibration_dataset=calibrate_on,
-        calibration_images=calibration_images,
-        calibration_mode=calibrate,
-        calibration_percentile=percentile,
-        max_drop=max_drop,
-        target=target,
-        batches=o.joined(batch, 1),
-        threads=o.joined(threads, 0),
-        instances=o.joined(instances, 1),
-        again=again,
+        **calibration.asked(),
+        **points.asked(),
         provider=provider,
-        benchmark_max_s=max_seconds,
-        preprocess=read_preprocess(
-            preprocess, resize, crop, interpolation, mean, std, resizer, resize_mode, protocol
-        ),
+        preprocess=preparation.read(),
         background=background,
     )
     return queue_run(request, detach, json)

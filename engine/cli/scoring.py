@@ -17,7 +17,7 @@ from engine.cli.output import emit_json, err, note
 from engine.database import prepare_database
 from engine.datasets.imagenet import class_names
 from engine.errors import InvalidRequest, VaccFileInvalid
-from engine.files import disk_space
+from engine.files import whole
 from engine.stats import at_chance, wilson_interval
 from engine.vacc.decoding import Output, decode, pair
 from engine.vacc.npz import read_datalist
@@ -192,12 +192,10 @@ def _decoded(
 
 
 def _write_lines(path: Path, outputs: list[Output], names: tuple[str, ...], file: str) -> None:
-    part = path.with_name(f"{path.name}.part")
-    with disk_space(path.parent), part.open("w", encoding="utf-8") as stream:
+    with whole(path) as part, part.open("w", encoding="utf-8") as stream:
         for one in outputs:
             ranked = Ranked(str(one.path), one.ids, one.scores, names_of(one.ids, names, file))
             stream.writelines(format_lines(ranked))
-    part.rename(path)
 
 
 def _lines_of(path: Path) -> list[str]:

@@ -16,11 +16,10 @@ from engine.cli.vamp_runs import Call, measure, write_outputs
 from engine.database import prepare_database
 from engine.errors import InvalidRequest
 from engine.preprocess import PreprocessSpec
-from engine.specs import BenchmarkSpec
+from engine.specs import CPU_PROVIDER, BenchmarkSpec
 from engine.vacc.deploy import find_deployed
 from engine.vacc.vdsp import read_vdsp
 
-CPU = "CPUExecutionProvider"
 _BARE = {"i": "instances", "p": "processes", "b": "batch", "d": "devices"}
 
 
@@ -44,7 +43,7 @@ def vamp(
     forward_mode: v.ForwardMode = None,
     dtype: v.Dtype = None,
     layout: v.Layout = 2,
-    provider: o.Provider = CPU,
+    provider: o.Provider = CPU_PROVIDER,
     max_seconds: o.Seconds = 30,
     json: o.Json = False,
 ) -> int:

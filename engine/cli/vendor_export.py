@@ -17,7 +17,7 @@ from engine.cli.follow import finish_run, submit_noting
 from engine.cli.output import emit_json, note
 from engine.database import prepare_database
 from engine.errors import InvalidRequest
-from engine.files import disk_space
+from engine.files import whole
 from engine.runs.requests import RunRequest, Task
 from engine.specs import ExportFormat, WeightsSpec
 
@@ -65,32 +65,32 @@ ConvertMode = Annotated[Convert | None, typer.Option("--convert_mode", help="onn
 class Flags:
     """What was given of the script's flags."""
 
-    library: ModelLibrary | None = None
-    name: str | None = None
-    save_dir: Path | None = None
-    size: int | None = None
-    weights: str | None = None
-    mode: Convert | None = None
+    model_library: Library = None
+    model_name: Name = None
+    save_dir: SaveDir = None
+    size: Size = None
+    pretrained_weights: PretrainedWeights = None
+    convert_mode: ConvertMode = None
 
 
 def export_by_flags(
     model: str | None, flags: Flags, weights: WeightsSpec, detach: bool, json: bool
 ) -> int:
     """Exports, and copies the file to `<save_dir>/<model_name>_<side>.<onnx or pt>`."""
-    if model is not None or flags.name is None:
+    if model is not None or flags.model_name is None:
         raise typer.BadParameter(
             "Say which model once: `export timm/seresnet50`, or `export --model_name seresnet50`."
         )
-    if flags.library is ModelLibrary.TORCHVISION:
+    if flags.model_library is ModelLibrary.TORCHVISION:
         raise InvalidRequest(
-            f"torchvision has no SE networks of the catalogue; export {flags.name} to ONNX there "
-            f"and bring it as onnx/{flags.name} with --weights FILE."
+            f"torchvision has no SE networks of the catalogue; export {flags.model_name} to ONNX "
+            f"there and bring it as onnx/{flags.model_name} with --weights FILE."
         )
     if detach:
         raise InvalidRequest("--save_dir is written when the export is done: leave out --detach.")
-    found, mode = find_model(f"timm/{flags.name}"), flags.mode or Convert.ONNX
-    if flags.weights:
-        weights = WeightsSpec(kind=WeightsKind.FILE, path=flags.weights)
+    found, mode = find_model(f"timm/{flags.model_name}"), flags.convert_mode or Convert.ONNX
+    if flags.pretrained_weights:
+        weights = WeightsSpec(kind=WeightsKind.FILE, path=flags.pretrained_weights)
     request = RunRequest(
         model_id=found.id,
         weights=weights,
@@ -104,8 +104,9 @@ def export_by_flags(
         return 1
     digest = made[-1]
     side = artifacts.preprocess_of(artifacts.find_by_digest(digest, prepare_database())).crop
-    target = (flags.save_dir or Path()) / f"{flags.name}_{side}.{mode}"
-    _copy(artifacts.folder_of(digest) / FILES[mode], target)
+    target = (flags.save_dir or Path()) / f"{flags.model_name}_{side}.{mode}"
+    with whole(target) as part:
+        shutil.copyfile(artifacts.folder_of(digest) / FILES[mode], part)
     emit_json({"artifact": digest, "file": str(target)}) if json else note(
         f"[INFO] convert model save: {target}"
     )
@@ -124,14 +125,3 @@ def _preprocess(model: CatalogModel, size: int | None) -> dict[str, object] | No
         return {"crop": size, "resize": round(size * RESIZE_OF_CROP)}
     resize = round(size * own.resize / own.crop) if own.resize else None
     return own.to_dict() | {"crop": size, "resize": resize}
-
-
-def _copy(source: Path, target: Path) -> None:
-    part = target.with_name(f"{target.name}.part")
-    with disk_space(target.parent):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            shutil.copyfile(source, part)
-            part.rename(target)
-        finally:
-            part.unlink(missing_ok=True)

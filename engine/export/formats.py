@@ -18,7 +18,7 @@ from engine.errors import ExportFailed
 from engine.export.verify import Scores
 from engine.files import disk_space
 from engine.runtimes.onnx_runtime import OnnxRuntime
-from engine.specs import ExportFormat
+from engine.specs import CPU_PROVIDER, ExportFormat
 
 if TYPE_CHECKING:
     from torch import nn
@@ -104,7 +104,7 @@ def _copy_without_debug(whole: Path, path: Path) -> None:
 def _write_onnx(module: nn.Module, side: int, graph: onnx.ModelProto, folder: Path) -> Scores:
     path = folder / MODEL_FILE
     onnx_graph.save(graph, path)
-    return OnnxRuntime(path, "CPUExecutionProvider", settings().threads).run
+    return OnnxRuntime(path, CPU_PROVIDER, settings().threads).run
 
 
 def _write_torchscript(

@@ -21,7 +21,7 @@ from engine.export.verify import compare, probe_inputs
 from engine.jobs.context import JobContext
 from engine.preprocess import PreprocessSpec
 from engine.runtimes.onnx_runtime import OnnxRuntime
-from engine.specs import ExportSpec
+from engine.specs import CPU_PROVIDER, ExportSpec
 from engine.weights.finding import find_weights
 
 RESIZE_OF_CROP = 224 / 256
@@ -58,8 +58,8 @@ def import_onnx(model: CatalogModel, spec: ExportSpec, context: JobContext) -> s
     open_batch(proto)
     onnx_graph.save(proto, path)
     context.stage("Comparing with the original.")
-    original = OnnxRuntime(file.path, "CPUExecutionProvider", threads=0)
-    stored = OnnxRuntime(path, "CPUExecutionProvider", threads=0)
+    original = OnnxRuntime(file.path, CPU_PROVIDER, threads=0)
+    stored = OnnxRuntime(path, CPU_PROVIDER, threads=0)
     inputs = probe_inputs(preprocess)
     try:
         agreement = compare(original.run, stored.run, inputs)

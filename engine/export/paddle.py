@@ -29,7 +29,7 @@ from engine.export.verify import compare, probe_inputs
 from engine.jobs.context import JobContext
 from engine.preprocess import PreprocessSpec
 from engine.runtimes.onnx_runtime import OnnxRuntime
-from engine.specs import ExportSpec
+from engine.specs import CPU_PROVIDER, ExportSpec
 
 OPSET = 17
 TIMEOUT_S = 900
@@ -160,7 +160,7 @@ def _preprocess(model: CatalogModel, spec: ExportSpec, side: int) -> PreprocessS
 
 def _load(path: Path) -> OnnxRuntime:
     try:
-        return OnnxRuntime(path, "CPUExecutionProvider", settings().threads)
+        return OnnxRuntime(path, CPU_PROVIDER, settings().threads)
     except Exception as error:  # ONNX Runtime has errors of its own for each kind of damage
         raise ExportFailed(
             f"paddle2onnx wrote a file that ONNX Runtime cannot load: "

@@ -48,6 +48,7 @@ class _Writer:
                 continue
             if name in results:
                 copied.output[place] = f"{name}/half"
+                self.cast.add(f"{name}/half")  # is there, should another node read the result
                 self._cast(f"{name}/half", name, FLOAT)
             else:
                 self.in_half.add(name)

@@ -81,7 +81,8 @@ def points_left(jobs: Iterable[Job], now: float) -> PointsLeft | None:
     times = [
         job.ended_at - job.started_at
         for job in ended
-        if job.ended_at is not None
+        if job.status == JobStatus.SUCCEEDED
+        and job.ended_at is not None
         and job.started_at is not None
         and not (job.result or {}).get("reused")
     ]

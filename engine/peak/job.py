@@ -47,7 +47,8 @@ def _measure_all(spec: PeakSpec, context: JobContext) -> list[Speed]:
             speed = measure(kernel, threads, sessions)
         except Exception as error:
             # Not every machine has a kernel for each; the others still give a peak.
-            context.say(f"{kernel.name} cannot be run here: {str(error).splitlines()[0]}")
+            reason = (str(error) or type(error).__name__).splitlines()[0]
+            context.say(f"{kernel.name} cannot be run here: {reason}")
             continue
         speeds.append(speed)
         context.progress(

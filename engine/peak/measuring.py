@@ -15,6 +15,7 @@ import onnxruntime as ort
 from engine.benchmark.windows import take_window
 from engine.peak.kernels import Kernel
 from engine.peak.records import Speed
+from engine.specs import CPU_PROVIDER
 
 WARM_UP_S = 0.1
 WINDOW_S = 0.08
@@ -48,4 +49,4 @@ def _session(kernel: Kernel, threads: int) -> ort.InferenceSession:
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    return ort.InferenceSession(kernel.model, options, providers=["CPUExecutionProvider"])
+    return ort.InferenceSession(kernel.model, options, providers=[CPU_PROVIDER])

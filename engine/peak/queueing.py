@@ -6,7 +6,7 @@ from sqlalchemy import select
 
 from db.session import writing
 from db.tables import RunJob
-from engine.config import settings
+from engine.config import settings, usable_cores
 from engine.jobs import store
 from engine.peak.records import missing_threads
 from engine.runs.new_jobs import peak_job
@@ -20,7 +20,7 @@ def queue_if_unknown(job_id: int, environment_digest: str, threads: int, url: st
     """
     if not settings().peak:
         return None
-    wanted = missing_threads(environment_digest, (1, min(threads, settings().threads)), url)
+    wanted = missing_threads(environment_digest, (1, min(threads, usable_cores())), url)
     if not wanted:
         return None
     with writing(url) as session:

@@ -11,11 +11,11 @@ import numpy as np
 import pandas as pd
 
 from db.enums import Precision
+from engine.half.execution import EMULATED
 from engine.peak.records import all_peaks
+from engine.specs import CPU_PROVIDER
 
-CPU = "CPUExecutionProvider"
 RUNTIME = "onnxruntime"
-EMULATED = "emulated"
 _KEYS = ["environment_digest", "used_threads", "peak_precision"]
 
 
@@ -24,7 +24,7 @@ def peak_precision(precision: str, execution: str, provider: str, runtime: str) 
 
     Peaks are of ONNX Runtime on the CPU: other providers and runtimes have no share.
     """
-    if provider != CPU or not runtime.startswith(RUNTIME):
+    if provider != CPU_PROVIDER or not runtime.startswith(RUNTIME):
         return None
     if precision == Precision.FP16:
         return Precision.FP32 if EMULATED in execution else None

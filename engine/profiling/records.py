@@ -19,14 +19,10 @@ def folder_of(artifact_digest: str) -> Path:
 
 def keep(profile: Profile) -> Path:
     """Writes a profile whole or not at all; returns where."""
-    folder = folder_of(profile["artifact"])
-    folder.mkdir(parents=True, exist_ok=True)
     provider = profile["provider"].removesuffix("ExecutionProvider").lower()
     setting = f"b{profile['batch']}-t{profile['threads']}-{provider}"
-    path = folder / f"{setting}-{profile['environment'][:12]}.json"
-    temporary = path.with_suffix(".part")
-    write_text(temporary, json.dumps(profile))
-    temporary.rename(path)
+    path = folder_of(profile["artifact"]) / f"{setting}-{profile['environment'][:12]}.json"
+    write_text(path, json.dumps(profile))
     return path
 
 

@@ -112,7 +112,7 @@ _KERNEL = "_kernel_time"
 def _faster_half(walls: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The faster half of the runs, in the order in which they ran."""
     fastest = sorted(walls, key=lambda wall: wall["dur"])[: max(1, -(-len(walls) // 2))]
-    return sorted(fastest[: len(walls)], key=lambda wall: wall["ts"])
+    return sorted(fastest, key=lambda wall: wall["ts"])
 
 
 def _name(nodes: list[NodeProto], operators: dict[str, str]) -> None:

@@ -13,6 +13,7 @@ from db.tables import Job
 from engine import artifacts, environment
 from engine.benchmark.before import settings_before
 from engine.benchmark.measuring import AGREEING_WINDOWS, WARM_UP_MAX_S, WARM_UP_WINDOW_S
+from engine.benchmark.server import OVERTIME
 from engine.config import settings
 from engine.errors import WorkbenchError
 from engine.jobs.estimates import in_words
@@ -64,13 +65,15 @@ def estimate(request: RunRequest, url: str) -> Estimate | None:
     if Task.BENCHMARK not in request.tasks:
         return None
     total = len(points_of(request)) * len(request.precisions)
+    if not total:
+        return None
     before = _measured_before(request, url) if is_sweep(request) and not request.again else 0
     lately = _usual_seconds(request, url)
     least = START_S + 2 * WARM_UP_WINDOW_S + AGREEING_WINDOWS * WINDOW_S
     longest = request.benchmark_max_s
     if request.scenario == Scenario.SERVER:
         least = START_S + longest
-        longest *= 1 if request.rate_per_s else SEARCH_TIMES
+        longest *= OVERTIME if request.rate_per_s else SEARCH_TIMES
     most = START_S + WARM_UP_MAX_S + longest + WINDOW_S
     each = min(lately if lately is not None else least, most)
     left = total - before

@@ -102,6 +102,21 @@ class RunRequest(Spec):
         """What fp16 is range-checked on: as int8 is calibrated, where the run names a dataset."""
         return self.calibration_set if self.calibration_dataset or self.dataset else None
 
+    @property
+    def built(self) -> tuple[Precision, ...]:
+        """The precisions that the run builds; none where it only exports."""
+        return self.precisions if set(self.tasks) - {Task.EXPORT} else ()
+
+    @property
+    def datasets(self) -> tuple[str, ...]:
+        """Names of all that the run looks at, each once: to evaluate, calibrate, check ranges."""
+        looked_at = (
+            (Task.EVALUATE in self.tasks, self.dataset),
+            (Precision.INT8 in self.built, self.calibration_set),
+            (Precision.FP16 in self.built, self.range_check_set),
+        )
+        return tuple(dict.fromkeys(name for wanted, name in looked_at if wanted and name))
+
 
 DEMO = RunRequest(
     model_id="demo/senet",

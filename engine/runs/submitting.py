@@ -104,7 +104,7 @@ def _submit_jobs(session: Session, request: RunRequest, images: int | None) -> I
     export = store.submit(session, export_job(export_spec(request)))
     yield export
     builds = {}
-    for precision in request.precisions if wants_builds(request) else ():
+    for precision in request.built:
         spec = build_spec(request, precision)
         needs = [export]
         looks_at = spec.calibration or spec.range_check
@@ -128,19 +128,9 @@ def _submit_jobs(session: Session, request: RunRequest, images: int | None) -> I
 
 
 def _builtin_datasets(request: RunRequest, session: Session) -> list[str]:
-    wanted = {request.dataset} if Task.EVALUATE in request.tasks else set()
-    if Precision.INT8 in request.precisions and wants_builds(request):
-        wanted.add(request.calibration_set)
-    if Precision.FP16 in request.precisions and wants_builds(request):
-        wanted.add(request.range_check_set)
-    missing = [name for name in BUILTIN_DATASETS if name in wanted]
+    missing = [name for name in BUILTIN_DATASETS if name in request.datasets]
     registered = set(session.scalars(select(Dataset.name).where(Dataset.name.in_(missing))))
     return [name for name in missing if name not in registered]
-
-
-def wants_builds(request: RunRequest) -> bool:
-    """Whether the run goes beyond the export."""
-    return any(task != Task.EXPORT for task in request.tasks)
 
 
 def export_spec(request: RunRequest) -> ExportSpec:

@@ -14,7 +14,7 @@ from typing import Any
 from db.tables import Artifact
 from engine import artifacts
 from engine.errors import ArtifactMissing, InvalidRequest
-from engine.files import disk_space, write_text
+from engine.files import whole, write_text
 
 _DIGEST = re.compile(r"[0-9a-f]{8,64}")
 
@@ -22,14 +22,8 @@ _DIGEST = re.compile(r"[0-9a-f]{8,64}")
 def deploy(artifact: Artifact, prefix: Path, about: dict[str, Any]) -> list[Path]:
     """Writes a build under a prefix, each file whole or not at all; the paths written."""
     target, note = (prefix.with_name(f"{prefix.name}.{suffix}") for suffix in ("onnx", "json"))
-    with disk_space(prefix.parent):
-        prefix.parent.mkdir(parents=True, exist_ok=True)
-        part = target.with_name(f"{target.name}.part")
-        try:
-            shutil.copyfile(artifacts.model_path(artifact.digest), part)
-            part.rename(target)
-        finally:
-            part.unlink(missing_ok=True)
+    with whole(target) as part:
+        shutil.copyfile(artifacts.model_path(artifact.digest), part)
     facts = {
         "artifact": artifact.digest,
         "model": artifact.model_id,
@@ -37,9 +31,7 @@ def deploy(artifact: Artifact, prefix: Path, about: dict[str, Any]) -> list[Path
         "preprocess": artifact.manifest["preprocess"],
         **about,
     }
-    part = note.with_name(f"{note.name}.part")
-    write_text(part, json.dumps(facts, indent=1))
-    part.rename(note)
+    write_text(note, json.dumps(facts, indent=1))
     return [target, note]
 
 

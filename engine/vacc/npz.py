@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from engine.errors import VaccFileInvalid
-from engine.files import disk_space, save_arrays
+from engine.files import save_arrays, write_text
 from engine.preprocess import MAX_PIXELS
 
 INPUT_KEY, OUTPUT_KEY = "input_0", "output_0"
@@ -49,11 +49,7 @@ def read_datalist(path: Path, must_exist: bool = True) -> list[Path]:
 
 def write_datalist(path: Path, files: Sequence[Path]) -> None:
     """Writes the absolute paths, one a line; whole or not at all."""
-    part = path.with_name(f"{path.name}.part")
-    with disk_space(path.parent):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text("".join(f"{file.absolute()}\n" for file in files), encoding="utf-8")
-        part.rename(path)
+    write_text(path, "".join(f"{file.absolute()}\n" for file in files))
 
 
 def read_input(path: Path) -> np.ndarray:

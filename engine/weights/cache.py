@@ -6,7 +6,6 @@ checked from then on: a cached file that changes is noticed, not used.
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,6 +74,4 @@ def recorded_digest(path: Path) -> str | None:
 
 def record_digest(path: Path, digest: str) -> None:
     """Writes the digest of a file beside it, whole or not at all."""
-    temporary = note_of(path).with_name(f"{path.name}.{os.getpid()}.part")
-    write_text(temporary, f"{digest}  {path.name}\n")
-    temporary.replace(note_of(path))
+    write_text(note_of(path), f"{digest}  {path.name}\n")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from pathlib import Path
 from uuid import uuid4
@@ -73,9 +72,7 @@ def _keep(given: WeightsFile, model: CatalogModel) -> WeightsFile:
     finally:
         shutil.rmtree(staging, ignore_errors=True)
     about = {"model": model.id, "file": given.path.name, "sha256": given.digest}
-    temporary = home / f"{ABOUT_FILE}.{os.getpid()}.part"
-    write_text(temporary, json.dumps(about, indent=1))
-    temporary.replace(home / ABOUT_FILE)
+    write_text(home / ABOUT_FILE, json.dumps(about, indent=1))
     _forget_others(home, given.digest)
     return WeightsFile(target / given.path.name, given.origin, given.digest)
 

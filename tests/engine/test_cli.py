@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import pytest
+import typer
 import typer.main
 
 from db.enums import Precision
+from engine.cli.grouping import grouped
 from engine.cli.main import app, main
 from engine.cli.options import joined, numbers
-from engine.cli.runs import read_preprocess, read_weights
+from engine.cli.reading import read_preprocess, read_weights
 from engine.comparisons import paired
 from engine.config import REPOSITORY, settings
 from engine.errors import InvalidRequest
@@ -30,6 +35,25 @@ def commands() -> dict[str, str]:
         for sub, leaf in (inner or {"": command}).items():
             found[f"{name} {sub}".strip()] = leaf.help or ""
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class Sides:
+    """A group of options, for `grouped`."""
+
+    long: Annotated[int, typer.Option("--long", "-l")] = 2
+    short: Annotated[int | None, typer.Option()] = None
+
+
+def test_a_group_of_options_reaches_its_command_as_one_value() -> None:
+    @grouped
+    def command(name: str, *, sides: Sides, loud: bool = False) -> str:
+        return f"{name} {sides.long} {sides.short} {loud}"
+
+    assert list(inspect.signature(command).parameters) == ["name", "long", "short", "loud"]
+    called = typer.Typer()
+    called.command()(command)
+    assert called(["a", "-l", "3", "--loud"], standalone_mode=False) == "a 3 None True"
 
 
 WANTED = [
@@ -194,6 +218,13 @@ def test_a_preprocessing_file_that_is_no_json_is_named(tmp_path: Path) -> None:
     path = tmp_path / "p.json"
     path.write_text("{")
     with pytest.raises(InvalidRequest, match=r"p\.json is not a readable JSON file"):
+        read_preprocess(path)
+
+
+def test_a_preprocessing_file_that_is_no_object_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "p.json"
+    path.write_text("[224]")
+    with pytest.raises(InvalidRequest, match=r"p\.json must hold one JSON object"):
         read_preprocess(path)
 
 

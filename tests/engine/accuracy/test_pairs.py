@@ -14,7 +14,7 @@ from db.enums import Precision
 from db.session import writing
 from db.tables import Evaluation
 from engine.accuracy.comparable import comparability_key
-from engine.accuracy.label_sets import relabel
+from engine.accuracy.label_sets import answers_for, relabel
 from engine.accuracy.pairs import compare
 from engine.accuracy.per_image import find
 from engine.errors import DatasetInvalid, InvalidRequest
@@ -143,6 +143,7 @@ def test_several_right_answers_and_none(url: str, tmp_path: Path) -> None:
     [
         ("{", "not a readable JSON"),
         ("[]", "must hold a JSON list"),
+        ("5", "must hold a JSON list"),
         ("[[1], 2]", "entry 1: expected a list of class indices, found 2"),
         ("[[1], [-1]]", "entry 1"),
         ("[[1], [2]]", "has no place in this label set of 2 entries"),
@@ -154,6 +155,16 @@ def test_a_wrong_label_set_is_explained(url: str, tmp_path: Path, text: str, mes
     (tmp_path / "real.json").write_text(text)
     with pytest.raises((InvalidRequest, DatasetInvalid), match=message):
         relabel(row.id, tmp_path / "real.json", "real", url)
+
+
+def test_images_of_one_name_in_several_folders_keep_their_own_answers() -> None:
+    images = np.array(["a/1.jpg", "b/1.jpg", "b/2.jpg"])
+    answers = {"a/1.jpg": [1], "b/1.jpg": [2], "2.jpg": [3]}
+    assert answers_for(answers, images) == [[1], [2], [3]]
+    with pytest.raises(InvalidRequest, match="2 of 3 images are not in the label set"):
+        answers_for({"1.jpg": [1], "2.jpg": [3]}, images)
+    with pytest.raises(InvalidRequest, match="1 of 1 images are not in the label set"):
+        answers_for(answers, np.array(["c/1.jpg"]))
 
 
 def test_an_evaluation_that_does_not_exist_is_named(url: str) -> None:

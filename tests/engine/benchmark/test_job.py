@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 from db.session import reading
 from db.tables import Benchmark, Environment
+from engine.artifacts import model_path
 from engine.benchmark import job
+from engine.benchmark.loading import Member
+from engine.benchmark.team import Team
 from engine.config import settings
-from engine.errors import ProviderUnavailable
+from engine.errors import BenchmarkFailed, ProviderUnavailable
 from engine.files import save_arrays
-from engine.specs import BenchmarkSpec
-from tests.engine.tiny import Quiet, store_build, tiny_se_model
+from engine.specs import CPU_PROVIDER, BenchmarkSpec
+from tests.engine.tiny import SIDE, Quiet, store_build, tiny_se_model
 
 
 def run(url: str, tmp_path: Path, **options: object) -> Benchmark:
@@ -86,6 +91,22 @@ def test_two_processes_measure_together(url: str, tmp_path: Path) -> None:
 def test_a_process_that_cannot_start_fails_the_benchmark(url: str, tmp_path: Path) -> None:
     with pytest.raises(ProviderUnavailable, match="CUDAExecutionProvider is not in this"):
         run(url, tmp_path, processes=2, provider="CUDAExecutionProvider")
+
+
+@pytest.mark.parametrize("when", ["before a window", "with a window waiting"])
+def test_a_process_that_dies_fails_the_benchmark(url: str, when: str) -> None:
+    path = model_path(store_build(url, tiny_se_model()).digest)
+    members = [Member(path, CPU_PROVIDER, 1, 1, (1, 3, SIDE, SIDE), seed) for seed in range(2)]
+    with Team(members) as team:
+        victim = psutil.Process(team._processes[1].pid)
+        if when == "before a window":
+            victim.kill()
+            victim.wait(5)
+        else:
+            victim.suspend()
+            threading.Timer(0.3, victim.kill).start()
+        with pytest.raises(BenchmarkFailed, match="processes died"):
+            team.window(0.05)
 
 
 def test_what_the_machine_did_meanwhile_is_kept(url: str, tmp_path: Path) -> None:

@@ -175,6 +175,17 @@ def test_onnx_runtime_gives_the_same_of_the_converted_graph() -> None:
     assert sqnr_db(scores(model, batch), scores(half, batch)) > 45
 
 
+def test_an_output_that_is_also_read_inside_is_written_once() -> None:
+    model, batch = loud_model(1.0), batches(1, 2)[0]
+    model.graph.node.append(make("Softmax", ["logits"], ["scores"], name="softmax"))
+    model.graph.output.append(helper.make_tensor_value_info("scores", TensorProto.FLOAT, [2, 4]))
+    half = convert(model, frozenset())
+    onnx.checker.check_model(half, full_check=True)
+    found = session_of(half, 1).run(None, {"input": batch})
+    assert [one.dtype for one in found] == [np.float32, np.float32]
+    np.testing.assert_allclose(found[1].sum(axis=1), 1, atol=2e-3)
+
+
 def test_a_tensor_that_is_not_finite_in_fp32_is_named() -> None:
     poisoned = batches(1, 2)[0]
     poisoned[0, 0, 0, 0] = np.nan

@@ -18,6 +18,7 @@ from db.tables import Environment, Job, Run, RunJob
 from engine import environment
 from engine.compute import count_compute
 from engine.config import settings
+from engine.errors import BenchmarkFailed
 from engine.jobs import store
 from engine.peak import job, queueing
 from engine.peak.kernels import Kernel, all_kernels
@@ -187,6 +188,19 @@ def test_the_job_keeps_what_it_measured(
     assert any("broken cannot be run here" in said for said in context.said)
 
 
+def test_a_kernel_that_fails_without_a_word_is_named_too(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*arguments: object) -> Speed:
+        raise MemoryError
+
+    monkeypatch.setattr(job, "measure", full)
+    context = Quiet(url, tmp_path / "peak")
+    with pytest.raises(BenchmarkFailed, match="No matrix product"):
+        job.run(PeakSpec(threads=(1,)).to_json(), context)
+    assert any("cannot be run here: MemoryError" in said for said in context.said)
+
+
 def test_the_first_benchmark_of_a_machine_queues_its_peak_once(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -198,7 +212,8 @@ def test_the_first_benchmark_of_a_machine_queues_its_peak_once(
         session.add(RunJob(run_id=run.id, job_id=benchmark))
     assert queueing.queue_if_unknown(benchmark, digest, 2, url) is None, "switched off in tests"
     monkeypatch.setenv("SENET_PEAK", "1")
-    monkeypatch.setenv("SENET_THREADS", "2")
+    monkeypatch.setenv("SENET_THREADS", "1")  # what jobs use; a benchmark may ask for more
+    monkeypatch.setattr(queueing, "usable_cores", lambda: 2)
     settings.cache_clear()
     first = queueing.queue_if_unknown(benchmark, digest, 64, url)
     assert first is not None

@@ -89,6 +89,15 @@ def test_a_large_evaluation_is_sharded(url: str, tmp_path: Path) -> None:
         (RunRequest(model_id="timm/seresnet50", dataset="demo", tasks=()), "one task"),
         (RunRequest(model_id="timm/seresnet50", dataset="demo", batches=()), "one batch size"),
         (RunRequest(model_id="timm/x", weights=RANDOM, dataset="demo"), "never accuracy"),
+        (
+            RunRequest(
+                model_id="timm/seresnet50",
+                precisions=(Precision.FP16,),
+                tasks=(Task.BUILD,),
+                calibration_dataset="none",
+            ),
+            "no dataset 'none' to check ranges on",
+        ),
         (RunRequest(model_id="onnx/x", dataset="demo"), "choose weights from a file"),
         (RunRequest(model_id="caffe/x", dataset="demo"), "no model 'caffe/x'"),
         (RunRequest(model_id="mmcls/seresnet5", dataset="demo"), "mean mmcls/seresnet50"),

@@ -11,6 +11,7 @@ from db.enums import JobKind, JobStatus
 from db.session import reading, writing
 from db.tables import Benchmark, Job
 from engine.benchmark import job
+from engine.benchmark.server import OVERTIME
 from engine.config import settings
 from engine.errors import InvalidRequest
 from engine.jobs import control
@@ -99,6 +100,17 @@ def test_the_estimate_is_the_protocols_least_until_there_is_a_history(url: str) 
     )
 
 
+def test_a_rate_may_take_as_long_as_its_requests_are_waited_for(url: str) -> None:
+    request = asked(scenario="server", rate_per_s=50, limit_ms=20, benchmark_max_s=20)
+    found = estimate(request, url)
+    assert found is not None
+    assert found.most_s == pytest.approx(2 + 5 + OVERTIME * 20 + 1)
+
+
+def test_of_no_points_there_is_no_estimate(url: str) -> None:
+    assert estimate(asked(precisions=()), url) is None
+
+
 def ended(url: str, took_s: float, **values: Any) -> int:
     given = {"params": {}, "result": {}, "status": JobStatus.SUCCEEDED, **values}
     with writing(url) as session:
@@ -161,12 +173,16 @@ def test_progress_is_the_point_and_the_time_left(url: str) -> None:
     done = [row(JobStatus.SUCCEEDED, started_at=0.0, ended_at=t, result={}) for t in (8.0, 10.0)]
     reused = row(JobStatus.SUCCEEDED, started_at=0.0, ended_at=0.4, result={"reused": True})
     running = row(JobStatus.RUNNING, started_at=100.0)
+    failed = row(JobStatus.FAILED, started_at=0.0, ended_at=0.1)
     jobs = [*done, reused, running, row(JobStatus.QUEUED), row(JobStatus.QUEUED)]
     left = points_left(jobs, now=104.0)
     assert left is not None
     assert (left.done, left.total) == (3, 6)
     assert left.seconds == pytest.approx(3 * 9.0 - 4.0)
     assert left.sentence() == "point 4 of 6, about 23 s left"
+    without = points_left([failed, running], now=104.0)
+    assert without is not None
+    assert without.seconds is None, "a failure says nothing of the time"
     assert points_left([running], now=104.0) is None, "one benchmark is no sweep"
     fresh = points_left([running, row(JobStatus.QUEUED)], now=104.0)
     assert fresh is not None

@@ -1,0 +1,103 @@
+"""Groups of options that several commands share, each with what it asks of a run.
+
+`asked` of a group are fields of a RunRequest.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from db.enums import Precision
+from engine.cli import options as o
+from engine.cli.reading import read_preprocess, read_weights
+from engine.specs import CALIBRATION_IMAGES, PERCENTILE, CalibrationMode, TargetName
+
+
+@dataclass(frozen=True, slots=True)
+class Builds:
+    """Which weights, at which precisions."""
+
+    weights: o.Weights = "pretrained"
+    seed: o.Seed = 0
+    precision: o.Precisions = None
+
+    def asked(self) -> dict[str, Any]:
+        """All precisions where none was named."""
+        return {
+            "weights": read_weights(self.weights, self.seed),
+            "precisions": tuple(self.precision or Precision),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """How int8 is made."""
+
+    calibrate_on: o.CalibrationSet = None
+    calibration_images: o.CalibrationImages = CALIBRATION_IMAGES
+    calibrate: o.CalibrationWay = CalibrationMode.MSE
+    percentile: o.Percentile = PERCENTILE
+    max_drop: o.MaxDrop = None
+    target: o.Int8Target = TargetName.AUTO
+
+    def asked(self) -> dict[str, Any]:
+        """Under the names that a request has for them."""
+        return {
+            "calibration_dataset": self.calibrate_on,
+            "calibration_images": self.calibration_images,
+            "calibration_mode": self.calibrate,
+            "calibration_percentile": self.percentile,
+            "max_drop": self.max_drop,
+            "target": self.target,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Points:
+    """At which settings a build is benchmarked, and for how long."""
+
+    batch: o.Batches = None
+    threads: o.Threads = None
+    instances: o.Instances = None
+    again: o.Again = False
+    max_seconds: o.Seconds = 30
+
+    def asked(self) -> dict[str, Any]:
+        """One request at a time on all cores where nothing was said."""
+        return {
+            "batches": o.joined(self.batch, 1),
+            "threads": o.joined(self.threads, 0),
+            "instances": o.joined(self.instances, 1),
+            "again": self.again,
+            "benchmark_max_s": self.max_seconds,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Preparation:
+    """How images are prepared."""
+
+    protocol: o.ProtocolName = None
+    preprocess: o.PreprocessFile = None
+    resize: o.Resize = None
+    crop: o.Crop = None
+    interpolation: o.Interpolation = None
+    resizer: o.Resizer = None
+    resize_mode: o.ResizeMode = None
+    mean: o.Mean = None
+    std: o.Std = None
+
+    def read(self) -> dict[str, Any] | None:
+        """The preprocessing, None: as published; InvalidRequest where options do not agree."""
+        return read_preprocess(
+            self.preprocess,
+            self.resize,
+            self.crop,
+            self.interpolation,
+            self.mean,
+            self.std,
+            self.resizer,
+            self.resize_mode,
+            self.protocol,
+        )

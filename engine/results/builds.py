@@ -1,0 +1,69 @@
+"""The builds that results are about: those made here, and those that were imported."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+from sqlalchemy import Select, select
+
+from db.enums import ArtifactKind
+from db.tables import Artifact, ImportedBuild, Model
+from engine.results.reading import read_frame
+
+MEASURED_HERE = "measured here"
+
+
+def all_builds(url: str) -> pd.DataFrame:
+    """One row a build; GMACs and parameters in 1e9 and 1e6, sizes in MB."""
+    made = [_made_here(read_frame(url, _builds())), read_frame(url, _imported())]
+    columns = list(dict.fromkeys(name for builds in made for name in builds.columns))
+    some = [builds for builds in made if len(builds)]
+    joined = pd.concat(some, ignore_index=True) if some else pd.DataFrame()
+    return joined.reindex(columns=columns)
+
+
+def _builds() -> Select:
+    return select(
+        Artifact.digest.label("artifact_digest"),
+        Artifact.model_id,
+        Artifact.precision,
+        Artifact.weights_kind,
+        Artifact.weights_digest,
+        (Artifact.size_bytes / 1e6).label("size_mb"),
+        Artifact.created_at.label("built_at"),
+        Artifact.manifest,
+    ).where(Artifact.kind == ArtifactKind.BUILD)
+
+
+def _imported() -> Select:
+    return select(
+        ImportedBuild.digest.label("artifact_digest"),
+        ImportedBuild.model_id,
+        ImportedBuild.precision,
+        ("imported: " + ImportedBuild.source).label("origin"),
+        ImportedBuild.created_at.label("built_at"),
+        Model.compute_gmacs,
+        Model.params_m,
+    ).join(Model, Model.id == ImportedBuild.model_id)
+
+
+def _made_here(builds: pd.DataFrame) -> pd.DataFrame:
+    builds["origin"] = MEASURED_HERE
+    manifests = builds.pop("manifest")
+    builds["compute_gmacs"] = [m["compute"]["gmacs"] for m in manifests]
+    builds["params_m"] = [m["compute"]["params_m"] for m in manifests]
+    builds["execution"] = [m["build"].get("execution", "native") for m in manifests]
+    builds["target"] = [_target(m["build"]) for m in manifests]
+    builds["calibration"] = [_calibration(m["build"].get("calibration")) for m in manifests]
+    return builds
+
+
+def _target(build: dict[str, Any]) -> str | None:
+    """What an int8 build is made for; missing for those made before there was a choice."""
+    target = (build.get("quantisation") or {}).get("target")
+    return target["summary"] if target else None
+
+
+def _calibration(made: dict[str, object] | None) -> str | None:
+    return f"{made['mode']}, {made['images']} images of {made['dataset']}" if made else None

@@ -1,0 +1,82 @@
+"""What evaluations found: shares of right answers with their intervals."""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+
+import pandas as pd
+from sqlalchemy import Select, Text, cast, func, select
+
+from db.tables import Environment, Evaluation
+from engine.accuracy.seen_images import SEEN_BEFORE
+from engine.preprocess import PreprocessSpec
+from engine.results.reading import newest, read_frame
+from engine.stats import wilson_interval
+
+_EVALUATION_KEY = [
+    "artifact_digest",
+    "dataset_digest",
+    "label_set",
+    "preprocess",
+    "images",
+    "images_digest",
+]
+
+
+def all_evaluations(url: str) -> pd.DataFrame:
+    """One row an evaluation, accuracies in percent."""
+    return _with_accuracy(read_frame(url, _evaluations()))
+
+
+def newest_evaluations(url: str) -> pd.DataFrame:
+    """The newest of each build, dataset, labels, preprocessing and subset."""
+    return newest(all_evaluations(url), _EVALUATION_KEY, "evaluated_at")
+
+
+def _evaluations() -> Select:
+    return select(
+        Evaluation.id.label("evaluation_id"),
+        func.coalesce(Evaluation.artifact_digest, Evaluation.imported_digest).label(
+            "artifact_digest"
+        ),
+        Evaluation.dataset_name.label("dataset"),
+        Evaluation.dataset_digest,
+        Evaluation.label_set,
+        cast(Evaluation.preprocess, Text).label("preprocess"),
+        Evaluation.images,
+        func.coalesce(Evaluation.images_digest, "").label("images_digest"),
+        Evaluation.protocol["preprocessing"].as_string().label("preparation"),
+        func.coalesce(Evaluation.images_planned, Evaluation.images).label("images_planned"),
+        Evaluation.images_in_dataset,
+        Evaluation.top1_count,
+        Evaluation.top5_count,
+        Evaluation.at_chance,
+        Evaluation.protocol[(SEEN_BEFORE, "images")].label("seen_images"),
+        Evaluation.created_at.label("evaluated_at"),
+        Evaluation.environment_digest,
+        Environment.label.label("environment"),
+    ).outerjoin(Environment, Environment.digest == Evaluation.environment_digest)
+
+
+def _with_accuracy(frame: pd.DataFrame) -> pd.DataFrame:
+    frame["preprocess"] = [_summary(text) for text in frame["preprocess"]]
+    counts = frame[["top1_count", "top5_count"]].astype(float)
+    pairs = list(zip(counts["top1_count"], frame["images"], strict=True))
+    intervals = [_wilson(count, int(images)) for count, images in pairs]
+    frame["top1"] = 100 * counts["top1_count"] / frame["images"]
+    frame["top5"] = 100 * counts["top5_count"] / frame["images"]
+    frame["top1_low"] = [100 * low for low, _ in intervals]
+    frame["top1_high"] = [100 * high for _, high in intervals]
+    return frame
+
+
+@lru_cache(maxsize=1024)
+def _summary(preprocess: str | None) -> str:
+    plain = json.loads(preprocess) if preprocess else None
+    return PreprocessSpec.from_dict(plain).summary() if plain else "not stated"
+
+
+def _wilson(count: float, images: int) -> tuple[float, float]:
+    unlabelled = count != count
+    return (float("nan"),) * 2 if unlabelled else wilson_interval(int(count), images)

@@ -1,0 +1,83 @@
+"""The table itself: each build's evaluations beside its benchmarks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import pandas as pd
+
+from db.enums import Precision
+from engine.half.execution import NATIVE
+from engine.results.benchmarks import all_benchmarks, newest_benchmarks
+from engine.results.builds import all_builds
+from engine.results.columns import COLUMNS
+from engine.results.evaluations import all_evaluations, newest_evaluations
+from engine.specs import CPU_PROVIDER
+
+
+@dataclass(frozen=True, slots=True)
+class ResultTables:
+    """What was built and measured, before it is joined: one row a build, evaluation, benchmark."""
+
+    builds: pd.DataFrame
+    evaluations: pd.DataFrame
+    benchmarks: pd.DataFrame
+
+
+def results_frame(url: str) -> pd.DataFrame:
+    """One row a result, columns as in COLUMNS; accuracies in percent, times in ms, sizes in MB."""
+    return join_results(result_tables(url))
+
+
+def results_of(
+    url: str, artifacts: Iterable[str], evaluations: Iterable[int], benchmarks: Iterable[int]
+) -> pd.DataFrame:
+    """The rows of some measurements; of some artifacts where none of those was measured.
+
+    Measurements that newer ones have taken the place of are among them.
+    """
+    builds = all_builds(url)
+    evaluated = all_evaluations(url)
+    benchmarked = all_benchmarks(url, builds)
+    evaluated = evaluated[evaluated["evaluation_id"].isin(list(evaluations))]
+    benchmarked = benchmarked[benchmarked["benchmark_id"].isin(list(benchmarks))]
+    digests = {*artifacts, *evaluated["artifact_digest"], *benchmarked["artifact_digest"]}
+    own = builds[builds["artifact_digest"].isin(digests)]
+    return join_results(ResultTables(own, evaluated, benchmarked))
+
+
+def result_tables(url: str) -> ResultTables:
+    """Every build, the newest evaluation and the newest benchmark of each kind."""
+    builds = all_builds(url)
+    return ResultTables(builds, newest_evaluations(url), newest_benchmarks(url, builds))
+
+
+def join_results(tables: ResultTables) -> pd.DataFrame:
+    """Each build's evaluations beside its benchmarks, the newest first; columns as in COLUMNS.
+
+    The rows are a product: keep only the evaluations and benchmarks in question before.
+    """
+    builds = tables.builds
+    if builds.empty:
+        return pd.DataFrame({name: pd.Series(dtype=object) for name in COLUMNS})
+    measured = tables.evaluations.merge(
+        tables.benchmarks, on="artifact_digest", how="outer", suffixes=("", "_benchmark")
+    )
+    frame = builds.merge(measured, on="artifact_digest", how="left")
+    frame["environment"] = frame["environment_benchmark"].fillna(frame["environment"])
+    frame["environment_digest"] = frame["environment_digest_benchmark"].fillna(
+        frame["environment_digest"]
+    )
+    frame["execution"] = _executed(frame)
+    newest = frame[["evaluated_at", "benchmarked_at"]].max(axis=1).fillna(frame["built_at"])
+    frame["measured_at"] = pd.to_datetime(newest, unit="s", utc=True)
+    frame = frame.sort_values("measured_at", ascending=False, kind="stable")
+    return frame.reindex(columns=list(COLUMNS)).reset_index(drop=True)
+
+
+def _executed(frame: pd.DataFrame) -> pd.Series:
+    """As the build found it on its CPU; accelerators compute in half precision natively."""
+    elsewhere = frame["provider"].notna() & (frame["provider"] != CPU_PROVIDER)
+    half = frame["precision"] == Precision.FP16
+    return frame["execution"].where(~(elsewhere & half), NATIVE)

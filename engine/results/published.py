@@ -1,0 +1,34 @@
+"""What the catalogue's authors published, beside what was counted here."""
+
+from __future__ import annotations
+
+import pandas as pd
+from sqlalchemy import select
+
+from db.tables import Model
+from engine.catalog import find_model
+from engine.conventions import convention_of
+from engine.results.reading import read_frame
+
+
+def published_frame(url: str) -> pd.DataFrame:
+    """The catalogue's published figures; `compute_gmacs` is ours, missing until an export.
+
+    Columns: model_id, source, name, top1, top5 (%), published_flops_g, published_params_m,
+    compute_gmacs, params_m, convention (how the published FLOPs and parameters were counted).
+    """
+    statement = select(
+        Model.id.label("model_id"),
+        Model.source,
+        Model.name,
+        Model.published_top1.label("top1"),
+        Model.published_top5.label("top5"),
+        Model.published_flops_g,
+        Model.published_params_m,
+        Model.compute_gmacs,
+        Model.params_m,
+    ).where(Model.in_catalogue)
+    frame = read_frame(url, statement)
+    conventions = [convention_of(find_model(model_id)) for model_id in frame["model_id"]]
+    frame["convention"] = [c.label if c else None for c in conventions]
+    return frame

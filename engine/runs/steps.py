@@ -1,0 +1,97 @@
+"""What a run will do, one sentence a step, in order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from db.enums import Precision, WeightsKind
+from engine.catalog import CatalogModel
+from engine.environment import instruction_sets
+from engine.errors import WorkbenchError
+from engine.preprocess import PreprocessSpec
+from engine.quantize import targets
+from engine.runs.checks import Datasets
+from engine.runs.requests import BUILTIN_DATASETS, RunRequest, Task
+from engine.runs.sweeps import points_of
+from engine.specs import Scenario
+from engine.weights.registered import find_registered
+
+_FORMAT_LABELS = {"onnx": "ONNX", "torchscript": "TorchScript"}
+
+
+def steps_of(request: RunRequest, model: CatalogModel, datasets: Datasets) -> Iterator[str]:
+    """Each step that the run will take."""
+    for name in request.datasets:
+        if name in BUILTIN_DATASETS and name not in datasets:
+            yield f"Draw the built-in image set {name}."
+    via = " with paddle2onnx" if request.via == "paddle2onnx" else ""
+    target = _FORMAT_LABELS[request.format]
+    yield f"Export {model.id} with {_weights_phrase(request, model)} to {target}{via} and check it."
+    for precision in request.built:
+        made = _MADE[precision](request) if precision in _MADE else ""
+        softmax = ", with a softmax appended" if request.softmax else ""
+        yield f"Build {precision}{made}{softmax}."
+    if Task.EVALUATE in request.tasks and request.dataset:
+        known = datasets.get(request.dataset)
+        count = min(known.num_images, request.limit or known.num_images) if known else None
+        images = f"{count:,} images of {request.dataset}" if count else request.dataset
+        yield f"Evaluate each on {images}{_prepared_phrase(request)}."
+    if Task.BENCHMARK in request.tasks:
+        yield f"Benchmark each {_settings_phrase(request)}, alone on the machine."
+    if Task.PROFILE in request.tasks:
+        batch = request.batches[0] if request.batches else 1
+        yield f"Profile each at batch {batch}: where the time goes, operator by operator."
+
+
+def _settings_phrase(request: RunRequest) -> str:
+    """`at batch 1, 8`; of a sweep also the requests in flight, the threads, and how many points."""
+    parts = [f"at batch {_listed(request.batches)}"]
+    if request.instances != (1,):
+        parts.append(f"{_listed(request.instances)} requests in flight")
+    if request.threads != (0,):
+        parts.append(f"{_listed(request.threads)} threads")
+    if request.scenario != Scenario.CLOSED_LOOP:
+        parts.append(f"in scenario {request.scenario}")
+    points = len(points_of(request))
+    return " x ".join(parts) + (f", {points} points" if len(parts) > 1 and points > 1 else "")
+
+
+def _listed(values: tuple[int, ...]) -> str:
+    return ", ".join(str(value) for value in values)
+
+
+def _int8_phrase(request: RunRequest) -> str:
+    target = targets.resolve(request.target, instruction_sets(), request.provider)
+    return (
+        f" for {target.summary}, calibrated on {request.calibration_images} images of "
+        f"{request.calibration_set}"
+    )
+
+
+def _fp16_phrase(request: RunRequest) -> str:
+    images = request.range_check_set
+    checked = f"range-checked on {request.calibration_images} images of {images}"
+    return f", {checked if images else 'not range-checked on data'}"
+
+
+_MADE = {Precision.INT8: _int8_phrase, Precision.FP16: _fp16_phrase}
+
+
+def _prepared_phrase(request: RunRequest) -> str:
+    if not request.evaluation_preprocess:
+        return ""
+    try:
+        summary = PreprocessSpec.from_dict(request.evaluation_preprocess).summary()
+    except WorkbenchError:
+        return ""
+    return f", prepared otherwise than the export says: {summary}"
+
+
+def _weights_phrase(request: RunRequest, model: CatalogModel) -> str:
+    registered = find_registered(model)
+    if request.weights.kind == WeightsKind.PRETRAINED and registered is not None:
+        return f"weights {registered.origin}"
+    if request.weights.kind == WeightsKind.FILE:
+        return f"the weights of {Path(request.weights.path or '').name}"
+    return f"{request.weights.kind} weights"
