@@ -15,6 +15,7 @@ from engine.errors import InvalidRequest
 P99_MIN_SAMPLES = 100
 CHANCE_MIN_IMAGES = 100
 CHANCE_LEVEL = 0.001
+BISECTIONS = 50
 
 
 def wilson_interval(successes: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
@@ -58,9 +59,9 @@ def paired_difference(
 ) -> PairedDifference:
     """Compare two evaluations image by image; both arrays are (n,) booleans in the same order.
 
-    With b = only_a and c = only_b the variance of the difference is (b + c - (b - c)^2 / n) / n^2
-    (Wald interval for paired proportions); p is McNemar's exact two-sided binomial test. Where no
-    image tells the two apart the interval has no width: the p-value of 1 says so.
+    The interval is Tango's (1998), of the score of the difference: it keeps its confidence where
+    few images change, and has a width even where none does. p is McNemar's exact two-sided
+    binomial test.
     Raises InvalidRequest when the arrays do not describe the same images.
     """
     a, b = np.asarray(correct_a), np.asarray(correct_b)
@@ -75,8 +76,7 @@ def paired_difference(
     only_a, only_b = int(np.sum(a & ~b)), int(np.sum(~a & b))
     both = int(np.sum(a & b))
     difference = (only_b - only_a) / n
-    variance = (only_a + only_b - (only_a - only_b) ** 2 / n) / n**2
-    half = _two_sided_z(confidence) * math.sqrt(max(0.0, variance))
+    z = _two_sided_z(confidence)
     return PairedDifference(
         n=n,
         both=both,
@@ -84,10 +84,37 @@ def paired_difference(
         only_b=only_b,
         neither=n - both - only_a - only_b,
         difference=difference,
-        low=max(-1.0, difference - half),
-        high=min(1.0, difference + half),
+        low=-_most_of_difference(only_a, only_b, n, z),
+        high=_most_of_difference(only_b, only_a, n, z),
         p_value=min(1.0, 2 * _lower_tail(min(only_a, only_b), only_a + only_b)),
     )
+
+
+def _most_of_difference(more: int, fewer: int, n: int, z: float) -> float:
+    """The largest difference whose score is z, where more - fewer of n images speak for it.
+
+    Tango (1998), "Equivalence test and confidence interval for the difference in proportions for
+    the paired-sample design", Statistics in Medicine 17, 891-908.
+    """
+    seen = (more - fewer) / n
+
+    def beyond(difference: float) -> bool:
+        share = _least_share_against(more, fewer, n, difference)
+        variance = n * (2 * share + difference * (1 - difference))
+        return (difference - seen) * n > z * math.sqrt(max(variance, 0.0))
+
+    low, high = seen, 1.0
+    for _ in range(BISECTIONS):
+        middle = (low + high) / 2
+        low, high = (low, middle) if beyond(middle) else (middle, high)
+    return (low + high) / 2
+
+
+def _least_share_against(more: int, fewer: int, n: int, difference: float) -> float:
+    """The likeliest share of images that speak against a difference, if that is the true one."""
+    b = (2 * n - more + fewer) * difference - more - fewer
+    c = -fewer * difference * (1 - difference)
+    return (math.sqrt(max(b * b - 8 * n * c, 0.0)) - b) / (4 * n)
 
 
 def latency_percentiles(samples_ms: Sequence[float] | np.ndarray) -> dict[str, float | None]:

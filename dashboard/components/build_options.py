@@ -56,7 +56,7 @@ def build_options() -> dict[str, Any]:
         [str(name) for name in TargetName],
         key="int8_target",
         help="auto: this machine's processor, or TensorRT where its provider is chosen. x86-vnni "
-        "multiplies unsigned by signed bytes, x86 the same with weights of 7 bits, arm and "
+        "multiplies unsigned by signed bytes, x86 the same without VNNI, arm and "
         "tensorrt signed by signed; tensorrt has no zero points and keeps biases in float.",
     )
     return {

@@ -9,8 +9,8 @@ DEFINITIONS = {
     "top-1, top-5": "Share of images whose true class has the highest score, or is among the five "
     "highest. Scored by class index, never by name; every readable image counts.",
     "95 % interval": "Wilson score interval of a share. 1,000 images give about ±2.5 points.",
-    "change of top-1": "Second precision minus first on the same images, with the interval from "
-    "the images on which they differ; p is McNemar's exact test.",
+    "change of top-1": "Second precision minus first on the same images, with Tango's score "
+    "interval of the paired difference; p is McNemar's exact test.",
     "collapsed": "As right as guessing would be (exact binomial test, p > 0.001): the build is "
     "useless, and is left out of the frontier.",
     "images/s": "Images done per second over the last three windows that agree within the "

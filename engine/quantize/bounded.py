@@ -6,6 +6,7 @@ until the paired interval on images it was not calibrated on keeps the bound.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -56,6 +57,7 @@ def within(request: Request, bound: Bound, journal: Journal | None = None) -> Mi
     the journal holds is not judged again.
     """
     search = _Search(request, bound, journal or Journal())
+    _say_what_can_be_shown(request, bound)
     for share in search.shares():
         kept = search.kept_at(share)
         if search.steps and kept == search.steps[-1].kept:
@@ -64,7 +66,8 @@ def within(request: Request, bound: Bound, journal: Journal | None = None) -> Mi
             request.say(f"The search ends: another step does not fit its {bound.limit_s:.0f} s.")
             break
         search.take(search.known(kept) or search.judge(kept))
-        if bound.holds(search.steps[-1]):
+        last = search.steps[-1]
+        if bound.holds(last) or not last.changed:
             break
     return search.best()
 
@@ -205,6 +208,28 @@ class _Search:
         }
 
 
+def _least_shown(images: int) -> float:
+    """The drop in points that so many images cannot rule out although none of them changes."""
+    return 100 * Z_ONE_SIDED_95**2 / (images + Z_ONE_SIDED_95**2)
+
+
+def _images_for(max_drop: float) -> int:
+    """How many images show a drop of at most `max_drop` points where none of them changes."""
+    return math.ceil(Z_ONE_SIDED_95**2 * (100 / max_drop - 1)) if max_drop > 0 else 0
+
+
+def _say_what_can_be_shown(request: Request, bound: Bound) -> None:
+    images = len(bound.reference)
+    if _least_shown(images) <= bound.max_drop:
+        return
+    ways = f"it takes {_images_for(bound.max_drop):,}: calibrate on fewer, or on a larger set"
+    request.say(
+        f"Only {images} images are left to judge the drop on: they cannot show less than "
+        f"{_least_shown(images):.1f} points even if none changes"
+        + (f"; {ways}." if bound.max_drop > 0 else ".")
+    )
+
+
 def _not_held(bound: Bound, judged: PairedDifference) -> str:
     """Says that the bound is not shown, and whether more images could show it."""
     drop, changed = -judged.difference * 100, judged.only_a + judged.only_b
@@ -213,4 +238,5 @@ def _not_held(bound: Bound, judged: PairedDifference) -> str:
     if room <= 0:
         return f"{text}: the drop itself is {drop:.1f} points."
     needed = (Z_ONE_SIDED_95**2) * (changed / judged.n) / room**2
+    needed = max(needed, _images_for(bound.max_drop))
     return f"{text}; with the same share of changed images it would take about {needed:,.0f}."

@@ -38,6 +38,11 @@ class Step:
         """Points lost, at the far end of the interval."""
         return -self.judged.low * 100
 
+    @property
+    def changed(self) -> int:
+        """Images that are right in one of the two and wrong in the other."""
+        return self.judged.only_a + self.judged.only_b
+
 
 @dataclass(slots=True)
 class Journal:

@@ -101,3 +101,17 @@ def _fitting(isa: Iterable[str], provider: str, machine: str) -> Target:
     if found:
         return target_of(TargetName.X86_VNNI, f"the processor has {found[0]}")
     return target_of(TargetName.X86, "the processor has no VNNI")
+
+
+def overflow_of(made_for: str | None, isa: Iterable[str], machine: str | None = None) -> str | None:
+    """What a build does wrong on a processor that adds products in 16 bits; None where nothing.
+
+    `made_for` is the target's name in its manifest.
+    """
+    here = _fitting(isa, "CPUExecutionProvider", machine or platform.machine())
+    if made_for != TargetName.X86_VNNI or here.name != TargetName.X86:
+        return None
+    return (
+        f"int8 for {made_for} overflows on this processor, which has no VNNI: its scores here are "
+        f"not those it has where it belongs; build it for {TargetName.X86} to use it here"
+    )

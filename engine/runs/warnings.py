@@ -97,6 +97,9 @@ def _warns_of_target(request: RunRequest, model: CatalogModel, datasets: Dataset
             f"int8 for {target.name} follows its vendor's rules and was checked for correct "
             f"scores on an x86 processor; on hardware of its own it has not been tried."
         )
+    overflow = targets.overflow_of(target.name, isa)
+    if overflow is not None:
+        yield f"{overflow}."
     own = targets.resolve(TargetName.AUTO, isa, request.provider)
     if Task.BENCHMARK in request.tasks and target.name != own.name:
         yield (

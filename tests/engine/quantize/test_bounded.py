@@ -20,7 +20,8 @@ from engine.quantize.recipe import prepare
 from tests.engine.quantize.test_mixing import how, request_for
 from tests.engine.quantize.test_recipe import mobile_model
 
-IMAGES = 200
+IMAGES = 400
+"""Enough to show a bound of one point where none of them changes."""
 Count = Callable[[int, int], None]
 
 
@@ -40,7 +41,7 @@ class Judge:
         self.seen.append(share)
         count(IMAGES, IMAGES)
         found = np.ones(IMAGES, bool)
-        found[: 0 if share >= self.right_at else 60] = False
+        found[: 0 if share >= self.right_at else 120] = False
         return found
 
     def float_share(self, candidate: ModelProto) -> float:
@@ -68,18 +69,18 @@ def test_a_bounded_build_stops_at_the_first_step_that_holds() -> None:
 def test_a_bound_that_cannot_be_met_is_said() -> None:
     said: list[str] = []
     request = request_for(mobile_model(), say=said.append)
-    wrong = np.concatenate([np.zeros(50, bool), np.ones(150, bool)])
+    wrong = np.concatenate([np.zeros(100, bool), np.ones(300, bool)])
     bound = Bound(1.0, lambda candidate, count: wrong, np.ones(IMAGES, bool), 60, AGREEMENT)
     mixed = within(request, bound)
     assert not mixed.facts["bound"]["held"]
     assert mixed.facts["bound"]["measure"] == "agreement with fp32"
-    assert "not shown to hold on 200 images: the drop itself is 25.0 points" in said[-1]
+    assert "not shown to hold on 400 images: the drop itself is 25.0 points" in said[-1]
     assert any("drop of agreement with fp32 25.0 points" in line for line in said)
 
 
 def test_where_none_holds_the_nearest_is_built() -> None:
     """The second candidate is the best of all; the last one judged must not be taken for it."""
-    lost = iter([60, 10, 40, 40, 40, 40, 40, 40])
+    lost = iter([120, 20, 80, 80, 80, 80, 80, 80])
     built: list[ModelProto] = []
 
     def right(candidate: ModelProto, count: Count) -> np.ndarray:
@@ -90,6 +91,28 @@ def test_where_none_holds_the_nearest_is_built() -> None:
     assert len(built) > 2
     assert mixed.facts["bound"]["drop"] == pytest.approx(5.0)
     assert mixed.model.SerializeToString() == built[1].SerializeToString()
+
+
+def test_too_few_images_are_said_before_the_search_and_no_step_is_taken_in_vain() -> None:
+    said: list[str] = []
+    request = request_for(mobile_model(), say=said.append)
+    right = np.ones(200, bool)
+    calls: list[int] = []
+
+    def unchanged(candidate: ModelProto, count: Count) -> np.ndarray:
+        calls.append(1)
+        return right
+
+    mixed = within(request, Bound(1.0, unchanged, right, 60))
+    assert "Only 200 images are left" in said[0]
+    assert "cannot show less than 1.3 points" in said[0]
+    assert not mixed.facts["bound"]["held"]
+    assert "it would take about 268." in said[-1]
+    assert len(calls) == 1, "nothing can reach less far than no change at all"
+    enough: list[str] = []
+    wide = request_for(mobile_model(), say=enough.append)
+    within(wide, Bound(1.0, lambda candidate, count: np.ones(268, bool), np.ones(268, bool), 60))
+    assert not any("Only" in line for line in enough)
 
 
 def test_without_a_share_in_float_the_first_step_is_all_int8() -> None:

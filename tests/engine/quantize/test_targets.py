@@ -14,7 +14,13 @@ from onnx import ModelProto, numpy_helper
 from engine.quantize.grid import grid_of
 from engine.quantize.recipe import prepare, quantise
 from engine.quantize.sessions import session_of
-from engine.quantize.targets import TENSORRT_PROVIDER, Activations, resolve, target_of
+from engine.quantize.targets import (
+    TENSORRT_PROVIDER,
+    Activations,
+    overflow_of,
+    resolve,
+    target_of,
+)
 from engine.specs import TargetName
 from tests.engine.quantize.test_recipe import (
     batches,
@@ -51,6 +57,25 @@ def test_the_target_follows_from_the_processor(
     assert found.why != "asked for"
     for name in NAMED:
         assert resolve(name, isa, provider, machine).name == name, "what is asked for goes first"
+
+
+@pytest.mark.parametrize(
+    ("made_for", "isa", "overflows"),
+    [
+        (TargetName.X86_VNNI, ["avx2"], True),
+        (TargetName.X86_VNNI, ["avx2", "avx_vnni"], False),
+        (TargetName.X86, ["avx2"], False),
+        (TargetName.ARM, ["avx2"], False),
+        (None, ["avx2"], False),
+    ],
+)
+def test_a_build_that_overflows_on_this_processor_is_named(
+    made_for: TargetName | None, isa: list[str], overflows: bool
+) -> None:
+    said = overflow_of(made_for, isa, "x86_64")
+    assert (said is not None) == overflows
+    assert said is None or "build it for x86" in said
+    assert overflow_of(made_for, isa, "arm64") is None
 
 
 def built_for(name: TargetName, model: ModelProto, mode: str = "max") -> ModelProto:
