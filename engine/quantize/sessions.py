@@ -15,9 +15,11 @@ def session_of(
 ) -> ort.InferenceSession:
     """A CPU session; with `optimised`, the graph that ONNX Runtime makes of it is written there.
 
-    What is written stops at the extended level: the last one is for one machine only.
+    What is written stops at the extended level: the last one is for one machine only. Integers are
+    added up exactly, also where the processor's fast kernels would overflow.
     """
     options = ort.SessionOptions()
+    options.add_session_config_entry("session.x64quantprecision", "1")
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
     if optimised is not None:
