@@ -1,7 +1,7 @@
 """How fast an evaluation is against what the machine allows, and against timm's own loop.
 
     python -m benchmarks.evaluation REAL_DATA [--images 1000] [--rounds 3] [--rounds-file FILE]
-        [--no-counts] [--fifty-thousand]
+        [--validate FILE] [--no-counts] [--fifty-thousand]
 
 REAL_DATA is the folder of photographs and weights that SENET_REAL_DATA names. Everything is run in
 turn in one call, so that the ratios hold on a noisy machine. The bound of a first pass is
@@ -22,19 +22,20 @@ import statistics
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import psutil
 
-SPEED_MODEL, COUNTED_MODEL = "timm/seresnet50", "timm/tf_mobilenetv3_small_100"
-TORCH_IMAGES = 320
-BATCH = 16
+from benchmarks.evaluation_timm import SPEED_MODEL, loop_counts, loop_rate, script_rate
+from benchmarks.rates import Rate, mean
+
+COUNTED_MODEL = "timm/tf_mobilenetv3_small_100"
+TIMM_OPTIONS = {"defaults": [], "batch 16, 2 workers": ["-b", "16", "-j", "2"]}
 
 
 def main() -> None:
@@ -45,6 +46,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--rounds-file", type=Path, help="Add the rounds to those kept here.")
     parser.add_argument("--no-counts", action="store_true", help="Leave out the counts.")
+    parser.add_argument("--validate", type=Path, help="timm's validate.py, of its repository.")
     parser.add_argument("--home", type=Path, help="Keep exports and builds here between calls.")
     parser.add_argument("--fifty-thousand", action="store_true", help="Memory over 50,000 images.")
     options = parser.parse_args()
@@ -64,21 +66,23 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     rounds = read_rounds(options.rounds_file)
     artifacts = {p: bench.build(SPEED_MODEL, p) for p in ("fp32", "int8")} if options.rounds else {}
     for _ in range(options.rounds):
-        rounds.append(one_round(bench, artifacts, options.images))
+        rounds.append(one_round(bench, artifacts, options.images, options.validate))
         keep_rounds(options.rounds_file, rounds)
     report["rounds"] = [{name: asdict(rate) for name, rate in r.items()} for r in rounds]
     report["ratios"] = ratios(rounds) if rounds else {}
     if not options.no_counts:
         report["counts"] = {
             "engine": bench.counts(COUNTED_MODEL),
-            "timm": timm_counts(bench, COUNTED_MODEL),
+            "timm": loop_counts(bench, COUNTED_MODEL),
         }
     if options.fifty_thousand:
         report["memory_mb"] = memory_beyond_model(bench, 50_000)
     return report
 
 
-def one_round(bench: Any, artifacts: dict[str, Any], images: int) -> Rates:
+def one_round(
+    bench: Any, artifacts: dict[str, Any], images: int, validate: Path | None = None
+) -> Rates:
     """Everything once, in turn; inference alone before and after each pass that it bounds."""
     rates: Rates = {"decode": bench.decoding_rate(images)}
     for precision, artifact in artifacts.items():
@@ -90,7 +94,9 @@ def one_round(bench: Any, artifacts: dict[str, Any], images: int) -> Rates:
             rates[f"{which} {precision} inference"] = mean(before, after)
             rates[f"{which} {precision}"] = steady
             rates[f"{which} {precision} whole"] = whole
-    rates["timm"] = timm_rate(bench, TORCH_IMAGES)
+    rates["timm's loop"] = loop_rate(bench)
+    for name, options in TIMM_OPTIONS.items() if validate else ():
+        rates[f"validate.py, {name}"] = script_rate(bench, validate, images, options)
     told = {name: [round(rate.wall, 1), round(rate.core, 1)] for name, rate in rates.items()}
     print(f"round: {json.dumps(told)}")
     sys.stdout.flush()
@@ -112,43 +118,7 @@ def keep_rounds(path: Path | None, rounds: list[Rates]) -> None:
         path.write_text(json.dumps(plain))
 
 
-@dataclass(frozen=True, slots=True)
-class Rate:
-    """Images a second by the clock, and a second of processor time of one core."""
-
-    wall: float
-    core: float
-
-
 Rates = dict[str, Rate]
-
-
-class Stretch:
-    """Clock and processor time, children included, since it was made."""
-
-    def __init__(self) -> None:
-        self.wall, self.core = time.perf_counter(), self._core()
-
-    def rate(self, images: int) -> Rate:
-        """Of so many images done meanwhile."""
-        return Rate(images / (time.perf_counter() - self.wall), images / (self._core() - self.core))
-
-    @staticmethod
-    def _core() -> float:
-        own = psutil.Process()
-        times = own.cpu_times()
-        spent = times.user + times.system + times.children_user + times.children_system
-        for child in own.children(recursive=True):
-            try:
-                spent += sum(child.cpu_times()[:2])
-            except psutil.Error:
-                continue
-        return spent
-
-
-def mean(a: Rate, b: Rate) -> Rate:
-    """Of two measurements of one thing."""
-    return Rate((a.wall + b.wall) / 2, (a.core + b.core) / 2)
 
 
 def ratios(rounds: list[Rates]) -> dict[str, dict[str, float]]:
@@ -170,68 +140,13 @@ def ratios(rounds: list[Rates]) -> dict[str, dict[str, float]]:
         found[f"{p}: later pass / pure inference"] = medians(
             lambda r, by, p=p: getattr(r[f"later {p}"], by) / getattr(r[f"later {p} inference"], by)
         )
-        for which in ("first", "later"):
-            found[f"{p}: {which} pass, start to end / timm"] = medians(
-                lambda r, by, p=p, which=which: (
-                    getattr(r[f"{which} {p} whole"], by) / getattr(r["timm"], by)
+        for which, theirs in product(("first", "later"), timm_rates(rounds)):
+            found[f"{p}: {which} pass, start to end / {theirs}"] = medians(
+                lambda r, by, p=p, which=which, theirs=theirs: (
+                    getattr(r[f"{which} {p} whole"], by) / getattr(r[theirs], by)
                 )
             )
     return found
-
-
-def timm_loader(bench: Any, model: str, images: int) -> Any:
-    """timm's data set, transforms and loader, as its validate.py makes them (CPU, fp32)."""
-    from timm.data import create_loader
-    from timm.data.dataset import ImageDataset
-
-    spec = bench.preprocess_of(model)
-    dataset = ImageDataset(str(bench.class_folders(images)))
-    return create_loader(
-        dataset,
-        input_size=(3, spec.crop, spec.crop),
-        batch_size=BATCH,
-        use_prefetcher=False,
-        interpolation=str(spec.interpolation),
-        mean=spec.mean,
-        std=spec.std,
-        crop_pct=spec.crop / (spec.resize or spec.crop),
-        num_workers=bench.threads,
-        is_training=False,
-    )
-
-
-def timm_pass(bench: Any, model: str, images: int, weights: Path | None) -> tuple[Rate, int, int]:
-    """(rate, top-1, top-5 counts) of a loop as in validate.py, model and loader made before."""
-    import timm
-    import torch
-
-    network = timm.create_model(model.partition("/")[2], pretrained=False)
-    if weights is not None:
-        from safetensors.torch import load_file
-
-        network.load_state_dict(load_file(weights))
-    network.eval()
-    loader = timm_loader(bench, model, images)
-    top1 = top5 = 0
-    with torch.inference_mode():
-        network(torch.zeros(BATCH, 3, *(2 * [bench.preprocess_of(model).crop])))
-        stretch = Stretch()
-        for inputs, target in loader:
-            best = network(inputs).topk(5, dim=1).indices
-            hits = best.eq(target[:, None])
-            top1, top5 = top1 + int(hits[:, 0].sum()), top5 + int(hits.any(dim=1).sum())
-        return stretch.rate(len(loader.dataset)), top1, top5
-
-
-def timm_rate(bench: Any, images: int) -> Rate:
-    """Images a second of timm's loop."""
-    return timm_pass(bench, SPEED_MODEL, images, None)[0]
-
-
-def timm_counts(bench: Any, model: str) -> tuple[int, int]:
-    """Counts of timm's loop with the real weights."""
-    _, top1, top5 = timm_pass(bench, model, 1000, bench.real_weights)
-    return top1, top5
 
 
 def memory_beyond_model(bench: Any, images: int) -> float:
@@ -265,12 +180,10 @@ def memory_beyond_model(bench: Any, images: int) -> float:
     return peak[0] - before
 
 
-def parallel_rate(run: Callable[[int], object], threads: int, batches: int) -> Rate:
-    """Images a second of `run`, called for so many batches by so many threads."""
-    with ThreadPoolExecutor(threads) as pool:
-        stretch = Stretch()
-        list(pool.map(run, range(batches)))
-        return stretch.rate(batches * BATCH)
+def timm_rates(rounds: list[Rates]) -> list[str]:
+    """What of timm's was measured in every round."""
+    names = [name for name in rounds[0] if name.startswith(("timm", "validate.py"))]
+    return [name for name in names if all(name in rates for rates in rounds)]
 
 
 BARS = {
@@ -278,8 +191,8 @@ BARS = {
     "int8: first pass / bound": 0.90,
     "fp32: later pass / pure inference": 0.95,
     "int8: later pass / pure inference": 0.95,
-    "fp32: first pass, start to end / timm": 2.0,
-    "int8: first pass, start to end / timm": 5.0,
+    "fp32: first pass, start to end / validate.py, defaults": 2.0,
+    "int8: first pass, start to end / validate.py, defaults": 5.0,
 }
 
 

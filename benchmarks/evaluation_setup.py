@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.evaluation import BATCH, Rate, Stretch, parallel_rate
+from benchmarks.rates import BATCH, Rate, Stretch, parallel_rate
 from db.enums import Precision, WeightsKind
 from db.tables import Artifact
 from engine import artifacts, build, environment
