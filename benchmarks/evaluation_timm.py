@@ -75,8 +75,10 @@ def script_rate(bench: Any, script: Path, images: int, options: list[str]) -> Ra
 
     It is not in timm's package but at the top of its repository.
     """
+    weights = _random_weights(bench.folder / "random.safetensors")
     command = [sys.executable, str(script), "--data-dir", str(bench.class_folders(images))]
-    command += ["--model", SPEED_MODEL.partition("/")[2], "--device", "cpu", "--log-freq", "1"]
+    command += ["--model", SPEED_MODEL.partition("/")[2], "--checkpoint", str(weights)]
+    command += ["--device", "cpu", "--log-freq", "1"]
     stretch = Stretch()
     done = subprocess.run([*command, *options], capture_output=True, text=True, check=False)
     core = stretch.rate(images).core
@@ -85,3 +87,14 @@ def script_rate(bench: Any, script: Path, images: int, options: list[str]) -> Ra
         raise SystemExit(f"{script} did not run:\n{done.stderr[-2000:]}")
     last, mean_s = logged[-1]
     return Rate(images / (float(mean_s) * (int(last) + 1)), core)
+
+
+def _random_weights(path: Path) -> Path:
+    """A checkpoint: without one the script would download the pretrained weights."""
+    if not path.is_file():
+        import timm
+        from safetensors.torch import save_file
+
+        network = timm.create_model(SPEED_MODEL.partition("/")[2], pretrained=False)
+        save_file(network.state_dict(), path)
+    return path
