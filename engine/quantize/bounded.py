@@ -157,7 +157,7 @@ class _Search:
         self.steps.append(step)
         self.request.say(
             f"{step.float_share:.0%} of the work in float: drop of {self.bound.measure} "
-            f"{step.drop:.1f} points, at most {step.drop_at_most:.1f} (95 %)."
+            f"{step.drop:.2f} points, at most {step.drop_at_most:.2f} (95 %)."
         )
 
     def has_time(self) -> bool:

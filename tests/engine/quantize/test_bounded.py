@@ -75,7 +75,7 @@ def test_a_bound_that_cannot_be_met_is_said() -> None:
     assert not mixed.facts["bound"]["held"]
     assert mixed.facts["bound"]["measure"] == "agreement with fp32"
     assert "not shown to hold on 400 images: the drop itself is 25.0 points" in said[-1]
-    assert any("drop of agreement with fp32 25.0 points" in line for line in said)
+    assert any("drop of agreement with fp32 25.00 points" in line for line in said)
 
 
 def test_where_none_holds_the_nearest_is_built() -> None:
