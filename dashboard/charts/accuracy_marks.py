@@ -19,7 +19,8 @@ CROWDED_SIZE = 7
 SHIP = "to ship"
 OUTSIDE = "outside the limits"
 ROUGH = "\u00a0\u00a0\u00a0<b>?</b>"  # clear of the mark and of the ring around the one to ship
-APART = "≠"  # beside what was prepared otherwise than the rest, and is not compared with it
+# Beside what was prepared otherwise than the rest, and is not compared with it.
+APART = "\u00a0\u00a0<b>≠</b>"
 WIDEST_RIGHT = 0.65  # of the axis; beyond, a name on the right would leave the chart
 
 
@@ -121,9 +122,11 @@ def _interval(rows: pd.DataFrame, value: str, shown: pd.Index, color: str) -> di
 def add_arrows(figure: go.Figure, points: pd.DataFrame, x: str, palette: Palette) -> None:
     """From fp32 to each lower precision of one model, weights and preprocessing; nothing else.
 
-    Over MOST_ARROWS models they would hide what they join.
+    What stands apart is not joined to anything. Over MOST_ARROWS models they would hide what they
+    join.
     """
-    groups = [rows for _, rows in points.groupby(LINE_KEYS, sort=False) if len(rows) > 1]
+    together = points[points["apart"].isna()]
+    groups = [rows for _, rows in together.groupby(LINE_KEYS, sort=False) if len(rows) > 1]
     xs: list[float | None] = []
     ys: list[float | None] = []
     for rows in groups if len(groups) <= MOST_ARROWS else []:

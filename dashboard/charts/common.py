@@ -14,6 +14,7 @@ from dashboard.formats import is_missing, number, significant
 from dashboard.palette import Palette
 
 HEIGHT = 420
+FONT = '"Source Sans", sans-serif'  # as the pages; for charts without Streamlit's theme
 MARKER_SIZE = 11
 LEAST_DECADES = 0.9
 MOST_TICKS = 6
@@ -48,7 +49,7 @@ def layout(figure: go.Figure, palette: Palette, *, height: int = HEIGHT) -> go.F
         },
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
-        font={"color": palette.text},
+        font={"color": palette.text, "family": FONT},
         hoverlabel={"align": "left", "font": {"size": 13}},
         hovermode="closest",
     )

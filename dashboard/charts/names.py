@@ -14,7 +14,7 @@ from dashboard.palette import Palette
 MOST_NAMES = 10
 FONT_SIZE, LETTER_PX, LINE_PX = 11, 6.2, 15.0
 # What a chart measures on a narrow screen; on a wider one there is more room, never less.
-PLOT_PX = (250.0, 280.0)
+PLOT_PX = (300.0, 300.0)
 MARK_PX = 9.0
 # xanchor, yanchor: where the name stands, the first choice first.
 _SIDES = (("left", "middle"), ("right", "middle"), ("center", "bottom"), ("center", "top"))

@@ -50,16 +50,21 @@ def _results(url: str, version: Version, accuracy: Values, speed: Values) -> pd.
     )
 
 
-def results_of(evaluations: set[int], benchmarks: set[int]) -> pd.DataFrame:
-    """The rows of some evaluations and benchmarks, also of those that were measured anew since."""
-    return _results_of(url(), version(), tuple(sorted(evaluations)), tuple(sorted(benchmarks)))
+def results_of(artifacts: set[str], evaluations: set[int], benchmarks: set[int]) -> pd.DataFrame:
+    """The rows of some measurements, also of those made anew since, and of builds without any."""
+    wanted = (artifacts, evaluations, benchmarks)
+    return _results_of(url(), version(), *(tuple(sorted(some)) for some in wanted))
 
 
 @st.cache_resource(show_spinner=False, max_entries=6)
 def _results_of(
-    url: str, version: Version, evaluations: tuple[int, ...], benchmarks: tuple[int, ...]
+    url: str,
+    version: Version,
+    artifacts: tuple[str, ...],
+    evaluations: tuple[int, ...],
+    benchmarks: tuple[int, ...],
 ) -> pd.DataFrame:
-    return measured_by(url, (), evaluations, benchmarks)
+    return measured_by(url, artifacts, evaluations, benchmarks)
 
 
 def outdated() -> dict[str, str]:

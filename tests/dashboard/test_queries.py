@@ -33,7 +33,7 @@ def test_a_run_keeps_what_was_measured_anew_since(url: str) -> None:
         values = {c.name: getattr(old, c.name) for c in Benchmark.__table__.columns}
         session.add(Benchmark(**{**values, "id": None, "images_per_s": 12.0, "created_at": 2e9}))
     (now,) = queries.results()["images_per_s"]
-    (then,) = queries.results_of(set(), {int(first)})["images_per_s"]
+    (then,) = queries.results_of(set(), set(), {int(first)})["images_per_s"]
     assert (now, then) == (12.0, 10.0)
 
 
