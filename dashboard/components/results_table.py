@@ -179,6 +179,8 @@ def _note(row: dict[str, Any], version: str | None) -> str:
 def results_table(frame: pd.DataFrame, columns: list[str]) -> Any:
     """Draws the table (`frame` as from `with_notes`); returns its selection (one row)."""
     shown = frame[columns].assign(precision=[[precision] for precision in frame["precision"]])
+    if NOTES in shown:
+        shown[NOTES] = shown[NOTES].replace("", None)
     configured = {name: _column(name, frame) for name in columns}
     return st.dataframe(
         shown,

@@ -165,3 +165,15 @@ def test_the_first_pair_is_one_that_was_evaluated(url: str) -> None:
     assert opened().button_group(key="pair").value == "int8 − fp32"
     rows.add_measured_model(url, "other")
     assert opened().button_group(key="pair").value == "int8 − fp16"
+
+
+def test_lost_images_are_of_builds_that_may_be_compared(url: str) -> None:
+    rows.add_measured_model(url, right={"fp32": 800, "int8": 790})
+    with writing(url) as session:
+        (old,) = session.query(Evaluation).filter_by(top1_count=790)
+        values = {c.name: getattr(old, c.name) for c in Evaluation.__table__.columns}
+        other = {**old.preprocess, "resize": 300}
+        changed = {"id": None, "recipe": "x", "preprocess": other, "created_at": 2e9}
+        session.add(Evaluation(**{**values, **changed}))
+    said = texts(opened(view="Where accuracy was lost", lost_pair="int8 − fp32"))
+    assert "10 images of 1,000 lost" in said
