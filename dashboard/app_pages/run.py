@@ -47,6 +47,7 @@ def list_runs() -> None:
     runs = queries.recent_runs()
     if not runs:
         st.caption("Nothing was run yet.")
+        st.page_link("app_pages/new_run.py", label="Queue a run", icon=":material/add_circle:")
     for run in runs:
         st.page_link(
             "app_pages/run.py",
@@ -63,8 +64,8 @@ def request_facts(run: Run) -> dict[str, object]:
         "model": asked.get("model_id"),
         "weights": weights.get("path") or weights.get("kind"),
         "weights SHA-256": weights.get("sha256"),
-        "precisions": ", ".join(asked.get("precisions") or []),
-        "tasks": ", ".join(asked.get("tasks") or []),
+        "precisions": ", ".join(asked.get("precisions") or []) or None,
+        "tasks": ", ".join(asked.get("tasks") or []) or None,
         "dataset": asked.get("dataset"),
         "images at most": asked.get("limit"),
         "calibration": asked.get("calibration_dataset"),
@@ -72,7 +73,7 @@ def request_facts(run: Run) -> dict[str, object]:
         "int8 ranges": _ranges(asked),
         "kept in float": ", ".join(map(str, asked.get("keep_in_float") or [])) or None,
         "softmax appended": "yes" if asked.get("softmax") else None,
-        "batches": ", ".join(str(batch) for batch in asked.get("batches") or []),
+        "batches": ", ".join(str(batch) for batch in asked.get("batches") or []) or None,
         "threads": _numbers(asked.get("threads") or 0, "all cores"),
         "requests in flight": _numbers(asked.get("instances") or 1),
         **_scenario(asked),

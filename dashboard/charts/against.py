@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
-from dashboard.charts.common import MARKER_SIZE, layout, safe, whiskers
+from dashboard.charts.common import MARKER_SIZE, card, layout, safe, whiskers
 from dashboard.charts.names import brief_names
 from dashboard.formats import signed
 from dashboard.palette import SYMBOLS, Palette
@@ -83,7 +83,7 @@ def _marks(
 
 
 def _card(row: dict[str, Any], reference: str) -> str:
-    return "<br>".join(
+    return card(
         [
             f"<b>{safe(row['key'])}</b>",
             f"minus {safe(reference)}: {signed(row['change'], 2)} points "

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
-from dashboard.charts.common import FONT, log_ticks, safe
+from dashboard.charts.common import FONT, log_ticks, modebar, safe
 from dashboard.palette import Palette
 
 MOST_LINES = 200
@@ -58,6 +58,7 @@ def all_dimensions(points: pd.DataFrame, palette: Palette) -> go.Figure:
         margin={"l": 60, "r": 100, "t": 90, "b": 30},
         paper_bgcolor="rgba(0,0,0,0)",
         font={"color": palette.text, "family": FONT},
+        modebar=modebar(palette),
     )
 
 

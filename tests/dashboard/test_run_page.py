@@ -61,3 +61,8 @@ def test_columns_are_those_of_what_was_measured(
     shown = opened("run", id=add_run(url, [{measured: 1}])).dataframe[0].value
     assert column in shown
     assert not_there not in shown
+
+
+def test_without_any_run_there_is_a_way_to_one(url: str) -> None:
+    (link,) = opened("run").get("page_link")
+    assert link.proto.label == "Queue a run"
