@@ -18,7 +18,7 @@ MOST_INTERVALS = 60
 CROWDED_SIZE = 7
 SHIP = "to ship"
 OUTSIDE = "outside the limits"
-ROUGH = "\u00a0\u00a0\u00a0<b>?</b>"  # clear of the mark and of the ring around the one to ship
+ROUGH = "\u00a0\u00a0\u00a0<b>?</b>"  # clear of the mark, its ring and the frontier
 # Beside what was prepared otherwise than the rest, and is not compared with it.
 APART = "\u00a0\u00a0<b>≠</b>"
 WIDEST_RIGHT = 0.65  # of the axis; beyond, a name on the right would leave the chart
@@ -72,14 +72,15 @@ def _marks(
     shown = rows.index[rows["ship"].astype(bool)] if crowded else rows.index
     filled = rows.index.isin(best)
     hollow = [f"{symbol}-open-dot" if known else f"{symbol}-open" for known in rows["estimated"]]
+    beside = [_beside(*told) for told in zip(*(rows[c] for c in _BESIDE), strict=True)]
     return go.Scatter(
         x=rows[x],
         y=rows["top1"],
         error_y=_interval(rows, "top1", shown, color),
         error_x=_interval(rows, x, shown, color),
         mode="markers+text",
-        text=[_beside(*told) for told in zip(*(rows[c] for c in _BESIDE), strict=True)],
-        textposition="middle right",
+        text=beside,
+        textposition=["top right" if text == ROUGH else "middle right" for text in beside],
         name=group,
         legendgroup=group,
         showlegend=False,
