@@ -96,3 +96,15 @@ def test_the_keyboard_goes_through_compare_in_reading_order(browser: Browser, ad
         assert found, (name, reached[after:])
         places.append(found[0])
     page.close()
+
+
+@pytest.mark.parametrize("width", ["wide", "tablet"])
+def test_no_choice_is_cut_where_there_is_room(browser: Browser, address: str, width: str) -> None:
+    size = WIDTHS[width]
+    page = browser.new_page(viewport={"width": size[0], "height": size[1]})
+    page.goto(address)
+    settle(page)
+    for name, least in (("Accuracy on", 240), ("Speed at", 390)):
+        (box,) = boxes(page, page.get_by_test_id("stSelectbox").filter(has_text=name))
+        assert box["width"] >= least, name
+    page.close()
