@@ -191,7 +191,13 @@ def _published(model_id: str) -> str | None:
 
 
 def newest_builds(frame: pd.DataFrame) -> pd.DataFrame:
-    """Of several builds of one model at one precision, the rows of the last one measured."""
+    """Of several builds of one model at one precision, the rows of the last one measured.
+
+    Where some rows stand apart (as from `with_apart`), those that do not come before them.
+    """
     keys = ["model_id", "weights_digest", "origin", "precision"]
-    newest = frame.sort_values("measured_at", kind="stable").drop_duplicates(keys, keep="last")
-    return frame[frame["artifact_digest"].isin(set(newest["artifact_digest"]))]
+    together = frame["apart"].isna() if "apart" in frame else True
+    ranked = frame.assign(together=together).sort_values(["together", "measured_at"], kind="stable")
+    newest = ranked.drop_duplicates(keys, keep="last")[["artifact_digest", "together"]]
+    kept = ranked.reset_index().merge(newest, on=["artifact_digest", "together"])["index"]
+    return frame[frame.index.isin(kept)]

@@ -71,12 +71,18 @@ def watch_for_results() -> None:
             )
 
 
-def precision_pair(key: str) -> tuple[str, str]:
+def first_pair(rows: pd.DataFrame) -> str:
+    """The first pair of which both precisions were evaluated on these images."""
+    known = set(accuracy_points(rows)["precision"])
+    return next((name for name, pair in PAIRS.items() if known >= set(pair)), next(iter(PAIRS)))
+
+
+def precision_pair(key: str, rows: pd.DataFrame) -> tuple[str, str]:
     """Which two precisions are held against each other."""
     name = st.segmented_control(
         "Compare",
         list(PAIRS),
-        default=next(iter(PAIRS)),
+        default=first_pair(rows),
         required=True,
         key=key,
         bind="query-params",
@@ -87,12 +93,12 @@ def precision_pair(key: str) -> tuple[str, str]:
 
 def lower_precision(rows: pd.DataFrame, chosen: Chosen) -> None:
     """P3 and P4."""
-    pairs_view(rows, *precision_pair("pair"))
+    pairs_view(rows, *precision_pair("pair", rows))
 
 
 def lost_accuracy(rows: pd.DataFrame, chosen: Chosen) -> None:
     """P10, and the images themselves."""
-    lost_view(rows, *precision_pair("lost_pair"))
+    lost_view(rows, *precision_pair("lost_pair", rows))
 
 
 def latencies(rows: pd.DataFrame, chosen: Chosen) -> None:
@@ -117,7 +123,11 @@ def dimensions(rows: pd.DataFrame, chosen: Chosen) -> None:
     points = accuracy_points(rows)
     complete = points[points[list(AXES)].notna().all(axis=1) & points["apart"].isna()]
     if len(complete) < 2:
-        st.info("Fewer than two builds have every figure.", icon=":material/stacked_line_chart:")
+        st.info(
+            "Fewer than two builds have an accuracy on these images and a speed at this setting: "
+            "choose others above, or queue what is missing on New run.",
+            icon=":material/stacked_line_chart:",
+        )
         return
     most = f"; the {MOST_LINES} measured last" if len(complete) > MOST_LINES else ""
     takeaway = f"{plural(len(complete), 'build')}, one line each{most}; up is better."

@@ -32,6 +32,8 @@ from engine.jobs.estimates import points_left
 from engine.specs import CalibrationMode, Scenario
 
 REFRESH_S = 2.0
+_KINDS = ("evaluation", "benchmark")
+MOST_DONE = 8  # more jobs that succeeded are folded away, so that results stay in sight
 
 
 def asked_for() -> int | None:
@@ -45,6 +47,7 @@ def list_runs() -> None:
     runs = queries.recent_runs()
     if not runs:
         st.caption("Nothing was run yet.")
+        st.page_link("app_pages/new_run.py", label="Queue a run", icon=":material/add_circle:")
     for run in runs:
         st.page_link(
             "app_pages/run.py",
@@ -61,8 +64,8 @@ def request_facts(run: Run) -> dict[str, object]:
         "model": asked.get("model_id"),
         "weights": weights.get("path") or weights.get("kind"),
         "weights SHA-256": weights.get("sha256"),
-        "precisions": ", ".join(asked.get("precisions") or []),
-        "tasks": ", ".join(asked.get("tasks") or []),
+        "precisions": ", ".join(asked.get("precisions") or []) or None,
+        "tasks": ", ".join(asked.get("tasks") or []) or None,
         "dataset": asked.get("dataset"),
         "images at most": asked.get("limit"),
         "calibration": asked.get("calibration_dataset"),
@@ -70,7 +73,7 @@ def request_facts(run: Run) -> dict[str, object]:
         "int8 ranges": _ranges(asked),
         "kept in float": ", ".join(map(str, asked.get("keep_in_float") or [])) or None,
         "softmax appended": "yes" if asked.get("softmax") else None,
-        "batches": ", ".join(str(batch) for batch in asked.get("batches") or []),
+        "batches": ", ".join(str(batch) for batch in asked.get("batches") or []) or None,
         "threads": _numbers(asked.get("threads") or 0, "all cores"),
         "requests in flight": _numbers(asked.get("instances") or 1),
         **_scenario(asked),
@@ -121,8 +124,15 @@ def jobs_part(run_id: int) -> None:
         place = f" · benchmark {left.sentence()}" if left and left.under_way and live else ""
         text = f"{done} of {plural(len(views), 'job')} done{place}"
         st.progress(done / max(1, len(views)), text=text)
+        ended_well = [view for view in views if view.row.status == JobStatus.SUCCEEDED]
+        folded = ended_well if len(ended_well) > MOST_DONE else []
         for view in views:
-            job_part(view)
+            if view not in folded:
+                job_part(view)
+        if folded:
+            with st.expander(f"{plural(len(folded), 'job')} done", icon=":material/check_circle:"):
+                for view in folded:
+                    job_part(view)
 
 
 def job_part(view: JobView) -> None:
@@ -161,25 +171,34 @@ def cancel_rest(run_id: int) -> None:
 def results_part(views: list[JobView]) -> None:
     """What the run measured, and what made it."""
     results = [view.row.result or {} for view in views]
+    made = {result.get("artifact") or result.get("profile") for result in results} - {None}
     evaluations = {result["evaluation"] for result in results if "evaluation" in result}
     benchmarks = {result["benchmark"] for result in results if "benchmark" in result}
-    rows = with_notes(queries.results_of(evaluations, benchmarks), queries.outdated())
+    rows = with_notes(queries.results_of(made, evaluations, benchmarks), queries.outdated())
     st.subheader("Results")
     if rows.empty:
-        st.caption("No result yet.")
+        st.caption("No build and no measurement so far.")
         return
-    sweep_part(rows)
-    selection = results_table(rows, columns_of("Summary"))
+    sweep_part(rows[rows["benchmark_id"].notna()])
+    selection = results_table(rows, columns_of(column_set(rows)))
     places = selection["selection"]["rows"] or [0]
     row = rows.iloc[min(places[0], len(rows) - 1)]
     st.subheader(f"What made {escape_markdown(row['model_id'])} {row['precision']}")
     ids = [None if is_missing(row[c]) else int(row[c]) for c in ("evaluation_id", "benchmark_id")]
-    made = queries.provenance(row["artifact_digest"], *ids)
-    show_provenance(made)
-    show_profile(made.artifact)
-    show_layers(made.artifact)
-    show_half(made.artifact)
-    offer_build_file(made.artifact)
+    behind = queries.provenance(row["artifact_digest"], *ids)
+    show_provenance(behind)
+    show_profile(behind.artifact, expanded=ids == [None, None])
+    show_layers(behind.artifact)
+    show_half(behind.artifact)
+    offer_build_file(behind.artifact)
+
+
+def column_set(rows: pd.DataFrame) -> str:
+    """Which columns tell what a run found: those of accuracy, of speed, or of both."""
+    evaluated, benchmarked = (rows[f"{kind}_id"].notna().any() for kind in _KINDS)
+    if evaluated == benchmarked:
+        return "Summary"
+    return "Accuracy" if evaluated else "Speed"
 
 
 def show_run(run: Run) -> None:

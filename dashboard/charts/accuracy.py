@@ -7,6 +7,7 @@ inside stands at an estimate of the compute, which keeps it out of the frontier.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -81,8 +82,18 @@ def accuracy_against_throughput(
     title = f"images/s (log scale), {setting}, faster →"
     xs = [*points["images_per_s"], *points["images_per_s_low"], *points["images_per_s_high"]]
     _axes(figure, points, xs, [], title, images)
-    _name_points(figure, points, "images_per_s", palette)
+    _name_points(figure, points, "images_per_s", palette, _across(points.loc[best]))
     return layout(figure, palette)
+
+
+def _across(best: pd.DataFrame) -> list[tuple[float, float]]:
+    """Places along the level parts of the drawn frontier, so that names keep clear of it."""
+    corners = zip(best["images_per_s"], best["top1"], strict=True)
+    return [
+        (x0 * (x1 / x0) ** (step / 8), y1)
+        for (x0, _), (x1, y1) in pairwise(corners)
+        for step in range(1, 8)
+    ]
 
 
 def _name_points(
@@ -94,7 +105,7 @@ def _name_points(
 ) -> None:
     """Each model's name at its most accurate point, the most accurate models first.
 
-    The one to ship has its name already; `faint` are the marks of published rows.
+    The one to ship has its name already; names keep clear of `faint` places where they can.
     """
     names = brief_names(points["label"])
     order = points.sort_values("top1", ascending=False).drop_duplicates("label")

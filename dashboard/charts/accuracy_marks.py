@@ -18,8 +18,9 @@ MOST_INTERVALS = 60
 CROWDED_SIZE = 7
 SHIP = "to ship"
 OUTSIDE = "outside the limits"
-ROUGH = "\u00a0\u00a0\u00a0<b>?</b>"  # clear of the mark and of the ring around the one to ship
-APART = "≠"  # beside what was prepared otherwise than the rest, and is not compared with it
+ROUGH = "\u00a0\u00a0\u00a0<b>?</b>"  # clear of the mark, its ring and the frontier
+# Beside what was prepared otherwise than the rest, and is not compared with it.
+APART = "\u00a0\u00a0<b>≠</b>"
 WIDEST_RIGHT = 0.65  # of the axis; beyond, a name on the right would leave the chart
 
 
@@ -71,14 +72,15 @@ def _marks(
     shown = rows.index[rows["ship"].astype(bool)] if crowded else rows.index
     filled = rows.index.isin(best)
     hollow = [f"{symbol}-open-dot" if known else f"{symbol}-open" for known in rows["estimated"]]
+    beside = [_beside(*told) for told in zip(*(rows[c] for c in _BESIDE), strict=True)]
     return go.Scatter(
         x=rows[x],
         y=rows["top1"],
         error_y=_interval(rows, "top1", shown, color),
         error_x=_interval(rows, x, shown, color),
         mode="markers+text",
-        text=[_beside(*told) for told in zip(*(rows[c] for c in _BESIDE), strict=True)],
-        textposition="middle right",
+        text=beside,
+        textposition=["top right" if text == ROUGH else "middle right" for text in beside],
         name=group,
         legendgroup=group,
         showlegend=False,
@@ -121,9 +123,11 @@ def _interval(rows: pd.DataFrame, value: str, shown: pd.Index, color: str) -> di
 def add_arrows(figure: go.Figure, points: pd.DataFrame, x: str, palette: Palette) -> None:
     """From fp32 to each lower precision of one model, weights and preprocessing; nothing else.
 
-    Over MOST_ARROWS models they would hide what they join.
+    What stands apart is not joined to anything. Over MOST_ARROWS models they would hide what they
+    join.
     """
-    groups = [rows for _, rows in points.groupby(LINE_KEYS, sort=False) if len(rows) > 1]
+    together = points[points["apart"].isna()]
+    groups = [rows for _, rows in together.groupby(LINE_KEYS, sort=False) if len(rows) > 1]
     xs: list[float | None] = []
     ys: list[float | None] = []
     for rows in groups if len(groups) <= MOST_ARROWS else []:

@@ -7,12 +7,14 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
-from dashboard.charts.common import MARKER_SIZE, layout, safe, whiskers
+from dashboard.charts.common import MARKER_SIZE, card, layout, safe, whiskers
 from dashboard.charts.names import brief_names
 from dashboard.formats import signed
 from dashboard.palette import SYMBOLS, Palette
 
-ROW_HEIGHT, FRAME_HEIGHT = 36, 120
+ROW_HEIGHT, FRAME_HEIGHT, BELOW = 36, 145, 80
+# In lines that find room below a plot that long names have left narrow.
+AXIS = "top-1 minus the reference<br>(points), paired 95 %<br>interval, better →"
 
 
 def against_one(rows: pd.DataFrame, reference: str, palette: Palette) -> go.Figure:
@@ -43,7 +45,7 @@ def against_one(rows: pd.DataFrame, reference: str, palette: Palette) -> go.Figu
     pad = 0.12 * (high - low or 1.0)
     figure.update_xaxes(
         range=[low - pad, high + pad],
-        title={"text": "top-1 minus the reference (points),<br>paired 95 % interval, better →"},
+        title={"text": AXIS},
     )
     figure.update_yaxes(
         type="category",
@@ -53,7 +55,8 @@ def against_one(rows: pd.DataFrame, reference: str, palette: Palette) -> go.Figu
         automargin=True,
         title={"text": ""},
     )
-    return layout(figure, palette, height=FRAME_HEIGHT + ROW_HEIGHT * max(len(rows), 3))
+    height = FRAME_HEIGHT + ROW_HEIGHT * max(len(rows), 3)
+    return layout(figure, palette, height=height).update_layout(margin={"b": BELOW})
 
 
 def brief_keys(keys: pd.Series) -> dict[str, str]:
@@ -80,7 +83,7 @@ def _marks(
 
 
 def _card(row: dict[str, Any], reference: str) -> str:
-    return "<br>".join(
+    return card(
         [
             f"<b>{safe(row['key'])}</b>",
             f"minus {safe(reference)}: {signed(row['change'], 2)} points "

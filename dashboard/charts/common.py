@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import math
+import textwrap
 from collections.abc import Iterable
 from typing import Any
 
@@ -14,7 +15,9 @@ from dashboard.formats import is_missing, number, significant
 from dashboard.palette import Palette
 
 HEIGHT = 420
+FONT = '"Source Sans", sans-serif'  # as the pages; for charts without Streamlit's theme
 MARKER_SIZE = 11
+CARD_WIDTH = 46  # characters; as many as a chart on a phone has room for
 LEAST_DECADES = 0.9
 MOST_TICKS = 6
 CONFIG: dict[str, Any] = {
@@ -48,8 +51,14 @@ def layout(figure: go.Figure, palette: Palette, *, height: int = HEIGHT) -> go.F
         },
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
-        font={"color": palette.text},
-        hoverlabel={"align": "left", "font": {"size": 13}},
+        font={"color": palette.text, "family": FONT},
+        hoverlabel={
+            "align": "left",
+            "font": {"size": 13, "color": palette.text},
+            "bgcolor": palette.background,
+            "bordercolor": palette.published,
+        },
+        modebar=modebar(palette),
         hovermode="closest",
     )
     axis = {
@@ -62,6 +71,13 @@ def layout(figure: go.Figure, palette: Palette, *, height: int = HEIGHT) -> go.F
     figure.update_xaxes(**axis)
     figure.update_yaxes(**axis)
     return figure
+
+
+def modebar(palette: Palette) -> dict[str, str]:
+    """The chart's buttons down its right margin, clear of the legend, and without a dark bar."""
+    clear = "rgba(0,0,0,0)"
+    colors = {"bgcolor": clear, "color": palette.published, "activecolor": palette.text}
+    return {"orientation": "v", **colors}
 
 
 def log_ticks(values: Iterable[float]) -> tuple[list[float], list[str]]:
@@ -149,7 +165,13 @@ def hover_card(row: dict[str, Any]) -> str:
     if not is_missing(row.get("calibration")):
         lines.append(f"calibrated: {safe(row['calibration'])}")
     lines += [safe(row[name]) for name in ("preprocess", "environment") if _told(row.get(name))]
-    return "<br>".join(lines)
+    return card(lines)
+
+
+def card(lines: Iterable[str]) -> str:
+    """Lines of a hover card, the long ones broken: a chart cuts what is wider than itself."""
+    wrapper = textwrap.TextWrapper(CARD_WIDTH, break_long_words=False, break_on_hyphens=False)
+    return "<br>".join("<br>".join(wrapper.wrap(line)) for line in lines)
 
 
 def _costs(row: dict[str, Any]) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
-from dashboard.charts.common import log_ticks, safe
+from dashboard.charts.common import FONT, log_ticks, modebar, safe
 from dashboard.palette import Palette
 
 MOST_LINES = 200
@@ -21,6 +21,7 @@ AXES = {
     "peak_rss_mb": ("memory (MB)", True),
 }
 ORDER = ("fp32", "fp16", "int8")
+LABEL_ANGLE = -30  # on a narrow screen level titles would lie over each other
 
 
 def all_dimensions(points: pd.DataFrame, palette: Palette) -> go.Figure:
@@ -46,16 +47,18 @@ def all_dimensions(points: pd.DataFrame, palette: Palette) -> go.Figure:
                 {"label": "top-1 (%)", "values": rows["top1"]},
                 *(_log_axis(rows[name], *AXES[name]) for name in AXES if rows[name].nunique() > 1),
             ],
+            labelangle=LABEL_ANGLE,
             labelfont={"size": 13, "color": palette.text},
             tickfont={"size": 11, "color": palette.text},
             rangefont={"size": 1, "color": "rgba(0,0,0,0)"},
         )
     )
     return figure.update_layout(
-        height=420,
-        margin={"l": 70, "r": 80, "t": 50, "b": 30},
+        height=460,
+        margin={"l": 60, "r": 100, "t": 90, "b": 30},
         paper_bgcolor="rgba(0,0,0,0)",
-        font={"color": palette.text},
+        font={"color": palette.text, "family": FONT},
+        modebar=modebar(palette),
     )
 
 

@@ -30,7 +30,7 @@ def excitations(
     figure = make_subplots(
         rows=rows,
         cols=COLUMNS,
-        subplot_titles=names,
+        subplot_titles=[name.replace(" (", "<br>(") for name in names],
         vertical_spacing=0.34 / rows,
         horizontal_spacing=0.1,
     )

@@ -102,7 +102,7 @@ def in_order(series: list[Series], palette: Palette) -> go.Figure:
 def takeaway(series: list[Series]) -> str:
     """Median and tail of the fastest, and who has the longest tail."""
     if not series:
-        return "No raw latencies are kept for these builds."
+        return "No raw latencies are kept for these builds: benchmark them here to see them."
     tails = {one.name: float(np.percentile(one.latency_ms, 99)) for one in series}
     medians = {one.name: float(np.median(one.latency_ms)) for one in series}
     fastest = min(medians, key=lambda name: medians[name])

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
-from dashboard.charts.common import MARKER_SIZE, layout, safe, whiskers
+from dashboard.charts.common import MARKER_SIZE, card, layout, safe, whiskers
 from dashboard.formats import number, signed
 from dashboard.palette import SYMBOLS, Palette
 
@@ -145,7 +145,7 @@ def _glyph(points: float) -> str:
 
 def _change_card(row: dict[str, Any], first: str, second: str) -> str:
     interval = f"{signed(row['drop_low'], 2)} to {signed(row['drop_high'], 2)}"
-    return "<br>".join(
+    return card(
         [
             f"<b>{safe(row['label'])}</b>",
             f"{second} minus {first}: {signed(row['drop'], 2)} points ({interval})",
@@ -157,7 +157,7 @@ def _change_card(row: dict[str, Any], first: str, second: str) -> str:
 
 
 def _speed_card(row: dict[str, Any], first: str, second: str) -> str:
-    return "<br>".join(
+    return card(
         [
             f"<b>{safe(row['label'])}</b>",
             f"{second} has {number(row['speed_up'], 2)} × the images/s of {first}",

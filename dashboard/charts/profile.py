@@ -36,7 +36,7 @@ def time_by_operator(operators: pd.DataFrame, color: str, palette: Palette) -> g
             )
         )
     layout(figure, palette, height=FRAME_HEIGHT + ROW_HEIGHT * len(shown))
-    figure.update_layout(barmode="stack", margin={"l": 210})
-    figure.update_xaxes(title={"text": "ms of one inference, ← faster"})
+    figure.update_layout(barmode="stack", margin={"l": 180})
+    figure.update_xaxes(title={"text": "ms, ← faster"})
     figure.update_yaxes(autorange="reversed", type="category")
     return figure

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
-from dashboard.charts.common import safe
+from dashboard.charts.common import card, safe
 from dashboard.formats import is_missing, number, significant
 from dashboard.palette import PUBLISHED_SYMBOL, Palette
 from engine.catalog import catalogue
@@ -84,4 +84,4 @@ def _card(row: dict[str, Any]) -> str:
         lines.append(f"{significant(row['gmacs'])} GMACs, counted here")
     if not is_missing(row["published_params_m"]):
         lines.append(f"{number(row['published_params_m'], 1)} M parameters")
-    return "<br>".join(lines)
+    return card(lines)

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
-from dashboard.charts.common import MARKER_SIZE, layout, log_range, log_ticks, safe
+from dashboard.charts.common import MARKER_SIZE, card, layout, log_range, log_ticks, safe
 from dashboard.formats import number
 from dashboard.palette import SYMBOLS, Palette
 from engine.benchmark.sweet_spot import SweetSpot, setting_of
@@ -91,7 +91,7 @@ def _card(row: dict[str, Any]) -> str:
         "unstable" if row["stable"] == 0 else "",
         f"noisy: {safe(row['noise'])}" if isinstance(row["noise"], str) else "",
     ]
-    return "<br>".join(filter(None, lines))
+    return card(filter(None, lines))
 
 
 def _add_frontier(figure: go.Figure, found: SweetSpot, column: str, palette: Palette) -> None:

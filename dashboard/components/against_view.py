@@ -21,7 +21,7 @@ def against_view(rows: pd.DataFrame) -> None:
         st.info("Two builds evaluated on the same images are needed.", icon=":material/balance:")
         return
     reference = st.selectbox(
-        "Reference", list(points["key"]), key="reference", bind="query-params", width=420
+        "Reference", list(points["key"]), key="reference", bind="query-params", width=600
     )
     if reference not in set(points["key"]):
         reference = points["key"].iloc[0]

@@ -56,13 +56,11 @@ class Chosen:
 def choose(tables: ResultTables) -> Chosen:
     """Draws the filters and returns what they say."""
     with st.container(border=True):
-        left, middle, right = st.columns([3, 4, 4], vertical_alignment="bottom")
-        with left:
-            accuracy = _group("Accuracy on", accuracy_groups(tables.evaluations), "images")
-        with middle:
-            speed = _group("Speed at", speed_groups(tables.benchmarks), "setting")
-        labels = list(dict.fromkeys(with_labels(tables.builds)["label"]))
-        with right:
+        with st.container(horizontal=True, vertical_alignment="bottom"):
+            evaluated, benchmarked = tables.evaluations, tables.benchmarks
+            accuracy = _group("Accuracy on", accuracy_groups(evaluated), "images", 260)
+            speed = _group("Speed at", speed_groups(benchmarked), "setting", 410)
+            labels = list(dict.fromkeys(with_labels(tables.builds)["label"]))
             models = st.multiselect(
                 "Models",
                 labels,
@@ -74,12 +72,13 @@ def choose(tables: ResultTables) -> Chosen:
     return Chosen(accuracy, speed, models, published)
 
 
-def _group(label: str, groups: list[Group], key: str) -> Group | None:
+def _group(label: str, groups: list[Group], key: str, width: int) -> Group | None:
+    """One group of several; `width` in pixels, so that no label is cut where there is room."""
     by_label = {group.label: group for group in groups}
     if not by_label:
-        st.selectbox(label, ["nothing measured yet"], key=f"{key}_none", disabled=True)
+        st.selectbox(label, ["nothing measured yet"], key=f"{key}_none", disabled=True, width=width)
         return None
-    chosen = st.selectbox(label, list(by_label), key=key, bind="query-params")
+    chosen = st.selectbox(label, list(by_label), key=key, bind="query-params", width=width)
     return by_label.get(str(chosen), groups[0])
 
 

@@ -69,9 +69,9 @@ def queued_row(view: JobView, place: str = "") -> None:
     waits = ", ".join(view.waits_for[:2])
     more = len(view.waits_for) - 2
     reason = f"waits for {waits}" + (f" and {more} more" if more > 0 else "")
-    again = f"{view.row.message} " if view.row.message else ""
-    told = [place, f"{again}{reason if waits else 'waits its turn'}"]
-    _title_row(view, cancel=True, note="; ".join(filter(None, told)))
+    told = "; ".join(filter(None, [place, reason if waits else "waits its turn"]))
+    again = f". {view.row.message}" if view.row.message else ""
+    _title_row(view, cancel=True, note=told + again)
 
 
 def failed_card(view: JobView, key: str) -> None:

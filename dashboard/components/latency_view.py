@@ -9,7 +9,7 @@ from dashboard import queries
 from dashboard.charts import batches, latency
 from dashboard.components.benchmarked_model import benchmarked_model
 from dashboard.components.theme import chart_config, current_palette
-from dashboard.formats import escape_markdown, is_missing
+from dashboard.formats import escape_markdown, is_missing, short
 from engine.benchmark.sweet_spot import Percentile, find_sweet_spot
 
 MOST_SERIES = 6
@@ -51,7 +51,10 @@ def _few(rows: pd.DataFrame) -> list[dict[str, object]]:
     shipped = set(measured.loc[measured["ship"].astype(bool), "label"])
     first = measured["key"].isin(picked).astype(int) * 2 + measured["label"].isin(shipped)
     order = first.sort_values(ascending=False, kind="stable").index
-    return measured.loc[order].head(MOST_SERIES).to_dict("records")
+    few = measured.loc[order].head(MOST_SERIES)
+    several = few.duplicated(["label", "precision"], keep=False)
+    told_apart = few["label"] + " · " + few["artifact_digest"].map(short)
+    return few.assign(label=few["label"].where(~several, told_apart)).to_dict("records")
 
 
 def _series(row: dict[str, object]) -> latency.Series | None:

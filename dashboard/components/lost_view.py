@@ -10,6 +10,7 @@ import streamlit as st
 
 from dashboard import queries
 from dashboard.charts import classes as chart
+from dashboard.comparables import newest_builds
 from dashboard.components.theme import chart_config, current_palette
 from dashboard.formats import escape_markdown, number, plural
 from engine.accuracy.flips import Flips
@@ -23,7 +24,7 @@ THUMBNAIL = 168
 
 def lost_view(rows: pd.DataFrame, first: str, second: str) -> None:
     """The whole section; `rows` have `label`, an evaluation each and one set of images."""
-    evaluated = rows[rows["evaluation_id"].notna()]
+    evaluated = newest_builds(rows[rows["evaluation_id"].notna()])
     models = [
         label
         for label, some in evaluated.groupby("label", sort=False)

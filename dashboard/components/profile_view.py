@@ -34,12 +34,12 @@ NODES: dict[str, Any] = {
 }
 
 
-def show_profile(artifact: Artifact | None) -> None:
+def show_profile(artifact: Artifact | None, *, expanded: bool = False) -> None:
     """Chart and tables of a build that was profiled; else nothing."""
     profiles = profiles_of(artifact.digest) if artifact is not None else []
     if not profiles:
         return
-    with st.expander("Where the time goes", icon=":material/timer:", expanded=False):
+    with st.expander("Where the time goes", icon=":material/timer:", expanded=expanded):
         chosen = profiles[0]
         if len(profiles) > 1:
             chosen = st.selectbox(

@@ -72,9 +72,9 @@ _FORMATS = {
     "top1_low": "%.2f",
     "top1_high": "%.2f",
     "top5": "%.2f",
-    "images": "%d",
-    "images_in_dataset": "%d",
-    "seen_images": "%d",
+    "images": "localized",
+    "images_in_dataset": "localized",
+    "seen_images": "localized",
     "images_per_s": "%.1f",
     "images_per_s_low": "%.1f",
     "images_per_s_high": "%.1f",
@@ -94,7 +94,8 @@ _FORMATS = {
     "compute_gmacs": "%.4g",
     "size_mb": "%.2f",
 }
-# Drawn as a bar up to this value; None: up to the largest that is shown.
+# Drawn as a bar up to this value; None: up to the largest that is shown. A bar leaves the cell of
+# what is missing blank, so a column in which something is missing shows numbers and dashes.
 _BARS = {"top1": 100.0, "images_per_s": None, "peak_share": 100.0}
 _WHY_MISSING = {
     "top1": "A dash: this build was not evaluated.",
@@ -178,6 +179,8 @@ def _note(row: dict[str, Any], version: str | None) -> str:
 def results_table(frame: pd.DataFrame, columns: list[str]) -> Any:
     """Draws the table (`frame` as from `with_notes`); returns its selection (one row)."""
     shown = frame[columns].assign(precision=[[precision] for precision in frame["precision"]])
+    if NOTES in shown:
+        shown[NOTES] = shown[NOTES].replace("", None)
     configured = {name: _column(name, frame) for name in columns}
     return st.dataframe(
         shown,
@@ -195,7 +198,7 @@ def results_table(frame: pd.DataFrame, columns: list[str]) -> Any:
 
 def _column(name: str, frame: pd.DataFrame) -> Any:
     label = title_of(name)
-    if name in _BARS:
+    if name in _BARS and frame[name].notna().all():
         top = _BARS[name] or float(frame[name].max(skipna=True) or 1)
         return st.column_config.ProgressColumn(
             label,

@@ -12,6 +12,7 @@ from db.session import reading
 from db.tables import Environment
 from engine.environment import library_versions
 from engine.results import ResultTables, join_results, published_frame, result_tables
+from engine.results import results_of as measured_by
 
 RUNTIME = "onnxruntime"
 Values = tuple[tuple[str, object], ...]
@@ -49,14 +50,21 @@ def _results(url: str, version: Version, accuracy: Values, speed: Values) -> pd.
     )
 
 
-def results_of(evaluations: set[int], benchmarks: set[int]) -> pd.DataFrame:
-    """The rows of some evaluations and benchmarks, as one run made them."""
-    found = tables()
-    evaluated = found.evaluations[found.evaluations["evaluation_id"].isin(evaluations)]
-    benchmarked = found.benchmarks[found.benchmarks["benchmark_id"].isin(benchmarks)]
-    digests = {*evaluated["artifact_digest"], *benchmarked["artifact_digest"]}
-    builds = found.builds[found.builds["artifact_digest"].isin(digests)]
-    return join_results(ResultTables(builds, evaluated, benchmarked))
+def results_of(artifacts: set[str], evaluations: set[int], benchmarks: set[int]) -> pd.DataFrame:
+    """The rows of some measurements, also of those made anew since, and of builds without any."""
+    wanted = (artifacts, evaluations, benchmarks)
+    return _results_of(url(), version(), *(tuple(sorted(some)) for some in wanted))
+
+
+@st.cache_resource(show_spinner=False, max_entries=6)
+def _results_of(
+    url: str,
+    version: Version,
+    artifacts: tuple[str, ...],
+    evaluations: tuple[int, ...],
+    benchmarks: tuple[int, ...],
+) -> pd.DataFrame:
+    return measured_by(url, artifacts, evaluations, benchmarks)
 
 
 def outdated() -> dict[str, str]:

@@ -51,6 +51,12 @@ def settle(page: Page) -> None:
         "?.getAttribute('data-test-script-state') === 'notRunning'",
         timeout=30_000,
     )
+    page.wait_for_function(
+        "() => !document.querySelector('[data-testid=\"stSkeleton\"]')"
+        " && [...document.querySelectorAll('[data-testid=\"stPlotlyChart\"]')]"
+        ".every(chart => chart.querySelector('.main-svg'))",
+        timeout=30_000,
+    )
     page.wait_for_timeout(SETTLE_MS)
 
 

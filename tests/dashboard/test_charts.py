@@ -3,10 +3,18 @@ from __future__ import annotations
 import math
 
 import pandas as pd
+import plotly.graph_objects as go
 import pytest
 
 from dashboard.charts.accuracy import accuracy_against_compute, accuracy_against_throughput
-from dashboard.charts.common import log_range, log_ticks, percent_range
+from dashboard.charts.common import (
+    CARD_WIDTH,
+    card,
+    layout,
+    log_range,
+    log_ticks,
+    percent_range,
+)
 from dashboard.charts.pairs import accuracy_change, speed_and_size
 from dashboard.charts.published import with_estimates, with_gmacs
 from dashboard.comparables import accuracy_points
@@ -125,6 +133,7 @@ def test_a_rough_speed_has_a_question_mark_beside_it() -> None:
     rows = THREE.assign(noise=[None, "the clock moved by 15 %", None], stable=[True, True, False])
     figure = accuracy_against_throughput(rows, LIGHT, "val", "batch 1")
     assert ["?" in trace(figure, p).text[0] for p in SYMBOLS] == [False, True, True]
+    assert trace(figure, "fp16").textposition == ("top right",), "above the frontier"
     assert "noisy: the clock moved by 15 %" in trace(figure, "fp16").customdata[0][0]
     compute = accuracy_against_compute(rows, None, LIGHT, "val")
     assert trace(compute, "fp16").text == ("",), "the compute was not measured by the clock"
@@ -281,3 +290,24 @@ def test_models_never_exported_stand_hollow_at_their_published_gmacs() -> None:
     assert "4.00 GMACs · 100.0 MB" in drawn.customdata[0][0]
     assert "~4.14 GMACs by the published FLOPs" in drawn.customdata[1][0]
     assert "~" in figure.layout.xaxis.title.text
+
+
+def test_no_line_of_a_hover_card_is_wider_than_a_chart_on_a_phone() -> None:
+    long = "other processes used 1.03 cores (python 1.02, a long name 0.18, another one 0.13)"
+    told = card(["a &lt;b&gt;", long])
+    assert max(map(len, told.split("<br>"))) <= CARD_WIDTH
+    assert told.replace("<br>", " ") == f"a &lt;b&gt; {long}"
+
+
+def test_the_buttons_of_a_chart_stand_clear_of_its_legend() -> None:
+    figure = layout(go.Figure(), LIGHT)
+    assert figure.layout.modebar.orientation == "v"
+    assert figure.layout.modebar.bgcolor == "rgba(0,0,0,0)"
+
+
+def test_a_name_keeps_clear_of_the_frontier() -> None:
+    points = pd.DataFrame([point("fp32", 80.1, 10.0), point("fp16", 80.0, 20.0)])
+    points = points.assign(label="a")
+    figure = accuracy_against_throughput(points, LIGHT, "val", "batch 1")
+    (name,) = [note for note in figure.layout.annotations if note.text == "a"]
+    assert (name.xanchor, name.yanchor) != ("left", "middle"), "there the frontier goes on"

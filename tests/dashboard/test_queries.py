@@ -11,7 +11,7 @@ from dashboard.comparables import (
 )
 from db.enums import JobStatus
 from db.session import writing
-from db.tables import JobNeed
+from db.tables import Benchmark, JobNeed
 from engine.config import settings
 from tests.dashboard import rows
 
@@ -22,6 +22,19 @@ def test_version_changes_with_every_result(url: str) -> None:
     rows.add_measured_model(url)
     assert queries.version() != before
     assert len(queries.results()) == 3
+
+
+def test_a_run_keeps_what_was_measured_anew_since(url: str) -> None:
+    rows.add_measured_model(url, right={"fp32": 803})
+    (first,) = queries.results()["benchmark_id"]
+    with writing(url) as session:
+        old = session.get(Benchmark, int(first))
+        assert old is not None
+        values = {c.name: getattr(old, c.name) for c in Benchmark.__table__.columns}
+        session.add(Benchmark(**{**values, "id": None, "images_per_s": 12.0, "created_at": 2e9}))
+    (now,) = queries.results()["images_per_s"]
+    (then,) = queries.results_of(set(), set(), {int(first)})["images_per_s"]
+    assert (now, then) == (12.0, 10.0)
 
 
 def test_groups_are_never_mixed(url: str) -> None:

@@ -49,6 +49,20 @@ def test_a_figure_that_was_not_measured_is_missing_and_says_why(url: str) -> Non
     assert "not evaluated" in _column("top1", frame)["help"]
 
 
+def test_a_row_without_notes_has_a_dash_there(url: str) -> None:
+    rows.add_measured_model(url, right={"fp32": 803})
+    assert opened("results").dataframe[0].value["notes"].isna().all()
+
+
+@pytest.mark.parametrize("name", ["top1", "images_per_s"])
+def test_a_column_with_a_missing_figure_has_dashes_not_bars(url: str, name: str) -> None:
+    rows.add_measured_model(url)
+    frame = opened("results").dataframe[0].value
+    assert _column(name, frame)["type_config"]["type"] == "progress"
+    frame.loc[0, name] = None
+    assert _column(name, frame)["type_config"]["type"] == "number"
+
+
 @pytest.mark.parametrize(("view", "words"), [("Batch scaling", "Only one batch size")])
 def test_a_view_without_data_says_what_is_missing(url: str, view: str, words: str) -> None:
     rows.add_measured_model(url)

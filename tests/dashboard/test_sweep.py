@@ -10,6 +10,7 @@ from streamlit.testing.v1 import AppTest
 from db.enums import JobKind, JobStatus
 from db.session import reading, writing
 from db.tables import Benchmark, Job, Run, RunJob
+from engine.results import COLUMNS
 from engine.runs.requests import RunRequest
 from tests.dashboard import rows
 from tests.dashboard.test_pages import opened, texts
@@ -135,6 +136,7 @@ def test_a_runs_page_shows_its_sweep_and_how_far_it_is(url: str, live: bool) -> 
     assert not app.exception
     said = said_by(app)
     assert f"of {5 if live else 6} points" in said
+    assert "p99 (ms)" in [COLUMNS[name] for name in app.dataframe[-1].value]  # those of speed
     assert [b.label for b in app.button if b.key == "cancel_rest"] == ["Cancel the rest"] * live
     if live:
         assert "point 6 of 6, about 9 s left" in str([p.text for p in app.get("progress")])

@@ -1,0 +1,22 @@
+"""Latencies of two builds of one model at one precision have two names."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from dashboard.components.latency_view import _few
+
+
+def test_builds_that_would_have_one_name_are_told_apart() -> None:
+    rows = pd.DataFrame(
+        {
+            "benchmark_id": [1, 2, 3],
+            "precision": ["int8", "int8", "fp32"],
+            "artifact_digest": ["a" * 64, "b" * 64, "c" * 64],
+        }
+    ).assign(label="timm/x", key="k", ship=False)
+    assert [row["label"] for row in _few(rows)] == [
+        "timm/x · aaaaaaaaaaaa",
+        "timm/x · bbbbbbbbbbbb",
+        "timm/x",
+    ]
