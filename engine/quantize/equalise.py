@@ -13,15 +13,21 @@ the noise of activations, and raise that of the weights that absorb the factors.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-from onnx import ModelProto, NodeProto, helper, numpy_helper
+from onnx import ModelProto, NodeProto
 
 from engine.quantize.channels import ChannelStats
-from engine.quantize.graph import GraphView, attributes_of, group_of, view_of
-from engine.quantize.links import ABSORBING, Links, SelfGate, links_of
+from engine.quantize.graph import GraphView, view_of
+from engine.quantize.links import ABSORBING, Links, links_of
+from engine.quantize.scaling import (
+    Factors,
+    grouped_weights,
+    scale_channels,
+    scaled_name,
+    unscaled_name,
+)
 
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
 NEGATIVE_SHARES = (0.03, 0.06, 0.125, 0.25, 0.5, 1.0, 2.0)
@@ -32,20 +38,7 @@ LARGEST_DEVIATIONS = 16.0
 HARD_SWISH_ZERO = -3.0
 """HardSwish is 0 below: what lies there needs no room in the range."""
 
-SCALED, UNSCALED = "/scaled", "/unscaled"
-
-Factors = dict[str, np.ndarray]
 Stats = dict[str, ChannelStats]
-
-
-def scaled_name(tensor: str) -> str:
-    """The product of a tensor by the factors of its channels."""
-    return f"{tensor}{SCALED}"
-
-
-def unscaled_name(gate: SelfGate) -> str:
-    """What a gate reads once the factors of its channels are undone."""
-    return f"{gate.gate.output[0]}{UNSCALED}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +65,7 @@ def equalise(model: ModelProto, stats: Stats, kept: frozenset[str] = frozenset()
         if chosen is not None:
             strengths[members[0]], factor = chosen
             factors |= dict.fromkeys(members, factor)
-    _apply(model, view, links, factors)
+    scale_channels(model, view, links, factors)
     now = dict(stats)
     for name in factors.keys() & stats.keys():
         stored = scaled_name(name) if name in links.freed else name
@@ -169,7 +162,7 @@ class _Judge:
         channels = len(self.stats[self.members[root][0]].low)
         gain = np.zeros(channels)
         for node, _ in self._readers(root):
-            weights = _grouped(node, self.view)
+            weights = grouped_weights(node, self.view)
             gain += (weights**2).sum(axis=(1, 3)).reshape(-1) / self._signal(node)
         for e in self.links.excitations:
             after = self.links.find(e.y)
@@ -181,7 +174,7 @@ class _Judge:
         return max(float(self.stats[node.output[0]].variance.sum()), 1e-30)
 
     def _reader(self, node: NodeProto, tensor: str) -> _Reader:
-        weights = _grouped(node, self.view)
+        weights = grouped_weights(node, self.view)
         power = self.stats[tensor].variance * weights.shape[3]
         return _Reader(np.abs(weights).max(axis=3), power, self._signal(node))
 
@@ -204,102 +197,3 @@ class _Reader:
         steps = (self.peaks / factor.reshape(groups, 1, inputs)).max(axis=2) / 127
         power = (factor**2 * self.power).reshape(groups, inputs).sum(axis=1)
         return float((steps**2 / 12 * power[:, None]).sum()) / self.signal
-
-
-def _grouped(node: NodeProto, view: GraphView) -> np.ndarray:
-    """Weights as float64 (groups, outputs a group, inputs a group, taps)."""
-    weights = view.constants[node.input[1]].astype(np.float64)
-    if node.op_type == "Gemm":
-        rows = weights if attributes_of(node).get("transB", 0) else weights.T
-        return rows[None, :, :, None]
-    groups = group_of(node)
-    return weights.reshape(groups, weights.shape[0] // groups, weights.shape[1], -1)
-
-
-def _apply(model: ModelProto, view: GraphView, links: Links, factors: Factors) -> None:
-    graph = model.graph
-    before: dict[str, list[NodeProto]] = {}
-    for node in graph.node:
-        if node.op_type in ABSORBING and node.input[1] in view.constants:
-            _absorb(model, node, view, factors)
-    for gate in links.self_gates:
-        if (factor := factors.get(gate.x)) is not None:
-            before[gate.gate.output[0]] = [_divide(model, gate, factor)]
-    replaced: list[tuple[str, NodeProto]] = []
-    ones = np.ones(1)
-    for gated in links.excitations:
-        ratio = factors.get(gated.y, ones) / factors.get(gated.x, ones)
-        replaced += _scale(model, gated.gate, ratio, view)
-    for tensor in links.freed:
-        replaced += _scale(model, tensor, factors.get(tensor, ones), view)
-    nodes = [made for node in graph.node for made in (*before.get(node.output[0], []), node)]
-    for position, added in replaced:
-        at = next(i for i, node in enumerate(nodes) if position in node.output)
-        nodes.insert(at + 1, added)
-    ordered = [_copy(node) for node in nodes]
-    del graph.node[:]
-    graph.node.extend(ordered)
-    _drop_unused(model)
-
-
-def _copy(node: NodeProto) -> NodeProto:
-    copied = NodeProto()
-    copied.CopyFrom(node)
-    return copied
-
-
-def _absorb(model: ModelProto, node: NodeProto, view: GraphView, factors: Factors) -> None:
-    """Weights take 1 / factor of what they read, and weights and bias the factor of the output."""
-    incoming, outgoing = factors.get(node.input[0]), factors.get(node.output[0])
-    if incoming is None and outgoing is None:
-        return
-    weights = _grouped(node, view)
-    groups, outputs, inputs, _ = weights.shape
-    if incoming is not None:
-        weights = weights / incoming.reshape(groups, 1, inputs, 1)
-    if outgoing is not None:
-        weights = weights * outgoing.reshape(groups, outputs, 1, 1)
-        if len(node.input) > 2:
-            bias = view.constants[node.input[2]] * outgoing
-            node.input[2] = _constant(model, f"{node.output[0]}/bias", bias)
-    original = view.constants[node.input[1]]
-    transposed = node.op_type == "Gemm" and not attributes_of(node).get("transB", 0)
-    shaped = weights[0, :, :, 0].T if transposed else weights.reshape(original.shape)
-    node.input[1] = _constant(model, f"{node.output[0]}/weights", shaped)
-
-
-def _divide(model: ModelProto, gate: SelfGate, factor: np.ndarray) -> NodeProto:
-    """x' / a in front of a gate: a depthwise 1x1 convolution."""
-    name = unscaled_name(gate)
-    weights = _constant(model, f"{name}/weights", (1 / factor).reshape(-1, 1, 1, 1))
-    node = helper.make_node(
-        "Conv", [gate.x, weights], [name], name=name, group=len(factor), kernel_shape=[1, 1]
-    )
-    gate.gate.input[0] = name
-    return node
-
-
-def _scale(
-    model: ModelProto, tensor: str, factor: np.ndarray, view: GraphView
-) -> Iterable[tuple[str, NodeProto]]:
-    """A product by channel behind a tensor that is made in float; its readers take that."""
-    if np.allclose(factor, 1):
-        return []
-    name = scaled_name(tensor)
-    constant = _constant(model, f"{name}/factors", factor.reshape(1, -1, 1, 1))
-    for reader in view.readers[tensor]:
-        reader.input[:] = [name if given == tensor else given for given in reader.input]
-    return [(tensor, helper.make_node("Mul", [tensor, constant], [name], name=name))]
-
-
-def _constant(model: ModelProto, name: str, value: np.ndarray) -> str:
-    model.graph.initializer.append(numpy_helper.from_array(value.astype(np.float32), name))
-    return name
-
-
-def _drop_unused(model: ModelProto) -> None:
-    graph = model.graph
-    used = {name for node in graph.node for name in node.input}
-    kept = [tensor for tensor in graph.initializer if tensor.name in used]
-    del graph.initializer[:]
-    graph.initializer.extend(kept)

@@ -10,8 +10,8 @@ from __future__ import annotations
 import numpy as np
 from onnx import ModelProto, NodeProto, helper, numpy_helper
 
-from engine.quantize.equalise import UNSCALED
 from engine.quantize.graph import GraphView, attributes_of, view_of
+from engine.quantize.scaling import UNSCALED
 
 LINE = "/line"
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from onnx import ModelProto, NodeProto, helper, numpy_helper
 
-from engine.quantize.equalise import UNSCALED
 from engine.quantize.graph import view_of
+from engine.quantize.scaling import UNSCALED
 
 
 def unscaling_as_products(model: ModelProto) -> int:

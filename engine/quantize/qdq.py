@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
-from engine.quantize.equalise import SCALED
 from engine.quantize.graph import group_of
 from engine.quantize.grid import SMALLEST_STEP, Grid
 from engine.quantize.placing import WEIGHTED, Placing
+from engine.quantize.scaling import SCALED
 from engine.quantize.targets import Target
 from engine.quantize.weights import channel_axis, quantise_layer
 
