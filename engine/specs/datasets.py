@@ -1,0 +1,21 @@
+"""Which images are registered, under which name."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from engine.specs.base import Spec
+
+
+class DatasetSpec(Spec):
+    """A folder to register under a name; a `builtin` set is drawn by the workbench itself."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")
+    root: str | None = None
+    labels: str | None = None
+    unlabelled: bool = False
+    builtin: bool = False
+    calibration_images: int | None = Field(
+        None, ge=1, le=50_000, description="draw so many images to calibrate on, from any folder"
+    )
+    suffix: str = Field("", description="of those images, without a dot; any if empty")

@@ -1,0 +1,42 @@
+"""How accuracy is measured, and what the SE blocks of a build do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field
+
+from engine.specs.base import Spec
+from engine.specs.benchmarks import CPU_PROVIDER
+from engine.specs.builds import BuildSpec
+
+SHARD_IMAGES = 1024
+
+
+class EvaluateSpec(Spec):
+    """How a build's accuracy is measured. Either `build` (a recipe) or `artifact` (a digest)."""
+
+    build: BuildSpec | None = None
+    artifact: str | None = None
+    dataset: str
+    preprocess: dict[str, Any] | None = None
+    limit: int | None = Field(None, ge=1)
+    batch: int = Field(16, ge=1, le=1024)
+    provider: str = CPU_PROVIDER
+    start: int | None = None
+    stop: int | None = None
+
+
+class ExcitationsSpec(Spec):
+    """The mean excitations of one fp32 artifact (a digest) over images of a dataset."""
+
+    artifact: str
+    dataset: str
+    dataset_digest: str
+    images: int = Field(256, ge=1, le=50_000)
+
+
+def shard_ranges(images: int, batch: int) -> list[tuple[int, int]]:
+    """(start, stop) of shards of about SHARD_IMAGES images that begin at multiples of `batch`."""
+    size = -(-SHARD_IMAGES // batch) * batch
+    return [(start, min(start + size, images)) for start in range(0, images, size)]

@@ -1,0 +1,77 @@
+"""Which model with which weights, exported how."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import model_validator
+
+from db.enums import WeightsKind
+from engine.digests import data_digest
+from engine.specs.base import Spec
+
+ExportFormat = Literal["onnx", "torchscript"]
+ExportRoute = Literal["torch", "paddle2onnx"]
+
+
+class WeightsSpec(Spec):
+    """Which weights: pretrained by the catalogue's tag, a file (by its digest), or random.
+
+    Pretrained ones have a digest here where they are a file registered by hand.
+    """
+
+    kind: WeightsKind = WeightsKind.PRETRAINED
+    path: str | None = None
+    sha256: str | None = None
+    seed: int = 0
+
+    @model_validator(mode="after")
+    def _file_is_named(self) -> WeightsSpec:
+        if (self.kind == WeightsKind.FILE) != bool(self.path):
+            raise ValueError("A path belongs to weights of kind 'file', and to no other kind.")
+        return self
+
+    def recipe(self) -> str:
+        """For a file its bytes count, not where it lies."""
+        return data_digest({**self.to_json(), "path": None})
+
+
+class ExportSpec(Spec):
+    """A model with its weights, exported to one file.
+
+    `preprocess` overrides the model's own protocol; `background` names the output that is no
+    class of the dataset (0 for networks with a background class first); only for ONNX files.
+    `via` is who converts: torch, or paddle2onnx from a Paddle inference model.
+    """
+
+    model_id: str
+    weights: WeightsSpec = WeightsSpec()
+    preprocess: dict[str, Any] | None = None
+    background: int | None = None
+    format: ExportFormat = "onnx"
+    via: ExportRoute = "torch"
+
+    @model_validator(mode="after")
+    def _paddle2onnx_writes_onnx(self) -> ExportSpec:
+        if self.via == "paddle2onnx" and self.format != "onnx":
+            raise ValueError("paddle2onnx writes ONNX only; TorchScript is exported via torch.")
+        return self
+
+    def recipe(self) -> str:
+        """As the base, but independent of where a weights file lies.
+
+        The usual format and route are left out, so that a digest means what it meant before
+        there was a choice.
+        """
+        usual = {key for key, value in _USUAL.items() if getattr(self, key) == value}
+        plain = {key: value for key, value in self.to_json().items() if key not in usual}
+        return data_digest({**plain, "weights": self.weights.recipe()})
+
+
+_USUAL = {"format": "onnx", "via": "torch"}
+
+
+def absolute(path: str | Path) -> str:
+    """A user's path made absolute, with ~ and .. resolved."""
+    return str(Path(path).expanduser().resolve())
