@@ -33,6 +33,7 @@ from engine.specs import CalibrationMode, Scenario
 
 REFRESH_S = 2.0
 _KINDS = ("evaluation", "benchmark")
+_MADE = ("artifact", "profile")  # where a job's result names the build it made or timed
 MOST_DONE = 8  # more jobs that succeeded are folded away, so that results stay in sight
 
 
@@ -171,7 +172,7 @@ def cancel_rest(run_id: int) -> None:
 def results_part(views: list[JobView]) -> None:
     """What the run measured, and what made it."""
     results = [view.row.result or {} for view in views]
-    made = {result.get("artifact") or result.get("profile") for result in results} - {None}
+    made = {str(result[key]) for result in results for key in _MADE if key in result}
     evaluations = {result["evaluation"] for result in results if "evaluation" in result}
     benchmarks = {result["benchmark"] for result in results if "benchmark" in result}
     rows = with_notes(queries.results_of(made, evaluations, benchmarks), queries.outdated())

@@ -52,8 +52,13 @@ def _results(url: str, version: Version, accuracy: Values, speed: Values) -> pd.
 
 def results_of(artifacts: set[str], evaluations: set[int], benchmarks: set[int]) -> pd.DataFrame:
     """The rows of some measurements, also of those made anew since, and of builds without any."""
-    wanted = (artifacts, evaluations, benchmarks)
-    return _results_of(url(), version(), *(tuple(sorted(some)) for some in wanted))
+    return _results_of(
+        url(),
+        version(),
+        tuple(sorted(artifacts)),
+        tuple(sorted(evaluations)),
+        tuple(sorted(benchmarks)),
+    )
 
 
 @st.cache_resource(show_spinner=False, max_entries=6)
