@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -16,11 +17,18 @@ BUSY_TIMEOUT_MS = 15_000
 @lru_cache(maxsize=8)
 def connect(url: str) -> Engine:
     """The process's engine for `url`; the same object for the same URL."""
-    engine = create_engine(url, pool_pre_ping=not url.startswith("sqlite"))
+    engine = create_engine(
+        url, pool_pre_ping=not url.startswith("sqlite"), json_deserializer=_from_json
+    )
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_immediate)
     return engine
+
+
+def _from_json(text: str) -> Any:
+    # A key that a document lacks is read as null, by the ten thousand.
+    return None if text == "null" else json.loads(text)
 
 
 def _prepare_sqlite(connection: Any, record: Any) -> None:

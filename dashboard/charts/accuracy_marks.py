@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from dashboard.charts.common import MARKER_SIZE, hover_card, log_range, safe, whiskers
+from dashboard.charts.common import MARKER_SIZE, hover_cards, log_range, safe, whiskers
 from dashboard.charts.names import brief_names
 from dashboard.palette import SYMBOLS, Palette
 
@@ -95,9 +96,14 @@ def _marks(
         selected={"marker": {"opacity": 1.0}},
         unselected={"marker": {"opacity": 0.85}},
         cliponaxis=False,
-        customdata=[[hover_card(row), row["key"]] for row in rows.to_dict("records")],
+        customdata=_told(rows),
         hovertemplate="%{customdata[0]}<extra></extra>",
     )
+
+
+def _told(rows: pd.DataFrame) -> np.ndarray:
+    """The hover card and the key of each row; an array, whose entries plotly takes as they are."""
+    return np.array(list(zip(hover_cards(rows), rows["key"], strict=True)), dtype=object)
 
 
 _BESIDE = ("collapsed", "apart", "rough")
@@ -127,10 +133,12 @@ def add_arrows(figure: go.Figure, points: pd.DataFrame, x: str, palette: Palette
     join.
     """
     together = points[points["apart"].isna()]
-    groups = [rows for _, rows in together.groupby(LINE_KEYS, sort=False) if len(rows) > 1]
+    joined = together[together.duplicated(LINE_KEYS, keep=False)]
+    if len(joined.drop_duplicates(LINE_KEYS)) > MOST_ARROWS:
+        return
     xs: list[float | None] = []
     ys: list[float | None] = []
-    for rows in groups if len(groups) <= MOST_ARROWS else []:
+    for _, rows in joined.groupby(LINE_KEYS, sort=False):
         starts = rows[rows["precision"] == "fp32"]
         for row in rows[rows["precision"] != "fp32"].to_dict("records") if len(starts) else []:
             xs += [starts.iloc[0][x], row[x], None]

@@ -6,6 +6,7 @@ import html
 import math
 import textwrap
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
 
 import pandas as pd
@@ -136,6 +137,20 @@ def safe(text: object) -> str:
     return html.escape(str(text), quote=False)
 
 
+CARD_FIELDS = (
+    *("label", "precision", "top1", "top1_low", "top1_high", "images", "dataset", "at_chance"),
+    *("apart", "images_per_s", "batch", "stable", "latency_p50_ms", "threads", "scenario"),
+    *("verdict", "noise", "peak_share", "achieved_gmacs_per_s", "compute_gmacs", "estimated"),
+    *("size_mb", "execution", "calibration", "preprocess", "environment"),
+)
+
+
+def hover_cards(rows: pd.DataFrame) -> list[str]:
+    """The card of each row; of the many columns only those that it tells are taken out."""
+    told = rows[[name for name in CARD_FIELDS if name in rows]]
+    return [hover_card(row) for row in told.to_dict("records")]
+
+
 def hover_card(row: dict[str, Any]) -> str:
     """Identity first, then accuracy, speed, cost, conditions; what was not measured is left out."""
     lines = [f"<b>{safe(row['label'])} · {row['precision']}</b>"]
@@ -170,8 +185,13 @@ def hover_card(row: dict[str, Any]) -> str:
 
 def card(lines: Iterable[str]) -> str:
     """Lines of a hover card, the long ones broken: a chart cuts what is wider than itself."""
+    return "<br>".join(line if len(line) <= CARD_WIDTH else _broken(line) for line in lines)
+
+
+@lru_cache(maxsize=4096)
+def _broken(line: str) -> str:
     wrapper = textwrap.TextWrapper(CARD_WIDTH, break_long_words=False, break_on_hyphens=False)
-    return "<br>".join("<br>".join(wrapper.wrap(line)) for line in lines)
+    return "<br>".join(wrapper.wrap(line))
 
 
 def _costs(row: dict[str, Any]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -45,8 +46,8 @@ def brief_names(labels: Iterable[str]) -> dict[str, str]:
     """`timm/seresnet50 (imported: x)` as `seresnet50`, unless two labels would read the same."""
     whole = list(dict.fromkeys(labels))
     short = {label: label.partition(" (")[0].rpartition("/")[2] for label in whole}
-    read = list(short.values())
-    return {label: text if read.count(text) == 1 else label for label, text in short.items()}
+    read = Counter(short.values())
+    return {label: text if read[text] == 1 else label for label, text in short.items()}
 
 
 def place_names(
