@@ -103,7 +103,7 @@ def evaluate(
     """Measures top-1 and top-5 on a registered dataset, with intervals, keeping every image.
 
     A protocol or preprocessing given here is that of the evaluation alone: nothing is exported
-    again.
+    again, and what is left out stays as the export has it.
 
     Example: `python -m engine evaluate timm/seresnet50 -p fp32 -d imagenet-val`
     """

@@ -75,11 +75,7 @@ def prepare(spec: EvaluateSpec, url: str) -> Task:
     images = np.arange(len(index))
     if spec.limit is not None and spec.limit < len(index):
         images = draw_by_class(index.labels, spec.limit, seed=0)
-    preprocess = (
-        PreprocessSpec.from_dict(spec.preprocess)
-        if spec.preprocess is not None
-        else artifacts.preprocess_of(artifact)
-    )
+    preprocess = artifacts.preprocess_of(artifact).changed(spec.preprocess)
     require_same_side(artifact, preprocess)
     return Task(spec, artifact, index, images, preprocess, environment.observe())
 

@@ -90,6 +90,10 @@ class PreprocessSpec:
                 )
         return cls(**plain)
 
+    def changed(self, given: Mapping[str, Any] | None) -> PreprocessSpec:
+        """This spec with some settings replaced. Raises as `from_dict`."""
+        return self.from_dict({**self.to_dict(), **(given or {})})
+
     def digest(self) -> str:
         """SHA-256 of the spec's canonical JSON, in hex."""
         return data_digest(self.to_dict())

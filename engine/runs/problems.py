@@ -61,12 +61,12 @@ def _needs_valid_preprocessing(
 ) -> Iterator[str]:
     try:
         own = PreprocessSpec.from_dict(request.preprocess) if request.preprocess else None
-        other = PreprocessSpec.from_dict(request.evaluation_preprocess or {})
+        own = own or model.preprocess
+        other = (own or PreprocessSpec()).changed(request.evaluation_preprocess)
     except WorkbenchError as error:
         yield str(error)
         return
-    own = own or model.preprocess
-    if request.evaluation_preprocess and own is not None and own.crop != other.crop:
+    if own is not None and own.crop != other.crop:
         yield (
             f"{model.id} is exported for {own.crop} x {own.crop} pixels and cannot be evaluated at "
             f"{other.crop} x {other.crop}: choose that preprocessing for the whole run."

@@ -36,7 +36,7 @@ def steps_of(request: RunRequest, model: CatalogModel, datasets: Datasets) -> It
         known = datasets.get(request.dataset)
         count = min(known.num_images, request.limit or known.num_images) if known else None
         images = f"{count:,} images of {request.dataset}" if count else request.dataset
-        yield f"Evaluate each on {images}{_prepared_phrase(request)}."
+        yield f"Evaluate each on {images}{_prepared_phrase(request, model)}."
     if Task.BENCHMARK in request.tasks:
         yield f"Benchmark each {_settings_phrase(request)}, alone on the machine."
     if Task.PROFILE in request.tasks:
@@ -78,14 +78,17 @@ def _fp16_phrase(request: RunRequest) -> str:
 _MADE = {Precision.INT8: _int8_phrase, Precision.FP16: _fp16_phrase}
 
 
-def _prepared_phrase(request: RunRequest) -> str:
-    if not request.evaluation_preprocess:
+def _prepared_phrase(request: RunRequest, model: CatalogModel) -> str:
+    given = request.evaluation_preprocess
+    if not given:
         return ""
     try:
-        summary = PreprocessSpec.from_dict(request.evaluation_preprocess).summary()
+        own = PreprocessSpec.from_dict(request.preprocess) if request.preprocess else None
+        own = own or model.preprocess
+        told = own.changed(given).summary() if own else f"other {', '.join(given)}"
     except WorkbenchError:
         return ""
-    return f", prepared otherwise than the export says: {summary}"
+    return f", prepared otherwise than the export says: {told}"
 
 
 def _weights_phrase(request: RunRequest, model: CatalogModel) -> str:

@@ -11,7 +11,7 @@ import pytest
 from db.enums import Precision, WeightsKind
 from db.session import reading
 from db.tables import Evaluation
-from engine import evaluate, scores, specs
+from engine import evaluate, scores
 from engine.accuracy.pairs import compare
 from engine.accuracy.per_image import load
 from engine.config import settings
@@ -22,7 +22,7 @@ from engine.evaluate import record, shards
 from engine.preprocess import open_image, preprocess
 from engine.results import results_frame
 from engine.runtimes.onnx_runtime import OnnxRuntime
-from engine.specs import EvaluateSpec, shard_ranges
+from engine.specs import EvaluateSpec, evaluations, shard_ranges
 from tests.engine.tiny import (
     PREPROCESS,
     Quiet,
@@ -37,7 +37,7 @@ BATCH = 8
 
 @pytest.fixture(autouse=True)
 def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(specs, "SHARD_IMAGES", 32)
+    monkeypatch.setattr(evaluations, "SHARD_IMAGES", 32)
 
 
 def spec_of(artifact: str, **more: object) -> EvaluateSpec:
@@ -133,6 +133,14 @@ def test_the_same_evaluation_is_not_computed_twice(url: str, tmp_path: Path) -> 
     second = evaluate.run(spec.to_json(), Quiet(url, tmp_path / "b"))
     assert (first["reused"], second["reused"]) == (False, True)
     assert first["evaluation"] == second["evaluation"]
+
+
+def test_a_setting_that_is_left_out_stays_as_the_export_has_it(url: str, tmp_path: Path) -> None:
+    model = tiny_se_model()
+    labelled_by(model, image_folder(tmp_path / "set"), url)
+    artifact = store_build(url, model).digest
+    row = run(url, tmp_path, spec_of(artifact, preprocess={"mean": [0.1, 0.2, 0.3]}))
+    assert row.protocol["preprocess"] == {**PREPROCESS.to_dict(), "mean": [0.1, 0.2, 0.3]}
 
 
 def test_a_limit_draws_evenly_and_says_so(url: str, tmp_path: Path) -> None:
@@ -237,7 +245,7 @@ def test_what_is_finished_is_shown_as_partial(
         partial = session.query(Evaluation).one()
     assert len(load(partial)) == 64
     monkeypatch.undo()
-    monkeypatch.setattr(specs, "SHARD_IMAGES", 32)
+    monkeypatch.setattr(evaluations, "SHARD_IMAGES", 32)
     whole = run(url, tmp_path, spec_of(artifact.digest))
     assert (whole.id, whole.images, whole.images_planned) == (partial.id, 120, 120)
 
@@ -245,7 +253,7 @@ def test_what_is_finished_is_shown_as_partial(
 def test_a_network_that_guesses_is_stopped_at_its_first_shards(
     url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(specs, "SHARD_IMAGES", 104)
+    monkeypatch.setattr(evaluations, "SHARD_IMAGES", 104)
     model = tiny_se_model()
     labelled_by(model, image_folder(tmp_path / "set", per_class=60), url, shift=1)
     artifact = store_build(url, model)
