@@ -140,7 +140,7 @@ def test_a_setting_that_is_left_out_stays_as_the_export_has_it(url: str, tmp_pat
     labelled_by(model, image_folder(tmp_path / "set"), url)
     artifact = store_build(url, model).digest
     row = run(url, tmp_path, spec_of(artifact, preprocess={"mean": [0.1, 0.2, 0.3]}))
-    assert row.protocol["preprocess"] == {**PREPROCESS.to_dict(), "mean": [0.1, 0.2, 0.3]}
+    assert row.preprocess == {**PREPROCESS.to_dict(), "mean": [0.1, 0.2, 0.3]}
 
 
 def test_a_limit_draws_evenly_and_says_so(url: str, tmp_path: Path) -> None:
