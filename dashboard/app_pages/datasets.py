@@ -11,7 +11,7 @@ from dashboard import queries
 from dashboard.components.guard import guard
 from dashboard.components.notice import go_to, leave_notice
 from dashboard.components.provenance import facts_table
-from dashboard.formats import ago, escape_markdown, plural, short
+from dashboard.formats import ago, escape_markdown, number, plural, short
 from db.session import writing
 from db.tables import Dataset
 from engine.errors import DatasetInvalid, InvalidRequest
@@ -105,8 +105,8 @@ def card(row: Dataset) -> None:
         facts_table(
             {
                 "images": f"{row.num_images:,}",
-                "classes": f"{row.num_classes:,}, of which {report.get('classes_present', '?')} "
-                f"have images",
+                "classes": f"{row.num_classes:,}, of which "
+                f"{number(report.get('classes_present'), 0)} have images",
                 "layout": row.layout,
                 "folder": row.root,
                 "SHA-256": short(row.digest),
