@@ -69,9 +69,12 @@ def precision_pairs(frame: pd.DataFrame, url: str, first: str, second: str) -> p
 
 
 def _sides(
-    frame: pd.DataFrame, id_column: str, keys: list[str], first: str, second: str
+    frame: pd.DataFrame, told: list[str], keys: list[str], first: str, second: str
 ) -> pd.DataFrame:
-    measured = frame[frame[id_column].notna()].drop_duplicates([id_column])
+    """What is `told` of both sides, the first of it by which a measurement is known."""
+    known_by = told[0]
+    measured = frame.loc[frame[known_by].notna(), ["precision", *keys, *told]]
+    measured = measured.drop_duplicates([known_by])
     left = measured[measured["precision"] == first]
     right = measured[measured["precision"] == second]
     return left.merge(right, on=keys, suffixes=("_first", "_second"))
@@ -79,7 +82,7 @@ def _sides(
 
 def _accuracy_pairs(frame: pd.DataFrame, url: str, first: str, second: str) -> pd.DataFrame:
     scored = frame[frame["top1"].notna() & (frame["images"] == frame["images_planned"])]
-    pairs = _sides(scored, "evaluation_id", SAME_ACCURACY, first, second)
+    pairs = _sides(scored, ["evaluation_id", "dataset"], SAME_ACCURACY, first, second)
     rows = []
     for pair in pairs.to_dict("records"):
         result = paired(int(pair["evaluation_id_first"]), int(pair["evaluation_id_second"]), url)
@@ -100,7 +103,8 @@ def _accuracy_pairs(frame: pd.DataFrame, url: str, first: str, second: str) -> p
 
 
 def _speed_pairs(frame: pd.DataFrame, first: str, second: str) -> pd.DataFrame:
-    pairs = _sides(frame, "benchmark_id", SAME_SPEED, first, second)
+    told = ["benchmark_id", "environment", "images_per_s", "size_mb"]
+    pairs = _sides(frame, told, SAME_SPEED, first, second)
     return pd.DataFrame(
         {
             **{name: pairs[name] for name in SAME_BUILDS},
