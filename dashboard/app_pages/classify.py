@@ -67,7 +67,7 @@ if not found:
     with st.container(border=True):
         st.markdown(
             "**There is no build to classify with yet.** The demo makes three (fp32, fp16 and "
-            "int8) of a small network that knows ten drawn shapes; a run of your own makes them of "
+            "int8) of a small network that knows 16 drawn shapes; a run of your own makes them of "
             "any model."
         )
         with st.container(horizontal=True, vertical_alignment="center"):
