@@ -143,12 +143,6 @@ def preprocess_of(artifact: Artifact) -> PreprocessSpec:
     return PreprocessSpec.from_dict(artifact.manifest["preprocess"])
 
 
-def int8_target_of(artifact: Artifact) -> str | None:
-    """The name of the target that an int8 build was made for; None of any other artifact."""
-    made = (artifact.manifest.get("build") or {}).get("quantisation") or {}
-    return (made.get("target") or {}).get("name")
-
-
 def record_weights(weights: Weights, url: str) -> None:
     """Records a set of weights, once."""
     with writing(url) as session:

@@ -152,7 +152,7 @@ def _agreement(source: Source, path: Path) -> Agreement:
     cpu, threads = CPU_PROVIDER, settings().threads
     export, precision = source.export, source.spec.precision
     reference = OnnxRuntime(artifacts.model_path(export.digest), cpu, threads)
-    built = OnnxRuntime(path, cpu, threads)
+    built = OnnxRuntime(path, cpu, threads, exact=True)
     inputs = probe_inputs(artifacts.preprocess_of(export))
     expected = reference.run
     if _appends_softmax(source):

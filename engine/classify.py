@@ -14,6 +14,7 @@ from engine import artifacts
 from engine.config import settings
 from engine.datasets import imagenet
 from engine.preprocess import crop_pixels, normalise, open_image
+from engine.quantize.overflow import overflow_here
 from engine.runtimes.onnx_runtime import OnnxRuntime
 from engine.scores import drop_background, softmax, top_k
 from engine.specs import CPU_PROVIDER
@@ -48,7 +49,8 @@ class Classifier:
         self.artifact = artifact
         self.preprocess = artifacts.preprocess_of(artifact)
         path = artifacts.model_path(artifact.digest)
-        self._model = OnnxRuntime(path, provider, settings().threads)
+        exact = overflow_here(artifact) is not None
+        self._model = OnnxRuntime(path, provider, settings().threads, exact)
         self._names = class_names_of(artifact)
 
     def classify(self, source: Path | bytes | BinaryIO, name: str | None = None) -> Classified:

@@ -6,6 +6,7 @@ import pandas as pd
 
 from engine.accuracy.flips import require_same_images
 from engine.accuracy.per_image import find, load
+from engine.results.columns import SAME_CONDITIONS
 from engine.stats import PairedDifference, paired_difference
 
 SAME_BUILDS = ["model_id", "weights_digest", "origin"]
@@ -17,16 +18,7 @@ SAME_ACCURACY = [
     "images",
     "images_digest",
 ]
-SAME_SPEED = [
-    *SAME_BUILDS,
-    "environment_digest",
-    "provider",
-    "batch",
-    "threads",
-    "instances",
-    "processes",
-    "scenario",
-]
+SAME_SPEED = [*SAME_BUILDS, *SAME_CONDITIONS]
 PAIR_COLUMNS = [
     *SAME_BUILDS,
     "dataset",

@@ -19,7 +19,7 @@ from engine.config import settings
 from engine.environment import Surroundings
 from engine.jobs.context import JobContext
 from engine.peak.queueing import queue_if_unknown
-from engine.quantize.targets import overflow_of
+from engine.quantize.overflow import overflow_here
 from engine.resolve import artifact_of
 from engine.runtimes.onnx_runtime import OnnxRuntime
 from engine.specs import BenchmarkSpec
@@ -51,7 +51,7 @@ def run(params: dict[str, Any], context: JobContext) -> dict[str, Any]:
     queue_if_unknown(context.job_id, row.environment_digest, used, context.url)
     noise = "; ".join(row.protocol["noise"])
     elsewhere = nodes_elsewhere(loaded.nodes, spec.provider)
-    overflow = overflow_of(artifacts.int8_target_of(artifact), surroundings.facts["isa"])
+    overflow = overflow_here(artifact)
     context.say(
         outcome.said
         + (f" Noisy: {noise}." if noise else "")

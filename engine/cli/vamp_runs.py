@@ -19,6 +19,7 @@ from engine.config import settings
 from engine.database import prepare_database
 from engine.errors import ArtifactMissing, InvalidRequest
 from engine.preprocess import PreprocessSpec
+from engine.quantize.overflow import overflow_here
 from engine.runs.new_jobs import benchmark_job
 from engine.runtimes.onnx_runtime import OnnxRuntime
 from engine.specs import BenchmarkSpec
@@ -117,7 +118,8 @@ def write_outputs(
 def _infer(call: Call, spec: PreprocessSpec, inputs: list[Path], folder: Path) -> Passed:
     threads = settings().threads
     path = artifacts.model_path(call.artifact.digest)
-    runtime = OnnxRuntime(path, call.asked.provider, threads)
+    exact = overflow_here(call.artifact) is not None
+    runtime = OnnxRuntime(path, call.asked.provider, threads, exact)
     with Progress(console=err, transient=True) as progress:
         bar = progress.add_task("Images", total=len(inputs))
         return infer(

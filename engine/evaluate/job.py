@@ -6,13 +6,11 @@ from typing import Any
 
 from db.tables import Evaluation
 from engine.accuracy.seen_images import SEEN_BEFORE, seen_sentence
-from engine.artifacts import int8_target_of
-from engine.environment import instruction_sets
 from engine.errors import InvalidRequest
 from engine.evaluate import record, shards
 from engine.evaluate.task import Task, prepare
 from engine.jobs.context import JobContext
-from engine.quantize.targets import overflow_of
+from engine.quantize.overflow import overflow_here
 from engine.specs import EvaluateSpec
 from engine.stats import wilson_interval
 
@@ -42,7 +40,7 @@ def run(params: dict[str, Any], context: JobContext) -> dict[str, Any]:
     if known is not None:
         context.say("Already measured: the same artifact, images, preprocessing and environment.")
         return {"evaluation": known.id, "reused": True}
-    overflow = overflow_of(int8_target_of(task.artifact), instruction_sets())
+    overflow = overflow_here(task.artifact)
     if overflow is not None:
         context.say(f"Beware: {overflow}.")
     _compute_missing(task, context)

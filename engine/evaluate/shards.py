@@ -17,6 +17,7 @@ from engine.errors import InvalidRequest
 from engine.evaluate.pipeline import Pipeline, threads_each
 from engine.evaluate.task import Task
 from engine.jobs.context import JobContext
+from engine.quantize.overflow import overflow_here
 from engine.runtimes.onnx_runtime import OnnxRuntime
 from engine.scores import drop_background
 
@@ -49,7 +50,8 @@ def compute(
     try:
         context.stage(f"Loading {task.artifact.model_id} {task.artifact.precision}.")
         path = artifacts.model_path(task.artifact.digest)
-        model = OnnxRuntime(path, task.spec.provider, threads_each(threads))
+        exact = overflow_here(task.artifact) is not None
+        model = OnnxRuntime(path, task.spec.provider, threads_each(threads), exact)
         context.stage(f"Evaluating on {len(task.images):,} images of {task.index.name}.")
         results = pipeline.run(batches, model.run, lambda out, images: judge(task, out, images))
         done = right = 0

@@ -9,6 +9,8 @@ import onnx
 import onnxruntime as ort
 from onnx import ModelProto
 
+from engine.runtimes.onnx_runtime import EXACT_SUMS
+
 
 def session_of(
     model: ModelProto, threads: int, optimised: Path | None = None
@@ -19,7 +21,7 @@ def session_of(
     added up exactly, also where the processor's fast kernels would overflow.
     """
     options = ort.SessionOptions()
-    options.add_session_config_entry("session.x64quantprecision", "1")
+    options.add_session_config_entry(EXACT_SUMS, "1")
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
     if optimised is not None:

@@ -87,11 +87,12 @@ def resolve(
     machine: str | None = None,
 ) -> Target:
     """The target asked for, or the one that fits a provider on a processor (`platform.machine`)."""
-    fitting = _fitting(isa, provider, machine or platform.machine())
-    return fitting if asked in (TargetName.AUTO, fitting.name) else target_of(asked)
+    fits = fitting(isa, provider, machine or platform.machine())
+    return fits if asked in (TargetName.AUTO, fits.name) else target_of(asked)
 
 
-def _fitting(isa: Iterable[str], provider: str, machine: str) -> Target:
+def fitting(isa: Iterable[str], provider: str, machine: str) -> Target:
+    """The target of a provider on a processor with these instruction sets."""
     if provider == TENSORRT_PROVIDER:
         return target_of(TargetName.TENSORRT, f"{provider} is to run it")
     if machine.lower() in ARM_MACHINES:
@@ -101,17 +102,3 @@ def _fitting(isa: Iterable[str], provider: str, machine: str) -> Target:
     if found:
         return target_of(TargetName.X86_VNNI, f"the processor has {found[0]}")
     return target_of(TargetName.X86, "the processor has no VNNI")
-
-
-def overflow_of(made_for: str | None, isa: Iterable[str], machine: str | None = None) -> str | None:
-    """What a build does wrong on a processor that adds products in 16 bits; None where nothing.
-
-    `made_for` is the target's name in its manifest.
-    """
-    here = _fitting(isa, "CPUExecutionProvider", machine or platform.machine())
-    if made_for != TargetName.X86_VNNI or here.name != TargetName.X86:
-        return None
-    return (
-        f"int8 for {made_for} overflows on this processor, which has no VNNI: its scores here are "
-        f"not those it has where it belongs; build it for {TargetName.X86} to use it here"
-    )

@@ -12,19 +12,10 @@ from engine.benchmark.noise import NOISY_CORES
 from engine.benchmark.placement import nodes_elsewhere
 from engine.benchmark.scenarios import label_of, verdict_of
 from engine.peak.shares import with_shares
-from engine.results.columns import COLUMNS
+from engine.results.columns import COLUMNS, SAME_CONDITIONS
 from engine.results.reading import newest, read_frame
 
-_BENCHMARK_KEY = [
-    "artifact_digest",
-    "environment_digest",
-    "provider",
-    "batch",
-    "threads",
-    "instances",
-    "processes",
-    "scenario",
-]
+_BENCHMARK_KEY = ["artifact_digest", *SAME_CONDITIONS]
 
 
 def all_benchmarks(url: str, builds: pd.DataFrame) -> pd.DataFrame:

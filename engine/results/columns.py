@@ -65,3 +65,14 @@ COLUMNS = {
     "benchmark_id": "benchmark",
     "measured_at": "measured (UTC)",
 }
+
+SAME_CONDITIONS = (
+    "environment_digest",
+    "provider",
+    "batch",
+    "threads",
+    "instances",
+    "processes",
+    "scenario",
+)
+"""Columns in which two benchmarks must agree to be of the same machine, setting and scenario."""

@@ -11,6 +11,7 @@ from engine.config import settings
 from engine.environment import instruction_sets
 from engine.half.execution import EMULATED, expected
 from engine.quantize import targets
+from engine.quantize.overflow import overflow_of
 from engine.runs.checks import Check, Datasets
 from engine.runs.overlaps import images_of_both
 from engine.runs.requests import BUILTIN_CALIBRATION, RunRequest, Task
@@ -97,7 +98,7 @@ def _warns_of_target(request: RunRequest, model: CatalogModel, datasets: Dataset
             f"int8 for {target.name} follows its vendor's rules and was checked for correct "
             f"scores on an x86 processor; on hardware of its own it has not been tried."
         )
-    overflow = targets.overflow_of(target.name, isa)
+    overflow = overflow_of(target.name, isa)
     if overflow is not None:
         yield f"{overflow}."
     own = targets.resolve(TargetName.AUTO, isa, request.provider)

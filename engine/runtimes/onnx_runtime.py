@@ -12,6 +12,7 @@ from engine.errors import ArtifactMissing, ProviderUnavailable
 
 ort.set_default_logger_severity(3)
 RECORD_ASSIGNMENT = "session.record_ep_graph_assignment_info"
+EXACT_SUMS = "session.x64quantprecision"
 
 
 class OnnxRuntime:
@@ -24,10 +25,13 @@ class OnnxRuntime:
     name = "onnxruntime"
     version = ort.__version__
 
-    def __init__(self, path: Path, provider: str, threads: int) -> None:
-        """Raises ProviderUnavailable when another provider would run, ArtifactMissing."""
+    def __init__(self, path: Path, provider: str, threads: int, exact: bool = False) -> None:
+        """`exact`: integers are added up exactly where the processor's fast kernels would overflow.
+
+        Raises ProviderUnavailable when another provider would run, ArtifactMissing.
+        """
         self.provider, self.threads = provider, threads
-        self._session = _session(path, provider, threads)
+        self._session = _session(path, provider, threads, exact)
         self.nodes = nodes_by_provider(self._session)
         _require_own_nodes(provider, self.nodes)
         self._input = self._session.get_inputs()[0].name
@@ -39,7 +43,7 @@ class OnnxRuntime:
         return scores
 
 
-def _session(path: Path, provider: str, threads: int) -> ort.InferenceSession:
+def _session(path: Path, provider: str, threads: int, exact: bool) -> ort.InferenceSession:
     available = ort.get_available_providers()
     if provider not in available:
         raise ProviderUnavailable(
@@ -53,6 +57,7 @@ def _session(path: Path, provider: str, threads: int) -> ort.InferenceSession:
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
     options.add_session_config_entry(RECORD_ASSIGNMENT, "1")
+    options.add_session_config_entry(EXACT_SUMS, str(int(exact)))
     session = ort.InferenceSession(str(path), options, providers=[provider])
     session.disable_fallback()
     running = session.get_providers()[0]

@@ -12,12 +12,12 @@ import pytest
 from onnx import ModelProto, numpy_helper
 
 from engine.quantize.grid import grid_of
+from engine.quantize.overflow import overflow_of
 from engine.quantize.recipe import prepare, quantise
 from engine.quantize.sessions import session_of
 from engine.quantize.targets import (
     TENSORRT_PROVIDER,
     Activations,
-    overflow_of,
     resolve,
     target_of,
 )
