@@ -30,7 +30,7 @@ from engine.scores import softmax
 from engine.specs import CPU_PROVIDER, BuildSpec, CalibrationSpec, TargetName
 
 FP16_VERSION = "2"
-INT8_VERSION = "4"
+INT8_VERSION = "5"
 """Raised when the same request comes to give another model."""
 LARGEST_FP32_DIFFERENCE = 1e-4
 PROBABILITIES = "probabilities"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -78,6 +79,17 @@ def _without_weights(model: ModelProto) -> ModelProto:
             given.name, given.data_type = tensor.name, tensor.data_type
             given.dims.extend(tensor.dims)
     return helper.make_model(light, opset_imports=model.opset_import, ir_version=model.ir_version)
+
+
+def replace_nodes(model: ModelProto, nodes: Sequence[NodeProto]) -> None:
+    """Makes copies of `nodes` the nodes of a graph, in place; they may be its own."""
+    copies = []
+    for node in nodes:
+        copied = NodeProto()
+        copied.CopyFrom(node)
+        copies.append(copied)
+    del model.graph.node[:]
+    model.graph.node.extend(copies)
 
 
 def attributes_of(node: NodeProto) -> dict[str, object]:

@@ -17,6 +17,7 @@ from engine.quantize.graph import view_of
 from engine.quantize.grids import choose_grids
 from engine.quantize.histograms import histograms
 from engine.quantize.known import Known, range_key
+from engine.quantize.layout import arrange
 from engine.quantize.modes import RANGE_OF, Ranges
 from engine.quantize.placing import WEIGHTED, Placing, place
 from engine.quantize.placing_tensorrt import place_for_tensorrt
@@ -114,6 +115,7 @@ def quantise(prepared: Prepared, target: Target) -> tuple[ModelProto, dict[str, 
     """(int8 model, what it is) for the target it was prepared for."""
     grids = choose_grids(prepared.placing, prepared.ranges, target.activations)
     model = write(prepared.model, prepared.placing, grids, target, prepared.means)
+    arrange(model, prepared.placing.view, target)
     return model, {
         "format": "QDQ",
         "target": target.to_dict(),
