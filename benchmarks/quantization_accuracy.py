@@ -12,7 +12,7 @@ import onnx
 from benchmarks.quantization import say
 from benchmarks.quantization_peers import peer_builds
 from benchmarks.quantization_setup import HALVES, Bench, Model
-from benchmarks.quantization_speed import ONNX_RUNTIME, ratio_to
+from benchmarks.quantization_speed import against
 from engine import artifacts
 from engine.quantize.sessions import session_of
 from engine.runtimes.onnx_runtime import OnnxRuntime
@@ -33,7 +33,7 @@ def accuracy_of(bench: Bench, model: Model) -> list[dict[str, Any]]:
         reference = right if reference is None else reference
         row = _row(model, name, right, reference, made[0], bench)
         row["bound, by half"] = _bounds(made)
-        row["speed / fp32"] = ratio_to(ONNX_RUNTIME, files["fp32"][0][0], made[0][0], 1, 5)
+        row["images/s"], row["speed / fp32"] = against(files["fp32"][0][0], made[0][0], 1, 5)
         say(f"{row}")
         rows.append(row)
     return rows

@@ -82,13 +82,12 @@ def rates(runs: dict[Any, Run], like: Path, batch: int, rounds: int) -> dict[Any
     return found
 
 
-def ratio_to(runtime: str, first: Path, second: Path, batch: int, rounds: int) -> float:
-    """Speed of the second file over that of the first."""
-    if first == second:
-        return 1.0
-    runs = {name: _load(runtime, path) for name, path in (("a", first), ("b", second))}
+def against(first: Path, second: Path, batch: int, rounds: int) -> tuple[float, float]:
+    """(images a second of the second file, its speed over that of the first), in ONNX Runtime."""
+    runs = {name: _load(ONNX_RUNTIME, path) for name, path in (("a", first), ("b", second))}
     found = rates(runs, first, batch, rounds)
-    return statistics.median(b / a for a, b in zip(found["a"], found["b"], strict=True))
+    ratio = statistics.median(b / a for a, b in zip(found["a"], found["b"], strict=True))
+    return statistics.median(found["b"]), ratio
 
 
 def _load(runtime: str, path: Path) -> Run:

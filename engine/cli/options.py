@@ -147,7 +147,8 @@ ProtocolName = Annotated[
     Protocol | None,
     typer.Option(
         help="How images are prepared: `published` (as the model's figures were made), `vendor` "
-        "(squashed to 256 x 256, crop 224, OpenCV), or `custom` (the options below)."
+        "(squashed to 256 x 256, crop 224, OpenCV), or `custom` (the options below; what they "
+        "leave out is as published)."
     ),
 ]
 PreprocessFile = Annotated[
@@ -155,7 +156,10 @@ PreprocessFile = Annotated[
     typer.Option("--preprocess", help="JSON file that says how images are prepared."),
 ]
 Resize = Annotated[int | None, typer.Option(help="Short side after resizing, in pixels.")]
-Crop = Annotated[int | None, typer.Option(help="Side of the centre crop, in pixels.")]
+Crop = Annotated[
+    int | None,
+    typer.Option(help="Side of the centre crop, in pixels; without --resize, that grows with it."),
+]
 Interpolation = Annotated[str | None, typer.Option(help="bilinear or bicubic.")]
 Resizer = Annotated[
     str | None, typer.Option(help="pillow (smooths while shrinking) or opencv (does not).")

@@ -21,8 +21,6 @@ from engine.files import whole
 from engine.runs.requests import RunRequest, Task
 from engine.specs import ExportFormat, WeightsSpec
 
-RESIZE_OF_CROP = 256 / 224
-
 
 class ModelLibrary(StrEnum):
     """Where the script takes networks from."""
@@ -117,11 +115,4 @@ def _preprocess(model: CatalogModel, size: int | None) -> dict[str, object] | No
     own = model.preprocess
     if size is None or (own is not None and own.crop == size):
         return None
-    if own is None:
-        note(
-            "Note: with --size, ImageNet mean and deviation are assumed for a model outside the "
-            "catalogue; `export timm/NAME` asks timm."
-        )
-        return {"crop": size, "resize": round(size * RESIZE_OF_CROP)}
-    resize = round(size * own.resize / own.crop) if own.resize else None
-    return own.to_dict() | {"crop": size, "resize": resize}
+    return {"crop": size}

@@ -61,9 +61,11 @@ def _export_torch(model: CatalogModel, spec: ExportSpec, context: JobContext) ->
 
 
 def protocol_of(model: CatalogModel, spec: ExportSpec, module: nn.Module) -> PreprocessSpec:
-    """How images are prepared: as asked, else as published, else as timm configures the model."""
-    if spec.preprocess is not None:
-        return PreprocessSpec.from_dict(spec.preprocess)
+    """How images are prepared: as published, else as timm configures it, with what was asked."""
+    return _own_protocol(model, module).changed(spec.preprocess)
+
+
+def _own_protocol(model: CatalogModel, module: nn.Module) -> PreprocessSpec:
     if model.preprocess is not None:
         return model.preprocess
     if model.source == "demo":

@@ -108,10 +108,9 @@ def image_side(proto: ModelProto, path: Path) -> int:
 
 
 def _preprocess(spec: ExportSpec, side: int) -> PreprocessSpec:
-    if spec.preprocess is None:
-        # Nothing in the file says how images are prepared; the plan tells that this is assumed.
-        return PreprocessSpec(resize=round(side / RESIZE_OF_CROP), crop=side)
-    given = PreprocessSpec.from_dict(spec.preprocess)
+    # Nothing in the file says how images are prepared; the plan tells that this is assumed.
+    assumed = PreprocessSpec(resize=round(side / RESIZE_OF_CROP), crop=side)
+    given = assumed.changed(spec.preprocess)
     if given.crop != side:
         raise ExportFailed(
             f"The file takes {side} x {side} pixels, not {given.crop} x {given.crop}."

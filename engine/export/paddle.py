@@ -151,10 +151,11 @@ def _changes_nothing(node: NodeProto, constants: dict[str, TensorProto]) -> bool
 
 def _preprocess(model: CatalogModel, spec: ExportSpec, side: int) -> PreprocessSpec:
     """As asked, else as published, at the size that the program was written for."""
-    asked = PreprocessSpec.from_dict(spec.preprocess) if spec.preprocess else model.preprocess
-    if asked is None or asked.crop != side:
-        given = asked.crop if asked else "another number of"
-        raise ExportFailed(f"The inference model takes {side} x {side} pixels, not {given}.")
+    asked = (model.preprocess or PreprocessSpec()).changed(spec.preprocess)
+    if asked.crop != side:
+        raise ExportFailed(
+            f"The inference model takes {side} x {side} pixels, not {asked.crop} x {asked.crop}."
+        )
     return asked
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from enum import StrEnum
 from typing import Any
 
@@ -91,8 +91,20 @@ class PreprocessSpec:
         return cls(**plain)
 
     def changed(self, given: Mapping[str, Any] | None) -> PreprocessSpec:
-        """This spec with some settings replaced. Raises as `from_dict`."""
-        return self.from_dict({**self.to_dict(), **(given or {})})
+        """This spec with some settings replaced. Raises as `from_dict`.
+
+        Another crop alone keeps its share of what is resized, as image sizes do in papers.
+        """
+        changed = self.from_dict({**self.to_dict(), **(given or {})})
+        if self.resize and changed.resize and "resize" not in (given or {}):
+            resize = round(self.resize * changed.crop / self.crop)
+            return replace(changed, resize=resize)
+        return changed
+
+    @classmethod
+    def says_all(cls, plain: Mapping[str, Any]) -> bool:
+        """Whether every setting is given, so that none is left to what `changed` starts from."""
+        return all(field.name in plain for field in fields(cls))
 
     def digest(self) -> str:
         """SHA-256 of the spec's canonical JSON, in hex."""

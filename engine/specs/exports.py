@@ -9,6 +9,7 @@ from pydantic import model_validator
 
 from db.enums import WeightsKind
 from engine.digests import data_digest
+from engine.preprocess.spec import PreprocessSpec
 from engine.specs.base import Spec
 
 ExportFormat = Literal["onnx", "torchscript"]
@@ -62,10 +63,13 @@ class ExportSpec(Spec):
         """As the base, but independent of where a weights file lies.
 
         The usual format and route are left out, so that a digest means what it meant before
-        there was a choice.
+        there was a choice. What `preprocess` leaves open is the model's own, which is said:
+        before, it was what ImageNet models usually have.
         """
         usual = {key for key, value in _USUAL.items() if getattr(self, key) == value}
         plain = {key: value for key, value in self.to_json().items() if key not in usual}
+        if self.preprocess is not None and not PreprocessSpec.says_all(self.preprocess):
+            plain["preprocess_left_open"] = "as published"
         return data_digest({**plain, "weights": self.weights.recipe()})
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from torch import nn
 
 from db.enums import Precision
 from db.session import reading
@@ -14,13 +16,14 @@ from engine import evaluate
 from engine.catalog import find_model
 from engine.cli.reading import read_preprocess
 from engine.errors import InvalidRequest
-from engine.preprocess import PreprocessSpec
+from engine.export.job import protocol_of
+from engine.preprocess import PreprocessSpec, Resizer
 from engine.preprocess.protocols import VENDOR, Protocol, name_of
 from engine.resolve import published_of
 from engine.runs.planning import plan
 from engine.runs.requests import RunRequest, Task
 from engine.runs.submitting import submit
-from engine.specs import EvaluateSpec
+from engine.specs import EvaluateSpec, ExportSpec
 from tests.engine.tiny import (
     PREPROCESS,
     Quiet,
@@ -61,6 +64,34 @@ def test_a_named_protocol_leaves_nothing_open(protocol: Protocol) -> None:
 def test_custom_needs_its_settings() -> None:
     with pytest.raises(InvalidRequest, match="needs its settings"):
         given(protocol=Protocol.CUSTOM)
+
+
+def test_what_is_left_open_is_as_published() -> None:
+    model = find_model("ppcls/seresnet50")
+    assert model.preprocess is not None
+    spec = ExportSpec(model_id=model.id, preprocess={"resizer": "pillow"})
+    asked = protocol_of(model, spec, nn.Identity())
+    assert asked == replace(model.preprocess, resizer=Resizer.PILLOW)
+    whole = ExportSpec(model_id=model.id, preprocess=asked.to_dict())
+    assert protocol_of(model, whole, nn.Identity()) == asked
+    assert whole.recipe() != spec.recipe(), "what is left open may mean another thing tomorrow"
+
+
+def test_timm_says_what_is_left_open_for_models_outside_the_catalogue() -> None:
+    module = nn.Identity()
+    module.pretrained_cfg = {"input_size": (3, 288, 288), "crop_pct": 0.96, "mean": (0.5,) * 3}
+    spec = ExportSpec(model_id="timm/unlisted", preprocess={"crop": 192})
+    asked = protocol_of(replace(find_model("demo/senet"), source="timm"), spec, module)
+    assert (asked.resize, asked.crop, asked.mean) == (200, 192, (0.5, 0.5, 0.5))
+
+
+@pytest.mark.parametrize(
+    ("given", "resize"), [({"crop": 288}, 329), ({"crop": 288, "resize": 288}, 288), ({}, 256)]
+)
+def test_another_crop_keeps_its_share_of_the_image(given: dict[str, int], resize: int) -> None:
+    changed = PreprocessSpec(resize=256, crop=224).changed(given)
+    assert (changed.resize, changed.crop) == (resize, given.get("crop", 224))
+    assert PreprocessSpec(resize=None, crop=32).changed({"crop": 64}).resize is None
 
 
 def test_protocols_are_named_by_what_they_do() -> None:
