@@ -92,6 +92,16 @@ def _bound(made: dict[str, Any] | None) -> str | None:
     return (
         f"{made['max_drop']:g} points of {made.get('measure', 'top-1')}, {verdict}: "
         f"{made['drop']:.1f}, at most {made['drop_at_most']:.1f} on {made['images']:,} images"
+        + _expected(made)
+    )
+
+
+def _expected(made: dict[str, Any]) -> str:
+    if "expected_drop" not in made:
+        return ""
+    return (
+        f"; expected by margins: {made['expected_drop']:.1f}, at most "
+        f"{made['expected_at_most']:.1f}"
     )
 
 

@@ -101,8 +101,18 @@ def _show_layers(model_id: str, report: dict[str, Any], made: dict[str, Any], ev
         note(
             f"The bound of {bound['max_drop']:g} points of {bound.get('measure', 'top-1')} is "
             f"{'held' if bound['held'] else 'not shown to hold'}: {bound['drop']:.1f}, at most "
-            f"{bound['drop_at_most']:.1f} (95 %) on {bound['images']:,} images."
+            f"{bound['drop_at_most']:.1f} (95 %) on {bound['images']:,} images{_expected(bound)}."
         )
+
+
+def _expected(bound: dict[str, Any]) -> str:
+    """What builds of before margins were looked at do not have."""
+    if "expected_drop" not in bound:
+        return ""
+    return (
+        f"; by the margins of its scores {bound['expected_drop']:.1f} are expected, at most "
+        f"{bound['expected_at_most']:.1f}"
+    )
 
 
 def _show_half(model_id: str, build: dict[str, Any]) -> None:

@@ -1,63 +1,41 @@
 """A bounded build: layers go back to float, a step of work at a time, until the bound is shown.
 
 The default is judged first; then more stays in float, the layers that cost most before the others,
-until the paired interval on images it was not calibrated on keeps the bound.
+until the paired interval on images it was not calibrated on keeps the bound. Where too few images
+are left for that, how far their scores move says which step to take (`margins.py`).
 """
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-from onnx import ModelProto
-
+from engine.quantize.bound import Bound, not_held, too_few
 from engine.quantize.journal import Journal, Step
+from engine.quantize.margins import expected_drop
 from engine.quantize.mixing import Mixed, Request, kept_by_default, written
 from engine.quantize.ranking import Ranking
 from engine.quantize.recipe import Prepared
 from engine.specs import FLOAT_SHARE
-from engine.stats import PairedDifference, paired_difference
+from engine.stats import paired_difference
 
 SHARES = (FLOAT_SHARE, 0.2, 0.35, 0.5, 0.7, 0.9)
 ONE_SIDED_95 = 0.90
 """Confidence of the two-sided interval whose lower end is a one-sided limit of 95 %."""
-Z_ONE_SIDED_95 = 1.645
-TOP1, AGREEMENT = "top-1", "agreement with fp32"
-
-Right = Callable[[ModelProto, Callable[[int, int], None]], np.ndarray]
-
-
-@dataclass(frozen=True, slots=True)
-class Bound:
-    """`max_drop` in points of `measure` against fp32, within `limit_s` of search.
-
-    `right` says of a model which images it gets, and reports (done, total) images on the way;
-    `reference` is fp32's own. Without labels, right is what fp32 says.
-    """
-
-    max_drop: float
-    right: Right
-    reference: np.ndarray
-    limit_s: float
-    measure: str = TOP1
-
-    def holds(self, step: Step) -> bool:
-        """Whether the far end of the interval keeps the bound."""
-        return step.drop_at_most <= self.max_drop
 
 
 def within(request: Request, bound: Bound, journal: Journal | None = None) -> Mixed:
     """The first step of float work whose paired interval keeps the bound.
 
-    Where none does in the time, the one whose interval reaches least far, and `held` says so. What
-    the journal holds is not judged again.
+    Where none does in the time, the first that is expected to keep it by the margins of its scores,
+    else the one that is expected to lose least; `held` says so. What the journal holds is not
+    judged again.
     """
     search = _Search(request, bound, journal or Journal())
-    _say_what_can_be_shown(request, bound)
+    if (warning := too_few(bound)) is not None:
+        request.say(warning)
     for share in search.shares():
         kept = search.kept_at(share)
         if search.steps and kept == search.steps[-1].kept:
@@ -67,7 +45,7 @@ def within(request: Request, bound: Bound, journal: Journal | None = None) -> Mi
             break
         search.take(search.known(kept) or search.judge(kept))
         last = search.steps[-1]
-        if bound.holds(last) or not last.changed:
+        if bound.holds(last) or (bound.is_expected(last) and not bound.can_be_shown()):
             break
     return search.best()
 
@@ -130,9 +108,10 @@ class _Search:
         """Builds a candidate and holds it against fp32."""
         began = time.monotonic()
         self.built = self._build(kept)
-        found = self.bound.right(self.built.model, self._progress())
-        judged = paired_difference(self.bound.reference, found, ONE_SIDED_95)
-        step = Step(self._share(kept), kept, judged, time.monotonic() - began)
+        before, after = self.bound.reference, self.bound.margins(self.built.model, self._progress())
+        judged = paired_difference(before > 0, after > 0, ONE_SIDED_95)
+        expected = expected_drop(before, after)
+        step = Step(self._share(kept), kept, judged, expected, time.monotonic() - began)
         self.journal.steps = (*self.journal.steps, step)
         self._save()
         return step
@@ -157,7 +136,9 @@ class _Search:
         self.steps.append(step)
         self.request.say(
             f"{step.float_share:.0%} of the work in float: drop of {self.bound.measure} "
-            f"{step.drop:.2f} points, at most {step.drop_at_most:.2f} (95 %)."
+            f"{step.drop:.2f} points, at most {step.drop_at_most:.2f} (95 %); "
+            f"{step.expected.points:.2f}, at most {step.expected.at_most:.2f}, by the margins of "
+            f"its scores."
         )
 
     def has_time(self) -> bool:
@@ -176,11 +157,13 @@ class _Search:
         return self.ranking.share(kept) if self.ranking else 0.0
 
     def best(self) -> Mixed:
-        """The last step where it keeps the bound, else the one that comes nearest."""
-        best = min(self.steps, key=lambda step: step.drop_at_most)
-        held = self.bound.holds(best)
+        """The last step where it keeps the bound, else the one that is expected to."""
+        best, held = self.steps[-1], self.bound.holds(self.steps[-1])
         if not held:
-            self.request.say(_not_held(self.bound, best.judged))
+            expected = [step for step in self.steps if self.bound.is_expected(step)]
+            nearest = min(self.steps, key=lambda step: step.expected.at_most)
+            best = expected[0] if expected else nearest
+            self.request.say(not_held(self.bound, best))
         built = self.built
         if built is None or built.kept != best.kept:
             built = self._build(best.kept)
@@ -193,50 +176,17 @@ class _Search:
             "measure": self.bound.measure,
             "held": held,
             "images": best.judged.n,
-            "drop": best.drop,
-            "drop_at_most": best.drop_at_most,
-            "steps": [
-                {
-                    "float_share": step.float_share,
-                    "drop": step.drop,
-                    "drop_at_most": step.drop_at_most,
-                }
-                for step in self.steps
-            ],
+            **_figures(best),
+            "steps": [{"float_share": step.float_share, **_figures(step)} for step in self.steps],
             "seconds": round(self._spent(), 1),
             "steps_of_earlier_attempts": self.resumed,
         }
 
 
-def _least_shown(images: int) -> float:
-    """The drop in points that so many images cannot rule out although none of them changes."""
-    return 100 * Z_ONE_SIDED_95**2 / (images + Z_ONE_SIDED_95**2)
-
-
-def _images_for(max_drop: float) -> int:
-    """How many images show a drop of at most `max_drop` points where none of them changes."""
-    return math.ceil(Z_ONE_SIDED_95**2 * (100 / max_drop - 1)) if max_drop > 0 else 0
-
-
-def _say_what_can_be_shown(request: Request, bound: Bound) -> None:
-    images = len(bound.reference)
-    if _least_shown(images) <= bound.max_drop:
-        return
-    ways = f"it takes {_images_for(bound.max_drop):,}: calibrate on fewer, or on a larger set"
-    request.say(
-        f"Only {images} images are left to judge the drop on: they cannot show less than "
-        f"{_least_shown(images):.1f} points even if none changes"
-        + (f"; {ways}." if bound.max_drop > 0 else ".")
-    )
-
-
-def _not_held(bound: Bound, judged: PairedDifference) -> str:
-    """Says that the bound is not shown, and whether more images could show it."""
-    drop, changed = -judged.difference * 100, judged.only_a + judged.only_b
-    text = f"The bound of {bound.max_drop:g} points is not shown to hold on {judged.n} images"
-    room = (bound.max_drop - drop) / 100
-    if room <= 0:
-        return f"{text}: the drop itself is {drop:.1f} points."
-    needed = (Z_ONE_SIDED_95**2) * (changed / judged.n) / room**2
-    needed = max(needed, _images_for(bound.max_drop))
-    return f"{text}; with the same share of changed images it would take about {needed:,.0f}."
+def _figures(step: Step) -> dict[str, float]:
+    return {
+        "drop": step.drop,
+        "drop_at_most": step.drop_at_most,
+        "expected_drop": step.expected.points,
+        "expected_at_most": step.expected.at_most,
+    }

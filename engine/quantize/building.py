@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,25 +16,24 @@ from engine import artifacts, environment, onnx_graph
 from engine.accuracy.per_image import images_digest
 from engine.config import settings
 from engine.datasets.drawing import draw_by_class
-from engine.datasets.reader import DatasetIndex, open_index, read_batches
+from engine.datasets.reader import DatasetIndex, open_index
 from engine.datasets.register import find_dataset
 from engine.errors import BuildFailed, InvalidRequest, LabelsMismatch
 from engine.files import write_text
 from engine.jobs.context import JobContext
 from engine.quantize import bounded, mixing, targets
-from engine.quantize.bounded import Bound
+from engine.quantize.bound import AGREEMENT, TOP1, Bound
 from engine.quantize.journal import Journal, journal_path
 from engine.quantize.known import Known, Subject
+from engine.quantize.margins import margins_of
 from engine.quantize.mixing import Mixed
+from engine.quantize.prepared_images import PreparedImages
 from engine.quantize.recipe import Calibration
 from engine.quantize.report import report_of
 from engine.quantize.seen import held_out, write_seen
-from engine.quantize.sessions import session_of
-from engine.scores import drop_background
 from engine.specs import CalibrationSpec
 from engine.stats import at_chance
 
-BATCH = 16
 REPORT_IMAGES = 16
 CHANGED_IMAGES = 64
 BOUND_IMAGES = 2_000
@@ -55,7 +54,7 @@ def build(
     `key` is the build's recipe: a search that was stopped goes on where it was.
     """
     dataset = find_dataset(asked.dataset, context.url)
-    images = _Images(open_index(dataset), export)
+    images = PreparedImages(open_index(dataset), export)
     drawn = draw_by_class(images.index.labels, asked.images, asked.seed)
     _say_what_is_drawn(images.index, drawn, asked, context)
     context.stage(f"Calibrating on {len(drawn)} images of {dataset.name}.")
@@ -94,7 +93,7 @@ def _mixed(
     model: ModelProto,
     export: Artifact,
     asked: CalibrationSpec,
-    images: _Images,
+    images: PreparedImages,
     drawn: np.ndarray,
     how: Calibration,
     context: JobContext,
@@ -128,7 +127,11 @@ def _mixed(
 
 
 def _bound(
-    model: ModelProto, asked: CalibrationSpec, images: _Images, drawn: np.ndarray, threads: int
+    model: ModelProto,
+    asked: CalibrationSpec,
+    images: PreparedImages,
+    drawn: np.ndarray,
+    threads: int,
 ) -> Bound:
     """Judged on images of the same set that ranges were not taken from."""
     index = images.index
@@ -138,7 +141,8 @@ def _bound(
             f"Every image of {index.name!r} is calibrated on; none is left to judge the "
             f"drop: calibrate on fewer (--calibration-images) or on a larger set."
         )
-    wanted = _classes(model, images, others, threads)
+    scores = images.scores(model, others, threads)
+    wanted = scores.argmax(axis=1)
     labelled = len(index.classes) > 1
     labels = index.labels[others] if labelled else wanted
     if labelled and at_chance(int((wanted == labels).sum()), len(labels), len(index.classes)):
@@ -148,11 +152,12 @@ def _bound(
             f"classes, or on a set without labels (then agreement with fp32 is bounded)."
         )
 
-    def right(candidate: ModelProto, progress: Callable[[int, int], None]) -> np.ndarray:
-        return np.asarray(_classes(candidate, images, others, threads, progress) == labels)
+    def margins(candidate: ModelProto, progress: Callable[[int, int], None]) -> np.ndarray:
+        return margins_of(images.scores(candidate, others, threads, progress), labels)
 
-    measure = bounded.TOP1 if labelled else bounded.AGREEMENT
-    return Bound(float(asked.max_drop or 0), right, wanted == labels, asked.search_s, measure)
+    measure = TOP1 if labelled else AGREEMENT
+    reference = margins_of(scores, labels)
+    return Bound(float(asked.max_drop or 0), margins, reference, asked.search_s, measure)
 
 
 def _others(index: DatasetIndex, drawn: np.ndarray) -> np.ndarray:
@@ -186,7 +191,7 @@ def _say_what_is_constant(mixed: Mixed, context: JobContext) -> None:
         )
 
 
-def _subject(export: Artifact, images: _Images, drawn: np.ndarray) -> Subject:
+def _subject(export: Artifact, images: PreparedImages, drawn: np.ndarray) -> Subject:
     return Subject(
         model_id=export.model_id,
         export=export.digest,
@@ -211,47 +216,9 @@ def _outputs_of(model: ModelProto, positions: tuple[int, ...]) -> frozenset[str]
 
 
 def _changed(
-    before: ModelProto, after: ModelProto, images: _Images, which: np.ndarray
+    before: ModelProto, after: ModelProto, images: PreparedImages, which: np.ndarray
 ) -> dict[str, int]:
     """How many of the images get another class than from fp32."""
     threads = settings().threads
-    classes = [_classes(model, images, which, threads) for model in (before, after)]
+    classes = [images.scores(model, which, threads).argmax(axis=1) for model in (before, after)]
     return {"images": len(which), "changed": int((classes[0] != classes[1]).sum())}
-
-
-def _classes(
-    model: ModelProto,
-    images: _Images,
-    which: np.ndarray,
-    threads: int,
-    progress: Callable[[int, int], None] | None = None,
-) -> np.ndarray:
-    session = session_of(model, threads)
-    best: list[int] = []
-    for batch in images.batches(which):
-        scores = session.run(None, {onnx_graph.INPUT: batch})[0]
-        best += drop_background(scores, images.background).argmax(axis=1).tolist()
-        if progress is not None:
-            progress(len(best), len(which))
-    return np.array(best)
-
-
-class _Images:
-    """Prepared images of one dataset, as the export wants them."""
-
-    def __init__(self, index: DatasetIndex, export: Artifact) -> None:
-        self.index = index
-        self.preprocess = artifacts.preprocess_of(export)
-        self.background: int | None = export.manifest.get("background")
-
-    def batches(self, which: np.ndarray) -> Iterator[np.ndarray]:
-        """float32 (n, 3, crop, crop), n at most BATCH."""
-        return read_batches(self.index, which, self.preprocess, BATCH, settings().threads)
-
-    def one_by_one(self, which: np.ndarray) -> Iterator[np.ndarray]:
-        """float32 (1, 3, crop, crop)."""
-        return read_batches(self.index, which, self.preprocess, 1, settings().threads)
-
-    def all(self, which: np.ndarray) -> np.ndarray:
-        """float32 (n, 3, crop, crop)."""
-        return np.concatenate(list(self.batches(which)))

@@ -13,6 +13,7 @@ from typing import Any
 from engine.config import settings
 from engine.files import disk_space
 from engine.quantize.effects import Effects
+from engine.quantize.margins import ExpectedDrop
 from engine.stats import PairedDifference
 
 
@@ -26,6 +27,7 @@ class Step:
     float_share: float
     kept: frozenset[str]
     judged: PairedDifference
+    expected: ExpectedDrop
     seconds: float
 
     @property
@@ -96,6 +98,7 @@ def _journal_of(path: Path, plain: dict[str, Any]) -> Journal:
             float_share=float(step["float_share"]),
             kept=frozenset(step["kept"]),
             judged=PairedDifference(**step["judged"]),
+            expected=ExpectedDrop(**step["expected"]),
             seconds=float(step["seconds"]),
         )
         for step in plain["steps"]
