@@ -47,6 +47,10 @@ DEFINITIONS = {
     "(65,504) on the images checked, or whose weights do not fit it.",
     "int8 target": "The kernels that an int8 build is made for: u8 x s8 are unsigned activations "
     "and signed weights (x86), s8 x s8 signed both (Arm, TensorRT).",
+    "drop expected by margins": "Of a bounded int8 build: what rounding is expected to cost, by "
+    "how far it moves the score of the right class against the best other one, over all images. "
+    "Known from fewer of them than a count of those that turn wrong; it chooses a build where a "
+    "count cannot, and never counts as shown.",
     "images also calibrated on": "Images of the evaluation that an int8 build took its ranges "
     "from, or that its search for a bounded drop was judged on; told by their bytes. Accuracy on "
     "them may be flattering: the details give that on the others.",

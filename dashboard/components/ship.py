@@ -115,6 +115,7 @@ def _answer(verdict: Verdict, limits: Limits, chosen: Chosen) -> None:
         f"**{escape_markdown(head)}** {escape_markdown(evidence)}",
         icon=":material/local_shipping:",
     )
-    told = doubts(row, limits, drop)
+    told = "; ".join(doubts(row, limits, drop))
     if told:
-        st.caption(f":orange[:material/warning:] {escape_markdown('; '.join(told))}.")
+        whole = escape_markdown(f"{told[0].upper()}{told[1:]}.")
+        st.caption(f":orange[:material/warning:] {whole}")

@@ -102,13 +102,15 @@ def accuracy_words(
 
 
 def facts_of(chosen: list[dict[str, Any]]) -> pd.DataFrame:
-    """One line a fact, one column a build, `differs` where not all are equal."""
+    """One line a fact that any of them has, one column a build, `differs` where not all agree."""
     made = [_facts(row) for row in chosen]
     names = list(dict.fromkeys(name for facts in made for name in facts))
     columns = [f"{letter}: {row['key']}" for letter, row in zip("ABCD", chosen, strict=False)]
     lines = []
     for name in names:
         values = [facts.get(name) for facts in made]
+        if values.count(None) == len(values):
+            continue
         lines.append([" · ".join(name), *values, len(set(values)) > 1])
     return pd.DataFrame(lines, columns=["what", *columns, "differs"])
 

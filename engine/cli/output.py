@@ -23,27 +23,30 @@ def emit_json(document: Any) -> None:
 
 
 def emit_table(title: str, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """A table for people; numbers are right-aligned, what is missing is a dash."""
+    """A table for people; numbers are right-aligned, what is missing is a dash.
+
+    The fractions of a column have two places, or none where all its numbers are whole.
+    """
     table = Table(title=title, title_justify="left", header_style="bold", box=box.SIMPLE)
     materialised = [list(row) for row in rows]
+    whole = []
     for number, name in enumerate(header):
-        numeric = any(isinstance(row[number], int | float) for row in materialised)
-        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
+        numbers = [row[number] for row in materialised if isinstance(row[number], int | float)]
+        whole.append(all(value != value or value == int(value) for value in numbers))
+        table.add_column(name, justify="right" if numbers else "left", overflow="fold")
     for row in materialised:
-        table.add_row(*(format_cell(value) for value in row))
+        table.add_row(*(format_cell(*cell) for cell in zip(row, whole, strict=True)))
     out.print(table)
 
 
-def format_cell(value: Any) -> str:
-    """Text of one cell."""
+def format_cell(value: Any, whole: bool = False) -> str:
+    """Text of one cell; `whole` of a fraction in a column that has only whole numbers."""
     if value is None or value != value:
         return "–"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if isinstance(value, float) and value == int(value):
-        return f"{value:,.0f}"
     if isinstance(value, float):
-        return f"{value:,.2f}" if abs(value) < 1000 else f"{value:,.0f}"
+        return f"{value:,.0f}" if whole or abs(value) >= 1000 else f"{value:,.2f}"
     return str(value)
 
 

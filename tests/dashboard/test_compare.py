@@ -109,7 +109,10 @@ def test_not_comparable_is_said_in_words() -> None:
 
 
 def test_facts_that_differ_are_marked(monkeypatch: pytest.MonkeyPatch) -> None:
-    made = {"a": {"model": "x", "size": "1"}, "b": {"model": "x", "size": "2"}}
+    made = {
+        "a": {"model": "x", "size": "1", "bound": None, "calibration": None},
+        "b": {"model": "x", "size": "2", "bound": None, "calibration": "val"},
+    }
     monkeypatch.setattr(
         side_by_side,
         "_facts",
@@ -119,7 +122,8 @@ def test_facts_that_differ_are_marked(monkeypatch: pytest.MonkeyPatch) -> None:
     assert table.set_index("what")["differs"].to_dict() == {
         "Artifact · model": False,
         "Artifact · size": True,
-    }
+        "Artifact · calibration": True,
+    }, "what neither of them has is left out"
 
 
 def test_every_row_has_a_key_of_its_own() -> None:
