@@ -12,7 +12,7 @@ from dashboard.components.build_options import build_options
 from dashboard.components.guard import guard
 from dashboard.components.notice import go_to, leave_notice
 from dashboard.components.prefill import take_request
-from dashboard.formats import ago, escape_markdown
+from dashboard.formats import ago, escape_markdown, message
 from db.enums import WeightsKind
 from engine.errors import InvalidRequest
 from engine.jobs import dispatcher
@@ -62,12 +62,12 @@ def gather() -> RunRequest:
 def show_plan(found: Plan) -> None:
     """What will happen, what is missing and how to get it, what to beware of."""
     for problem in found.problems:
-        st.error(escape_markdown(problem), icon=":material/block:")
+        st.error(message(problem), icon=":material/block:")
     if found.steps:
-        steps = "\n".join(f"{n}. {escape_markdown(step)}" for n, step in enumerate(found.steps, 1))
+        steps = "\n".join(f"{n}. {message(step)}" for n, step in enumerate(found.steps, 1))
         st.markdown(steps)
     if found.warnings:
-        notes = "\n".join(f"- {escape_markdown(warning)}" for warning in found.warnings)
+        notes = "\n".join(f"- {message(warning)}" for warning in found.warnings)
         st.warning(f"Good to know\n{notes}", icon=":material/info:")
 
 

@@ -21,7 +21,7 @@ from dashboard.components.profile_view import show_profile
 from dashboard.components.provenance import facts_table, show_provenance
 from dashboard.components.results_table import columns_of, results_table, with_notes
 from dashboard.components.sweep_view import show_sweep
-from dashboard.formats import ago, escape_markdown, is_missing, plural
+from dashboard.formats import ago, escape_markdown, is_missing, message, plural
 from dashboard.queries import JobView
 from db.enums import JobStatus, Precision
 from db.tables import Run
@@ -166,7 +166,7 @@ def cancel_rest(run_id: int) -> None:
         ids = control.cancel_run(queries.url(), run_id)
         leave_notice(f"Cancelled {plural(len(ids), 'job')}; what is done stays.")
     except WorkbenchError as error:
-        leave_notice(escape_markdown(str(error)))
+        leave_notice(message(str(error)))
 
 
 def results_part(views: list[JobView]) -> None:

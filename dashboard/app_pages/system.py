@@ -14,7 +14,7 @@ from dashboard.components.login import show_user
 from dashboard.components.notice import leave_notice
 from dashboard.components.peak_view import show_peak
 from dashboard.components.provenance import environment_facts, facts_table
-from dashboard.formats import escape_markdown, plural, short, size
+from dashboard.formats import escape_markdown, message, plural, short, size
 from engine import environment
 from engine.config import settings
 from engine.errors import WorkbenchError
@@ -131,7 +131,7 @@ def remove_idle() -> None:
     try:
         gone = clean(queries.url())
     except WorkbenchError as error:
-        leave_notice(escape_markdown(str(error)))
+        leave_notice(message(str(error)))
         return
     freed = size(sum(one.bytes_on_disk for one in gone))
     leave_notice(f"Removed {plural(len(gone), 'artifact')}, {freed}.")

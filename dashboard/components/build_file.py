@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from dashboard import queries
 from dashboard.components.prefill import widget_values
-from dashboard.formats import escape_markdown
+from dashboard.formats import escape_markdown, message
 from db.enums import ArtifactKind
 from db.session import writing
 from db.tables import Artifact
@@ -127,7 +127,7 @@ def offer_build_file(artifact: Artifact | None) -> None:
     try:
         text = build_text(artifact)
     except WorkbenchError as error:
-        st.caption(escape_markdown(str(error)))
+        st.caption(message(str(error)))
         return
     name = f"{artifact.model_id.replace('/', '_')}_{artifact.precision}.yaml"
     st.download_button(

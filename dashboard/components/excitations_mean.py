@@ -9,7 +9,7 @@ import streamlit as st
 from dashboard import queries
 from dashboard.components.guard import guard
 from dashboard.components.jobs_view import cancel_button, progress_text, share_done
-from dashboard.formats import escape_markdown
+from dashboard.formats import escape_markdown, message
 from db.enums import LIVE, JobStatus
 from db.session import writing
 from db.tables import Artifact, Dataset, Job
@@ -68,7 +68,7 @@ def offer(asked: NewJob) -> None:
         st.fragment(run_every=REFRESH_S)(watch)(asked.identity())
         return
     if job is not None and job.status == JobStatus.FAILED:
-        st.warning(escape_markdown(job.error or "The mean could not be computed."))
+        st.warning(message(job.error or "The mean could not be computed."))
     st.button(
         f"Compute the mean of {MEAN_IMAGES} images",
         key="excitations_mean",

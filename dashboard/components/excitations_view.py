@@ -10,7 +10,7 @@ from dashboard.charts.excitations import excitations, last_of_stages, takeaway
 from dashboard.components.classify_view import Picture
 from dashboard.components.excitations_mean import usual_excitations
 from dashboard.components.theme import chart_config, current_palette
-from dashboard.formats import escape_markdown
+from dashboard.formats import message
 from db.enums import Precision
 from db.tables import Artifact
 from engine.errors import WorkbenchError
@@ -54,7 +54,7 @@ def excitations_view(pictures: list[Picture], chosen: list[Artifact], all_: list
             network = gates_of(build.digest, build)
             found = network.of_image(picture.data, picture.name)
         except WorkbenchError as error:
-            st.info(escape_markdown(str(error)), icon=":material/info:")
+            st.info(message(str(error)), icon=":material/info:")
             return
     draw(network, found, None if mean is None else list(mean.values))
 

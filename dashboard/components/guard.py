@@ -10,7 +10,7 @@ import streamlit as st
 from pandas.errors import DatabaseError
 from sqlalchemy.exc import SQLAlchemyError
 
-from dashboard.formats import escape_markdown
+from dashboard.formats import message
 from engine.errors import WorkbenchError
 
 log = logging.getLogger("dashboard")
@@ -22,7 +22,7 @@ def guard() -> Iterator[None]:
     try:
         yield
     except WorkbenchError as error:
-        st.error(escape_markdown(str(error)), icon=":material/error:")
+        st.error(message(str(error)), icon=":material/error:")
     except (SQLAlchemyError, DatabaseError):
         log.exception("The database failed.")
         st.error(

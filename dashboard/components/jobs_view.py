@@ -9,7 +9,7 @@ import streamlit as st
 from dashboard import queries
 from dashboard.components.job_progress import accuracy_so_far
 from dashboard.components.notice import leave_notice
-from dashboard.formats import duration, escape_markdown, plural, significant
+from dashboard.formats import duration, escape_markdown, message, plural, significant
 from dashboard.palette import STATUS_COLORS, STATUS_ICONS
 from dashboard.queries import JobView
 from db.enums import JobStatus
@@ -79,7 +79,7 @@ def failed_card(view: JobView, key: str) -> None:
     job = view.row
     with st.container(border=True):
         _title_row(view, retry=True, key=key)
-        st.error(escape_markdown(job.error or "The job failed without a message."))
+        st.error(message(job.error or "The job failed without a message."))
         _log(job, expanded=False)
 
 
@@ -89,7 +89,7 @@ def ended_details(view: JobView, key: str) -> None:
     with st.container(border=True):
         _title_row(view, retry=job.status != JobStatus.SUCCEEDED, key=key)
         if job.error:
-            st.error(escape_markdown(job.error))
+            st.error(message(job.error))
         elif job.message:
             st.markdown(escape_markdown(job.message))
         tries = plural(job.attempt, "attempt")
@@ -175,4 +175,4 @@ def _try(action: Callable[[], str]) -> None:
     try:
         leave_notice(action())
     except WorkbenchError as error:
-        leave_notice(escape_markdown(str(error)))
+        leave_notice(message(str(error)))

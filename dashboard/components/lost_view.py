@@ -12,7 +12,7 @@ from dashboard import queries
 from dashboard.charts import classes as chart
 from dashboard.comparables import newest_builds
 from dashboard.components.theme import chart_config, current_palette
-from dashboard.formats import escape_markdown, number, plural
+from dashboard.formats import escape_markdown, message, number, plural
 from engine.accuracy.flips import Flips
 from engine.datasets.naming import class_name
 from engine.datasets.reader import DatasetIndex
@@ -53,7 +53,7 @@ def lost_view(rows: pd.DataFrame, first: str, second: str) -> None:
     try:
         found = queries.flips_of(queries.url(), *(int(side["evaluation_id"]) for side in sides))
     except WorkbenchError as error:
-        st.warning(escape_markdown(str(error)))
+        st.warning(message(str(error)))
         return
     digest = str(sides[0]["dataset_digest"])
     index = queries.dataset_index(queries.url(), queries.version(), digest)

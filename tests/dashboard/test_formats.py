@@ -6,6 +6,7 @@ from dashboard.formats import (
     ago,
     duration,
     escape_markdown,
+    message,
     number,
     plural,
     signed,
@@ -25,6 +26,18 @@ from dashboard.formats import (
 )
 def test_user_text_is_no_markup(text: str, shown: str) -> None:
     assert escape_markdown(text) == shown
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("Use `jobs list`; *not* this.", r"Use `jobs list`; \*not\* this\."),
+        ("one ` alone [a](b)", r"one \` alone \[a\]\(b\)"),
+        ("`a`:red[x]`b", r"`a`\:red\[x\]\`b"),
+    ],
+)
+def test_only_commands_in_a_message_are_markup(text: str, shown: str) -> None:
+    assert message(text) == shown
 
 
 @pytest.mark.parametrize(
