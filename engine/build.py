@@ -57,6 +57,12 @@ def run(params: dict[str, Any], context: JobContext) -> dict[str, Any]:
     export = artifacts.find_by_recipe(spec.export.recipe(), context.url)
     if export is None:
         raise ArtifactMissing(f"The export of {spec.export.model_id} is gone; queue the run again.")
+    if spec.precision != Precision.FP32 and export.manifest.get("quantised"):
+        raise BuildFailed(
+            f"{export.model_id} comes from a file that is quantised already, so there is no "
+            f"{spec.precision} build of it: choose fp32, which takes the file as it is, or bring "
+            f"the file that it was made of."
+        )
     path = context.workspace / "artifact" / artifacts.MODEL_FILE
     path.parent.mkdir()
     context.stage(f"Building {spec.precision}.")
@@ -180,7 +186,7 @@ def _store(
     context: JobContext,
 ) -> str:
     export, inherited = source.export, source.export.manifest
-    carried = ("preprocess", "classes", "background", "compute", "scores")
+    carried = ("preprocess", "classes", "background", "compute", "scores", "quantised")
     new = artifacts.NewArtifact(
         recipe=key,
         kind=ArtifactKind.BUILD,
@@ -191,7 +197,7 @@ def _store(
         parent_digest=export.digest,
         weights_origin=inherited["weights"].get("origin"),
         manifest={
-            **{key: inherited.get(key) for key in carried},
+            **{key: inherited[key] for key in carried if key in inherited},
             **({"scores": PROBABILITIES} if source.spec.softmax else {}),
             "build": report,
             "agreement": agreement.to_dict(),

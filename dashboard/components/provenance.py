@@ -52,6 +52,7 @@ def _artifact(found: Provenance) -> dict[str, Any]:
         "model": artifact.model_id,
         "precision": artifact.precision,
         "execution": _execution(made),
+        "quantised already": _quantised(artifact.manifest.get("quantised")),
         "int8 target": _target(made.get("quantisation") or {}),
         "calibration": _calibration(made.get("calibration")),
         "bound on the drop": _bound((made.get("quantisation") or {}).get("bound")),
@@ -78,6 +79,12 @@ def _imported(build: ImportedBuild) -> dict[str, Any]:
 def _execution(made: dict[str, Any]) -> str | None:
     kind, why = made.get("execution"), made.get("execution_why")
     return f"{kind}: {why}" if kind and why else kind
+
+
+def _quantised(found: dict[str, Any] | None) -> str | None:
+    if not found:
+        return None
+    return f"{found['layers']} of {plural(found['of'], 'layer')} of the file are in integers"
 
 
 def _target(made: dict[str, Any]) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -20,6 +21,7 @@ from engine.export.onnx_tidy import tidy
 from engine.export.verify import compare, probe_inputs
 from engine.jobs.context import JobContext
 from engine.preprocess import PreprocessSpec
+from engine.quantize.foreign import quantised
 from engine.runtimes.onnx_runtime import OnnxRuntime
 from engine.specs import CPU_PROVIDER, ExportSpec
 from engine.weights.finding import find_weights
@@ -69,7 +71,13 @@ def import_onnx(model: CatalogModel, spec: ExportSpec, context: JobContext) -> s
             f"{side} x {side}: {str(error).splitlines()[0][:200]}"
         ) from error
     scores = stored.run(inputs[0])
-    about = {"scores": _kind_of(scores), "original_sha256": file_digest(file.path)}
+    about: dict[str, Any] = {"scores": _kind_of(scores), "original_sha256": file_digest(file.path)}
+    if (integers := quantised(proto)) is not None:
+        about["quantised"] = integers
+        context.say(
+            f"The file is quantised: {integers['layers']} of {integers['of']} layers are in "
+            f"integers. It is taken as it is; what is called fp32 of it is not."
+        )
     made = Exported(path.parent, proto, weights, preprocess, agreement, about=about)
     return finish(made, model, spec, context)
 

@@ -18,13 +18,17 @@ from engine.specs import CPU_PROVIDER, TargetName
 def overflow_here(artifact: Artifact) -> str | None:
     """What an artifact does wrong on this machine, in a sentence; None where nothing."""
     made = (artifact.manifest.get("build") or {}).get("quantisation") or {}
-    return overflow_of((made.get("target") or {}).get("name"), instruction_sets())
+    made_for = (made.get("target") or {}).get("name")
+    if (artifact.manifest.get("quantised") or {}).get("overflows"):
+        made_for = TargetName.X86_VNNI
+    return overflow_of(made_for, instruction_sets())
 
 
 def overflow_of(made_for: str | None, isa: Iterable[str], machine: str | None = None) -> str | None:
     """What a build does wrong on a processor that adds products in 16 bits; None where nothing.
 
-    `made_for` is the target's name in its manifest.
+    `made_for` is the target's name in its manifest; files that come with weights of full 8 bits are
+    as good as made for VNNI.
     """
     here = fitting(isa, CPU_PROVIDER, machine or platform.machine())
     if made_for != TargetName.X86_VNNI or here.name != TargetName.X86:
