@@ -58,8 +58,9 @@ def build(
     drawn = draw_by_class(images.index.labels, asked.images, asked.seed)
     _say_what_is_drawn(images.index, drawn, asked, context)
     context.stage(f"Calibrating on {len(drawn)} images of {dataset.name}.")
+    mixed_up = np.random.default_rng(asked.seed).permutation(drawn)
     how = Calibration(
-        images=lambda: images.batches(drawn),
+        images=lambda: images.batches(mixed_up),
         mode=asked.mode,
         percentile=asked.percentile,
         threads=settings().threads,

@@ -6,20 +6,19 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
-import onnxruntime as ort
 from onnx import ModelProto
 
 from engine import onnx_graph
 from engine.errors import BuildFailed
-from engine.quantize.probes import Columns, Probes, probe
+from engine.quantize.probes import Probes, probe
 from engine.quantize.sessions import session_of
 
 Progress = Callable[[int], None]
 IMAGES_AT_ONCE = 4
 """As fast as any larger number, and the least memory."""
-SPREAD_IMAGES, SPREAD_EVERY = 300, 4
-"""Of so many images all squares are added up, then of every fourth group: they cost a third of an
-inference, and the spread of a channel is known well by then."""
+SPREAD_IMAGES = 300
+"""The squares of so many images are added up: they cost a tenth of an inference, and the spread of
+a channel is known well by then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,20 +51,22 @@ def channel_stats(
 ) -> dict[str, ChannelStats]:
     """Statistics of the tensors in `names` (two dimensions or more, channels second).
 
-    Extremes and means are of all images; the spread around the mean is of all of few images, and of
-    a part of many. What a Relu gives has the low 0. Raises BuildFailed naming the layer when a
-    value is not finite, and when there is no image.
+    Extremes and means are of all images; the spread around the mean is of the first SPREAD_IMAGES,
+    so many images have to come in a random order. What a Relu gives has the low 0. Raises
+    BuildFailed naming the layer when a value is not finite, and when there is no image.
     """
+    names = list(names)
     probes = probe(model, names)
     session = session_of(probes.model, threads)
-    only_asked = ort.RunOptions()
-    only_asked.only_execute_path_to_fetches = True
     tally = _Tally(probes)
     for batch in batches:
+        if probes.squares and tally.seen >= SPREAD_IMAGES:
+            del session  # a session computes all its outputs; two would take the memory of two
+            probes = probe(model, names, squares=False)
+            session = session_of(probes.model, threads)
         for start in range(0, len(batch), IMAGES_AT_ONCE):
             images = {onnx_graph.INPUT: batch[start : start + IMAGES_AT_ONCE]}
-            squares = tally.wants_squares()
-            tally.add(session.run(probes.outputs(squares), images, only_asked), squares)
+            tally.add(probes, session.run(None, images))
         progress(tally.seen)
     if tally.seen == 0:
         raise BuildFailed("Calibration needs at least one image, the set gave none.")
@@ -76,24 +77,20 @@ class _Tally:
     """Extremes and sums of all channels of all tensors, one after the other."""
 
     def __init__(self, probes: Probes) -> None:
-        self.probes, self.seen, self.squared, self.groups = probes, 0, 0, 0
+        self.probes, self.seen, self.squared = probes, 0, 0
         self.widths: list[int] = []
         self.low, self.high = np.array(np.inf), np.array(-np.inf)
         self.sums = np.zeros(1)
         self.sums_squared = np.zeros((2, 1))
 
-    def wants_squares(self) -> bool:
-        """Whether the next images are to give theirs."""
-        return self.seen < SPREAD_IMAGES or self.groups % SPREAD_EVERY == 0
-
-    def add(self, values: list[np.ndarray], squares: bool) -> None:
-        """Takes in what the session gave for some images."""
-        found, self.widths = self.probes.read(values, squares)
-        self._require_finite(found)
+    def add(self, probes: Probes, values: list[np.ndarray]) -> None:
+        """Takes in what a session gave for some images."""
+        found, self.widths = probes.read(values)
         self.low = np.minimum(self.low, found.low.min(axis=0))
         self.high = np.maximum(self.high, found.high.max(axis=0))
         self.sums = self.sums + found.mean.sum(axis=0)
-        self.seen, self.groups = self.seen + len(found.mean), self.groups + 1
+        self.seen += len(found.mean)
+        self._require_finite()
         if found.square is not None:
             both = np.stack([found.mean.sum(axis=0), found.square.sum(axis=0)])
             self.sums_squared = self.sums_squared + both
@@ -112,10 +109,9 @@ class _Tally:
             name: ChannelStats(*part) for name, part in zip(self.probes.names, parts, strict=True)
         }
 
-    def _require_finite(self, found: Columns) -> None:
+    def _require_finite(self) -> None:
         # What is not finite reaches the mean, whatever a maximum makes of it.
-        every = np.stack([found.low, found.high, found.mean])
-        bad = ~np.isfinite(every).all(axis=(0, 1))
+        bad = ~(np.isfinite(self.low) & np.isfinite(self.high) & np.isfinite(self.sums))
         if bad.any():
             number = int(np.searchsorted(np.cumsum(self.widths), np.argmax(bad), side="right"))
             raise BuildFailed(

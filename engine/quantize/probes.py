@@ -2,7 +2,7 @@
 
 Feature maps are measured by pooling. ONNX Runtime pools in the blocked layout that its convolutions
 write, so nothing is copied back for it, and what leaves the graph is small. Squares cost more, and
-are computed only when asked for. Three things need no measuring:
+are left out of a graph that is not to give them. Three things need no measuring:
 a Relu gives nothing below 0, a map that an SE gate scales follows from the map and the gate, and
 what only a Relu reads is neither stored nor weighed.
 """
@@ -43,6 +43,7 @@ class Probes:
     """`model` gives what `read` understands; `names` are in the order of the columns."""
 
     model: ModelProto
+    squares: bool
     names: tuple[str, ...]
     known: dict[str, dict[str, str]]
     scaled: dict[str, Scaled]
@@ -52,24 +53,18 @@ class Probes:
         """How a message speaks of a tensor: with the layer that makes it, where one does."""
         return f"Tensor {name!r}{self.layers.get(name, '')}"
 
-    def outputs(self, squares: bool) -> list[str]:
-        """What to ask the session for."""
-        every = [value.name for value in self.model.graph.output]
-        left_out = set() if squares else {how.get("square") for how in self.known.values()}
-        return [name for name in every if name not in left_out]
-
-    def read(self, values: Sequence[np.ndarray], squares: bool) -> tuple[Columns, list[int]]:
+    def read(self, values: Sequence[np.ndarray]) -> tuple[Columns, list[int]]:
         """Columns of some images, and how many belong to each tensor."""
         given = {
-            name: value.reshape(len(value), -1).astype(np.float64)
-            for name, value in zip(self.outputs(squares), values, strict=True)
+            output.name: value.reshape(len(value), -1).astype(np.float64)
+            for output, value in zip(self.model.graph.output, values, strict=True)
         }
-        found = {name: _measured(how, given, squares) for name, how in self.known.items()}
+        found = {name: _measured(how, given, self.squares) for name, how in self.known.items()}
         for name, scaled in self.scaled.items():
             found[name] = _times(found[scaled.x], found[scaled.gate][2])
         ordered = [found[name] for name in self.names]
         joined = [np.concatenate([one[kind] for one in ordered], axis=1) for kind in range(4)]
-        columns = Columns(joined[0], joined[1], joined[2], joined[3] if squares else None)
+        columns = Columns(joined[0], joined[1], joined[2], joined[3] if self.squares else None)
         return columns, [one[0].shape[1] for one in ordered]
 
 
@@ -87,7 +82,7 @@ def _matters(name: str, view: GraphView) -> bool:
     return made or reader is None or reader.op_type != "Relu"
 
 
-def probe(model: ModelProto, names: Iterable[str]) -> Probes:
+def probe(model: ModelProto, names: Iterable[str], squares: bool = True) -> Probes:
     """A copy of `model` whose outputs are what is measured of the tensors in `names`."""
     view = view_of(model)
     probed = ModelProto()
@@ -95,9 +90,9 @@ def probe(model: ModelProto, names: Iterable[str]) -> Probes:
     del probed.graph.output[:]
     order = tuple(names)
     scaled = {name: how for name in order if (how := _scaled(name, view, frozenset(order)))}
-    writer = _Writer(probed, view)
+    writer = _Writer(probed, view, squares)
     known = {name: writer.measure(name) for name in order if name not in scaled}
-    return Probes(probed, order, known, scaled, _layers(model))
+    return Probes(probed, squares, order, known, scaled, _layers(model))
 
 
 def _layers(model: ModelProto) -> dict[str, str]:
@@ -127,6 +122,7 @@ class _Writer:
 
     model: ModelProto
     view: GraphView
+    squares: bool
 
     def measure(self, name: str) -> dict[str, str]:
         """Kind of number -> output. One output of kind `value` where the tensor is a vector."""
@@ -141,20 +137,23 @@ class _Writer:
         }
         if not _never_negative(self.view.makers.get(name), self.view):
             made["low"] = self._reduce("ReduceMin", name, f"{name}/low", (2, 3))
-        self._add("Mul", [name, name], f"{name}/squared")
-        made["square"] = self._give("GlobalAveragePool", f"{name}/squared", f"{name}/square")
+        if self.squares:
+            self._add("Mul", [name, name], f"{name}/squared")
+            made["square"] = self._give("GlobalAveragePool", f"{name}/squared", f"{name}/square")
         return made
 
     def _general(self, name: str, rank: int) -> dict[str, str]:
         """Of tensors that are no feature maps."""
         axes = tuple(range(2, rank))
-        self._add("Mul", [name, name], f"{name}/squared")
-        return {
+        made = {
             "low": self._reduce("ReduceMin", name, f"{name}/low", axes),
             "high": self._reduce("ReduceMax", name, f"{name}/high", axes),
             "mean": self._reduce("ReduceMean", name, f"{name}/mean", axes),
-            "square": self._reduce("ReduceMean", f"{name}/squared", f"{name}/square", axes),
         }
+        if self.squares:
+            self._add("Mul", [name, name], f"{name}/squared")
+            made["square"] = self._reduce("ReduceMean", f"{name}/squared", f"{name}/square", axes)
+        return made
 
     def _reduce(self, op: str, name: str, output: str, axes: tuple[int, ...]) -> str:
         constant = f"{output}/axes"
