@@ -6,9 +6,10 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard.formats import duration, escape_markdown, is_missing, number, plural, short, size
+from dashboard.components.artifact_facts import artifact_facts
+from dashboard.formats import duration, escape_markdown, is_missing, number, short
 from dashboard.queries import Provenance
-from db.tables import Benchmark, Evaluation, ImportedBuild
+from db.tables import Benchmark, Evaluation
 from engine.accuracy.seen_images import seen_sentence
 from engine.benchmark.scenarios import label_of, verdict_of
 from engine.errors import WorkbenchError
@@ -27,7 +28,7 @@ def show_provenance(found: Provenance) -> None:
 def cards_of(found: Provenance) -> dict[str, dict[str, Any]]:
     """Everything that made a result, by card; a card without facts is left out."""
     cards = {
-        "Artifact": _artifact(found),
+        "Artifact": artifact_facts(found),
         "Accuracy": _accuracy(found),
         "Speed": _speed(found),
         "Machine": _machine(found),
@@ -39,105 +40,6 @@ def facts_table(facts: dict[str, Any], alt: str) -> None:
     """Names and values; the values are shown as they are, never as markup."""
     rows = {name: escape_markdown(str(value)) for name, value in facts.items() if value is not None}
     st.table(rows, border="horizontal", alt=alt)
-
-
-def _artifact(found: Provenance) -> dict[str, Any]:
-    artifact, weights = found.artifact, found.weights
-    if found.imported is not None:
-        return _imported(found.imported)
-    if artifact is None:
-        return {}
-    made = artifact.manifest.get("build") or {}
-    return {
-        "model": artifact.model_id,
-        "precision": artifact.precision,
-        "execution": _execution(made),
-        "quantised already": _quantised(artifact.manifest.get("quantised")),
-        "int8 target": _target(made.get("quantisation") or {}),
-        "calibration": _calibration(made.get("calibration")),
-        "bound on the drop": _bound((made.get("quantisation") or {}).get("bound")),
-        "range-checked on": _range_check(made.get("half")),
-        "fp16 against fp32": _half_agreement(made.get("half")),
-        "artifact SHA-256": short(artifact.digest),
-        "size": size(artifact.size_bytes),
-        "weights": artifact.weights_kind,
-        "weights SHA-256": short(artifact.weights_digest),
-        "weights from": weights.origin if weights else None,
-        "GMACs": number(artifact.manifest.get("compute", {}).get("gmacs"), 4),
-    }
-
-
-def _imported(build: ImportedBuild) -> dict[str, Any]:
-    return {
-        "model": build.model_id,
-        "precision": build.precision,
-        "imported from": build.source,
-        **build.facts,
-    }
-
-
-def _execution(made: dict[str, Any]) -> str | None:
-    kind, why = made.get("execution"), made.get("execution_why")
-    return f"{kind}: {why}" if kind and why else kind
-
-
-def _quantised(found: dict[str, Any] | None) -> str | None:
-    if not found:
-        return None
-    return f"{found['layers']} of {plural(found['of'], 'layer')} of the file are in integers"
-
-
-def _target(made: dict[str, Any]) -> str | None:
-    target = made.get("target")
-    return f"{target['summary']}: {target['why']}" if target else None
-
-
-def _bound(made: dict[str, Any] | None) -> str | None:
-    if not made:
-        return None
-    verdict = "held" if made["held"] else "not shown to hold"
-    return (
-        f"{made['max_drop']:g} points of {made.get('measure', 'top-1')}, {verdict}: "
-        f"{made['drop']:.1f}, at most {made['drop_at_most']:.1f} on {made['images']:,} images"
-        + _expected(made)
-    )
-
-
-def _expected(made: dict[str, Any]) -> str:
-    if "expected_drop" not in made:
-        return ""
-    return (
-        f"; expected by margins: {made['expected_drop']:.1f}, at most "
-        f"{made['expected_at_most']:.1f}"
-    )
-
-
-def _range_check(made: dict[str, Any] | None) -> str | None:
-    if not made:
-        return None
-    checked = made["checked"]
-    kept = f"{plural(len(made['kept_in_float']), 'node')} kept in float"
-    if checked["dataset"] is None:
-        return f"{checked['note']}; {kept}"
-    return f"{checked['images']} images of {checked['dataset']}; {kept}"
-
-
-def _half_agreement(made: dict[str, Any] | None) -> str | None:
-    if not made:
-        return None
-    found = made["agreement"]
-    return (
-        f"same class on {found['same_class']} of {found['images']} images, "
-        f"{found['signal_db']:.0f} dB of signal, with every stored value rounded"
-    )
-
-
-def _calibration(made: dict[str, Any] | None) -> str | None:
-    if not made:
-        return None
-    text = f"{made['mode']} over {made['images']:,} images of {made['dataset']}"
-    asked = made.get("images_asked", made["images"])
-    return text if asked == made["images"] else f"{text} ({asked:,} were asked)"
 
 
 def _accuracy(found: Provenance) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from engine.database import prepare_database
 from engine.errors import InvalidRequest
 from engine.housekeeping import Stored, clean, stored
 from engine.layer_reports import layer_report, worst
+from engine.quantize.telling import bound_told
 
 app = typer.Typer(help="What the artifact store holds, and what may go.", no_args_is_help=True)
 
@@ -96,23 +97,8 @@ def _show_layers(model_id: str, report: dict[str, Any], made: dict[str, Any], ev
     )
     if made.get("target"):
         note(f"Made for {made['target']['summary']}: {made['target']['why']}.")
-    if made.get("bound"):
-        bound = made["bound"]
-        note(
-            f"The bound of {bound['max_drop']:g} points of {bound.get('measure', 'top-1')} is "
-            f"{'held' if bound['held'] else 'not shown to hold'}: {bound['drop']:.1f}, at most "
-            f"{bound['drop_at_most']:.1f} (95 %) on {bound['images']:,} images{_expected(bound)}."
-        )
-
-
-def _expected(bound: dict[str, Any]) -> str:
-    """What builds of before margins were looked at do not have."""
-    if "expected_drop" not in bound:
-        return ""
-    return (
-        f"; by the margins of its scores {bound['expected_drop']:.1f} are expected, at most "
-        f"{bound['expected_at_most']:.1f}"
-    )
+    if (told := bound_told(made.get("bound"))) is not None:
+        note(f"Bound on the drop (limits of 95 %): {told}.")
 
 
 def _show_half(model_id: str, build: dict[str, Any]) -> None:

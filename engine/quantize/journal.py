@@ -33,7 +33,7 @@ class Step:
     @property
     def drop(self) -> float:
         """Points lost."""
-        return -self.judged.difference * 100
+        return (0 - self.judged.difference) * 100  # no minus before zero
 
     @property
     def drop_at_most(self) -> float:
