@@ -28,6 +28,10 @@ TORCHSCRIPT_FILE = "model.pt"
 MANIFEST_FILE = "manifest.json"
 REPORT_FILE = "report.json"
 IMAGES_FILE = "images.json"
+FIXED_BATCH = "batch"
+"""Manifest key of models that take batches of one size only."""
+NOTES = "notes"
+"""Manifest key: what was assumed and changed when a foreign file was taken in, in sentences."""
 _ABOUT = (MANIFEST_FILE, REPORT_FILE, IMAGES_FILE)
 
 

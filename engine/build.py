@@ -19,10 +19,12 @@ from engine.datasets.register import find_dataset
 from engine.digests import data_digest
 from engine.environment import instruction_sets, library_versions
 from engine.errors import ArtifactMissing, BuildFailed
+from engine.export.onnx_import import NOT_QUANTIZABLE
 from engine.export.verify import Agreement, compare, probe_inputs
 from engine.files import disk_space
 from engine.half import building as half
 from engine.jobs.context import JobContext
+from engine.onnx.opset import OPSET
 from engine.quantize import building, targets
 from engine.quantize.journal import Journal, journal_path
 from engine.runtimes.onnx_runtime import OnnxRuntime
@@ -62,6 +64,11 @@ def run(params: dict[str, Any], context: JobContext) -> dict[str, Any]:
             f"{export.model_id} comes from a file that is quantised already, so there is no "
             f"{spec.precision} build of it: choose fp32, which takes the file as it is, or bring "
             f"the file that it was made of."
+        )
+    if spec.precision == Precision.INT8 and (why := export.manifest.get(NOT_QUANTIZABLE)):
+        raise BuildFailed(
+            f"There is no int8 build of {export.model_id}: {why}. Export the network again in "
+            f"opset {OPSET} or newer, or choose fp32 or fp16."
         )
     path = context.workspace / "artifact" / artifacts.MODEL_FILE
     path.parent.mkdir()
@@ -186,7 +193,10 @@ def _store(
     context: JobContext,
 ) -> str:
     export, inherited = source.export, source.export.manifest
-    carried = ("preprocess", "classes", "background", "compute", "scores", "quantised")
+    carried = (
+        *("preprocess", "classes", "background", "compute", "scores", "quantised"),
+        *(artifacts.FIXED_BATCH, artifacts.NOTES),
+    )
     new = artifacts.NewArtifact(
         recipe=key,
         kind=ArtifactKind.BUILD,

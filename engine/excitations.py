@@ -20,6 +20,7 @@ from engine.compute.skeleton import build_skeleton
 from engine.config import settings
 from engine.errors import InvalidRequest
 from engine.preprocess import crop_pixels, normalise, open_image
+from engine.quantize.sessions import GraphSession
 from engine.se_blocks import find_gates
 from engine.specs import CPU_PROVIDER
 
@@ -89,10 +90,9 @@ class Excitations:
         options = ort.SessionOptions()
         options.intra_op_num_threads = settings().threads
         options.log_severity_level = 3
-        self._session = ort.InferenceSession(
-            model.SerializeToString(), options, providers=[CPU_PROVIDER]
-        )
-        self._input = self._session.get_inputs()[0].name
+        session = ort.InferenceSession(model.SerializeToString(), options, providers=[CPU_PROVIDER])
+        self._session = GraphSession(session)
+        self._input = session.get_inputs()[0].name
 
     def of_batch(self, batch: np.ndarray) -> list[np.ndarray]:
         """(n, channels) of each block for prepared images (n, 3, side, side)."""

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from graphlib import CycleError, TopologicalSorter
+from itertools import count
+from math import prod
 from pathlib import Path
 
 import onnx
-from onnx import ModelProto, TensorProto
+from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto
 
 from engine.errors import ExportFailed
 from engine.files import disk_space
 
 INPUT, OUTPUT, BATCH = "input", "logits", "batch"
 MAX_ONE_FILE_BYTES = 2_000_000_000
+LARGEST_SHAPE = 64
+"""Numbers in a constant that may decide a shape, such as that of a Reshape."""
 
 
 def save(model: ModelProto, path: Path) -> None:
@@ -55,27 +61,133 @@ def opset_of(model: ModelProto) -> int:
     return next((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), 0)
 
 
+def subgraphs_of(node: NodeProto) -> Iterator[GraphProto]:
+    """The graphs that a node holds: branches of an If, bodies of a Loop or Scan."""
+    for attribute in node.attribute:
+        if attribute.type == AttributeProto.GRAPH:
+            yield attribute.g
+        elif attribute.type == AttributeProto.GRAPHS:
+            yield from attribute.graphs
+
+
+def has_subgraphs(graph: GraphProto) -> bool:
+    """Whether any node holds a graph of its own."""
+    return any(True for node in graph.node for _ in subgraphs_of(node))
+
+
+def names_in(graph: GraphProto) -> set[str]:
+    """Every tensor name that occurs in a graph, its subgraphs included."""
+    values = (*graph.input, *graph.output, *graph.value_info)
+    names = {value.name for value in values} | {tensor.name for tensor in graph.initializer}
+    for node in graph.node:
+        names.update(node.input)
+        names.update(node.output)
+        for inner in subgraphs_of(node):
+            names |= names_in(inner)
+    return names
+
+
 def rename_tensor(model: ModelProto, old: str, new: str) -> None:
-    """Renames a tensor wherever it is produced or consumed; a name already taken is refused."""
+    """Renames a tensor wherever it is made or read, also in subgraphs.
+
+    Another tensor that has the new name already is given a free one.
+    """
     if old == new:
         return
-    graph = model.graph
-    taken = {name for node in graph.node for name in (*node.input, *node.output)}
-    taken |= {initializer.name for initializer in graph.initializer}
+    taken = names_in(model.graph)
     if new in taken:
-        raise ExportFailed(f"The graph already has a tensor named {new!r} that is not its {old!r}.")
-    for value in (*graph.input, *graph.output, *graph.value_info):
-        if value.name == old:
-            value.name = new
+        number = next(n for n in count(1) if f"{new}_{n}" not in taken)
+        _rename(model.graph, {new: f"{new}_{number}"})
+    _rename(model.graph, {old: new})
+
+
+def _rename(graph: GraphProto, names: dict[str, str]) -> None:
+    for value in (*graph.input, *graph.output, *graph.value_info, *graph.initializer):
+        value.name = names.get(value.name, value.name)
+    for annotation in graph.quantization_annotation:
+        annotation.tensor_name = names.get(annotation.tensor_name, annotation.tensor_name)
     for node in graph.node:
-        node.input[:] = [new if name == old else name for name in node.input]
-        node.output[:] = [new if name == old else name for name in node.output]
+        node.input[:] = [names.get(name, name) for name in node.input]
+        node.output[:] = [names.get(name, name) for name in node.output]
+        for inner in subgraphs_of(node):
+            _rename(inner, names)
+
+
+def reads_of(node: NodeProto) -> set[str]:
+    """Names of the tensors that a node reads, those that its subgraphs take from outside too."""
+    names = {name for name in node.input if name}
+    for inner in subgraphs_of(node):
+        names |= names_in(inner)
+    return names
+
+
+def sort_nodes(graph: GraphProto) -> None:
+    """Puts producers before consumers: some converters append nodes at the end.
+
+    Raises ExportFailed for a graph that is not valid: a node without output, or a circle.
+    """
+    if not all(node.output for node in graph.node):
+        raise ExportFailed("The graph has a node without an output, so it is not valid ONNX.")
+    nodes = list(graph.node)
+    producers = {name: index for index, node in enumerate(nodes) for name in node.output if name}
+    needs = {
+        index: {producers[name] for name in reads_of(node) if name in producers} - {index}
+        for index, node in enumerate(nodes)
+    }
+    if all(before < index for index, befores in needs.items() for before in befores):
+        return
+    try:
+        order = list(TopologicalSorter(needs).static_order())
+    except CycleError as error:
+        raise ExportFailed("The graph runs in a circle, so it is not valid ONNX.") from error
+    set_nodes(graph, [nodes[index] for index in order])
+
+
+def set_nodes(graph: GraphProto, nodes: Iterable[NodeProto]) -> None:
+    """Makes copies of `nodes` the nodes of a graph, in place; they may be its own."""
+    copies = [NodeProto.FromString(node.SerializeToString()) for node in nodes]
+    del graph.node[:]
+    graph.node.extend(copies)
+
+
+def prune(graph: GraphProto) -> None:
+    """Removes the nodes and weights that no output of the graph depends on."""
+    wanted = {value.name for value in graph.output}
+    kept: list[NodeProto] = []
+    for node in reversed(graph.node):
+        if any(name in wanted for name in node.output):
+            kept.append(node)
+            wanted |= reads_of(node)
+    set_nodes(graph, reversed(kept))
+    weights = [tensor for tensor in graph.initializer if tensor.name in wanted]
+    if len(weights) < len(graph.initializer):
+        copies = [TensorProto.FromString(tensor.SerializeToString()) for tensor in weights]
+        del graph.initializer[:]
+        graph.initializer.extend(copies)
 
 
 def shape_of(value: onnx.ValueInfoProto) -> list[int | None]:
-    """The dimensions of a tensor; None where they are open."""
+    """The dimensions of a tensor; None where they are open, as -1 and 0 mean too."""
     dimensions = value.type.tensor_type.shape.dim
-    return [d.dim_value if d.HasField("dim_value") else None for d in dimensions]
+    return [d.dim_value if d.dim_value > 0 else None for d in dimensions]
+
+
+def without_weights(model: ModelProto) -> ModelProto:
+    """The graph with the sizes of large constants and not their values: shapes need no more."""
+    graph = model.graph
+    light = onnx.helper.make_graph(
+        graph.node, graph.name, graph.input, graph.output, value_info=graph.value_info
+    )
+    for tensor in graph.initializer:
+        given = light.initializer.add()
+        if prod(tensor.dims) <= LARGEST_SHAPE:
+            given.CopyFrom(tensor)
+        else:
+            given.name, given.data_type = tensor.name, tensor.data_type
+            given.dims.extend(tensor.dims)
+    return onnx.helper.make_model(
+        light, opset_imports=model.opset_import, ir_version=model.ir_version
+    )
 
 
 def is_float32(value: onnx.ValueInfoProto) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 from dashboard.formats import number, plural, short, size
 from dashboard.queries import Provenance
 from db.tables import ImportedBuild
+from engine import artifacts
 from engine.quantize.telling import bound_told
 
 
@@ -33,8 +34,14 @@ def artifact_facts(found: Provenance) -> dict[str, Any]:
         "weights": artifact.weights_kind,
         "weights SHA-256": short(artifact.weights_digest),
         "weights from": weights.origin if weights else None,
-        "GMACs": number(artifact.manifest.get("compute", {}).get("gmacs"), 4),
+        "GMACs": _gmacs(artifact.manifest.get("compute") or {}),
+        "taken in": " ".join(artifact.manifest.get(artifacts.NOTES, [])) or None,
     }
+
+
+def _gmacs(compute: dict[str, Any]) -> str:
+    counted = number(compute.get("gmacs"), 4)
+    return f"{counted} ({compute['unknown']})" if compute.get("unknown") else counted
 
 
 def _imported(build: ImportedBuild) -> dict[str, Any]:

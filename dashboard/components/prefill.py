@@ -86,7 +86,10 @@ def _model(request: RunRequest) -> tuple[str, dict[str, Any]]:
     if source == "demo":
         return BUILT_IN, {}
     if source == "onnx":
-        return ONNX, {"onnx_path": request.weights.path or ""}
+        return ONNX, {
+            "onnx_path": request.weights.path or "",
+            "onnx_output": request.output or "",
+        }
     if request.model_id in catalogue():
         return CATALOGUE, {"catalogue_model": request.model_id, **weights}
     return OTHER_TIMM, {"timm_name": name, **weights}

@@ -121,7 +121,15 @@ def preparation_options(kind: str) -> dict[str, Any]:
             key="background",
             help="As in networks from TF-Hub and TF-Slim, which have 1,001 outputs.",
         )
+        output = st.text_input(
+            "Output that holds the scores",
+            key="onnx_output",
+            placeholder="found by its number of classes",
+            help="Only for a file with several outputs.",
+        )
     found: dict[str, Any] = {"background": 0} if first_is_background else {}
+    if output and output.strip():
+        found["output"] = output.strip()
     return found | ({"preprocess": spec} if spec is not None else {})
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from pydantic import ValidationError
+
 from db.session import reading, writing
 from db.tables import Artifact, Benchmark
 from engine import artifacts, environment
@@ -17,6 +19,7 @@ from engine.benchmark.scenarios import CLOSED_LOOP, asked_label
 from engine.benchmark.team import Team
 from engine.config import settings
 from engine.environment import Surroundings
+from engine.errors import BenchmarkFailed
 from engine.jobs.context import JobContext
 from engine.peak.queueing import queue_if_unknown
 from engine.quantize.overflow import overflow_here
@@ -29,6 +32,7 @@ def run(params: dict[str, Any], context: JobContext) -> dict[str, Any]:
     """Job handler: measures, stores the raw latencies and the result row."""
     spec = BenchmarkSpec.model_validate(params)
     artifact = artifact_of(spec, context.url)
+    spec = _in_its_batch(spec, artifact, context)
     surroundings = environment.observe()
     threads = threads_of(spec)
     before = (
@@ -59,6 +63,21 @@ def run(params: dict[str, Any], context: JobContext) -> dict[str, Any]:
         + (f" Note that {elsewhere}." if elsewhere else "")
     )
     return {"benchmark": row.id, "images_per_s": row.images_per_s, "stable": row.stable}
+
+
+def _in_its_batch(spec: BenchmarkSpec, artifact: Artifact, context: JobContext) -> BenchmarkSpec:
+    """The spec at the only batch that the model takes, measured once for all that were asked."""
+    batch = artifact.manifest.get(artifacts.FIXED_BATCH)
+    if batch is None or batch == spec.batch:
+        return spec
+    context.say(f"{artifact.model_id} takes batches of {batch} only: measured at that batch.")
+    try:
+        return BenchmarkSpec.model_validate({**spec.to_json(), "batch": batch, "reuse": True})
+    except ValidationError as error:
+        raise BenchmarkFailed(
+            f"{artifact.model_id} takes batches of {batch} only, and scenario {spec.scenario} "
+            f"takes one image at a time: choose scenario {CLOSED_LOOP}."
+        ) from error
 
 
 def threads_of(spec: BenchmarkSpec) -> int:

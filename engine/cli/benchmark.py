@@ -70,6 +70,7 @@ def benchmark(
     percentile: APercentile = Percentile.P90,
     rate: Rate = None,
     arrivals_seed: ArrivalsSeed = 0,
+    outputs: g.Outputs,
     detach: o.Detach = False,
     json: o.Json = False,
 ) -> int:
@@ -93,6 +94,7 @@ def benchmark(
         rate_per_s=rate,
         limit_ms=None if closed_loop else latency_limit,
         arrivals_seed=arrivals_seed,
+        **outputs.asked(),
     )
     wants_spot = closed_loop and (is_sweep(request) or latency_limit is not None)
     conclude = _Conclusion(percentile, latency_limit, json) if wants_spot else None

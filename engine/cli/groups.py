@@ -75,6 +75,18 @@ class Points:
 
 
 @dataclass(frozen=True, slots=True)
+class Outputs:
+    """What an ONNX file does not say of its outputs."""
+
+    background: o.Background = None
+    output: o.Output = None
+
+    def asked(self) -> dict[str, Any]:
+        """Under the names that a request has for them."""
+        return {"background": self.background, "output": self.output}
+
+
+@dataclass(frozen=True, slots=True)
 class Preparation:
     """How images are prepared."""
 

@@ -175,6 +175,14 @@ Background = Annotated[
     int | None,
     typer.Option(min=0, help="Index of the output that is no class (0 for TF-Hub networks)."),
 ]
+Output = Annotated[
+    str | None,
+    typer.Option(
+        "--output",
+        help="Output that holds the scores, of an ONNX file of several; if left out, the one with "
+        "the dataset's number of classes.",
+    ),
+]
 EvaluationId = Annotated[int, typer.Argument(help="Number of an evaluation (`evaluation list`).")]
 Most = Annotated[int, typer.Option("--most", min=1, help="So many rows of each list.")]
 Detach = Annotated[bool, typer.Option("--detach", help="Queue and return; do not wait.")]

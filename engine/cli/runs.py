@@ -35,7 +35,7 @@ def export(
     form: o.Form = "onnx",
     via: o.Via = "torch",
     preparation: g.Preparation,
-    background: o.Background = None,
+    outputs: g.Outputs,
     detach: o.Detach = False,
     json: o.Json = False,
     flags: v.Flags,
@@ -55,7 +55,7 @@ def export(
         format=form,
         via=via,
         preprocess=preparation.read(),
-        background=background,
+        **outputs.asked(),
     )
     return queue_run(request, detach, json)
 
@@ -67,7 +67,7 @@ def build(
     builds: g.Builds,
     calibration: g.Calibration,
     preprocess: o.PreprocessFile = None,
-    background: o.Background = None,
+    outputs: g.Outputs,
     detach: o.Detach = False,
     json: o.Json = False,
 ) -> int:
@@ -81,7 +81,7 @@ def build(
         tasks=(Task.BUILD,),
         **calibration.asked(),
         preprocess=read_preprocess(preprocess),
-        background=background,
+        **outputs.asked(),
     )
     return queue_run(request, detach, json)
 
@@ -97,6 +97,7 @@ def evaluate(
     calibrate_on: o.CalibrationSet = None,
     provider: o.Provider = CPU_PROVIDER,
     preparation: g.Preparation,
+    outputs: g.Outputs,
     detach: o.Detach = False,
     json: o.Json = False,
 ) -> int:
@@ -127,6 +128,7 @@ def evaluate(
         calibration_dataset=calibrate_on,
         provider=provider,
         evaluation_preprocess=prepared,
+        **outputs.asked(),
     )
     return queue_run(request, detach, json)
 
@@ -142,7 +144,7 @@ def run(
     points: g.Points,
     provider: o.Provider = CPU_PROVIDER,
     preparation: g.Preparation,
-    background: o.Background = None,
+    outputs: g.Outputs,
     detach: o.Detach = False,
     json: o.Json = False,
 ) -> int:
@@ -161,7 +163,7 @@ def run(
         **points.asked(),
         provider=provider,
         preprocess=preparation.read(),
-        background=background,
+        **outputs.asked(),
     )
     return queue_run(request, detach, json)
 

@@ -17,14 +17,21 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from onnx import ModelProto, NodeProto
+from onnx import GraphProto, ModelProto, NodeProto
 
-from engine.compute.skeleton import Skeleton, build_skeleton, load_graph, node_label
-from engine.errors import ExportFailed
+from engine import onnx_graph
+from engine.compute.skeleton import (
+    Shape,
+    ShapeUnknown,
+    Skeleton,
+    build_skeleton,
+    load_graph,
+    node_label,
+)
 
 # Operators that pass a constant on element by element: what comes out is the same weight.
 _CARRIERS = frozenset(
@@ -54,46 +61,72 @@ _LEARNED_INPUTS: dict[str, tuple[int, ...]] = {
     "LayerNormalization": (1, 2),
 }
 
-# Operators that multiply and accumulate, or hold graphs that may: to skip them would be silent.
+# Operators that multiply and accumulate in ways that no rule here counts.
 _UNCOUNTABLE = frozenset(
-    {
-        "Attention",
-        "ConvTranspose",
-        "DeformConv",
-        "Einsum",
-        "GRU",
-        "If",
-        "LSTM",
-        "Loop",
-        "RNN",
-        "Scan",
+    {"Attention", "ConvTranspose", "DeformConv", "Einsum", "GRU", "LSTM", "MultiHeadAttention"}
+    | {"RNN", "FusedMatMul", "FusedGemm", "FusedMatMulActivation", "MatMulNBits", "QAttention"}
+    | {"QLinearConvTranspose", "DynamicQuantizeLSTM", "ConvTransposeWithDynamicPads", "NhwcConv"}
+)
+
+# com.microsoft's operators that move, join or round values and multiply nothing up.
+_FREE_ELSEWHERE = frozenset(
+    {"QLinearConcat", "QLinearSoftmax", "QLinearLeakyRelu", "QLinearReduceMean", "QLinearWhere"}
+    | {
+        "Gelu",
+        "FastGelu",
+        "QuickGelu",
+        "BiasGelu",
+        "NhwcMaxPool",
+        "BiasSoftmax",
+        "Trilu",
+        "Inverse",
     }
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Compute:
-    """What one image costs; `macs_by_op` has those of the keys Conv, Gemm, MatMul that occur."""
+    """What one image costs; `macs_by_op` has those of the keys Conv, Gemm, MatMul that occur.
 
-    macs: int
+    `macs` and `activations` are None where the graph cannot be counted: `unknown` says why.
+    """
+
+    macs: int | None
     parameters: int
-    activations: int
+    activations: int | None
     macs_by_op: dict[str, int]
+    unknown: str | None = None
 
     @property
-    def compute_gmacs(self) -> float:
-        """Giga multiply-accumulates; twice as many GFLOPs."""
-        return self.macs / 1e9
+    def compute_gmacs(self) -> float | None:
+        """Giga multiply-accumulates; twice as many GFLOPs. None where they are unknown."""
+        return None if self.macs is None else self.macs / 1e9
 
 
-def count_compute(model: ModelProto | Path, batch: int = 1) -> Compute:
+def count_compute(
+    model: ModelProto | Path, batch: int = 1, shapes: Mapping[str, Shape] | None = None
+) -> Compute:
     """Count what one image costs; a free batch dimension is set to `batch` to infer shapes.
 
-    Only the shapes of weights are read: an external data file may be absent.
-    Raises ExportFailed naming the node whose shape cannot be inferred or which cannot be counted,
-    CheckpointRejected where the file is not ONNX, ArtifactMissing where there is no file.
+    `shapes` are those of a run of `batch` images, for tensors that inference does not reach. Only
+    the shapes of weights are read: an external data file may be absent. Raises CheckpointRejected
+    where the file is not ONNX, ArtifactMissing where there is no file.
     """
-    graph = build_skeleton(load_graph(model) if isinstance(model, Path) else model, batch)
+    graph = build_skeleton(load_graph(model) if isinstance(model, Path) else model, batch, shapes)
+    parameters = _count_parameters(graph)
+    try:
+        macs, activations = _count_macs(graph)
+    except ShapeUnknown as error:
+        return Compute(None, parameters, None, {}, str(error))
+    return Compute(
+        macs=macs.total() // graph.batch,
+        parameters=parameters,
+        activations=activations // graph.batch,
+        macs_by_op={op: count // graph.batch for op, count in sorted(macs.items())},
+    )
+
+
+def _count_macs(graph: Skeleton) -> tuple[Counter[str], int]:
     macs: Counter[str] = Counter()
     activations = 0
     for node in graph.nodes:
@@ -102,20 +135,27 @@ def count_compute(model: ModelProto | Path, batch: int = 1) -> Compute:
             outputs = math.prod(graph.shape(node.output[0], node))
             macs[node.op_type] += outputs * _MAC_RULES[node.op_type](node, graph)
             activations += outputs
-    return Compute(
-        macs=macs.total() // graph.batch,
-        parameters=_count_parameters(graph),
-        activations=activations // graph.batch,
-        macs_by_op={op: count // graph.batch for op, count in sorted(macs.items())},
-    )
+    return macs, activations
 
 
 def _refuse_uncountable(node: NodeProto) -> None:
-    if node.op_type in _UNCOUNTABLE or node.domain not in ("", "ai.onnx"):
-        raise ExportFailed(
-            f"Node {node_label(node)} has no rule for its multiply-accumulates, so the compute of "
-            "this model cannot be counted."
+    """Raises ShapeUnknown for a node that may multiply and accumulate, but has no rule."""
+    foreign = node.domain not in ("", "ai.onnx") and node.op_type not in _FREE_ELSEWHERE
+    inside = any(_multiplies(inner) for inner in onnx_graph.subgraphs_of(node))
+    if node.op_type in _UNCOUNTABLE or foreign or inside:
+        raise ShapeUnknown(
+            f"node {node_label(node)} has no rule for its multiply-accumulates, so they are not "
+            f"counted"
         )
+
+
+def _multiplies(graph: GraphProto) -> bool:
+    return any(
+        node.op_type in _MAC_RULES
+        or node.op_type in _UNCOUNTABLE
+        or any(map(_multiplies, onnx_graph.subgraphs_of(node)))
+        for node in graph.node
+    )
 
 
 def _conv_macs_per_output(node: NodeProto, graph: Skeleton) -> int:
@@ -145,7 +185,7 @@ def _count_parameters(graph: Skeleton) -> int:
     total = 0
     for node in graph.nodes:
         if node.op_type == "Constant":
-            sizes[node.output[0]] = math.prod(graph.shape(node.output[0], node))
+            sizes[node.output[0]] = math.prod(graph.shapes.get(node.output[0], (0,)))
         elif node.op_type in _CARRIERS and node.input and node.input[0] in sizes:
             sizes[node.output[0]] = sizes[node.input[0]]
         else:

@@ -7,8 +7,8 @@ counts them all and standard shape inference reaches through operators it has ne
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import onnx
@@ -23,6 +23,7 @@ from onnx import (
     shape_inference,
 )
 
+from engine import onnx_graph
 from engine.errors import ArtifactMissing, CheckpointRejected, ExportFailed
 
 Shape = tuple[int, ...]
@@ -49,6 +50,10 @@ _ALSO_STANDARD = frozenset({"QuantizeLinear", "DequantizeLinear"})
 _LARGEST_READ = 256
 
 
+class ShapeUnknown(Exception):
+    """Something that counting needs is not known; the text says what, as a part of a sentence."""
+
+
 @dataclass(frozen=True, slots=True)
 class Skeleton:
     """Nodes in float form, in order; the shape of every tensor; which are constant; the batch."""
@@ -59,11 +64,11 @@ class Skeleton:
     batch: int
 
     def shape(self, name: str, node: NodeProto) -> Shape:
-        """The shape of a tensor that `node` reads or makes; raises ExportFailed where unknown."""
+        """The shape of a tensor that `node` reads or makes; raises ShapeUnknown."""
         if name not in self.shapes:
-            raise ExportFailed(
-                f"The shape of {name!r} at node {node_label(node)} cannot be inferred, so its "
-                "compute cannot be counted; export the model with a fixed input size."
+            raise ShapeUnknown(
+                f"the shape of {name!r} at node {node_label(node)} is not known, so "
+                f"multiply-accumulates are not counted"
             )
         return self.shapes[name]
 
@@ -86,25 +91,30 @@ def load_graph(path: Path) -> ModelProto:
         raise CheckpointRejected(f"{path.name} is not a readable ONNX file.") from error
 
 
-def build_skeleton(model: ModelProto, batch: int) -> Skeleton:
+def build_skeleton(
+    model: ModelProto, batch: int, measured: Mapping[str, Shape] | None = None
+) -> Skeleton:
     """Infer every shape, with `batch` where an input's first dimension is free.
 
-    Raises ExportFailed where the graph has no image input, or shapes that are not fixed.
+    `measured` shapes are taken where inference gives none. Raises ExportFailed where the graph has
+    no image input.
     """
     inputs = _fixed_inputs(model.graph, batch)
     light = _in_float_form(_without_weights(model, inputs))
-    _sort_nodes(light.graph)
+    onnx_graph.sort_nodes(light.graph)
+    shapes: dict[str, Shape] = dict(measured or {})
+    shapes |= {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
     try:
         inferred = shape_inference.infer_shapes(light, data_prop=True).graph
-    except shape_inference.InferenceError as error:
-        reason = str(error).splitlines()[0]
-        raise ExportFailed(f"The shapes of the graph contradict each other: {reason}.") from error
-    shapes = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
-    constants = frozenset(shapes)
+    except shape_inference.InferenceError:
+        inferred = light.graph  # operators that inference does not understand
+    constants = frozenset(tensor.name for tensor in model.graph.initializer)
     for value in (*inferred.input, *inferred.value_info, *inferred.output):
         if _is_fixed(value):
             shapes[value.name] = _dimensions(value)
-    return Skeleton(list(light.graph.node), shapes, constants, shapes[inputs[0].name][0])
+    return Skeleton(
+        list(light.graph.node), shapes, constants, next(iter(shapes.get(inputs[0].name, ())), batch)
+    )
 
 
 def _fixed_inputs(graph: GraphProto, batch: int) -> list[ValueInfoProto]:
@@ -120,12 +130,6 @@ def _fixed_inputs(graph: GraphProto, batch: int) -> list[ValueInfoProto]:
         if dims and not dims[0].HasField("dim_value"):
             dims[0].dim_value = batch
         inputs.append(value)
-    for value in inputs:
-        if not _is_fixed(value) or not _dimensions(value):
-            raise ExportFailed(
-                f"The input {value.name!r} has no fixed shape, so compute cannot be counted; "
-                "export the model with a fixed input size."
-            )
     if not inputs:
         raise ExportFailed("The graph has no input, so it is not a model of images.")
     return inputs
@@ -157,25 +161,6 @@ def _in_float_form(model: ModelProto) -> ModelProto:
         elif node.op_type in _ALSO_STANDARD:
             node.domain = ""
     return model
-
-
-def _sort_nodes(graph: GraphProto) -> None:
-    """Put producers before consumers: converters to fp16 append their casts at the end."""
-    if not all(node.output for node in graph.node):
-        raise ExportFailed("The graph has a node without an output, so it is not valid ONNX.")
-    nodes = list(graph.node)
-    producers = {name: index for index, node in enumerate(nodes) for name in node.output if name}
-    needs = {
-        index: {producers[name] for name in node.input if name in producers}
-        for index, node in enumerate(nodes)
-    }
-    try:
-        order = list(TopologicalSorter(needs).static_order())
-    except CycleError as error:
-        raise ExportFailed("The graph runs in a circle, so it is not valid ONNX.") from error
-    ordered = [nodes[index] for index in order]
-    del graph.node[:]
-    graph.node.extend(ordered)
 
 
 def _is_fixed(value: ValueInfoProto) -> bool:

@@ -99,7 +99,7 @@ def _write(task: Task, images: PerImage, chance: bool, context: JobContext) -> E
         "at_chance": chance,
         "per_image_path": str(path.relative_to(settings().home)),
         "protocol": {
-            "batch": task.spec.batch,
+            "batch": task.artifact.manifest.get(artifacts.FIXED_BATCH) or task.spec.batch,
             "provider": task.spec.provider,
             "threads": settings().threads,
             "preprocessing": _protocol_name(task),

@@ -19,6 +19,7 @@ from engine.errors import ExportFailed
 from engine.export.verify import TOLERANCE, Agreement
 from engine.jobs.context import JobContext
 from engine.preprocess import PreprocessSpec
+from engine.runtimes.onnx_runtime import shapes_by_run
 from engine.specs import ExportSpec
 
 
@@ -54,6 +55,10 @@ def require_agreement(agreement: Agreement, context: JobContext) -> None:
 def finish(made: Exported, model: CatalogModel, spec: ExportSpec, context: JobContext) -> str:
     """Counts the arithmetic, writes the manifest, stores the artifact; returns its digest."""
     compute = count_compute(made.graph)
+    if compute.unknown:
+        compute = count_compute(made.graph, shapes=shapes_by_run(made.graph, made.preprocess.crop))
+    if compute.unknown:
+        context.say(f"GMACs stay unknown: {compute.unknown}.")
     classes = onnx_graph.shape_of(made.graph.graph.output[0])[-1]
     params_m = (made.parameters or compute.parameters) / 1e6
     record_model(model, context.url, compute_gmacs=compute.compute_gmacs, params_m=params_m)
@@ -63,7 +68,11 @@ def finish(made: Exported, model: CatalogModel, spec: ExportSpec, context: JobCo
         "background": spec.background,
         "via": spec.via,
         "opset": onnx_graph.opset_of(made.graph) if spec.format == "onnx" else None,
-        "compute": {"gmacs": compute.compute_gmacs, "params_m": params_m},
+        "compute": {
+            "gmacs": compute.compute_gmacs,
+            "params_m": params_m,
+            **({"unknown": compute.unknown} if compute.unknown else {}),
+        },
         "agreement": made.agreement.to_dict(),
         "versions": library_versions(),
         **made.about,

@@ -17,13 +17,13 @@ from engine.config import settings
 from engine.errors import ExportFailed
 from engine.export.verify import Scores
 from engine.files import disk_space
+from engine.onnx.opset import OPSET
 from engine.runtimes.onnx_runtime import OnnxRuntime
 from engine.specs import CPU_PROVIDER, ExportFormat
 
 if TYPE_CHECKING:
     from torch import nn
 
-OPSET = 18
 # Names of source files and lines, for error messages: paths of the machine that exported.
 DEBUG_SUFFIX = ".debug_pkl"
 # A zip keeps the time of each entry; equal exports are to be equal files.

@@ -1,25 +1,31 @@
-"""Takes in a foreign ONNX file: checked, its tensors renamed, its batch opened where that works."""
+"""Takes in a foreign ONNX file: understood, brought into our form, held against the original."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
-from google.protobuf.message import DecodeError
 from onnx import ModelProto
 
 from db.tables import Weights
 from engine import artifacts, onnx_graph
 from engine.catalog import CatalogModel
+from engine.config import settings
 from engine.database import record_model
 from engine.digests import file_digest
-from engine.errors import CheckpointRejected, ExportFailed
+from engine.errors import ExportFailed
 from engine.export.exported import Exported, finish
-from engine.export.onnx_tidy import tidy
-from engine.export.verify import compare, probe_inputs
+from engine.export.onnx_tidy import lift_constants, tidy
+from engine.export.original import Original, first_line, open_original
+from engine.export.verify import TOLERANCE, Agreement, compare, probe_inputs
 from engine.jobs.context import JobContext
+from engine.onnx.adapters import adapt_input, adapt_output
+from engine.onnx.batch import open_batch, set_batch
+from engine.onnx.opset import OPSET, to_own_opset, weights_are_no_inputs
+from engine.onnx.reading import load_onnx
+from engine.onnx.signature import LARGEST_PIXEL, ScoreOutput, score_output
 from engine.preprocess import PreprocessSpec
 from engine.quantize.foreign import quantised
 from engine.runtimes.onnx_runtime import OnnxRuntime
@@ -27,21 +33,58 @@ from engine.specs import CPU_PROVIDER, ExportSpec
 from engine.weights.finding import find_weights
 
 RESIZE_OF_CROP = 224 / 256
+NOT_QUANTIZABLE = "not_quantizable"
+"""Manifest key: why there is no int8 build of an export, as the end of a sentence."""
+SUM_TOLERANCE = 1e-2
+"""8-bit probabilities do not sum to exactly 1."""
+PIXELS_AS_THEY_ARE = {"scale": 1.0, "mean": [0.0, 0.0, 0.0], "std": [1.0, 1.0, 1.0]}
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """One form of the graph that may be stored: in our opset or its own, for any batch or one."""
+
+    own_opset: bool
+    any_batch: bool
+
+
+FORMS = (Form(True, True), Form(False, True), Form(True, False), Form(False, False))
+"""The first that computes what the original does is stored."""
+
+
+@dataclass(slots=True)
+class Taken:
+    """A graph in our form on its way into the store; `notes` says what was done and assumed."""
+
+    graph: ModelProto
+    agreement: Agreement
+    notes: list[str] = field(default_factory=list)
+    about: dict[str, Any] = field(default_factory=dict)
 
 
 def import_onnx(model: CatalogModel, spec: ExportSpec, context: JobContext) -> str:
     """Stores the file as an export artifact; returns its digest.
 
     Raises CheckpointRejected for a file that is no ONNX model, ExportFailed for one that does not
-    take one float image (N, 3, side, side) and give one row of scores an image.
+    take color images and give one row of scores an image, or does not run.
     """
     file = find_weights(model, spec.weights, lambda done, total: None)
     if file is None:
         raise ExportFailed("An ONNX file carries its own weights: choose weights of kind 'file'.")
     context.stage(f"Reading {file.path.name}.")
     proto = load_onnx(file.path)
-    side = image_side(proto, file.path)
-    preprocess = _preprocess(spec, side)
+    weights_are_no_inputs(proto)
+    context.stage("Running the original.")
+    original = open_original(file.path, proto, (spec.preprocess or {}).get("crop"))
+    output = score_output(
+        proto,
+        original.sample,
+        original.batch,
+        file.path.name,
+        spec.output,
+        () if spec.classes is None else (spec.classes, spec.classes + 1),
+    )
+    preprocess = _preprocess(spec, original, file.path.name)
     weights = Weights(
         digest=file.digest,
         model_id=model.id,
@@ -53,87 +96,149 @@ def import_onnx(model: CatalogModel, spec: ExportSpec, context: JobContext) -> s
     artifacts.record_weights(weights, context.url)
     path = context.workspace / "artifact" / artifacts.MODEL_FILE
     path.parent.mkdir()
-    onnx_graph.strip_origins(proto)
-    tidy(proto)
-    onnx_graph.rename_tensor(proto, proto.graph.input[0].name, onnx_graph.INPUT)
-    onnx_graph.rename_tensor(proto, proto.graph.output[0].name, onnx_graph.OUTPUT)
-    open_batch(proto)
-    onnx_graph.save(proto, path)
     context.stage("Comparing with the original.")
-    original = OnnxRuntime(file.path, CPU_PROVIDER, threads=0)
-    stored = OnnxRuntime(path, CPU_PROVIDER, threads=0)
-    inputs = probe_inputs(preprocess)
-    try:
-        agreement = compare(original.run, stored.run, inputs)
-    except Exception as error:
-        raise ExportFailed(
-            f"{file.path.name} does not run on batches of {[len(i) for i in inputs]} images of "
-            f"{side} x {side}: {str(error).splitlines()[0][:200]}"
-        ) from error
-    scores = stored.run(inputs[0])
-    about: dict[str, Any] = {"scores": _kind_of(scores), "original_sha256": file_digest(file.path)}
-    if (integers := quantised(proto)) is not None:
-        about["quantised"] = integers
-        context.say(
-            f"The file is quantised: {integers['layers']} of {integers['of']} layers are in "
-            f"integers. It is taken as it is; what is called fp32 of it is not."
-        )
-    made = Exported(path.parent, proto, weights, preprocess, agreement, about=about)
+    taken = _take(proto, original, output, preprocess, path)
+    for note in taken.notes:
+        context.say(note)
+    about = {
+        **taken.about,
+        **({artifacts.NOTES: taken.notes} if taken.notes else {}),
+        "original_sha256": file_digest(file.path),
+    }
+    made = Exported(path.parent, taken.graph, weights, preprocess, taken.agreement, about=about)
     return finish(made, model, spec, context)
 
 
-def load_onnx(path: Path) -> ModelProto:
-    """Reads and checks a file, with its external data. Raises CheckpointRejected."""
-    # load() confines external data to the folder of the file.
-    try:
-        proto = onnx.load(path)
-        onnx.checker.check_model(proto)
-    except (DecodeError, onnx.checker.ValidationError, OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else "unreadable"
-        raise CheckpointRejected(f"{path.name} is not a valid ONNX model: {reason}") from error
-    return proto
-
-
-def image_side(proto: ModelProto, path: Path) -> int:
-    """The side of the images a classifier takes; ExportFailed if the graph is none."""
-    constants = {initializer.name for initializer in proto.graph.initializer}
-    inputs = [value for value in proto.graph.input if value.name not in constants]
-    outputs = list(proto.graph.output)
-    if len(inputs) != 1 or len(outputs) != 1:
-        raise ExportFailed(
-            f"{path.name} has {len(inputs)} inputs and {len(outputs)} outputs; a classifier has "
-            f"one image input and one score output."
-        )
-    shape, scores = onnx_graph.shape_of(inputs[0]), onnx_graph.shape_of(outputs[0])
-    fits = len(shape) == 4 and shape[1] == 3 and shape[2] == shape[3]
-    if not fits or not onnx_graph.is_float32(inputs[0]):
-        raise ExportFailed(
-            f"{path.name} takes {shape}; expected float32 images (batch, 3, side, side)."
-        )
-    if len(scores) != 2 or not scores[1]:
-        raise ExportFailed(f"{path.name} gives {scores}; expected scores (batch, classes).")
-    return shape[2] or 224
-
-
-def _preprocess(spec: ExportSpec, side: int) -> PreprocessSpec:
+def _preprocess(spec: ExportSpec, original: Original, file: str) -> PreprocessSpec:
     # Nothing in the file says how images are prepared; the plan tells that this is assumed.
+    side = original.input.side
     assumed = PreprocessSpec(resize=round(side / RESIZE_OF_CROP), crop=side)
+    if original.input.takes_pixels:
+        assumed = assumed.changed(PIXELS_AS_THEY_ARE)
     given = assumed.changed(spec.preprocess)
     if given.crop != side:
+        raise ExportFailed(f"{file} takes {side} x {side} pixels, not {given.crop} x {given.crop}.")
+    changed = {key: given.to_dict()[key] for key in PIXELS_AS_THEY_ARE}
+    if original.input.takes_pixels and changed != PIXELS_AS_THEY_ARE:
         raise ExportFailed(
-            f"The file takes {side} x {side} pixels, not {given.crop} x {given.crop}."
+            f"{file} takes {original.input.type_name} pixels from 0 to 255 as they are: leave out "
+            f"mean, std and scale."
         )
     return given
 
 
-def open_batch(proto: ModelProto) -> None:
-    """Lets the first dimension of input and output be anything."""
-    del proto.graph.value_info[:]
-    for value in (proto.graph.input[0], proto.graph.output[0]):
-        value.type.tensor_type.shape.dim[0].dim_param = onnx_graph.BATCH
+def _take(
+    proto: ModelProto,
+    original: Original,
+    output: ScoreOutput,
+    preprocess: PreprocessSpec,
+    path: Path,
+) -> Taken:
+    """The first form of the graph that computes what the original does, saved to `path`."""
+    onnx_graph.strip_origins(proto)
+    notes = [] if output.why is None else [f"Scores are taken from {output.name!r}: {output.why}."]
+    lift_constants(proto.graph)
+    scale = adapt_output(proto, output)
+    notes += adapt_input(proto, original.input)
+    inputs = _probes(preprocess, original)
+    wanted = [scale.scores(original.scores(output.name, one)) for one in inputs]
+    if not all(np.isfinite(scores).all() for scores in wanted):
+        raise ExportFailed(f"{output.name!r} gives scores that are not finite on test images.")
+    failures: list[str] = []
+    own_already = onnx_graph.opset_of(proto) >= OPSET
+    for form in FORMS:
+        if own_already and not form.own_opset:
+            continue
+        try:
+            graph, mended = _formed(proto, form, original.batch)
+            onnx_graph.save(graph, path)
+            agreement = _agreement(path, inputs, wanted)
+        except ExportFailed as error:
+            failures.append(str(error))
+            continue
+        kind = _kind_of(wanted[0])
+        taken = Taken(graph, agreement, [*notes, *scale.notes], {"scores": kind})
+        _tell_form(taken, form, original.batch, mended, failures)
+        _tell_quantized(taken)
+        return taken
+    raise ExportFailed(f"The file does not compute the same in the workbench's form: {failures[0]}")
+
+
+def _probes(preprocess: PreprocessSpec, original: Original) -> list[np.ndarray]:
+    """Test images and noise, in the values that the network takes."""
+    inputs = probe_inputs(preprocess)
+    if original.input.takes_pixels:
+        noise = np.clip(np.rint(inputs[-1] * 50 + 128), 0, LARGEST_PIXEL).astype(np.float32)
+        inputs = [*(np.rint(one) for one in inputs[:-1]), noise]
+    return inputs
+
+
+def _formed(proto: ModelProto, form: Form, batch: int) -> tuple[ModelProto, int]:
+    """A copy in one form, and how many Reshapes were mended; ExportFailed where it has none."""
+    graph = ModelProto()
+    graph.CopyFrom(proto)
+    if form.own_opset:
+        graph = to_own_opset(graph)
+    tidy(graph)
+    if form.any_batch:
+        return graph, open_batch(graph, batch)
+    set_batch(graph, batch)
+    return graph, 0
+
+
+def _agreement(path: Path, inputs: list[np.ndarray], wanted: list[np.ndarray]) -> Agreement:
+    """How close the stored file is to the original; ExportFailed where it is not, or does not run.
+
+    The original ran image by image, or in its own batch: so the stored one is held against scores
+    in which no image can have touched another.
+    """
+    expected = iter(wanted)
+    try:
+        stored = OnnxRuntime(path, CPU_PROVIDER, settings().threads)
+        agreement = compare(lambda _: next(expected), stored.run, inputs)
+    except Exception as error:  # ONNX Runtime has errors of its own for each kind of damage
+        raise ExportFailed(first_line(error)) from error
+    difference = agreement.max_relative_difference
+    if difference > TOLERANCE or agreement.same_top1 < agreement.inputs:
+        raise ExportFailed(
+            f"scores differ by {difference:.1e} (at most {TOLERANCE:g}), and the same top-1 comes "
+            f"out on {agreement.same_top1} of {agreement.inputs} images"
+        )
+    return agreement
+
+
+def _tell_form(taken: Taken, form: Form, batch: int, mended: int, failures: list[str]) -> None:
+    """What became of opset and batch, for the log and the manifest."""
+    opset = onnx_graph.opset_of(taken.graph)
+    if mended:
+        taken.notes.append(
+            f"The batch of {batch} stood in {mended} Reshape{'s' * (mended > 1)}: mended, so that "
+            f"it takes any batch."
+        )
+    if not form.any_batch:
+        taken.about[artifacts.FIXED_BATCH] = batch
+        taken.notes.append(
+            f"The network takes batches of {batch} only, and is benchmarked and evaluated in "
+            f"those: opened to any batch it would not compute the same ({failures[0]})."
+        )
+    if not form.own_opset and opset < OPSET:
+        taken.about[NOT_QUANTIZABLE] = (
+            f"it is in opset {opset}, which could not be brought to {OPSET} ({failures[0]})"
+        )
+        taken.notes.append(f"It stays in opset {opset}: there is no int8 build of it.")
+
+
+def _tell_quantized(taken: Taken) -> None:
+    integers = quantised(taken.graph)
+    if integers is not None:
+        taken.about["quantised"] = integers
+        taken.notes.append(
+            f"The file is quantized: {integers['layers']} of {integers['of']} layers are in "
+            f"integers. It is taken as it is; what is called fp32 of it is not."
+        )
 
 
 def _kind_of(scores: np.ndarray) -> str:
     in_range = scores.min() >= 0 and scores.max() <= 1
-    sums_to_one = np.allclose(scores.sum(axis=1), 1, atol=1e-3)
+    sums_to_one = np.allclose(scores.sum(axis=1), 1, atol=SUM_TOLERANCE)
     return "probabilities" if in_range and sums_to_one else "logits"

@@ -6,33 +6,50 @@ values through them, and without it no MACs are counted.
 
 from __future__ import annotations
 
-from onnx import AttributeProto, GraphProto, ModelProto, NodeProto
+import numpy as np
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
-SUBGRAPHS = (AttributeProto.GRAPH, AttributeProto.GRAPHS)
+from engine import onnx_graph
+
+_VALUES: dict[str, type] = {
+    "value_float": np.float32,
+    "value_floats": np.float32,
+    "value_int": np.int64,
+    "value_ints": np.int64,
+}
+"""The attributes of a Constant that hold numbers and no tensor, with their type."""
 
 
 def tidy(model: ModelProto) -> None:
-    """Lifts constants and drops identities; a graph with subgraphs is left as it is.
+    """Lifts constants and drops identities, those only where no node holds a graph of its own.
 
     Subgraphs use the outer graph's tensors by name, so that no name may disappear.
     """
-    graph = model.graph
-    if any(a.type in SUBGRAPHS for node in graph.node for a in node.attribute):
-        return
-    lift_constants(graph)
-    drop_identities(graph)
+    lift_constants(model.graph)
+    if not onnx_graph.has_subgraphs(model.graph):
+        drop_identities(model.graph)
 
 
 def lift_constants(graph: GraphProto) -> None:
-    """Turns Constant nodes that hold a tensor into initialisers."""
+    """Turns Constant nodes that hold numbers into initialisers."""
     lifted = set()
     for node in graph.node:
-        value = next((a.t for a in node.attribute if a.name == "value"), None)
-        if node.op_type == "Constant" and value is not None:
-            value.name = node.output[0]
-            graph.initializer.append(value)
+        tensor = _constant_of(node) if node.op_type == "Constant" else None
+        if tensor is not None:
+            tensor.name = node.output[0]
+            graph.initializer.append(tensor)
             lifted.add(node.output[0])
     _remove(graph, lifted)
+
+
+def _constant_of(node: NodeProto) -> TensorProto | None:
+    for attribute in node.attribute:
+        if attribute.name == "value":
+            return attribute.t
+        if attribute.name in _VALUES:
+            value = helper.get_attribute_value(attribute)
+            return numpy_helper.from_array(np.array(value, _VALUES[attribute.name]))
+    return None
 
 
 def drop_identities(graph: GraphProto) -> None:
@@ -53,7 +70,5 @@ def drop_identities(graph: GraphProto) -> None:
 
 def _remove(graph: GraphProto, names: set[str]) -> None:
     """Removes the nodes whose first output is among `names`."""
-    kept = [node for node in graph.node if node.output[0] not in names]
-    copies = [NodeProto.FromString(node.SerializeToString()) for node in kept]
-    del graph.node[:]
-    graph.node.extend(copies)
+    if names:
+        onnx_graph.set_nodes(graph, [node for node in graph.node if node.output[0] not in names])

@@ -22,16 +22,18 @@ from engine.errors import ExportFailed
 from engine.export.exported import Exported, finish, require_agreement
 from engine.export.formats import scores_of
 from engine.export.loading import load_module, parameters_of
-from engine.export.onnx_import import image_side, load_onnx, open_batch
 from engine.export.onnx_tidy import tidy
 from engine.export.routes import program_beside, require_environment
 from engine.export.verify import compare, probe_inputs
 from engine.jobs.context import JobContext
+from engine.onnx.batch import set_batch
+from engine.onnx.opset import OPSET
+from engine.onnx.reading import load_onnx
+from engine.onnx.signature import image_inputs
 from engine.preprocess import PreprocessSpec
 from engine.runtimes.onnx_runtime import OnnxRuntime
 from engine.specs import CPU_PROVIDER, ExportSpec
 
-OPSET = 17
 TIMEOUT_S = 900
 
 
@@ -49,13 +51,13 @@ def export_with_paddle2onnx(model: CatalogModel, spec: ExportSpec, context: JobC
     convert(python, program, converted)
     proto = read_converted(converted, parameters_of(module))
     has_softmax = take_softmax_off(proto)
-    preprocess = _preprocess(model, spec, image_side(proto, program))
+    preprocess = _preprocess(model, spec, image_inputs(proto, program.name, None)[0].side)
     path = context.workspace / "artifact" / artifacts.MODEL_FILE
     path.parent.mkdir()
     onnx_graph.strip_origins(proto)
     onnx_graph.rename_tensor(proto, proto.graph.input[0].name, onnx_graph.INPUT)
     onnx_graph.rename_tensor(proto, proto.graph.output[0].name, onnx_graph.OUTPUT)
-    open_batch(proto)
+    set_batch(proto, None)
     onnx_graph.save(proto, path)
     context.stage("Comparing the conversion with the network of the same weights.")
     stored = _load(path)

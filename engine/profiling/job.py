@@ -25,6 +25,7 @@ def run(params: dict[str, Any], context: JobContext) -> dict[str, Any]:
     """Job handler: traces one build and writes its profile."""
     spec = ProfileSpec.model_validate(params)
     artifact = artifact_of(spec, context.url)
+    batch = artifact.manifest.get(artifacts.FIXED_BATCH) or spec.batch
     threads = spec.threads or settings().threads
     path = artifacts.model_path(artifact.digest)
     # Refuses a provider that would not be the one to run.
@@ -32,8 +33,8 @@ def run(params: dict[str, Any], context: JobContext) -> dict[str, Any]:
     machine = environment.observe()
     digest = environment.record(machine, context.url)
     side = artifacts.preprocess_of(artifact).crop
-    inputs = np.random.default_rng(0).standard_normal((spec.batch, 3, side, side))
-    context.stage(f"Profiling at batch {spec.batch}, {threads} threads.")
+    inputs = np.random.default_rng(0).standard_normal((batch, 3, side, side))
+    context.stage(f"Profiling at batch {batch}, {threads} threads.")
     with Watch(time.process_time) as watch:
         trace = take_trace(
             path,
@@ -51,7 +52,7 @@ def run(params: dict[str, Any], context: JobContext) -> dict[str, Any]:
             "model_id": artifact.model_id,
             "precision": artifact.precision,
             "provider": spec.provider,
-            "batch": spec.batch,
+            "batch": batch,
             "threads": threads,
             "environment": digest,
             "machine": machine.label,
@@ -69,4 +70,4 @@ def run(params: dict[str, Any], context: JobContext) -> dict[str, Any]:
         f"{sums.se_ms / sums.nodes_ms:.1%}, inserted conversions "
         f"{sums.inserted_ms / sums.nodes_ms:.1%}."
     )
-    return {"profile": artifact.digest, "batch": spec.batch, "threads": threads, **asdict(sums)}
+    return {"profile": artifact.digest, "batch": batch, "threads": threads, **asdict(sums)}

@@ -10,7 +10,8 @@ from __future__ import annotations
 import numpy as np
 from onnx import ModelProto, NodeProto, helper, numpy_helper
 
-from engine.quantize.graph import GraphView, attributes_of, replace_nodes, view_of
+from engine import onnx_graph
+from engine.quantize.graph import GraphView, attributes_of, view_of
 from engine.quantize.scaling import UNSCALED
 
 LINE = "/line"
@@ -29,7 +30,7 @@ def split_hard_swish(model: ModelProto) -> int:
         nodes.append(helper.make_node("HardSigmoid", [x], [gate], name=gate, alpha=1 / 6, beta=0.5))
         nodes.append(helper.make_node("Mul", [x, gate], list(node.output), name=node.name))
         found += 1
-    replace_nodes(model, nodes)
+    onnx_graph.set_nodes(model.graph, nodes)
     return found
 
 
@@ -56,7 +57,7 @@ def hard_gates_to_convolutions(model: ModelProto, kept: frozenset[str] = frozens
         nodes.extend(made[0])
         dropped.add(made[1])
         found += 1
-    replace_nodes(model, [node for node in nodes if node.output[0] not in dropped])
+    onnx_graph.set_nodes(model.graph, [node for node in nodes if node.output[0] not in dropped])
     return found
 
 

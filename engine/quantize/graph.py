@@ -3,27 +3,36 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
 from dataclasses import dataclass
-from math import prod
 
 import numpy as np
-from onnx import ModelProto, NodeProto, helper, numpy_helper, shape_inference
+from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper, shape_inference
+
+from engine import onnx_graph
 
 SPATIAL = ({2, 3}, {-2, -1})
-LARGEST_SHAPE = 64
-"""Numbers in a constant that may decide a shape, such as that of a Reshape."""
 
 
 @dataclass(frozen=True, slots=True)
 class GraphView:
-    """`shapes` has None for open dimensions; tensors of unknown rank are not in it."""
+    """`shapes` has None for open dimensions; tensors of unknown rank are not in it.
+
+    `others` are known to hold no float32; `batch` is the first dimension of the graph's input.
+    """
 
     makers: dict[str, NodeProto]
     readers: dict[str, list[NodeProto]]
     constants: dict[str, np.ndarray]
     shapes: dict[str, list[int | None]]
     outputs: frozenset[str]
+    others: frozenset[str] = frozenset()
+    batch: int | None = None
+
+    def is_measurable(self, tensor: str) -> bool:
+        """Whether a tensor holds float32 values with the images along its first dimension."""
+        shape = self.shapes.get(tensor)
+        known = shape is not None and len(shape) >= 2 and tensor not in self.others
+        return known and shape is not None and shape[0] == self.batch
 
     def only_reader(self, tensor: str) -> NodeProto | None:
         """The one node that reads `tensor`, unless there are several or it leaves the graph."""
@@ -43,53 +52,28 @@ class GraphView:
 
 def view_of(model: ModelProto) -> GraphView:
     """Reads a graph once. Constant nodes count as constants."""
-    graph = shape_inference.infer_shapes(_without_weights(model)).graph
+    graph = shape_inference.infer_shapes(onnx_graph.without_weights(model)).graph
     readers: dict[str, list[NodeProto]] = defaultdict(list)
     for node in model.graph.node:
         for name in node.input:
             readers[name].append(node)
-    shapes: dict[str, list[int | None]] = {}
-    for value in (*graph.input, *graph.value_info, *graph.output):
-        if value.type.tensor_type.HasField("shape"):
-            dimensions = value.type.tensor_type.shape.dim
-            shapes[value.name] = [
-                d.dim_value if d.HasField("dim_value") else None for d in dimensions
-            ]
+    values = (*graph.input, *graph.value_info, *graph.output)
+    shapes = {
+        value.name: onnx_graph.shape_of(value)
+        for value in values
+        if value.type.tensor_type.HasField("shape")
+    }
+    others = {v.name for v in values if v.type.tensor_type.elem_type not in (TensorProto.FLOAT, 0)}
+    given = shapes.get(model.graph.input[0].name, []) if model.graph.input else []
     return GraphView(
         makers={name: node for node in model.graph.node for name in node.output},
         readers=dict(readers),
         constants={t.name: numpy_helper.to_array(t) for t in model.graph.initializer},
         shapes=shapes,
         outputs=frozenset(value.name for value in model.graph.output),
+        others=frozenset(others),
+        batch=given[0] if given else None,
     )
-
-
-def _without_weights(model: ModelProto) -> ModelProto:
-    """The graph with the sizes of large constants and not their values: shapes need no more."""
-    graph = model.graph
-    light = helper.make_graph(
-        graph.node, graph.name, graph.input, graph.output, value_info=graph.value_info
-    )
-    for tensor in graph.initializer:
-        small = prod(tensor.dims) <= LARGEST_SHAPE
-        given = light.initializer.add()
-        if small:
-            given.CopyFrom(tensor)
-        else:
-            given.name, given.data_type = tensor.name, tensor.data_type
-            given.dims.extend(tensor.dims)
-    return helper.make_model(light, opset_imports=model.opset_import, ir_version=model.ir_version)
-
-
-def replace_nodes(model: ModelProto, nodes: Sequence[NodeProto]) -> None:
-    """Makes copies of `nodes` the nodes of a graph, in place; they may be its own."""
-    copies = []
-    for node in nodes:
-        copied = NodeProto()
-        copied.CopyFrom(node)
-        copies.append(copied)
-    del model.graph.node[:]
-    model.graph.node.extend(copies)
 
 
 def attributes_of(node: NodeProto) -> dict[str, object]:

@@ -88,4 +88,4 @@ def _stored_as(tensor: str, view: GraphView) -> str:
 
 def _macs(node: NodeProto, view: GraphView) -> int:
     weights = view.constants[node.input[1]]
-    return int(weights.size * prod(size or 1 for size in view.shapes[node.output[0]][2:]))
+    return int(weights.size * prod(size or 1 for size in view.shapes.get(node.output[0], [])[2:]))

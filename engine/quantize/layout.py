@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
-from engine.quantize.graph import GraphView, attributes_of, group_of, replace_nodes
+from engine import onnx_graph
+from engine.quantize.graph import GraphView, attributes_of, group_of
 from engine.quantize.targets import Target
 
 CHANNELS_AT_A_TIME = 4
@@ -45,7 +46,7 @@ def end_channels_last(model: ModelProto, view: GraphView) -> None:
             )
             node.input[0] = turned
         nodes.append(node)
-    replace_nodes(model, nodes)
+    onnx_graph.set_nodes(model.graph, nodes)
 
 
 def pad_image_channels(model: ModelProto) -> None:
@@ -71,7 +72,7 @@ def pad_image_channels(model: ModelProto) -> None:
     pad = helper.make_node("Pad", [stored, counts, zero], [padded], name=padded)
     nodes = list(model.graph.node)
     behind = nodes.index(images.quantised) + 1
-    replace_nodes(model, [*nodes[:behind], pad, *nodes[behind:]])
+    onnx_graph.set_nodes(model.graph, [*nodes[:behind], pad, *nodes[behind:]])
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,6 +53,10 @@ def _reason(node: NodeProto, view: GraphView, kept: frozenset[str]) -> str | Non
         return "asked, or found to cost too much accuracy"
     if node.op_type not in INTEGER:
         return f"{node.op_type} has no integer kernel"
+    if node.output[0] in view.others:
+        return "its values are no float32"
+    if node.op_type in WEIGHTED and not view.is_measurable(node.input[0]):
+        return "what it reads is not one set of values for each image"
     if node.op_type in WEIGHTED and node.input[1] not in view.constants:
         return "weights are computed, not constant"
     if node.op_type in ("Add", "Mul") and any(name in view.constants for name in node.input):
@@ -62,7 +66,7 @@ def _reason(node: NodeProto, view: GraphView, kept: frozenset[str]) -> str | Non
 
 def _is_stored(node: NodeProto, view: GraphView, floating: dict[str, str]) -> bool:
     tensor = node.output[0]
-    if tensor in view.outputs:
+    if tensor in view.outputs or not view.is_measurable(tensor):
         return False
     readers = view.readers.get(tensor, [])
     wanted = _integer_readers(tensor, view, floating)

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
+from engine.errors import BuildFailed
 from engine.quantize.graph import GraphView, clip_bounds, view_of
 from engine.quantize.links import ABSORBING, excitation_of
 
@@ -53,8 +54,20 @@ class Probes:
         """How a message speaks of a tensor: with the layer that makes it, where one does."""
         return f"Tensor {name!r}{self.layers.get(name, '')}"
 
+    def _require_rows(self, values: Sequence[np.ndarray]) -> None:
+        """Each measured value has a row for each image, or the graph mixes images."""
+        rows = max(map(len, values), default=0)
+        for output, value in zip(self.model.graph.output, values, strict=True):
+            if len(value) != rows:
+                name = output.name.rpartition("/")[0]
+                raise BuildFailed(
+                    f"{self.place_of(name)} does not hold one row for each image, so int8 ranges "
+                    f"cannot be taken of it; build it in fp32."
+                )
+
     def read(self, values: Sequence[np.ndarray]) -> tuple[Columns, list[int]]:
         """Columns of some images, and how many belong to each tensor."""
+        self._require_rows(values)
         given = {
             output.name: value.reshape(len(value), -1).astype(np.float64)
             for output, value in zip(self.model.graph.output, values, strict=True)
@@ -72,7 +85,7 @@ def wanted(model: ModelProto, view: GraphView) -> list[str]:
     """The tensors whose statistics anybody asks for, in the order of the graph."""
     names = [value.name for value in model.graph.input]
     names += [output for node in model.graph.node for output in node.output]
-    return [name for name in names if len(view.shapes.get(name, [])) >= 2 and _matters(name, view)]
+    return [name for name in names if view.is_measurable(name) and _matters(name, view)]
 
 
 def _matters(name: str, view: GraphView) -> bool:

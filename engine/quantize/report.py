@@ -172,6 +172,6 @@ def _macs(
 ) -> int:
     size = int(constants[node.input[1]].size)
     if node.op_type == "Conv":
-        for side in shapes[node.output[0]][2:]:
+        for side in shapes.get(node.output[0], [])[2:]:
             size *= side or 1
     return size

@@ -5,16 +5,41 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
+import numpy as np
 import onnx
 import onnxruntime as ort
 from onnx import ModelProto
 
-from engine.runtimes.onnx_runtime import EXACT_SUMS
+from engine.runtimes.onnx_runtime import EXACT_SUMS, batch_of, filled
 
 
-def session_of(
-    model: ModelProto, threads: int, optimised: Path | None = None
-) -> ort.InferenceSession:
+class GraphSession:
+    """A session over a graph made in memory; a graph of one batch size is run in batches of it."""
+
+    def __init__(self, session: ort.InferenceSession) -> None:
+        self._session = session
+        self._batch = batch_of(session)
+
+    def run(self, names: list[str] | None, feeds: dict[str, np.ndarray]) -> list[np.ndarray]:
+        """The outputs for all images of the one input.
+
+        Numbers that a graph reduces a whole batch to are the largest of all batches.
+        """
+        ((name, images),) = feeds.items()
+        if self._batch in (None, len(images)):
+            found: list[np.ndarray] = self._session.run(names, feeds)
+            return found
+        parts = [self._session.run(names, {name: part}) for part in filled(images, self._batch)]
+        return [_joined(values, len(images)) for values in zip(*parts, strict=True)]
+
+
+def _joined(values: tuple[np.ndarray, ...], images: int) -> np.ndarray:
+    if values[0].ndim == 0:
+        return np.asarray(np.max(values))
+    return np.concatenate(values)[:images]
+
+
+def session_of(model: ModelProto, threads: int, optimised: Path | None = None) -> GraphSession:
     """A CPU session; with `optimised`, the graph that ONNX Runtime makes of it is written there.
 
     What is written stops at the extended level: the last one is for one machine only. Integers are
@@ -30,10 +55,11 @@ def session_of(
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
         onnx.save(model, path)
-        return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    return GraphSession(session)
 
 
-def plain_session_of(model: ModelProto, threads: int) -> ort.InferenceSession:
+def plain_session_of(model: ModelProto, threads: int) -> GraphSession:
     """A CPU session that leaves QuantizeLinear and DequantizeLinear where they are."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
@@ -42,6 +68,7 @@ def plain_session_of(model: ModelProto, threads: int) -> ort.InferenceSession:
     options.add_session_config_entry("session.disable_quant_qdq", "1")
     # Threads that wait at the end of one session must not take the cores from the next.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    return ort.InferenceSession(
+    session = ort.InferenceSession(
         model.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
+    return GraphSession(session)

@@ -51,7 +51,9 @@ def _imported() -> Select:
 def _made_here(builds: pd.DataFrame) -> pd.DataFrame:
     builds["origin"] = MEASURED_HERE
     manifests = builds.pop("manifest")
-    builds["compute_gmacs"] = [m["compute"]["gmacs"] for m in manifests]
+    builds["compute_gmacs"] = pd.Series(
+        [m["compute"]["gmacs"] for m in manifests], index=builds.index, dtype=float
+    )
     builds["params_m"] = [m["compute"]["params_m"] for m in manifests]
     builds["execution"] = [m["build"].get("execution", "native") for m in manifests]
     builds["target"] = [_target(m["build"]) for m in manifests]

@@ -18,7 +18,7 @@ from engine.config import settings
 from engine.errors import WorkbenchError
 from engine.jobs.estimates import in_words
 from engine.runs.requests import RunRequest, Task
-from engine.runs.submitting import build_spec, with_file_digest
+from engine.runs.submitting import build_spec, with_dataset_classes, with_file_digest
 from engine.runs.sweeps import benchmark_spec, is_sweep, points_of
 from engine.specs import SEARCH_TIMES, WINDOW_S, Scenario
 
@@ -85,7 +85,7 @@ def _measured_before(request: RunRequest, url: str) -> int:
 
     count, cores = 0, settings().threads
     machine = environment.observe().digest
-    request = with_file_digest(request)
+    request = with_dataset_classes(with_file_digest(request), url)
     for precision in request.precisions:
         build = build_spec(request, precision)
         try:

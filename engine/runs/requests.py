@@ -74,6 +74,10 @@ class RunRequest(Spec):
     provider: str = CPU_PROVIDER
     preprocess: dict[str, Any] | None = None
     background: int | None = Field(None, ge=0)
+    output: str | None = Field(None, description="of an ONNX file of several: the scores")
+    classes: int | None = Field(
+        None, description="of the dataset, by which scores are found; filled in when queued"
+    )
     format: ExportFormat = "onnx"
     via: ExportRoute = "torch"
     evaluation_preprocess: dict[str, Any] | None = None

@@ -16,6 +16,7 @@ from engine.digests import file_digest
 from engine.environment import instruction_sets
 from engine.errors import InvalidRequest
 from engine.jobs import store
+from engine.onnx.reading import count_outputs
 from engine.quantize import targets
 from engine.runs.new_jobs import (
     benchmark_job,
@@ -50,7 +51,7 @@ def submit(request: RunRequest, url: str) -> int:
     problems = plan(request, url).problems
     if problems:
         raise InvalidRequest(" ".join(problems))
-    request = with_file_digest(request)
+    request = with_dataset_classes(with_file_digest(request), url)
     images = _images_of(request.dataset, url)
     with writing(url) as session:
         run = Run(title=_title(request), request=request.to_json())
@@ -74,6 +75,21 @@ def with_file_digest(request: RunRequest) -> RunRequest:
     path = absolute(weights.path)
     known = WeightsSpec(kind=weights.kind, path=path, sha256=file_digest_of(path))
     return request.model_copy(update={"weights": known})
+
+
+def with_dataset_classes(request: RunRequest, url: str) -> RunRequest:
+    """The request with the dataset's number of classes, where an ONNX file has several outputs.
+
+    By it the scores are found among them, where no name is given.
+    """
+    path = request.weights.path
+    if request.output or not path or not request.model_id.startswith("onnx/"):
+        return request
+    if request.dataset is None or count_outputs(Path(path)) < 2:
+        return request.model_copy(update={"classes": None})
+    with reading(url) as session:
+        classes = session.scalar(select(Dataset.num_classes).where(Dataset.name == request.dataset))
+    return request.model_copy(update={"classes": classes})
 
 
 def file_digest_of(path: str) -> str:
@@ -140,6 +156,8 @@ def export_spec(request: RunRequest) -> ExportSpec:
         weights=request.weights,
         preprocess=request.preprocess,
         background=request.background,
+        output=request.output,
+        classes=request.classes,
         format=request.format,
         via=request.via,
     )

@@ -43,6 +43,8 @@ class ExportSpec(Spec):
 
     `preprocess` overrides the model's own protocol; `background` names the output that is no
     class of the dataset (0 for networks with a background class first); only for ONNX files.
+    `output` names the scores of an ONNX file of several outputs, and `classes` the number of the
+    dataset's classes, by which they are found where no name is given.
     `via` is who converts: torch, or paddle2onnx from a Paddle inference model.
     """
 
@@ -52,6 +54,8 @@ class ExportSpec(Spec):
     background: int | None = None
     format: ExportFormat = "onnx"
     via: ExportRoute = "torch"
+    output: str | None = None
+    classes: int | None = None
 
     @model_validator(mode="after")
     def _paddle2onnx_writes_onnx(self) -> ExportSpec:
@@ -62,7 +66,7 @@ class ExportSpec(Spec):
     def recipe(self) -> str:
         """As the base, but independent of where a weights file lies.
 
-        The usual format and route are left out, so that a digest means what it meant before
+        The usual format, route and output are left out, so that a digest means what it meant before
         there was a choice. What `preprocess` leaves open is the model's own, which is said:
         before, it was what ImageNet models usually have.
         """
@@ -73,7 +77,7 @@ class ExportSpec(Spec):
         return data_digest({**plain, "weights": self.weights.recipe()})
 
 
-_USUAL = {"format": "onnx", "via": "torch"}
+_USUAL = {"format": "onnx", "via": "torch", "output": None, "classes": None}
 
 
 def absolute(path: str | Path) -> str:

@@ -21,6 +21,7 @@ from engine.errors import CheckpointRejected, ExportFailed, InvalidRequest
 from engine.export import job as export
 from engine.export.paddle import convert, read_converted, take_softmax_off
 from engine.export.verify import compare
+from engine.onnx.opset import OPSET
 from engine.runs.planning import plan
 from engine.runs.requests import RunRequest, Task
 from engine.specs import ExportSpec, WeightsSpec
@@ -88,11 +89,11 @@ def test_weights_without_a_file_are_refused(url: str) -> None:
     assert any("no file is not one" in problem for problem in plan(request, url).problems)
 
 
-def test_it_is_asked_for_opset_17_and_installs_nothing(tmp_path: Path, program: Path) -> None:
+def test_it_is_asked_for_our_opset_and_installs_nothing(tmp_path: Path, program: Path) -> None:
     body = "open(a[a.index('--save_file') + 1], 'w').write(repr((a, dict(os.environ))))"
     convert(stand_in(tmp_path, body), program, tmp_path / "out.onnx")
     arguments, environment = eval((tmp_path / "out.onnx").read_text())
-    assert arguments[arguments.index("--opset_version") + 1] == "17"
+    assert arguments[arguments.index("--opset_version") + 1] == str(OPSET)
     assert arguments[arguments.index("--optimize_tool") + 1] == "None"
     assert arguments[arguments.index("--params_filename") + 1] == "net.pdiparams"
     assert environment["PIP_NO_INDEX"] == "1"

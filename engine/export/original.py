@@ -1,0 +1,102 @@
+"""A foreign ONNX file as it came, run under a time limit: what its import is held against."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from onnx import ModelProto
+
+from engine.config import settings
+from engine.errors import ExportFailed
+from engine.onnx.signature import LARGEST_PIXEL, ImageInput, image_inputs
+from engine.runtimes.onnx_runtime import ForeignSession, in_batches
+
+RUN_LIMIT_S = 60.0
+TRIED_BATCHES = (1, 2, 4, 8, 16, 32, 64)
+"""Tried in turn where a file declares any batch, but does not run on one image."""
+
+
+@dataclass(frozen=True, slots=True)
+class Original:
+    """The loaded file, how its input is read, and the batch it runs in; `outputs` by name.
+
+    `sample` is what a run of `batch` images gave.
+    """
+
+    session: ForeignSession
+    input: ImageInput
+    batch: int
+    sample: dict[str, np.ndarray]
+
+    def scores(self, name: str, images: np.ndarray) -> np.ndarray:
+        """The raw output `name` for images (n, 3, side, side), in batches of the file's own."""
+        return in_batches(lambda part: self._run(name, part), images, self.batch)
+
+    def _run(self, name: str, images: np.ndarray) -> np.ndarray:
+        found = self.session.run(self.input.feed(images), [name], RUN_LIMIT_S)[0]
+        return found.reshape(1, -1) if found.ndim == 1 and len(images) == 1 else found
+
+
+def open_original(path: Path, proto: ModelProto, asked_side: int | None) -> Original:
+    """Loads the file and runs it once, in each reading that its declared shapes allow.
+
+    Raises ExportFailed with one sentence: what ONNX Runtime says, no end of the run, or that
+    neither reading or both of them run.
+    """
+    readings = image_inputs(proto, path.name, asked_side)
+    try:
+        session = ForeignSession(path, settings().threads)
+    except Exception as error:  # ONNX Runtime has errors of its own for each kind of damage
+        raise ExportFailed(f"ONNX Runtime cannot load {path.name}: {first_line(error)}") from error
+    found: list[Original] = []
+    failures: list[str] = []
+    for reading in readings:
+        for batch in TRIED_BATCHES if reading.batch is None else (reading.batch,):
+            try:
+                found.append(_tried(session, reading, batch, path.name))
+                break
+            except _DoesNotRun as error:
+                failures.append(str(error))
+    if not found:
+        side = readings[0].side
+        raise ExportFailed(
+            f"{path.name} does not run on images of {side} x {side}: {failures[0]} Another size "
+            f"is chosen with --crop."
+        )
+    if len(found) > 1:
+        raise ExportFailed(
+            f"{path.name} does not declare the shape of its input, and runs on images as NCHW and "
+            f"as NHWC: export it with the shape (batch, 3, side, side)."
+        )
+    return found[0]
+
+
+class _DoesNotRun(Exception):
+    """One reading at one batch fails; the text is ONNX Runtime's."""
+
+
+def _tried(session: ForeignSession, reading: ImageInput, batch: int, file: str) -> Original:
+    images = np.random.default_rng(0).random((batch, 3, reading.side, reading.side), np.float32)
+    feed = reading.feed(np.rint(images * LARGEST_PIXEL) if reading.takes_pixels else images)
+    try:
+        values = session.run(feed, session.outputs, RUN_LIMIT_S)
+    except TimeoutError as error:
+        raise ExportFailed(
+            f"{file} gave no scores for {batch} image{'s' * (batch > 1)} within {RUN_LIMIT_S:g} s: "
+            f"a loop in it may not end. Export the network without the loop."
+        ) from error
+    except Exception as error:  # as above
+        raise _DoesNotRun(first_line(error)) from error
+    sample = dict(zip(session.outputs, values, strict=True))
+    if batch == 1 or any(isinstance(v, np.ndarray) and v.shape[:1] == (batch,) for v in values):
+        return Original(session, reading, batch, sample)
+    raise _DoesNotRun(f"it gives {[np.shape(v) for v in values]} for {batch} images.")
+
+
+def first_line(error: Exception) -> str:
+    """What an exception of ONNX Runtime says, without its codes."""
+    text = str(error).strip() or type(error).__name__
+    line = text.splitlines()[0].partition(" : ")[2].rpartition(" : ")[2] or text.splitlines()[0]
+    return line[:200].rstrip(". ") + "."

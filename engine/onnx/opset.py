@@ -1,0 +1,45 @@
+"""Foreign graphs in one opset, so that builds and probes are written in one form of operators."""
+
+from __future__ import annotations
+
+import onnx
+from onnx import ModelProto, version_converter
+
+from engine import onnx_graph
+from engine.errors import ExportFailed
+
+OPSET = 18
+"""What our own exports are written in; graphs in a newer opset stay in theirs."""
+LEAST_IR = 8
+
+
+def to_own_opset(model: ModelProto) -> ModelProto:
+    """The graph in OPSET at least, by onnx's version converter.
+
+    Raises ExportFailed with the converter's reason. That scores stay the same is for the caller to
+    check: converters have faults.
+    """
+    if onnx_graph.opset_of(model) >= OPSET:
+        return model
+    try:
+        converted = version_converter.convert_version(model, OPSET)
+    except Exception as error:  # the converter raises RuntimeError, ValueError and others
+        text = str(error).strip()
+        reason = text.splitlines()[0][:160] if text else type(error).__name__
+        raise ExportFailed(
+            f"Opset {onnx_graph.opset_of(model)} cannot be converted to {OPSET}: {reason}"
+        ) from error
+    converted.ir_version = max(converted.ir_version, LEAST_IR)
+    onnx_graph.sort_nodes(converted.graph)
+    return converted
+
+
+def weights_are_no_inputs(model: ModelProto) -> None:
+    """Files of IR version 3 list weights among the inputs too; newer ones need not."""
+    weights = {tensor.name for tensor in model.graph.initializer}
+    inputs = [value for value in model.graph.input if value.name not in weights]
+    if len(inputs) < len(model.graph.input):
+        copies = [onnx.ValueInfoProto.FromString(v.SerializeToString()) for v in inputs]
+        del model.graph.input[:]
+        model.graph.input.extend(copies)
+    model.ir_version = max(model.ir_version, LEAST_IR)

@@ -1,0 +1,146 @@
+"""Reads an ONNX file of any origin, or says in one sentence what it is instead."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import onnx
+from google.protobuf.message import DecodeError
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto, inliner
+
+from engine import onnx_graph
+from engine.errors import CheckpointRejected, ExportFailed
+from engine.runtimes.onnx_runtime import newest_opset, operators
+
+LARGEST_NAME = 255
+"""Bytes in the name of a file, on the file systems in use."""
+
+# (offset, first bytes, what such a file is, the way out)
+_OTHER_FORMATS: tuple[tuple[int, bytes, str, str], ...] = (
+    (
+        0,
+        b"version https://git-lfs",
+        "a Git LFS pointer, not the model itself",
+        "fetch the file with `git lfs pull`",
+    ),
+    (4, b"ORTM", "an .ort file, ONNX Runtime's own format", "bring the .onnx file it was made of"),
+    (4, b"TFL3", "a TFLite model", "convert it to ONNX first"),
+    (0, b"PK", "a zip archive", "unpack it, or give a checkpoint to its own model"),
+    (0, b"\x1f\x8b", "a gzip archive", "unpack it"),
+    (0, b"<", "a web page or XML", "download the file itself"),
+    (0, b"\x80\x02", "a Python pickle", "give a checkpoint to its own model, not to an ONNX one"),
+    (0, b"\x89HDF", "an HDF5 file", "convert it to ONNX first"),
+)
+
+
+def load_onnx(path: Path) -> ModelProto:
+    """Reads a file with its external data; local functions are inlined and nodes are in order.
+
+    Raises CheckpointRejected for a file that is no ONNX model, ExportFailed for one that this ONNX
+    Runtime cannot run: a newer opset, or operators that it does not have.
+    """
+    _refuse_other_formats(path)
+    # load() confines external data to the folder of the file.
+    try:
+        proto = onnx.load(path, load_external_data=False)
+        _refuse_unusable_locations(proto, path)
+        onnx.load_external_data_for_model(proto, str(path.parent))
+    except (DecodeError, onnx.checker.ValidationError, OSError, ValueError) as error:
+        raise CheckpointRejected(f"{path.name} is not a valid ONNX model: {_line(error)}") from (
+            error
+        )
+    if not proto.graph.node:
+        raise CheckpointRejected(f"{path.name} is not a valid ONNX model: it has no layers.")
+    _refuse_newer_opset(proto, path)
+    _refuse_unknown_operators(proto, path)
+    try:
+        onnx.checker.check_model(proto)
+    except (onnx.checker.ValidationError, ValueError) as error:
+        # ONNX Runtime puts nodes in order by itself, which the checker does not.
+        if "topologically sorted" not in str(error):
+            raise CheckpointRejected(
+                f"{path.name} is not a valid ONNX model: {_line(error)}"
+            ) from error
+    if proto.functions:
+        proto = inliner.inline_local_functions(proto)
+    onnx_graph.sort_nodes(proto.graph)
+    return proto
+
+
+def count_outputs(path: Path) -> int:
+    """How many outputs a file declares; 0 for a file that is no ONNX model."""
+    try:
+        return len(onnx.load(path, load_external_data=False).graph.output)
+    except (DecodeError, OSError, ValueError):
+        return 0
+
+
+def _line(error: Exception) -> str:
+    text = str(error).strip()
+    return re.sub(r"\s+", " ", text.splitlines()[0])[:200] if text else "unreadable"
+
+
+def _refuse_other_formats(path: Path) -> None:
+    try:
+        with path.open("rb") as file:
+            head = file.read(64)
+    except OSError as error:
+        raise CheckpointRejected(f"{path.name} cannot be read: {error.strerror}.") from error
+    if not head:
+        raise CheckpointRejected(f"{path.name} is empty: bring the file again.")
+    for offset, magic, what, way_out in _OTHER_FORMATS:
+        if head[offset : offset + len(magic)] == magic:
+            raise CheckpointRejected(f"{path.name} is {what}: {way_out}.")
+
+
+def _refuse_unusable_locations(proto: ModelProto, path: Path) -> None:
+    """Weights in files of their own: their names must be possible, and the files there."""
+    for tensor in proto.graph.initializer:
+        if tensor.data_location != TensorProto.EXTERNAL:
+            continue
+        place = next((one.value for one in tensor.external_data if one.key == "location"), "")
+        if any(len(part.encode()) > LARGEST_NAME for part in place.split("/")):
+            raise CheckpointRejected(
+                f"{path.name} keeps its weights in a file whose name has {len(place)} letters "
+                f"({place[:40]}...), which no file system holds: save the model again in one file."
+            )
+        confined = not Path(place).is_absolute() and ".." not in Path(place).parts
+        if confined and not (path.parent / place).is_file():
+            raise CheckpointRejected(
+                f"{path.name} keeps its weights in {place!r}, which is not beside it: put that "
+                f"file into {path.parent}, or save the model again in one file."
+            )
+
+
+def _refuse_newer_opset(proto: ModelProto, path: Path) -> None:
+    written, newest = onnx_graph.opset_of(proto), newest_opset()
+    if not 1 <= written <= newest:
+        raise ExportFailed(
+            f"{path.name} is written in opset {written}, and this ONNX Runtime runs opsets up to "
+            f"{newest}: export it again with an opset of at most {newest}."
+        )
+
+
+def _refuse_unknown_operators(proto: ModelProto, path: Path) -> None:
+    own = {(function.domain, function.name) for function in proto.functions}
+    graphs: list[GraphProto] = [proto.graph]
+    nodes: list[NodeProto] = [node for graph in graphs for node in _all_nodes(graph)]
+    nodes += [node for function in proto.functions for node in function.node]
+    for node in nodes:
+        domain = "" if node.domain == "ai.onnx" else node.domain
+        if (domain, node.op_type) in own or (domain, node.op_type) in operators():
+            continue
+        where = f"of the domain {node.domain!r}" if domain else "which is not in the standard"
+        raise ExportFailed(
+            f"{path.name} uses the operator {node.op_type!r} {where}; this ONNX Runtime does not "
+            f"have it: export the network with standard operators."
+        )
+
+
+def _all_nodes(graph: GraphProto) -> Iterator[NodeProto]:
+    for node in graph.node:
+        yield node
+        for inner in onnx_graph.subgraphs_of(node):
+            yield from _all_nodes(inner)
