@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from engine.onnx.batch import open_batch, set_batch
 from engine.onnx.opset import OPSET, to_own_opset, weights_are_no_inputs
 from engine.onnx.reading import load_onnx
 from engine.onnx.signature import LARGEST_PIXEL, ScoreOutput, score_output
+from engine.onnx.widen import to_float32, widened
 from engine.preprocess import PreprocessSpec
 from engine.quantize.foreign import quantised
 from engine.runtimes.onnx_runtime import OnnxRuntime
@@ -35,6 +36,8 @@ from engine.weights.finding import find_weights
 RESIZE_OF_CROP = 224 / 256
 NOT_QUANTIZABLE = "not_quantizable"
 """Manifest key: why there is no int8 build of an export, as the end of a sentence."""
+TOLERANCES = {"float16": 0.02, "bfloat16": 0.1, "float64": TOLERANCE}
+"""How far the scores of a file that adds up in fewer bits may be from those in float32."""
 SUM_TOLERANCE = 1e-2
 """8-bit probabilities do not sum to exactly 1."""
 PIXELS_AS_THEY_ARE = {"scale": 1.0, "mean": [0.0, 0.0, 0.0], "std": [1.0, 1.0, 1.0]}
@@ -138,8 +141,15 @@ def _take(
     onnx_graph.strip_origins(proto)
     notes = [] if output.why is None else [f"Scores are taken from {output.name!r}: {output.why}."]
     lift_constants(proto.graph)
+    given, tolerance = original.input, TOLERANCE
+    stored_as = to_float32(proto)
+    if stored_as is not None:
+        notes.append(f"The file is stored in {stored_as}: it is computed in float32.")
+        tolerance = TOLERANCES[stored_as]
+        given = replace(given, type=widened(given.type))
+        output = replace(output, type=np.dtype(np.float32))
     scale = adapt_output(proto, output)
-    notes += adapt_input(proto, original.input)
+    notes += adapt_input(proto, given)
     inputs = _probes(preprocess, original)
     wanted = [scale.scores(original.scores(output.name, one)) for one in inputs]
     if not all(np.isfinite(scores).all() for scores in wanted):
@@ -152,7 +162,7 @@ def _take(
         try:
             graph, mended = _formed(proto, form, original.batch)
             onnx_graph.save(graph, path)
-            agreement = _agreement(path, inputs, wanted)
+            agreement = _agreement(path, inputs, wanted, tolerance)
         except ExportFailed as error:
             failures.append(str(error))
             continue
@@ -186,7 +196,9 @@ def _formed(proto: ModelProto, form: Form, batch: int) -> tuple[ModelProto, int]
     return graph, 0
 
 
-def _agreement(path: Path, inputs: list[np.ndarray], wanted: list[np.ndarray]) -> Agreement:
+def _agreement(
+    path: Path, inputs: list[np.ndarray], wanted: list[np.ndarray], tolerance: float
+) -> Agreement:
     """How close the stored file is to the original; ExportFailed where it is not, or does not run.
 
     The original ran image by image, or in its own batch: so the stored one is held against scores
@@ -195,13 +207,13 @@ def _agreement(path: Path, inputs: list[np.ndarray], wanted: list[np.ndarray]) -
     expected = iter(wanted)
     try:
         stored = OnnxRuntime(path, CPU_PROVIDER, settings().threads)
-        agreement = compare(lambda _: next(expected), stored.run, inputs)
+        agreement = compare(lambda _: next(expected), stored.run, inputs, tolerance)
     except Exception as error:  # ONNX Runtime has errors of its own for each kind of damage
         raise ExportFailed(first_line(error)) from error
     difference = agreement.max_relative_difference
-    if difference > TOLERANCE or agreement.same_top1 < agreement.inputs:
+    if difference > tolerance or agreement.same_top1 < agreement.inputs:
         raise ExportFailed(
-            f"scores differ by {difference:.1e} (at most {TOLERANCE:g}), and the same top-1 comes "
+            f"scores differ by {difference:.1e} (at most {tolerance:g}), and the same top-1 comes "
             f"out on {agreement.same_top1} of {agreement.inputs} images"
         )
     return agreement
@@ -219,7 +231,7 @@ def _tell_form(taken: Taken, form: Form, batch: int, mended: int, failures: list
         taken.about[artifacts.FIXED_BATCH] = batch
         taken.notes.append(
             f"The network takes batches of {batch} only, and is benchmarked and evaluated in "
-            f"those: opened to any batch it would not compute the same ({failures[0]})."
+            f"those: opened to any batch it would not compute the same ({failures[0].rstrip('.')})."
         )
     if not form.own_opset and opset < OPSET:
         taken.about[NOT_QUANTIZABLE] = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import numpy as np
 from onnx import ModelProto
 
 from engine.config import settings
-from engine.errors import ExportFailed
+from engine.errors import CheckpointRejected, ExportFailed
 from engine.onnx.signature import LARGEST_PIXEL, ImageInput, image_inputs
 from engine.runtimes.onnx_runtime import ForeignSession, in_batches
 
@@ -49,7 +50,9 @@ def open_original(path: Path, proto: ModelProto, asked_side: int | None) -> Orig
     try:
         session = ForeignSession(path, settings().threads)
     except Exception as error:  # ONNX Runtime has errors of its own for each kind of damage
-        raise ExportFailed(f"ONNX Runtime cannot load {path.name}: {first_line(error)}") from error
+        raise CheckpointRejected(
+            f"{path.name} is not a valid ONNX model: {first_line(error)}"
+        ) from error
     found: list[Original] = []
     failures: list[str] = []
     for reading in readings:
@@ -96,7 +99,16 @@ def _tried(session: ForeignSession, reading: ImageInput, batch: int, file: str) 
 
 
 def first_line(error: Exception) -> str:
-    """What an exception of ONNX Runtime says, without its codes."""
+    """What an exception of ONNX Runtime says, in one line without its codes and source places."""
     text = str(error).strip() or type(error).__name__
-    line = text.splitlines()[0].partition(" : ")[2].rpartition(" : ")[2] or text.splitlines()[0]
+    line = text.splitlines()[0]
+    node = re.search(r"running (\w+) node\. Name:'(.*?)' Status Message: (.*)", line)
+    if node is not None:
+        operator, name, line = node.groups()
+        where = f"node {name!r} ({operator})" if name else f"a {operator} node"
+        line = line.rpartition("was false. ")[2]
+        line = f"{where}: " + re.sub(r"^\S+\.(h|cc):\d+ \S+ ", "", line)
+    else:
+        line = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", line)
+        line = line.replace("Fatal error: ", "")
     return line[:200].rstrip(". ") + "."

@@ -39,7 +39,9 @@ def probe_inputs(spec: PreprocessSpec) -> list[np.ndarray]:
     return [images, images[:1], random.astype(np.float32)]
 
 
-def compare(reference: Scores, candidate: Scores, inputs: list[np.ndarray]) -> Agreement:
+def compare(
+    reference: Scores, candidate: Scores, inputs: list[np.ndarray], tolerance: float = TOLERANCE
+) -> Agreement:
     """Runs both on each batch. A top-1 that rounding alone decides counts as the same.
 
     Scores that are not finite, or of another shape, give an infinite difference.
@@ -54,5 +56,5 @@ def compare(reference: Scores, candidate: Scores, inputs: list[np.ndarray]) -> A
         scale = max(float(np.abs(a).max()), 1e-30)
         worst = max(worst, float(np.abs(a - b).max()) / scale)
         chosen = np.take_along_axis(a, b.argmax(1)[:, None], 1)[:, 0]
-        same += int((a.max(1) - chosen <= 2 * TOLERANCE * scale).sum())
+        same += int((a.max(1) - chosen <= 2 * tolerance * scale).sum())
     return Agreement(worst, same, total)

@@ -18,7 +18,7 @@ from engine.datasets.reader import open_index, read_batches
 from engine.datasets.register import find_dataset
 from engine.errors import BuildFailed
 from engine.export.verify import probe_inputs
-from engine.half.converting import convert
+from engine.half.converting import convert, refuse_control_flow
 from engine.half.extremes import Extremes, extremes_of
 from engine.half.imitating import imitate
 from engine.half.keeping import keep_in_float
@@ -52,6 +52,7 @@ def build(
     context: JobContext,
 ) -> dict[str, Any]:
     """Writes the fp16 model of `model` to `path`; returns what is said of it in the manifest."""
+    refuse_control_flow(model)
     data = _checked(export, asked, context) if asked else _probes(export)
     extremes = extremes_of(model, _told(data, context), settings().threads)
     kept = keep_in_float(model, extremes)

@@ -9,8 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
-from onnx import AttributeProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
+from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
+from engine import onnx_graph
 from engine.errors import BuildFailed
 from engine.half.extremes import float_tensors
 
@@ -22,7 +23,6 @@ def convert(model: ModelProto, kept: frozenset[str]) -> ModelProto:
     writer = _Writer(frozenset(float_tensors(model)), weights_of(model))
     results = {value.name for value in model.graph.output}
     for node in model.graph.node:
-        _refuse_control_flow(node)
         writer.write(node, in_half=node.output[0] not in kept, results=results)
     return assembled(model, writer.nodes, writer.constants)
 
@@ -90,13 +90,14 @@ def weights_of(model: ModelProto) -> dict[str, np.ndarray]:
     }
 
 
-def _refuse_control_flow(node: NodeProto) -> None:
-    graphs = (AttributeProto.GRAPH, AttributeProto.GRAPHS)
-    if any(attribute.type in graphs for attribute in node.attribute):
-        raise BuildFailed(
-            f"The model has control flow ({node.op_type}), which is not built in fp16; export it "
-            f"without, or build it in fp32."
-        )
+def refuse_control_flow(model: ModelProto) -> None:
+    """Raises BuildFailed for a model whose nodes hold graphs of their own."""
+    for node in model.graph.node:
+        if any(True for _ in onnx_graph.subgraphs_of(node)):
+            raise BuildFailed(
+                f"The model has control flow ({node.op_type}), which is not built in fp16; export "
+                f"it without, or build it in fp32."
+            )
 
 
 def assembled(

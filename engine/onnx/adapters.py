@@ -108,7 +108,7 @@ def adapt_output(model: ModelProto, given: ScoreOutput) -> Scale:
         node = helper.make_node("Cast", [""], [""], to=TensorProto.FLOAT)
         steps.append((node, f"Scores come as {given.type}, and are cast to float32."))
     if len(given.shape) != 2:
-        shape = ", ".join(["batch", *map(str, given.shape[1:])])
+        shape = ", ".join(["batch", *map(str, given.shape[1:])]) if given.shape[1:] else "classes"
         axis = 1 if len(given.shape) > 1 else 0
         node = helper.make_node("Flatten", [""], [""], axis=axis)
         steps.append((node, f"Scores come as ({shape}), and are flattened."))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,8 @@ from engine.stats import at_chance
 
 REPORT_IMAGES = 16
 CHANGED_IMAGES = 64
+MANY_CHANGED = 1 / 8
+"""Of the images; with more, the build's log says why their class changes."""
 BOUND_IMAGES = 2_000
 BOUND_SEED = 1
 SHOWN = 5
@@ -72,7 +75,10 @@ def build(
     context.stage("Looking at every layer.")
     onnx_graph.save(mixed.model, path)
     report = report_of(model, mixed, images.one_by_one(drawn[:REPORT_IMAGES]), settings().threads)
-    report["changed_classes"] = _changed(model, mixed.model, images, drawn[:CHANGED_IMAGES])
+    changed = _changed(model, mixed.model, images, drawn[:CHANGED_IMAGES])
+    report["changed_classes"] = {"images": changed.images, "changed": changed.changed}
+    if changed.changed > MANY_CHANGED * changed.images:
+        context.say(changed.sentence())
     write_text(path.parent / artifacts.REPORT_FILE, json.dumps(report, indent=1))
     searched = _others(images.index, drawn) if asked.max_drop is not None else drawn[:0]
     write_seen(path.parent, images.index, drawn, searched)
@@ -216,10 +222,38 @@ def _outputs_of(model: ModelProto, positions: tuple[int, ...]) -> frozenset[str]
     return frozenset(found[position] for position in positions)
 
 
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """Images whose class int8 changes, and why it could.
+
+    `margin` is the median distance in fp32 between the two best scores of those images, `shift`
+    the median of the largest change of a score by rounding over all images.
+    """
+
+    images: int
+    changed: int
+    margin: float
+    shift: float
+
+    def sentence(self) -> str:
+        """Of a build that changes many."""
+        return (
+            f"{self.changed} of {self.images} calibration images get another class than in fp32: "
+            f"their two best scores are {self.margin:.2g} apart there, and rounding moves scores "
+            f"by {self.shift:.2g}. Evaluate this build before it is used; an accuracy constraint "
+            f"(--max-drop) keeps more layers in float."
+        )
+
+
 def _changed(
     before: ModelProto, after: ModelProto, images: PreparedImages, which: np.ndarray
-) -> dict[str, int]:
+) -> Changed:
     """How many of the images get another class than from fp32."""
     threads = settings().threads
-    classes = [images.scores(model, which, threads).argmax(axis=1) for model in (before, after)]
-    return {"images": len(which), "changed": int((classes[0] != classes[1]).sum())}
+    old, new = (images.scores(model, which, threads) for model in (before, after))
+    moved = old.argmax(axis=1) != new.argmax(axis=1)
+    best = np.sort(old, axis=1)[:, -2:]
+    margins = (best[:, -1] - best[:, 0])[moved]
+    shift = np.abs(new - old).max(axis=1)
+    margin = float(np.median(margins)) if len(margins) else 0.0
+    return Changed(len(which), int(moved.sum()), margin, float(np.median(shift)))

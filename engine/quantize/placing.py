@@ -44,8 +44,28 @@ def place(model: ModelProto, kept: frozenset[str] = frozenset()) -> Placing:
         if reason:
             floating[node.output[0]] = reason
     stored = [model.graph.input[0].name] if _integer_readers("input", view, floating) else []
-    stored += [node.output[0] for node in model.graph.node if _is_stored(node, view, floating)]
+    scores = _behind_all_layers(model, view)
+    stored += [
+        node.output[0]
+        for node in model.graph.node
+        if _is_stored(node, view, floating) and node.output[0] not in scores
+    ]
     return Placing(tuple(stored), floating, view)
+
+
+def _behind_all_layers(model: ModelProto, view: GraphView) -> frozenset[str]:
+    """Vectors that no layer with weights reads any more: scores on their way out.
+
+    8 bits would only blur the order of the classes there.
+    """
+    leads_on: set[str] = set()
+    behind: set[str] = set()
+    for node in reversed(model.graph.node):
+        goes_on = node.op_type in WEIGHTED or any(name in leads_on for name in node.output)
+        if goes_on:
+            leads_on.update(node.input)
+        behind.update(name for name in node.output if name not in leads_on)
+    return frozenset(name for name in behind if view.is_vector(name))
 
 
 def _reason(node: NodeProto, view: GraphView, kept: frozenset[str]) -> str | None:

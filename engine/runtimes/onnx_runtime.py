@@ -145,7 +145,7 @@ def _session(path: Path, provider: str, threads: int, exact: bool) -> ort.Infere
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    options.log_severity_level = 3
+    options.log_severity_level = 4  # what goes wrong is raised
     options.add_session_config_entry(RECORD_ASSIGNMENT, "1")
     options.add_session_config_entry(EXACT_SUMS, str(int(exact)))
     session = ort.InferenceSession(str(path), options, providers=[provider])
