@@ -130,7 +130,9 @@ def _optimised(export: Artifact, context: JobContext) -> ModelProto:
     model = onnx.load(path)
     path.unlink()
     onnx_graph.strip_origins(model)
-    onnx_graph.sort_nodes(model.graph)  # a branch that is always taken is written at the end
+    # A branch that is always taken is written at the end, and its old tensors are still declared.
+    onnx_graph.sort_nodes(model.graph)
+    onnx_graph.drop_stale_shapes(model.graph)
     return model
 
 

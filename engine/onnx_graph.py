@@ -9,7 +9,7 @@ from math import prod
 from pathlib import Path
 
 import onnx
-from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto
+from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto
 
 from engine.errors import ExportFailed
 from engine.files import disk_space
@@ -148,6 +148,16 @@ def set_nodes(graph: GraphProto, nodes: Iterable[NodeProto]) -> None:
     copies = [NodeProto.FromString(node.SerializeToString()) for node in nodes]
     del graph.node[:]
     graph.node.extend(copies)
+
+
+def drop_stale_shapes(graph: GraphProto) -> None:
+    """Removes the declared shapes of tensors that no node makes any more."""
+    made = {name for node in graph.node for name in node.output}
+    kept = [
+        ValueInfoProto.FromString(v.SerializeToString()) for v in graph.value_info if v.name in made
+    ]
+    del graph.value_info[:]
+    graph.value_info.extend(kept)
 
 
 def prune(graph: GraphProto) -> None:

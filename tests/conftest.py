@@ -43,3 +43,12 @@ def real_data() -> Path:
     if not folder:
         pytest.skip("SENET_REAL_DATA is not set")
     return Path(folder)
+
+
+@pytest.fixture
+def photographs(url: str, real_data: Path) -> str:
+    """Name of the registered dataset of the 1,000 photographs."""
+    from engine.datasets.register import check, register
+
+    register("in1k", check(real_data / "imagenet_1000", None, lambda done, total: None), url)
+    return "in1k"

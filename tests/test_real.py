@@ -7,55 +7,23 @@ networks with known truth. Without it these tests are skipped; nothing else can 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from db.enums import Precision, WeightsKind
-from db.session import reading
-from db.tables import Evaluation
-from engine import artifacts, build, evaluate
+from db.enums import Precision
+from engine import artifacts, build
 from engine.classify import Classifier
 from engine.datasets.register import check, register
 from engine.errors import LabelsMismatch
 from engine.export import job as export
-from engine.specs import BuildSpec, CalibrationSpec, EvaluateSpec, ExportSpec, WeightsSpec
+from engine.specs import BuildSpec, ExportSpec
 from tests.engine.tiny import Quiet
+from tests.real_photographs import counts, spec_of
 
 pytestmark = pytest.mark.real
 
 ZERO_TO_ONE = {"resize": 256, "crop": 224, "mean": [0, 0, 0], "std": [1, 1, 1]}
 IMAGENET = {"resize": 256, "crop": 224}
-
-
-@pytest.fixture
-def photographs(url: str, real_data: Path) -> str:
-    register("in1k", check(real_data / "imagenet_1000", None, lambda done, total: None), url)
-    return "in1k"
-
-
-def counts(
-    url: str, tmp_path: Path, spec: ExportSpec, precision: Precision = Precision.FP32
-) -> tuple[int, int]:
-    """Exports, builds and evaluates; (top-1, top-5) counts."""
-    export.run(spec.to_json(), Quiet(url, tmp_path / "export"))
-    calibration = CalibrationSpec(dataset="in1k") if precision == Precision.INT8 else None
-    built = build.run(
-        BuildSpec(export=spec, precision=precision, calibration=calibration).to_json(),
-        Quiet(url, tmp_path / "build"),
-    )["artifact"]
-    asked = EvaluateSpec(artifact=built, dataset="in1k")
-    result = evaluate.run(asked.to_json(), Quiet(url, tmp_path / "evaluate"))
-    with reading(url) as session:
-        row = session.get(Evaluation, result["evaluation"])
-    assert row is not None
-    assert row.images == 1000
-    return row.top1_count, row.top5_count
-
-
-def spec_of(model_id: str, path: Path, **more: Any) -> ExportSpec:
-    weights = WeightsSpec(kind=WeightsKind.FILE, path=str(path))
-    return ExportSpec(model_id=model_id, weights=weights, **more)
 
 
 def se_network(real_data: Path) -> ExportSpec:
