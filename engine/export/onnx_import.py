@@ -25,6 +25,7 @@ from engine.onnx.adapters import adapt_input, adapt_output
 from engine.onnx.batch import open_batch, set_batch
 from engine.onnx.opset import OPSET, to_own_opset, weights_are_no_inputs
 from engine.onnx.reading import load_onnx
+from engine.onnx.shape_values import fold_shape_values
 from engine.onnx.signature import LARGEST_PIXEL, ScoreOutput, score_output
 from engine.onnx.widen import to_float32, widened
 from engine.preprocess import PreprocessSpec
@@ -160,7 +161,7 @@ def _take(
         if own_already and not form.own_opset:
             continue
         try:
-            graph, mended = _formed(proto, form, original.batch)
+            graph, mended = _formed(proto, form, original.batch, given.side)
             onnx_graph.save(graph, path)
             agreement = _agreement(path, inputs, wanted, tolerance)
         except ExportFailed as error:
@@ -183,7 +184,7 @@ def _probes(preprocess: PreprocessSpec, original: Original) -> list[np.ndarray]:
     return inputs
 
 
-def _formed(proto: ModelProto, form: Form, batch: int) -> tuple[ModelProto, int]:
+def _formed(proto: ModelProto, form: Form, batch: int, side: int) -> tuple[ModelProto, int]:
     """A copy in one form, and how many Reshapes were mended; ExportFailed where it has none."""
     graph = ModelProto()
     graph.CopyFrom(proto)
@@ -191,7 +192,9 @@ def _formed(proto: ModelProto, form: Form, batch: int) -> tuple[ModelProto, int]
         graph = to_own_opset(graph)
     tidy(graph)
     if form.any_batch:
-        return graph, open_batch(graph, batch)
+        mended = open_batch(graph, batch)
+        fold_shape_values(graph, side)
+        return graph, mended
     set_batch(graph, batch)
     return graph, 0
 

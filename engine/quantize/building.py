@@ -28,6 +28,7 @@ from engine.quantize.journal import Journal, journal_path
 from engine.quantize.known import Known, Subject
 from engine.quantize.margins import margins_of
 from engine.quantize.mixing import Mixed
+from engine.quantize.placing import WEIGHTED
 from engine.quantize.prepared_images import PreparedImages
 from engine.quantize.recipe import Calibration
 from engine.quantize.report import report_of
@@ -56,6 +57,7 @@ def build(
 
     `key` is the build's recipe: a search that was stopped goes on where it was.
     """
+    _require_layers(model, export)
     dataset = find_dataset(asked.dataset, context.url)
     images = PreparedImages(open_index(dataset), export)
     drawn = draw_by_class(images.index.labels, asked.images, asked.seed)
@@ -94,6 +96,18 @@ def build(
             "dataset_digest": dataset.digest,
         },
     }
+
+
+def _require_layers(model: ModelProto, export: Artifact) -> None:
+    """Raises BuildFailed for a network without a convolution or Gemm of constant weights."""
+    constants = {tensor.name for tensor in model.graph.initializer}
+    if not any(
+        node.op_type in WEIGHTED and node.input[1] in constants for node in model.graph.node
+    ):
+        raise BuildFailed(
+            f"{export.model_id} has no convolution and no Gemm with constant weights, so there is "
+            f"nothing to compute in integers: choose fp32 or fp16."
+        )
 
 
 def _mixed(

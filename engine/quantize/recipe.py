@@ -167,7 +167,8 @@ def _distributed(
     Vectors keep their extremes: they have few values, and each counts for a whole feature map.
     """
     maps = [name for name in extremes if not placing.view.is_vector(name)]
-    samples = gate_samples(maps, placing.view) if calibration.mode == "mse" else {}
+    sided = [name for name in maps if all(placing.view.shapes[name][1:])]
+    samples = gate_samples(sided, placing.view) if calibration.mode == "mse" else {}
     how = [calibration.mode, calibration.percentile]
     keys = {}
     for name in maps:

@@ -104,6 +104,8 @@ def _measured(
     model: ModelProto, grids: dict[str, Grid], images: Iterable[np.ndarray], threads: int
 ) -> dict[str, tuple[float, float]]:
     """(SQNR in dB, share beyond the range) of each stored tensor, one image at a time."""
+    if not grids:
+        return {}
     shown = ModelProto()
     shown.CopyFrom(model)
     del shown.graph.output[:]

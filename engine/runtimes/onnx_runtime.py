@@ -17,7 +17,7 @@ from engine.scores import as_scores
 
 ort.set_default_logger_severity(3)
 RECORD_ASSIGNMENT = "session.record_ep_graph_assignment_info"
-SHAPES_LIMIT_S = 60.0
+VALUES_LIMIT_S = 60.0
 EXACT_SUMS = "session.x64quantprecision"
 
 
@@ -90,14 +90,15 @@ def filled(images: np.ndarray, size: int) -> Iterator[np.ndarray]:
         yield np.concatenate([part, np.repeat(part[-1:], missing, axis=0)]) if missing else part
 
 
-def shapes_by_run(model: ModelProto, side: int) -> dict[str, tuple[int, ...]]:
-    """The shape of every tensor as one run of an image (1, 3, side, side) gives it.
+def values_by_run(
+    model: ModelProto, names: Sequence[str], side: int, batch: int = 1
+) -> dict[str, np.ndarray]:
+    """Tensors of a graph as one run of black images (batch, 3, side, side) gives them.
 
-    Empty where the graph does not run with all its tensors as outputs.
+    Empty where the graph does not run with these tensors as outputs.
     """
     shown = ModelProto()
     shown.CopyFrom(model)
-    names = [name for node in model.graph.node for name in node.output if name]
     del shown.graph.output[:]
     shown.graph.output.extend(ValueInfoProto(name=name) for name in names)
     options = ort.SessionOptions()
@@ -107,11 +108,18 @@ def shapes_by_run(model: ModelProto, side: int) -> dict[str, tuple[int, ...]]:
         session = ort.InferenceSession(
             shown.SerializeToString(), options, providers=["CPUExecutionProvider"]
         )
-        images = np.zeros((batch_of(session) or 1, 3, side, side), np.float32)
-        values = _run_within(session, names, images, SHAPES_LIMIT_S)
-    except Exception:  # only a count is lost, and said to be
+        images = np.zeros((batch_of(session) or batch, 3, side, side), np.float32)
+        values = _run_within(session, names, images, VALUES_LIMIT_S)
+    except Exception:  # the caller does without
         return {}
-    return {name: np.shape(value) for name, value in zip(names, values, strict=True)}
+    return {name: np.asarray(value) for name, value in zip(names, values, strict=True)}
+
+
+def shapes_by_run(model: ModelProto, side: int) -> dict[str, tuple[int, ...]]:
+    """The shape of every tensor as one run of an image (1, 3, side, side) gives it."""
+    names = [name for node in model.graph.node for name in node.output if name]
+    values = values_by_run(model, names, side)
+    return {name: value.shape for name, value in values.items()}
 
 
 def newest_opset() -> int:
