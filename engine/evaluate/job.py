@@ -43,6 +43,8 @@ def run(params: dict[str, Any], context: JobContext) -> dict[str, Any]:
     overflow = overflow_here(task.artifact)
     if overflow is not None:
         context.say(f"Beware: {overflow}.")
+    if task.matching is not None and task.matching.assumed:
+        context.say(task.matching.assumed)
     _compute_missing(task, context)
     row = record.record_whole(task, context)
     _say_what_was_seen(row, context)

@@ -13,10 +13,11 @@ from db.session import reading
 from db.tables import Evaluation
 from engine.cli.main import main
 from engine.datasets.imagenet import class_names, wnid_to_index
+from engine.datasets.label_files import Labelling
 from engine.errors import VaccFileInvalid
 from engine.vacc.npz import write_output
 from engine.vacc.result_lines import Ranked, format_lines, read_lines
-from engine.vacc.truth import labels_of
+from engine.vacc.truth import truth_of
 
 WNIDS = list(wnid_to_index())
 CRANE_BIRD, CRANE_MACHINE, CASH_MACHINE = 134, 517, 480
@@ -143,7 +144,7 @@ def test_a_line_that_is_missing_shifts_nobody() -> None:
 
 def test_images_without_a_class_are_named() -> None:
     with pytest.raises(VaccFileInvalid, match=r"1 of 2 images have no folder named by a wnid"):
-        labels_of(["/a/n01440764/x.npz", "/a/flat/y.npz"], None)
+        truth_of(["/a/n01440764/x.npz", "/a/flat/y.npz"], Labelling())
 
 
 def test_outputs_are_recorded_as_an_imported_evaluation(
