@@ -17,6 +17,7 @@ from typing import Any
 
 from engine.datasets import imagenet
 from engine.datasets.classes import ClassSource
+from engine.datasets.folders import suffix_of, suffixes
 from engine.datasets.numbering import MOST_CLASSES
 from engine.datasets.text_files import read_text
 from engine.errors import DatasetInvalid
@@ -32,10 +33,15 @@ class ClassList:
 
     names: tuple[str, ...]
     index_of: dict[str, int]
+    plain: dict[str, int]
     source: ClassSource
 
     def __len__(self) -> int:
         return len(self.names)
+
+    def find(self, word: str) -> int | None:
+        """The index of a class, in the end without regard to case, dashes and underscores."""
+        return self.index_of.get(word, self.plain.get(_plain(word)))
 
 
 @lru_cache(maxsize=1)
@@ -53,21 +59,32 @@ def read_class_list(path: Path) -> ClassList:
         raise DatasetInvalid(f"{path.name} holds no class names; one a line is expected.")
     if len(entries) > MOST_CLASSES:
         raise DatasetInvalid(f"{path.name} holds {len(entries):,} names: no list of classes.")
-    wnids = list(imagenet.wnid_to_index())
-    if [entry[0] for entry in entries] == wnids:
+    if any(suffix_of(cell) in suffixes() for cell in re.split(r"[\s,;]+", entries[-1][-1])):
+        raise DatasetInvalid(
+            f"{path.name} names images: it is a label file (`--labels`), not a list of classes."
+        )
+    if [entry[0] for entry in entries] == list(imagenet.wnid_to_index()):
         return imagenet_list()
     return _class_list(entries)
 
 
 def _class_list(entries: Sequence[Sequence[str]]) -> ClassList:
-    words = Counter(word for entry in entries for word in dict.fromkeys(entry))
-    index_of = {
-        word: index for index, entry in enumerate(entries) for word in entry if words[word] == 1
-    }
+    index_of = _unique(entries)
+    plain = _unique([[_plain(word) for word in entry] for entry in entries])
     wnids = imagenet.wnid_to_index()
     if len(entries) == len(wnids) and all(wnids.get(e[0]) == i for i, e in enumerate(entries)):
-        return ClassList(imagenet.class_names(), index_of, ClassSource.INDICES)
-    return ClassList(tuple(_shown(entry) for entry in entries), index_of, ClassSource.LIST)
+        return ClassList(imagenet.class_names(), index_of, plain, ClassSource.INDICES)
+    return ClassList(tuple(_shown(entry) for entry in entries), index_of, plain, ClassSource.LIST)
+
+
+def _plain(word: str) -> str:
+    return re.sub(r"[\s_-]+", " ", word).strip().casefold()
+
+
+def _unique(entries: Sequence[Sequence[str]]) -> dict[str, int]:
+    """The index of each word that is of one entry alone."""
+    counts = Counter(word for entry in entries for word in dict.fromkeys(entry))
+    return {word: i for i, entry in enumerate(entries) for word in entry if counts[word] == 1}
 
 
 def _shown(entry: Sequence[str]) -> str:

@@ -11,6 +11,8 @@ from engine.datasets.imagenet import class_names
 from engine.errors import LabelsMismatch
 
 SHOWN = 3
+CLASS_MATCHING = "class_matching"
+"""Under which key the protocol of an evaluation says what was assumed."""
 BACKGROUND_HINT = (
     "`run`, `evaluate`, `export` and `build` take `--background 0` with the file (on the page: "
     "Background class)"
@@ -65,6 +67,15 @@ class ClassMatching:
         if self.class_of_output is None:
             return outputs
         return np.asarray(self.class_of_output, outputs.dtype)[outputs]
+
+
+def fits(outputs: int, background: int | None, classes: Classes) -> bool:
+    """Whether `match_outputs` finds a way."""
+    try:
+        match_outputs("", outputs, background, "", classes)
+    except LabelsMismatch:
+        return False
+    return True
 
 
 def match_outputs(

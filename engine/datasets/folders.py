@@ -90,6 +90,11 @@ def listed(names: list[str] | tuple[str, ...], most: int = SHOWN) -> str:
     return ", ".join(names[:most]) + more
 
 
+def counted(count: int, noun: str, plural: str = "") -> str:
+    """`1 image`, `1,024 images`."""
+    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
+
+
 def look_into(root: Path) -> Contents:
     """All that lies under a folder. Raises DatasetInvalid where it is none or cannot be read."""
     if not root.is_dir():

@@ -25,6 +25,7 @@ from engine.datasets.numbering import number_classes
 from engine.errors import DatasetInvalid
 
 VALIDATION_IMAGE = re.compile(r"ILSVRC2012_val_(\d{8})")
+_Found = tuple[tuple[int, ...], Classes, tuple[str, ...]]
 _DIGITS = re.compile(r"(\d+)")
 
 
@@ -43,6 +44,9 @@ class Labelling:
     def class_list(self) -> ClassList | None:
         """The class list, read."""
         return read_class_list(self.classes) if self.classes else None
+
+
+NOTHING_SAID = Labelling()
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,14 +86,11 @@ def label_images(
     return Labels(indices, classes, (*told, *notes))
 
 
-def labels_by_name(
-    file: Path, labelling: Labelling | None = None
-) -> tuple[tuple[str, ...], Labels]:
+def labels_by_name(file: Path, labelling: Labelling) -> tuple[tuple[str, ...], Labels]:
     """(names, labels) of a label file whose images are elsewhere, sorted by name.
 
     Paths before the names are left out where the names alone are distinct.
     """
-    labelling = labelling or Labelling()
     table = read_label_table(file, labelling.columns)
     if table.in_order:
         raise DatasetInvalid(
@@ -129,26 +130,22 @@ def _indices(
     labelling: Labelling,
     known: ClassList | None,
     imagenet: bool,
-) -> tuple[tuple[int, ...], Classes, tuple[str, ...]]:
+) -> _Found:
     """Class indices of classes as they are written, the classes, and what was assumed."""
-    if (
-        known is not None
-        and all(text in known.index_of for text in texts)
-        and not (known.source is ClassSource.INDICES and all(map(is_numeric, texts)))
-    ):
-        found = tuple(known.index_of[text] for text in texts)
-        return found, Classes(known.names, known.source), ()
+    by_list = None if known is None else _by_list(known, texts)
+    if by_list is not None:
+        return by_list
     if all(whole_number(text) is not None for text in texts):
         values = [int(whole_number(text) or 0) for text in texts]
         return _by_number(file, values, labelling.base, known, imagenet)
-    if all(wnid_of(text) for text in texts):
-        return _by_wnid(file, [str(wnid_of(text)) for text in texts], known)
+    if known is None and all(wnid_of(text) for text in texts):
+        return _by_wnid(file, [str(wnid_of(text)) for text in texts])
     _require_one_kind(file, texts, lines)
     if known is not None:
-        place = next(i for i, text in enumerate(texts) if text not in known.index_of)
+        place = next(i for i, text in enumerate(texts) if known.find(text) is None)
         raise DatasetInvalid(
-            f"{file.name}, line {lines[place]}: {texts[place]!r} is in the class list not at all, "
-            f"or more than once."
+            f"{file.name}, line {lines[place]}: {texts[place]!r} is no class of the class list, or "
+            f"stands there more than once."
         )
     names = tuple(sorted(set(texts)))
     index_of = {name: index for index, name in enumerate(names)}
@@ -157,6 +154,15 @@ def _indices(
         f"({listed(names, 3)}); `--classes FILE` gives another order."
     )
     return tuple(index_of[t] for t in texts), Classes(names, ClassSource.NAMES), (note,)
+
+
+def _by_list(known: ClassList, texts: Sequence[str]) -> _Found | None:
+    """By the names or wnids of a class list; None where it does not have them all."""
+    found = [known.find(wnid_of(text) or text) for text in texts]
+    indices = tuple(index for index in found if index is not None)
+    if len(indices) < len(texts):
+        return None
+    return indices, Classes(known.names, known.source), ()
 
 
 def _require_one_kind(file: Path, texts: Sequence[str], lines: Sequence[int]) -> None:
@@ -176,7 +182,7 @@ def _require_one_kind(file: Path, texts: Sequence[str], lines: Sequence[int]) ->
 
 def _by_number(
     file: Path, values: list[int], base: int | None, known: ClassList | None, imagenet: bool
-) -> tuple[tuple[int, ...], Classes, tuple[str, ...]]:
+) -> _Found:
     count = len(known) if known is not None else len(class_names()) if imagenet else None
     what = f"The labels of {file.name}"
     numbering = number_classes(set(values), what, count, base, from_one=False)
@@ -196,12 +202,7 @@ def _by_number(
     return found, Classes(tuple(map(str, numbers)), source), tuple(notes)
 
 
-def _by_wnid(
-    file: Path, wnids: list[str], known: ClassList | None
-) -> tuple[tuple[int, ...], Classes, tuple[str, ...]]:
-    if known is not None:
-        stranger = next(wnid for wnid in wnids if wnid not in known.index_of)
-        raise DatasetInvalid(f"{file.name} has the class {stranger}, which the class list lacks.")
+def _by_wnid(file: Path, wnids: list[str]) -> _Found:
     classes, notes = classes_of_wnids(sorted(set(wnids)), file.name)
     index_of = wnid_to_index()
     if classes.source is not ClassSource.WNIDS:

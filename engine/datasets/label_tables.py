@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.datasets.folders import suffix_of, suffixes
+from engine.datasets.numbering import ON_THE_PAGE
 from engine.datasets.text_files import read_text
 from engine.errors import DatasetInvalid
 
@@ -353,7 +354,7 @@ def _columns(path: Path, rows: list[_Row]) -> _Columns | None:
         taken = f"{rows[0].cells[name]!r} and {rows[0].cells[label]!r}"
         note = f"Columns {taken} of {path.name} are read." if width > 2 else None
         return _Columns(name, label, True, note)
-    found = _label_column(path, rows, body, name, others)
+    found = _label_column(path, rows, body, others)
     if found is None:
         return None
     note = f"Columns {name + 1} and {found + 1} of {path.name} are read." if width > 2 else None
@@ -381,9 +382,7 @@ def _name_column(rows: list[_Row], width: int) -> int | None:
     return 1 if kinds[0] != _NAME else None
 
 
-def _label_column(
-    path: Path, rows: list[_Row], body: list[_Row], name: int, others: list[int]
-) -> int | None:
+def _label_column(path: Path, rows: list[_Row], body: list[_Row], others: list[int]) -> int | None:
     if len(others) == 1:
         return others[0]
     kinds = {place: _kind_of_column(body, place) for place in others}
@@ -394,7 +393,7 @@ def _label_column(
         if places:
             break
     raise DatasetInvalid(
-        f"{path.name}, line {rows[0].number}: {len(others) + 1} columns, and nothing says which "
-        f"holds the class: name them with `--label-columns {name + 1},{others[0] + 1}` (image, "
-        f"class; by number or by heading)."
+        f"{path.name} has {len(others) + 1} columns ({', '.join(rows[0].cells)}), and nothing says "
+        f"which holds the class: say `--label-columns IMAGE,CLASS`, each by its heading or by its "
+        f"number from 1{ON_THE_PAGE}."
     )

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from engine.datasets.class_lists import ClassList, imagenet_list
 from engine.datasets.classes import Classes, ClassSource
-from engine.datasets.folders import Contents, listed, look_into
+from engine.datasets.folders import Contents, counted, listed, look_into
 from engine.datasets.imagenet import WNID, class_names, wnid_to_index
 from engine.datasets.label_files import Labelling, classes_of_wnids, label_images
 from engine.datasets.nesting import refuse_nested
@@ -146,21 +146,21 @@ def _flat_wnids(root: Path, contents: Contents, loose: list[str]) -> Layout:
     labels = tuple(known[match.group()] for match in wnids if match)
     classes = Classes(class_names(), ClassSource.WNIDS, tuple(sorted(set(labels))))
     deeper = [image for image in contents.images if "/" in image]
-    notes = _left_out(deeper, "lie a folder deeper than the others") + contents.notes()
+    notes = _left_out(deeper, "in a folder, where the others are in none") + contents.notes()
     return Layout("flat, wnid in the name", tuple(loose), labels, classes, tuple(notes))
 
 
 def _left_out(images: Sequence[str], why: str) -> list[str]:
     if not images:
         return []
-    return [f"{len(images):,} images {why} and are left out ({listed(list(images), 3)})."]
+    return [f"Left out: {counted(len(images), 'image')} {why} ({listed(list(images), 3)})."]
 
 
 def _folder_per_class(
     root: Path, contents: Contents, labelling: Labelling, known: ClassList | None
 ) -> Layout:
     found = contents.by_folder()
-    if known is None or any(images and f not in known.index_of for f, images in found.items()):
+    if known is None or any(images and known.find(f) is None for f, images in found.items()):
         refuse_nested(root, found)
     index_of, classes, notes = _class_order(root, found, labelling, known)
     files = [image for folder in sorted(found) if folder in index_of for image in found[folder]]
@@ -168,10 +168,10 @@ def _folder_per_class(
     deeper = [image for image in files if image.count("/") > 1]
     if deeper:
         notes.append(
-            f"{len(deeper):,} images lie deeper than their class's folder and belong to it "
+            f"Used: {counted(len(deeper), 'image')} in folders inside those of the classes "
             f"({listed(deeper, 2)})."
         )
-    notes += _left_out(contents.loose(), "lie in no class's folder")
+    notes += _left_out(contents.loose(), "in no class's folder")
     notes += contents.notes()
     return Layout(PER_CLASS, tuple(files), labels, classes, tuple(notes))
 
@@ -225,7 +225,7 @@ def _of_other_kind(found: dict[str, list[str]], kept: dict[str, int]) -> list[st
     others = [name for name in found if name not in kept]
     if not others:
         return []
-    return [f"Folders without an image, and no classes by their names: {listed(others)}."]
+    return [f"No classes by their names, and without an image: the folders {listed(others)}."]
 
 
 def _empty(found: dict[str, list[str]], kept: dict[str, int], classes: Classes) -> list[str]:
@@ -234,13 +234,14 @@ def _empty(found: dict[str, list[str]], kept: dict[str, int], classes: Classes) 
     notes = []
     if empty:
         notes.append(
-            f"{len(empty):,} class folders hold no image and keep their index: {listed(empty)}."
+            f"Without an image, but with an index: {counted(len(empty), 'class folder')} "
+            f"({listed(empty)})."
         )
     lack = len(classes) - len(set(kept.values()))
     if lack and classes.source is not ClassSource.WNIDS:
         have = set(kept.values())
         names = [name for index, name in enumerate(classes.names) if index not in have]
-        notes.append(f"{lack:,} classes have no folder: {listed(names)}.")
+        notes.append(f"Without a folder: {counted(lack, 'class', 'classes')} ({listed(names)}).")
     return notes
 
 
@@ -308,7 +309,8 @@ def _by_list(
     labelling: Labelling,
     known: ClassList,
 ) -> _Order:
-    index_of = {name: known.index_of[name] for name in found if name in known.index_of}
+    places = {name: known.find(name) for name in found}
+    index_of = {name: place for name, place in places.items() if place is not None}
     strangers = [name for name in full if name not in index_of]
     notes: list[str] = []
     if strangers and all(_is_number(name) for name in full):

@@ -9,6 +9,7 @@ from engine.datasets.imagenet import class_names
 from engine.errors import DatasetInvalid
 
 MOST_CLASSES = 100_000
+ON_THE_PAGE = " (on the page: Classes and columns)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,7 @@ def _detected(
         if dense and high == count - 1:
             raise DatasetInvalid(
                 f"{what} are 1 to {high:,} of {count:,} classes, which can count from 0 or from "
-                f"1: say `--label-base 0` or `--label-base 1`."
+                f"1: say `--label-base 0` or `--label-base 1`{ON_THE_PAGE}."
             )
         return 0, None
     if from_one and 1 in numbers:
@@ -71,6 +72,6 @@ def _detected(
         raise DatasetInvalid(
             f"{what} are {min(numbers):,} to {high:,} without a 0, and nothing says how many "
             f"classes there are: say `--label-base 1` ({high:,} classes) or `--label-base 0` "
-            f"({high + 1:,} classes), or give the classes with `--classes FILE`."
+            f"({high + 1:,} classes), or give the classes with `--classes FILE`{ON_THE_PAGE}."
         )
     return 0, None

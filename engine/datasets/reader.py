@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,7 @@ def open_index(dataset: Dataset) -> DatasetIndex:
                 f"folder again with `dataset add {dataset.name} FOLDER`."
             )
     index = json.loads(path.read_text())
-    classes = classes_in(dataset, index)
+    classes = classes_in(dataset.layout, index)
     return DatasetIndex(
         name=dataset.name,
         digest=dataset.digest,
@@ -71,7 +72,7 @@ def open_index(dataset: Dataset) -> DatasetIndex:
     )
 
 
-def classes_in(dataset: Dataset, index: dict[str, Any]) -> Classes:
+def classes_in(layout: str, index: dict[str, Any]) -> Classes:
     """The classes of an index; where they come from is as it was before that was kept."""
     names = tuple(index["classes"])
     if "class_source" in index:
@@ -79,9 +80,22 @@ def classes_in(dataset: Dataset, index: dict[str, Any]) -> Classes:
         return Classes(names, ClassSource(index["class_source"]), present and tuple(present))
     if names != class_names():
         return Classes(names, ClassSource.NAMES)
-    if "label file" in dataset.layout:
+    if "label file" in layout:
         return Classes(names, ClassSource.INDICES)
     return Classes(names, ClassSource.WNIDS, tuple(sorted(set(index["labels"]))))
+
+
+def classes_of(dataset: Dataset) -> Classes | None:
+    """The classes of a registered dataset; None where its images have no labels, or it is gone."""
+    try:
+        return _kept_classes(dataset.digest, dataset.layout) or None
+    except OSError:
+        return None
+
+
+@lru_cache(maxsize=32)
+def _kept_classes(digest: str, layout: str) -> Classes:
+    return classes_in(layout, json.loads(index_path(digest).read_text()))
 
 
 def index_of(dataset_digest: str, url: str) -> DatasetIndex:

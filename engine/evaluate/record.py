@@ -15,6 +15,7 @@ from engine.accuracy.chance import is_at_chance, likely_cause
 from engine.accuracy.per_image import PerImage, images_digest, save
 from engine.catalog import find_model
 from engine.config import settings
+from engine.datasets.classes import CLASS_MATCHING
 from engine.errors import LabelsMismatch
 from engine.evaluate.seen_before import facts_of
 from engine.evaluate.shards import finished_shards, join
@@ -122,7 +123,7 @@ def _write(task: Task, images: PerImage, chance: bool, context: JobContext) -> E
 def _assumed(task: Task) -> dict[str, str]:
     """What was assumed of outputs and classes, where that is not plain."""
     assumed = task.matching.assumed if task.matching is not None else None
-    return {} if assumed is None else {"class_matching": assumed}
+    return {} if assumed is None else {CLASS_MATCHING: assumed}
 
 
 def _find(recipe: str, url: str) -> Evaluation | None:

@@ -16,8 +16,9 @@ from engine.accuracy.chance import is_at_chance, likely_cause
 from engine.accuracy.per_image import PerImage, images_digest, save
 from engine.accuracy.scoring import score_matched, score_top
 from engine.config import settings
-from engine.datasets.classes import ClassMatching, ClassSource, match_outputs
+from engine.datasets.classes import CLASS_MATCHING, ClassMatching, ClassSource, match_outputs
 from engine.datasets.imagenet import class_names
+from engine.datasets.label_files import NOTHING_SAID, Labelling
 from engine.digests import data_digest, file_digest
 from engine.errors import InvalidRequest, LabelsMismatch
 from engine.imports.builds import record_build
@@ -40,7 +41,7 @@ class OutsideEvaluation:
     precision: Precision
     source: str
     dataset: str
-    labels: Path | None = None
+    labels: Labelling = NOTHING_SAID
     per_class: int | None = None
     background: int | None = None
     preprocess: PreprocessSpec | None = None
@@ -78,7 +79,7 @@ def import_evaluation(asked: OutsideEvaluation, url: str) -> tuple[Evaluation, b
     row.at_chance = chance
     row.per_image_path = str(path.relative_to(settings().home))
     row.environment_digest = record_outside(asked.environment, url)
-    assumed = {"class_matching": matching.assumed} if matching.assumed else {}
+    assumed = {CLASS_MATCHING: matching.assumed} if matching.assumed else {}
     labels = {"labels": " ".join(images.notes)} if images.notes else {}
     row.protocol = {**row.protocol, "classes": classes, **assumed, **labels}
     with writing(url) as session:

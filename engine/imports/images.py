@@ -13,7 +13,7 @@ from db.session import reading
 from db.tables import Dataset
 from engine.accuracy.per_image import NO_LABEL
 from engine.datasets.classes import Classes, ClassSource
-from engine.datasets.label_files import labels_by_name
+from engine.datasets.label_files import Labelling, labels_by_name
 from engine.datasets.reader import classes_in
 from engine.datasets.register import index_path
 from engine.digests import data_digest
@@ -40,7 +40,11 @@ class ImageSet:
 
 
 def image_set(
-    dataset: str, predictions: Predictions, labels: Path | None, per_class: int | None, url: str
+    dataset: str,
+    predictions: Predictions,
+    labelling: Labelling,
+    per_class: int | None,
+    url: str,
 ) -> ImageSet:
     """What the rows of `predictions` are of.
 
@@ -54,7 +58,7 @@ def image_set(
         name
         for name, given in (
             (f"dataset {dataset!r} (registered)", row is not None),
-            ("--labels", labels is not None),
+            ("--labels", labelling.file is not None),
             ("--per-class", per_class is not None),
         )
         if given
@@ -66,8 +70,8 @@ def image_set(
         )
     if row is not None:
         return _registered(row)
-    if labels is not None:
-        return _of_label_file(dataset, labels)
+    if labelling.file is not None:
+        return _of_label_file(dataset, labelling.file, labelling)
     if per_class is not None:
         return _by_class(dataset, len(predictions), per_class)
     if predictions.label is not None:
@@ -87,11 +91,11 @@ def _registered(row: Dataset) -> ImageSet:
     index = json.loads(path.read_text())
     names = np.asarray([Path(name).name for name in index["files"]])
     labels = np.asarray(index["labels"], np.int64)
-    return ImageSet(row.name, row.digest, labels, names, classes_in(row, index) or None)
+    return ImageSet(row.name, row.digest, labels, names, classes_in(row.layout, index) or None)
 
 
-def _of_label_file(dataset: str, path: Path) -> ImageSet:
-    names, found = labels_by_name(path)
+def _of_label_file(dataset: str, path: Path, labelling: Labelling) -> ImageSet:
+    names, found = labels_by_name(path, labelling)
     labels = np.asarray(found.indices, np.int64)
     numbers = found.classes.source in (ClassSource.NUMBERS, ClassSource.OPEN_NUMBERS)
     return ImageSet(
