@@ -25,6 +25,7 @@ def read(
 ) -> Layout:
     """Images of these names with a label file of this text."""
     root = tmp_path / "images"
+    root.mkdir(parents=True, exist_ok=True)
     for name in names:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).touch()
@@ -148,7 +149,7 @@ def test_a_list_of_wnids_is_matched_by_the_number_of_the_image(tmp_path: Path) -
     text = "".join(f"{WNIDS[label]}\n" for label in (7, 8, 2, 3))
     names = tuple(f"ILSVRC2012_val_{number:08d}.JPEG" for number in (4, 2))
     assert read(tmp_path, text, names).labels == (8, 3)
-    with pytest.raises(DatasetInvalid, match="4 wnids without names.*3 images"):
+    with pytest.raises(DatasetInvalid, match=r"4 wnids without names.*3 images"):
         read(tmp_path / "other", text)
 
 
@@ -175,7 +176,7 @@ def test_numbers_from_1_are_moved_where_that_is_certain(tmp_path: Path) -> None:
     listed = tmp_path / "list"
     listed.write_text("a\nb\nc\n")
     from_one = "".join(f"{name} {label + 1}\n" for name, label in PAIRS)
-    assert read(tmp_path, from_one, classes=listed).labels == LABELS
+    assert read(tmp_path / "own", from_one, classes=listed).labels == LABELS
 
 
 def test_numbers_that_may_be_from_1_are_asked_for(tmp_path: Path) -> None:
