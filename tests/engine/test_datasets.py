@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from pathlib import Path
 
@@ -9,13 +10,22 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from engine.datasets.classes import ClassSource
 from engine.datasets.drawing import draw_by_class
 from engine.datasets.imagenet import class_names, wnid_to_index
 from engine.datasets.layouts import recognise
 from engine.datasets.reader import open_index, read_batches
-from engine.datasets.register import check, find_dataset, register
+from engine.datasets.register import (
+    check,
+    check_layout,
+    find_dataset,
+    layout_now,
+    register,
+    run,
+)
 from engine.errors import DatasetInvalid
-from tests.engine.tiny import PREPROCESS, image_folder
+from engine.specs import DatasetSpec
+from tests.engine.tiny import PREPROCESS, Quiet, image_folder
 
 
 def quiet(done: int, total: int) -> None:
@@ -232,3 +242,41 @@ def test_odd_images_are_prepared_as_torchvision_does_or_left_out_by_name(
     for name, found in zip(index.files, given, strict=True):  # type: ignore[call-overload]
         expected = transform(default_loader(str(index.root / name))).numpy()
         np.testing.assert_array_equal(found.view(np.uint32), expected.view(np.uint32))
+
+
+def digest_of_before(root: Path, names: dict[str, int]) -> str:
+    """What the digest was before there were class lists: of files and labels alone."""
+    lines = [
+        f"{name}\0{hashlib.sha256((root / name).read_bytes()).hexdigest()}\0{label}\n"
+        for name, label in sorted(names.items())
+    ]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def test_datasets_keep_the_digests_that_they_had(tmp_path: Path) -> None:
+    named = {"ant/a.png": 0, "bee/b.png": 1}
+    wnids = {"n01443537/a.png": 1, "n03126707/b.png": 517}
+    flat = {"ILSVRC2012_val_00000001.png": 65, "ILSVRC2012_val_00000002.png": 970}
+    for number, names in enumerate((named, wnids, flat)):
+        root = tmp_path / str(number)
+        for name in names:
+            save(root / name)
+        if names is flat:
+            (root / "val_label.txt").write_text("".join(f"{n} {i}\n" for n, i in flat.items()))
+        assert check(root, None, quiet).digest == digest_of_before(root, names)
+    (tmp_path / "0" / "cat").mkdir()
+    assert check(tmp_path / "0", None, quiet).digest != digest_of_before(tmp_path / "0", named)
+
+
+def test_a_check_reads_the_labels_as_they_were_read_first(tmp_path: Path, url: str) -> None:
+    save(tmp_path / "set" / "a.png")
+    save(tmp_path / "set" / "b.png")
+    (tmp_path / "mine.csv").write_text("file,label\na.png,1\nb.png,2\n")
+    spec = DatasetSpec(
+        name="mine", root=str(tmp_path / "set"), labels=str(tmp_path / "mine.csv"), label_base=1
+    )
+    result = run(spec.to_json(), Quiet(url, tmp_path / "job"))
+    row = find_dataset("mine", url)
+    assert check_layout(tmp_path / "set", layout_now(row), quiet).digest == row.digest
+    assert result["notes"] == ["No class list was given: the classes are 1 to 2."]
+    assert open_index(row).all_classes.source is ClassSource.NUMBERS
