@@ -51,8 +51,12 @@ NOTHING_SAID = Labelling()
 
 @dataclass(frozen=True, slots=True)
 class Labels:
-    """The class index of each image, and the classes; `notes` say what was assumed."""
+    """The class index of each image, and the classes; `notes` say what was assumed.
 
+    `images` are those that have a line, in their order.
+    """
+
+    images: tuple[str, ...]
     indices: tuple[int, ...]
     classes: Classes
     notes: tuple[str, ...]
@@ -78,16 +82,17 @@ def label_images(
     else:
         lines = list(table.lines)
         matched = match_lines(lines, images, root, file.name)
-    texts = [lines[place].label for place in matched]
-    numbers = [lines[place].number for place in matched]
-    named = _are_imagenet(images)
+    kept = tuple(i for i, place in zip(images, matched, strict=True) if place >= 0)
+    texts = [lines[place].label for place in matched if place >= 0]
+    numbers = [lines[place].number for place in matched if place >= 0]
+    named = _are_imagenet(kept)
     indices, classes, notes = _indices(file, texts, numbers, labelling, known, named)
     told = [table.note] if table.note else []
-    return Labels(indices, classes, (*told, *notes))
+    return Labels(kept, indices, classes, (*told, *notes))
 
 
-def labels_by_name(file: Path, labelling: Labelling) -> tuple[tuple[str, ...], Labels]:
-    """(names, labels) of a label file whose images are elsewhere, sorted by name.
+def labels_by_name(file: Path, labelling: Labelling) -> Labels:
+    """The labels of a file whose images are elsewhere, sorted by name.
 
     Paths before the names are left out where the names alone are distinct.
     """
@@ -108,7 +113,7 @@ def labels_by_name(file: Path, labelling: Labelling) -> tuple[tuple[str, ...], L
     found = _indices(
         file, texts, numbers, labelling, labelling.class_list(), _are_imagenet(ordered)
     )
-    return ordered, Labels(*found)
+    return Labels(ordered, *found)
 
 
 def _are_imagenet(images: Sequence[str]) -> bool:

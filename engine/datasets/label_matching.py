@@ -70,10 +70,11 @@ class _Names:
 def match_lines(
     lines: Sequence[Line], images: Sequence[str], root: Path | None, file: str
 ) -> list[int]:
-    """For each image the place of its line.
+    """For each image the place of its line, or -1.
 
-    Raises DatasetInvalid for images without one, and for lines without an image where the images
-    are all of a `root`.
+    That is for images in folders of a `root` where others are in none, if no line is of a folder.
+    Raises DatasetInvalid for other images without a line, and for lines without an image of the
+    root.
     """
     names = _Names(images, root)
     line_of: dict[int, tuple[int, int]] = {}
@@ -98,19 +99,24 @@ def match_lines(
             absent.append(line)
         elif lines[known[0]].label != line.label:
             raise DatasetInvalid(f"{file}, line {line.number}: {line.name} is labelled twice.")
-    _require_all(line_of, absent, images, root, file, lines)
-    return [line_of[image][0] for image in range(len(images))]
+    aside = {place for place, image in enumerate(images) if "/" in image}
+    if root is None or len(aside) == len(images) or aside & line_of.keys():
+        aside = set()
+    _require_all(line_of, absent, images, aside, root, file, lines)
+    return [line_of.get(image, (-1, 0))[0] for image in range(len(images))]
 
 
 def _require_all(
     line_of: dict[int, tuple[int, int]],
     absent: list[Line],
     images: Sequence[str],
+    aside: set[int],
     root: Path | None,
     file: str,
     lines: Sequence[Line],
 ) -> None:
-    missing = [image for place, image in enumerate(images) if place not in line_of]
+    kept = [place for place in range(len(images)) if place not in aside]
+    missing = [images[place] for place in kept if place not in line_of]
     if not line_of:
         raise DatasetInvalid(
             f"{file} is of other images: it names {lines[0].name}, and {root or ELSEWHERE} "
@@ -118,7 +124,7 @@ def _require_all(
         )
     if missing:
         raise DatasetInvalid(
-            f"{len(missing):,} of {len(images):,} images have no line in {file} (the first: "
+            f"{len(missing):,} of {len(kept):,} images have no line in {file} (the first: "
             f"{missing[0]})."
         )
     if absent and root is not None:

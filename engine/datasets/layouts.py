@@ -25,6 +25,7 @@ LABEL_FILES = (LABEL_FILE, "val_annotations.txt")
 """Label files that are found without being named; the second is Tiny ImageNet's."""
 UNLABELLED = "flat, without labels"
 PER_CLASS = "folder per class"
+IN_A_FOLDER = "in a folder, where the others are in none"
 _WNID_AND_NAME = re.compile(r"(n\d{8})(?:[-_ .].+)?")
 _TEXTS = (".txt", ".csv", ".tsv", ".json")
 
@@ -122,10 +123,11 @@ def _with_label_file(
     found = label_images(contents.images, file, labelling, known, root)
     contents.others[file.suffix.lower()] -= root in file.parents
     contents.others += type(contents.others)()  # without those that are 0 now
-    notes = (*found.notes, *contents.notes())
-    flat = "flat, " if len(contents.loose()) == len(contents.images) else ""
-    name = f"{flat}label file"
-    return Layout(name, tuple(contents.images), found.indices, found.classes, notes)
+    kept = set(found.images)
+    deeper = [image for image in contents.images if image not in kept]
+    notes = (*found.notes, *_left_out(deeper, IN_A_FOLDER), *contents.notes())
+    name = "label file" if any("/" in image for image in kept) else "flat, label file"
+    return Layout(name, found.images, found.indices, found.classes, notes)
 
 
 def _flat_wnids(root: Path, contents: Contents, loose: list[str]) -> Layout:
@@ -146,7 +148,7 @@ def _flat_wnids(root: Path, contents: Contents, loose: list[str]) -> Layout:
     labels = tuple(known[match.group()] for match in wnids if match)
     classes = Classes(class_names(), ClassSource.WNIDS, tuple(sorted(set(labels))))
     deeper = [image for image in contents.images if "/" in image]
-    notes = _left_out(deeper, "in a folder, where the others are in none") + contents.notes()
+    notes = _left_out(deeper, IN_A_FOLDER) + contents.notes()
     return Layout("flat, wnid in the name", tuple(loose), labels, classes, tuple(notes))
 
 

@@ -95,14 +95,14 @@ def _registered(row: Dataset) -> ImageSet:
 
 
 def _of_label_file(dataset: str, path: Path, labelling: Labelling) -> ImageSet:
-    names, found = labels_by_name(path, labelling)
+    found = labels_by_name(path, labelling)
     labels = np.asarray(found.indices, np.int64)
     numbers = found.classes.source in (ClassSource.NUMBERS, ClassSource.OPEN_NUMBERS)
     return ImageSet(
         dataset,
-        _digest(list(names), labels),
+        _digest(list(found.images), labels),
         labels,
-        np.asarray(names),
+        np.asarray(found.images),
         None if numbers else found.classes,
         () if numbers else found.notes,
     )

@@ -208,6 +208,14 @@ def test_names_with_blanks_and_commas(tmp_path: Path) -> None:
     assert read(tmp_path, text, names).labels == (0, 1, 2)
 
 
+def test_images_in_folders_that_no_line_names_are_left_out_beside_others(tmp_path: Path) -> None:
+    layout = read(tmp_path, lines("{n} {l}"), (*NAMES, "thumbs/im_1.JPEG", "thumbs/x.png"))
+    assert (layout.files, layout.labels) == (NAMES, LABELS)
+    assert any("Left out: 2 images in a folder" in note for note in layout.notes)
+    with pytest.raises(DatasetInvalid, match=r"1 of 5 images have no line.*thumbs/im_1"):
+        read(tmp_path, lines("{n} {l}") + "thumbs/x.png 0\n", NAMES)
+
+
 SAME = ("cat/1.png", "dog/1.png", "dog/2.png")
 
 
