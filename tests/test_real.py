@@ -11,14 +11,16 @@ from pathlib import Path
 import pytest
 
 from db.enums import Precision
-from engine import artifacts, build
+from db.session import reading
+from db.tables import Evaluation
+from engine import artifacts, build, evaluate
 from engine.classify import Classifier
 from engine.datasets.imagenet import wnid_to_index
 from engine.datasets.label_files import Labelling
 from engine.datasets.register import check, register
 from engine.errors import LabelsMismatch
 from engine.export import job as export
-from engine.specs import BuildSpec, ExportSpec
+from engine.specs import BuildSpec, EvaluateSpec, ExportSpec
 from tests.engine.tiny import Quiet
 from tests.real_photographs import counts, spec_of
 
