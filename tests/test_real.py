@@ -11,12 +11,16 @@ from pathlib import Path
 import pytest
 
 from db.enums import Precision
-from engine import artifacts, build
+from db.session import reading
+from db.tables import Evaluation
+from engine import artifacts, build, evaluate
 from engine.classify import Classifier
+from engine.datasets.imagenet import wnid_to_index
+from engine.datasets.label_files import Labelling
 from engine.datasets.register import check, register
 from engine.errors import LabelsMismatch
 from engine.export import job as export
-from engine.specs import BuildSpec, ExportSpec
+from engine.specs import BuildSpec, EvaluateSpec, ExportSpec
 from tests.engine.tiny import Quiet
 from tests.real_photographs import counts, spec_of
 
@@ -64,6 +68,63 @@ def test_squeezenet(url: str, tmp_path: Path, real_data: Path, photographs: str)
     path = real_data / "weights" / "squeezenet1_1.onnx"
     spec = spec_of("onnx/squeezenet", path, preprocess=IMAGENET)
     assert counts(url, tmp_path, spec) == (612, 835)
+
+
+def ways_to_register(folder: Path, photographs: Path) -> dict[str, Path | Labelling]:
+    """The 20 validation photographs in every layout: a folder, or one with what is said of it."""
+    lines = (photographs / "val_label.txt").read_text().splitlines()
+    label_of = {name: int(label) for name, label in (line.split() for line in lines)}
+    wnids = list(wnid_to_index())
+    flat = folder / "flat"
+    flat.mkdir()
+    forms = {
+        "loc.csv": "ImageId,PredictionString\n",
+        "kaggle.csv": "filename,label\n",
+        "wnids.txt": "",
+        "from_one.txt": "",
+        "list.txt": "",
+    }
+    for name, label in sorted(label_of.items()):
+        (flat / name).symlink_to(photographs / name)
+        (folder / "wnid" / wnids[label]).mkdir(parents=True, exist_ok=True)
+        (folder / "wnid" / wnids[label] / name).symlink_to(photographs / name)
+        (folder / "number" / str(label)).mkdir(parents=True, exist_ok=True)
+        (folder / "number" / str(label) / name).symlink_to(photographs / name)
+        forms["loc.csv"] += f"{name.removesuffix('.JPEG')},{wnids[label]} 1 2 30 40\n"
+        forms["kaggle.csv"] += f"./val/{name},{label}\n"
+        forms["wnids.txt"] += f"{name} {wnids[label]}\n"
+        forms["from_one.txt"] += f"C:\\val\\{name} {label + 1}\r\n"
+        forms["list.txt"] += f"{wnids[label]}\n"
+    for form, text in forms.items():
+        (folder / form).write_text(text)
+    labelled: dict[str, Path | Labelling] = {
+        form: Labelling(folder / form, base=1 if form == "from_one.txt" else None) for form in forms
+    }
+    return {"wnid": folder / "wnid", "number": folder / "number", **labelled}
+
+
+def test_every_way_to_register_the_same_photographs_gives_the_same_counts(
+    url: str, tmp_path: Path, real_data: Path
+) -> None:
+    photographs = real_data / "imagenet_val_20"
+    spec = se_network(real_data)
+    export.run(spec.to_json(), Quiet(url, tmp_path / "export"))
+    built = build.run(
+        BuildSpec(export=spec, precision=Precision.FP32).to_json(), Quiet(url, tmp_path / "build")
+    )["artifact"]
+    found = {}
+    ways = {"as it is": photographs, **ways_to_register(tmp_path, photographs)}
+    for number, (name, way) in enumerate(ways.items()):
+        folder, said = (way, None) if isinstance(way, Path) else (tmp_path / "flat", way)
+        register("val20", check(folder, said, lambda done, total: None), url)
+        asked = EvaluateSpec(artifact=built, dataset="val20")
+        result = evaluate.run(asked.to_json(), Quiet(url, tmp_path / f"evaluate{number}"))
+        with reading(url) as session:
+            row = session.get(Evaluation, result["evaluation"])
+        assert row is not None
+        found[name] = (row.images, row.top1_count, row.top5_count)
+    assert set(found.values()) == {found["as it is"]}, found
+    assert found["as it is"][1] >= 10, "20 validation images of a network with 67 % on that set"
 
 
 def test_the_flat_layout_with_a_label_file(url: str, tmp_path: Path, real_data: Path) -> None:

@@ -11,14 +11,18 @@ from dashboard import queries
 from dashboard.components.guard import guard
 from dashboard.components.notice import go_to, leave_notice
 from dashboard.components.provenance import facts_table
-from dashboard.formats import ago, escape_markdown, number, plural, short
+from dashboard.formats import ago, escape_markdown, message, number, plural, short
 from db.session import writing
 from db.tables import Dataset
+from engine.datasets.class_lists import read_class_list
+from engine.datasets.label_tables import read_label_table
 from engine.errors import DatasetInvalid, InvalidRequest
 from engine.jobs import dispatcher, store
 from engine.runs.new_jobs import dataset_job
 from engine.runs.requests import BUILTIN_DATASETS
 from engine.specs import DatasetSpec, absolute
+
+BASES: dict[int | None, str] = {None: "as recognised", 0: "0", 1: "1"}
 
 
 def queue(spec: DatasetSpec) -> None:
@@ -30,7 +34,14 @@ def queue(spec: DatasetSpec) -> None:
     go_to("app_pages/jobs.py")
 
 
-def checked_spec(name: str, folder: str, labels: str) -> DatasetSpec:
+def checked_spec(
+    name: str,
+    folder: str,
+    labels: str,
+    classes: str = "",
+    columns: str = "",
+    base: int | None = None,
+) -> DatasetSpec:
     """The form as data. Raises InvalidRequest or DatasetInvalid with what is wrong."""
     if name in BUILTIN_DATASETS:
         raise InvalidRequest(f"{name} is the name of a built-in set; choose another name.")
@@ -38,13 +49,23 @@ def checked_spec(name: str, folder: str, labels: str) -> DatasetSpec:
         raise InvalidRequest("Say in which folder the images are.")
     if not Path(absolute(folder.strip())).is_dir():
         raise DatasetInvalid(f"There is no folder {absolute(folder.strip())} on this machine.")
-    if labels.strip() and not Path(absolute(labels.strip())).is_file():
-        raise DatasetInvalid(f"There is no label file {absolute(labels.strip())}.")
+    label_columns = columns_of(columns) if columns.strip() else None
+    files = {
+        "label file": labels.strip() and absolute(labels.strip()),
+        "class list": classes.strip() and absolute(classes.strip()),
+    }
+    for what, path in files.items():
+        if path and not Path(path).is_file():
+            raise DatasetInvalid(f"There is no {what} {path}.")
+    recognise_early(files["label file"], files["class list"], label_columns)
     try:
         return DatasetSpec(
             name=name,
             root=absolute(folder.strip()),
-            labels=absolute(labels.strip()) if labels.strip() else None,
+            labels=files["label file"] or None,
+            label_columns=label_columns,
+            label_base=base,
+            classes=files["class list"] or None,
         )
     except ValueError as error:
         raise InvalidRequest(
@@ -53,8 +74,49 @@ def checked_spec(name: str, folder: str, labels: str) -> DatasetSpec:
         ) from error
 
 
+def columns_of(text: str) -> tuple[str, str]:
+    """`image, class` as two words. Raises InvalidRequest for anything else."""
+    words = [word.strip() for word in text.split(",")]
+    if len(words) != 2 or not all(words):
+        raise InvalidRequest(f"{text!r} is not two columns, such as `filename, class_id`.")
+    return words[0], words[1]
+
+
+def recognise_early(labels: str, classes: str, columns: tuple[str, str] | None) -> None:
+    """Reads the two files, which are small, so that what is wrong is said at once, not by a job."""
+    if labels:
+        read_label_table(Path(labels), columns)
+    if classes:
+        read_class_list(Path(classes))
+
+
+def label_options() -> tuple[str, str, int | None]:
+    """Class list, columns of the label file, number of the first class; all optional."""
+    with st.expander("Classes and columns"):
+        classes = st.text_input(
+            "Class list (optional)",
+            key="dataset_classes",
+            placeholder="/data/classes.txt",
+            help="The classes in the order of the network's outputs: a name a line, or JSON such "
+            'as `{"0": ["n01440764", "tench"]}`.',
+        )
+        columns = st.text_input(
+            "Columns of image and class (optional)",
+            key="dataset_columns",
+            placeholder="filename, class_id",
+            help="Of the label file, by heading or by number from 1; recognised where left out.",
+        )
+        base = st.selectbox(
+            "Numbers of classes begin at",
+            list(BASES),
+            format_func=BASES.__getitem__,
+            key="dataset_base",
+        )
+    return classes, columns, base
+
+
 def add_form() -> None:
-    """Name, folder, optional label file."""
+    """Name, folder, optional label file, and how it is read."""
     with st.form("add_dataset"):
         st.markdown("**Add a dataset**")
         name = st.text_input("Name", key="dataset_name", placeholder="imagenet-val")
@@ -65,16 +127,17 @@ def add_form() -> None:
             "Label file (optional)",
             key="dataset_labels",
             placeholder="/data/imagenet/val_label.txt",
-            help="Lines of `file class-index`, for a flat folder of images.",
+            help="Lines of image and class (an index, a wnid or a name), a CSV, or JSON.",
         )
+        classes, columns, base = label_options()
         st.caption(
-            "Recognised: a folder per class (named by WordNet id, as n01440764, or by anything), a "
-            "flat folder of `nXXXXXXXX_*` files, or a flat folder with a label file. Every image "
-            "is decoded once."
+            "Recognised: a folder per class (named by WordNet id, as n01440764, by number, or by "
+            "anything), a flat folder of `nXXXXXXXX_*` files, or images with a label file. Every "
+            "image is decoded once."
         )
         if st.form_submit_button("Add", type="primary", icon=":material/add:"):
             with guard():
-                queue(checked_spec(name.strip(), folder, labels))
+                queue(checked_spec(name.strip(), folder, labels, classes, columns, base))
 
 
 def builtin_sets(known: list[Dataset]) -> None:
@@ -114,6 +177,8 @@ def card(row: Dataset) -> None:
             },
             alt=f"Facts of dataset {row.name}",
         )
+        for text in report.get("notes", []):
+            st.caption(message(text))
         if corrupt:
             unreadable(report, corrupt)
 

@@ -32,8 +32,7 @@ def usual_excitations(build: Artifact) -> MeanExcitations | None:
     """
     from engine.mean_excitations import known_mean
 
-    classes = build.manifest["classes"] - (build.manifest.get("background") is not None)
-    fitting = [row for row in queries.datasets() if row.num_classes == classes]
+    fitting = [row for row in queries.datasets() if queries.same_classes(build, row)]
     if not fitting:
         st.caption("Register a dataset of the same classes to see its mean beside the image.")
         return None

@@ -60,11 +60,11 @@ def _samples(builds: list[Artifact]) -> Taken:
     """Drawn images for the demo's network, else images of a dataset with the same classes."""
     if any(build.model_id.startswith("demo/") for build in builds):
         return [Picture(name, data) for name, data in samples_of(SAMPLE_COUNT)], []
-    classes = {
-        build.manifest["classes"] - (build.manifest.get("background") is not None)
-        for build in builds
-    }
-    digests = [row.digest for row in queries.datasets() if row.num_classes in classes]
+    digests = [
+        row.digest
+        for row in queries.datasets()
+        if any(queries.same_classes(build, row) for build in builds)
+    ]
     pictures = _of_dataset(digests[0]) if digests else []
     if not pictures:
         st.caption("No dataset with the classes of this network is registered: upload images.")

@@ -12,6 +12,7 @@ from dashboard.queries import Provenance
 from db.tables import Benchmark, Evaluation
 from engine.accuracy.seen_images import seen_sentence
 from engine.benchmark.scenarios import label_of, verdict_of
+from engine.datasets.classes import CLASS_MATCHING
 from engine.errors import WorkbenchError
 from engine.preprocess import PreprocessSpec
 
@@ -57,6 +58,7 @@ def _accuracy(found: Provenance) -> dict[str, Any]:
         "dataset SHA-256": short(row.dataset_digest),
         "images in the dataset": f"{row.images_in_dataset:,}",
         "preprocessing": _preprocess(row.preprocess),
+        "classes": row.protocol.get(CLASS_MATCHING),
         "scoring": row.protocol.get("scoring"),
         "batch": row.protocol.get("batch"),
         "provider": row.protocol.get("provider"),

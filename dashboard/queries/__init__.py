@@ -20,6 +20,7 @@ from dashboard.queries.samples import (
     flips_of,
     latencies,
     pairs,
+    same_classes,
 )
 from dashboard.queries.state import url, version
 from dashboard.queries.stored import (
@@ -62,6 +63,7 @@ __all__ = [
     "results_of",
     "run_jobs",
     "run_stages",
+    "same_classes",
     "tables",
     "url",
     "version",

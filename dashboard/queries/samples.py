@@ -8,11 +8,12 @@ import streamlit as st
 
 from dashboard.queries.state import Version, url, version
 from db.session import reading
-from db.tables import Benchmark
+from db.tables import Artifact, Benchmark, Dataset
 from engine.accuracy import flips, per_image
 from engine.comparisons import paired, precision_pairs
 from engine.config import settings
-from engine.datasets.reader import DatasetIndex, index_of
+from engine.datasets.classes import fits
+from engine.datasets.reader import DatasetIndex, classes_of, index_of
 from engine.errors import WorkbenchError
 from engine.stats import PairedDifference
 
@@ -66,6 +67,15 @@ def dataset_index(url: str, version: Version, digest: str) -> DatasetIndex | Non
         return index_of(digest, url)
     except WorkbenchError:
         return None
+
+
+def same_classes(build: Artifact, dataset: Dataset) -> bool:
+    """Whether the images of a dataset are of the classes that a build tells apart."""
+    outputs, background = build.manifest["classes"], build.manifest.get("background")
+    classes = classes_of(dataset)
+    if classes is None:
+        return bool(dataset.num_classes == outputs - (background is not None))
+    return fits(outputs, background, classes)
 
 
 def classes_judged(evaluation_id: int) -> int:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from engine.accuracy.per_image import BEYOND_TOP, NO_LABEL, PerImage
+from engine.datasets.classes import ClassMatching
 from engine.scores import rank_of, softmax, top_k
 
 TOP = 5
@@ -28,6 +31,22 @@ def score(
         top_probability=np.take_along_axis(shares, best, 1).astype(np.float32),
         truth_probability=np.where(known, chosen, np.nan).astype(np.float32),
     )
+
+
+def score_matched(
+    scores: np.ndarray,
+    image: np.ndarray,
+    label: np.ndarray,
+    matching: ClassMatching | None,
+    *,
+    probabilities: bool,
+) -> PerImage:
+    """As `score`, where outputs mean classes of the dataset in another order; those are kept."""
+    if matching is None or matching.class_of_output is None:
+        return score(scores, image, label, probabilities=probabilities)
+    found = score(scores, image, matching.output_of(label), probabilities=probabilities)
+    top = None if found.top is None else matching.classes_of(found.top)
+    return replace(found, label=label.astype(np.int32), top=top)
 
 
 def score_top(

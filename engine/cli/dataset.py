@@ -13,6 +13,8 @@ from sqlalchemy import select
 
 from db.session import reading, writing
 from db.tables import Dataset
+from engine.cli import groups as g
+from engine.cli.grouping import grouped
 from engine.cli.options import Json
 from engine.cli.output import emit_json, emit_table, err, note
 from engine.cli.watch import watch
@@ -20,9 +22,9 @@ from engine.config import settings
 from engine.database import prepare_database
 from engine.datasets import pixel_cache
 from engine.datasets.calibration import LAYOUT
-from engine.datasets.layouts import UNLABELLED, Layout, recognise
+from engine.datasets.layouts import Layout
 from engine.datasets.reader import open_index
-from engine.datasets.register import check_layout, find_dataset
+from engine.datasets.register import check_layout, find_dataset, layout_now
 from engine.jobs import store
 from engine.quantize import known
 from engine.runs.new_jobs import dataset_job
@@ -33,18 +35,25 @@ Name = Annotated[str, typer.Argument(help="Name of the dataset.")]
 
 
 @app.command("add")
+@grouped
 def add(
     name: Name,
     folder: Annotated[
         Path,
         typer.Argument(
-            help="A folder per class, a flat folder of nXXXXXXXX_*.JPEG, or a flat folder with "
+            help="A folder per class, a flat folder of nXXXXXXXX_*.JPEG, or images with "
             "val_label.txt (lines `<file> <class index>`)."
         ),
     ],
+    *,
     labels: Annotated[
-        Path | None, typer.Option(help="Another label file than val_label.txt.")
+        Path | None,
+        typer.Option(
+            help="Another label file than val_label.txt: lines of image and class (an index, a "
+            "wnid or a name), a CSV, or JSON."
+        ),
     ] = None,
+    labelling: g.Labelling,
     unlabelled: Annotated[
         bool,
         typer.Option("--unlabelled", help="Images without labels, to compare builds on."),
@@ -56,10 +65,14 @@ def add(
     Example: `python -m engine dataset add imagenet-val ~/imagenet/val`
     """
     url = prepare_database()
+    classes = labelling.classes
     spec = DatasetSpec(
         name=name,
         root=absolute(folder),
         labels=absolute(labels) if labels else None,
+        label_columns=labelling.label_columns,
+        label_base=labelling.label_base,
+        classes=absolute(classes) if classes else None,
         unlabelled=unlabelled,
     )
     with writing(url) as session:
@@ -69,6 +82,8 @@ def add(
         emit_json({"job": job.id, "status": job.status, "error": job.error, "result": job.result})
     elif job.status == "succeeded":
         note(str(job.message))
+        for text in (job.result or {}).get("notes", []):
+            note(f"  {text}")
         for file, reason in (job.result or {}).get("corrupt_files", []):
             note(f"  {file}: {reason}")
     if job.status != "succeeded" and not json:
@@ -194,9 +209,9 @@ def _show_calibrations(found: list[known.KeptCalibration]) -> None:
 def _layout_now(row: Dataset) -> Layout:
     """As the folder is now; images to calibrate on were drawn, and are looked for one by one."""
     if row.layout != LAYOUT:
-        return recognise(Path(row.root), None, row.layout == UNLABELLED)
+        return layout_now(row)
     index = open_index(row)
-    return Layout(LAYOUT, index.files, tuple(int(label) for label in index.labels), ())
+    return Layout(LAYOUT, index.files, tuple(int(label) for label in index.labels), None)
 
 
 def _describe(row: Dataset) -> dict[str, object]:

@@ -17,6 +17,7 @@ from engine.accuracy.seen_images import SEEN_BEFORE, seen_sentence
 from engine.cli.options import EvaluationId, Json, Most
 from engine.cli.output import emit_json, emit_table, interval, note
 from engine.database import prepare_database
+from engine.datasets.classes import CLASS_MATCHING
 from engine.results import results_frame
 from engine.tables import to_records
 
@@ -63,6 +64,7 @@ def show(evaluation: EvaluationId, most: Most = 10, json: Json = False) -> None:
                 "images_planned": row.images_planned or row.images,
                 **asdict(found),
                 SEEN_BEFORE: row.protocol.get(SEEN_BEFORE),
+                CLASS_MATCHING: row.protocol.get(CLASS_MATCHING),
                 "per_class": to_records(per_class(images)),
                 "confusions": to_records(confused),
             }
@@ -75,6 +77,8 @@ def show(evaluation: EvaluationId, most: Most = 10, json: Json = False) -> None:
     )
     if (seen := seen_sentence(row.protocol)) is not None:
         note(f"Seen before: {seen}.")
+    if (assumed := row.protocol.get(CLASS_MATCHING)) is not None:
+        note(f"Classes: {assumed}")
     if not images.labelled:
         note("These images have no labels; `compare` tells how far two evaluations agree.")
         return

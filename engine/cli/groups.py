@@ -6,11 +6,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from db.enums import Precision
 from engine.cli import options as o
 from engine.cli.reading import read_preprocess, read_weights
+from engine.datasets import label_files
 from engine.specs import CALIBRATION_IMAGES, PERCENTILE, CalibrationMode, TargetName
 
 
@@ -84,6 +86,19 @@ class Outputs:
     def asked(self) -> dict[str, Any]:
         """Under the names that a request has for them."""
         return {"background": self.background, "output": self.output}
+
+
+@dataclass(frozen=True, slots=True)
+class Labelling:
+    """How a label file and the numbers of classes are read."""
+
+    label_columns: o.LabelColumns = None
+    label_base: o.LabelBase = None
+    classes: o.ClassesFile = None
+
+    def of(self, file: Path | None) -> label_files.Labelling:
+        """With the label file, if there is one."""
+        return label_files.Labelling(file, self.label_columns, self.label_base, self.classes)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,10 @@ import typer
 
 from db.enums import Precision
 from db.tables import Evaluation
+from engine.cli import groups as g
 from engine.cli import options as o
 from engine.cli.evaluation import counts_of
+from engine.cli.grouping import grouped
 from engine.cli.output import emit_json, note
 from engine.cli.reading import read_object, read_preprocess
 from engine.database import prepare_database
@@ -36,7 +38,7 @@ DatasetName = Annotated[
     typer.Option("--dataset", "-d", help="A registered dataset, or a name for other images."),
 ]
 Labels = Annotated[
-    Path | None, typer.Option(help="Label file of other images: `<file> <class index>`.")
+    Path | None, typer.Option(help="Label file of other images, as of `dataset add`.")
 ]
 PerClass = Annotated[
     int | None, typer.Option(min=1, help="Other images, sorted by class, so many of each class.")
@@ -48,6 +50,7 @@ Environment = Annotated[
 
 
 @app.command("evaluation")
+@grouped
 def evaluation(
     file: Predictions,
     model: Model,
@@ -55,6 +58,8 @@ def evaluation(
     source: Source,
     dataset: DatasetName,
     labels: Labels = None,
+    *,
+    labelling: g.Labelling,
     per_class: PerClass = None,
     background: o.Background = None,
     preprocess: o.PreprocessFile = None,
@@ -75,7 +80,7 @@ def evaluation(
         precision=precision,
         source=source,
         dataset=dataset,
-        labels=labels,
+        labels=labelling.of(labels),
         per_class=per_class,
         background=background,
         preprocess=PreprocessSpec.from_dict(prepared) if prepared else None,

@@ -183,6 +183,42 @@ Output = Annotated[
         "the dataset's number of classes.",
     ),
 ]
+
+
+class Columns(tuple[str, str]):
+    """The column of images and that of classes."""
+
+
+def read_columns(text: str) -> Columns:
+    """Reads Columns; anything else is a wrong call."""
+    words = [word.strip() for word in text.split(",")]
+    if len(words) != 2 or not all(words):
+        raise typer.BadParameter(f"{text!r} is not two columns, such as `filename,class_id`.")
+    return Columns(words)
+
+
+LabelColumns = Annotated[
+    Columns | None,
+    typer.Option(
+        "--label-columns",
+        parser=read_columns,
+        metavar="IMAGE,CLASS",
+        help="Columns of the label file with the image and with the class, by heading or by "
+        "number from 1.",
+    ),
+]
+LabelBase = Annotated[
+    int | None,
+    typer.Option("--label-base", min=0, max=1, help="Whether numbers of classes begin at 0 or 1."),
+]
+ClassesFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--classes",
+        help="The classes in the order of the network's outputs: a name a line, or JSON such as "
+        '`{"0": ["n01440764", "tench"]}`.',
+    ),
+]
 EvaluationId = Annotated[int, typer.Argument(help="Number of an evaluation (`evaluation list`).")]
 Most = Annotated[int, typer.Option("--most", min=1, help="So many rows of each list.")]
 Detach = Annotated[bool, typer.Option("--detach", help="Queue and return; do not wait.")]

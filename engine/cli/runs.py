@@ -112,6 +112,11 @@ def evaluate(
     if is_digest(target):
         if dataset is None:
             raise InvalidRequest("Evaluate needs --dataset NAME; `dataset list` shows them.")
+        if outputs != g.Outputs():
+            raise InvalidRequest(
+                "A build has its outputs from its file: build it anew with `--background` or "
+                "`--output`."
+            )
         if preparation.protocol is Protocol.PUBLISHED:
             prepared = published_of(target, prepare_database()).to_dict()
         spec = EvaluateSpec(

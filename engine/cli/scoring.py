@@ -12,15 +12,19 @@ import typer
 from rich.progress import Progress
 
 from db.enums import Precision
+from engine.cli import groups as g
 from engine.cli import options as o
+from engine.cli.grouping import grouped
 from engine.cli.output import emit_json, err, note
 from engine.database import prepare_database
+from engine.datasets.classes import ClassMatching, match_outputs
 from engine.datasets.imagenet import class_names
+from engine.datasets.label_files import Labelling
 from engine.errors import InvalidRequest, VaccFileInvalid
 from engine.files import whole
 from engine.stats import at_chance, wilson_interval
 from engine.vacc.decoding import Output, decode, pair
-from engine.vacc.npz import read_datalist
+from engine.vacc.npz import read_datalist, read_output
 from engine.vacc.old_scoring import Matches, by_index, by_name, by_name_of_lines, changes
 from engine.vacc.recording import Said, record
 from engine.vacc.result_lines import (
@@ -31,7 +35,7 @@ from engine.vacc.result_lines import (
     read_class_names,
     read_lines,
 )
-from engine.vacc.truth import is_label_file, labels_of
+from engine.vacc.truth import Truth, is_label_file, truth_of
 
 ByName = Annotated[
     bool, typer.Option("--by-name", help="Score as the old scripts do, and say what that changes.")
@@ -40,7 +44,7 @@ Label = Annotated[
     Path | None,
     typer.Option(
         "--label",
-        help="Lines `<file> <class index>`; or class names, then the folder's wnid is the label.",
+        help="Label file, as of `dataset add`; or class names, then the folder is a wnid.",
     ),
 ]
 Record = Annotated[
@@ -94,9 +98,12 @@ def vamp_npz_decode(
         note(f"{len(outputs):,} images are in {result_txt}.")
 
 
+@grouped
 def eval_topk(
     result_txt: Annotated[Path, typer.Argument(help="A result file, from vamp_npz_decode.")],
     label: Label = None,
+    *,
+    labelling: g.Labelling,
     by_name_: ByName = False,
     record_: Record = None,
     precision: OnePrecision = Precision.INT8,
@@ -116,20 +123,26 @@ def eval_topk(
     short = [one.path for one in ranked if len(one.ids) != TOP]
     if short:
         note(f"Warning: {len(short):,} images have not {TOP} lines (the first: {short[0]}).")
-    labels = labels_of([one.path for one in ranked], label)
+    truth = truth_of([one.path for one in ranked], labelling.of(label))
+    labels = truth.labels
+    for text in truth.notes:
+        note(text)
     ids = np.array([(*one.ids, *[-1] * TOP)[:TOP] for one in ranked], np.int64)
     ranks = _ranks(ids, labels)
     old = (lambda: by_name_of_lines(lines, result_txt.name)) if by_name_ else None
     scores = np.array([(*one.scores, *[0.0] * TOP)[:TOP] for one in ranked], np.float32)
     stems = [Path(one.path).stem for one in ranked]
-    document = _judge(ranks, old, 3)
+    document = _judge(ranks, old, 3, len(truth.classes))
     _finish(document, said, stems, labels, ids, scores, json)
 
 
+@grouped
 def eval_imagenet(
     result_path: Annotated[Path, typer.Option("--result_path", help="The folder vamp wrote.")],
     datalist: Annotated[Path, typer.Option("--datalist", help="The list given to vamp.")],
     label: Label = None,
+    *,
+    labelling: g.Labelling,
     by_name_: ByName = False,
     result_lines: Annotated[
         Path | None, typer.Option("--result-lines", help="Write the old result file too.")
@@ -147,8 +160,13 @@ def eval_imagenet(
     """
     said = _said(record_, precision, source, dataset)
     inputs = read_datalist(datalist, must_exist=False)
-    labels = labels_of(inputs, label)
-    outputs = _decoded(pair(inputs, result_path), labels, background)
+    pairs = pair(inputs, result_path)
+    truth, matching = _matched(pairs, labelling.of(label), background)
+    labels = truth.labels
+    outputs = [
+        replace(one, ids=_classes_of(one.ids, matching), old_ids=_classes_of(one.old_ids, matching))
+        for one in _decoded(pairs, matching.output_of(labels), background)
+    ]
     named = label is not None and not is_label_file(label)
     names = read_class_names(label) if label is not None and named else class_names()
     ranks = np.array([-1 if one.rank is None else one.rank for one in outputs])
@@ -159,10 +177,30 @@ def eval_imagenet(
         guesses = [names_of(one.old_ids, names, "the label file") for one in outputs]
         return by_name(guesses, labels)
 
-    document = _judge(ranks, old if by_name_ else None, None)
+    document = _judge(ranks, old if by_name_ else None, None, matching.outputs)
     ids = np.array([one.ids for one in outputs])
     shares = np.array([one.probabilities for one in outputs], np.float32)
     _finish(document, said, [path.stem for path in inputs], labels, ids, shares, json)
+
+
+def _matched(
+    pairs: list[tuple[Path, Path]], labelling: Labelling, background: int | None
+) -> tuple[Truth, ClassMatching]:
+    """The truth of the inputs, and how the scores of the first output go with its classes."""
+    outputs = read_output(pairs[0][1]).size
+    inputs = [given for given, _ in pairs]
+    truth = truth_of(inputs, labelling, outputs - (background is not None))
+    hint = "`eval_imagenet` takes `--background 0`"
+    where = labelling.file.name if labelling.file else "of the folders"
+    matching = match_outputs("The network", outputs, background, where, truth.classes, hint)
+    for text in (*truth.notes, matching.assumed):
+        if text:
+            note(text)
+    return truth, matching
+
+
+def _classes_of(ids: tuple[int, ...], matching: ClassMatching) -> tuple[int, ...]:
+    return tuple(int(index) for index in matching.classes_of(np.asarray(ids)))
 
 
 def _said(model: str | None, precision: Precision, source: str, dataset: str) -> Said | None:
@@ -212,7 +250,7 @@ def _ranks(ids: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def _judge(
-    ranks: np.ndarray, old: Callable[[], Matches] | None, decimals: int | None
+    ranks: np.ndarray, old: Callable[[], Matches] | None, decimals: int | None, classes: int
 ) -> dict[str, object]:
     """Prints the verdict; by name where asked, with what that changes."""
     right = by_index(ranks)
@@ -237,7 +275,7 @@ def _judge(
         f"By index: top-1 {counts.top1:,} of {counts.images:,} (95 % interval {low:.2%} to "
         f"{high:.2%}), top-5 {counts.top5:,}."
     )
-    if at_chance(counts.top1, counts.images, len(class_names())):
+    if at_chance(counts.top1, counts.images, classes):
         note("Warning: that is what guessing gives; labels, class order or pairing do not match.")
     return document
 

@@ -8,6 +8,8 @@ from typing import Annotated
 import typer
 from rich.progress import Progress
 
+from engine.cli import groups as g
+from engine.cli.grouping import grouped
 from engine.cli.options import Json
 from engine.cli.output import emit_json, err, note
 from engine.datasets.sorting import sort_by_class
@@ -18,13 +20,18 @@ def add_to(app: typer.Typer) -> None:
     app.command("valprep")(valprep)
 
 
+@grouped
 def valprep(
     folder: Annotated[Path, typer.Argument(help="A flat folder of validation images.")],
     target: Annotated[Path, typer.Argument(help="Folder that gets a folder per class.")],
     labels: Annotated[
         Path | None,
-        typer.Option(help="Lines `<file> <class index>`; val_label.txt in the folder if left out."),
+        typer.Option(
+            help="Label file, as of `dataset add`; val_label.txt in the folder if left out."
+        ),
     ] = None,
+    *,
+    labelling: g.Labelling,
     copy: Annotated[bool, typer.Option("--copy", help="Copy instead of hard links.")] = False,
     json: Json = False,
 ) -> None:
@@ -36,14 +43,23 @@ def valprep(
         bar = progress.add_task("Images", total=None)
         found = sort_by_class(
             folder,
-            labels,
+            labelling.of(labels),
             target,
             copy,
             lambda done, total: progress.update(bar, completed=done, total=total),
         )
     if json:
-        emit_json({"images": found.images, "classes": found.classes, "made": found.made})
+        emit_json(
+            {
+                "images": found.images,
+                "classes": found.classes,
+                "made": found.made,
+                "notes": list(found.notes),
+            }
+        )
     else:
+        for text in found.notes:
+            note(text)
         there = found.images - found.made
         note(
             f"{found.images:,} images of {found.classes:,} classes are in {target}, verified: "

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from engine.datasets.drawing import draw_by_class
-from engine.datasets.layouts import SUFFIXES, Layout
+from engine.datasets.folders import look_into, suffix_of
+from engine.datasets.layouts import Layout
 from engine.errors import DatasetInvalid
 
 LAYOUT = "images to calibrate on"
@@ -19,13 +20,11 @@ def draw_to_calibrate(root: Path, suffix: str = "", count: int | None = None) ->
     The labels are the ranks of the folders and only spread later draws; there are no classes, so
     that nothing can be evaluated on it. Raises DatasetInvalid where there is no such image.
     """
-    if not root.is_dir():
-        raise DatasetInvalid(f"{root} is not a folder.")
-    wanted = {f".{suffix.lower().lstrip('.')}"} if suffix else SUFFIXES
-    images = [p for p in root.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file()]
-    found = sorted(str(p.relative_to(root)) for p in images if p.suffix.lower() in wanted)
+    images = look_into(root).images
+    wanted = f".{suffix.lower().lstrip('.')}" if suffix else ""
+    found = sorted(image for image in images if wanted in ("", suffix_of(image)))
     if not found:
-        others = ", ".join(sorted({p.suffix for p in images}))
+        others = ", ".join(sorted({Path(image).suffix for image in images}))
         hint = f"; there are images that end in {others}" if others else ""
         raise DatasetInvalid(f"{root} holds no images that end in .{suffix or '*'}{hint}.")
     folders = sorted({str(Path(name).parent) for name in found})
@@ -33,4 +32,4 @@ def draw_to_calibrate(root: Path, suffix: str = "", count: int | None = None) ->
     labels = np.array([rank[str(Path(name).parent)] for name in found])
     drawn = range(len(found)) if count is None else draw_by_class(labels, count, seed=0)
     files = tuple(found[int(i)] for i in drawn)
-    return Layout(LAYOUT, files, tuple(int(labels[int(i)]) for i in drawn), ())
+    return Layout(LAYOUT, files, tuple(int(labels[int(i)]) for i in drawn), None)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from sqlalchemy import select
@@ -13,6 +15,8 @@ from sqlalchemy import select
 from db.session import reading
 from db.tables import Dataset
 from engine.datasets.ahead import prepared_ahead
+from engine.datasets.classes import Classes, ClassSource
+from engine.datasets.imagenet import class_names
 from engine.datasets.register import index_path
 from engine.errors import DatasetInvalid, ImageRejected
 from engine.preprocess import PreprocessSpec, crop_pixels, open_image
@@ -28,6 +32,8 @@ class DatasetIndex:
     files: tuple[str, ...]
     labels: np.ndarray
     classes: tuple[str, ...]
+    source: ClassSource = ClassSource.NAMES
+    present: tuple[int, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.files)
@@ -36,6 +42,11 @@ class DatasetIndex:
     def labelled(self) -> bool:
         """Whether the images have labels; those of an unlabelled set are all -1."""
         return bool(len(self.classes))
+
+    @property
+    def all_classes(self) -> Classes:
+        """The classes with where they come from."""
+        return Classes(self.classes, self.source, self.present)
 
 
 def open_index(dataset: Dataset) -> DatasetIndex:
@@ -48,14 +59,43 @@ def open_index(dataset: Dataset) -> DatasetIndex:
                 f"folder again with `dataset add {dataset.name} FOLDER`."
             )
     index = json.loads(path.read_text())
+    classes = classes_in(dataset.layout, index)
     return DatasetIndex(
         name=dataset.name,
         digest=dataset.digest,
         root=root,
         files=tuple(index["files"]),
         labels=np.asarray(index["labels"], np.int32),
-        classes=tuple(index["classes"]),
+        classes=classes.names,
+        source=classes.source,
+        present=classes.present,
     )
+
+
+def classes_in(layout: str, index: dict[str, Any]) -> Classes:
+    """The classes of an index; where they come from is as it was before that was kept."""
+    names = tuple(index["classes"])
+    if "class_source" in index:
+        present = index["present"]
+        return Classes(names, ClassSource(index["class_source"]), present and tuple(present))
+    if names != class_names():
+        return Classes(names, ClassSource.NAMES)
+    if "label file" in layout:
+        return Classes(names, ClassSource.INDICES)
+    return Classes(names, ClassSource.WNIDS, tuple(sorted(set(index["labels"]))))
+
+
+def classes_of(dataset: Dataset) -> Classes | None:
+    """The classes of a registered dataset; None where its images have no labels, or it is gone."""
+    try:
+        return _kept_classes(dataset.digest, dataset.layout) or None
+    except OSError:
+        return None
+
+
+@lru_cache(maxsize=32)
+def _kept_classes(digest: str, layout: str) -> Classes:
+    return classes_in(layout, json.loads(index_path(digest).read_text()))
 
 
 def index_of(dataset_digest: str, url: str) -> DatasetIndex:

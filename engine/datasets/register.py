@@ -16,7 +16,10 @@ from db.session import reading, writing
 from db.tables import Dataset
 from engine.config import settings
 from engine.datasets.calibration import draw_to_calibrate
-from engine.datasets.layouts import Layout, recognise
+from engine.datasets.classes import Classes, ClassSource
+from engine.datasets.imagenet import class_names
+from engine.datasets.label_files import Labelling
+from engine.datasets.layouts import UNLABELLED, Layout, recognise
 from engine.errors import DatasetInvalid, ImageRejected
 from engine.files import write_text
 from engine.jobs.context import JobContext
@@ -38,13 +41,16 @@ class Checked:
     classes: tuple[str, ...]
     corrupt: tuple[tuple[str, str], ...]
     digest: str
+    source: ClassSource = ClassSource.NAMES
+    present: tuple[int, ...] | None = None
+    notes: tuple[str, ...] = ()
 
 
 def check(
-    root: Path, label_file: Path | None, progress: Progress, unlabelled: bool = False
+    root: Path, labelling: Labelling | None, progress: Progress, unlabelled: bool = False
 ) -> Checked:
     """Recognises the layout and decodes every image. Raises DatasetInvalid when none is usable."""
-    return check_layout(root, recognise(root, label_file, unlabelled), progress)
+    return check_layout(root, recognise(root, labelling, unlabelled), progress)
 
 
 def check_layout(root: Path, layout: Layout, progress: Progress) -> Checked:
@@ -61,15 +67,36 @@ def check_layout(root: Path, layout: Layout, progress: Progress) -> Checked:
             f"{root}: none of {len(outcomes)} images can be read ({corrupt[0][1]})"
         )
     lines = [f"{layout.files[i]}\0{outcomes[i]}\0{layout.labels[i]}\n" for i in good]
+    lines += _unusual_classes(layout)
+    classes = layout.classes or Classes((), ClassSource.NAMES)
     return Checked(
         root=root,
         layout=layout.name,
         files=tuple(layout.files[i] for i in good),
         labels=tuple(layout.labels[i] for i in good),
-        classes=layout.classes,
+        classes=classes.names,
         corrupt=tuple(corrupt),
         digest=hashlib.sha256("".join(lines).encode()).hexdigest(),
+        source=classes.source,
+        present=classes.present,
+        notes=layout.notes,
     )
+
+
+def _unusual_classes(layout: Layout) -> list[str]:
+    """What a digest holds of classes that do not follow from the files and labels alone.
+
+    ImageNet's and those of the folders that have images do, so that their datasets keep their
+    digests.
+    """
+    if layout.classes is None:
+        return []
+    names, present = layout.classes.names, layout.classes.present
+    folders = tuple(sorted({file.partition("/")[0] for file in layout.files}))
+    follows = present is None or list(present) == sorted(set(layout.labels))
+    if follows and names in (class_names(), folders):
+        return []
+    return [f"\0classes\0{json.dumps([layout.classes.source, names, present])}\n"]
 
 
 def _outcomes(root: Path, layout: Layout, progress: Progress) -> Iterator[str | ImageRejected]:
@@ -89,14 +116,25 @@ def _outcomes(root: Path, layout: Layout, progress: Progress) -> Iterator[str | 
             yield outcome
 
 
-def register(name: str, checked: Checked, url: str) -> Dataset:
-    """Writes the index file and the row; a name used before now means this folder."""
-    index = {"files": checked.files, "labels": checked.labels, "classes": checked.classes}
+def register(name: str, checked: Checked, url: str, said: dict[str, Any] | None = None) -> Dataset:
+    """Writes the index file and the row; a name used before now means this folder.
+
+    `said` is what the user said of the labels, for a later check.
+    """
+    index = {
+        "files": checked.files,
+        "labels": checked.labels,
+        "classes": checked.classes,
+        "class_source": checked.source,
+        "present": checked.present,
+    }
     write_text(index_path(checked.digest), json.dumps(index))
     report: dict[str, Any] = {
         "corrupt": len(checked.corrupt),
         "corrupt_files": [list(pair) for pair in checked.corrupt[:SHOWN_CORRUPT]],
         "classes_present": len(set(checked.labels)) if checked.classes else 0,
+        "notes": list(checked.notes),
+        "said": said or {},
     }
     with writing(url) as session:
         row = session.scalar(select(Dataset).where(Dataset.name == name)) or Dataset(name=name)
@@ -133,21 +171,42 @@ def run(params: dict[str, Any], context: JobContext) -> dict[str, Any]:
     spec = DatasetSpec.model_validate(params)
     root = _draw(spec, context) if spec.builtin else Path(spec.root or "")
     context.stage(f"Decoding images of {root}.")
-    labels = Path(spec.labels) if spec.labels else None
     layout = (
         draw_to_calibrate(root, spec.suffix, spec.calibration_images)
         if spec.calibration_images
-        else recognise(root, labels, spec.unlabelled)
+        else recognise(root, labelling_of(spec), spec.unlabelled)
     )
     checked = check_layout(
         root, layout, lambda done, total: context.progress(done, total, "images")
     )
-    row = register(spec.name, checked, context.url)
+    said = spec.model_dump(mode="json", include=set(SAID), exclude_defaults=True)
+    row = register(spec.name, checked, context.url, said)
+    for note in checked.notes:
+        context.say(note)
     classes = f" of {len(set(checked.labels))} classes" if checked.classes else ""
     context.say(
         f"{row.num_images:,} images{classes} ({row.layout}); {len(checked.corrupt)} cannot be read."
     )
     return {"dataset": row.name, "digest": row.digest, **row.report}
+
+
+SAID = ("labels", "label_columns", "label_base", "classes")
+
+
+def labelling_of(spec: DatasetSpec) -> Labelling:
+    """What the user says of the labels."""
+    return Labelling(
+        file=Path(spec.labels) if spec.labels else None,
+        columns=spec.label_columns,
+        base=spec.label_base,
+        classes=Path(spec.classes) if spec.classes else None,
+    )
+
+
+def layout_now(row: Dataset) -> Layout:
+    """A registered folder as it is now, read as it was when it was registered."""
+    spec = DatasetSpec(name=row.name, root=row.root, **row.report.get("said", {}))
+    return recognise(Path(row.root), labelling_of(spec), row.layout == UNLABELLED)
 
 
 def _draw(spec: DatasetSpec, context: JobContext) -> Path:

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.datasets.imagenet import wnid_to_index
-from engine.datasets.layouts import recognise
+from engine.datasets.label_files import Labelling
+from engine.datasets.layouts import Layout, sortable
 from engine.digests import file_digest
 from engine.errors import DatasetInvalid
 from engine.files import disk_space
@@ -28,32 +29,39 @@ class Sorted:
     images: int
     classes: int
     made: int
+    notes: tuple[str, ...] = ()
 
 
 def sort_by_class(
-    root: Path, labels: Path | None, target: Path, copy: bool, progress: Progress
+    root: Path, labelling: Labelling | None, target: Path, copy: bool, progress: Progress
 ) -> Sorted:
-    """Fills `<target>/<wnid>/<file>` from a flat folder with labels.
+    """Fills `<target>/<wnid>/<file>` from images with labels of ImageNet's 1,000 classes.
 
     Raises DatasetInvalid: no flat labelled folder, another file where an image belongs, files in
     the target that are no images of the source, or a file system that cannot link.
     """
-    layout = recognise(root, labels)
-    if not layout.name.startswith("flat"):
-        raise DatasetInvalid(
-            f"{root} has a folder per class already ({len(layout.files):,} images)."
-        )
-    wnids = list(wnid_to_index())
-    places = {
-        target / wnids[label] / name: root / name
-        for name, label in zip(layout.files, layout.labels, strict=True)
-    }
+    layout = sortable(root, labelling or Labelling())
+    places = _places(root, layout, target)
     _require_no_strangers(target, places)
     made = 0
     for done, (place, source) in enumerate(places.items(), 1):
         made += _put(source, place, copy)
         progress(done, len(places))
-    return Sorted(len(places), len({place.parent for place in places}), made)
+    classes = len({place.parent for place in places})
+    return Sorted(len(places), classes, made, layout.notes)
+
+
+def _places(root: Path, layout: Layout, target: Path) -> dict[Path, Path]:
+    wnids = list(wnid_to_index())
+    places: dict[Path, Path] = {}
+    for name, label in zip(layout.files, layout.labels, strict=True):
+        place = target / wnids[label] / Path(name).name
+        if place in places:
+            raise DatasetInvalid(
+                f"{root / name} and {places[place]} would both become {place}; rename one of them."
+            )
+        places[place] = root / name
+    return places
 
 
 def _require_no_strangers(target: Path, places: dict[Path, Path]) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from db.tables import Evaluation
 from engine.accuracy.seen_images import SEEN_BEFORE, seen_sentence
+from engine.datasets.classes import CLASS_MATCHING
 from engine.errors import InvalidRequest
 from engine.evaluate import record, shards
 from engine.evaluate.task import Task, prepare
@@ -50,9 +51,10 @@ def run(params: dict[str, Any], context: JobContext) -> dict[str, Any]:
         context.say(f"{row.images:,} images without labels: `compare` tells how far builds agree.")
         return {"evaluation": row.id, "reused": False, "top1": None}
     low, high = wilson_interval(row.top1_count, row.images)
+    assumed = row.protocol.get(CLASS_MATCHING)
     context.say(
         f"top-1 {row.top1_count / row.images:.2%} ({row.top1_count} of {row.images}), "
-        f"95 % interval {low:.2%} to {high:.2%}."
+        f"95 % interval {low:.2%} to {high:.2%}.{f' {assumed}' if assumed else ''}"
     )
     return {"evaluation": row.id, "reused": False, "top1": row.top1_count / row.images}
 

@@ -15,6 +15,7 @@ from engine.accuracy.chance import is_at_chance, likely_cause
 from engine.accuracy.per_image import PerImage, images_digest, save
 from engine.catalog import find_model
 from engine.config import settings
+from engine.datasets.classes import CLASS_MATCHING
 from engine.errors import LabelsMismatch
 from engine.evaluate.seen_before import facts_of
 from engine.evaluate.shards import finished_shards, join
@@ -64,7 +65,7 @@ def record_whole(task: Task, context: JobContext) -> Evaluation:
 
 def judge_chance(task: Task, images: PerImage, context: JobContext) -> bool:
     """Whether the accuracy is that of guessing; for fp32 that raises LabelsMismatch instead."""
-    if not is_at_chance(images, len(task.index.classes)):
+    if not is_at_chance(images, task.classes):
         return False
     if task.artifact.precision == Precision.FP32:
         shutil.rmtree(task.folder, ignore_errors=True)
@@ -105,7 +106,8 @@ def _write(task: Task, images: PerImage, chance: bool, context: JobContext) -> E
             "preprocessing": _protocol_name(task),
             "scoring": "by class index; equal scores in the order of their index",
             "runtime": f"{OnnxRuntime.name} {OnnxRuntime.version}",
-            "classes": len(task.index.classes),
+            "classes": task.classes,
+            **_assumed(task),
             **facts_of(task, images),
         },
     }
@@ -116,6 +118,12 @@ def _write(task: Task, images: PerImage, chance: bool, context: JobContext) -> E
             setattr(row, name, value)
         session.add(row)
     return row
+
+
+def _assumed(task: Task) -> dict[str, str]:
+    """What was assumed of outputs and classes, where that is not plain."""
+    assumed = task.matching.assumed if task.matching is not None else None
+    return {} if assumed is None else {CLASS_MATCHING: assumed}
 
 
 def _find(recipe: str, url: str) -> Evaluation | None:

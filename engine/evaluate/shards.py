@@ -10,7 +10,7 @@ import numpy as np
 
 from engine import artifacts
 from engine.accuracy.per_image import PerImage, load_file, save
-from engine.accuracy.scoring import score
+from engine.accuracy.scoring import score_matched
 from engine.config import settings
 from engine.datasets.pixel_cache import open_cache
 from engine.errors import InvalidRequest
@@ -80,12 +80,13 @@ def _write(task: Task, shard: Shard, parts: list[PerImage]) -> None:
 
 
 def judge(task: Task, outputs: np.ndarray, images: np.ndarray) -> PerImage:
-    """Per-image results of one batch."""
+    """Per-image results of one batch, in classes of the dataset."""
     manifest = task.artifact.manifest
-    return score(
+    return score_matched(
         drop_background(outputs, manifest.get("background")),
         images,
         task.index.labels[images],
+        task.matching,
         probabilities=manifest.get("scores") == "probabilities",
     )
 

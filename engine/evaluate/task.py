@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -11,12 +12,13 @@ from db.enums import WeightsKind
 from db.tables import Artifact
 from engine import artifacts, environment
 from engine.config import settings
+from engine.datasets.classes import ClassMatching, match_outputs
 from engine.datasets.drawing import draw_by_class
 from engine.datasets.reader import DatasetIndex, open_index
 from engine.datasets.register import find_dataset
 from engine.digests import data_digest
 from engine.environment import Surroundings
-from engine.errors import InvalidRequest, LabelsMismatch
+from engine.errors import InvalidRequest
 from engine.preprocess import PreprocessSpec
 from engine.resolve import artifact_of
 from engine.specs import EvaluateSpec, shard_ranges
@@ -24,7 +26,10 @@ from engine.specs import EvaluateSpec, shard_ranges
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """`images` are the indices, in the dataset, of the images that are evaluated, ascending."""
+    """`images` are the indices, in the dataset, of the images that are evaluated, ascending.
+
+    `matching` says how outputs go with classes; None where the images have no labels.
+    """
 
     spec: EvaluateSpec
     artifact: Artifact
@@ -32,21 +37,28 @@ class Task:
     images: np.ndarray
     preprocess: PreprocessSpec
     surroundings: Surroundings
+    matching: ClassMatching | None
 
     @property
     def recipe(self) -> str:
         """Digest of all that decides the per-image results."""
-        return data_digest(
-            {
-                "artifact": self.artifact.digest,
-                "dataset": self.index.digest,
-                "limit": self.spec.limit,
-                "preprocess": self.preprocess.digest(),
-                "batch": self.spec.batch,
-                "provider": self.spec.provider,
-                "environment": self.surroundings.digest,
-            }
-        )
+        parts: dict[str, Any] = {
+            "artifact": self.artifact.digest,
+            "dataset": self.index.digest,
+            "limit": self.spec.limit,
+            "preprocess": self.preprocess.digest(),
+            "batch": self.spec.batch,
+            "provider": self.spec.provider,
+            "environment": self.surroundings.digest,
+        }
+        if self.matching is not None and self.matching.class_of_output is not None:
+            parts["class_of_output"] = list(self.matching.class_of_output)
+        return data_digest(parts)
+
+    @property
+    def classes(self) -> int:
+        """How many classes a label is one of; 0 without labels."""
+        return 0 if self.matching is None else self.matching.outputs
 
     @property
     def folder(self) -> Path:
@@ -70,14 +82,13 @@ def prepare(spec: EvaluateSpec, url: str) -> Task:
             f"{artifact.model_id} has random weights: fit to measure speed, never accuracy."
         )
     index = open_index(find_dataset(spec.dataset, url))
-    if index.labelled:
-        require_same_classes(artifact, index)
+    matching = match_classes(artifact, index) if index.labelled else None
     images = np.arange(len(index))
     if spec.limit is not None and spec.limit < len(index):
         images = draw_by_class(index.labels, spec.limit, seed=0)
     preprocess = artifacts.preprocess_of(artifact).changed(spec.preprocess)
     require_same_side(artifact, preprocess)
-    return Task(spec, artifact, index, images, preprocess, environment.observe())
+    return Task(spec, artifact, index, images, preprocess, environment.observe(), matching)
 
 
 def require_same_side(artifact: Artifact, preprocess: PreprocessSpec) -> None:
@@ -91,19 +102,13 @@ def require_same_side(artifact: Artifact, preprocess: PreprocessSpec) -> None:
         )
 
 
-def require_same_classes(artifact: Artifact, index: DatasetIndex) -> None:
-    """Raises LabelsMismatch unless the model has one output for each class of the dataset."""
-    outputs, background = artifact.manifest["classes"], artifact.manifest.get("background")
-    classes = outputs - (background is not None)
-    if classes == len(index.classes):
-        return
-    hint = "they do not mean the same classes."
-    if classes == len(index.classes) + 1:
-        hint = (
-            "one output too many. If output 0 is a background class, as in networks from TF-Hub "
-            "and TF-Slim, declare it: --background 0 (on the page: Background class)."
-        )
-    raise LabelsMismatch(
-        f"{artifact.model_id} has {outputs} outputs, dataset {index.name!r} has "
-        f"{len(index.classes)} classes: {hint}"
+def match_classes(artifact: Artifact, index: DatasetIndex) -> ClassMatching:
+    """How outputs go with the classes of a dataset; LabelsMismatch where they do not."""
+    manifest = artifact.manifest
+    return match_outputs(
+        artifact.model_id,
+        manifest["classes"],
+        manifest.get("background"),
+        index.name,
+        index.all_classes,
     )

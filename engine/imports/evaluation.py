@@ -14,9 +14,11 @@ from db.session import reading, writing
 from db.tables import Evaluation, ImportedBuild
 from engine.accuracy.chance import is_at_chance, likely_cause
 from engine.accuracy.per_image import PerImage, images_digest, save
-from engine.accuracy.scoring import score, score_top
+from engine.accuracy.scoring import score_matched, score_top
 from engine.config import settings
+from engine.datasets.classes import CLASS_MATCHING, ClassMatching, ClassSource, match_outputs
 from engine.datasets.imagenet import class_names
+from engine.datasets.label_files import NOTHING_SAID, Labelling
 from engine.digests import data_digest, file_digest
 from engine.errors import InvalidRequest, LabelsMismatch
 from engine.imports.builds import record_build
@@ -39,7 +41,7 @@ class OutsideEvaluation:
     precision: Precision
     source: str
     dataset: str
-    labels: Path | None = None
+    labels: Labelling = NOTHING_SAID
     per_class: int | None = None
     background: int | None = None
     preprocess: PreprocessSpec | None = None
@@ -55,8 +57,9 @@ def import_evaluation(asked: OutsideEvaluation, url: str) -> tuple[Evaluation, b
     predictions = read_predictions(asked.file, asked.background)
     images = image_set(asked.dataset, predictions, asked.labels, asked.per_class, url)
     predictions, places = match(predictions, images, asked.file.name)
-    classes = _classes(predictions, images, asked.file.name)
-    columns = _columns(predictions, places, images)
+    matching = _matching(predictions, images, asked.file.name)
+    classes = matching.outputs
+    columns = _columns(predictions, places, images, matching)
     chance = is_at_chance(columns, classes)
     if chance and asked.precision == Precision.FP32:
         raise LabelsMismatch(
@@ -76,19 +79,25 @@ def import_evaluation(asked: OutsideEvaluation, url: str) -> tuple[Evaluation, b
     row.at_chance = chance
     row.per_image_path = str(path.relative_to(settings().home))
     row.environment_digest = record_outside(asked.environment, url)
-    row.protocol = {**row.protocol, "classes": classes}
+    assumed = {CLASS_MATCHING: matching.assumed} if matching.assumed else {}
+    labels = {"labels": " ".join(images.notes)} if images.notes else {}
+    row.protocol = {**row.protocol, "classes": classes, **assumed, **labels}
     with writing(url) as session:
         session.add(row)
     return row, False
 
 
-def _columns(predictions: Predictions, places: np.ndarray, images: ImageSet) -> PerImage:
+def _columns(
+    predictions: Predictions, places: np.ndarray, images: ImageSet, matching: ClassMatching
+) -> PerImage:
     label = images.label[places]
     if predictions.top is not None:
         columns = score_top(predictions.top, places, label, predictions.top_probability)
     else:
         assert predictions.scores is not None
-        columns = score(predictions.scores, places, label, probabilities=predictions.probabilities)
+        columns = score_matched(
+            predictions.scores, places, label, matching, probabilities=predictions.probabilities
+        )
     names = predictions.name if images.name is None else images.name[places]
     return PerImage(
         **{name: getattr(columns, name) for name in PerImage.__slots__ if name != "name"},
@@ -96,24 +105,24 @@ def _columns(predictions: Predictions, places: np.ndarray, images: ImageSet) -> 
     )
 
 
-def _classes(predictions: Predictions, images: ImageSet, file: str) -> int:
-    """How many classes there are; InvalidRequest where predictions and labels cannot fit."""
+def _matching(predictions: Predictions, images: ImageSet, file: str) -> ClassMatching:
+    """How predictions go with classes; LabelsMismatch or InvalidRequest where they cannot fit."""
     given = predictions.classes()
+    if given is not None and images.classes is not None:
+        hint = "`import evaluation` takes `--background 0`"
+        return match_outputs(file, given, None, images.dataset_name, images.classes, hint)
     highest = int(images.label.max())
-    classes = images.classes or given or max(len(class_names()), highest + 1)
-    if given is not None and given != classes:
-        hint = " Declare a background class with --background 0." if given == classes + 1 else ""
-        raise InvalidRequest(
-            f"{file} has {given} scores an image, {images.dataset_name} has {classes} "
-            f"classes.{hint}"
-        )
+    known = None if images.classes is None else len(images.classes)
+    classes = known or given or max(len(class_names()), highest + 1)
     if highest >= classes:
         raise InvalidRequest(
             f"{images.dataset_name} has label {highest}, {file} only classes 0 to {classes - 1}."
         )
     if predictions.top is not None:
+        open_end = images.classes and images.classes.source is ClassSource.OPEN_NUMBERS
+        classes = max(classes, int(predictions.top.max()) + 1) if open_end else classes
         _require_range(predictions.top, classes, file)
-    return classes
+    return ClassMatching(classes)
 
 
 def _require_range(top: np.ndarray, classes: int, file: str) -> None:
@@ -121,7 +130,7 @@ def _require_range(top: np.ndarray, classes: int, file: str) -> None:
     if low >= 0 and high < classes:
         return
     one_based = " They seem to count from 1: subtract 1." if low == 1 and high == classes else ""
-    if low == 0 and high == classes:
+    if low == 0 and high == classes == len(class_names()):
         one_based = " If class 0 is a background class, say --background 0."
     raise InvalidRequest(
         f"{file} predicts classes {low} to {high}, but there are only 0 to {classes - 1}."

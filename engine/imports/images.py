@@ -12,7 +12,9 @@ from sqlalchemy import select
 from db.session import reading
 from db.tables import Dataset
 from engine.accuracy.per_image import NO_LABEL
-from engine.datasets.layouts import read_labels
+from engine.datasets.classes import Classes, ClassSource
+from engine.datasets.label_files import Labelling, labels_by_name
+from engine.datasets.reader import classes_in
 from engine.datasets.register import index_path
 from engine.digests import data_digest
 from engine.errors import DatasetInvalid, InvalidRequest
@@ -23,21 +25,26 @@ from engine.imports.predictions import Predictions
 class ImageSet:
     """The images of a dataset: `label` (n,) and, where they are known, their file names (n,).
 
-    `classes` is None where the dataset is not registered.
+    `classes` is None where nothing names them. `notes` say what was assumed of a label file.
     """
 
     dataset_name: str
     dataset_digest: str
     label: np.ndarray
     name: np.ndarray | None
-    classes: int | None
+    classes: Classes | None
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.label)
 
 
 def image_set(
-    dataset: str, predictions: Predictions, labels: Path | None, per_class: int | None, url: str
+    dataset: str,
+    predictions: Predictions,
+    labelling: Labelling,
+    per_class: int | None,
+    url: str,
 ) -> ImageSet:
     """What the rows of `predictions` are of.
 
@@ -51,7 +58,7 @@ def image_set(
         name
         for name, given in (
             (f"dataset {dataset!r} (registered)", row is not None),
-            ("--labels", labels is not None),
+            ("--labels", labelling.file is not None),
             ("--per-class", per_class is not None),
         )
         if given
@@ -63,8 +70,8 @@ def image_set(
         )
     if row is not None:
         return _registered(row)
-    if labels is not None:
-        return _of_label_file(dataset, labels)
+    if labelling.file is not None:
+        return _of_label_file(dataset, labelling.file, labelling)
     if per_class is not None:
         return _by_class(dataset, len(predictions), per_class)
     if predictions.label is not None:
@@ -84,13 +91,21 @@ def _registered(row: Dataset) -> ImageSet:
     index = json.loads(path.read_text())
     names = np.asarray([Path(name).name for name in index["files"]])
     labels = np.asarray(index["labels"], np.int64)
-    return ImageSet(row.name, row.digest, labels, names, len(index["classes"]) or None)
+    return ImageSet(row.name, row.digest, labels, names, classes_in(row.layout, index) or None)
 
 
-def _of_label_file(dataset: str, path: Path) -> ImageSet:
-    found = dict(sorted(read_labels(path).items()))
-    names, labels = np.asarray(list(found)), np.asarray(list(found.values()), np.int64)
-    return ImageSet(dataset, _digest(names.tolist(), labels), labels, names, None)
+def _of_label_file(dataset: str, path: Path, labelling: Labelling) -> ImageSet:
+    found = labels_by_name(path, labelling)
+    labels = np.asarray(found.indices, np.int64)
+    numbers = found.classes.source in (ClassSource.NUMBERS, ClassSource.OPEN_NUMBERS)
+    return ImageSet(
+        dataset,
+        _digest(list(found.images), labels),
+        labels,
+        np.asarray(found.images),
+        None if numbers else found.classes,
+        () if numbers else found.notes,
+    )
 
 
 def _by_class(dataset: str, rows: int, per_class: int) -> ImageSet:

@@ -11,7 +11,7 @@ from PIL import Image, UnidentifiedImageError
 from engine.errors import ImageRejected
 
 MAX_PIXELS = 80_000_000
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 
 
 def open_image(source: Path | bytes | BinaryIO, name: str | None = None) -> Image.Image:

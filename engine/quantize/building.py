@@ -16,6 +16,7 @@ from db.tables import Artifact
 from engine import artifacts, environment, onnx_graph
 from engine.accuracy.per_image import images_digest
 from engine.config import settings
+from engine.datasets.classes import match_outputs
 from engine.datasets.drawing import draw_by_class
 from engine.datasets.reader import DatasetIndex, open_index
 from engine.datasets.register import find_dataset
@@ -165,8 +166,12 @@ def _bound(
     scores = images.scores(model, others, threads)
     wanted = scores.argmax(axis=1)
     labelled = len(index.classes) > 1
-    labels = index.labels[others] if labelled else wanted
-    if labelled and at_chance(int((wanted == labels).sum()), len(labels), len(index.classes)):
+    labels = wanted
+    if labelled:
+        outputs = scores.shape[1]
+        matching = match_outputs("The network", outputs, None, index.name, index.all_classes)
+        labels = matching.output_of(index.labels[others])
+    if labelled and at_chance(int((wanted == labels).sum()), len(labels), scores.shape[1]):
         raise LabelsMismatch(
             f"fp32 is right on no more images of {index.name!r} than guessing would be: labels or "
             f"class order do not match, and a drop cannot be judged. Calibrate on the model's own "

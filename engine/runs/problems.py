@@ -7,10 +7,10 @@ from pathlib import Path
 
 from db.enums import Precision, WeightsKind
 from engine.catalog import CatalogModel
-from engine.errors import WorkbenchError
+from engine.errors import LabelsMismatch, WorkbenchError
 from engine.export.routes import program_beside, require_environment, require_route
 from engine.preprocess import PreprocessSpec
-from engine.runs.checks import Check, Datasets
+from engine.runs.checks import Check, Datasets, matching_of
 from engine.runs.requests import BUILTIN_DATASETS, RunRequest, Task
 from engine.runs.sweeps import point_problems
 
@@ -56,6 +56,15 @@ def _needs_datasets(request: RunRequest, model: CatalogModel, datasets: Datasets
             )
 
 
+def _needs_same_classes(
+    request: RunRequest, model: CatalogModel, datasets: Datasets
+) -> Iterator[str]:
+    try:
+        matching_of(request, model, datasets)
+    except LabelsMismatch as error:
+        yield str(error)
+
+
 def _needs_valid_preprocessing(
     request: RunRequest, model: CatalogModel, datasets: Datasets
 ) -> Iterator[str]:
@@ -89,6 +98,7 @@ PROBLEMS: tuple[Check, ...] = (
     _needs_choices,
     _needs_weights,
     _needs_datasets,
+    _needs_same_classes,
     _needs_valid_preprocessing,
     _needs_route,
 )

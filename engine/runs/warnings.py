@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from contextlib import suppress
 
 from db.enums import Precision, WeightsKind
 from engine.catalog import CatalogModel
 from engine.config import settings
 from engine.environment import instruction_sets
+from engine.errors import LabelsMismatch
 from engine.half.execution import EMULATED, expected
 from engine.quantize import targets
 from engine.quantize.overflow import overflow_of
-from engine.runs.checks import Check, Datasets
+from engine.runs.checks import Check, Datasets, matching_of
 from engine.runs.overlaps import images_of_both
 from engine.runs.requests import BUILTIN_CALIBRATION, RunRequest, Task
 from engine.runs.sweeps import point_warnings
@@ -119,6 +121,10 @@ def _warns_of_dataset(
     points = 100 * Z_95 * math.sqrt(0.8 * 0.2 / images)
     if points > 0.5:
         yield f"{images:,} images give about ±{points:.1f} points of top-1 (95 %)."
+    with suppress(LabelsMismatch):  # which is among the problems
+        matching = matching_of(request, model, datasets)
+        if matching is not None and matching.assumed:
+            yield matching.assumed
     if known.report.get("corrupt"):
         yield f"{known.report['corrupt']} images of {known.name} cannot be read and are left out."
 

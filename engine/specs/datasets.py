@@ -13,6 +13,11 @@ class DatasetSpec(Spec):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")
     root: str | None = None
     labels: str | None = None
+    label_columns: tuple[str, str] | None = Field(
+        None, description="of the label file, with the image and with the class"
+    )
+    label_base: int | None = Field(None, ge=0, le=1, description="number of the first class")
+    classes: str | None = Field(None, description="file that lists the classes in their order")
     unlabelled: bool = False
     builtin: bool = False
     calibration_images: int | None = Field(

@@ -2,60 +2,74 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 import numpy as np
 
-from engine.datasets.imagenet import wnid_to_index
-from engine.datasets.layouts import read_labels
+from engine.datasets.class_lists import imagenet_list
+from engine.datasets.classes import Classes, ClassSource
+from engine.datasets.imagenet import class_names, wnid_to_index
+from engine.datasets.label_files import Labelling, label_images
+from engine.datasets.label_matching import parts_of
+from engine.datasets.label_tables import looks_like_labels
 from engine.errors import VaccFileInvalid
 from engine.vacc.result_lines import read_class_names
 
-_LABEL_LINE = re.compile(r"\S.*\s\d+")
+IMAGENET_OUTPUTS = len(class_names())
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """The class index of each image, int64 (n,), the classes, and what was assumed."""
+
+    labels: np.ndarray
+    classes: Classes
+    notes: tuple[str, ...] = ()
 
 
 def is_label_file(path: Path) -> bool:
-    """Whether the first line is `<file> <class index>`, rather than a class name."""
-    try:
-        with path.open(encoding="utf-8") as stream:
-            return bool(_LABEL_LINE.fullmatch(stream.readline().strip()))
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is no text"
-        raise VaccFileInvalid(f"The label file {path} cannot be read: {reason}.") from error
+    """Whether a file gives classes to images, rather than names to classes."""
+    return looks_like_labels(path)
 
 
-def labels_of(paths: Sequence[str | PurePath], label_file: Path | None) -> np.ndarray:
-    """The class index of each path, int64 (n,).
+def truth_of(
+    paths: Sequence[str | PurePath], labelling: Labelling, outputs: int | None = None
+) -> Truth:
+    """The class of each path; `outputs` are those of the network, where they are known.
 
-    From lines `<file> <class index>`, by the file's name without its suffix; else from the wnid of
-    the folder that it lies in. Raises VaccFileInvalid naming the first image without a label.
+    From a label file, by the images' names; else from the wnid of the folder that an image lies
+    in. Raises VaccFileInvalid or DatasetInvalid naming the first image without a label.
     """
-    if label_file is not None and is_label_file(label_file):
-        by_stem = {_stem(name): index for name, index in read_labels(label_file).items()}
-        return _look_up(paths, by_stem, lambda path: path.stem, f"no line in {label_file.name}")
-    if label_file is not None:
-        read_class_names(label_file)
-    return _look_up(
-        paths,
-        wnid_to_index(),
-        lambda path: path.parent.name,
-        "no folder named by a wnid; give --label FILE with lines '<file> <class index>'",
-    )
+    file = labelling.file
+    if file is not None and is_label_file(file):
+        known = labelling.class_list()
+        if known is None and outputs == IMAGENET_OUTPUTS:
+            known = imagenet_list()
+        images = {str(path): None for path in paths}
+        found = label_images([_with_slashes(i) for i in images], file, labelling, known)
+        index_of = dict(zip(images, found.indices, strict=True))
+        labels = np.array([index_of[str(path)] for path in paths], np.int64)
+        return Truth(labels, found.classes, found.notes)
+    if file is not None:
+        read_class_names(file)
+    return _by_folder(paths)
 
 
-def _look_up(
-    paths: Sequence[str | PurePath], known: dict[str, int], key_of: object, lack: str
-) -> np.ndarray:
-    keys = [key_of(PurePath(path)) for path in paths]  # type: ignore[operator]
-    missing = [path for path, key in zip(paths, keys, strict=True) if key not in known]
+def _with_slashes(path: str) -> str:
+    return "/".join(parts_of(path)) if "\\" in path else path
+
+
+def _by_folder(paths: Sequence[str | PurePath]) -> Truth:
+    known = wnid_to_index()
+    folders = [("", *parts_of(str(path)))[-2] for path in paths]
+    missing = [path for path, folder in zip(paths, folders, strict=True) if folder not in known]
     if missing:
         raise VaccFileInvalid(
-            f"{len(missing):,} of {len(paths):,} images have {lack} (the first: {missing[0]})."
+            f"{len(missing):,} of {len(paths):,} images have no folder named by a wnid; give "
+            f"--label FILE with lines '<file> <class index>' (the first: {missing[0]})."
         )
-    return np.array([known[key] for key in keys], np.int64)
-
-
-def _stem(name: str) -> str:
-    return PurePath(name).stem
+    labels = np.array([known[folder] for folder in folders], np.int64)
+    present = tuple(sorted(set(labels.tolist())))
+    return Truth(labels, Classes(class_names(), ClassSource.WNIDS, present))

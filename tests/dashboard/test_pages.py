@@ -293,6 +293,37 @@ def test_a_dataset_form_queues_or_says_what_is_wrong(url: str, tmp_path: Path) -
     assert job.params["root"] == str(tmp_path)
 
 
+def test_a_dataset_form_takes_classes_and_columns(url: str, tmp_path: Path) -> None:
+    (tmp_path / "labels.csv").write_text("foto,breite,klasse\na.png,30,1\nb.png,31,0\n")
+    (tmp_path / "classes.txt").write_text("ant\nbee\n")
+    app = opened("datasets")
+    app.text_input(key="dataset_name").set_value("mine")
+    app.text_input(key="dataset_folder").set_value(str(tmp_path))
+    app.text_input(key="dataset_labels").set_value(str(tmp_path / "labels.csv"))
+    app.form_submit_button[0].click().run()
+    assert "nothing says which holds the class" in app.error[0].value
+    app.text_input(key="dataset_columns").set_value("foto klasse")
+    app.form_submit_button[0].click().run()
+    assert "is not two columns" in app.error[0].value
+    app.text_input(key="dataset_columns").set_value("foto, klasse")
+    app.text_input(key="dataset_classes").set_value(str(tmp_path / "none.txt"))
+    app.form_submit_button[0].click().run()
+    assert "There is no class list" in app.error[0].value
+    app.text_input(key="dataset_classes").set_value(str(tmp_path / "classes.txt"))
+    app.selectbox(key="dataset_base").set_value(1)
+    app.form_submit_button[0].click().run()
+    with reading(url) as session:
+        (job,) = session.scalars(select(Job))
+    assert job.params["label_columns"] == ["foto", "klasse"]
+    assert job.params["label_base"] == 1
+    assert job.params["classes"] == str(tmp_path / "classes.txt")
+
+
+def test_what_was_assumed_of_a_dataset_stands_on_its_card(url: str) -> None:
+    rows.add_dataset(url, "val", notes=["The folders begin at 1: 1 is subtracted from each."])
+    assert "1 is subtracted from each" in texts(opened("datasets"))
+
+
 def test_unreadable_images_are_named(url: str) -> None:
     rows.add_dataset(url, "val", corrupt=1, corrupt_files=[["n1/broken.jpg", "it is cut short."]])
     app = opened("datasets")

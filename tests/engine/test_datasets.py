@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from pathlib import Path
 
@@ -9,13 +10,22 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from engine.datasets.classes import ClassSource
 from engine.datasets.drawing import draw_by_class
 from engine.datasets.imagenet import class_names, wnid_to_index
 from engine.datasets.layouts import recognise
 from engine.datasets.reader import open_index, read_batches
-from engine.datasets.register import check, find_dataset, register
+from engine.datasets.register import (
+    check,
+    check_layout,
+    find_dataset,
+    layout_now,
+    register,
+    run,
+)
 from engine.errors import DatasetInvalid
-from tests.engine.tiny import PREPROCESS, image_folder
+from engine.specs import DatasetSpec
+from tests.engine.tiny import PREPROCESS, Quiet, image_folder
 
 
 def quiet(done: int, total: int) -> None:
@@ -38,7 +48,7 @@ def test_folders_named_by_wnid_keep_their_imagenet_index(tmp_path: Path) -> None
     save(tmp_path / "n01443537" / "a.png")
     save(tmp_path / "n03126707" / "b.png")
     layout = recognise(tmp_path)
-    assert (layout.labels, len(layout.classes)) == ((1, 517), 1000)
+    assert (layout.labels, len(layout.class_names)) == ((1, 517), 1000)
 
 
 def test_other_folders_are_numbered_in_the_order_of_their_names(tmp_path: Path) -> None:
@@ -46,7 +56,7 @@ def test_other_folders_are_numbered_in_the_order_of_their_names(tmp_path: Path) 
     save(tmp_path / "ant" / "b.png")
     layout = recognise(tmp_path)
     assert layout.files == ("ant/b.png", "zebra/a.png")
-    assert (layout.labels, layout.classes) == ((0, 1), ("ant", "zebra"))
+    assert (layout.labels, layout.class_names) == ((0, 1), ("ant", "zebra"))
 
 
 def test_mixed_naming_is_refused(tmp_path: Path) -> None:
@@ -76,8 +86,8 @@ def test_a_flat_folder_with_a_label_file(tmp_path: Path) -> None:
     [
         ("a.png 1\n", "1 of 2 images have no line .*b.png"),
         ("a.png 1\nb.png 2\nc.png 3\n", "names 1 images that are not in .*c.png"),
-        ("a.png 1\nb.png 1000\n", "label 1000 of b.png is outside 0 to 999.* count from 1"),
-        ("a.png 0\nb.png 1000\n", "label 1000 of b.png is outside 0 to 999.$"),
+        ("a.png 1\nb.png 1000\n", "1 to 1,000 without a 0.*--label-base 1.*--label-base 0"),
+        ("a.png 1\nb.png 2\n", "1 to 2 without a 0.*--label-base 1.*--label-base 0"),
         ("a.png 1\nb.png cat\n", "line 2: expected '<file> <class index>'"),
         ("a.png 1\na.png 2\nb.png 3\n", "line 2: a.png is labelled twice"),
         ("a.png 1\nb.png -1\n", "line 2: expected"),
@@ -232,3 +242,41 @@ def test_odd_images_are_prepared_as_torchvision_does_or_left_out_by_name(
     for name, found in zip(index.files, given, strict=True):  # type: ignore[call-overload]
         expected = transform(default_loader(str(index.root / name))).numpy()
         np.testing.assert_array_equal(found.view(np.uint32), expected.view(np.uint32))
+
+
+def digest_of_before(root: Path, names: dict[str, int]) -> str:
+    """What the digest was before there were class lists: of files and labels alone."""
+    lines = [
+        f"{name}\0{hashlib.sha256((root / name).read_bytes()).hexdigest()}\0{label}\n"
+        for name, label in sorted(names.items())
+    ]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def test_datasets_keep_the_digests_that_they_had(tmp_path: Path) -> None:
+    named = {"ant/a.png": 0, "bee/b.png": 1}
+    wnids = {"n01443537/a.png": 1, "n03126707/b.png": 517}
+    flat = {"ILSVRC2012_val_00000001.png": 65, "ILSVRC2012_val_00000002.png": 970}
+    for number, names in enumerate((named, wnids, flat)):
+        root = tmp_path / str(number)
+        for name in names:
+            save(root / name)
+        if names is flat:
+            (root / "val_label.txt").write_text("".join(f"{n} {i}\n" for n, i in flat.items()))
+        assert check(root, None, quiet).digest == digest_of_before(root, names)
+    (tmp_path / "0" / "cat").mkdir()
+    assert check(tmp_path / "0", None, quiet).digest != digest_of_before(tmp_path / "0", named)
+
+
+def test_a_check_reads_the_labels_as_they_were_read_first(tmp_path: Path, url: str) -> None:
+    save(tmp_path / "set" / "a.png")
+    save(tmp_path / "set" / "b.png")
+    (tmp_path / "mine.csv").write_text("file,label\na.png,1\nb.png,2\n")
+    spec = DatasetSpec(
+        name="mine", root=str(tmp_path / "set"), labels=str(tmp_path / "mine.csv"), label_base=1
+    )
+    result = run(spec.to_json(), Quiet(url, tmp_path / "job"))
+    row = find_dataset("mine", url)
+    assert check_layout(tmp_path / "set", layout_now(row), quiet).digest == row.digest
+    assert result["notes"] == ["No class list was given: the classes are 1 to 2."]
+    assert open_index(row).all_classes.source is ClassSource.NUMBERS

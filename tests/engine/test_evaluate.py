@@ -15,6 +15,7 @@ from engine import evaluate, scores
 from engine.accuracy.pairs import compare
 from engine.accuracy.per_image import load
 from engine.config import settings
+from engine.datasets.imagenet import wnid_to_index
 from engine.datasets.reader import open_index
 from engine.datasets.register import check, register
 from engine.errors import InvalidRequest, LabelsMismatch
@@ -150,6 +151,29 @@ def test_a_limit_draws_evenly_and_says_so(url: str, tmp_path: Path) -> None:
     assert (row.images, row.images_in_dataset) == (40, 120)
 
 
+def test_outputs_for_some_of_imagenets_classes_are_scored_as_those(
+    url: str, tmp_path: Path
+) -> None:
+    model, wnids = tiny_se_model(), list(wnid_to_index())[100:900:200]
+    own = labelled_by(model, image_folder(tmp_path / "set", per_class=8), url)
+    labels, root = open_index(own).labels, tmp_path / "wnids"
+    for file, label in zip(open_index(own).files, labels.tolist(), strict=True):
+        place = root / wnids[label] / file.replace("/", "_")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.hardlink_to(tmp_path / "set" / file)
+    missing = sorted(set(range(4)) - set(labels.tolist()))
+    for label in missing:
+        (root / wnids[label]).mkdir()
+    register("tiny", check(root, None, lambda done, total: None), url)
+    row = run(url, tmp_path, spec_of(store_build(url, model).digest))
+    assert row.top1_count == row.images == 32
+    assert "in the order of their wnids" in row.protocol["class_matching"]
+    assert row.protocol["classes"] == 4
+    found = columns_of(row)
+    assert set(found["label"].tolist()) <= {100, 300, 500, 700}
+    assert np.array_equal(found["top5"][:, 0], found["label"])
+
+
 def test_guessing_in_fp32_means_that_the_labels_do_not_fit(url: str, tmp_path: Path) -> None:
     model = tiny_se_model()
     labelled_by(model, image_folder(tmp_path / "set"), url, shift=1)
@@ -168,7 +192,7 @@ def test_guessing_in_int8_is_recorded_as_collapsed(url: str, tmp_path: Path) -> 
     assert row.top1_count == 0
 
 
-@pytest.mark.parametrize(("classes", "hint"), [(5, "--background 0"), (7, "not mean the same")])
+@pytest.mark.parametrize(("classes", "hint"), [(5, "not mean the same"), (7, "not mean the same")])
 def test_another_number_of_classes_is_stopped_before_any_image(
     url: str, tmp_path: Path, classes: int, hint: str
 ) -> None:

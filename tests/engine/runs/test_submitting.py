@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from db.enums import JobKind, Precision, WeightsKind
 from db.session import reading
 from db.tables import Dataset, Job, JobNeed, Run
+from engine.datasets.register import check, register
 from engine.environment import instruction_sets
 from engine.errors import InvalidRequest
 from engine.quantize import targets
@@ -64,7 +65,7 @@ def test_a_large_evaluation_is_sharded(url: str, tmp_path: Path) -> None:
     with writing(url) as session:
         session.query(Dataset).update({"num_images": 50_000})
     request = RunRequest(
-        model_id="timm/seresnet50",
+        model_id="timm/x",
         precisions=(Precision.FP32,),
         tasks=(Task.EVALUATE,),
         dataset="tiny",
@@ -133,18 +134,16 @@ def test_the_plan_names_downloads_with_url_and_place(url: str, home: Path) -> No
 
 def test_the_plan_warns_of_calibration_on_the_evaluation_set(url: str, tmp_path: Path) -> None:
     labelled_by(tiny_se_model(), image_folder(tmp_path / "set", per_class=2), url)
-    same = plan(RunRequest(model_id="timm/seresnet50", dataset="tiny"), url)
+    same = plan(RunRequest(model_id="timm/x", dataset="tiny"), url)
     assert any("calibrated on 8 of the images that it is then" in w for w in same.warnings)
     assert any("has 8 images, fewer than the 300 to calibrate on" in w for w in same.warnings)
-    apart = plan(
-        RunRequest(model_id="timm/seresnet50", dataset="tiny", calibration_dataset="demo"), url
-    )
+    apart = plan(RunRequest(model_id="timm/x", dataset="tiny", calibration_dataset="demo"), url)
     assert not any("then evaluated on" in w for w in apart.warnings)
 
 
 def test_the_plan_says_how_sure_an_accuracy_can_be(url: str, tmp_path: Path) -> None:
     labelled_by(tiny_se_model(), image_folder(tmp_path / "set", per_class=25), url)
-    request = RunRequest(model_id="timm/seresnet50", dataset="tiny", limit=100)
+    request = RunRequest(model_id="timm/x", dataset="tiny", limit=100)
     assert any("100 images give about ±7.8 points" in w for w in plan(request, url).warnings)
 
 
@@ -199,3 +198,19 @@ def test_a_weights_file_is_known_by_its_bytes_not_its_place(url: str, tmp_path: 
 def test_values_out_of_range_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         RunRequest.model_validate({"model_id": "timm/seresnet50", **wrong})
+
+
+def test_other_classes_than_the_dataset_has_stop_the_run_before_it_is_queued(
+    url: str, tmp_path: Path
+) -> None:
+    register("own", check(image_folder(tmp_path / "own", 1), None, lambda done, total: None), url)
+    wnids = image_folder(tmp_path / "wnids", 1)
+    for number, wnid in enumerate(("n01440764", "n01443537", "n01484850", "n01491361")):
+        (wnids / f"class{number}").rename(wnids / wnid)
+    register("ten", check(wnids, None, lambda done, total: None), url)
+    asked = RunRequest(model_id="timm/seresnet50", tasks=(Task.EVALUATE,), dataset="own")
+    assert "has 1000 outputs, dataset 'own' has 4 classes" in plan(asked, url).problems[0]
+    assert not plan(asked.model_copy(update={"tasks": (Task.BENCHMARK,)}), url).problems
+    found = plan(asked.model_copy(update={"dataset": "ten"}), url)
+    assert not found.problems
+    assert any("Scored over all 1,000 outputs" in warning for warning in found.warnings)

@@ -322,7 +322,7 @@ def test_images_to_calibrate_on_are_drawn_over_the_folders(tmp_path: Path) -> No
         path.write_bytes(b"x")
     drawn = draw_to_calibrate(tmp_path, "JPEG", 2)
     assert {Path(name).parent.name for name in drawn.files} == {"a", "b"}
-    assert drawn.classes == (), "nothing can be evaluated on it"
+    assert drawn.class_names == (), "nothing can be evaluated on it"
     assert len(draw_to_calibrate(tmp_path).files) == 5
     with pytest.raises(DatasetInvalid, match=r"no images that end in \.jpg; there are .* \.JPEG"):
         draw_to_calibrate(tmp_path, "jpg")

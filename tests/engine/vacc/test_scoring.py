@@ -13,10 +13,11 @@ from db.session import reading
 from db.tables import Evaluation
 from engine.cli.main import main
 from engine.datasets.imagenet import class_names, wnid_to_index
+from engine.datasets.label_files import Labelling
 from engine.errors import VaccFileInvalid
 from engine.vacc.npz import write_output
 from engine.vacc.result_lines import Ranked, format_lines, read_lines
-from engine.vacc.truth import labels_of
+from engine.vacc.truth import truth_of
 
 WNIDS = list(wnid_to_index())
 CRANE_BIRD, CRANE_MACHINE, CASH_MACHINE = 134, 517, 480
@@ -128,6 +129,41 @@ def test_a_label_file_is_found_by_the_stem(
     assert "2 of 3 images have no line in val_label.txt (the first: /npz/" in error
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        *("./val/{n}.JPEG, {i}", "{n} {i}", "{n}.JPEG\t{w}", "{n},{w} 1 2 3 4"),
+        *("C:\\val\\{n}.JPEG {i}", "/data/{n}.JPEG {w}"),
+    ],
+)
+def test_label_files_of_any_form_say_the_truth(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], line: str
+) -> None:
+    datalist, made = outputs(tmp_path, [1, 2, 3], [4, 5, 3])
+    labels = tmp_path / "labels"
+    rows = [line.format(n=f"image_{n}", i=i, w=WNIDS[i]) for n, i in enumerate((4, 5, 6))]
+    labels.write_text("".join(f"{row}\n" for row in rows))
+    call = ["eval_imagenet", "--result_path", str(made), "--datalist", str(datalist)]
+    assert main([*call, "--label", str(labels), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["top1_count"] == 2
+
+
+def test_outputs_of_fewer_classes_are_those_of_the_folders(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    datalist, made = outputs(tmp_path, [7, 500, 900], [0, 0, 0])
+    for number, guess in enumerate((0, 1, 0)):
+        write_output(made / f"{number:06d}_image_{number}.npz", np.eye(3, dtype=np.float32)[guess])
+    call = ["eval_imagenet", "--result_path", str(made), "--datalist", str(datalist)]
+    assert main([*call, "--json"]) == 0
+    captured = capsys.readouterr()
+    assert json.loads(captured.out)["top1_count"] == 2
+    assert "in the order of their wnids" in " ".join(captured.err.split())
+    write_output(made / "000000_image_0.npz", np.arange(1001, dtype=np.float32))
+    assert main([*call, "--json"]) == 1
+    assert "`eval_imagenet` takes `--background 0`" in json.loads(capsys.readouterr().out)["error"]
+
+
 def test_a_line_that_is_missing_shifts_nobody() -> None:
     ranked = [Ranked(f"/a/n0/{n}.npz", (1, 2, 3, 4, 5), (0.5,) * 5, ("x: y",) * 5) for n in "ab"]
     lines = [line for one in ranked for line in format_lines(one)]
@@ -143,7 +179,7 @@ def test_a_line_that_is_missing_shifts_nobody() -> None:
 
 def test_images_without_a_class_are_named() -> None:
     with pytest.raises(VaccFileInvalid, match=r"1 of 2 images have no folder named by a wnid"):
-        labels_of(["/a/n01440764/x.npz", "/a/flat/y.npz"], None)
+        truth_of(["/a/n01440764/x.npz", "/a/flat/y.npz"], Labelling())
 
 
 def test_outputs_are_recorded_as_an_imported_evaluation(

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from engine.datasets.imagenet import wnid_to_index
+from engine.datasets.label_files import Labelling
 from engine.datasets.layouts import recognise
 from engine.datasets.sorting import sort_by_class
 from engine.errors import DatasetInvalid
@@ -40,6 +42,20 @@ def test_every_image_stands_in_its_class_once(flat: Path, tmp_path: Path, copy: 
     assert sort_by_class(flat, None, target, copy, silent).made == 0
     place.unlink()
     assert sort_by_class(flat, None, target, copy, silent).made == 1
+
+
+@pytest.mark.parametrize(
+    "line", ["./val/{n},{w} 1 2 3 4", "{n}\t{i}", "C:\\val\\{n} {w}", "{s} {w}", "{i} {n}"]
+)
+def test_label_files_of_any_form_are_sorted(flat: Path, tmp_path: Path, line: str) -> None:
+    wnids, lines = list(wnid_to_index()), ""
+    for number, index in enumerate((7, 0, 999)):
+        stem = f"ILSVRC2012_val_0000000{number}"
+        lines += line.format(n=f"{stem}.JPEG", s=stem, i=index, w=wnids[index]) + "\n"
+    (tmp_path / "labels").write_text(lines)
+    sort_by_class(flat, Labelling(tmp_path / "labels"), tmp_path / "val", True, silent)
+    made = {path.name: path.parent.name for path in (tmp_path / "val").rglob("*.JPEG")}
+    assert [made[name] for name in sorted(made)] == [wnids[7], wnids[0], wnids[999]]
 
 
 def test_other_files_are_never_replaced(flat: Path, tmp_path: Path) -> None:
