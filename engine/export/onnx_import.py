@@ -86,7 +86,7 @@ def import_onnx(model: CatalogModel, spec: ExportSpec, context: JobContext) -> s
         original.batch,
         file.path.name,
         spec.output,
-        () if spec.classes is None else (spec.classes, spec.classes + 1),
+        (*spec.classes, *(classes + 1 for classes in spec.classes)),
     )
     preprocess = _preprocess(spec, original, file.path.name)
     weights = Weights(

@@ -75,8 +75,8 @@ class RunRequest(Spec):
     preprocess: dict[str, Any] | None = None
     background: int | None = Field(None, ge=0)
     output: str | None = Field(None, description="of an ONNX file of several: the scores")
-    classes: int | None = Field(
-        None, description="of the dataset, by which scores are found; filled in when queued"
+    classes: tuple[int, ...] = Field(
+        (), description="that fit the dataset: scores are found by them; filled in when queued"
     )
     format: ExportFormat = "onnx"
     via: ExportRoute = "torch"

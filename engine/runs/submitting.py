@@ -12,6 +12,7 @@ from db.enums import Precision, WeightsKind
 from db.session import reading, writing
 from db.tables import Dataset, Run, RunJob
 from engine.catalog import find_model
+from engine.datasets.reader import classes_of
 from engine.digests import file_digest
 from engine.environment import instruction_sets
 from engine.errors import InvalidRequest
@@ -78,18 +79,23 @@ def with_file_digest(request: RunRequest) -> RunRequest:
 
 
 def with_dataset_classes(request: RunRequest, url: str) -> RunRequest:
-    """The request with the dataset's number of classes, where an ONNX file has several outputs.
+    """The request with the numbers of classes that fit its dataset, for several ONNX outputs.
 
-    By it the scores are found among them, where no name is given.
+    By them the scores are found among the outputs, where no name is given.
     """
     path = request.weights.path
     if request.output or not path or not request.model_id.startswith("onnx/"):
         return request
     if request.dataset is None or count_outputs(Path(path)) < 2:
-        return request.model_copy(update={"classes": None})
+        return request.model_copy(update={"classes": ()})
     with reading(url) as session:
-        classes = session.scalar(select(Dataset.num_classes).where(Dataset.name == request.dataset))
-    return request.model_copy(update={"classes": classes})
+        row = session.scalar(select(Dataset).where(Dataset.name == request.dataset))
+    if row is None:
+        return request
+    known = classes_of(row)
+    present = len(known.present or ()) if known is not None else 0
+    fitting = dict.fromkeys(count for count in (row.num_classes, present) if count)
+    return request.model_copy(update={"classes": tuple(fitting)})
 
 
 def file_digest_of(path: str) -> str:

@@ -43,8 +43,8 @@ class ExportSpec(Spec):
 
     `preprocess` overrides the model's own protocol; `background` names the output that is no
     class of the dataset (0 for networks with a background class first); only for ONNX files.
-    `output` names the scores of an ONNX file of several outputs, and `classes` the number of the
-    dataset's classes, by which they are found where no name is given.
+    `output` names the scores of an ONNX file of several outputs, and `classes` the numbers of
+    classes that fit the dataset, by which they are found where no name is given.
     `via` is who converts: torch, or paddle2onnx from a Paddle inference model.
     """
 
@@ -55,7 +55,7 @@ class ExportSpec(Spec):
     format: ExportFormat = "onnx"
     via: ExportRoute = "torch"
     output: str | None = None
-    classes: int | None = None
+    classes: tuple[int, ...] = ()
 
     @model_validator(mode="after")
     def _paddle2onnx_writes_onnx(self) -> ExportSpec:
@@ -77,7 +77,7 @@ class ExportSpec(Spec):
         return data_digest({**plain, "weights": self.weights.recipe()})
 
 
-_USUAL = {"format": "onnx", "via": "torch", "output": None, "classes": None}
+_USUAL = {"format": "onnx", "via": "torch", "output": None, "classes": ()}
 
 
 def absolute(path: str | Path) -> str:

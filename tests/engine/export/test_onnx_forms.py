@@ -303,7 +303,7 @@ def two_heads() -> ModelProto:
 
 
 def test_of_several_outputs_the_dataset_names_the_scores(url: str, tmp_path: Path) -> None:
-    artifact = take_in(url, tmp_path, spec_of(two_heads(), tmp_path, classes=CLASSES))
+    artifact = take_in(url, tmp_path, spec_of(two_heads(), tmp_path, classes=(CLASSES,)))
     assert "the output with the dataset's number of classes" in artifact.manifest["notes"][0]
     assert artifact.manifest["classes"] == CLASSES
 
@@ -320,7 +320,7 @@ def test_of_outputs_that_could_all_be_the_scores_none_is_guessed(url: str, tmp_p
     gives = [(name, ["N", CLASSES], FLOAT) for name in ("other", "s")]
     model = network(after=after, gives=gives)
     with pytest.raises(ExportFailed, match=r"other \(12 values\), s \(12 values\). Name one with"):
-        take_in(url, tmp_path, spec_of(model, tmp_path, classes=CLASSES))
+        take_in(url, tmp_path, spec_of(model, tmp_path, classes=(CLASSES,)))
 
 
 def changed(change: Callable[[ModelProto], object]) -> Callable[[], ModelProto]:
