@@ -154,7 +154,10 @@ def _take(
     inputs = _probes(preprocess, original)
     wanted = [scale.scores(original.scores(output.name, one)) for one in inputs]
     if not all(np.isfinite(scores).all() for scores in wanted):
-        raise ExportFailed(f"{output.name!r} gives scores that are not finite on test images.")
+        raise ExportFailed(
+            f"{original.file} gives scores that are not finite at {output.name!r} on test images: "
+            f"its weights may be damaged."
+        )
     failures: list[str] = []
     own_already = onnx_graph.opset_of(proto) >= OPSET
     for form in FORMS:
@@ -172,7 +175,10 @@ def _take(
         _tell_form(taken, form, original.batch, mended, failures)
         _tell_quantized(taken)
         return taken
-    raise ExportFailed(f"The file does not compute the same in the workbench's form: {failures[0]}")
+    raise ExportFailed(
+        f"{original.file} does not compute the same in the workbench's form, or not the same "
+        f"twice: {failures[0]}"
+    )
 
 
 def _probes(preprocess: PreprocessSpec, original: Original) -> list[np.ndarray]:

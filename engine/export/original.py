@@ -9,11 +9,13 @@ from pathlib import Path
 import numpy as np
 from onnx import ModelProto
 
+from engine import onnx_graph
 from engine.config import settings
 from engine.errors import CheckpointRejected, ExportFailed
 from engine.onnx.signature import LARGEST_PIXEL, ImageInput, image_inputs
 from engine.runtimes.onnx_runtime import ForeignSession, in_batches
 
+NO_KERNEL = "Could not find an implementation"
 RUN_LIMIT_S = 60.0
 TRIED_BATCHES = (1, 2, 4, 8, 16, 32, 64)
 """Tried in turn where a file declares any batch, but does not run on one image."""
@@ -21,11 +23,12 @@ TRIED_BATCHES = (1, 2, 4, 8, 16, 32, 64)
 
 @dataclass(frozen=True, slots=True)
 class Original:
-    """The loaded file, how its input is read, and the batch it runs in; `outputs` by name.
+    """The loaded file, how its input is read, and the batch it runs in.
 
-    `sample` is what a run of `batch` images gave.
+    `sample` is what a run of `batch` images gave, by output.
     """
 
+    file: str
     session: ForeignSession
     input: ImageInput
     batch: int
@@ -50,9 +53,7 @@ def open_original(path: Path, proto: ModelProto, asked_side: int | None) -> Orig
     try:
         session = ForeignSession(path, settings().threads)
     except Exception as error:  # ONNX Runtime has errors of its own for each kind of damage
-        raise CheckpointRejected(
-            f"{path.name} is not a valid ONNX model: {first_line(error)}"
-        ) from error
+        raise _not_loaded(path.name, onnx_graph.opset_of(proto), first_line(error)) from error
     found: list[Original] = []
     failures: list[str] = []
     for reading in readings:
@@ -76,6 +77,15 @@ def open_original(path: Path, proto: ModelProto, asked_side: int | None) -> Orig
     return found[0]
 
 
+def _not_loaded(file: str, opset: int, reason: str) -> CheckpointRejected | ExportFailed:
+    if NO_KERNEL in reason:
+        return ExportFailed(
+            f"ONNX Runtime cannot run {file}, which is written in opset {opset}: {reason} Export "
+            f"the network again with opset 13 or newer."
+        )
+    return CheckpointRejected(f"{file} is not a valid ONNX model: {reason}")
+
+
 class _DoesNotRun(Exception):
     """One reading at one batch fails; the text is ONNX Runtime's."""
 
@@ -94,7 +104,7 @@ def _tried(session: ForeignSession, reading: ImageInput, batch: int, file: str) 
         raise _DoesNotRun(first_line(error)) from error
     sample = dict(zip(session.outputs, values, strict=True))
     if batch == 1 or any(isinstance(v, np.ndarray) and v.shape[:1] == (batch,) for v in values):
-        return Original(session, reading, batch, sample)
+        return Original(file, session, reading, batch, sample)
     raise _DoesNotRun(f"it gives {[np.shape(v) for v in values]} for {batch} images.")
 
 

@@ -65,7 +65,12 @@ def _behind_all_layers(model: ModelProto, view: GraphView) -> frozenset[str]:
         if goes_on:
             leads_on.update(node.input)
         behind.update(name for name in node.output if name not in leads_on)
-    return frozenset(name for name in behind if view.is_vector(name))
+    return frozenset(name for name in behind if _is_one_row(view.shapes.get(name)))
+
+
+def _is_one_row(shape: list[int | None] | None) -> bool:
+    """(n, c), and (n, 1, 1, c) as the last layers of NHWC networks give."""
+    return shape is not None and sum(size != 1 for size in shape[1:]) <= 1
 
 
 def _reason(node: NodeProto, view: GraphView, kept: frozenset[str]) -> str | None:
