@@ -15,6 +15,7 @@ from engine.catalog import find_model
 from engine.errors import WorkbenchError
 from engine.preprocess.protocols import Protocol
 from engine.results import MEASURED_HERE
+from engine.results.columns import SAME_CONDITIONS
 
 ACCURACY = [
     "dataset",
@@ -24,15 +25,7 @@ ACCURACY = [
     "images_in_dataset",
     "images_digest",
 ]
-SPEED = [
-    "environment",
-    "environment_digest",
-    "batch",
-    "threads",
-    "instances",
-    "provider",
-    "scenario",
-]
+SPEED = ["environment", *SAME_CONDITIONS]
 CPU = "CPUExecutionProvider"
 DIGEST_LENGTH = 64
 NOT_STATED = "not stated"
@@ -97,12 +90,14 @@ def _accuracy_label(values: dict[str, object]) -> str:
 
 
 def _speed_label(values: dict[str, object]) -> str:
-    batch, threads, instances = (
-        int(float(str(values[name]))) for name in ("batch", "threads", "instances")
+    batch, threads, instances, processes = (
+        int(float(str(values[name]))) for name in ("batch", "threads", "instances", "processes")
     )
     parts = [f"batch {batch}", f"{threads} thread{'s' if threads != 1 else ''}"]
     if instances > 1:
         parts.append(f"{instances} requests in flight")
+    if processes > 1:
+        parts.append(f"{processes} processes")
     if values["scenario"] != CLOSED_LOOP:
         parts.insert(0, str(values["scenario"]))
     if values["provider"] != CPU:

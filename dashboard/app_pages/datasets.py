@@ -151,7 +151,7 @@ def builtin_sets(known: list[Dataset]) -> None:
         for name in missing:
             if st.button(f"Draw {name}", key=f"draw_{name}", icon=":material/brush:"):
                 with guard():
-                    queue(DatasetSpec.model_validate({"name": name, "builtin": name}))
+                    queue(DatasetSpec(name=name, builtin=True))
 
 
 def card(row: Dataset) -> None:

@@ -11,9 +11,10 @@ from dashboard.components.benchmarked_model import benchmarked_model
 from dashboard.components.theme import chart_config, current_palette
 from dashboard.formats import escape_markdown, is_missing, short
 from engine.benchmark.sweet_spot import Percentile, find_sweet_spot
+from engine.results.columns import SAME_CONDITIONS
 
 MOST_SERIES = 6
-BATCH_KEYS = ["environment_digest", "threads", "instances", "provider", "scenario"]
+BATCH_KEYS = [name for name in SAME_CONDITIONS if name != "batch"]
 
 
 def latency_view(rows: pd.DataFrame) -> None:

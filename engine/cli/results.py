@@ -106,13 +106,14 @@ def _doubts(frame: pd.DataFrame) -> None:
 
 
 def _setting(row: dict[str, Any]) -> str | None:
-    """`b8 i2 t1` for batch, in flight and threads; with its scenario, and whether noisy."""
+    """`b8 i2 t1` for batch, in flight and threads; several processes, scenario, noisy or not."""
     if row["batch"] is None or row["batch"] != row["batch"]:
         return None
     text = f"b{row['batch']:.0f} i{row['instances']:.0f} t{row['threads']:.0f}"
+    processes = f" p{row['processes']:.0f}" if row["processes"] > 1 else ""
     scenario = "" if row["scenario"] == CLOSED_LOOP else f" {row['scenario']}"
     noisy = " (noisy)" if isinstance(row["noise"], str) else ""
-    return f"{text}{scenario}{noisy}"
+    return f"{text}{processes}{scenario}{noisy}"
 
 
 def _mark(row: dict[str, Any]) -> str:

@@ -2,8 +2,11 @@ from __future__ import annotations
 
 import time
 
+from sqlalchemy import select
+
 from dashboard import queries
 from dashboard.comparables import (
+    SPEED,
     accuracy_groups,
     newest_builds,
     speed_groups,
@@ -13,6 +16,7 @@ from db.enums import JobStatus
 from db.session import writing
 from db.tables import Benchmark, JobNeed
 from engine.config import settings
+from engine.results.columns import SAME_CONDITIONS
 from tests.dashboard import rows
 
 
@@ -47,6 +51,23 @@ def test_groups_are_never_mixed(url: str) -> None:
         assert len(set(group.of(frame)["dataset_digest"])) == 1
     (speed,) = speed_groups(frame)
     assert speed.label == "batch 1, 2 threads · A CPU, 2 cores"
+
+
+def test_one_process_and_several_are_never_held_against_each_other(url: str) -> None:
+    rows.add_measured_model(url, "a", right={"fp32": 800, "int8": 790})
+    with writing(url) as session:
+        (several,) = session.scalars(select(Benchmark).where(Benchmark.images_per_s > 15))
+        several.protocol = {**several.protocol, "processes": 4}
+    groups = speed_groups(with_labels(queries.results()))
+    assert {group.label for group in groups} == {
+        "batch 1, 2 threads · A CPU, 2 cores",
+        "batch 1, 2 threads, 4 processes · A CPU, 2 cores",
+    }
+    assert [len(group.of(queries.results())) for group in groups] == [1, 1]
+
+
+def test_every_condition_of_a_benchmark_keeps_groups_apart() -> None:
+    assert set(SAME_CONDITIONS) <= set(SPEED)
 
 
 def test_empty_results_have_no_groups(url: str) -> None:
