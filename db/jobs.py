@@ -1,16 +1,29 @@
-"""Runs (what a user asked for) and jobs (the background work that a run is made of)."""
+"""Runs (what a user asked for), jobs (the work they are made of), and the home they belong to."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Boolean, ForeignKey, Index, String, Text, text
+from sqlalchemy import Boolean, CheckConstraint, ForeignKey, Index, String, Text, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.base import Base, CreatedAt
 from db.enums import JobStatus
 
 _LIVE_ROWS = text("status IN ('queued', 'running')")
+
+
+class Home(Base):
+    """The one home whose dispatcher runs the jobs; `folder` and `host` are for people."""
+
+    __tablename__ = "home"
+    __table_args__ = (CheckConstraint("id = 1", name="one_home"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    identity: Mapped[str] = mapped_column(String(36))
+    folder: Mapped[str] = mapped_column(Text)
+    host: Mapped[str] = mapped_column(String(200))
+    created_at: Mapped[CreatedAt]
 
 
 class Run(Base):
@@ -53,6 +66,7 @@ class Job(Base):
     attempt: Mapped[int] = mapped_column(default=0)
     cancel: Mapped[bool] = mapped_column(Boolean, default=False)
     lease_until: Mapped[float | None]
+    home: Mapped[str | None] = mapped_column(String(36))
     host: Mapped[str | None] = mapped_column(String(200))
     pid: Mapped[int | None]
     done: Mapped[int | None]

@@ -6,24 +6,86 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, create_engine, event
+from sqlalchemy import Engine, create_engine, event, make_url
+from sqlalchemy.exc import (
+    DatabaseError,
+    DisconnectionError,
+    InterfaceError,
+    OperationalError,
+    SQLAlchemyError,
+    TimeoutError,
+)
 from sqlalchemy.orm import Session
 
 BUSY_TIMEOUT_MS = 15_000
+_WAIT_MS, _FILE = "senet_wait_ms", "senet_file"
+
+
+class DatabaseGone(SQLAlchemyError):
+    """The file of an SQLite database is not there, or is empty."""
+
+    def __init__(self, file: Path) -> None:
+        super().__init__(f"{file} is gone")
+        self.file = file
+
+
+class _Patience:
+    """How long this process waits for SQLite's lock, where nothing else is said."""
+
+    wait_ms = BUSY_TIMEOUT_MS
+
+
+def wait_for_locks(seconds: float) -> None:
+    """From now on this process waits so long for another one that writes."""
+    _Patience.wait_ms = int(seconds * 1e3)
 
 
 @lru_cache(maxsize=8)
 def connect(url: str) -> Engine:
     """The process's engine for `url`; the same object for the same URL."""
     engine = create_engine(
-        url, pool_pre_ping=not url.startswith("sqlite"), json_deserializer=_from_json
+        url,
+        pool_pre_ping=not url.startswith("sqlite"),
+        json_deserializer=_from_json,
+        hide_parameters=True,
     )
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_immediate)
+        if (file := sqlite_file(url)) is not None:
+            _follow_file(engine, file)
     return engine
+
+
+@lru_cache(maxsize=8)
+def sqlite_file(url: str) -> Path | None:
+    """The file of an SQLite database; None for one of a server, or in memory."""
+    parsed = make_url(url)
+    name = parsed.database or ""
+    if parsed.get_backend_name() != "sqlite" or name in ("", ":memory:") or "file:" in name:
+        return None
+    return Path(name)
+
+
+def is_missing(url: str) -> bool:
+    """Whether an SQLite database has no file, or an empty one."""
+    file = sqlite_file(url)
+    try:
+        return file is not None and not file.stat().st_size
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+
+
+def is_unavailable(error: BaseException) -> bool:
+    """Whether the database itself failed (locked, full, gone), and not what was asked of it."""
+    return (
+        isinstance(error, OperationalError | InterfaceError | TimeoutError | DatabaseGone)
+        # What sqlite3 says of a file that is damaged or no database.
+        or type(error) is DatabaseError
+    )
 
 
 def _from_json(text: str) -> Any:
@@ -41,25 +103,63 @@ def _prepare_sqlite(connection: Any, record: Any) -> None:
         "foreign_keys=ON",
     ):
         connection.execute(f"PRAGMA {pragma}")
+    record.info[_WAIT_MS] = BUSY_TIMEOUT_MS
 
 
 def _begin_immediate(connection: Any) -> None:
     # A transaction that reads first and writes later cannot wait for the lock in SQLite: it
     # fails at once. Writers therefore take the lock at BEGIN; readers say `readonly`.
-    readonly = connection.get_execution_options().get("readonly", False)
-    connection.exec_driver_sql("BEGIN" if readonly else "BEGIN IMMEDIATE")
+    options = connection.get_execution_options()
+    wait_ms = options.get(_WAIT_MS, _Patience.wait_ms)
+    if connection.info.get(_WAIT_MS) != wait_ms:
+        connection.exec_driver_sql(f"PRAGMA busy_timeout={wait_ms}")
+        connection.info[_WAIT_MS] = wait_ms
+    connection.exec_driver_sql("BEGIN" if options.get("readonly", False) else "BEGIN IMMEDIATE")
+
+
+def _follow_file(engine: Engine, file: Path) -> None:
+    """Connections to a file that was replaced are closed: what they wrote would be lost."""
+
+    def identity() -> tuple[int, int] | None:
+        try:
+            found = file.stat()
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
+
+    @event.listens_for(engine, "connect")
+    def remember(connection: Any, record: Any) -> None:
+        record.info[_FILE] = identity()
+
+    @event.listens_for(engine, "checkout")
+    def compare(connection: Any, record: Any, proxy: Any) -> None:
+        if record.info.get(_FILE) != identity():
+            raise DisconnectionError(f"{file} is another file now")
+
+
+def _there(url: str) -> Engine:
+    """The engine of a database that exists: connecting would make an empty one in its place."""
+    if is_missing(url):
+        raise DatabaseGone(sqlite_file(url) or Path())
+    return connect(url)
 
 
 @contextmanager
-def writing(url: str) -> Iterator[Session]:
-    """A short transaction that writes; committed at the end, rolled back on any error."""
-    with Session(connect(url), expire_on_commit=False) as session, session.begin():
+def writing(url: str, wait_s: float | None = None) -> Iterator[Session]:
+    """A short transaction that writes; committed at the end, rolled back on any error.
+
+    `wait_s` is how long to wait for another process that writes. Raises DatabaseGone.
+    """
+    engine = _there(url)
+    if wait_s is not None:
+        engine = engine.execution_options(**{_WAIT_MS: int(wait_s * 1e3)})
+    with Session(engine, expire_on_commit=False) as session, session.begin():
         yield session
 
 
 @contextmanager
 def reading(url: str) -> Iterator[Session]:
-    """A session that only reads and never waits for a writer."""
-    engine = connect(url).execution_options(readonly=True)
+    """A session that only reads and never waits for a writer. Raises DatabaseGone."""
+    engine = _there(url).execution_options(readonly=True)
     with Session(engine, expire_on_commit=False) as session:
         yield session

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from db.base import Base
 from db.catalogue import Artifact, Dataset, Model, Weights
-from db.jobs import Job, JobNeed, Run, RunJob
+from db.jobs import Home, Job, JobNeed, Run, RunJob
 from db.measurements import Benchmark, Environment, Evaluation, ImportedBuild
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "Dataset",
     "Environment",
     "Evaluation",
+    "Home",
     "ImportedBuild",
     "Job",
     "JobNeed",

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from functools import lru_cache
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings.exceptions import SettingsError
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
 
+from engine.errors import InvalidRequest
+
+PRIVATE, PRIVATE_FILE = 0o700, 0o600
+"""Modes of the home and of its locks: other users of the machine have no business in it."""
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
@@ -25,6 +31,12 @@ def _cgroup_quota() -> int | None:
     except (OSError, ValueError):
         return None
     return None if quota == "max" else max(1, int(quota) // int(period))
+
+
+def temporary_folder() -> Path:
+    """As the system has it, though it be full: two processes must find the same one."""
+    named = (os.environ.get(name) for name in ("TMPDIR", "TEMP", "TMP"))
+    return Path(next(filter(None, named), "/tmp"))  # noqa: S108 (for a lock, opened with care)
 
 
 class Settings(BaseSettings):
@@ -52,7 +64,7 @@ class Settings(BaseSettings):
         description="Python of the environment that runs paddle2onnx.",
     )
     host_lock: Path = Field(
-        Path(tempfile.gettempdir()) / "senet-workbench.host.lock",
+        default_factory=lambda: temporary_folder() / "senet-workbench.host.lock",
         description="Held alone by a benchmark, shared by every other job of this machine.",
     )
 
@@ -63,6 +75,7 @@ class Settings(BaseSettings):
 
     def folder(self, name: str) -> Path:
         """A folder under home, made if missing: artifacts, weights, datasets, results, logs."""
+        self.home.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
         path = self.home / name
         path.mkdir(parents=True, exist_ok=True)
         return path
@@ -70,6 +83,33 @@ class Settings(BaseSettings):
 
 @lru_cache(maxsize=1)
 def settings() -> Settings:
-    """The settings of this process."""
-    found = Settings()
-    return found.model_copy(update={"home": found.home.expanduser().resolve()})
+    """The settings of this process. Raises InvalidRequest, naming the variable that is wrong."""
+    try:
+        found = Settings()
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = f"SENET_{str(first['loc'][0]).upper()}"
+        raise InvalidRequest(f"{name}: {first['msg']} (given: {first['input']!r}).") from error
+    except SettingsError as error:
+        raise InvalidRequest(f"The variables SENET_… cannot be read: {error}.") from error
+    return found.model_copy(
+        update={
+            "home": found.home.expanduser().resolve(),
+            "host_lock": found.host_lock.expanduser().absolute(),
+            "database_url": _absolute_url(found.database_url),
+        }
+    )
+
+
+def _absolute_url(url: str) -> str:
+    """The dispatcher and its jobs run in another folder than the command that starts them."""
+    try:
+        parsed = make_url(url) if url else None
+    except ArgumentError:
+        return url  # refused, with a sentence, by whoever opens the database
+    if parsed is None or parsed.get_backend_name() != "sqlite" or not parsed.database:
+        return url
+    if parsed.database == ":memory:" or parsed.database.startswith("file:"):
+        return url
+    path = Path(parsed.database).expanduser().resolve()
+    return parsed.set(database=str(path)).render_as_string(hide_password=False)

@@ -55,6 +55,14 @@ class VaccFileInvalid(WorkbenchError):
     """A file of the vendor's tool chain is not what it should be; file and line are named."""
 
 
+class HomeUnusable(WorkbenchError):
+    """The folder of all data cannot be made, or what identifies it is damaged."""
+
+
+class DatabaseUnusable(WorkbenchError):
+    """The database is gone, another home's, of a newer version, or its address is none."""
+
+
 class StorageFull(WorkbenchError):
     """The disk was full while a file was being written; nothing half-written remains."""
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
-from engine.config import settings
 from engine.errors import StorageFull
+from engine.faults import FULL, full_disk
 
 
 @contextmanager
@@ -20,13 +19,9 @@ def disk_space(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if not _means_full(error):
+        if error.errno not in FULL:
             raise
-        free_mb = shutil.disk_usage(folder if folder.exists() else "/").free / 1e6
-        raise StorageFull(
-            f"The disk is full ({free_mb:.0f} MB free): nothing half-written was kept. "
-            f"Free some space under {settings().home} and retry."
-        ) from error
+        raise StorageFull(full_disk(folder)) from error
 
 
 @contextmanager
@@ -55,9 +50,3 @@ def save_arrays(path: Path, **arrays: np.ndarray) -> None:
     """Writes an npz file whole or not at all."""
     with whole(path) as part, part.open("wb") as stream:
         np.savez(stream, **arrays)  # type: ignore[arg-type]
-
-
-def _means_full(error: OSError) -> bool:
-    import errno
-
-    return error.errno in (errno.ENOSPC, errno.EDQUOT)

@@ -138,8 +138,9 @@ def _folder() -> Path:
 
 
 def bytes_under(folder: Path) -> int:
-    """Bytes of all files in a folder; files may come and go meanwhile."""
-    return sum(_bytes_of(path) for path in folder.rglob("*")) if folder.is_dir() else 0
+    """Bytes of all files in a folder, or of one file; files may come and go meanwhile."""
+    files = folder.rglob("*") if folder.is_dir() else [folder]
+    return sum(_bytes_of(path) for path in files)
 
 
 def _bytes_of(path: Path) -> int:

@@ -10,7 +10,7 @@ import streamlit as st
 
 from dashboard import queries
 from dashboard.components.build_file import offer_build_file
-from dashboard.components.guard import guard
+from dashboard.components.guard import guard, noticed
 from dashboard.components.half_view import show_half
 from dashboard.components.job_progress import stepper
 from dashboard.components.jobs_view import ended_details, queued_row, running_card
@@ -21,12 +21,11 @@ from dashboard.components.profile_view import show_profile
 from dashboard.components.provenance import facts_table, show_provenance
 from dashboard.components.results_table import columns_of, results_table, with_notes
 from dashboard.components.sweep_view import show_sweep
-from dashboard.formats import ago, escape_markdown, is_missing, message, plural
+from dashboard.formats import ago, escape_markdown, is_missing, plural
 from dashboard.queries import JobView
 from db.enums import JobStatus, Precision
 from db.tables import Run
 from engine.benchmark.sweet_spot import find_sweet_spot
-from engine.errors import WorkbenchError
 from engine.jobs import control
 from engine.jobs.estimates import points_left
 from engine.specs import CalibrationMode, Scenario
@@ -162,11 +161,9 @@ def sweep_part(rows: pd.DataFrame) -> None:
 
 def cancel_rest(run_id: int) -> None:
     """Callback: cancels what is left of a run."""
-    try:
+    with noticed():
         ids = control.cancel_run(queries.url(), run_id)
         leave_notice(f"Cancelled {plural(len(ids), 'job')}; what is done stays.")
-    except WorkbenchError as error:
-        leave_notice(message(str(error)))
 
 
 def results_part(views: list[JobView]) -> None:

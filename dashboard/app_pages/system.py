@@ -6,20 +6,21 @@ import shutil
 
 import pandas as pd
 import streamlit as st
-from sqlalchemy.engine import make_url
 
 from dashboard import queries
 from dashboard.components.definitions import DEFINITIONS
+from dashboard.components.guard import noticed
 from dashboard.components.login import show_user
 from dashboard.components.notice import leave_notice
 from dashboard.components.peak_view import show_peak
 from dashboard.components.provenance import environment_facts, facts_table
-from dashboard.formats import escape_markdown, message, plural, short, size
+from dashboard.formats import escape_markdown, plural, short, size
 from engine import environment
 from engine.config import settings
-from engine.errors import WorkbenchError
+from engine.database_url import place_of
 from engine.housekeeping import Stored, clean
 from engine.jobs import dispatcher
+from engine.jobs.workspaces import abandoned, remove
 
 MOST_NAMED = 12
 
@@ -48,7 +49,7 @@ def workbench() -> None:
             "jobs at once": found.slots,
             "threads of a job": found.threads,
             "data folder": found.home,
-            "database": make_url(found.url).render_as_string(hide_password=True),
+            "database": place_of(found.url),
             "network": "never (SENET_OFFLINE)" if found.offline else "for pretrained weights only",
             "streamlit": st.__version__,
             **queries.health(),
@@ -128,13 +129,11 @@ def clean_up(idle: list[Stored]) -> None:
 
 def remove_idle() -> None:
     """Callback: removes, and leaves a word about it."""
-    try:
+    with noticed():
         gone = clean(queries.url())
-    except WorkbenchError as error:
-        leave_notice(message(str(error)))
-        return
-    freed = size(sum(one.bytes_on_disk for one in gone))
-    leave_notice(f"Removed {plural(len(gone), 'artifact')}, {freed}.")
+        remove(abandoned(queries.url()))
+        freed = size(sum(one.bytes_on_disk for one in gone))
+        leave_notice(f"Removed {plural(len(gone), 'artifact')}, {freed}.")
 
 
 def definitions() -> None:

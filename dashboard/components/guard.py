@@ -10,30 +10,44 @@ import streamlit as st
 from pandas.errors import DatabaseError
 from sqlalchemy.exc import SQLAlchemyError
 
+from dashboard.components.notice import leave_notice
 from dashboard.formats import message
 from engine.errors import WorkbenchError
+from engine.faults import sentence_of
 
 log = logging.getLogger("dashboard")
 
 
 @contextmanager
 def guard() -> Iterator[None]:
-    """Shows an error of the engine as its sentence, anything else as one line, and logs it."""
+    """Shows an error of the engine or the machine as its sentence, anything else as one line."""
     try:
         yield
-    except WorkbenchError as error:
-        st.error(message(str(error)), icon=":material/error:")
-    except (SQLAlchemyError, DatabaseError):
-        log.exception("The database failed.")
-        st.error(
-            "The database could not be read or written just now; reload the page to try again. "
-            "What happened is in the log of the server.",
-            icon=":material/database_off:",
-        )
-    except Exception:
-        log.exception("A page failed.")
-        st.error(
-            "This part of the page failed unexpectedly; what happened is in the log of the "
-            "server. The rest of the workbench goes on.",
-            icon=":material/bug_report:",
-        )
+    except Exception as error:
+        st.error(message(told(error)), icon=_icon(error))
+
+
+@contextmanager
+def noticed() -> Iterator[None]:
+    """As `guard`, for callbacks, which draw nothing: the sentence is left as a notice."""
+    try:
+        yield
+    except Exception as error:
+        leave_notice(message(told(error)))
+
+
+def told(error: Exception) -> str:
+    """The sentence for an error; what the engine did not expect goes to the log of the server."""
+    if isinstance(error, WorkbenchError):
+        return str(error)
+    log.error("A page failed.", exc_info=error)
+    return sentence_of(error) or (
+        "This part of the page failed unexpectedly; what happened is in the log of the server. "
+        "The rest of the workbench goes on."
+    )
+
+
+def _icon(error: Exception) -> str:
+    if isinstance(error, SQLAlchemyError | DatabaseError):
+        return ":material/database_off:"
+    return ":material/error:" if sentence_of(error) else ":material/bug_report:"

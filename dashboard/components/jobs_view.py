@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import streamlit as st
 
 from dashboard import queries
+from dashboard.components.guard import noticed
 from dashboard.components.job_progress import accuracy_so_far
 from dashboard.components.notice import leave_notice
 from dashboard.formats import duration, escape_markdown, message, plural, significant
@@ -14,7 +15,6 @@ from dashboard.palette import STATUS_COLORS, STATUS_ICONS
 from dashboard.queries import JobView
 from db.enums import JobStatus
 from db.tables import Job
-from engine.errors import WorkbenchError
 from engine.jobs import control, dispatcher
 
 LOG_HEIGHT = 180
@@ -155,7 +155,8 @@ def _tail(log: str, lines: int = 30) -> Sequence[str]:
 
 
 def _cancel(job_id: int) -> None:
-    _try(lambda: f"Job {job_id}: {_cancelled(control.cancel(queries.url(), job_id))}")
+    with noticed():
+        leave_notice(f"Job {job_id}: {_cancelled(control.cancel(queries.url(), job_id))}")
 
 
 def _cancelled(status: JobStatus) -> str:
@@ -163,16 +164,7 @@ def _cancelled(status: JobStatus) -> str:
 
 
 def _retry(job_id: int) -> None:
-    def again() -> str:
+    with noticed():
         queued = control.retry(queries.url(), job_id)
         dispatcher.ensure_dispatcher()
-        return f"Queued again: {plural(len(queued), 'job')}."
-
-    _try(again)
-
-
-def _try(action: Callable[[], str]) -> None:
-    try:
-        leave_notice(action())
-    except WorkbenchError as error:
-        leave_notice(message(str(error)))
+        leave_notice(f"Queued again: {plural(len(queued), 'job')}.")

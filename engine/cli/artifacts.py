@@ -12,7 +12,8 @@ from engine.cli.options import Json
 from engine.cli.output import emit_json, emit_table, note
 from engine.database import prepare_database
 from engine.errors import InvalidRequest
-from engine.housekeeping import Stored, clean, stored
+from engine.housekeeping import Stored, bytes_under, clean, stored
+from engine.jobs import workspaces
 from engine.layer_reports import layer_report, worst
 from engine.quantize.telling import bound_told
 
@@ -45,13 +46,21 @@ def clean_artifacts(
     """
     url = prepare_database()
     gone = clean(url) if yes else [one for one in stored(url) if one.removable]
+    left = workspaces.abandoned(url)
+    left_bytes = sum(bytes_under(path) for path in left)
+    if yes:
+        workspaces.remove(left)
     if json:
-        emit_json({"removed": yes, "artifacts": [_describe(one) for one in gone]})
+        about = {"temporary": len(left), "temporary_bytes": left_bytes}
+        emit_json({"removed": yes, "artifacts": [_describe(one) for one in gone], **about})
         return
     if gone:
         _table("Removed" if yes else "To be removed", gone)
     size = sum(one.bytes_on_disk for one in gone) / 1e6
     done = "removed" if yes else "would be removed; `artifacts clean --yes` removes them"
+    if left:
+        gone_too = "removed" if yes else "would go, too"
+        note(f"What killed jobs left half-made, {left_bytes / 1e6:,.1f} MB: {gone_too}.")
     note(f"{len(gone)} artifacts of {size:,.1f} MB {done}.")
 
 

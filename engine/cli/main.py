@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import time
+import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 
 import typer
 from pydantic import ValidationError
@@ -15,6 +19,7 @@ from engine.cli import (
     compare,
     dataset,
     evaluation,
+    home,
     imports,
     jobs,
     models,
@@ -30,7 +35,9 @@ from engine.cli import (
     weights,
 )
 from engine.cli.output import emit_json, err, note
+from engine.config import settings
 from engine.errors import WorkbenchError
+from engine.faults import sentence_of, unexpected
 
 app = typer.Typer(
     name="engine",
@@ -58,6 +65,7 @@ app.add_typer(evaluation.app, name="evaluation")
 app.add_typer(imports.app, name="import")
 app.add_typer(vamc.app, name="vamc")
 app.add_typer(artifacts.app, name="artifacts")
+app.add_typer(home.app, name="home")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -68,8 +76,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return int(code or 0)
     except ValidationError as error:
         return _fail(explain_validation(error), arguments)
-    except WorkbenchError as error:
-        return _fail(str(error), arguments)
     except typer.TyperException as error:
         err.print(f"Error: {error.format_message()}", markup=False, style="red")
         note("`python -m engine COMMAND --help` shows how it is called.")
@@ -79,6 +85,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (typer.Abort, KeyboardInterrupt):
         err.print("Stopped.")
         return 130
+    except BrokenPipeError:
+        return _closed()
+    except Exception as error:
+        return _fail(sentence_of(error) or _unexpected(error), arguments)
 
 
 def explain_validation(error: ValidationError) -> str:
@@ -87,6 +97,25 @@ def explain_validation(error: ValidationError) -> str:
     where = ".".join(str(part) for part in first["loc"]) or "request"
     message = str(first["msg"]).removeprefix("Value error, ")
     return f"{where}: {message} (given: {first['input']!r})."
+
+
+def _closed() -> int:
+    """Whoever read the output has left, as `| head` does: nothing is wrong, and nothing to say."""
+    with suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 141
+
+
+def _unexpected(error: Exception) -> str:
+    """A defect of the workbench: one line here, the rest where it can be found."""
+    told = "".join(traceback.format_exception(error))
+    try:
+        path = settings().folder("logs") / "errors.log"
+        with path.open("a", encoding="utf-8") as log:
+            log.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {told}\n")
+    except (OSError, WorkbenchError):
+        return f"{unexpected(error)}. This is a defect of the workbench.\n{told}"
+    return f"{unexpected(error)}. This is a defect of the workbench; the rest is in {path}."
 
 
 def _fail(text: str, arguments: Sequence[str]) -> int:

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from sqlalchemy.exc import SQLAlchemyError
+
+from db.session import is_unavailable
 from engine.errors import JobLost
+from engine.faults import sentence_of
 from engine.jobs import store
 
 REPORT_EVERY_S = 0.5
+QUIET_S = 5.0
 RATE_WINDOW_S = 10.0
 
 
@@ -23,6 +29,7 @@ class JobContext:
     attempt: int
     workspace: Path
     _reported_at: float = 0.0
+    _quiet_until: float = 0.0
     _history: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=64))
 
     def progress(self, done: int, total: int, unit: str, message: str | None = None) -> None:
@@ -44,7 +51,7 @@ class JobContext:
 
     def say(self, message: str) -> None:
         """One line for the log, and the job's message of the moment."""
-        print(f"{time.strftime('%H:%M:%S')} {message}", flush=True)
+        self._log(message)
         self._write({"message": message})
 
     def stage(self, message: str) -> None:
@@ -62,6 +69,21 @@ class JobContext:
                 return (done - count) / elapsed if elapsed > 0 else None
         return None
 
+    def _log(self, message: str) -> None:
+        with suppress(OSError):  # a full disk takes no log; the work may still succeed
+            print(f"{time.strftime('%H:%M:%S')} {message}", flush=True)
+
     def _write(self, values: dict[str, object]) -> None:
-        if not store.progress(self.url, self.job_id, self.attempt, **values):
+        """What the database cannot take now is skipped: work does not fail for its progress."""
+        if self._quiet_until and time.monotonic() < self._quiet_until:
+            return
+        try:
+            owned = store.progress(self.url, self.job_id, self.attempt, **values)
+        except SQLAlchemyError as error:
+            if not is_unavailable(error):
+                raise
+            self._quiet_until = time.monotonic() + QUIET_S
+            self._log(f"Progress was not written: {sentence_of(error)}")
+            return
+        if not owned:
             raise JobLost(f"Attempt {self.attempt} of job {self.job_id} is over.")

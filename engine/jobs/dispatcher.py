@@ -11,16 +11,24 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
+from sqlalchemy.exc import SQLAlchemyError
+
+from db.session import DatabaseGone
 from engine.config import REPOSITORY, settings
-from engine.jobs import store
+from engine.faults import sentence_of, speaking
+from engine.jobs import store, workspaces
 from engine.jobs.locks import try_lock
-from engine.jobs.run_job import HOST, run_job
+from engine.jobs.run_job import run_job
+from engine.ownership import require_own
 
 TICK_S = 0.2
 SWEEP_EVERY_S = 1.0
 START_PATIENCE_S = 10.0
+OUTAGE_S = 3600.0
+"""The dispatcher waits so long for a database that does not answer."""
 
 _started: list[tuple[subprocess.Popen[bytes], float]] = []
 
@@ -41,33 +49,84 @@ class LocalExecutor:
             alone = exclusive or any(held for _, held in self.running.values())
             if len(self.running) >= (1 if alone else self.slots):
                 return
-            arguments = (self.url, job_id, self.worker)
-            thread = threading.Thread(target=run_job, args=arguments, daemon=True)
+            thread = threading.Thread(target=self._run, args=(job_id,), daemon=True)
             self.running[job_id] = (thread, exclusive)
             thread.start()
 
+    def _run(self, job_id: int) -> None:
+        try:
+            run_job(self.url, job_id, self.worker)
+        except (SQLAlchemyError, OSError) as error:
+            # The row stays as it is: queued, or running until its lease has run out.
+            say(f"Job {job_id}: {sentence_of(error)}")
+            time.sleep(SWEEP_EVERY_S)  # not again at once
+
+
+def say(text: str) -> None:
+    """A line for the log of the dispatcher."""
+    with suppress(OSError):
+        print(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}", flush=True)
+
 
 def dispatch(worker: str = "engine.jobs.worker") -> None:
-    """Runs until nothing has been live for `idle_s`; returns at once if another dispatcher runs."""
+    """Runs until nothing has been live for `idle_s`; returns at once if another dispatcher runs.
+
+    A database that does not answer is waited for. Raises DatabaseUnusable when it is another
+    home's, or has become so.
+    """
     lock = _patient_lock(lock_path())
     if lock is None:
         return
     os.set_inheritable(lock, False)
-    url = settings().url
-    # Holding the lock proves that whoever ran this host's jobs is gone.
-    store.recover(url, HOST)
-    executor = LocalExecutor(url, settings().slots, worker)
-    swept_at = 0.0
-    live_at = time.monotonic()
-    while time.monotonic() - live_at < settings().idle_s:
-        now = time.monotonic()
-        if now - swept_at >= SWEEP_EVERY_S:
-            swept_at = now
-            store.sweep(url)
-            if store.has_live(url):
-                live_at = now
-        executor.start_ready()
+    loop = _Loop(settings().url, worker)
+    while not loop.is_over():
+        loop.turn()
         time.sleep(TICK_S)
+
+
+class _Loop:
+    """Turns of the dispatcher; what the database cannot do now is tried again in the next one."""
+
+    def __init__(self, url: str, worker: str) -> None:
+        self.url = url
+        self.executor = LocalExecutor(url, settings().slots, worker)
+        self.recovered = False
+        self.swept_at = 0.0
+        self.live_at = self.answered_at = time.monotonic()
+        self.said = ""
+
+    def is_over(self) -> bool:
+        """Nothing was live for long, or the database did not answer for very long."""
+        now = time.monotonic()
+        return now - self.live_at >= settings().idle_s or now - self.answered_at >= OUTAGE_S
+
+    def turn(self) -> None:
+        """Sweeps once in a while, and starts what may start."""
+        now = time.monotonic()
+        try:
+            if now - self.swept_at >= SWEEP_EVERY_S:
+                self.swept_at = now
+                self._sweep()
+            if self.recovered:
+                self.executor.start_ready()
+            self.answered_at, self.said = now, ""
+        except (SQLAlchemyError, OSError) as error:
+            if not isinstance(error, DatabaseGone):
+                self.live_at = now  # not known to be idle
+            if (told := sentence_of(error) or str(error)) != self.said:
+                say(told)
+                self.said = told
+
+    def _sweep(self) -> None:
+        home = require_own(self.url)
+        if not self.recovered:
+            # Holding the lock proves that whoever ran this home's jobs is gone.
+            store.recover(self.url, home)
+            workspaces.remove(workspaces.abandoned(self.url))
+            self.recovered = True
+        store.sweep(self.url)
+        if store.has_live(self.url):
+            self.live_at = time.monotonic()
 
 
 def lock_path() -> Path:
@@ -109,9 +168,16 @@ def _spawn() -> subprocess.Popen[bytes]:
             stdout=log,
             stderr=subprocess.STDOUT,
             cwd=REPOSITORY,
-            env={**os.environ, "PYTHONPATH": path, "SENET_HOME": str(settings().home)},
+            env={**os.environ, **_settings_here(), "PYTHONPATH": path},
             start_new_session=True,
         )
+
+
+def _settings_here() -> dict[str, str]:
+    """Paths may be given relative to the folder of this process."""
+    here = settings()
+    found = {"SENET_HOME": str(here.home), "SENET_HOST_LOCK": str(here.host_lock)}
+    return {**found, "DATABASE_URL": here.database_url} if here.database_url else found
 
 
 def _patient_lock(path: Path) -> int | None:
@@ -125,4 +191,5 @@ def _patient_lock(path: Path) -> int | None:
 
 
 if __name__ == "__main__":
-    dispatch()
+    with speaking():
+        dispatch()

@@ -7,13 +7,15 @@ import os
 import signal
 import sys
 import threading
+from functools import cache
 from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
 
 
+@cache
 def hold() -> None:
-    """Ties this process, and the group it leads, to its parent.
+    """Ties this process, and the group it leads, to its parent; once, and as early as can be.
 
     The parent holds the other end of our stdin: its end means that the parent is gone. On Linux
     the kernel also kills us itself, which works while native code holds the interpreter.

@@ -8,17 +8,22 @@ from __future__ import annotations
 
 import fcntl
 import os
+import stat
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from engine.config import PRIVATE, PRIVATE_FILE
+
 WAIT_S = 0.2
+OF_ALL_USERS = 0o644
+"""Mode of the lock that users of one machine share: to read a file is enough to lock it."""
 
 
-def try_lock(path: Path, *, exclusive: bool = True) -> int | None:
+def try_lock(path: Path, *, exclusive: bool = True, mode: int = PRIVATE_FILE) -> int | None:
     """Takes the lock without waiting: an inheritable descriptor, or None when it is taken."""
-    descriptor = _open(path)
+    descriptor = _open(path, mode)
     try:
         mode = fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH
         fcntl.flock(descriptor, mode | fcntl.LOCK_NB)
@@ -29,24 +34,28 @@ def try_lock(path: Path, *, exclusive: bool = True) -> int | None:
     return descriptor
 
 
-def _open(path: Path) -> int:
-    # The host lock is shared between users: a file that another user made is opened, not created.
+def _open(path: Path, mode: int) -> int:
+    # No links: in a folder that all users write to, one could lead to a file of somebody's.
     try:
-        return os.open(path, os.O_RDWR)
+        descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
     except FileNotFoundError:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-        os.fchmod(descriptor, 0o666)
-        return descriptor
+        path.parent.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, mode)
+    except PermissionError:
+        return os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+    found = os.fstat(descriptor)
+    if found.st_uid == os.geteuid() and stat.S_IMODE(found.st_mode) != mode:
+        os.fchmod(descriptor, mode)
+    return descriptor
 
 
 @contextmanager
 def held(path: Path, *, exclusive: bool, wanted: Callable[[], bool]) -> Iterator[int | None]:
-    """Waits for the lock as long as `wanted()`; yields its descriptor, or None if given up."""
-    descriptor = try_lock(path, exclusive=exclusive)
+    """Waits for a lock of all users as long as `wanted()`; its descriptor, or None if given up."""
+    descriptor = try_lock(path, exclusive=exclusive, mode=OF_ALL_USERS)
     while descriptor is None and wanted():
         time.sleep(WAIT_S)
-        descriptor = try_lock(path, exclusive=exclusive)
+        descriptor = try_lock(path, exclusive=exclusive, mode=OF_ALL_USERS)
     try:
         yield descriptor
     finally:

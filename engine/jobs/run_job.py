@@ -12,16 +12,20 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from db.enums import JobStatus
+from db.session import is_unavailable
+from engine import home
 from engine.config import REPOSITORY, settings
 from engine.jobs import store
 from engine.jobs.locks import held
-from engine.jobs.worker import workspace_of
+from engine.jobs.worker import UNRECORDED, explain
+from engine.jobs.workspaces import workspace_of
 
 TICK_S = 0.05
 RENEW_EVERY_S = 0.5
@@ -46,7 +50,15 @@ def run_job(url: str, job_id: int, worker: str = "engine.jobs.worker") -> None:
     with held(settings().host_lock, exclusive=job.exclusive, wanted=still_queued) as lock:
         if lock is None:
             return
-        attempt = store.claim(url, job_id, host=HOST, pid=os.getpid(), lease_s=settings().lease_s)
+        own = home.load()
+        attempt = store.claim(
+            url,
+            job_id,
+            home=own.identity if own else None,
+            host=HOST,
+            pid=os.getpid(),
+            lease_s=settings().lease_s,
+        )
         if attempt is not None:
             _Attempt(url, job_id, attempt, job.timeout_s).run(worker, lock)
 
@@ -59,26 +71,52 @@ class _Attempt:
         self.deadline = time.monotonic() + timeout_s
         self.timeout_s = timeout_s
         self.lease_ends = time.monotonic() + settings().lease_s
-        self.log = settings().folder("logs") / f"{job_id}.{attempt}.log"
+        self.log = settings().home / "logs" / f"{job_id}.{attempt}.log"
         self.oom_kills = _oom_kills()
 
     def run(self, worker: str, lock: int) -> None:
-        child = self._start(worker, lock)
         try:
-            store.set_child(self.url, self.job_id, self.attempt, child.pid)
+            child = self._start(worker, lock)
+        except OSError as error:
+            told = explain(error)
+            self._clear()
+            self._insist(lambda: self._fail(told))
+            return
+        try:
+            with suppress(SQLAlchemyError):  # for people; the lease is what counts
+                store.set_child(self.url, self.job_id, self.attempt, child.pid)
             stopped_for = self._watch(child)
         finally:
             _kill(child)
-            shutil.rmtree(workspace_of(self.job_id, self.attempt), ignore_errors=True)
-        self._record(stopped_for, child.returncode)
+            self._clear()
+        if stopped_for != "lost":
+            self._insist(lambda: self._record(stopped_for, child.returncode))
+
+    def _clear(self) -> None:
+        with suppress(OSError):
+            shutil.rmtree(workspace_of(self.job_id, self.attempt))
+
+    def _insist(self, write: Callable[[], None]) -> None:
+        """The last write; one that cannot be made is left to the lease, which then runs out."""
+        try:
+            store.insist(write, self.lease_ends)
+        except SQLAlchemyError as error:
+            if not is_unavailable(error):
+                raise
+            print(f"Job {self.job_id}, attempt {self.attempt}: {explain(error)}", flush=True)
 
     def _start(self, worker: str, lock: int) -> subprocess.Popen[bytes]:
+        temporary = workspace_of(self.job_id, self.attempt) / "temporary"
+        temporary.mkdir(parents=True, exist_ok=True)
         environment = {
             **os.environ,
+            "TMPDIR": str(temporary),  # goes with the workspace, however the attempt ends
+            "SENET_HOST_LOCK": str(settings().host_lock),
             "PYTHONPATH": os.pathsep.join([str(REPOSITORY), os.environ.get("PYTHONPATH", "")]),
             "SENET_HOME": str(settings().home),
             "DATABASE_URL": self.url,
         }
+        settings().folder("logs")
         with self.log.open("wb") as log:
             return subprocess.Popen(
                 [sys.executable, "-m", worker, str(self.job_id), str(self.attempt)],
@@ -115,21 +153,19 @@ class _Attempt:
                 lease_s=settings().lease_s,
                 log_tail=read_tail(self.log),
             )
+            row = store.get(self.url, self.job_id) if cancelled is None else None
         except SQLAlchemyError:
             # The database is away: go on until the lease must have run out, never beyond.
             return "lost" if time.monotonic() >= self.lease_ends else None
-        self.lease_ends = time.monotonic() + settings().lease_s
         if cancelled is None:
-            row = store.get(self.url, self.job_id)
             ours = row is not None and row.attempt == self.attempt
             ended = ours and row is not None and row.status != JobStatus.RUNNING
             return None if ended else "lost"
+        self.lease_ends = time.monotonic() + settings().lease_s
         return "cancel" if cancelled else None
 
     def _record(self, stopped_for: str | None, returncode: int) -> None:
         """Writes what the child could not say; a row that has already ended is left as it is."""
-        if stopped_for == "lost":
-            return
         store.keep_log(self.url, self.job_id, self.attempt, read_tail(self.log))
         if stopped_for == "cancel":
             store.end(self.url, self.job_id, self.attempt, JobStatus.CANCELLED)
@@ -140,6 +176,9 @@ class _Attempt:
         elif returncode < 0:
             name = signal.Signals(-returncode).name
             reason = f"The job's process died by {name}."
+            store.requeue(self.url, self.job_id, self.attempt, reason)
+        elif returncode == UNRECORDED:
+            reason = "The database could not be written for too long while this job ran."
             store.requeue(self.url, self.job_id, self.attempt, reason)
         else:
             self._fail(f"The job's process ended ({returncode}) without a result; see the log.")

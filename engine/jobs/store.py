@@ -7,20 +7,37 @@ Leases and times are on the database's clock.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from sqlalchemy import CursorResult, Select, case, or_, select, update
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, aliased
 
 from db.clock import utc_epoch
 from db.enums import LIVE, JobKind, JobStatus
-from db.session import reading, writing
+from db.session import is_unavailable, reading, writing
 from db.tables import Job, JobNeed
 from engine.digests import data_digest
 
 DEAD_ENDS = (JobStatus.FAILED, JobStatus.CANCELLED, JobStatus.SKIPPED)
+T = TypeVar("T")
+PROGRESS_WAIT_S = 1.0
+RENEW_WAIT_S = 2.0
+INSIST_EVERY_S = 0.5
+
+
+def insist(write: Callable[[], T], until: float) -> T:
+    """Repeats a write that the database cannot take now until a moment (monotonic), then raises."""
+    while True:
+        try:
+            return write()
+        except SQLAlchemyError as error:
+            if not is_unavailable(error) or time.monotonic() >= until:
+                raise
+        time.sleep(INSIST_EVERY_S)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +113,13 @@ def has_live(url: str) -> bool:
         return session.scalar(select(Job.id).where(Job.status.in_(LIVE)).limit(1)) is not None
 
 
-def claim(url: str, job_id: int, *, host: str, pid: int, lease_s: float) -> int | None:
-    """queued -> running; the new attempt's number, or None when somebody else was first."""
+def claim(
+    url: str, job_id: int, *, host: str, pid: int, lease_s: float, home: str | None = None
+) -> int | None:
+    """queued -> running; the new attempt's number, or None when somebody else was first.
+
+    `home` is the identity of the home that runs it; `host` and `pid` are for people.
+    """
     statement = (
         update(Job)
         .where(Job.id == job_id, Job.status == JobStatus.QUEUED, Job.cancel.is_(False))
@@ -105,6 +127,7 @@ def claim(url: str, job_id: int, *, host: str, pid: int, lease_s: float) -> int 
             status=JobStatus.RUNNING,
             attempt=Job.attempt + 1,
             lease_until=utc_epoch() + lease_s,
+            home=home,
             host=host,
             pid=pid,
             started_at=utc_epoch(),
@@ -131,7 +154,7 @@ def renew(url: str, job_id: int, attempt: int, *, lease_s: float, log_tail: str)
         .values(lease_until=utc_epoch() + lease_s, log_tail=log_tail)
         .returning(Job.cancel)
     )
-    with writing(url) as session:
+    with writing(url, RENEW_WAIT_S) as session:
         return session.scalar(statement)
 
 
@@ -143,7 +166,7 @@ def set_child(url: str, job_id: int, attempt: int, pid: int) -> None:
 
 def progress(url: str, job_id: int, attempt: int, **values: Any) -> bool:
     """Writes done, total, unit, rate (1/s), message; False when the row is no longer ours."""
-    with writing(url) as session:
+    with writing(url, PROGRESS_WAIT_S) as session:
         return _hit(session, update(Job).where(*_fence(job_id, attempt)).values(**values))
 
 
@@ -178,11 +201,15 @@ def requeue(url: str, job_id: int, attempt: int, reason: str) -> bool:
         return _hit(session, _requeue(reason).where(*_fence(job_id, attempt)))
 
 
-def recover(url: str, host: str) -> int:
-    """Requeues every running row of this host. Call it only while holding the dispatcher lock."""
+def recover(url: str, home: str) -> int:
+    """Requeues every running row of this home, by its identity, and those of before homes had one.
+
+    Call it only while holding the dispatcher lock.
+    """
     reason = "The workbench stopped while this job ran."
+    ours = or_(Job.home == home, Job.home.is_(None))
     with writing(url) as session:
-        statement = _requeue(reason).where(Job.status == JobStatus.RUNNING, Job.host == host)
+        statement = _requeue(reason).where(Job.status == JobStatus.RUNNING, ours)
         return _count(session, statement)
 
 

@@ -2,60 +2,81 @@
 
 from __future__ import annotations
 
-import errno
+from engine.jobs import lifeline
+
+if __name__ == "__main__":
+    lifeline.hold()  # before the imports below, which take a second and more
+
+import os
 import sys
+import time
 import traceback
-from pathlib import Path
+from collections.abc import Callable
+from contextlib import suppress
+
+from sqlalchemy.exc import SQLAlchemyError
 
 from db.enums import JobStatus
+from db.session import is_unavailable, wait_for_locks
 from engine.config import settings
-from engine.errors import JobLost, WorkbenchError
-from engine.jobs import lifeline, store
+from engine.errors import JobLost
+from engine.faults import sentence_of, unexpected
+from engine.jobs import store
 from engine.jobs.context import JobContext
 from engine.jobs.handlers import handler_of
+from engine.jobs.workspaces import workspace_of
+
+UNRECORDED = os.EX_TEMPFAIL
+"""Exit status: the database did not take what became of the job, which is to be tried again."""
 
 
 def main(job_id: int, attempt: int) -> None:
     """Does the job and writes how it ended; what a dead process cannot write, run_job writes."""
     lifeline.hold()
     url = settings().url
-    job = store.get(url, job_id)
-    if job is None or job.attempt != attempt or job.status != JobStatus.RUNNING:
-        return
-    workspace = workspace_of(job_id, attempt)
-    workspace.mkdir(parents=True, exist_ok=True)
-    context = JobContext(url, job_id, attempt, workspace)
+    # Longer than the lease nobody waits: then the job is another attempt's.
+    wait_for_locks(settings().lease_s)
     try:
+        job = store.get(url, job_id)
+        if job is None or job.attempt != attempt or job.status != JobStatus.RUNNING:
+            return
+        workspace = workspace_of(job_id, attempt)
+        workspace.mkdir(parents=True, exist_ok=True)
+        context = JobContext(url, job_id, attempt, workspace)
         result = handler_of(job.kind)(job.params, context)
     except JobLost:
         return
     except BaseException as error:
-        traceback.print_exc()
-        store.end(url, job_id, attempt, JobStatus.FAILED, error=explain(error))
+        failure = error
+        with suppress(OSError):  # a full disk takes no log either
+            traceback.print_exc()
+        _conclude(lambda: _write_failure(url, job_id, attempt, failure))
         return
-    store.end(url, job_id, attempt, JobStatus.SUCCEEDED, result=result)
+    _conclude(lambda: store.end(url, job_id, attempt, JobStatus.SUCCEEDED, result=result))
 
 
-def workspace_of(job_id: int, attempt: int) -> Path:
-    """The folder of one attempt, on the file system that its artifacts are renamed within."""
-    return settings().folder("tmp") / f"job-{job_id}.{attempt}"
+def _write_failure(url: str, job_id: int, attempt: int, error: BaseException) -> bool:
+    """Failed for good, or to be tried again where only the database was away."""
+    if is_unavailable(error):
+        return store.requeue(url, job_id, attempt, explain(error))
+    return store.end(url, job_id, attempt, JobStatus.FAILED, error=explain(error))
+
+
+def _conclude(write: Callable[[], object]) -> None:
+    """The last write, repeated until the lease must have run out."""
+    try:
+        store.insist(write, time.monotonic() + settings().lease_s)
+    except SQLAlchemyError as error:
+        if not is_unavailable(error):
+            raise
+        with suppress(OSError):
+            print(explain(error), flush=True)
+        os._exit(UNRECORDED)
 
 
 def explain(error: BaseException) -> str:
     """One sentence for the user: what happened, and the way out where there is one."""
-    if isinstance(error, WorkbenchError):
-        return str(error)
-    if isinstance(error, MemoryError):
-        return "Out of memory: this job needs more than the machine has free."
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        return (
-            f"The disk is full: nothing half-written was kept. Free some space under "
-            f"{settings().home} and retry."
-        )
-    detail = str(error).strip().splitlines()
-    return (
-        f"Unexpected {type(error).__name__}: {detail[0] if detail else 'no message'} (see the log)."
-    )
+    return sentence_of(error) or f"{unexpected(error)} (see the log)."
 
 
 if __name__ == "__main__":

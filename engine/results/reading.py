@@ -5,13 +5,13 @@ from __future__ import annotations
 import pandas as pd
 from sqlalchemy import Select
 
-from db.session import connect
+from db.session import reading
 
 
 def read_frame(url: str, statement: Select) -> pd.DataFrame:
     """The rows that a statement selects, its labels as columns."""
-    with connect(url).execution_options(readonly=True).connect() as connection:
-        return pd.read_sql(statement, connection)
+    with reading(url) as session:
+        return pd.read_sql(statement, session.connection())
 
 
 def newest(frame: pd.DataFrame, key: list[str], time: str) -> pd.DataFrame:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from engine.config import settings
+from engine.config import PRIVATE_FILE, settings
 from engine.digests import data_digest, file_digest
 from engine.errors import WeightsUnavailable
 from engine.files import disk_space
@@ -32,7 +32,7 @@ def download(url: str, target: Path, progress: Progress) -> Path:
         return target
     lock = settings().folder("cache") / f"download-{data_digest(str(target))[:16]}.lock"
     # Two jobs may want the same file: the second finds what the first has fetched.
-    with FileLock(lock):
+    with FileLock(lock, mode=PRIVATE_FILE):
         return target if target.is_file() else _download(url, target, progress)
 
 

@@ -122,13 +122,16 @@ def test_a_lost_job_that_was_being_cancelled_is_cancelled(url: str) -> None:
     assert row(url, job).status == JobStatus.CANCELLED
 
 
-def test_recover_requeues_the_jobs_of_this_host_only(url: str) -> None:
-    here, there = queue(url, "sleep", params={"n": 1}), queue(url, "sleep", params={"n": 2})
-    store.claim(url, here, host="here", pid=1, lease_s=30)
-    store.claim(url, there, host="there", pid=1, lease_s=30)
-    assert store.recover(url, "here") == 1
+def test_recover_requeues_the_jobs_of_this_home_only(url: str) -> None:
+    """Hosts may have the same name, and one host several homes."""
+    here, there, old = (queue(url, "sleep", params={"n": n}) for n in range(3))
+    store.claim(url, here, home="a home", host="box", pid=1, lease_s=30)
+    store.claim(url, there, home="another", host="box", pid=1, lease_s=30)
+    store.claim(url, old, host="box", pid=1, lease_s=30)
+    assert store.recover(url, "a home") == 2
     assert row(url, here).status == JobStatus.QUEUED
     assert row(url, there).status == JobStatus.RUNNING
+    assert row(url, old).status == JobStatus.QUEUED, "claimed before homes had an identity"
 
 
 def test_cancelling_a_queued_job_ends_it_at_once(url: str) -> None:

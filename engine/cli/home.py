@@ -1,0 +1,67 @@
+"""`home`: show, take-over, new-database."""
+
+from __future__ import annotations
+
+import typer
+
+from engine import home
+from engine.cli.options import Json
+from engine.cli.output import emit_json, note, out
+from engine.config import settings
+from engine.database import begin_anew, prepare_database, take_over
+from engine.database_url import told
+from engine.ownership import owner_of
+
+app = typer.Typer(
+    help="The folder of all data, and the database that is its own.", no_args_is_help=True
+)
+
+
+@app.command("show")
+def show(json: Json = False) -> None:
+    """Shows which folder and which database this is.
+
+    Example: `python -m engine home show`
+    """
+    url = prepare_database()
+    known, owner = home.load(), owner_of(url)
+    assert known is not None
+    facts = {
+        "folder": str(settings().home),
+        "identity": known.identity,
+        "database": home.name_of(url),
+        "on machine": owner.host if owner else None,
+    }
+    if json:
+        emit_json(facts)
+        return
+    for name, value in facts.items():
+        out.print(f"{name:>12}  {value}", markup=False)
+
+
+@app.command("take-over")
+def take_over_database(json: Json = False) -> None:
+    """Makes the database this home's own, where it is that of a home that is given up.
+
+    Results stay; artifacts and images that lie in the other home do not come along.
+
+    Example: `python -m engine home take-over`
+    """
+    before = take_over()
+    url = settings().url
+    if json:
+        emit_json({"home": str(settings().home), "before": before.folder if before else None})
+    elif before is None:
+        note(f"{told(url)} is this home's; it was nobody else's.")
+    else:
+        note(f"{told(url)} is this home's now; it was that of {before.folder}.")
+
+
+@app.command("new-database")
+def new_database(json: Json = False) -> None:
+    """Begins with an empty database where the one of before was deleted.
+
+    Example: `python -m engine home new-database`
+    """
+    url = begin_anew()
+    emit_json({"database": home.name_of(url)}) if json else note(f"{told(url)} is new, and empty.")
