@@ -27,9 +27,8 @@ _WAIT_MS, _FILE = "senet_wait_ms", "senet_file"
 class DatabaseGone(SQLAlchemyError):
     """The file of an SQLite database is not there, or is empty."""
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path | None) -> None:
         super().__init__(f"{file} is gone")
-        self.file = file
 
 
 class _Patience:
@@ -140,7 +139,7 @@ def _follow_file(engine: Engine, file: Path) -> None:
 def _there(url: str) -> Engine:
     """The engine of a database that exists: connecting would make an empty one in its place."""
     if is_missing(url):
-        raise DatabaseGone(sqlite_file(url) or Path())
+        raise DatabaseGone(sqlite_file(url))
     return connect(url)
 
 

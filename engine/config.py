@@ -105,7 +105,7 @@ def _absolute_url(url: str) -> str:
     """The dispatcher and its jobs run in another folder than the command that starts them."""
     try:
         parsed = make_url(url) if url else None
-    except ArgumentError:
+    except (ArgumentError, ValueError):
         return url  # refused, with a sentence, by whoever opens the database
     if parsed is None or parsed.get_backend_name() != "sqlite" or not parsed.database:
         return url

@@ -67,7 +67,7 @@ def without_password(text: str, url: str) -> str:
     """What a driver says, which may quote the address that it was given."""
     try:
         parsed = make_url(url)
-    except ArgumentError:
+    except (ArgumentError, ValueError):
         return text
     secrets = [parsed.password, parsed.query.get("password")]
     for secret in filter(None, map(str, filter(None, secrets))):

@@ -115,13 +115,17 @@ def _of_database(error: BaseException) -> str:
     if isinstance(error, sqlite3.Error):
         known = _SQLITE.get((code or 0) & 0xFF)
         return known.format(told=told(url), home=settings().home) if known else _other(detail)
-    state = getattr(error, "sqlstate", None)
-    if state is None and type(error).__name__ == "OperationalError":
-        state = "08001"  # the connection failed before the server could say anything
+    state = getattr(error, "sqlstate", None) or _state_in(detail, type(error).__name__)
     for begin, known in _POSTGRESQL.items():
-        if (state or "").startswith(begin):
+        if state.startswith(begin):
             return known.format(told=told(url), detail=detail)
     return _other(detail)
+
+
+def _state_in(detail: str, kind: str) -> str:
+    """The SQLSTATE of a connection that was refused: the driver has only words for it."""
+    known = (state for words, state in _REFUSALS.items() if words in detail)
+    return next(known, "08001" if kind == "OperationalError" else "")
 
 
 def _other(detail: str) -> str:
@@ -172,6 +176,16 @@ _POSTGRESQL = {
     "57014": "{told} took too long to answer ({detail}): try again.",
     "53": "{told} takes no further connection at the moment ({detail}): try again.",
     "57": "{told} is shutting down or starting ({detail}): try again.",
+    "option": "DATABASE_URL holds what the driver does not know ({detail}): correct it.",
     "08": "{told} cannot be reached ({detail}): start the server, or correct DATABASE_URL.",
 }
 """By the beginning of the SQLSTATE, the most exact first."""
+
+_REFUSALS = {
+    "authentication failed": "28P01",
+    "pg_hba.conf": "28000",
+    "no password supplied": "28000",
+    'role "': "28000",
+    'database "': "3D000",
+    "invalid connection option": "option",
+}

@@ -14,7 +14,7 @@ from sqlalchemy import func, inspect, select
 
 from db.clock import utc_epoch
 from db.enums import JobStatus
-from db.session import is_missing, reading, writing
+from db.session import DatabaseGone, is_missing, reading, sqlite_file, writing
 from db.tables import Home, Job
 from engine import home
 from engine.config import settings
@@ -73,7 +73,9 @@ def refuse_foreign(owner: Home | None, known: Identity | None, url: str) -> None
 
 
 def require_own(url: str) -> str:
-    """The identity of this home, which owns the database. Raises DatabaseUnusable."""
+    """The identity of this home, which owns the database. Raises DatabaseUnusable, DatabaseGone."""
+    if is_missing(url):
+        raise DatabaseGone(sqlite_file(url))
     known, owner = home.load(), owner_of(url)
     refuse_foreign(owner, known, url)
     if known is None or owner is None:

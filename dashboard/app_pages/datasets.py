@@ -16,6 +16,7 @@ from db.session import writing
 from db.tables import Dataset
 from engine.datasets.class_lists import read_class_list
 from engine.datasets.label_tables import read_label_table
+from engine.datasets.register import root_of
 from engine.errors import DatasetInvalid, InvalidRequest
 from engine.jobs import dispatcher, store
 from engine.runs.new_jobs import dataset_job
@@ -171,7 +172,7 @@ def card(row: Dataset) -> None:
                 "classes": f"{row.num_classes:,}, of which "
                 f"{number(report.get('classes_present'), 0)} have images",
                 "layout": row.layout,
-                "folder": row.root,
+                "folder": root_of(row),
                 "SHA-256": short(row.digest),
                 "registered": ago(row.created_at),
             },

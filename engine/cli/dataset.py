@@ -24,11 +24,20 @@ from engine.datasets import pixel_cache
 from engine.datasets.calibration import LAYOUT
 from engine.datasets.layouts import Layout
 from engine.datasets.reader import open_index
-from engine.datasets.register import check_layout, find_dataset, layout_now
+from engine.datasets.register import (
+    check_layout,
+    find_dataset,
+    layout_now,
+    require_there,
+    root_of,
+    way_back,
+)
+from engine.errors import DatasetInvalid, InvalidRequest
 from engine.jobs import store
 from engine.quantize import known
 from engine.runs.new_jobs import dataset_job
 from engine.specs import DatasetSpec, absolute
+from engine.specs.datasets import BUILTIN_DATASETS
 
 app = typer.Typer(help="Labelled image folders to evaluate and calibrate on.", no_args_is_help=True)
 Name = Annotated[str, typer.Argument(help="Name of the dataset.")]
@@ -75,6 +84,25 @@ def add(
         classes=absolute(classes) if classes else None,
         unlabelled=unlabelled,
     )
+    return _register(spec, url, json)
+
+
+@app.command("draw")
+def draw(name: Name, json: Json = False) -> int:
+    """Draws a built-in set, `demo` or `demo-calibration`, and registers it; again if it is there.
+
+    Example: `python -m engine dataset draw demo`
+    """
+    url = prepare_database()
+    if name not in BUILTIN_DATASETS:
+        raise InvalidRequest(
+            f"{name!r} is no built-in set; the workbench draws {' and '.join(BUILTIN_DATASETS)}."
+        )
+    return _register(DatasetSpec(name=name, builtin=True, anew=True), url, json)
+
+
+def _register(spec: DatasetSpec, url: str, json: bool) -> int:
+    """Queues the job, follows it, and says what was found; the exit code."""
     with writing(url) as session:
         job_id = store.submit(session, dataset_job(spec))
     job = watch([job_id], url)[0]
@@ -106,7 +134,7 @@ def list_datasets(json: Json = False) -> None:
         "Datasets",
         ("name", "images", "classes", "unreadable", "layout", "folder"),
         [
-            (r.name, r.num_images, r.num_classes, r.report["corrupt"], r.layout, r.root)
+            (r.name, r.num_images, r.num_classes, r.report["corrupt"], r.layout, root_of(r))
             for r in rows
         ],
     )
@@ -121,13 +149,17 @@ def check_again(name: Name, json: Json = False) -> int:
     Example: `python -m engine dataset check imagenet-val`
     """
     row = find_dataset(name, prepare_database())
+    root = require_there(row)
     with Progress(console=err, transient=True) as progress:
         bar = progress.add_task(f"Checking {name}", total=None)
-        found = check_layout(
-            Path(row.root),
-            _layout_now(row),
-            lambda done, total: progress.update(bar, completed=done, total=total),
-        )
+        try:
+            found = check_layout(
+                root,
+                _layout_now(row),
+                lambda done, total: progress.update(bar, completed=done, total=total),
+            )
+        except DatasetInvalid as error:
+            raise DatasetInvalid(f"{str(error).rstrip('.')}; {way_back(row)}.") from error
     same = found.digest == row.digest
     if json:
         emit_json({**_describe(row), "unchanged": same, "corrupt_now": len(found.corrupt)})
@@ -136,7 +168,7 @@ def check_again(name: Name, json: Json = False) -> int:
     else:
         note(
             f"{name} has changed: {len(found.files):,} readable images now, {row.num_images:,} "
-            f"when registered. `dataset add {name} {row.root}` registers it as it is."
+            f"when registered; {way_back(row)}."
         )
     return 0 if same else 1
 
@@ -217,7 +249,7 @@ def _layout_now(row: Dataset) -> Layout:
 def _describe(row: Dataset) -> dict[str, object]:
     return {
         "name": row.name,
-        "root": row.root,
+        "root": str(root_of(row)),
         "layout": row.layout,
         "digest": row.digest,
         "images": row.num_images,

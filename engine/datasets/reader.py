@@ -17,7 +17,7 @@ from db.tables import Dataset
 from engine.datasets.ahead import prepared_ahead
 from engine.datasets.classes import Classes, ClassSource
 from engine.datasets.imagenet import class_names
-from engine.datasets.register import index_path
+from engine.datasets.register import index_path, require_there, way_back
 from engine.errors import DatasetInvalid, ImageRejected
 from engine.preprocess import PreprocessSpec, crop_pixels, open_image
 
@@ -51,13 +51,9 @@ class DatasetIndex:
 
 def open_index(dataset: Dataset) -> DatasetIndex:
     """Loads the index; DatasetInvalid if the folder or the index is gone."""
-    root, path = Path(dataset.root), index_path(dataset.digest)
-    for needed in (root, path):
-        if not needed.exists():
-            raise DatasetInvalid(
-                f"{needed} of dataset {dataset.name!r} is gone; put it back, or register the "
-                f"folder again with `dataset add {dataset.name} FOLDER`."
-            )
+    root, path = require_there(dataset), index_path(dataset.digest)
+    if not path.exists():
+        raise DatasetInvalid(f"{path} of dataset {dataset.name!r} is gone; {way_back(dataset)}.")
     index = json.loads(path.read_text())
     classes = classes_in(dataset.layout, index)
     return DatasetIndex(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from engine.files import write_text
 from engine.jobs.context import JobContext
 from engine.preprocess import open_image
 from engine.specs import DatasetSpec
+from engine.specs.datasets import BUILTIN_DATASETS
 
 Progress = Callable[[int, int], None]
 SHOWN_CORRUPT = 20
@@ -138,7 +140,7 @@ def register(name: str, checked: Checked, url: str, said: dict[str, Any] | None 
     }
     with writing(url) as session:
         row = session.scalar(select(Dataset).where(Dataset.name == name)) or Dataset(name=name)
-        row.root = str(checked.root)
+        row.root = _kept(checked.root)
         row.layout = checked.layout
         row.digest = checked.digest
         row.num_images = len(checked.files)
@@ -146,6 +148,35 @@ def register(name: str, checked: Checked, url: str, said: dict[str, Any] | None 
         row.report = report
         session.add(row)
     return row
+
+
+def _kept(root: Path) -> str:
+    """A folder inside the home is kept relative to it, and so moves with it."""
+    home = settings().home
+    return str(root.relative_to(home) if root.is_relative_to(home) else root)
+
+
+def root_of(dataset: Dataset) -> Path:
+    """The folder of a registered dataset, wherever the home is now."""
+    return settings().home / dataset.root
+
+
+def require_there(dataset: Dataset) -> Path:
+    """The folder of a registered dataset; DatasetInvalid if it is gone, with the way out."""
+    root = root_of(dataset)
+    if not root.is_dir():
+        raise DatasetInvalid(f"{root} of dataset {dataset.name!r} is gone; {way_back(dataset)}.")
+    return root
+
+
+def way_back(dataset: Dataset) -> str:
+    """How to have a dataset again, or as it is now."""
+    if dataset.name in BUILTIN_DATASETS and root_of(dataset) == _folder_drawn(dataset.name):
+        return f"`dataset draw {dataset.name}` draws it again"
+    return (
+        f"put it back as it was, or register its folder as it is with `dataset add {dataset.name} "
+        f"FOLDER`"
+    )
 
 
 def index_path(digest: str) -> Path:
@@ -205,15 +236,30 @@ def labelling_of(spec: DatasetSpec) -> Labelling:
 
 def layout_now(row: Dataset) -> Layout:
     """A registered folder as it is now, read as it was when it was registered."""
-    spec = DatasetSpec(name=row.name, root=row.root, **row.report.get("said", {}))
-    return recognise(Path(row.root), labelling_of(spec), row.layout == UNLABELLED)
+    root = root_of(row)
+    spec = DatasetSpec(name=row.name, root=str(root), **row.report.get("said", {}))
+    return recognise(root, labelling_of(spec), row.layout == UNLABELLED)
 
 
 def _draw(spec: DatasetSpec, context: JobContext) -> Path:
     from engine.demo import images
 
     split = {"demo": images.EVALUATION, "demo-calibration": images.CALIBRATION}[spec.name]
-    folder = settings().folder("datasets") / spec.name
+    folder = _folder_drawn(spec.name)
+    again = spec.anew and folder.exists()
+    # Beside it, and by a name that is cleared away when the job is killed.
+    drawn = folder.with_name(f".{spec.name}-anew") if again else folder
+    if again:
+        shutil.rmtree(drawn, ignore_errors=True)
     context.stage(f"Drawing the built-in set {spec.name}.")
-    images.write_split(split, folder, lambda done, total: context.progress(done, total, "images"))
+    images.write_split(split, drawn, lambda done, total: context.progress(done, total, "images"))
+    if again:
+        before = folder.with_name(f".{spec.name}-before")
+        folder.rename(before)
+        drawn.rename(folder)
+        shutil.rmtree(before, ignore_errors=True)
     return folder
+
+
+def _folder_drawn(name: str) -> Path:
+    return settings().folder("datasets") / name

@@ -20,9 +20,8 @@ from engine.specs import (
     TargetName,
     WeightsSpec,
 )
+from engine.specs.datasets import BUILTIN_CALIBRATION, BUILTIN_DATASETS
 
-BUILTIN_CALIBRATION = "demo-calibration"
-BUILTIN_DATASETS = ("demo", BUILTIN_CALIBRATION)
 Batch = Annotated[int, Field(ge=1, le=4096)]
 Threads = Annotated[int, Field(ge=0, le=1024)]
 Instances = Annotated[int, Field(ge=1, le=256)]

@@ -6,6 +6,10 @@ from pydantic import Field
 
 from engine.specs.base import Spec
 
+BUILTIN_CALIBRATION = "demo-calibration"
+BUILTIN_DATASETS = ("demo", BUILTIN_CALIBRATION)
+"""The sets that the workbench draws itself, into its home."""
+
 
 class DatasetSpec(Spec):
     """A folder to register under a name; a `builtin` set is drawn by the workbench itself."""
@@ -20,6 +24,7 @@ class DatasetSpec(Spec):
     classes: str | None = Field(None, description="file that lists the classes in their order")
     unlabelled: bool = False
     builtin: bool = False
+    anew: bool = Field(False, description="draw a built-in set although its folder is there")
     calibration_images: int | None = Field(
         None, ge=1, le=50_000, description="draw so many images to calibrate on, from any folder"
     )

@@ -6,12 +6,18 @@ import ctypes
 import os
 import resource
 import signal
+import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy.exc import OperationalError
+
+from db.session import writing
+from db.tables import Run
 from engine.errors import ExportFailed
 from engine.jobs import worker
 from engine.jobs.context import JobContext
@@ -82,6 +88,30 @@ def vanish(params: Params, context: JobContext) -> Params:
     os._exit(3)
 
 
+def record(params: Params, context: JobContext) -> Params:
+    """Writes a row of its own after a while."""
+    time.sleep(params["after_s"])
+    with writing(context.url) as session:
+        session.add(Run(title="of a job", request={}))
+    return {}
+
+
+def unavailable(params: Params, context: JobContext) -> Params:
+    """The database fails its first attempts."""
+    if context.attempt <= params["times"]:
+        error = sqlite3.OperationalError("database is locked")
+        error.sqlite_errorcode = sqlite3.SQLITE_BUSY
+        raise OperationalError("BEGIN IMMEDIATE", {}, error)
+    return {}
+
+
+def leave_temporary(params: Params, context: JobContext) -> Params:
+    """Leaves a temporary file behind."""
+    descriptor, path = tempfile.mkstemp()
+    os.close(descriptor)
+    return {"path": path}
+
+
 def chatter(params: Params, context: JobContext) -> Params:
     """Writes to its log."""
     context.say("The first line.")
@@ -100,6 +130,9 @@ for function in (
     parent,
     vanish,
     chatter,
+    record,
+    unavailable,
+    leave_temporary,
 ):
     HANDLERS[function.__name__] = f"tests.engine.jobs.worker_for_tests:{function.__name__}"
 
