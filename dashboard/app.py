@@ -18,6 +18,7 @@ from dashboard.components.login import require_login  # noqa: E402
 from dashboard.components.notice import show_notice  # noqa: E402
 from engine.database import prepare_database  # noqa: E402
 from engine.jobs import dispatcher  # noqa: E402
+from engine.ownership import require_own  # noqa: E402
 
 
 @st.cache_resource(show_spinner=False)
@@ -48,7 +49,7 @@ pages = [
 ]
 chosen = st.navigation(pages, position="top")
 with guard():
-    prepared(queries.url())
+    require_own(prepared(queries.url()))
     dispatcher.ensure_dispatcher()
     show_notice()
     chosen.run()

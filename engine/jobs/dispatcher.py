@@ -18,6 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from db.session import DatabaseGone
 from engine.config import REPOSITORY, settings
+from engine.errors import WorkbenchError
 from engine.faults import sentence_of, speaking
 from engine.jobs import store, workspaces
 from engine.jobs.locks import try_lock
@@ -56,7 +57,7 @@ class LocalExecutor:
     def _run(self, job_id: int) -> None:
         try:
             run_job(self.url, job_id, self.worker)
-        except (SQLAlchemyError, OSError) as error:
+        except (SQLAlchemyError, OSError, WorkbenchError) as error:
             # The row stays as it is: queued, or running until its lease has run out.
             say(f"Job {job_id}: {sentence_of(error)}")
             time.sleep(SWEEP_EVERY_S)  # not again at once

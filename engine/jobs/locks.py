@@ -6,6 +6,7 @@ even when its parent is killed, so it lasts exactly as long as the work it prote
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import stat
@@ -41,7 +42,9 @@ def _open(path: Path, mode: int) -> int:
     except FileNotFoundError:
         path.parent.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, mode)
-    except PermissionError:
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise
         return os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
     found = os.fstat(descriptor)
     if found.st_uid == os.geteuid() and stat.S_IMODE(found.st_mode) != mode:
