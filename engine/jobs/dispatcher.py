@@ -110,7 +110,6 @@ class _Loop:
                 self._sweep()
             if self.recovered:
                 self.executor.start_ready()
-            self.answered_at, self.said = now, ""
         except (SQLAlchemyError, OSError) as error:
             if not isinstance(error, DatabaseGone):
                 self.live_at = now  # not known to be idle
@@ -126,6 +125,7 @@ class _Loop:
             workspaces.remove(workspaces.abandoned(self.url))
             self.recovered = True
         store.sweep(self.url)
+        self.answered_at, self.said = time.monotonic(), ""
         if store.has_live(self.url):
             self.live_at = time.monotonic()
 

@@ -14,8 +14,10 @@ from db.enums import JobStatus
 from db.session import reading
 from db.tables import Job
 from engine.config import settings
+from engine.specs.datasets import BUILTIN_DATASETS
 
 _ATTEMPT = re.compile(r"(?:job|gone)-(\d+)\.(\d+)")
+_DRAWN = tuple(f".{name}-" for name in BUILTIN_DATASETS)
 _PART = re.compile(r".+\.(\d+)\.part")
 STALE_S = 600.0
 
@@ -34,8 +36,8 @@ def abandoned(url: str) -> list[Path]:
     home = settings().home
     folders = [path for path in _entries(home / "tmp") if _ATTEMPT.fullmatch(path.name)]
     # The built-in sets are drawn beside the place that they get when they are whole.
-    drawn = [path for path in _entries(home / "datasets") if path.name.startswith(".")]
-    parts = [path for name in ("datasets", "results") for path in (home / name).rglob("*.part")]
+    drawn = [path for path in _entries(home / "datasets") if path.name.startswith(_DRAWN)]
+    parts = [*(home / "datasets").glob("*.part"), *(home / "results").rglob("*.part")]
     running = select(Job.id, Job.attempt).where(Job.status == JobStatus.RUNNING)
     with reading(url) as session:
         live = {tuple(row) for row in session.execute(running)}
