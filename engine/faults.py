@@ -188,4 +188,6 @@ _REFUSALS = {
     'role "': "28000",
     'database "': "3D000",
     "invalid connection option": "option",
+    "starting up": "57P03",
+    "accepting connections": "57P03",
 }

@@ -124,6 +124,7 @@ class Refused(Exception):
         ("Connection refused", None, "cannot be reached (Connection refused): start the server"),
         ('FATAL: password authentication failed for user "me"', None, "refuses the login"),
         ('FATAL: database "name" does not exist', None, "does not exist on that server"),
+        ("FATAL: the database system is starting up", None, "shutting down or starting"),
         ("too many clients", "53300", "takes no further connection"),
         ("could not extend file", "53100", "the server's disk is full"),
         ("terminating connection", "57P01", "is shutting down"),
