@@ -73,14 +73,7 @@ def _text_of(name: str, data: bytes) -> str:
 def form_values(request: RunRequest) -> dict[str, Any]:
     """The value of each widget of New run, by its key."""
     known = {row.name for row in queries.datasets()} | set(BUILTIN_DATASETS)
-    values = widget_values(request, known)
-    spec = request.preprocess or {}
-    for name in ("mean", "std"):  # in full: half floats have more digits than a page shows
-        if f"pre_{name}" in values:
-            values[f"pre_{name}"] = " ".join(repr(float(value)) for value in spec[name])
-    if "pre_mean" in values:
-        values["pre_div255"] = spec["scale"] != 1.0
-    return values
+    return widget_values(request, known)
 
 
 def remarks_of(asked: BuildFile) -> list[tuple[str, str]]:

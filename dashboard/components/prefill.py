@@ -17,12 +17,14 @@ from dashboard.components.run_choices import (
     WEIGHTS,
 )
 from dashboard.components.run_options import BATCHES, INSTANCES, PROVIDERS, THREADS
-from engine.catalog import catalogue
+from engine.catalog import catalogue, find_model
+from engine.preprocess import PreprocessSpec
+from engine.preprocess.pixel_scale import raw_levels
 from engine.preprocess.protocols import VENDOR, Protocol
+from engine.preprocess.spec import PIXEL_SCALE
 from engine.runs.requests import BUILTIN_DATASETS, RunRequest
 
 KEY = "request_to_clone"
-_AS_TEXT = ("mean", "std")
 
 
 def leave_request(request: dict[str, Any]) -> None:
@@ -103,14 +105,21 @@ def _preparation(kind: str, request: RunRequest) -> dict[str, Any]:
         return {"protocol": str(Protocol.VENDOR)}
     if spec is None:
         return {"protocol": str(Protocol.PUBLISHED)} if kind != ONNX else {}
+    own_way = find_model(request.model_id).preprocess
+    full = (own_way or PreprocessSpec()).changed(spec)
+    divided = full.scale == PIXEL_SCALE
+    mean, std = (full.mean, full.std) if divided else raw_levels(full)
     own = {
-        "pre_resize": spec.get("resize") or 0,
-        "pre_crop": spec["crop"],
-        "pre_mode": spec["resize_mode"],
-        "pre_interpolation": spec["interpolation"],
-        "pre_resizer": spec["resizer"],
-        "pre_color": spec["color"],
-        **{f"pre_{name}": " ".join(f"{v:g}" for v in spec[name]) for name in _AS_TEXT},
+        "pre_resize": full.resize or 0,
+        "pre_crop": full.crop,
+        "pre_mode": str(full.resize_mode),
+        "pre_interpolation": str(full.interpolation),
+        "pre_resizer": str(full.resizer),
+        "pre_color": str(full.color),
+        "pre_div255": divided,
+        # In full: half floats of the vendor's files have more digits than are usually shown.
+        "pre_mean": " ".join(map(repr, mean)),
+        "pre_std": " ".join(map(repr, std)),
     }
     switch = {"own_preprocessing": True} if kind == ONNX else {"protocol": str(Protocol.CUSTOM)}
     return {**own, **switch, "background": request.background == 0}

@@ -114,17 +114,19 @@ class Preparation:
     resize_mode: o.ResizeMode = None
     mean: o.Mean = None
     std: o.Std = None
+    scale: o.Scale = None
 
     def read(self) -> dict[str, Any] | None:
         """The preprocessing, None: as published; InvalidRequest where options do not agree."""
         return read_preprocess(
             self.preprocess,
-            self.resize,
-            self.crop,
-            self.interpolation,
-            self.mean,
-            self.std,
-            self.resizer,
-            self.resize_mode,
             self.protocol,
+            resize=self.resize,
+            crop=self.crop,
+            interpolation=self.interpolation,
+            resizer=self.resizer,
+            resize_mode=self.resize_mode,
+            mean=self.mean,
+            std=self.std,
+            scale=self.scale,
         )

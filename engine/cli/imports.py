@@ -16,7 +16,7 @@ from engine.cli.grouping import grouped
 from engine.cli.output import emit_json, note
 from engine.cli.reading import read_object, read_preprocess
 from engine.database import prepare_database
-from engine.preprocess import PreprocessSpec
+from engine.preprocess import PreprocessSpec, require_one_scale
 
 app = typer.Typer(help="Results of other machines, in the same table.", no_args_is_help=True)
 Model = Annotated[
@@ -83,7 +83,7 @@ def evaluation(
         labels=labelling.of(labels),
         per_class=per_class,
         background=background,
-        preprocess=PreprocessSpec.from_dict(prepared) if prepared else None,
+        preprocess=require_one_scale(PreprocessSpec.from_dict(prepared)) if prepared else None,
         environment=read_object(environment) if environment else None,
     )
     row, known = import_evaluation(asked, prepare_database())

@@ -168,9 +168,20 @@ ResizeMode = Annotated[
     str | None, typer.Option(help="short_side (keeps the aspect ratio) or squash.")
 ]
 Mean = Annotated[
-    str | None, typer.Option(help="Mean by channel in [0, 1], e.g. `0.5,0.5,0.5`; with --std.")
+    str | None,
+    typer.Option(
+        help="Mean by channel, e.g. `0.5,0.5,0.5`; with --std. Of pixels from 0 to 1, or with "
+        "--scale 1 from 0 to 255."
+    ),
 ]
 Std = Annotated[str | None, typer.Option(help="Deviation by channel, e.g. `0.5,0.5,0.5`.")]
+Scale = Annotated[
+    str | None,
+    typer.Option(
+        help="What pixels are multiplied by before mean and std: `1/255` (the usual one), or `1` "
+        "for a network that takes pixels from 0 to 255."
+    ),
+]
 Background = Annotated[
     int | None,
     typer.Option(min=0, help="Index of the output that is no class (0 for TF-Hub networks)."),

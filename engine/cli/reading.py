@@ -5,6 +5,7 @@ from __future__ import annotations
 import json as json_module
 import re
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -42,21 +43,16 @@ def read_object(path: Path) -> dict[str, Any]:
 
 
 def read_preprocess(
-    path: Path | None,
-    resize: int | None = None,
-    crop: int | None = None,
-    interpolation: str | None = None,
-    mean: str | None = None,
-    std: str | None = None,
-    resizer: str | None = None,
-    resize_mode: str | None = None,
-    protocol: Protocol | None = None,
+    path: Path | None, protocol: Protocol | None = None, **options: int | str | None
 ) -> dict[str, Any] | None:
     """Preprocessing of a protocol, or from a JSON file and single options; None: as published.
 
     Raises InvalidRequest for options beside a protocol that leaves none open.
     """
-    given = _custom(path, resize, crop, interpolation, mean, std, resizer, resize_mode)
+    given = read_object(path) if path is not None else {}
+    for name, value in options.items():
+        if value is not None:
+            given[name] = _READERS[name](name, value) if name in _READERS else value
     if protocol in (Protocol.PUBLISHED, Protocol.VENDOR) and given:
         raise InvalidRequest(
             f"--protocol {protocol} leaves nothing open, but {', '.join(given)} was given; use "
@@ -65,33 +61,32 @@ def read_preprocess(
     if protocol is Protocol.CUSTOM and not given:
         raise InvalidRequest(
             "--protocol custom needs its settings: --preprocess FILE.json, or --resize, --crop, "
-            "--interpolation, --resizer, --resize-mode, --mean and --std."
+            "--interpolation, --resizer, --resize-mode, --mean, --std and --scale."
         )
     return VENDOR.to_dict() if protocol is Protocol.VENDOR else given or None
 
 
-def _custom(
-    path: Path | None,
-    resize: int | None,
-    crop: int | None,
-    interpolation: str | None,
-    mean: str | None,
-    std: str | None,
-    resizer: str | None,
-    resize_mode: str | None,
-) -> dict[str, Any]:
-    given = read_object(path) if path is not None else {}
-    numbers: Callable[[str], list[float]] = lambda text: [float(x) for x in text.split(",")]  # noqa: E731
+def _three_numbers(name: str, text: Any) -> list[float]:
     try:
-        single = {
-            "resize": resize,
-            "crop": crop,
-            "resize_mode": resize_mode,
-            "interpolation": interpolation,
-            "resizer": resizer,
-            "mean": numbers(mean) if mean else None,
-            "std": numbers(std) if std else None,
-        }
+        return [float(word) for word in text.split(",")]
     except ValueError as error:
-        raise InvalidRequest(f"--mean and --std take three numbers: {error}.") from error
-    return given | {name: value for name, value in single.items() if value is not None}
+        raise InvalidRequest(
+            f"--{name} takes three numbers, such as 0.5,0.5,0.5, not {text!r}."
+        ) from error
+
+
+def _number(name: str, text: Any) -> float:
+    """A number, or a fraction such as 1/255, which no decimal number is."""
+    try:
+        return float(Fraction(text))
+    except (ValueError, ZeroDivisionError) as error:
+        raise InvalidRequest(
+            f"--{name} takes a number, such as 1 or 1/255, not {text!r}."
+        ) from error
+
+
+_READERS: dict[str, Callable[[str, Any], Any]] = {
+    "mean": _three_numbers,
+    "std": _three_numbers,
+    "scale": _number,
+}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from db.enums import Precision
+from engine import artifacts
 from engine.cli import groups as g
 from engine.cli import options as o
 from engine.cli import vendor_export as v
@@ -13,6 +14,7 @@ from engine.cli.grouping import grouped
 from engine.cli.reading import is_digest, read_preprocess, read_weights
 from engine.database import prepare_database
 from engine.errors import InvalidRequest
+from engine.preprocess import require_one_scale
 from engine.preprocess.protocols import Protocol
 from engine.resolve import published_of
 from engine.runs.new_jobs import evaluate_job
@@ -117,8 +119,12 @@ def evaluate(
                 "A build has its outputs from its file: build it anew with `--background` or "
                 "`--output`."
             )
+        url = prepare_database()
         if preparation.protocol is Protocol.PUBLISHED:
-            prepared = published_of(target, prepare_database()).to_dict()
+            prepared = published_of(target, url).to_dict()
+        if prepared is not None:
+            own = artifacts.preprocess_of(artifacts.find_by_digest(target, url))
+            require_one_scale(own.changed(prepared))
         spec = EvaluateSpec(
             artifact=target, dataset=dataset, limit=limit, provider=provider, preprocess=prepared
         )

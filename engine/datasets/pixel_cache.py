@@ -20,6 +20,7 @@ from engine.config import settings
 from engine.datasets.squares import PixelCache
 from engine.digests import data_digest
 from engine.preprocess import PreprocessSpec, Resizer
+from engine.preprocess.decode import DECODER
 
 LAYOUT = 1
 RESERVE_BYTES = 1_000_000_000
@@ -136,7 +137,7 @@ def _root() -> Path:
 
 def _key(digest: str, spec: PreprocessSpec) -> str:
     libraries = {name: version(name) for name in _LIBRARIES[spec.resizer]}
-    return data_digest([LAYOUT, digest, _geometry(spec), libraries])[:32]
+    return data_digest([LAYOUT, DECODER, digest, _geometry(spec), libraries])[:32]
 
 
 def _geometry(spec: PreprocessSpec) -> dict[str, object]:

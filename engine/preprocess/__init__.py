@@ -1,6 +1,7 @@
 """From an image file to the tensor a network is fed: decode, resize, crop, colour, normalise."""
 
 from engine.preprocess.decode import FORMATS, MAX_PIXELS, open_image
+from engine.preprocess.pixel_scale import require_one_scale
 from engine.preprocess.pixels import crop_pixels, normalise, normalise_planar, preprocess
 from engine.preprocess.spec import Color, Interpolation, PreprocessSpec, ResizeMode, Resizer
 
@@ -17,4 +18,5 @@ __all__ = [
     "normalise_planar",
     "open_image",
     "preprocess",
+    "require_one_scale",
 ]

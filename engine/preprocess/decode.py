@@ -6,21 +6,34 @@ import io
 from pathlib import Path
 from typing import BinaryIO
 
+import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from engine.errors import ImageRejected
 
+DECODER = 2
+"""Raised when a file gives other pixels than before; prepared images are kept by it."""
 MAX_PIXELS = 80_000_000
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
+TIFF_HEADS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+BITS_PER_SAMPLE, PHOTOMETRIC, WHITE_IS_ZERO = 258, 262, 0
+# Pillow's modes of pixels of which the file does not say how bright they are.
+WITHOUT_WHITE = {
+    "I": "whole numbers of 32 bits",
+    "F": "floating-point numbers",
+}
+SAVE_AS = "save it as an image of 8 or 16 bits"
 
 
 def open_image(source: Path | bytes | BinaryIO, name: str | None = None) -> Image.Image:
     """Decode an image file to RGB as torchvision's ImageFolder does.
 
     That is `convert("RGB")` of the first frame: EXIF orientation is not applied, ICC profiles are
-    ignored. The size is read from the header before any pixel is decoded. A stream must be
-    seekable; `name` is what a message calls the image (a path names itself).
-    Raises ImageRejected: empty, unreadable, of no known format, over MAX_PIXELS, cut short.
+    ignored. Gray images of 16 bits, which ImageFolder turns white, keep their upper 8 bits, as
+    colour images of 16 bits do in Pillow and all do in OpenCV. The size is read from the header
+    before any pixel is decoded. A stream must be seekable; `name` is what a message calls the image
+    (a path names itself). Raises ImageRejected: empty, unreadable, of no known format, over
+    MAX_PIXELS, cut short, of numbers without a known white.
     """
     label = name or (source.name if isinstance(source, Path) else "The image")
     if isinstance(source, bytes):
@@ -38,7 +51,7 @@ def _decode(stream: BinaryIO, label: str) -> Image.Image:
     try:
         with Image.open(stream, formats=FORMATS) as image:
             _check_size(image, label)
-            return image.convert("RGB")
+            return to_rgb(image, label)
     except ImageRejected:
         raise
     except Image.DecompressionBombError as error:
@@ -51,10 +64,37 @@ def _decode(stream: BinaryIO, label: str) -> Image.Image:
         raise ImageRejected(f"{label} is damaged or cut short: {_reason(error)}.") from error
 
 
+def to_rgb(image: Image.Image, label: str = "The image") -> Image.Image:
+    """An image of any of Pillow's modes in 8-bit RGB; ImageRejected where white is not known."""
+    if image.mode.startswith("I;16"):
+        return _upper_bits(image)
+    if image.mode in WITHOUT_WHITE:
+        raise ImageRejected(
+            f"{label} holds {WITHOUT_WHITE[image.mode]}, and the file does not say which of them "
+            f"is white; {SAVE_AS}."
+        )
+    return image.convert("RGB")
+
+
+def _upper_bits(image: Image.Image) -> Image.Image:
+    tags = getattr(image, "tag_v2", {})
+    bits = int(tags.get(BITS_PER_SAMPLE, (16,))[0])
+    levels = np.asarray(image) >> (bits - 8)
+    if tags.get(PHOTOMETRIC) == WHITE_IS_ZERO:
+        levels = 255 - levels
+    return Image.fromarray(levels.astype(np.uint8)).convert("RGB")
+
+
 def _what_is_wrong(stream: BinaryIO) -> str:
     stream.seek(0)
-    if not stream.read(1):
+    head = stream.read(4)
+    if not head:
         return "is empty (0 bytes)"
+    if head in TIFF_HEADS:
+        return (
+            f"is a TIFF that cannot be decoded here, damaged or of numbers that are not whole or "
+            f"have more than 16 bits; {SAVE_AS}"
+        )
     return f"is not an image of a known kind ({', '.join(FORMATS)})"
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from engine.errors import ImageRejected
-from engine.preprocess.decode import MAX_PIXELS
+from engine.preprocess.decode import MAX_PIXELS, to_rgb
 from engine.preprocess.spec import Color, Interpolation, PreprocessSpec, ResizeMode, Resizer
 
 
@@ -30,7 +30,7 @@ def crop_pixels(image: Image.Image, spec: PreprocessSpec) -> np.ndarray:
 
     Raises ImageRejected where an extreme aspect ratio would resize the image past MAX_PIXELS.
     """
-    rgb = image if image.mode == "RGB" else image.convert("RGB")
+    rgb = image if image.mode == "RGB" else to_rgb(image)
     size = _resized_size(rgb.width, rgb.height, spec)
     if size[0] * size[1] > MAX_PIXELS:
         raise ImageRejected(

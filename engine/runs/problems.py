@@ -9,7 +9,7 @@ from db.enums import Precision, WeightsKind
 from engine.catalog import CatalogModel
 from engine.errors import LabelsMismatch, WorkbenchError
 from engine.export.routes import program_beside, require_environment, require_route
-from engine.preprocess import PreprocessSpec
+from engine.preprocess import PreprocessSpec, require_one_scale
 from engine.runs.checks import Check, Datasets, matching_of
 from engine.runs.requests import BUILTIN_DATASETS, RunRequest, Task
 from engine.runs.sweeps import point_problems
@@ -70,8 +70,13 @@ def _needs_valid_preprocessing(
 ) -> Iterator[str]:
     try:
         own = PreprocessSpec.from_dict(request.preprocess) if request.preprocess else None
+        if request.preprocess:
+            # Every network that knows its own way divides pixels by 255.
+            require_one_scale((model.preprocess or PreprocessSpec()).changed(request.preprocess))
         own = own or model.preprocess
         other = (own or PreprocessSpec()).changed(request.evaluation_preprocess)
+        if request.evaluation_preprocess:
+            require_one_scale(other)
     except WorkbenchError as error:
         yield str(error)
         return

@@ -15,6 +15,7 @@ from db.enums import Precision, WeightsKind
 from db.tables import Artifact
 from engine import artifacts
 from engine.preprocess import Color, Interpolation, PreprocessSpec, ResizeMode, Resizer
+from engine.preprocess.pixel_scale import raw_levels
 from engine.preprocess.spec import PIXEL_SCALE
 from engine.specs import CalibrationMode
 
@@ -112,5 +113,5 @@ def _normalise(spec: PreprocessSpec) -> tuple[list[float], list[float], bool]:
     """Mean and std for pixels in [0, 1], or for pixels as they are with any other scale."""
     if spec.scale == PIXEL_SCALE:
         return list(spec.mean), list(spec.std), True
-    mean, std = ([value / spec.scale for value in values] for values in (spec.mean, spec.std))
-    return mean, std, False
+    mean, std = raw_levels(spec)
+    return list(mean), list(std), False

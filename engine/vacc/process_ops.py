@@ -13,12 +13,21 @@ from enum import StrEnum
 from typing import Any
 
 from engine.errors import VaccFileInvalid, WorkbenchError
-from engine.preprocess import Color, Interpolation, PreprocessSpec, ResizeMode, Resizer
+from engine.preprocess import (
+    Color,
+    Interpolation,
+    PreprocessSpec,
+    ResizeMode,
+    Resizer,
+    require_one_scale,
+)
+from engine.preprocess.pixel_scale import Wording
 from engine.preprocess.spec import PIXEL_SCALE
 from engine.vacc.build_keys import Draft
 from engine.vacc.yaml_text import Entry
 
 _COLOR_CODES = ("COLOR_RGB2BGR", "COLOR_BGR2RGB")
+SCALES = Wording("`div255: false` in Normalize", "`div255: true` in Normalize")
 _RESIZE_KEYS = ("size", "keep_ratio", "interpolation", "resizer")
 
 
@@ -65,7 +74,7 @@ def read_ops(ops: list[Entry], draft: Draft) -> PreprocessSpec:
             found.settings[name] = list(reversed(found.settings[name]))
     found.settings["crop"] = found.sides[-1]
     try:
-        return PreprocessSpec.from_dict(found.settings)
+        return require_one_scale(PreprocessSpec.from_dict(found.settings), SCALES)
     except WorkbenchError as error:
         raise VaccFileInvalid(f"{draft.file}: {error}") from error
 
@@ -143,13 +152,6 @@ def _normalise(found: _Ops, entry: Entry, keys: dict[str, Entry]) -> None:
         found.settings[key] = keys[key].plain()
     found.settings["scale"] = PIXEL_SCALE if div255 else 1.0
     found.normalised = True
-    large = max(abs(value) for value in found.settings["mean"]) > 2
-    if large and div255:
-        found.warn(
-            entry,
-            "the mean is of pixels from 0 to 255, but they are divided by 255 first; if that is a "
-            "slip, add div255: false.",
-        )
 
 
 def _three_numbers(value: object) -> bool:

@@ -17,7 +17,15 @@ from typing import Any
 import numpy as np
 
 from engine.errors import VaccFileInvalid, WorkbenchError
-from engine.preprocess import Color, Interpolation, PreprocessSpec, ResizeMode, Resizer
+from engine.preprocess import (
+    Color,
+    Interpolation,
+    PreprocessSpec,
+    ResizeMode,
+    Resizer,
+    require_one_scale,
+)
+from engine.preprocess.pixel_scale import Wording
 from engine.preprocess.spec import PIXEL_SCALE
 
 MAX_BYTES = 1_000_000
@@ -37,6 +45,7 @@ _OLDEST_WORDS: dict[str, dict[Any, str]] = {
     "color_cvt_code": {2: "NO_CHANGE"},
     "norma_type": {3: "MINUSMEAN_DIVSTD", 4: "DIV255_MINUSMEAN_DIVSTD"},
 }
+SCALES = Wording("NormaType MINUSMEAN_DIVSTD", "NormaType DIV255_MINUSMEAN_DIVSTD")
 _ZEROS, _ONES = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
 
 
@@ -204,6 +213,7 @@ def _spec_of(params: _Params, generation: int, geometry: PreprocessSpec | None) 
             std=std,
             color=_one_of(file, "ColorCvtCode", params.color_code, COLORS),
         )
+        require_one_scale(spec, SCALES)
     except WorkbenchError as error:
         raise VaccFileInvalid(f"{file}: {error}") from error
     return Vdsp(spec, generation, tuple(remarks))

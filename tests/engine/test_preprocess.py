@@ -126,14 +126,10 @@ def colour_variants() -> dict[str, bytes]:
         "grey-alpha png": encoded(rgba.convert("LA"), "PNG"),
         "bilevel png": encoded(image.convert("1"), "PNG"),
         "palette png with transparency": encoded(palette, "PNG"),
-        "16-bit png": encoded(
-            Image.fromarray(noise(61, 47, 1)[..., 0].astype(np.uint16) * 9), "PNG"
-        ),
         "animated gif": encoded(frames[0], "GIF", save_all=True, append_images=frames[1:]),
         "webp": encoded(rgba, "WEBP"),
         "bmp": encoded(image, "BMP"),
         "tiff": encoded(image, "TIFF"),
-        "float tiff": encoded(Image.fromarray(noise(61, 47, 1)[..., 0].astype(np.float32)), "TIFF"),
     }
 
 
@@ -149,6 +145,61 @@ def test_decoding_equals_the_imagefolder_loader(kind: str, tmp_path: Path) -> No
         assert found.size == expected.size == (61, 47)
         np.testing.assert_array_equal(np.asarray(found), np.asarray(expected))
     assert_equals_torchvision(found, PreprocessSpec(resize=40, crop=36))
+
+
+def deep_gray(levels: np.ndarray, kind: str) -> bytes:
+    """16-bit gray levels as a file, by the encoder of OpenCV or, where it has none, of Pillow."""
+    if kind in (".png", ".tiff"):
+        return cv2.imencode(kind, levels)[1].tobytes()
+    if kind == "big endian":
+        data = levels.astype(">u2").tobytes()
+        return encoded(Image.frombytes("I;16B", levels.shape[::-1], data), "TIFF")
+    inverted = Image.fromarray(65535 - levels)
+    return encoded(inverted, "TIFF", tiffinfo={262: 0})
+
+
+@pytest.mark.parametrize("kind", [".png", ".tiff", "big endian", "white is zero"])
+@pytest.mark.parametrize("resizer", Resizer)
+def test_gray_of_16_bits_keeps_its_brightness(kind: str, resizer: Resizer, tmp_path: Path) -> None:
+    levels = (noise(61, 47, 1)[..., 0].astype(np.uint16) << 8) + 77
+    data = deep_gray(levels, kind)
+    (tmp_path / "deep.tif").write_bytes(data)
+    expected = cv2.imdecode(np.frombuffer(deep_gray(levels, ".png"), np.uint8), cv2.IMREAD_COLOR)
+    for source in (data, tmp_path / "deep.tif"):
+        found = open_image(source)
+        np.testing.assert_array_equal(np.asarray(found), expected)
+    spec = PreprocessSpec(40, crop=36, resizer=resizer)
+    same = preprocess(Image.fromarray(expected), spec)
+    np.testing.assert_array_equal(preprocess(found, spec), same)
+    if kind == ".png":
+        np.testing.assert_array_equal(preprocess(Image.fromarray(levels), spec), same)
+
+
+def test_the_12_bits_of_a_tiff_are_all_of_its_white() -> None:
+    values = [0, 1024, 2048, 4095]
+    pairs = zip(values[::2], values[1::2], strict=True)
+    packed = b"".join(bytes([a >> 4, (a & 15) << 4 | b >> 8, b & 255]) for a, b in pairs)
+    tags = [(256, 4), (257, 1), (258, 12), (259, 1), (262, 1), (273, 8), (277, 1), (278, 1)]
+    entries = b"".join(
+        struct.pack("<HHIHH", tag, 3, 1, value, 0) for tag, value in [*tags, (279, 6)]
+    )
+    file = b"II*\0" + struct.pack("<I", 14) + packed + struct.pack("<H", 9) + entries + bytes(4)
+    assert np.asarray(open_image(file))[0, :, 0].tolist() == [0, 64, 128, 255]
+
+
+@pytest.mark.parametrize(
+    ("levels", "what"),
+    [
+        (np.arange(48, dtype=np.int32).reshape(6, 8) * 1000, "whole numbers of 32 bits"),
+        (np.linspace(0, 1, 48, dtype=np.float32).reshape(6, 8), "floating-point numbers"),
+        (np.linspace(0, 1, 48).reshape(6, 8), "not whole or have more than 16 bits"),
+        (np.linspace(0, 1, 144, dtype=np.float32).reshape(6, 8, 3), "not whole or have more"),
+    ],
+)
+def test_images_that_do_not_say_what_white_is_are_refused(levels: np.ndarray, what: str) -> None:
+    data = cv2.imencode(".tiff", levels)[1].tobytes()
+    with pytest.raises(ImageRejected, match=rf"^deep\.tif .*{what}.*; save it as an image of 8 or"):
+        open_image(data, "deep.tif")
 
 
 # Image size, short side and what PaddleClas' `round(side * percent)` makes of it, by hand. The last

@@ -261,9 +261,11 @@ def test_process_ops(ops: str, expected: dict) -> None:
     assert found == PreprocessSpec.from_dict({**usual, **expected})
 
 
-def test_a_mean_of_0_to_255_that_is_divided_anyway_is_warned_of() -> None:
-    (warning,) = read(OF_2023.replace("      div255: false\n", "")).warnings
-    assert "add div255: false" in warning
+def test_a_mean_of_0_to_255_that_is_divided_anyway_is_refused_with_both_readings() -> None:
+    with pytest.raises(
+        VaccFileInvalid, match=r"0\.485,0\.456,0\.406.*`div255: false` in Normalize"
+    ):
+        read(OF_2023.replace("      div255: false\n", ""))
 
 
 def test_the_request_a_file_makes(tmp_path: Path) -> None:

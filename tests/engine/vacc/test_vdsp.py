@@ -111,7 +111,8 @@ COLORS["BGR2RGB"] = COLORS["RGB2BGR"]
 @pytest.mark.parametrize("color", COLORS)
 @pytest.mark.parametrize("resizer", ["BILINEAR_CV", "BILINEAR_PILLOW"])
 def test_each_value_against_plain_arithmetic(norm: str, color: str, resizer: str) -> None:
-    mean, std = np.array([0.4, 0.5, 0.6]), np.array([0.2, 0.3, 0.4])
+    white = 255 if norm == "MINUSMEAN_DIVSTD" else 1
+    mean, std = np.array([0.4, 0.5, 0.6]) * white, np.array([0.2, 0.3, 0.4]) * white
     spec = vdsp_of(
         third(
             Mean=mean.tolist(),
