@@ -32,6 +32,8 @@ FIXED_BATCH = "batch"
 """Manifest key of models that take batches of one size only."""
 NOTES = "notes"
 """Manifest key: what was assumed and changed when a foreign file was taken in, in sentences."""
+WEIGHTS_KEY = "weights_key"
+"""Manifest key: which of several sets of weights in the file was asked for."""
 _ABOUT = (MANIFEST_FILE, REPORT_FILE, IMAGES_FILE)
 
 

@@ -198,7 +198,7 @@ def _store(
     export, inherited = source.export, source.export.manifest
     carried = (
         *("preprocess", "classes", "background", "compute", "scores", "quantised"),
-        *(artifacts.FIXED_BATCH, artifacts.NOTES),
+        *(artifacts.FIXED_BATCH, artifacts.NOTES, artifacts.WEIGHTS_KEY),
     )
     new = artifacts.NewArtifact(
         recipe=key,

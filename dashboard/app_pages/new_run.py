@@ -26,7 +26,7 @@ def gather() -> RunRequest:
     """The widgets as a validated request. Raises InvalidRequest with what is still missing."""
     fill_from_build_file()
     kind, model_id, onnx_path = run_choices.choose_model()
-    weights = run_choices.choose_weights(kind, onnx_path)
+    weights = run_choices.choose_weights(kind, model_id, onnx_path)
     dataset = run_choices.choose_dataset(kind)
     trained = weights.get("kind") != WeightsKind.RANDOM
     precisions = run_choices.choose_precisions()

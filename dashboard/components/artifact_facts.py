@@ -34,6 +34,7 @@ def artifact_facts(found: Provenance) -> dict[str, Any]:
         "weights": artifact.weights_kind,
         "weights SHA-256": short(artifact.weights_digest),
         "weights from": weights.origin if weights else None,
+        "set of weights": artifact.manifest.get(artifacts.WEIGHTS_KEY),
         "GMACs": _gmacs(artifact.manifest.get("compute") or {}),
         "taken in": " ".join(artifact.manifest.get(artifacts.NOTES, [])) or None,
     }

@@ -49,16 +49,17 @@ def _take(name: str, data: bytes) -> None:
     st.session_state[_REMARKS], st.session_state[_IMAGES] = [], None
     try:
         asked = build_file_of(parse_yaml(_text_of(name, data), name), name)
-        request = request_of(asked)
+        found = request_of(asked)
     except WorkbenchError as error:
         st.session_state[_REMARKS] = [("error", str(error))]
         return
     except ValidationError as error:
         st.session_state[_REMARKS] = [("error", f"{name}: {error.errors()[0]['msg']}.")]
         return
-    st.session_state.update(form_values(request))
+    st.session_state.update(form_values(found.request))
     st.session_state[_IMAGES] = calibration_of(asked)
-    st.session_state[_REMARKS] = remarks_of(asked)
+    told = [("told", text) for text in found.remarks]
+    st.session_state[_REMARKS] = [*remarks_of(asked), *told]
 
 
 def _text_of(name: str, data: bytes) -> str:
@@ -85,7 +86,13 @@ def remarks_of(asked: BuildFile) -> list[tuple[str, str]]:
 
 def _say_remarks() -> None:
     remarks: list[tuple[str, str]] = st.session_state.get(_REMARKS, [])
-    for kind, show in (("error", st.error), ("filled", st.success), ("warning", st.warning)):
+    shown = (
+        ("error", st.error),
+        ("filled", st.success),
+        ("told", st.info),
+        ("warning", st.warning),
+    )
+    for kind, show in shown:
         for text in (text for of_kind, text in remarks if of_kind == kind):
             show(escape_markdown(text))
     ignored = [escape_markdown(text) for kind, text in remarks if kind == "ignored"]

@@ -83,6 +83,7 @@ def _model(request: RunRequest) -> tuple[str, dict[str, Any]]:
     weights = {
         "weights": next(name for name, kind in WEIGHTS.items() if kind == request.weights.kind),
         "weights_file_path": request.weights.path or "",
+        "weights_key": request.weights.key or "",
     }
     source, _, name = request.model_id.partition("/")
     if source == "demo":

@@ -11,7 +11,7 @@ import streamlit as st
 from dashboard import queries
 from dashboard.components.guard import guard
 from dashboard.components.uploads import store_upload
-from dashboard.formats import escape_markdown
+from dashboard.formats import escape_markdown, message
 from db.enums import Precision, WeightsKind
 from engine.catalog import SOURCE_LABELS, catalogue
 from engine.runs.requests import BUILTIN_CALIBRATION, BUILTIN_DATASETS, DEMO, USUAL_TASKS, Task
@@ -28,6 +28,7 @@ WEIGHTS = {
     "From a file": WeightsKind.FILE,
     "Random": WeightsKind.RANDOM,
 }
+WEIGHTS_TYPES = ("pth", "pt", "tar", "bin", "safetensors", "pdparams", "pdiparams")
 NO_DATASET = "none"
 
 
@@ -111,8 +112,8 @@ def file_choice(label: str, key: str, types: tuple[str, ...]) -> str | None:
     return stored
 
 
-def choose_weights(kind: str, onnx_path: str | None) -> dict[str, Any]:
-    """The fields of a WeightsSpec."""
+def choose_weights(kind: str, model_id: str, onnx_path: str | None) -> dict[str, Any]:
+    """The fields of a WeightsSpec; what a file says of itself is shown below it."""
     if kind == ONNX:
         return {"kind": WeightsKind.FILE, "path": onnx_path} if onnx_path else {}
     if kind == BUILT_IN:
@@ -130,8 +131,47 @@ def choose_weights(kind: str, onnx_path: str | None) -> dict[str, Any]:
         st.caption("Random weights measure speed; accuracy is not evaluated with them.")
     if weights != WeightsKind.FILE:
         return {"kind": weights}
-    path = file_choice("Weights", "weights_file", ("pth", "pt", "safetensors", "pdparams"))
-    return {"kind": weights, "path": path} if path else {}
+    path = file_choice("Weights", "weights_file", WEIGHTS_TYPES)
+    key = st.text_input(
+        "Set of weights",
+        key="weights_key",
+        placeholder="the weights themselves",
+        help="Where a file holds several, such as state_dict and state_dict_ema: which of them.",
+    )
+    if not path:
+        return {}
+    key = (key or "").strip() or None
+    say_what_it_holds(path, key, model_id)
+    return {"kind": weights, "path": path, "key": key}
+
+
+def say_what_it_holds(path: str, key: str | None, model_id: str) -> None:
+    """What the tensors of a file say: another network than the chosen one, its classes, its sets."""
+    found = queries.identified(path, key, model_id)
+    if found is None:
+        return
+    if found.error is not None:
+        st.error(message(found.error))
+    elif found.model_id is None:
+        st.warning(message(f"Its tensors fit neither {model_id} nor a network of the catalogue."))
+    elif found.model_id != model_id:
+        st.warning(message(f"It holds the weights of {found.model_id}, not of {model_id}."))
+        if found.model_id in catalogue():
+            st.button(
+                f"Choose {escape_markdown(found.model_id)}",
+                key="choose_held",
+                on_click=choose_catalogue_model,
+                args=(found.model_id,),
+            )
+    else:
+        st.caption(message(f"It holds the weights of {model_id}."))
+    for remark in found.remarks:
+        st.caption(message(remark))
+
+
+def choose_catalogue_model(model_id: str) -> None:
+    """Puts a row of the catalogue into the widgets, before they are drawn again."""
+    st.session_state.update({"from": CATALOGUE, "catalogue_model": model_id})
 
 
 def choose_precisions() -> list[str]:

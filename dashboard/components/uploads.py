@@ -15,7 +15,7 @@ from engine.files import disk_space
 MAX_IMAGES = 32
 MAX_IMAGE_BYTES = 10_000_000
 IMAGE_TYPES = ("jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff")
-MODEL_TYPES = ("onnx", "pth", "pt", "safetensors", "pdparams", "pdiparams", "bin")
+MODEL_TYPES = ("onnx", "pth", "pt", "tar", "safetensors", "pdparams", "pdiparams", "bin")
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 _HEIC_BRANDS = (b"heic", b"heix", b"hevc", b"mif1", b"msf1", b"avif")
 

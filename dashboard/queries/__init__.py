@@ -1,5 +1,6 @@
 """Everything the pages read: from the database, cached until a job changes something."""
 
+from dashboard.queries.checkpoints import identified
 from dashboard.queries.jobs import (
     JobView,
     ended_jobs,
@@ -49,6 +50,7 @@ __all__ = [
     "flips_of",
     "has_live_jobs",
     "health",
+    "identified",
     "latencies",
     "live_jobs",
     "newest_job",

@@ -47,7 +47,7 @@ def submit_noting(request: RunRequest) -> int:
 
 
 def finish_run(run_id: int) -> list[Job]:
-    """Follows a run to its end; its jobs, of which those that failed have been named."""
+    """Follows a run to its end; its jobs, of which what failed or was assumed has been said."""
     url = prepare_database()
     return _named(watch(jobs_of(run_id, url), url))
 
@@ -62,6 +62,8 @@ def finish_job(new: NewJob) -> Job:
 
 def _named(jobs: list[Job]) -> list[Job]:
     for job in jobs:
+        for remark in (job.result or {}).get("remarks", []):
+            note(f"Note: {remark}")
         if job.status != JobStatus.SUCCEEDED:
             note(f"Job {job.id} ({job.title}) {job.status}: {job.error or 'no reason given'}")
     return jobs

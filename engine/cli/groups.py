@@ -21,13 +21,14 @@ class Builds:
     """Which weights, at which precisions."""
 
     weights: o.Weights = "pretrained"
+    weights_key: o.WeightsKey = None
     seed: o.Seed = 0
     precision: o.Precisions = None
 
     def asked(self) -> dict[str, Any]:
         """All precisions where none was named."""
         return {
-            "weights": read_weights(self.weights, self.seed),
+            "weights": read_weights(self.weights, self.seed, self.weights_key),
             "precisions": tuple(self.precision or Precision),
         }
 

@@ -30,6 +30,14 @@ Weights = Annotated[
         ".pdiparams, .onnx)."
     ),
 ]
+WeightsKey = Annotated[
+    str | None,
+    typer.Option(
+        "--weights-key",
+        help="Which of several sets of weights in a file, such as `state_dict_ema`, `model_ema` or "
+        "`ema`; without it the weights themselves are taken before averages of them.",
+    ),
+]
 Seed = Annotated[int, typer.Option(help="Seed of random weights.")]
 Precisions = Annotated[
     list[Precision] | None,

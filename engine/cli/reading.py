@@ -22,13 +22,18 @@ def is_digest(text: str) -> bool:
     return _DIGEST.fullmatch(text) is not None
 
 
-def read_weights(text: str, seed: int = 0) -> WeightsSpec:
-    """`pretrained`, `random` or a path."""
+def read_weights(text: str, seed: int = 0, key: str | None = None) -> WeightsSpec:
+    """`pretrained`, `random` or a path, with the set of weights in a file."""
     if text == WeightsKind.PRETRAINED:
-        return WeightsSpec()
+        return WeightsSpec(key=key or None)
     if text == WeightsKind.RANDOM:
+        if key:
+            raise InvalidRequest(
+                "--weights-key chooses among the sets of weights in a file, and random weights "
+                "have no file: leave it out."
+            )
         return WeightsSpec(kind=WeightsKind.RANDOM, seed=seed)
-    return WeightsSpec(kind=WeightsKind.FILE, path=text)
+    return WeightsSpec(kind=WeightsKind.FILE, path=text, key=key or None)
 
 
 def read_object(path: Path) -> dict[str, Any]:

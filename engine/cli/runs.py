@@ -33,6 +33,7 @@ def export(
     model: v.ModelOrFlags = None,
     *,
     weights: o.Weights = "pretrained",
+    weights_key: o.WeightsKey = None,
     seed: o.Seed = 0,
     form: o.Form = "onnx",
     via: o.Via = "torch",
@@ -49,10 +50,12 @@ def export(
     Example: `python -m engine export timm/seresnet50 --weights seresnet50.safetensors`
     """
     if model is None or flags != v.Flags():
-        return v.export_by_flags(model, flags, read_weights(weights, seed), detach, json)
+        return v.export_by_flags(
+            model, flags, read_weights(weights, seed, weights_key), detach, json
+        )
     request = RunRequest(
         model_id=model,
-        weights=read_weights(weights, seed),
+        weights=read_weights(weights, seed, weights_key),
         tasks=(Task.EXPORT,),
         format=form,
         via=via,
@@ -95,6 +98,7 @@ def evaluate(
     dataset: o.DatasetName = None,
     limit: o.Limit = None,
     weights: o.Weights = "pretrained",
+    weights_key: o.WeightsKey = None,
     precision: o.Precisions = None,
     calibrate_on: o.CalibrationSet = None,
     provider: o.Provider = CPU_PROVIDER,
@@ -131,7 +135,7 @@ def evaluate(
         return queue_jobs([evaluate_job(spec)], detach, json)
     request = RunRequest(
         model_id=target,
-        weights=read_weights(weights),
+        weights=read_weights(weights, key=weights_key),
         precisions=tuple(precision or Precision),
         tasks=(Task.EVALUATE,),
         dataset=dataset,

@@ -41,6 +41,7 @@ def build(
     file: File,
     model: Model = None,
     weights: WeightsOption = None,
+    weights_key: o.WeightsKey = None,
     target: o.Int8Target = TargetName.AUTO,
     detach: o.Detach = False,
     json: o.Json = False,
@@ -49,7 +50,7 @@ def build(
 
     Example: `python -m engine vamc build timm_senet.yaml`
     """
-    return _build(_read(file, model, weights, target), file, detach, json)
+    return _build(_read(file, model, weights, weights_key, target), file, detach, json)
 
 
 @app.command("compile")
@@ -57,6 +58,7 @@ def compile_(
     file: File,
     model: Model = None,
     weights: WeightsOption = None,
+    weights_key: o.WeightsKey = None,
     target: o.Int8Target = TargetName.AUTO,
     detach: o.Detach = False,
     json: o.Json = False,
@@ -65,7 +67,7 @@ def compile_(
 
     Example: `python -m engine vamc compile timm_senet.yaml`
     """
-    return _build(_read(file, model, weights, target), file, detach, json)
+    return _build(_read(file, model, weights, weights_key, target), file, detach, json)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,15 +76,20 @@ class _Asked:
     request: RunRequest
 
 
-def _read(path: Path, model: str | None, weights: str | None, target: TargetName) -> _Asked:
+def _read(
+    path: Path, model: str | None, weights: str | None, key: str | None, target: TargetName
+) -> _Asked:
     """What the build file asks for, with what is overridden; its keys of no effect are named."""
     file = read_build_file(path)
     for text in file.ignored:
         note(f"Note: {text}")
     for text in file.warnings:
         note(f"Warning: {text}")
-    request = request_of(file, model, read_weights(weights) if weights else None)
-    return _Asked(file, request.model_copy(update={"target": target}))
+    given = read_weights(weights, key=key) if weights else None
+    asked = request_of(file, model, given, key)
+    for text in asked.remarks:
+        note(f"Note: {text}")
+    return _Asked(file, asked.request.model_copy(update={"target": target}))
 
 
 def _build(made: _Asked, path: Path, detach: bool, json: bool) -> int:

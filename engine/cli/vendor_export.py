@@ -20,6 +20,7 @@ from engine.errors import InvalidRequest
 from engine.files import whole
 from engine.runs.requests import RunRequest, Task
 from engine.specs import ExportFormat, WeightsSpec
+from engine.weights.identify import identify
 
 
 class ModelLibrary(StrEnum):
@@ -88,7 +89,8 @@ def export_by_flags(
         raise InvalidRequest("--save_dir is written when the export is done: leave out --detach.")
     found, mode = find_model(f"timm/{flags.model_name}"), flags.convert_mode or Convert.ONNX
     if flags.pretrained_weights:
-        weights = WeightsSpec(kind=WeightsKind.FILE, path=flags.pretrained_weights)
+        weights = WeightsSpec(kind=WeightsKind.FILE, path=flags.pretrained_weights, key=weights.key)
+        found = _of_checkpoint(found, weights)
     request = RunRequest(
         model_id=found.id,
         weights=weights,
@@ -109,6 +111,16 @@ def export_by_flags(
         f"[INFO] convert model save: {target}"
     )
     return 0
+
+
+def _of_checkpoint(model: CatalogModel, weights: WeightsSpec) -> CatalogModel:
+    """The network of that name that the checkpoint holds: it may come from another library."""
+    path = Path(weights.path or "").expanduser()
+    held = identify(path, weights.key).model_id if path.is_file() else None
+    if held is None or held == model.id or find_model(held).name != model.name:
+        return model
+    note(f"Note: {path.name} holds the weights of {held}, not of {model.id}: {held} is exported.")
+    return find_model(held)
 
 
 def _preprocess(model: CatalogModel, size: int | None) -> dict[str, object] | None:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from engine.catalog import find_model
-from engine.cli.options import Json
+from engine.cli.options import Json, WeightsKey
 from engine.cli.output import emit_json, emit_table, note
 from engine.database import prepare_database
 from engine.weights.cache import recorded_digest
@@ -27,6 +27,7 @@ def add(
         Path, typer.Argument(help="A .pth, .safetensors, .pdparams or .pdiparams file.")
     ],
     model: ModelOption,
+    weights_key: WeightsKey = None,
     json: Json = False,
 ) -> None:
     """Keeps a file as a model's pretrained weights, after reading it into the model.
@@ -39,9 +40,11 @@ def add(
 
     found = find_model(model)
     note(f"Reading {file} into {model}.")
-    kept = register(file, found, prepare_database())
+    say = lambda remark: note(f"Note: {remark}")  # noqa: E731
+    kept = register(file, found, prepare_database(), weights_key, say)
     if json:
-        emit_json({"model": model, "path": str(kept.path), "sha256": kept.digest})
+        about = {"model": model, "path": str(kept.path), "sha256": kept.digest}
+        emit_json(about | ({"key": kept.key} if kept.key else {}))
     else:
         note(f"Registered as the pretrained weights of {model}: SHA-256 {kept.digest[:12]}.")
 

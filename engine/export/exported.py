@@ -28,7 +28,8 @@ class Exported:
     """A finished export: its folder, the graph that MACs are counted from, and what made it.
 
     `parameters` is the count of the framework's module, None where only the graph is known;
-    `about` is added to the manifest.
+    `about` is added to the manifest. `other_classes` is the network's number of classes where it
+    is not the model's own: its counts are then not the model's.
     """
 
     folder: Path
@@ -38,6 +39,7 @@ class Exported:
     agreement: Agreement
     parameters: int | None = None
     about: dict[str, Any] = field(default_factory=dict)
+    other_classes: int | None = None
 
 
 def require_agreement(agreement: Agreement, context: JobContext) -> None:
@@ -61,7 +63,8 @@ def finish(made: Exported, model: CatalogModel, spec: ExportSpec, context: JobCo
         context.say(f"GMACs stay unknown: {compute.unknown}.")
     classes = onnx_graph.shape_of(made.graph.graph.output[0])[-1]
     params_m = (made.parameters or compute.parameters) / 1e6
-    record_model(model, context.url, compute_gmacs=compute.compute_gmacs, params_m=params_m)
+    figures = {"compute_gmacs": compute.compute_gmacs, "params_m": params_m}
+    record_model(model, context.url, **({} if made.other_classes else figures))
     manifest = {
         "preprocess": made.preprocess.to_dict(),
         "classes": classes,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from db.tables import Artifact
 from engine import artifacts
 from engine.catalog import CatalogModel, find_model
 from engine.errors import ExportFailed
@@ -32,9 +33,17 @@ def run(params: dict[str, Any], context: JobContext) -> dict[str, Any]:
     known = artifacts.find_by_recipe(spec.recipe(), context.url)
     if known is not None:
         context.say(f"Already there: artifact {known.digest[:12]}.")
-        return {"artifact": known.digest, "reused": True}
+        return {"artifact": known.digest, "reused": True, **_remarks(known)}
     digest = exporter(model, spec, context)
-    return {"artifact": digest, "reused": False, "peak_rss_mb": round(peak_rss_mb())}
+    made = artifacts.find_by_digest(digest, context.url)
+    done = {"artifact": digest, "reused": False, "peak_rss_mb": round(peak_rss_mb())}
+    return {**done, **_remarks(made)}
+
+
+def _remarks(artifact: Artifact) -> dict[str, Any]:
+    """What was assumed of its checkpoint, for whoever asked; nothing where nothing was."""
+    remarks = (artifact.manifest.get("checkpoint") or {}).get("remarks")
+    return {"remarks": remarks} if remarks else {}
 
 
 def exporter_of(model: CatalogModel, spec: ExportSpec) -> Exporter:
@@ -46,7 +55,8 @@ def exporter_of(model: CatalogModel, spec: ExportSpec) -> Exporter:
 
 
 def _export_torch(model: CatalogModel, spec: ExportSpec, context: JobContext) -> str:
-    module, weights = load_module(model, spec, context)
+    loaded, weights = load_module(model, spec, context)
+    module = loaded.module
     preprocess = protocol_of(model, spec, module)
     folder = context.workspace / "artifact"
     folder.mkdir()
@@ -56,7 +66,9 @@ def _export_torch(model: CatalogModel, spec: ExportSpec, context: JobContext) ->
     agreement = compare(scores_of(module), exported, probe_inputs(preprocess))
     require_agreement(agreement, context)
     parameters = parameters_of(module)
-    made = Exported(folder, graph, weights, preprocess, agreement, parameters)
+    made = Exported(
+        folder, graph, weights, preprocess, agreement, parameters, loaded.about(), loaded.classes
+    )
     return finish(made, model, spec, context)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from db.tables import Weights
 from engine import artifacts
@@ -18,9 +19,28 @@ if TYPE_CHECKING:
     from engine.weights.finding import WeightsFile
 
 
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A module in evaluation mode with the weights of a file, and what was assumed of the file.
+
+    `classes` is the number that the file's head has, where it is not the architecture's own.
+    """
+
+    module: nn.Module
+    key: str | None = None
+    classes: int | None = None
+    remarks: tuple[str, ...] = ()
+
+    def about(self) -> dict[str, Any]:
+        """What a manifest says of it; nothing where the file held just what was expected."""
+        told = {"key": self.key, "classes": self.classes, "remarks": list(self.remarks)}
+        kept = {name: value for name, value in told.items() if value}
+        return {"checkpoint": kept} if kept else {}
+
+
 def load_module(
     model: CatalogModel, spec: ExportSpec, context: JobContext
-) -> tuple[nn.Module, Weights]:
+) -> tuple[Loaded, Weights]:
     """The module in evaluation mode, and the recorded row of its weights.
 
     Raises WeightsUnavailable, or CheckpointRejected for a file that does not fit the model.
@@ -28,35 +48,41 @@ def load_module(
     from engine.sources import build_module
 
     context.stage(f"Building {model.id}.")
-    module = build_module(model.source, model.architecture, seed=spec.weights.seed)
     found = find_weights(
         model, spec.weights, lambda done, total: context.progress(done, total, "bytes")
     )
     if found is None:
-        digest, origin, size = module_digest(module), f"random, seed {spec.weights.seed}", 0
+        loaded = Loaded(build_module(model.source, model.architecture, seed=spec.weights.seed))
+        origin, size = f"random, seed {spec.weights.seed}", 0
+        digest = module_digest(loaded.module)
     else:
         context.say(f"Loading weights: {found.origin}.")
-        load_weights(module, model, found)
-        digest, origin, size = found.digest, found.origin, found.path.stat().st_size
+        loaded = load_weights(model, found)
+        for remark in loaded.remarks:
+            context.say(remark)
+        digest, origin, size = found.identity, found.origin, found.path.stat().st_size
     weights = Weights(
         digest=digest, model_id=model.id, kind=spec.weights.kind, origin=origin, size_bytes=size
     )
     record_model(model, context.url)
     artifacts.record_weights(weights, context.url)
-    return module, weights
+    return loaded, weights
 
 
-def load_weights(module: nn.Module, model: CatalogModel, file: WeightsFile) -> None:
-    """Reads a file of the model's weights into its module, completely or not at all.
+def load_weights(model: CatalogModel, file: WeightsFile) -> Loaded:
+    """A module with the weights of a file, built for as many classes as the file's head has.
 
     Raises CheckpointRejected, naming the row that the file belongs to where it is another.
     """
-    from engine.sources import adapt_state
+    from engine.sources import build_module
     from engine.sources.checkpoints import read_checkpoint
+    from engine.sources.fitting import fit
     from engine.sources.matching import load_into
 
-    state = adapt_state(model.source, model.architecture, read_checkpoint(file.path))
-    load_into(module, state, model.id)
+    fitted = fit(read_checkpoint(file.path, file.key), model.source, model.architecture)
+    module = build_module(model.source, model.architecture, classes=fitted.classes)
+    load_into(module, fitted.tensors, model.id)
+    return Loaded(module, file.key, fitted.classes, fitted.remarks)
 
 
 def parameters_of(module: nn.Module) -> int:

@@ -45,7 +45,8 @@ def export_with_paddle2onnx(model: CatalogModel, spec: ExportSpec, context: JobC
     """
     program = program_beside(Path(spec.weights.path or ""))
     python = require_environment()
-    module, weights = load_module(model, spec, context)
+    loaded, weights = load_module(model, spec, context)
+    module = loaded.module
     context.stage(f"Converting {program.name} with paddle2onnx.")
     converted = context.workspace / "converted.onnx"
     convert(python, program, converted)
@@ -63,9 +64,10 @@ def export_with_paddle2onnx(model: CatalogModel, spec: ExportSpec, context: JobC
     stored = _load(path)
     agreement = compare(scores_of(module), stored.run, probe_inputs(preprocess))
     require_agreement(agreement, context)
-    about = {"softmax_taken_off": has_softmax, "scores": "logits"}
+    about = {"softmax_taken_off": has_softmax, "scores": "logits", **loaded.about()}
+    parameters = parameters_of(module)
     made = Exported(
-        path.parent, proto, weights, preprocess, agreement, parameters_of(module), about
+        path.parent, proto, weights, preprocess, agreement, parameters, about, loaded.classes
     )
     return finish(made, model, spec, context)
 

@@ -85,8 +85,8 @@ def _of_raw_pixels(spec: PreprocessSpec, white: float, words: Wording) -> str | 
     return (
         f"{_named(given, wrong)} of pixels from 0 to 255, but pixels go from 0 to {white:g} here. "
         f"If the network takes pixels from 0 to {white:g}, give the values {how}: "
-        f"{_both(scaled['mean'], scaled['std'])}. If it takes pixels from 0 to 255, use {words.raw} "
-        f"with {_both(other['mean'], other['std'])}."
+        f"{_both(scaled['mean'], scaled['std'])}. If it takes pixels from 0 to 255, use "
+        f"{words.raw} with {_both(other['mean'], other['std'])}."
     )
 
 

@@ -31,6 +31,8 @@ def _needs_weights(request: RunRequest, model: CatalogModel, datasets: Datasets)
     weights = request.weights
     if weights.kind == WeightsKind.FILE and not Path(weights.path or "").expanduser().is_file():
         yield f"There is no file {weights.path}."
+    if weights.key is not None and model.source in ("onnx", "demo"):
+        yield f"The weights of {model.id} are one set: leave the weights key out."
     if model.source == "onnx" and weights.kind != WeightsKind.FILE:
         yield "An ONNX model is its file: choose weights from a file."
     if weights.kind == WeightsKind.RANDOM and Task.EVALUATE in request.tasks:

@@ -29,13 +29,11 @@ def steps_of(request: RunRequest, model: CatalogModel, datasets: Datasets) -> It
     target = _FORMAT_LABELS[request.format]
     yield f"Export {model.id} with {_weights_phrase(request, model)} to {target}{via} and check it."
     for precision in request.built:
-        made = _MADE[precision](request) if precision in _MADE else ""
+        made = _MADE[precision](request, datasets) if precision in _MADE else ""
         softmax = ", with a softmax appended" if request.softmax else ""
         yield f"Build {precision}{made}{softmax}."
     if Task.EVALUATE in request.tasks and request.dataset:
-        known = datasets.get(request.dataset)
-        count = min(known.num_images, request.limit or known.num_images) if known else None
-        images = f"{count:,} images of {request.dataset}" if count else request.dataset
+        images = _images_phrase(request.limit, request.dataset, datasets)
         yield f"Evaluate each on {images}{_prepared_phrase(request, model)}."
     if Task.BENCHMARK in request.tasks:
         yield f"Benchmark each {_settings_phrase(request)}, alone on the machine."
@@ -61,18 +59,25 @@ def _listed(values: tuple[int, ...]) -> str:
     return ", ".join(str(value) for value in values)
 
 
-def _int8_phrase(request: RunRequest) -> str:
+def _images_phrase(asked: int | None, dataset: str, datasets: Datasets) -> str:
+    """`20 images of v20`: as many as were asked for, or as there are."""
+    known = datasets.get(dataset)
+    counts = [count for count in (asked, known.num_images if known else None) if count]
+    return f"{min(counts):,} images of {dataset}" if counts else dataset
+
+
+def _int8_phrase(request: RunRequest, datasets: Datasets) -> str:
     target = targets.resolve(request.target, instruction_sets(), request.provider)
-    return (
-        f" for {target.summary}, calibrated on {request.calibration_images} images of "
-        f"{request.calibration_set}"
-    )
+    images = _images_phrase(request.calibration_images, request.calibration_set, datasets)
+    return f" for {target.summary}, calibrated on {images}"
 
 
-def _fp16_phrase(request: RunRequest) -> str:
-    images = request.range_check_set
-    checked = f"range-checked on {request.calibration_images} images of {images}"
-    return f", {checked if images else 'not range-checked on data'}"
+def _fp16_phrase(request: RunRequest, datasets: Datasets) -> str:
+    dataset = request.range_check_set
+    if dataset is None:
+        return ", not range-checked on data"
+    images = _images_phrase(request.calibration_images, dataset, datasets)
+    return f", range-checked on {images}"
 
 
 _MADE = {Precision.INT8: _int8_phrase, Precision.FP16: _fp16_phrase}
@@ -93,8 +98,9 @@ def _prepared_phrase(request: RunRequest, model: CatalogModel) -> str:
 
 def _weights_phrase(request: RunRequest, model: CatalogModel) -> str:
     registered = find_registered(model)
+    key = f", set {request.weights.key}" if request.weights.key else ""
     if request.weights.kind == WeightsKind.PRETRAINED and registered is not None:
-        return f"weights {registered.origin}"
+        return f"weights {registered.origin}{key}"
     if request.weights.kind == WeightsKind.FILE:
-        return f"the weights of {Path(request.weights.path or '').name}"
-    return f"{request.weights.kind} weights"
+        return f"the weights of {Path(request.weights.path or '').name}{key}"
+    return f"{request.weights.kind} weights{key}"

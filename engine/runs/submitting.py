@@ -38,7 +38,6 @@ from engine.specs import (
     ExportSpec,
     ProfileSpec,
     RangeCheckSpec,
-    WeightsSpec,
     absolute,
     shard_ranges,
 )
@@ -69,12 +68,13 @@ def with_file_digest(request: RunRequest) -> RunRequest:
     if weights.kind == WeightsKind.PRETRAINED:
         registered = find_registered(find_model(request.model_id))
         digest = registered.digest if registered else None
-        known = weights.model_copy(update={"sha256": digest})
+        key = weights.key or (registered.key if registered else None)
+        known = weights.model_copy(update={"sha256": digest, "key": key})
         return request.model_copy(update={"weights": known})
     if weights.kind != WeightsKind.FILE or weights.path is None:
         return request
     path = absolute(weights.path)
-    known = WeightsSpec(kind=weights.kind, path=path, sha256=file_digest_of(path))
+    known = weights.model_copy(update={"path": path, "sha256": file_digest_of(path)})
     return request.model_copy(update={"weights": known})
 
 

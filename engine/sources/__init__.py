@@ -1,8 +1,8 @@
 """From a model's source and name to a torch module with the right weights.
 
 Importing this package imports neither torch nor timm: a source's module is loaded when it is used,
-which is in a job's child process. The steps: `build_module`, `checkpoints.read_checkpoint`,
-`adapt_state`, `matching.load_into`.
+which is in a job's child process. The steps: `checkpoints.read_checkpoint`, `fitting.fit`,
+`build_module`, `matching.load_into`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol, cast
 
-from engine.errors import CheckpointRejected, InvalidRequest
+from engine.errors import InvalidRequest
 
 if TYPE_CHECKING:
     import torch
@@ -38,8 +38,8 @@ LAST_NORMS = ("bn3", "bn2")
 class Adapter(Protocol):
     """What the module of a source offers."""
 
-    def build(self, architecture: str) -> nn.Module:
-        """Return the untrained network in evaluation mode."""
+    def build(self, architecture: str, classes: int | None = None) -> nn.Module:
+        """Return the untrained network in evaluation mode; None: its own number of classes."""
 
     def adapt(
         self, state: Mapping[str, torch.Tensor], architecture: str
@@ -54,20 +54,22 @@ def adapter(source: str) -> Adapter:
     return cast(Adapter, importlib.import_module(SOURCES[source]))
 
 
-def build_module(source: str, architecture: str, *, seed: int | None = None) -> nn.Module:
-    """Return an untrained network in evaluation mode.
+def build_module(
+    source: str, architecture: str, *, seed: int | None = None, classes: int | None = None
+) -> nn.Module:
+    """Return an untrained network in evaluation mode, with its own number of classes or another.
 
     With a seed its weights are the same in every process, and fit for speed and for checking an
     export: every residual branch carries signal. Torch's own random state is left as it was.
     Raises InvalidRequest for an unknown source or architecture.
     """
     if seed is None:
-        return adapter(source).build(architecture)
+        return adapter(source).build(architecture, classes)
     import torch
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        module = adapter(source).build(architecture)
+        module = adapter(source).build(architecture, classes)
     _balance_branches(module)
     return module
 
@@ -88,42 +90,17 @@ def _end_of_branch(block: nn.Module) -> nn.Module | None:
     return next((getattr(block, name) for name in LAST_NORMS if hasattr(block, name)), None)
 
 
-def build_on_meta(source: str, architecture: str) -> nn.Module:
+def build_on_meta(source: str, architecture: str, classes: int | None = None) -> nn.Module:
     """Return a network of shapes without values, which takes a tenth of a second."""
     import torch
 
     with torch.device("meta"):
-        return adapter(source).build(architecture)
+        return adapter(source).build(architecture, classes)
 
 
 @lru_cache(maxsize=64)
-def expected_shapes(source: str, architecture: str) -> NetworkShapes:
+def expected_shapes(source: str, architecture: str, classes: int | None = None) -> NetworkShapes:
     """Return the shapes that the weights of an architecture have, under the network's keys."""
     from engine.sources.comparison import shapes_of
 
-    return shapes_of(build_on_meta(source, architecture))
-
-
-def adapt_state(
-    source: str, architecture: str, state: Mapping[str, torch.Tensor]
-) -> dict[str, torch.Tensor]:
-    """Return the tensors of a checkpoint under the keys of the source's network.
-
-    Raises CheckpointRejected for weights of another framework or another row of the catalogue,
-    naming that row.
-    """
-    from engine.sources.comparison import compare
-    from engine.sources.recognise import model_id_of, refuse_other_row
-
-    model_id = model_id_of(source, architecture)
-    try:
-        adapted = adapter(source).adapt(state, architecture)
-    except CheckpointRejected:
-        refuse_other_row(state, model_id)
-        raise
-    # Once renamed, the tensors no longer tell which framework they came from.
-    if source in RENAMING:
-        expected = expected_shapes(source, architecture)
-        if not compare(adapted, expected).fits_apart_from_classes():
-            refuse_other_row(state, model_id)
-    return adapted
+    return shapes_of(build_on_meta(source, architecture, classes))

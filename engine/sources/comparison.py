@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-SHOWN_KEYS = 3
+from engine.sources.weight_sets import shown
+
 # A counter that only training reads; checkpoints older than torch 0.4.1 lack it.
 OPTIONAL_SUFFIX = ".num_batches_tracked"
 
@@ -38,17 +39,18 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class NetworkShapes:
-    """The shapes of a network's tensors by key, and the name of its last linear layer."""
+    """The shapes of a network's tensors by key, and its number of classes."""
 
     tensors: Mapping[str, Shape]
-    classifier: str | None
+    classes: int | None
 
 
 def shapes_of(module: nn.Module) -> NetworkShapes:
     """Return the shapes of a network, which may be on the meta device."""
     tensors = {key: tuple(tensor.shape) for key, tensor in module.state_dict().items()}
-    linear = [name for name, part in module.named_modules() if isinstance(part, nn.Linear)]
-    return NetworkShapes(tensors, linear[-1] if linear else None)
+    linear = [part.out_features for part in module.modules() if isinstance(part, nn.Linear)]
+    classes = getattr(module, "num_classes", linear[-1] if linear else None)
+    return NetworkShapes(tensors, classes if isinstance(classes, int) else None)
 
 
 def compare(state: Mapping[str, torch.Tensor], network: NetworkShapes) -> Difference:
@@ -61,21 +63,19 @@ def compare(state: Mapping[str, torch.Tensor], network: NetworkShapes) -> Differ
         for key, shape in own.items()
         if key in state and tuple(state[key].shape) != shape
     )
-    classes = None if missing or unexpected else _classes(shapes, network.classifier)
+    classes = None if missing or unexpected else _classes(shapes, network.classes)
     return Difference(missing, unexpected, shapes, classes)
 
 
 def _classes(
-    shapes: Sequence[tuple[str, Shape, Shape]], classifier: str | None
+    shapes: Sequence[tuple[str, Shape, Shape]], classes: int | None
 ) -> tuple[int, int] | None:
-    """The two numbers of classes, if only the last linear layer differs, in its first axis."""
-    own = {f"{classifier}.weight", f"{classifier}.bias"}
-    if not shapes or not {key for key, _, _ in shapes} <= own:
+    """The two numbers of classes, if each difference is that number in the first axis."""
+    pairs = {(theirs[:1], ours[:1]) for _, theirs, ours in shapes}
+    if len(pairs) != 1 or any(theirs[1:] != ours[1:] for _, theirs, ours in shapes):
         return None
-    if any(theirs[1:] != ours[1:] or not theirs for _, theirs, ours in shapes):
-        return None
-    _, theirs, ours = shapes[0]
-    return theirs[0], ours[0]
+    theirs, ours = pairs.pop()
+    return (theirs[0], ours[0]) if theirs and ours == (classes,) else None
 
 
 def describe_keys(missing: Sequence[str], unexpected: Sequence[str]) -> str:
@@ -83,7 +83,6 @@ def describe_keys(missing: Sequence[str], unexpected: Sequence[str]) -> str:
     parts = []
     for keys, what in ((missing, "missing"), (unexpected, "unexpected")):
         if keys:
-            shown = ", ".join(keys[:SHOWN_KEYS]) + (", ..." if len(keys) > SHOWN_KEYS else "")
             count = "1 key is" if len(keys) == 1 else f"{len(keys)} keys are"
-            parts.append(f"{count} {what} ({shown})")
+            parts.append(f"{count} {what} ({shown(keys)})")
     return " and ".join(parts)

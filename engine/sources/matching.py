@@ -8,8 +8,9 @@ import torch
 from torch import nn
 
 from engine.errors import CheckpointRejected
-from engine.sources.comparison import SHOWN_KEYS, Difference, compare, describe_keys, shapes_of
+from engine.sources.comparison import Difference, compare, describe_keys, shapes_of
 from engine.sources.recognise import refuse_other_row
+from engine.sources.weight_sets import SHOWN_KEYS
 
 
 def load_into(module: nn.Module, state: Mapping[str, torch.Tensor], model_id: str) -> None:
@@ -22,12 +23,13 @@ def load_into(module: nn.Module, state: Mapping[str, torch.Tensor], model_id: st
     if not difference.is_empty():
         if not difference.fits_apart_from_classes():
             refuse_other_row(state, model_id)
-        raise CheckpointRejected(_sentence(difference, model_id))
+        raise CheckpointRejected(describe(difference, model_id))
     _require_finite(state, module)
     module.load_state_dict(dict(state), strict=True)
 
 
-def _sentence(difference: Difference, model_id: str) -> str:
+def describe(difference: Difference, model_id: str) -> str:
+    """The sentence on weights that do not fit a network."""
     if difference.classes is not None:
         theirs, ours = difference.classes
         return (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import Any
 
 import timm
 import torch
@@ -20,13 +21,14 @@ RENAMES = (
 )
 
 
-def build(architecture: str) -> nn.Module:
+def build(architecture: str, classes: int | None = None) -> nn.Module:
     """Return the untrained network in evaluation mode."""
     if architecture not in ARCHITECTURES:
         raise InvalidRequest(
             f"mmcls has no model {architecture!r} here; it has {' and '.join(ARCHITECTURES)}."
         )
-    return timm.create_model(architecture, pretrained=False).eval()
+    own: dict[str, Any] = {} if classes is None else {"num_classes": classes}
+    return timm.create_model(architecture, pretrained=False, **own).eval()
 
 
 def adapt(state: Mapping[str, torch.Tensor], architecture: str) -> dict[str, torch.Tensor]:

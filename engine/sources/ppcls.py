@@ -22,7 +22,7 @@ from engine.sources.ppcls_names import ARCHITECTURES, Layout, TensorNames, tenso
 CLASSIFIER = "fc6_"
 
 
-def build(architecture: str) -> nn.Module:
+def build(architecture: str, classes: int | None = None) -> nn.Module:
     """Return the untrained network of a PaddleClas class name in evaluation mode."""
     if architecture not in ARCHITECTURES:
         raise InvalidRequest(
@@ -39,6 +39,7 @@ def build(architecture: str) -> nn.Module:
         # Paddle rounds the SE width down to channels / 16; timm's default is a multiple of 8.
         block_args={"attn_layer": partial(SEModule, rd_ratio=1 / 16, rd_divisor=1)},
         **(deep_stem if model.is_vd else {}),
+        **({} if classes is None else {"num_classes": classes}),
     )
     if model.convs_per_block == 2:
         # Paddle projects the first shortcut although its shape does not change; timm does not.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
+from typing import Any
 
 import timm
 import torch
@@ -12,7 +13,7 @@ from torch import nn
 from engine.errors import InvalidRequest
 
 
-def build(architecture: str) -> nn.Module:
+def build(architecture: str, classes: int | None = None) -> nn.Module:
     """Return the untrained network of a timm name, with or without a tag, in evaluation mode.
 
     Raises InvalidRequest with close matches for names that timm does not know.
@@ -23,7 +24,8 @@ def build(architecture: str) -> nn.Module:
         known = architecture in timm.list_pretrained()
     if not known:
         raise InvalidRequest(f"timm has no model {architecture!r}.{_hint(architecture)}")
-    return timm.create_model(architecture, pretrained=False).eval()
+    own: dict[str, Any] = {} if classes is None else {"num_classes": classes}
+    return timm.create_model(architecture, pretrained=False, **own).eval()
 
 
 def adapt(state: Mapping[str, torch.Tensor], architecture: str) -> dict[str, torch.Tensor]:

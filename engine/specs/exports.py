@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from db.enums import WeightsKind
 from engine.digests import data_digest
@@ -19,23 +19,32 @@ ExportRoute = Literal["torch", "paddle2onnx"]
 class WeightsSpec(Spec):
     """Which weights: pretrained by the catalogue's tag, a file (by its digest), or random.
 
-    Pretrained ones have a digest here where they are a file registered by hand.
+    Pretrained ones have a digest here where they are a file registered by hand. `key` names one of
+    several sets of weights in a file, such as `state_dict_ema`; None: the usual one.
     """
 
     kind: WeightsKind = WeightsKind.PRETRAINED
     path: str | None = None
     sha256: str | None = None
     seed: int = 0
+    key: str | None = Field(None, min_length=1, max_length=200)
 
     @model_validator(mode="after")
     def _file_is_named(self) -> WeightsSpec:
         if (self.kind == WeightsKind.FILE) != bool(self.path):
             raise ValueError("A path belongs to weights of kind 'file', and to no other kind.")
+        if self.key is not None and self.kind == WeightsKind.RANDOM:
+            raise ValueError(
+                "A weights key chooses among the sets of a file; random ones have none."
+            )
         return self
 
     def recipe(self) -> str:
-        """For a file its bytes count, not where it lies."""
-        return data_digest({**self.to_json(), "path": None})
+        """For a file its bytes count, not where it lies; the usual set is left out, as ever."""
+        plain = {**self.to_json(), "path": None}
+        if self.key is None:
+            plain.pop("key")
+        return data_digest(plain)
 
 
 class ExportSpec(Spec):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from db.enums import Precision, WeightsKind
@@ -12,22 +14,37 @@ from engine.errors import VaccFileInvalid
 from engine.runs.requests import RunRequest, Task
 from engine.specs import CALIBRATION_IMAGES, PERCENTILE, DatasetSpec, WeightsSpec, absolute
 from engine.vacc.build_file import BuildFile
+from engine.weights.identify import identify, published_as
 
-_FILE_SUFFIXES = (".onnx", ".pt", ".pth", ".safetensors", ".pdparams", ".pdiparams")
+_PADDLE_SUFFIXES = (".pdparams", ".pdiparams")
+_FILE_SUFFIXES = (".onnx", ".pt", ".pth", ".safetensors", *_PADDLE_SUFFIXES)
+_PLAIN = re.compile(r"[A-Za-z0-9_.]+")
+_DIGEST, _SIDE = re.compile(r"-[0-9a-f]{8,}$"), re.compile(r"_\d{2,4}$")
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The run that a build file describes, and what was assumed to get there."""
+
+    request: RunRequest
+    remarks: tuple[str, ...] = ()
 
 
 def request_of(
-    file: BuildFile, model: str | None = None, weights: WeightsSpec | None = None
-) -> RunRequest:
-    """The run that builds what the file describes; `model` and `weights` override it.
+    file: BuildFile,
+    model: str | None = None,
+    weights: WeightsSpec | None = None,
+    key: str | None = None,
+) -> Asked:
+    """The run that builds what the file describes; `model`, `weights` and `key` override it.
 
     Raises VaccFileInvalid when the checkpoint is neither a file here nor the name of a model.
     """
-    model_id, found = model_of(file, model)
+    model_id, found, remarks = _model_of(file, model, weights, key)
     calibration = calibration_of(file)
-    return RunRequest(
+    request = RunRequest(
         model_id=model_id,
-        weights=weights or found,
+        weights=found,
         precisions=(file.precision,),
         tasks=(Task.BUILD,),
         calibration_dataset=calibration.name if calibration else None,
@@ -38,6 +55,7 @@ def request_of(
         softmax=file.softmax,
         preprocess=file.preprocess.to_dict() if file.preprocess else None,
     )
+    return Asked(request, remarks)
 
 
 def calibration_of(file: BuildFile) -> DatasetSpec | None:
@@ -56,36 +74,115 @@ def calibration_of(file: BuildFile) -> DatasetSpec | None:
     )
 
 
-def model_of(file: BuildFile, model: str | None = None) -> tuple[str, WeightsSpec]:
-    """The model's id and weights: an ONNX file, a checkpoint of a known network, or a name."""
-    path = Path(file.checkpoint).expanduser()
+def _model_of(
+    file: BuildFile, model: str | None, weights: WeightsSpec | None, key: str | None
+) -> tuple[str, WeightsSpec, tuple[str, ...]]:
+    """As `model_of`, with other weights than the file's where they are given."""
+    if weights is None:
+        return model_of(file, model, key)
+    weights = weights.model_copy(update={"key": key or weights.key})
+    if model is not None:
+        return model, weights, ()
+    if weights.path is not None and Path(weights.path).expanduser().is_file():
+        other = replace(file, checkpoint=weights.path)
+        return model_of(other, model, weights.key)
+    model_id, _, remarks = model_of(file, model, key)
+    return model_id, weights, remarks
+
+
+def model_of(
+    file: BuildFile, model: str | None = None, key: str | None = None
+) -> tuple[str, WeightsSpec, tuple[str, ...]]:
+    """The model's id, its weights, and what was assumed of them.
+
+    An ONNX file, a checkpoint (which says itself what it holds), or a name. Raises VaccFileInvalid
+    where that leads to no network.
+    """
+    path, key = Path(file.checkpoint).expanduser(), key or file.weights_key
     if path.is_file():
-        return _of_file(path, file, model)
+        return _of_file(path, file, model, key)
     if path.suffix in _FILE_SUFFIXES or path.is_absolute():
+        published = published_as(path.name)
+        hint = (
+            f" It has the name of {published}'s published weights: `checkpoint: {published}`, or "
+        )
+        hint += f"--weights pretrained --model {published}, takes those."
         raise VaccFileInvalid(
             f"The checkpoint of {file.name} is not there: {absolute(path)}. Paths count from the "
-            f"folder that the command is called in."
+            f"folder that the command is called in.{hint if published else ''}"
         )
-    return (model or _by_name(file.checkpoint, file)), WeightsSpec()
+    return (model or _by_name(file.checkpoint, file)), WeightsSpec(key=key), ()
 
 
-def _of_file(path: Path, file: BuildFile, model: str | None) -> tuple[str, WeightsSpec]:
-    weights = WeightsSpec(kind=WeightsKind.FILE, path=absolute(path))
+def _of_file(
+    path: Path, file: BuildFile, model: str | None, key: str | None
+) -> tuple[str, WeightsSpec, tuple[str, ...]]:
+    weights = WeightsSpec(kind=WeightsKind.FILE, path=absolute(path), key=key)
     if path.suffix == ".onnx":
-        return f"onnx/{path.stem[:100]}", weights
+        return f"onnx/{path.stem[:100]}", weights, ()
+    if model is not None:
+        return model, weights, ()
+    model_id, told = network_of(path, [file.name], key)
+    return model_id, weights, told
+
+
+def network_of(
+    path: Path, names: Sequence[str], key: str | None = None
+) -> tuple[str, tuple[str, ...]]:
+    """The network that a checkpoint holds, and what to say of it.
+
+    The row of the catalogue that its tensors fit; else, of the networks that its own name or one of
+    `names` may stand for, the one that they fit; else the likeliest of those, so that the export
+    says what differs. Raises VaccFileInvalid where there is none.
+    """
+    found = identify(path, key, _guesses(path, names))
+    if found.model_id is not None:
+        return found.model_id, (
+            f"{path.name} holds the weights of {found.model_id}.",
+            *found.remarks,
+        )
+    likely = [g for g in found.guesses if found.is_mmcls or not g.startswith("mmcls/")]
+    if likely:
+        return likely[0], found.remarks
+    reason = found.error or "its tensors fit no network of the catalogue."
+    raise VaccFileInvalid(
+        f"The checkpoint {path.name} does not say which network it belongs to, nor does its name: "
+        f"{reason} Add --model, such as --model timm/seresnet50."
+    )
+
+
+def _guesses(path: Path, names: Sequence[str]) -> list[str]:
+    """What a file's name and the names given with it may stand for, the likeliest first."""
+    stems = [path.stem, path.stem.partition(".")[0], _DIGEST.sub("", path.stem)]
     # The vendor's exports are called <model>_<side>.
-    return (model or _by_name(path.stem.removesuffix(f"_{file.side}"), file)), weights
+    stems += [_SIDE.sub("", stem) for stem in stems]
+    published = published_as(path.name)
+    found = [published] if published else []
+    family = "ppcls" if path.suffix in _PADDLE_SUFFIXES else "mmcls"
+    found += [row.id for name in (*names, *stems) for row in _rows(name) if row.source == family]
+    found += [row.id for stem in stems for row in _rows(stem) if row.source != "mmcls"]
+    found += [f"timm/{name}" for name in (*stems, *names) if _PLAIN.fullmatch(name)]
+    return list(dict.fromkeys(found))
+
+
+def _rows(name: str) -> list[CatalogModel]:
+    """The rows of a name or class name, in the order of the catalogue: timm's first."""
+    plain = name.lower()
+    return [m for m in catalogue().values() if plain in (m.name.lower(), m.architecture.lower())]
 
 
 def _by_name(name: str, file: BuildFile) -> str:
     if name.partition("/")[0] in SOURCE_LABELS:
         return find_model(name).id
-    rows: dict[str, CatalogModel] = {row.name: row for row in reversed(catalogue().values())}
-    if name in rows:  # the first row of that name, which is timm's where timm has it
-        return rows[name].id
-    if re.fullmatch(r"[A-Za-z0-9_]+", name):
+    rows = _rows(name)
+    if rows:
+        return rows[0].id
+    published = published_as(name)
+    if published is not None:
+        return published
+    if _PLAIN.fullmatch(name) and identify(None, guesses=[f"timm/{name}"]).guesses:
         return f"timm/{name}"
     raise VaccFileInvalid(
-        f"The checkpoint {file.checkpoint} of {file.name} does not say which network it belongs "
-        f"to; add --model, such as --model timm/seresnet50."
+        f"The checkpoint {file.checkpoint} of {file.name} is neither a file here nor a model that "
+        f"timm or the catalogue knows; add --model, such as --model timm/seresnet50."
     )

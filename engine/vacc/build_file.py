@@ -31,6 +31,7 @@ class BuildFile:
     name: str
     schema: str
     checkpoint: str
+    weights_key: str | None
     input_name: str
     side: int
     precision: Precision
@@ -83,6 +84,7 @@ def build_file_of(root: Entry, file: str) -> BuildFile:
         name=draft.name,
         schema=schema,
         checkpoint=draft.checkpoint,
+        weights_key=draft.weights_key,
         input_name=draft.input_name,
         side=side,
         precision=draft.precision or Precision.FP16,

@@ -24,6 +24,7 @@ class Draft:
     file: str
     name: str = ""
     checkpoint: str = ""
+    weights_key: str | None = None
     input_name: str = ""
     shape: tuple[int, ...] = ()
     precision: Precision | None = None

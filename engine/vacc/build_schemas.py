@@ -1,7 +1,8 @@
 """The keys of the two schemas of build files, and what each of them means here.
 
 Counts behind the choice: 76 files of today's schema and 60 of the old one were surveyed; every key
-and value found in them is read, named as of no effect, or refused with what is allowed.
+and value found in them is read, named as of no effect, or refused with what is allowed. The key
+weights_key beside checkpoint is the workbench's own: which of several sets of weights in a file.
 """
 
 from __future__ import annotations
@@ -126,6 +127,7 @@ _NEW: dict[Keys, Rule] = {
         "onnx, pytorch (bring models of other frameworks as ONNX)",
     ),
     ("frontend", "checkpoint"): text("checkpoint"),
+    ("frontend", "weights_key"): text("weights_key"),
     ("frontend", "dtype"): choice("dtype", {"fp32": "fp32"}),
     ("frontend", "shape", ANY): Rule(_input_shape, "shape"),
     ("backend", "type"): no_effect(),
@@ -149,6 +151,7 @@ _NEW: dict[Keys, Rule] = {
 _OLD: dict[Keys, Rule] = {
     ("model", "name"): text("name"),
     ("model", "checkpoint"): text("checkpoint"),
+    ("model", "weights_key"): text("weights_key"),
     ("model", "inputs", ANY): Rule(_input_shape, "shape"),
     ("engine", "type"): no_effect(),
     ("engine", "common", "do_quantization"): Rule(_debug_is_int8, "precision"),

@@ -25,6 +25,7 @@ _OWN_KEYS = (
     "# keep_ratio, interpolation and resizer are keys of SENet Workbench: the vendor's Resize\n"
     "# squashes, bilinearly, as OpenCV does, and its figures will differ.\n"
 )
+_OWN_WEIGHTS_KEY = "# weights_key is a key of SENet Workbench: which of several sets of weights in the checkpoint.\n"
 
 
 def build_text(artifact: Artifact) -> str:
@@ -41,6 +42,7 @@ def build_text(artifact: Artifact) -> str:
             "shape": {"input": [1, 3, spec.crop, spec.crop]},
             "type": "onnx" if onnx else "pytorch",
             "checkpoint": _checkpoint(artifact),
+            **_weights_key(manifest),
             "dtype": "fp32",
         },
         "backend": {"type": "tvm_vacc", "dtype": artifact.precision},
@@ -57,6 +59,7 @@ def build_text(artifact: Artifact) -> str:
         }
     random = _RANDOM if artifact.weights_kind == WeightsKind.RANDOM else ""
     own = _OWN_KEYS if _is_beyond_the_vendor(spec) else ""
+    own += _OWN_WEIGHTS_KEY if _weights_key(manifest) else ""
     return random + own + yaml.safe_dump(document, sort_keys=False)
 
 
@@ -66,6 +69,11 @@ def _checkpoint(artifact: Artifact) -> str:
     if artifact.weights_kind == WeightsKind.FILE and origin.startswith("file "):
         return f"/path/to/{origin.removeprefix('file ')}"
     return artifact.model_id
+
+
+def _weights_key(manifest: dict[str, Any]) -> dict[str, str]:
+    key = (manifest.get("checkpoint") or {}).get("key")
+    return {"weights_key": key} if key else {}
 
 
 def _quantize(calibration: dict[str, Any]) -> dict[str, Any]:

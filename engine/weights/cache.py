@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.digests import file_digest
+from engine.digests import data_digest, file_digest
 from engine.errors import CheckpointRejected
 from engine.files import write_text
 
@@ -20,11 +20,20 @@ _DIGEST_IN_NAME = re.compile(r"-([0-9a-f]{8,64})\.[a-z]+$")
 
 @dataclass(frozen=True, slots=True)
 class WeightsFile:
-    """A file of weights on this machine; `origin` is where it came from, for people."""
+    """A file of weights on this machine; `origin` is where it came from, for people.
+
+    `digest` is that of the file; `key` names one of several sets in it, None the usual one.
+    """
 
     path: Path
     origin: str
     digest: str
+    key: str | None = None
+
+    @property
+    def identity(self) -> str:
+        """What tells these weights from all others: the file's digest, and the set in it."""
+        return self.digest if self.key is None else data_digest([self.digest, self.key])
 
 
 def digest_in_name(name: str) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -75,10 +75,10 @@ def _pretrained(model: CatalogModel, spec: WeightsSpec, progress: Progress) -> W
         )
     registered = find_registered(model)
     if registered is not None:
-        return checked(registered, model, spec.sha256)
+        return replace(checked(registered, model, spec.sha256), key=spec.key or registered.key)
     remote = remote_of(model)
     path = download(remote.url, remote.target, progress)
-    return WeightsFile(path, remote.url, checked_digest(path))
+    return WeightsFile(path, remote.url, checked_digest(path), spec.key)
 
 
 def _file(model: CatalogModel, spec: WeightsSpec, progress: Progress) -> WeightsFile:
@@ -91,7 +91,7 @@ def _file(model: CatalogModel, spec: WeightsSpec, progress: Progress) -> Weights
             f"{path} has changed since it was chosen: its SHA-256 was {spec.sha256[:12]}, it is "
             f"{digest[:12]} now. Queue the run again to use it as it is."
         )
-    return WeightsFile(path, f"file {path.name}", digest)
+    return WeightsFile(path, f"file {path.name}", digest, spec.key)
 
 
 def _random(model: CatalogModel, spec: WeightsSpec, progress: Progress) -> None:

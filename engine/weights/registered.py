@@ -33,7 +33,7 @@ def find_registered(model: CatalogModel) -> WeightsFile | None:
     except FileNotFoundError:
         return None
     path = folder_of(model) / about["sha256"] / Path(about["file"]).name
-    return WeightsFile(path, f"registered by hand: {path.name}", about["sha256"])
+    return WeightsFile(path, f"registered by hand: {path.name}", about["sha256"], about.get("key"))
 
 
 def checked(found: WeightsFile, model: CatalogModel, expected: str | None) -> WeightsFile:

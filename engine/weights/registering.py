@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
 
@@ -23,28 +25,40 @@ from engine.weights.registered import ABOUT_FILE, SOURCES, folder_of
 COMPANIONS = (".pdmodel", ".json", ".pdiparams.info")
 
 
-def register(file: Path, model: CatalogModel, url: str) -> WeightsFile:
+def register(
+    file: Path,
+    model: CatalogModel,
+    url: str,
+    key: str | None = None,
+    say: Callable[[str], None] = lambda remark: None,
+) -> WeightsFile:
     """Checks that a file holds the model's weights, and keeps a copy as its pretrained ones.
 
-    Loads the file into the model's module, so it imports torch. Raises CheckpointRejected naming
-    the row that the file belongs to where it is another, InvalidRequest for a model without
-    weights of its own.
+    `key` names one of several sets in it; what was assumed is told to `say`. Loads the file into
+    the model's module, so it imports torch. Raises CheckpointRejected naming the row that the file
+    belongs to where it is another, or for a head of other classes, which no published weights
+    have; InvalidRequest for a model without weights of its own.
     """
     if model.source not in SOURCES:
         raise InvalidRequest(
             f"{model.id} takes no registered weights: only models of {', '.join(SOURCES)} do. An "
             f"ONNX file is given to the export itself, with --weights FILE."
         )
-    from engine.sources import build_module
-
     path = file.expanduser().resolve()
     if not path.is_file():
         raise CheckpointRejected(f"There is no file {file}.")
-    given = WeightsFile(path, f"registered by hand: {path.name}", file_digest(path))
-    load_weights(build_module(model.source, model.architecture), model, given)
+    given = WeightsFile(path, f"registered by hand: {path.name}", file_digest(path), key)
+    loaded = load_weights(model, given)
+    if loaded.classes is not None:
+        raise CheckpointRejected(
+            f"{path.name} classifies {loaded.classes:,} classes, so it is not what {model.id} is "
+            f"published with; give it to the run itself, with --weights {file}."
+        )
+    for remark in loaded.remarks:
+        say(remark)
     kept = _keep(given, model)
     weights = Weights(
-        digest=kept.digest,
+        digest=kept.identity,
         model_id=model.id,
         kind=WeightsKind.PRETRAINED,
         origin=kept.origin,
@@ -72,9 +86,10 @@ def _keep(given: WeightsFile, model: CatalogModel) -> WeightsFile:
     finally:
         shutil.rmtree(staging, ignore_errors=True)
     about = {"model": model.id, "file": given.path.name, "sha256": given.digest}
+    about |= {} if given.key is None else {"key": given.key}
     write_text(home / ABOUT_FILE, json.dumps(about, indent=1))
     _forget_others(home, given.digest)
-    return WeightsFile(target / given.path.name, given.origin, given.digest)
+    return replace(given, path=target / given.path.name)
 
 
 def _companions(path: Path) -> list[Path]:

@@ -35,7 +35,7 @@ def test_the_form_asks_for_what_the_file_says(url: str, tmp_path: Path) -> None:
         today, old = "/models/legacy_seresnet18.onnx", "./onnx/mmcls/seresnet50.onnx"
         checkpoint = today if text is TODAY else old
         asked = build_file_of(parse_yaml(text.replace(checkpoint, str(model)), "b.yaml"), "b.yaml")
-        request = request_of(asked)
+        request = request_of(asked).request
         app = filled(form_values(request))
         assert app.text_input("onnx_path").value == str(model)
         assert app.selectbox("calibration_mode").value == str(asked.mode)

@@ -49,38 +49,110 @@ def test_a_state_dict_is_found_in_its_wrapper(
 ) -> None:
     state = network.state_dict()
     content = {"epoch": 3, wrapper: state} if wrapper else state
-    assert_equal(read_checkpoint(save(content, tmp_path / "x.pth.tar", format_)), dict(state))
+    read = read_checkpoint(save(content, tmp_path / "x.pth.tar", format_))
+    assert_equal(read.tensors, dict(state))
+    assert read.remarks == ()
 
 
-def test_the_average_counts_only_where_nothing_else_is(network: nn.Module, tmp_path: Path) -> None:
-    state = network.state_dict()
-    ema = {key: tensor + 1 for key, tensor in state.items()}
-    both = save({"state_dict_ema": ema, "state_dict": state}, tmp_path / "both.pth")
-    assert_equal(read_checkpoint(both), dict(state))
-    assert_equal(read_checkpoint(save({"state_dict_ema": ema}, tmp_path / "ema.pth")), ema)
-
-
-@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "module._orig_mod."])
-def test_prefixes_of_wrapping_modules_are_taken_off(
-    network: nn.Module, tmp_path: Path, prefix: str
+@pytest.mark.parametrize("format_", FORMATS)
+@pytest.mark.parametrize(
+    ("names", "taken"),
+    [
+        (("state_dict", "state_dict_ema"), "state_dict"),
+        (("model_ema", "model"), "model"),
+        (("ema", "net"), "net"),
+        (("ema_state_dict", "weights"), "weights"),
+        (("teacher", "student"), "student"),
+        (("generator_ema", "generator"), "generator"),
+        (("model", "state_dict"), "state_dict"),
+        (("modelEma", "classifier"), "classifier"),
+    ],
+)
+def test_of_two_sets_the_weights_are_taken_and_the_key_chooses(
+    network: nn.Module, tmp_path: Path, format_: str, names: tuple[str, str], taken: str
 ) -> None:
     state = dict(network.state_dict())
-    prefixed = {f"{prefix}{key}": tensor for key, tensor in state.items()}
-    assert_equal(read_checkpoint(save(prefixed, tmp_path / "x.pth")), state)
+    sets = {name: {k: t + n for k, t in state.items()} for n, name in enumerate(names, 1)}
+    path = save({"epoch": 3, **sets, "optimizer": {"state": sets}}, tmp_path / "x.pth", format_)
+    read = read_checkpoint(path)
+    assert_equal(read.tensors, sets[taken])
+    (other,) = {*names} - {taken}
+    (remark,) = read.remarks
+    assert f"{taken} was taken; --weights-key {other} takes {other}" in remark
+    for name in names:
+        chosen = read_checkpoint(path, name)
+        assert_equal(chosen.tensors, sets[name])
+        assert (chosen.remarks, chosen.key) == ((), None)
 
 
-def test_a_prefix_of_some_keys_only_stays(tmp_path: Path) -> None:
-    state = {"module.a": torch.ones(1), "b": torch.ones(1)}
-    assert_equal(read_checkpoint(save(state, tmp_path / "x.pth")), state)
+def test_sets_without_telling_names_are_asked_for(network: nn.Module, tmp_path: Path) -> None:
+    state = network.state_dict()
+    path = save({"left": dict(state), "right": dict(state)}, tmp_path / "x.pth")
+    with pytest.raises(CheckpointRejected, match=r"left and right.*--weights-key left"):
+        read_checkpoint(path)
+    assert_equal(read_checkpoint(path, "right").tensors, dict(state))
+
+
+def test_an_average_alone_and_nested_sets_are_found(network: nn.Module, tmp_path: Path) -> None:
+    state = dict(network.state_dict())
+    loss = {"loss": {"weight": torch.ones(5)}, "rng": torch.ones(3)}
+    for content in (
+        {"state_dict_ema": state},
+        {"model": {"state_dict": state}, **loss},
+        {"trainer": {"model": {"weights": state}}},
+    ):
+        assert_equal(read_checkpoint(save(content, tmp_path / "x.pth")).tensors, state)
+
+
+def test_dicts_that_share_dicts_are_walked_once(tmp_path: Path) -> None:
+    """Each level of a thousand references multiplies the ways to the next one."""
+    content: dict[str, Any] = {"a": torch.ones(1)}
+    for _ in range(3):
+        content = {f"k{i}": content for i in range(1000)}
+    path = save(content, tmp_path / "x.pth")
+    assert list(read_checkpoint(path).tensors) == ["a"]
+
+
+def test_counters_of_profilers_and_averages_are_left_out_and_said(
+    network: nn.Module, tmp_path: Path
+) -> None:
+    state = dict(network.state_dict())
+    one = torch.ones(1, dtype=torch.float64)
+    counted = {**state, "total_ops": one, "0.total_ops": one, "0.total_params": one}
+    read = read_checkpoint(save({"n_averaged": torch.tensor(3), **counted}, tmp_path / "x.pth"))
+    assert_equal(read.tensors, state)
+    (remark,) = read.remarks
+    assert "4 counters" in remark
+    assert "n_averaged, total_ops, 0.total_ops, ..." in remark
+
+
+def test_the_averages_of_openmmlabs_hook_are_left_out_or_chosen(tmp_path: Path) -> None:
+    state = {
+        "backbone.conv1.weight": torch.ones(2),
+        "backbone.bn1.running_mean": torch.ones(3),
+        "head.fc.bias": torch.ones(4),
+    }
+    hook = {
+        "ema_backbone_conv1_weight": torch.zeros(2),
+        "ema_head_fc_bias": torch.zeros(4),
+        "data_preprocessor.mean": torch.ones(3, 1, 1),
+    }
+    path = save({"meta": {"epoch": 1}, "state_dict": {**state, **hook}}, tmp_path / "x.pth")
+    read = read_checkpoint(path)
+    assert_equal(read.tensors, state)
+    assert [text for text in read.remarks if "--weights-key ema takes the averages" in text]
+    assert [text for text in read.remarks if "data_preprocessor.mean" in text]
+    averaged = read_checkpoint(path, "ema").tensors
+    assert [float(t.sum()) for t in averaged.values()] == [0.0, 3.0, 0.0]
 
 
 def test_safetensors(network: nn.Module, tmp_path: Path) -> None:
     state = dict(network.state_dict())
     save_file(state, tmp_path / "x.safetensors")
-    read = read_checkpoint(tmp_path / "x.safetensors")
+    read = read_checkpoint(tmp_path / "x.safetensors").tensors
     assert_equal(dict(sorted(read.items())), dict(sorted(state.items())))
     (tmp_path / "x.safetensors").rename(tmp_path / "renamed.bin")
-    assert read_checkpoint(tmp_path / "renamed.bin").keys() == state.keys()
+    assert read_checkpoint(tmp_path / "renamed.bin").tensors.keys() == state.keys()
 
 
 @pytest.mark.parametrize("format_", FORMATS)
@@ -103,7 +175,7 @@ def test_foreign_objects_beside_the_weights_do_no_harm(
 ) -> None:
     state = network.state_dict()
     content = {"meta": {"extra": extra}, "state_dict": state, "optimizer": {"lr": 0.1}}
-    assert_equal(read_checkpoint(save(content, tmp_path / "x.pth", format_)), dict(state))
+    assert_equal(read_checkpoint(save(content, tmp_path / "x.pth", format_)).tensors, dict(state))
 
 
 @pytest.mark.parametrize("format_", FORMATS)
@@ -120,9 +192,9 @@ def test_types_views_and_parameters_survive_the_inert_reading(tmp_path: Path, fo
             for kind in (torch.float16, torch.bfloat16, torch.float64, torch.int32, torch.bool)
         },
     )
-    plain = read_checkpoint(save({"state_dict": state}, tmp_path / "plain.pth", format_))
+    plain = read_checkpoint(save({"state_dict": state}, tmp_path / "plain.pth", format_)).tensors
     inert = save({"state_dict": state, "meta": LogBuffer()}, tmp_path / "inert.pth", format_)
-    assert_equal(read_checkpoint(inert), plain)
+    assert_equal(read_checkpoint(inert).tensors, plain)
 
 
 @pytest.mark.parametrize("format_", FORMATS)
@@ -131,7 +203,7 @@ def test_hostile_objects_are_never_run(
 ) -> None:
     state = dict(network.state_dict())
     beside = save({"state_dict": state, "meta": hostile}, tmp_path / "beside.pth", format_)
-    assert_equal(read_checkpoint(beside), state)
+    assert_equal(read_checkpoint(beside).tensors, state)
     for content in (hostile, {"state_dict": hostile}, {**state, "x": hostile}, [hostile]):
         path = save(content, tmp_path / "hostile.pth", format_)
         with pytest.raises(CheckpointRejected, match=r"hostile\.pth"):
@@ -174,7 +246,7 @@ def test_torchscript_gives_its_weights_and_its_program_is_not_run(
             if "/code/" not in name:
                 target.writestr(zipfile.ZipInfo(name), source.read(name))
     for file in (path, tmp_path / "no_code.pt"):
-        read = read_checkpoint(file)
+        read = read_checkpoint(file).tensors
         assert set(read) == set(network.state_dict())
         for name, tensor in network.state_dict().items():
             assert torch.equal(read[name], tensor)
@@ -304,7 +376,7 @@ def test_damaged_files_give_tensors_or_one_sentence(small_file: Path) -> None:
             damaged[rng.randrange(len(data))] = rng.randrange(256)
         small_file.write_bytes(damaged)
         try:
-            state = read_checkpoint(small_file)
+            state = read_checkpoint(small_file).tensors
         except CheckpointRejected as error:
             assert "x." in str(error)  # noqa: PT017
         else:

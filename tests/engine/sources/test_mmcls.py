@@ -11,9 +11,10 @@ import torch
 from seeded import INPUT_SHAPES, LOGIT_STEP, names_digest, seeded_input, seeded_weights
 
 from engine.errors import CheckpointRejected
-from engine.sources import adapt_state, build_module, build_on_meta
+from engine.sources import build_module, build_on_meta
 from engine.sources.matching import load_into
 from engine.sources.recognise import recognise
+from tests.engine.sources.fitted import fitted
 
 ARCHITECTURES = (pytest.param("seresnet50"), pytest.param("seresnet101", marks=pytest.mark.slow))
 
@@ -55,7 +56,7 @@ def test_logits_are_those_of_mmpretrain(recorded: Path, architecture: str) -> No
     state = seeded_state(architecture)
     assert recognise(state) == f"mmcls/{architecture}"
     network = build_module("mmcls", architecture)
-    load_into(network, adapt_state("mmcls", architecture, state), f"mmcls/{architecture}")
+    load_into(network, fitted("mmcls", architecture, state), f"mmcls/{architecture}")
     for shape, expected in zip(INPUT_SHAPES, oracle["logits"], strict=True):
         with torch.no_grad():
             logits = network(torch.from_numpy(seeded_input(shape)))[0, ::LOGIT_STEP]
@@ -69,7 +70,7 @@ def test_logits_are_those_of_mmpretrain(recorded: Path, architecture: str) -> No
 def test_the_other_depth_is_refused_by_name(given: str, asked: str) -> None:
     state = {name: torch.empty(shape, device="meta") for name, shape in mmcls_shapes(given).items()}
     with pytest.raises(CheckpointRejected, match=f"one of mmcls/{given}, not of mmcls/{asked}"):
-        adapt_state("mmcls", asked, state)
+        fitted("mmcls", asked, state)
 
 
 def test_the_number_of_classes_is_named() -> None:
@@ -79,6 +80,6 @@ def test_the_number_of_classes_is_named() -> None:
     }
     state["head.fc.weight"] = torch.empty(10, 2048, device="meta")
     state["head.fc.bias"] = torch.empty(10, device="meta")
-    adapted = adapt_state("mmcls", "seresnet50", state)
+    adapted = fitted("mmcls", "seresnet50", state)
     with pytest.raises(CheckpointRejected, match="classifies 10 classes, mmcls/seresnet50 1000"):
         load_into(build_on_meta("mmcls", "seresnet50"), adapted, "mmcls/seresnet50")

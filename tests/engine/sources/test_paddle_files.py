@@ -41,7 +41,7 @@ def assert_small(state: dict[str, torch.Tensor], names: dict[str, str]) -> None:
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("protocol", [2, 3, 4])
 def test_pdparams_as_paddle_writes_them(recorded: Path, version: str, protocol: int) -> None:
-    state = read_checkpoint(recorded / version / f"protocol{protocol}.pdparams")
+    state = read_checkpoint(recorded / version / f"protocol{protocol}.pdparams").tensors
     assert_small(state, {structured: structured for structured in SMALL})
 
 
@@ -59,7 +59,7 @@ def test_pdiparams_take_their_names_from_the_file_beside(
 ) -> None:
     for suffix in (".pdiparams", beside):
         shutil.copy(recorded / version / f"{ending}{suffix}", tmp_path / f"inference{suffix}")
-    state = read_checkpoint(tmp_path / "inference.pdiparams")
+    state = read_checkpoint(tmp_path / "inference.pdiparams").tensors
     assert_small(state, {structured: name for structured, (name, _) in SMALL.items()})
 
 
@@ -151,7 +151,7 @@ def test_arrays_of_all_shapes_orders_and_types(
     if protocol < 4:  # a global is one line; in protocol 4 it has a length before it
         data = data.replace(f"{written}.".encode(), f"{numpy_module}.".encode())
     (tmp_path / "x.pdparams").write_bytes(data)
-    state = read_checkpoint(tmp_path / "x.pdparams")
+    state = read_checkpoint(tmp_path / "x.pdparams").tensors
     for name, array in arrays.items():
         assert torch.equal(state[name], torch.from_numpy(array.copy())), name
 

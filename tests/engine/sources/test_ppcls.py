@@ -12,11 +12,12 @@ import torch
 from seeded import INPUT_SHAPES, LOGIT_STEP, names_digest, seeded_input, seeded_weights
 
 from engine.errors import CheckpointRejected
-from engine.sources import adapt_state, build_module, build_on_meta
+from engine.sources import build_module, build_on_meta
 from engine.sources.checkpoints import read_checkpoint
 from engine.sources.matching import load_into
 from engine.sources.ppcls_names import ARCHITECTURES, Layout, tensor_names
 from engine.sources.recognise import model_id_of, recognise
+from tests.engine.sources.fitted import fitted
 
 FAST = ("SE_ResNet18_vd", "SE_ResNeXt50_32x4d")
 ALL = [pytest.param(a, marks=() if a in FAST else pytest.mark.slow) for a in ARCHITECTURES]
@@ -65,7 +66,7 @@ def test_logits_are_those_of_paddle(recorded: Path, architecture: str) -> None:
     model_id = model_id_of("ppcls", architecture)
     state = seeded_state(architecture)
     network = build_module("ppcls", architecture)
-    load_into(network, adapt_state("ppcls", architecture, state), model_id)
+    load_into(network, fitted("ppcls", architecture, state), model_id)
     for shape, expected in zip(INPUT_SHAPES, oracle["logits"], strict=True):
         with torch.no_grad():
             logits = network(torch.from_numpy(seeded_input(shape)))[0, ::LOGIT_STEP]
@@ -93,7 +94,7 @@ def test_both_names_are_recognised(architecture: str) -> None:
 def test_a_file_of_another_row_is_refused_by_name(given: str, asked: str) -> None:
     sentence = f"one of {model_id_of('ppcls', given)}, not of {model_id_of('ppcls', asked)}"
     with pytest.raises(CheckpointRejected, match=sentence):
-        adapt_state("ppcls", asked, meta_state(given))
+        fitted("ppcls", asked, meta_state(given))
 
 
 def test_missing_and_unexpected_keys_are_named() -> None:
@@ -101,7 +102,7 @@ def test_missing_and_unexpected_keys_are_named() -> None:
     del state["out.bias"]
     state["neck.weight"] = torch.ones(1)
     with pytest.raises(CheckpointRejected) as caught:
-        adapt_state("ppcls", "SE_ResNet18_vd", state)
+        fitted("ppcls", "SE_ResNet18_vd", state)
     assert "1 key is missing (out.bias)" in str(caught.value)
     assert "1 key is unexpected (neck.weight)" in str(caught.value)
 
@@ -110,14 +111,14 @@ def test_a_linear_layer_in_other_dimensions_is_refused() -> None:
     state = meta_state("SE_ResNet18_vd")
     state["out.weight"] = torch.ones(512)
     with pytest.raises(CheckpointRejected, match=r"out\.weight in 1 dimensions"):
-        adapt_state("ppcls", "SE_ResNet18_vd", state)
+        fitted("ppcls", "SE_ResNet18_vd", state)
 
 
 def test_the_number_of_classes_is_named() -> None:
     state = meta_state("SE_ResNet18_vd")
     state["out.weight"] = torch.empty(512, 10, device="meta")
     state["out.bias"] = torch.empty(10, device="meta")
-    adapted = adapt_state("ppcls", "SE_ResNet18_vd", state)
+    adapted = fitted("ppcls", "SE_ResNet18_vd", state)
     with pytest.raises(CheckpointRejected, match="classifies 10 classes, ppcls/seresnet18 1000"):
         load_into(build_on_meta("ppcls", "SE_ResNet18_vd"), adapted, "ppcls/seresnet18")
 
@@ -131,10 +132,10 @@ def test_pdparams_and_pdiparams_give_the_same_network(tmp_path: Path) -> None:
     with (tmp_path / "x.pdiparams").open("wb") as stream:
         for entry in entries:
             stream.write(stream_tensor(state[entry.structured]))
-    structured = read_checkpoint(tmp_path / "x.pdparams")
-    unnamed = read_checkpoint(tmp_path / "x.pdiparams")
-    left = adapt_state("ppcls", "SE_ResNet18_vd", structured)
-    right = adapt_state("ppcls", "SE_ResNet18_vd", unnamed)
+    structured = read_checkpoint(tmp_path / "x.pdparams").tensors
+    unnamed = read_checkpoint(tmp_path / "x.pdiparams").tensors
+    left = fitted("ppcls", "SE_ResNet18_vd", structured)
+    right = fitted("ppcls", "SE_ResNet18_vd", unnamed)
     assert left.keys() == right.keys()
     assert all(torch.equal(left[key], right[key]) for key in left)
 

@@ -14,10 +14,11 @@ from safetensors.torch import save_file
 
 from engine.catalog import CatalogModel, catalogue
 from engine.errors import CheckpointRejected, InvalidRequest
-from engine.sources import SOURCES, adapt_state, adapter, build_module, build_on_meta
+from engine.sources import SOURCES, adapter, build_module, build_on_meta
 from engine.sources.checkpoints import read_checkpoint
 from engine.sources.matching import load_into
 from engine.sources.recognise import model_id_of, recognise
+from tests.engine.sources.fitted import fitted
 
 
 def test_importing_the_package_imports_no_torch() -> None:
@@ -103,10 +104,10 @@ def test_rounding_decides_nothing_in_a_deep_untrained_network(architecture: str)
 def test_the_demo_takes_its_own_weights(tmp_path: Path) -> None:
     trained = build_module("demo", "senet", seed=1)
     save_file(trained.state_dict(), tmp_path / "weights.safetensors")
-    state = read_checkpoint(tmp_path / "weights.safetensors")
+    state = read_checkpoint(tmp_path / "weights.safetensors").tensors
     assert recognise(state) == "demo/senet"
     network = build_module("demo", "senet")
-    load_into(network, adapt_state("demo", "senet", state), "demo/senet")
+    load_into(network, fitted("demo", "senet", state), "demo/senet")
     image = torch.randn(1, 3, 64, 64)
     assert torch.equal(network(image), trained(image))
 
@@ -152,7 +153,7 @@ def test_a_file_for_the_wrong_row_names_the_right_one(source: str, architecture:
     with pytest.raises(CheckpointRejected, match=sentence):
         load_into(
             build_on_meta(source, architecture),
-            adapt_state(source, architecture, state),
+            fitted(source, architecture, state),
             model_id,
         )
 
@@ -162,7 +163,7 @@ def test_a_file_for_the_wrong_row_names_the_right_one(source: str, architecture:
 )
 def test_unknown_checkpoints_are_refused_by_key(source: str, architecture: str) -> None:
     with pytest.raises(CheckpointRejected, match=r"features\.0\.weight"):
-        adapt_state(source, architecture, {"features.0.weight": torch.ones(1)})
+        fitted(source, architecture, {"features.0.weight": torch.ones(1)})
 
 
 @pytest.mark.real
@@ -170,10 +171,10 @@ def test_real_weights_of_a_timm_network_outside_the_catalogue() -> None:
     if "SENET_REAL_DATA" not in os.environ:
         pytest.skip("SENET_REAL_DATA is not set")
     folder = Path(os.environ["SENET_REAL_DATA"]) / "weights"
-    state = read_checkpoint(folder / "tf_mobilenetv3_small_100.safetensors")
+    state = read_checkpoint(folder / "tf_mobilenetv3_small_100.safetensors").tensors
     name = "tf_mobilenetv3_small_100"
     network = build_module("timm", name)
-    load_into(network, adapt_state("timm", name, state), f"timm/{name}")
+    load_into(network, fitted("timm", name, state), f"timm/{name}")
     assert torch.equal(network.classifier.bias, state["classifier.bias"])
     with pytest.raises(CheckpointRejected, match="do not fit timm/seresnet50"):
         load_into(build_on_meta("timm", "seresnet50"), state, "timm/seresnet50")

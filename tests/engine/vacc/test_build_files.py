@@ -272,7 +272,7 @@ def test_the_request_a_file_makes(tmp_path: Path) -> None:
     model = tmp_path / "my net.onnx"
     model.write_bytes(b"x")
     found = read(TODAY.replace("/models/legacy_seresnet18.onnx", str(model)))
-    request = request_of(found)
+    request = request_of(found).request
     assert (request.model_id, request.weights.path) == ("onnx/my net", str(model))
     assert (request.precisions, request.softmax) == ((Precision.INT8,), True)
     assert (request.keep_in_float, request.calibration_percentile) == ((0, 4), 99.95)
