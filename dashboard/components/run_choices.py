@@ -132,7 +132,7 @@ def choose_weights(kind: str, model_id: str, onnx_path: str | None) -> dict[str,
     if weights != WeightsKind.FILE:
         return {"kind": weights}
     path = file_choice("Weights", "weights_file", WEIGHTS_TYPES)
-    key = st.text_input(
+    named = st.text_input(
         "Set of weights",
         key="weights_key",
         placeholder="the weights themselves",
@@ -140,13 +140,13 @@ def choose_weights(kind: str, model_id: str, onnx_path: str | None) -> dict[str,
     )
     if not path:
         return {}
-    key = (key or "").strip() or None
+    key = (named or "").strip() or None
     say_what_it_holds(path, key, model_id)
     return {"kind": weights, "path": path, "key": key}
 
 
 def say_what_it_holds(path: str, key: str | None, model_id: str) -> None:
-    """What the tensors of a file say: another network than the chosen one, its classes, its sets."""
+    """What the tensors of a file say: whether it is the chosen network, its classes, its sets."""
     found = queries.identified(path, key, model_id)
     if found is None:
         return

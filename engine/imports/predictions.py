@@ -8,17 +8,27 @@ from pathlib import Path
 import numpy as np
 
 from engine.errors import InvalidRequest
-from engine.imports.tables import Columns, read_columns
+from engine.imports.tables import Columns, header_of, list_of, place_of, read_columns
 from engine.scores import drop_background
 
 TOP_NAMES = ("top5", "topk", "top", "predictions", "prediction", "predicted", "pred")
 SCORE_NAMES = (
-    *("probabilities", "probability", "probs", "logits", "scores", "score"),
-    *("outputs", "output", "output_0", "predictions"),
+    *("probabilities", "probability", "probs", "prob", "logits", "logit", "scores", "score"),
+    *("outputs", "output", "output_0", "predictions", "prediction", "predicted", "pred"),
 )
-TOP_PROBABILITY_NAMES = ("top5_probability", "topk_probability", "top_probability", "confidence")
+# timm's inference.py calls the best classes so; elsewhere it numbers the rows.
+INDEX = "index"
+TOP_PROBABILITY_NAMES = (
+    *("top5_probability", "topk_probability", "top_probability", "confidence", "prob"),
+)
 LABEL_NAMES = ("label", "labels", "target", "targets", "truth")
+# Of these timm's inference.py writes the names of the classes that it predicts.
+PREDICTED_NAMES = ("label", "labels")
 IMAGE_NAMES = ("image", "images", "file", "files", "filename", "name", "names", "path")
+# So many rows of falling scores, of so many each, are the best scores, not one a class.
+SORTED_ROWS, SORTED_SCORES = 5, 3
+# The most classes that a list of the best is taken to have.
+MOST_BEST = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,47 +73,181 @@ class Predictions:
 def read_predictions(path: Path, background: int | None = None) -> Predictions:
     """Reads the file; `background` is an output that is no class, taken off.
 
-    Whole numbers are class indices, best first; fractions are scores, one a class.
-    Raises InvalidRequest with what the file must hold.
+    Whole numbers are class indices, best first; fractions are scores, one a class, and so are
+    numbers of any kind in a column that is called so. The CSV and Parquet files of timm's
+    inference.py are such files. Raises InvalidRequest with what the file must hold, or the place
+    and content of the cell that is wrong.
     """
     columns = read_columns(path)
-    label, name = _first(columns, LABEL_NAMES), _first(columns, IMAGE_NAMES)
-    if label is not None:
-        label = _whole_labels(path, label)
-    names = None if name is None else np.asarray([Path(str(n)).name for n in name])
     top = _top(path, columns)
+    label, name = _label(path, columns, top), _image_names(path, columns)
     if top is not None:
         top = _without_background(path, top, background)
-        confidence = _first(columns, TOP_PROBABILITY_NAMES)
-        confidence = None if confidence is None else confidence.reshape(len(top), -1)
-        if confidence is not None and confidence.shape != top.shape:
-            raise InvalidRequest(
-                f"{path.name} has {top.shape[1]} best classes an image, but "
-                f"{confidence.shape[1]} probabilities."
-            )
-        return Predictions(top, confidence, None, True, label, names)
+        return Predictions(top, _top_probability(path, columns, top), None, True, label, name)
     scores = drop_background(_scores(path, columns), background)
-    return Predictions(None, None, scores, _are_probabilities(scores), label, names)
+    return Predictions(None, None, scores, _are_probabilities(scores), label, name)
 
 
-def _first(columns: Columns, names: tuple[str, ...]) -> np.ndarray | None:
-    return next((columns[name] for name in names if name in columns), None)
+def _find(columns: Columns, names: tuple[str, ...]) -> str | None:
+    return next((name for name in names if name in columns), None)
+
+
+def _image_names(path: Path, columns: Columns) -> np.ndarray | None:
+    column = _find(columns, IMAGE_NAMES)
+    if column is None:
+        return None
+    names = columns[column]
+    if names.dtype.kind == "U" and (names == "").any():
+        row = int(np.flatnonzero(names == "")[0])
+        raise _wrong(path, column, (row,), "", "a name")
+    return np.asarray([Path(str(name)).name for name in names])
+
+
+def _label(path: Path, columns: Columns, top: np.ndarray | None) -> np.ndarray | None:
+    """What the images show; the names of predicted classes, as timm writes them, are not that."""
+    column = _find(columns, LABEL_NAMES)
+    if column is None:
+        return None
+    if _is_text(columns[column]) and column in PREDICTED_NAMES:
+        if INDEX in columns and top is not None:
+            return None
+        if _find(columns, ("prob", "logit")) is not None and top is None:
+            shown = str(columns[column].ravel()[0])[:40]
+            raise InvalidRequest(
+                f"{path.name} names the predicted classes ({shown!r}) and gives no class indices: "
+                f"write it with --include-index, as timm's inference.py can."
+            )
+    return _whole(path, column, columns[column]).reshape(len(columns[column]), -1)[:, 0]
+
+
+def _is_text(values: np.ndarray) -> bool:
+    """Whether no cell is a number: names, rather than numbers of which some are wrong."""
+    return values.dtype.kind == "U" and all(_number(cell) is None for cell in values.ravel())
+
+
+def _number(cell: str) -> float | None:
+    try:
+        return float(cell)
+    except ValueError:
+        return None
+
+
+def _numbers(path: Path, column: str, values: np.ndarray) -> np.ndarray:
+    """float64 of the same shape; InvalidRequest names the first cell that holds no number."""
+    if values.dtype.kind in "iufb":
+        numbers = values.astype(np.float64)
+    elif values.dtype.kind == "U":
+        numbers = _read_cells(values)
+    else:
+        raise InvalidRequest(f"{path.name}: {column} holds {values.dtype}, not numbers.")
+    wrong = np.argwhere(~np.isfinite(numbers))
+    if len(wrong):
+        place = tuple(int(axis) for axis in wrong[0])
+        # pandas reads an empty cell among numbers as NaN.
+        empty = np.isnan(numbers[place]) and _is_csv_number(path, values)
+        raise _wrong(path, column, place, "" if empty else str(values[place]), "a finite number")
+    return numbers
+
+
+def _read_cells(values: np.ndarray) -> np.ndarray:
+    """NaN for each cell of text that is no number, nor as long a list of them as the first is."""
+    first = _list_of(values.ravel()[0])
+
+    def read(cell: str) -> float:
+        if first is not None:
+            found = _list_of(cell)
+            return 0.0 if found is not None and len(found) == len(first) else np.nan
+        number = _number(cell)
+        return np.nan if number is None else number
+
+    return np.asarray([read(str(cell)) for cell in values.ravel()]).reshape(values.shape)
+
+
+def _list_of(cell: str) -> list[float] | None:
+    return list_of(cell) if cell.startswith("[") else None
+
+
+def _wrong(
+    path: Path, column: str, place: tuple[int, ...], cell: str, wanted: str
+) -> InvalidRequest:
+    """Names a cell by its line and its column's header, and says what it holds instead."""
+    where, header = place_of(path, place[0]), header_of(path, column, place[1:])
+    if not cell:
+        return InvalidRequest(f"{path.name}, {where}: the cell of {header} is empty.")
+    shown = " ".join(cell.split())[:40]
+    return InvalidRequest(f"{path.name}, {where}: {header} is {shown!r}, not {wanted}.")
+
+
+def _is_csv_number(path: Path, values: np.ndarray) -> bool:
+    return path.suffix.lower() == ".csv" and values.dtype.kind != "U"
+
+
+def _whole(path: Path, column: str, values: np.ndarray) -> np.ndarray:
+    """int64 of the same shape, from whole numbers of any type, such as 65.0."""
+    numbers = _numbers(path, column, values)
+    wrong = np.argwhere(numbers != np.floor(numbers))
+    if len(wrong):
+        place = tuple(int(axis) for axis in wrong[0])
+        raise _wrong(path, column, place, f"{numbers[place]:g}", "a whole number, as a class is")
+    return numbers.astype(np.int64)
 
 
 def _top(path: Path, columns: Columns) -> np.ndarray | None:
-    found = next(
-        (columns[n] for n in TOP_NAMES if n in columns and columns[n].dtype.kind in "iu"), None
-    )
-    if found is None:
+    """The best classes of each image, None where the file holds scores."""
+    column = _find(columns, TOP_NAMES)
+    if column is None and INDEX in columns and _is_timms(columns):
+        column = INDEX
+    if column is None or (column in SCORE_NAMES and _holds_scores(columns[column])):
         return None
-    top = found.reshape(len(found), -1).astype(np.int64)
-    ordered = np.sort(top, axis=1)
-    if (ordered[:, 1:] == ordered[:, :-1]).any():
+    found = _whole(path, column, columns[column])
+    top = found.reshape(len(found), -1)
+    if _has_twice(top):
+        ordered = np.sort(top, axis=1)
         row = int(np.flatnonzero((ordered[:, 1:] == ordered[:, :-1]).any(axis=1))[0])
         raise InvalidRequest(
-            f"{path.name}, row {row}: one class stands twice among the best {top.shape[1]}."
+            f"{path.name}, {place_of(path, row)}: one class stands twice among the best "
+            f"{top.shape[1]}; if these are scores, one a class, call the column `scores` (in a CSV "
+            f"score_0, score_1, ...)."
         )
     return top
+
+
+def _is_timms(columns: Columns) -> bool:
+    """Whether `index` holds classes: nothing else is predicted, or as many probabilities."""
+    beside = _find(columns, SCORE_NAMES)
+    return beside is None or columns[beside].size == columns[INDEX].size
+
+
+def _holds_scores(values: np.ndarray) -> bool:
+    """Whether numbers under a name that means either are scores: fractions, or many equal ones."""
+    if values.dtype.kind not in "iuf":
+        return False
+    rows = values.reshape(len(values), -1)
+    known = rows[np.isfinite(rows)]
+    if rows.shape[1] < 2:
+        return False
+    if not known.size or (known != np.floor(known)).any() or (known < 0).any():
+        return True
+    # A list of the best classes is short and names each once; quantised scores repeat.
+    return rows.shape[1] > MOST_BEST and _has_twice(rows)
+
+
+def _has_twice(rows: np.ndarray) -> bool:
+    ordered = np.sort(rows, axis=1)
+    return bool((ordered[:, 1:] == ordered[:, :-1]).any())
+
+
+def _top_probability(path: Path, columns: Columns, top: np.ndarray) -> np.ndarray | None:
+    column = _find(columns, TOP_PROBABILITY_NAMES)
+    if column is None:
+        return None
+    confidence = _numbers(path, column, columns[column]).reshape(len(top), -1)
+    if confidence.shape != top.shape:
+        raise InvalidRequest(
+            f"{path.name} has {top.shape[1]} best classes an image, but "
+            f"{confidence.shape[1]} probabilities."
+        )
+    return confidence
 
 
 def _without_background(path: Path, top: np.ndarray, background: int | None) -> np.ndarray:
@@ -118,30 +262,38 @@ def _without_background(path: Path, top: np.ndarray, background: int | None) -> 
 
 
 def _scores(path: Path, columns: Columns) -> np.ndarray:
-    found = next(
-        (columns[n] for n in SCORE_NAMES if n in columns and columns[n].dtype.kind == "f"), None
-    )
-    if found is None or found.reshape(len(found), -1).shape[1] < 2:
+    column = _find(columns, SCORE_NAMES)
+    if column is None or columns[column].size < 2 * len(columns[column]):
+        header = "" if not _is_data(columns) else " Its first line must name the columns."
         raise InvalidRequest(
-            f"{path.name} holds no predictions, only {', '.join(columns)}. Name a column `top5` "
-            f"(class indices, best first; in a CSV top1 to top5) or `scores` (one a class)."
+            f"{path.name} holds no predictions, only {', '.join(columns)}.{header} Name a column "
+            f"`top5` (class indices, best first; in a CSV top1 to top5) or `scores` (one a class)."
         )
-    scores = found.reshape(len(found), -1).astype(np.float32)
-    if not np.isfinite(scores).all():
-        row = int(np.flatnonzero(~np.isfinite(scores).all(axis=1))[0])
-        raise InvalidRequest(f"{path.name}, row {row}: a score is not a finite number.")
+    values = columns[column].reshape(len(columns[column]), -1)
+    if values.dtype.kind == "f" and not _is_csv_number(path, values):
+        with np.errstate(over="ignore"):
+            finite = np.isfinite(values.astype(np.float32)).all(axis=1)
+        if not finite.all():
+            row = int(np.flatnonzero(~finite)[0])
+            raise InvalidRequest(
+                f"{path.name}, {place_of(path, row)}: a score is not a finite number."
+            )
+    scores = _numbers(path, column, values).astype(np.float32)
+    falling = bool((scores[:, 1:] <= scores[:, :-1]).all())
+    if falling and scores.shape[0] >= SORTED_ROWS and scores.shape[1] >= SORTED_SCORES:
+        raise InvalidRequest(
+            f"{path.name}: the scores of every row fall from the first to the last, so they are "
+            f"the best scores and not one a class: give the classes too (timm's inference.py: "
+            f"--include-index)."
+        )
     return scores
+
+
+def _is_data(columns: Columns) -> bool:
+    """Whether what should be names of columns are numbers or files."""
+    return any(_number(name) is not None or Path(name).suffix for name in columns)
 
 
 def _are_probabilities(scores: np.ndarray) -> bool:
     within = scores.min() >= 0 and scores.max() <= 1 + 1e-3
     return bool(within and np.allclose(scores.sum(axis=1), 1, atol=2e-2))
-
-
-def _whole_labels(path: Path, label: np.ndarray) -> np.ndarray:
-    values = label.reshape(len(label), -1)[:, 0]
-    if values.dtype.kind not in "iuf" or not np.array_equal(values, np.floor(values)):
-        raise InvalidRequest(
-            f"{path.name}: labels must be class indices (whole numbers), not {values[0]!r}."
-        )
-    return values.astype(np.int64)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -54,6 +55,33 @@ def _npy(path: Path) -> Columns:
     return {"predictions": np.load(path, allow_pickle=False)}
 
 
+def place_of(path: Path, row: int) -> str:
+    """Where a row stands, for people: its line in a CSV file, counted from 1, else its row from 0.
+
+    A quoted cell may hold several lines, and empty lines are no rows.
+    """
+    if path.suffix.lower() != ".csv":
+        return f"row {row}"
+    with path.open(newline="", encoding="utf-8-sig", errors="replace") as stream:
+        reader = csv.reader(stream)
+        begins = 1
+        rows = -1  # the header
+        for cells in reader:
+            if cells and rows == row:
+                return f"line {begins}"
+            rows += bool(cells)
+            begins = reader.line_num + 1
+    return f"row {row}"
+
+
+def header_of(path: Path, name: str, place: tuple[int, ...]) -> str:
+    """What a column is called in the file itself: `top2` for the second of those read as `top`."""
+    if path.suffix.lower() != ".csv" or not place:
+        return name
+    numbered = _numbered(pd.read_csv(path, nrows=0)).get(name, [])
+    return numbered[place[0]] if place[0] < len(numbered) else name
+
+
 def _csv(path: Path) -> Columns:
     return _of_frame(pd.read_csv(path))
 
@@ -64,25 +92,47 @@ def _parquet(path: Path) -> Columns:
 
 def _of_frame(frame: pd.DataFrame) -> Columns:
     """Numbered columns (top1, top2, … or score_0, score_1, …) become one array each."""
-    columns: Columns = {}
-    numbered: dict[str, list[tuple[int, str]]] = {}
-    for name in map(str, frame.columns):
-        stem = name.rstrip("0123456789")
-        if stem != name and stem:
-            numbered.setdefault(stem.rstrip("_").lower(), []).append((int(name[len(stem) :]), name))
-        else:
-            columns[name.strip().lower()] = _values(frame[name])
-    for stem, places in numbered.items():
-        columns[stem] = np.stack([_values(frame[name]) for _, name in sorted(places)], axis=1)
+    numbered = _numbered(frame)
+    single = set(map(str, frame.columns)) - {name for names in numbered.values() for name in names}
+    columns: Columns = {
+        str(name).strip().lower(): _values(frame[name]) for name in frame if str(name) in single
+    }
+    for stem, names in numbered.items():
+        columns[stem] = np.stack([_values(frame[name]) for name in names], axis=1)
     return columns
 
 
+def _numbered(frame: pd.DataFrame) -> dict[str, list[str]]:
+    """The columns that differ in their number only, by what they share, in the order of it."""
+    places: dict[str, list[tuple[int, str]]] = {}
+    for name in map(str, frame.columns):
+        stem = name.rstrip("0123456789")
+        if stem != name and stem:
+            places.setdefault(stem.rstrip("_").lower(), []).append((int(name[len(stem) :]), name))
+    return {stem: [name for _, name in sorted(found)] for stem, found in places.items()}
+
+
 def _values(column: pd.Series) -> np.ndarray:
+    """Numbers where all cells are numbers (or lists of them), else text; empty cells are ``."""
     if pd.api.types.is_numeric_dtype(column):
         return column.to_numpy()
     if column.map(lambda value: isinstance(value, list | np.ndarray)).all():
         return np.stack([np.asarray(value) for value in column])
-    return column.astype(str).to_numpy(dtype=np.str_)
+    text = column.fillna("").astype(str)
+    if text.str.startswith("[").all():
+        lists = [list_of(cell) for cell in text]
+        if all(values is not None and len(values) == len(lists[0] or ()) for values in lists):
+            return np.asarray(lists)
+    return text.to_numpy(dtype=np.str_)
+
+
+def list_of(cell: str) -> list[float] | None:
+    """The numbers of `[281 282 285]`, as numpy and Python print them; None for other text."""
+    words = cell.strip().removeprefix("[").removesuffix("]").replace(",", " ").split()
+    try:
+        return [float(word) for word in words]
+    except ValueError:
+        return None
 
 
 _READERS: dict[str, Callable[[Path], Columns]] = {

@@ -248,11 +248,15 @@ def _without(found: Checkpoint) -> Checkpoint:
         if last in COUNTERS and tensor.numel() <= 1:
             left_out.setdefault("counters", []).append(key)
         elif _PREPROCESSOR.search(key):
-            left_out.setdefault("values of its own normalisation", []).append(key)
+            left_out.setdefault("its own normalisation", []).append(key)
         else:
             kept[key] = tensor
     remarks = [
-        f"{found.file}: {len(keys)} {what} beside the weights were left out ({shown(keys)})."
+        f"{found.file}: {_counted(keys)} left out, beside the weights, as {what} ({shown(keys)})."
         for what, keys in left_out.items()
     ]
     return replace(found, tensors=kept, remarks=(*found.remarks, *remarks))
+
+
+def _counted(keys: list[str]) -> str:
+    return "1 tensor was" if len(keys) == 1 else f"{len(keys)} tensors were"

@@ -1,8 +1,8 @@
 """A process that looks into a checkpoint: `python -m engine.sources.identify`, JSON in, JSON out.
 
-In: `path`, `key` (a --weights-key, or null) and `guesses` (model ids, the likeliest first). Out: what
-engine.weights.identify.Identified holds. Pages and commands ask it, so that torch and a stranger's
-file stay out of their processes.
+In: `path`, `key` (a --weights-key, or null) and `guesses` (model ids, the likeliest first). Out:
+what engine.weights.identify.Identified holds. Pages and commands ask it, so that torch and a
+stranger's file stay out of their processes.
 """
 
 from __future__ import annotations

@@ -104,9 +104,9 @@ def model_of(
     if path.suffix in _FILE_SUFFIXES or path.is_absolute():
         published = published_as(path.name)
         hint = (
-            f" It has the name of {published}'s published weights: `checkpoint: {published}`, or "
+            f" Its name is that of the published weights of {published}: `checkpoint: {published}` "
+            f"takes those."
         )
-        hint += f"--weights pretrained --model {published}, takes those."
         raise VaccFileInvalid(
             f"The checkpoint of {file.name} is not there: {absolute(path)}. Paths count from the "
             f"folder that the command is called in.{hint if published else ''}"
@@ -137,17 +137,22 @@ def network_of(
     """
     found = identify(path, key, _guesses(path, names))
     if found.model_id is not None:
-        return found.model_id, (
-            f"{path.name} holds the weights of {found.model_id}.",
-            *found.remarks,
-        )
-    likely = [g for g in found.guesses if found.is_mmcls or not g.startswith("mmcls/")]
+        if found.error is not None:
+            raise VaccFileInvalid(found.error)
+        told = f"{path.name} holds the weights of {found.model_id}."
+        return found.model_id, (told, *found.remarks)
+    published = published_as(path.name)
+    likely = [
+        guess
+        for guess in found.guesses
+        if found.is_mmcls or guess == published or not guess.startswith("mmcls/")
+    ]
     if likely:
         return likely[0], found.remarks
-    reason = found.error or "its tensors fit no network of the catalogue."
+    reason = (found.error or "its tensors fit no network of the catalogue").rstrip(".")
     raise VaccFileInvalid(
         f"The checkpoint {path.name} does not say which network it belongs to, nor does its name: "
-        f"{reason} Add --model, such as --model timm/seresnet50."
+        f"{reason}; add --model, such as --model timm/seresnet50."
     )
 
 

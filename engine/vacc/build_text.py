@@ -25,7 +25,10 @@ _OWN_KEYS = (
     "# keep_ratio, interpolation and resizer are keys of SENet Workbench: the vendor's Resize\n"
     "# squashes, bilinearly, as OpenCV does, and its figures will differ.\n"
 )
-_OWN_WEIGHTS_KEY = "# weights_key is a key of SENet Workbench: which of several sets of weights in the checkpoint.\n"
+_OWN_WEIGHTS_KEY = (
+    "# weights_key is a key of SENet Workbench: which of several sets of weights in the\n"
+    "# checkpoint.\n"
+)
 
 
 def build_text(artifact: Artifact) -> str:

@@ -122,7 +122,7 @@ def test_counters_of_profilers_and_averages_are_left_out_and_said(
     read = read_checkpoint(save({"n_averaged": torch.tensor(3), **counted}, tmp_path / "x.pth"))
     assert_equal(read.tensors, state)
     (remark,) = read.remarks
-    assert "4 counters" in remark
+    assert "4 tensors were left out, beside the weights, as counters" in remark
     assert "n_averaged, total_ops, 0.total_ops, ..." in remark
 
 

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from db.enums import Precision, WeightsKind
+from db.enums import Precision
 from db.tables import Artifact
 from engine.errors import DatasetInvalid, VaccFileInvalid
 from engine.preprocess import Color, Interpolation, PreprocessSpec
 from engine.preprocess.protocols import VENDOR
-from engine.specs import CalibrationMode, WeightsSpec
-from engine.vacc.asking import calibration_of, model_of, request_of
+from engine.specs import CalibrationMode
+from engine.vacc.asking import calibration_of, request_of
 from engine.vacc.build_file import BuildFile, build_file_of, read_build_file
 from engine.vacc.build_text import build_text
 from engine.vacc.yaml_text import parse_yaml
@@ -283,36 +283,6 @@ def test_the_request_a_file_makes(tmp_path: Path) -> None:
     assert (calibration.root, calibration.calibration_images) == ("/images/calib", 50)
     half = read(TODAY.replace("dtype: int8", "dtype: fp16"))
     assert calibration_of(half) is None
-
-
-@pytest.mark.parametrize(
-    ("checkpoint", "model_id"),
-    [
-        ("seresnet50_224.pt", "timm/seresnet50"),
-        ("legacy_senet154.pth", "timm/legacy_senet154"),
-        ("senet154.pth", "ppcls/senet154"),
-        ("mobilenetv3_small_100.safetensors", "timm/mobilenetv3_small_100"),
-    ],
-)
-def test_a_checkpoint_says_its_network_by_its_name(
-    tmp_path: Path, checkpoint: str, model_id: str
-) -> None:
-    path = tmp_path / checkpoint
-    path.write_bytes(b"x")
-    found = model_of(read(TODAY.replace("/models/legacy_seresnet18.onnx", str(path))))
-    assert found == (model_id, WeightsSpec(kind=WeightsKind.FILE, path=str(path)))
-
-
-def test_a_name_is_a_model_with_its_published_weights(tmp_path: Path) -> None:
-    for name, model_id in (("timm/seresnet50", "timm/seresnet50"), ("senet154", "ppcls/senet154")):
-        found = read(TODAY.replace("/models/legacy_seresnet18.onnx", name))
-        assert model_of(found) == (model_id, WeightsSpec())
-    with pytest.raises(VaccFileInvalid, match=r"is not there: /models/legacy_seresnet18\.onnx"):
-        model_of(read(TODAY))
-    path = tmp_path / "se-net batch256.pth"
-    path.write_bytes(b"x")
-    with pytest.raises(VaccFileInvalid, match="add --model"):
-        model_of(read(TODAY.replace("/models/legacy_seresnet18.onnx", str(path))))
 
 
 def test_images_to_calibrate_on_are_drawn_over_the_folders(tmp_path: Path) -> None:
