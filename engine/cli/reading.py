@@ -76,7 +76,7 @@ def _three_numbers(name: str, text: Any) -> list[float]:
         return [float(word) for word in text.split(",")]
     except ValueError as error:
         raise InvalidRequest(
-            f"--{name} takes three numbers, such as 0.5,0.5,0.5, not {text!r}."
+            f"--mean and --std take three numbers, such as 0.5,0.5,0.5; --{name} is {text!r}."
         ) from error
 
 

@@ -18,6 +18,7 @@ from db.tables import Job, Run
 from engine.config import REPOSITORY
 from engine.imports.evaluation import OutsideEvaluation, import_evaluation
 from engine.runs.requests import DEMO
+from engine.weights.identify import Identified
 from tests.dashboard import rows
 
 PAGES = ("compare", "new_run", "jobs", "classify", "results", "datasets", "system", "run")
@@ -43,6 +44,11 @@ def texts(app: AppTest) -> str:
     """All that the page says in text."""
     kinds = (app.markdown, app.caption, app.error, app.warning, app.info, app.title, app.subheader)
     return "\n".join(str(element.value) for kind in kinds for element in kind)
+
+
+def plain_texts(app: AppTest) -> str:
+    """The same without the marks that keep it from being read as markup."""
+    return texts(app).replace("\\", "")
 
 
 def figures(app: AppTest) -> list[dict]:
@@ -183,6 +189,50 @@ def test_a_weights_file_that_is_not_there_is_a_sentence(url: str) -> None:
     app.text_input(key="weights_file_path").set_value("/nowhere/x.pth").run()
     assert "There is no file" in texts(app)
     assert app.button(key="queue").disabled
+
+
+def test_a_weights_file_says_what_it_holds(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "x.pth").write_bytes(b"bytes")
+    asked = []
+
+    def identify(path: Path, key: str | None, guesses: list[str]) -> Identified:
+        asked.append((path.name, key, guesses))
+        remark = "x.pth holds several sets of weights: model was taken"
+        return Identified("ppcls/seresnet18", 10, ("model", "model_ema"), (remark,))
+
+    monkeypatch.setattr("dashboard.queries.checkpoints.identify", identify)
+    app = opened("new_run")
+    app.button_group(key="weights").set_value("From a file").run()
+    app.text_input(key="weights_file_path").set_value(str(tmp_path / "x.pth")).run()
+    assert "It holds the weights of ppcls/seresnet18, not of timm/seresnet50." in plain_texts(app)
+    assert "x.pth holds several sets of weights: model was taken" in plain_texts(app)
+    app.text_input(key="weights_key").set_value("model_ema")
+    app.button(key="choose_held").click().run()
+    assert "It holds the weights of ppcls/seresnet18." in plain_texts(app)
+    assert asked == [
+        ("x.pth", None, ["timm/seresnet50"]),
+        ("x.pth", "model_ema", []),
+    ]
+    app.button(key="queue").click().run()
+    with reading(url) as session:
+        (run,) = session.scalars(select(Run))
+    assert run.request["model_id"] == "ppcls/seresnet18"
+    assert run.request["weights"]["key"] == "model_ema"
+
+
+@pytest.mark.parametrize("scale", [True, False])
+def test_mean_and_deviation_of_raw_pixels_need_the_switch(url: str, scale: bool) -> None:
+    app = opened("new_run")
+    app.button_group(key="weights").set_value("Random")
+    app.button_group(key="protocol").set_value("custom").run()
+    app.text_input(key="pre_mean").set_value("123.675, 116.28, 103.53")
+    app.text_input(key="pre_std").set_value("58.395 57.12 57.375")
+    app.toggle(key="pre_div255").set_value(scale).run()
+    assert app.button(key="queue").disabled == scale
+    told = "mean 0.485,0.456,0.406 and std 0.229,0.224,0.225" in plain_texts(app)
+    assert told == scale
 
 
 @pytest.mark.parametrize(("protocol", "mode"), [("published", None), ("vendor", "squash")])

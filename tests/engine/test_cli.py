@@ -23,6 +23,7 @@ from engine.cli.reading import read_preprocess, read_weights
 from engine.comparisons import paired
 from engine.config import REPOSITORY, settings
 from engine.errors import InvalidRequest
+from engine.preprocess.spec import PIXEL_SCALE
 from tests.engine.tiny import image_folder, store_build, tiny_se_model
 
 
@@ -117,6 +118,11 @@ def test_models_as_json(capsys: pytest.CaptureFixture[str]) -> None:
         (["dataset", "check", "none"], "There is no dataset 'none'"),
         (["classify", "x.png"], "There is no build yet"),
         (["run", "timm/x", "--mean", "a,b,c"], "--mean and --std take three numbers"),
+        (["run", "timm/x", "--scale", "1/0"], "--scale takes a number, such as 1 or 1/255"),
+        (["export", "timm/x", "--mean", "124,116,104"], "If it takes pixels from 0 to 255, use"),
+        (["run", "timm/x", "--scale", "1", "-d", "demo"], "The mean 0.485,0.456,0.406 and the std"),
+        (["export", "timm/x", "--weights", "random", "--weights-key", "ema"], "leave it out"),
+        (["export", "onnx/x", "--weights", "x.onnx", "--weights-key", "ema"], "are one set"),
         (["dataset", "add", "../up", "."], "name: String should match pattern"),
         (["jobs", "cancel"], "Give the number of a job, or --run"),
         (["jobs", "cancel", "--run", "5"], "There is no run 5"),
@@ -211,7 +217,10 @@ def test_weights_and_preprocessing_are_read() -> None:
     assert read_weights("random", 3).seed == 3
     assert read_weights("w.pth").path == "w.pth"
     assert read_preprocess(None) is None
+    assert read_weights("w.pth", key="model_ema").key == "model_ema"
     assert read_preprocess(None, crop=96, std="1,1,1") == {"crop": 96, "std": [1.0, 1.0, 1.0]}
+    assert read_preprocess(None, scale="1/255") == {"scale": PIXEL_SCALE}
+    assert read_preprocess(None, scale="1") == {"scale": 1.0}
 
 
 def test_a_preprocessing_file_that_is_no_json_is_named(tmp_path: Path) -> None:

@@ -108,6 +108,18 @@ def test_a_large_evaluation_is_sharded(url: str, tmp_path: Path) -> None:
         ),
         (
             RunRequest(
+                model_id="timm/x", dataset="demo", preprocess={"mean": [123.675, 116.28, 103.53]}
+            ),
+            "mean 0.485,0.456,0.406 and std 0.229,0.224,0.225",
+        ),
+        (
+            RunRequest(
+                model_id="timm/seresnet50", dataset="demo", evaluation_preprocess={"scale": 1}
+            ),
+            "mean 123.675,116.28,103.53 and std 58.395,57.12,57.375",
+        ),
+        (
+            RunRequest(
                 model_id="timm/x",
                 dataset="demo",
                 weights=WeightsSpec(kind=WeightsKind.FILE, path="/nowhere/w.pth"),
@@ -137,6 +149,10 @@ def test_the_plan_warns_of_calibration_on_the_evaluation_set(url: str, tmp_path:
     same = plan(RunRequest(model_id="timm/x", dataset="tiny"), url)
     assert any("calibrated on 8 of the images that it is then" in w for w in same.warnings)
     assert any("has 8 images, fewer than the 300 to calibrate on" in w for w in same.warnings)
+    steps = " ".join(same.steps)
+    assert "calibrated on 8 images of tiny" in steps
+    assert "range-checked on 8 images of tiny" in steps
+    assert "300" not in steps
     apart = plan(RunRequest(model_id="timm/x", dataset="tiny", calibration_dataset="demo"), url)
     assert not any("then evaluated on" in w for w in apart.warnings)
 
