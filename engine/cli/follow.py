@@ -10,6 +10,7 @@ import pandas as pd
 from db.enums import JobStatus
 from db.session import writing
 from db.tables import Job
+from engine.artifacts import NOTES
 from engine.catalog import find_model
 from engine.cli.output import emit_json, emit_table, note
 from engine.cli.results import show_results
@@ -62,8 +63,8 @@ def finish_job(new: NewJob) -> Job:
 
 def _named(jobs: list[Job]) -> list[Job]:
     for job in jobs:
-        for remark in (job.result or {}).get("remarks", []):
-            note(f"Note: {remark}")
+        for text in (job.result or {}).get(NOTES, []):
+            note(f"Note: {text}")
         if job.status != JobStatus.SUCCEEDED:
             note(f"Job {job.id} ({job.title}) {job.status}: {job.error or 'no reason given'}")
     return jobs

@@ -244,7 +244,7 @@ def layout_now(row: Dataset) -> Layout:
 def _draw(spec: DatasetSpec, context: JobContext) -> Path:
     from engine.demo import images
 
-    split = {"demo": images.EVALUATION, "demo-calibration": images.CALIBRATION}[spec.name]
+    split = images.BUILTIN[spec.name]
     folder = _folder_drawn(spec.name)
     again = spec.anew and folder.exists()
     # Beside it, and by a name that is cleared away when the job is killed.

@@ -38,10 +38,17 @@ class Split:
     per_class: int
     first_seed: int
 
+    @property
+    def images(self) -> int:
+        """How many there are, of all classes."""
+        return self.per_class * len(CLASS_NAMES)
+
 
 EVALUATION = Split("evaluation", per_class=150, first_seed=0)
 CALIBRATION = Split("calibration", per_class=16, first_seed=10_000)
 TRAINING = Split("training", per_class=1_500, first_seed=1_000_000)
+BUILTIN = {"demo": EVALUATION, "demo-calibration": CALIBRATION}
+"""The built-in datasets by their names."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,17 +33,17 @@ def run(params: dict[str, Any], context: JobContext) -> dict[str, Any]:
     known = artifacts.find_by_recipe(spec.recipe(), context.url)
     if known is not None:
         context.say(f"Already there: artifact {known.digest[:12]}.")
-        return {"artifact": known.digest, "reused": True, **_remarks(known)}
+        return {"artifact": known.digest, "reused": True, **_notes(known)}
     digest = exporter(model, spec, context)
     made = artifacts.find_by_digest(digest, context.url)
     done = {"artifact": digest, "reused": False, "peak_rss_mb": round(peak_rss_mb())}
-    return {**done, **_remarks(made)}
+    return {**done, **_notes(made)}
 
 
-def _remarks(artifact: Artifact) -> dict[str, Any]:
-    """What was assumed of its checkpoint, for whoever asked; nothing where nothing was."""
-    remarks = (artifact.manifest.get("checkpoint") or {}).get("remarks")
-    return {"remarks": remarks} if remarks else {}
+def _notes(artifact: Artifact) -> dict[str, Any]:
+    """What was assumed of its file, for whoever asked; nothing where nothing was."""
+    notes = artifact.manifest.get(artifacts.NOTES)
+    return {artifacts.NOTES: notes} if notes else {}
 
 
 def exporter_of(model: CatalogModel, spec: ExportSpec) -> Exporter:

@@ -33,9 +33,8 @@ class Loaded:
 
     def about(self) -> dict[str, Any]:
         """What a manifest says of it; nothing where the file held just what was expected."""
-        told = {"key": self.key, "classes": self.classes, "remarks": list(self.remarks)}
-        kept = {name: value for name, value in told.items() if value}
-        return {"checkpoint": kept} if kept else {}
+        told = {artifacts.WEIGHTS_KEY: self.key, artifacts.NOTES: list(self.remarks)}
+        return {name: value for name, value in told.items() if value}
 
 
 def load_module(

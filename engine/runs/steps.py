@@ -7,6 +7,7 @@ from pathlib import Path
 
 from db.enums import Precision, WeightsKind
 from engine.catalog import CatalogModel
+from engine.demo import images
 from engine.environment import instruction_sets
 from engine.errors import WorkbenchError
 from engine.preprocess import PreprocessSpec
@@ -33,8 +34,8 @@ def steps_of(request: RunRequest, model: CatalogModel, datasets: Datasets) -> It
         softmax = ", with a softmax appended" if request.softmax else ""
         yield f"Build {precision}{made}{softmax}."
     if Task.EVALUATE in request.tasks and request.dataset:
-        images = _images_phrase(request.limit, request.dataset, datasets)
-        yield f"Evaluate each on {images}{_prepared_phrase(request, model)}."
+        looked_at = _images_phrase(request.limit, request.dataset, datasets)
+        yield f"Evaluate each on {looked_at}{_prepared_phrase(request, model)}."
     if Task.BENCHMARK in request.tasks:
         yield f"Benchmark each {_settings_phrase(request)}, alone on the machine."
     if Task.PROFILE in request.tasks:
@@ -61,23 +62,26 @@ def _listed(values: tuple[int, ...]) -> str:
 
 def _images_phrase(asked: int | None, dataset: str, datasets: Datasets) -> str:
     """`20 images of v20`: as many as were asked for, or as there are."""
-    known = datasets.get(dataset)
-    counts = [count for count in (asked, known.num_images if known else None) if count]
+    if dataset in datasets:
+        there: int | None = datasets[dataset].num_images
+    else:
+        there = images.BUILTIN[dataset].images if dataset in images.BUILTIN else None
+    counts = [count for count in (asked, there) if count]
     return f"{min(counts):,} images of {dataset}" if counts else dataset
 
 
 def _int8_phrase(request: RunRequest, datasets: Datasets) -> str:
     target = targets.resolve(request.target, instruction_sets(), request.provider)
-    images = _images_phrase(request.calibration_images, request.calibration_set, datasets)
-    return f" for {target.summary}, calibrated on {images}"
+    looked_at = _images_phrase(request.calibration_images, request.calibration_set, datasets)
+    return f" for {target.summary}, calibrated on {looked_at}"
 
 
 def _fp16_phrase(request: RunRequest, datasets: Datasets) -> str:
     dataset = request.range_check_set
     if dataset is None:
         return ", not range-checked on data"
-    images = _images_phrase(request.calibration_images, dataset, datasets)
-    return f", range-checked on {images}"
+    looked_at = _images_phrase(request.calibration_images, dataset, datasets)
+    return f", range-checked on {looked_at}"
 
 
 _MADE = {Precision.INT8: _int8_phrase, Precision.FP16: _fp16_phrase}

@@ -75,7 +75,7 @@ def _checkpoint(artifact: Artifact) -> str:
 
 
 def _weights_key(manifest: dict[str, Any]) -> dict[str, str]:
-    key = (manifest.get("checkpoint") or {}).get("key")
+    key = manifest.get(artifacts.WEIGHTS_KEY)
     return {"weights_key": key} if key else {}
 
 

@@ -170,6 +170,8 @@ def test_the_steps_follow_the_request(url: str) -> None:
     images = "256 images of demo-calibration"
     assert f"Build int8 for {summary}, calibrated on {images}." in steps
     assert f"Build fp16, range-checked on {images}." in steps
+    more = plan(DEMO.model_copy(update={"calibration_images": 300}), url).steps
+    assert f"Build fp16, range-checked on {images}." in more, "it has no more"
     request = RunRequest(model_id="timm/seresnet50", weights=RANDOM, tasks=(Task.EXPORT,))
     assert len(plan(request, url).steps) == 1
 

@@ -66,9 +66,10 @@ def test_two_sets_of_one_file_are_two_models(url: str, tmp_path: Path, both: Pat
     assert not np.allclose(scores(usual), scores(average))
     named = exported(url, tmp_path / "c", both, "model")
     np.testing.assert_array_equal(scores(usual), scores(named))
-    told = usual.manifest["checkpoint"]
-    assert "model was taken; --weights-key model_ema takes model_ema" in told["remarks"][0]
-    assert average.manifest["checkpoint"] == {"key": "model_ema"}
+    (told,) = usual.manifest["notes"]
+    assert "model was taken; --weights-key model_ema takes model_ema" in told
+    assert "notes" not in average.manifest
+    assert average.manifest["weights_key"] == "model_ema"
     request = RunRequest(
         model_id=SMALL,
         weights=WeightsSpec(kind=WeightsKind.FILE, path=str(both), key="model_ema"),
@@ -97,8 +98,8 @@ def test_a_network_of_other_classes_is_said_and_leaves_the_models_figures_alone(
     state = build_module("timm", "test_resnet", seed=1, classes=7).state_dict()
     torch.save({f"module.{key}": t for key, t in state.items()}, tmp_path / "seven.pth")
     made = exported(url, tmp_path / "a", tmp_path / "seven.pth")
-    assert made.manifest["classes"] == made.manifest["checkpoint"]["classes"] == 7
-    assert "its head has 7 classes" in made.manifest["checkpoint"]["remarks"][0]
+    assert made.manifest["classes"] == 7
+    assert "its head has 7 classes" in made.manifest["notes"][0]
     assert scores(made).shape == (1, 7)
     with reading(url) as session:
         row = session.get(Model, SMALL)
