@@ -133,7 +133,7 @@ def choose_weights(kind: str, model_id: str, onnx_path: str | None) -> dict[str,
         return {"kind": weights}
     path = file_choice("Weights", "weights_file", WEIGHTS_TYPES)
     named = st.text_input(
-        "Set of weights",
+        "Set of weights (weights key)",
         key="weights_key",
         placeholder="the weights themselves",
         help="Where a file holds several, such as state_dict and state_dict_ema: which of them.",

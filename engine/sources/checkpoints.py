@@ -228,7 +228,7 @@ def _of_hook(found: Checkpoint) -> Checkpoint:
         f"{found.file}: {several} were taken for the weights that they are of."
         if asked
         else f"{found.file} holds {several} beside the weights: the weights were taken; "
-        f"--weights-key {HOOK_SET} takes the averages instead."
+        f"`--weights-key {HOOK_SET}` takes the averages instead."
     )
     return replace(
         found,

@@ -90,8 +90,8 @@ def _left_over(found: Checkpoint, named: Mapping[str, Part], taken: Part) -> lis
     if any(tensor.ndim > 1 and tensor.is_floating_point() for tensor in tensors):
         raise CheckpointRejected(
             f"{found.file} holds the whole network under {taken.prefix}, and other weights beside "
-            f"it ({shown(rest)}); if those are not needed, --weights-key {taken.prefix} takes the "
-            f"network alone."
+            f"it ({shown(rest)}); if those are not needed, `--weights-key {taken.prefix}` takes "
+            f"the network alone."
         )
     return [
         f"{found.file}: what is not under {taken.prefix} was left out "

@@ -39,7 +39,7 @@ def choose_set(names: Sequence[str], file: str) -> str:
     if not known:
         raise CheckpointRejected(
             f"{file} holds several sets of weights, {listed(names)}, and nothing says which of "
-            f"them is meant: choose one with --weights-key, such as --weights-key {names[0]}."
+            f"them is meant: choose one with --weights-key, such as `--weights-key {names[0]}`."
         )
     return min(known, key=lambda name: NAMES.index(_last(name)))
 
@@ -48,7 +48,7 @@ def told_set(taken: str, names: Sequence[str], file: str) -> str:
     """The sentence on a set that was taken beside others."""
     others = [name for name in names if name != taken]
     return (
-        f"{file} holds several sets of weights: {taken} was taken; --weights-key {others[0]} "
+        f"{file} holds several sets of weights: {taken} was taken; `--weights-key {others[0]}` "
         f"takes {others[0]} instead"
         + (f" (there {_are(others[1:])} also {listed(others[1:])})." if others[1:] else ".")
     )

@@ -78,7 +78,7 @@ def test_of_two_sets_the_weights_are_taken_and_the_key_chooses(
     assert_equal(read.tensors, sets[taken])
     (other,) = {*names} - {taken}
     (remark,) = read.remarks
-    assert f"{taken} was taken; --weights-key {other} takes {other}" in remark
+    assert f"{taken} was taken; `--weights-key {other}` takes {other}" in remark
     for name in names:
         chosen = read_checkpoint(path, name)
         assert_equal(chosen.tensors, sets[name])
@@ -140,7 +140,7 @@ def test_the_averages_of_openmmlabs_hook_are_left_out_or_chosen(tmp_path: Path) 
     path = save({"meta": {"epoch": 1}, "state_dict": {**state, **hook}}, tmp_path / "x.pth")
     read = read_checkpoint(path)
     assert_equal(read.tensors, state)
-    assert [text for text in read.remarks if "--weights-key ema takes the averages" in text]
+    assert [text for text in read.remarks if "`--weights-key ema` takes the averages" in text]
     assert [text for text in read.remarks if "data_preprocessor.mean" in text]
     averaged = read_checkpoint(path, "ema").tensors
     assert [float(t.sum()) for t in averaged.values()] == [0.0, 3.0, 0.0]

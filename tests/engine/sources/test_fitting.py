@@ -90,7 +90,7 @@ def test_two_networks_in_one_state_dict(state: State, names: tuple[str, str], ta
         both |= under(f"{name}.", {key: tensor + number for key, tensor in state.items()})
     found = fitted(both)
     assert torch.equal(found.tensors[f"{HEAD}.bias"], both[f"{taken}.{HEAD}.bias"])
-    assert f"{taken} was taken; --weights-key" in found.remarks[0]
+    assert f"{taken} was taken; `--weights-key" in found.remarks[0]
     for name in names:
         chosen = fitted(both, name)
         assert torch.equal(chosen.tensors[f"{HEAD}.bias"], both[f"{name}.{HEAD}.bias"])

@@ -115,7 +115,7 @@ def test_the_set_of_weights_is_chosen_by_the_file_or_the_option(tmp_path: Path) 
     both = {"model": dict(state), "model_ema": dict(state)}
     torch.save(both, tmp_path / "test_resnet.pth")
     file = asking_for(tmp_path / "test_resnet.pth")
-    assert "model was taken; --weights-key model_ema" in model_of(file)[2][1]
+    assert "model was taken; `--weights-key model_ema`" in model_of(file)[2][1]
     assert model_of(file, key="model_ema")[1].key == "model_ema"
     keyed = asking_for(f"{tmp_path}/test_resnet.pth\n  weights_key: model_ema")
     assert request_of(keyed).request.weights.key == "model_ema"

@@ -67,7 +67,7 @@ def test_two_sets_of_one_file_are_two_models(url: str, tmp_path: Path, both: Pat
     named = exported(url, tmp_path / "c", both, "model")
     np.testing.assert_array_equal(scores(usual), scores(named))
     (told,) = usual.manifest["notes"]
-    assert "model was taken; --weights-key model_ema takes model_ema" in told
+    assert "model was taken; `--weights-key model_ema` takes model_ema" in told
     assert "notes" not in average.manifest
     assert average.manifest["weights_key"] == "model_ema"
     request = RunRequest(
