@@ -66,7 +66,8 @@ def _decode(stream: BinaryIO, label: str) -> Image.Image:
 
 def to_rgb(image: Image.Image, label: str = "The image") -> Image.Image:
     """An image of any of Pillow's modes in 8-bit RGB; ImageRejected where white is not known."""
-    if image.mode.startswith("I;16"):
+    # Pillow scales PGM files of more than 8 bits to whole numbers up to 65,535.
+    if image.mode.startswith("I;16") or (image.mode, image.format) == ("I", "PPM"):
         return _upper_bits(image)
     if image.mode in WITHOUT_WHITE:
         raise ImageRejected(

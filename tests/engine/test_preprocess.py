@@ -154,11 +154,13 @@ def deep_gray(levels: np.ndarray, kind: str) -> bytes:
     if kind == "big endian":
         data = levels.astype(">u2").tobytes()
         return encoded(Image.frombytes("I;16B", levels.shape[::-1], data), "TIFF")
+    if kind == "pgm":
+        return b"P5 %d %d 65535\n" % levels.shape[::-1] + levels.astype(">u2").tobytes()
     inverted = Image.fromarray(65535 - levels)
     return encoded(inverted, "TIFF", tiffinfo={262: 0})
 
 
-@pytest.mark.parametrize("kind", [".png", ".tiff", "big endian", "white is zero"])
+@pytest.mark.parametrize("kind", [".png", ".tiff", "big endian", "pgm", "white is zero"])
 @pytest.mark.parametrize("resizer", Resizer)
 def test_gray_of_16_bits_keeps_its_brightness(kind: str, resizer: Resizer, tmp_path: Path) -> None:
     levels = (noise(61, 47, 1)[..., 0].astype(np.uint16) << 8) + 77
