@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,7 @@ def connect(url: str) -> Engine:
     engine = create_engine(
         url,
         pool_pre_ping=not url.startswith("sqlite"),
+        json_serializer=partial(json.dumps, allow_nan=False),  # NaN is no JSON
         json_deserializer=_from_json,
         hide_parameters=True,
     )

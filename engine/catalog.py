@@ -10,7 +10,10 @@ from pathlib import Path
 
 from engine.errors import InvalidRequest
 from engine.preprocess import PreprocessSpec
+from engine.text import quoted
+from engine.untrusted import plain_name
 
+MOST_NAME = 180  # of a model's id, as its column holds it
 SOURCE_LABELS = {
     "timm": "timm",
     "mmcls": "mmcls (OpenMMLab)",
@@ -79,13 +82,20 @@ def find_model(model_id: str) -> CatalogModel:
     """The model of an id such as `timm/seresnet50`.
 
     Any `timm/<name>` is accepted (timm knows whether it exists when the export runs), and
-    `onnx/<stem>` and `demo/senet`. Raises InvalidRequest with close matches otherwise.
+    `onnx/<stem>` and `demo/senet`. Raises InvalidRequest with close matches otherwise, and for
+    names that could not be printed, stored, or be part of a path.
     """
     if model_id in catalogue():
         return catalogue()[model_id]
     source, _, name = model_id.partition("/")
     if source in ("timm", "onnx", "demo") and name:
+        name = plain_name(model_id, "The model", MOST_NAME).partition("/")[2]
+        if any(part.strip() in ("", ".", "..") for part in name.split("/")) or "\\" in name:
+            raise InvalidRequest(
+                f"{quoted(model_id)} is no name of a model: it reads as a path. `models` lists "
+                f"what there is; a file is given with --weights FILE."
+            )
         return CatalogModel(source=source, name=name, architecture=name)
-    close = difflib.get_close_matches(model_id, catalogue(), n=3, cutoff=0.4)
+    close = difflib.get_close_matches(model_id[:MOST_NAME], catalogue(), n=3, cutoff=0.4)
     hint = f" Did you mean {', '.join(close)}?" if close else " `models` lists what there is."
-    raise InvalidRequest(f"There is no model {model_id!r}.{hint}")
+    raise InvalidRequest(f"There is no model {quoted(model_id)}.{hint}")

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+from engine.text import sentence
+
 
 class WorkbenchError(Exception):
-    """Base of all errors whose text is written for the user; anything else is a defect."""
+    """Base of all errors whose text is written for the user; anything else is a defect.
+
+    What the text quotes of a file or an option is made printable and kept short.
+    """
+
+    def __init__(self, text: str) -> None:
+        super().__init__(sentence(text))
 
 
 class InvalidRequest(WorkbenchError):

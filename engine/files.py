@@ -40,6 +40,22 @@ def whole(path: Path) -> Iterator[Path]:
         part.unlink(missing_ok=True)
 
 
+def expanded(path: str | Path) -> Path:
+    """A path with its ~ expanded; as it is where there is no such user."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
+
+
+def is_file(path: Path) -> bool:
+    """Whether a path that a user or a file gave is a file; no also for what no path can be."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a name too long, no permission, a NUL
+        return False
+
+
 def write_text(path: Path, text: str) -> None:
     """Writes a text file (UTF-8) whole or not at all."""
     with whole(path) as part:

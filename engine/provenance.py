@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from typing import Any
 
@@ -15,6 +14,7 @@ from db.session import reading
 from db.tables import Artifact, Benchmark, Dataset, Environment, Evaluation, Weights
 from engine.results import COLUMNS
 from engine.tables import to_records
+from engine.untrusted import as_json
 
 FORMAT = "senet-workbench results 1"
 _LOCAL = {"root", "per_image_path", "latencies_path", "job_id"}  # of this machine, of no use there
@@ -49,7 +49,7 @@ def with_provenance(frame: pd.DataFrame, shown: list[str], url: str) -> str:
             "machines": _rows(session, Environment, "digest", machines),
             "datasets": _rows(session, Dataset, "digest", datasets),
         }
-    return json.dumps(document, indent=1, default=str)
+    return as_json(document)
 
 
 def _rows(session: Session, table: type[Base], key: str, wanted: Any) -> dict[str, dict[str, Any]]:

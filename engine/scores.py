@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from engine.errors import InvalidRequest
+
 
 def as_scores(values: np.ndarray) -> np.ndarray:
     """What a session gives, as float32 (n, classes): whole numbers and other floats are cast.
@@ -15,8 +17,18 @@ def as_scores(values: np.ndarray) -> np.ndarray:
 
 
 def drop_background(scores: np.ndarray, background: int | None) -> np.ndarray:
-    """Scores (n, classes) without the column that is no class of the dataset."""
-    return scores if background is None else np.delete(scores, background, axis=1)
+    """Scores (n, classes) without the column that is no class of the dataset.
+
+    Raises InvalidRequest where there is no such column.
+    """
+    if background is None:
+        return scores
+    if not 0 <= background < scores.shape[1]:
+        raise InvalidRequest(
+            f"Background class {background} is none of the {scores.shape[1]:,} outputs, which "
+            f"count from 0."
+        )
+    return np.delete(scores, background, axis=1)
 
 
 def top_k(scores: np.ndarray, k: int) -> np.ndarray:

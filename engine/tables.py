@@ -4,19 +4,42 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
 import pandas as pd
 
 from engine.results import COLUMNS
+from engine.text import printable
 
 MARKDOWN_DIGITS = 2
 
 
 def to_csv(frame: pd.DataFrame) -> str:
-    """Headers with units, values as they are; empty where nothing was measured."""
-    return str(frame.rename(columns=COLUMNS).to_csv(index=False))
+    """Headers with units, values as they are; empty where nothing was measured.
+
+    A text that a spreadsheet would take for a formula gets a `'` before it, as in a spreadsheet;
+    numbers stay numbers.
+    """
+    return str(_without_formulas(frame).rename(columns=COLUMNS).to_csv(index=False))
+
+
+def _without_formulas(frame: pd.DataFrame) -> pd.DataFrame:
+    is_text = pd.api.types.is_string_dtype, pd.api.types.is_object_dtype
+    texts = [n for n, kind in frame.dtypes.items() if any(holds(kind) for holds in is_text)]
+    return frame.assign(**{str(n): frame[n].map(_no_formula, na_action="ignore") for n in texts})
+
+
+def _no_formula(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    begins = value.lstrip()[:1] in _FORMULA_SIGNS or value[:1] in _FORMULA_BLANKS
+    return f"'{printable(value)}" if value and begins else printable(value)
+
+
+# As OWASP lists them under "CSV injection"; the wide forms are those of East Asian keyboards.
+_FORMULA_SIGNS, _FORMULA_BLANKS = "=+-@＝＋－＠", "\t\r\n"
 
 
 def to_json(frame: pd.DataFrame) -> str:
@@ -32,11 +55,28 @@ def to_records(frame: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def to_markdown(frame: pd.DataFrame) -> str:
-    """A table with rounded numbers."""
-    header = [COLUMNS.get(name, name) for name in frame.columns]
-    rows = [[_cell(value) for value in row] for row in frame.itertuples(index=False)]
+    """A table with rounded numbers; text is no markup, no link and no HTML."""
+    header = [_markdown(COLUMNS.get(name, name)) for name in frame.columns]
+    rows = [[_markdown(_cell(value)) for value in row] for row in frame.itertuples(index=False)]
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+
+
+def _markdown(text: str) -> str:
+    escaped = "".join(_MARKDOWN.get(character, character) for character in text)
+    return _BARE_LINK.sub(r"\1\\\2", _OUTER_UNDERSCORE.sub(r"\_", escaped))
+
+
+_MARKDOWN = {
+    **{character: f"\\{character}" for character in "\\`*[]|~$#!"},
+    "<": "&lt;",
+    ">": "&gt;",
+    "&": "&amp;",
+}
+# One inside a word, as in legacy_senet154, is no markup.
+_OUTER_UNDERSCORE = re.compile(r"(?<![^\W_])_|_(?![^\W_])")
+# What many readers make a link of without any markup.
+_BARE_LINK = re.compile(r"(?i)\b(https?|ftp|mailto|javascript|www)([:.])")
 
 
 def to_latex(frame: pd.DataFrame) -> str:
@@ -59,9 +99,20 @@ _LATEX = {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
+    "|": r"\textbar{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "`": r"\textasciigrave{}",
     "–": "--",
+    "−": "$-$",
     "×": r"$\times$",
+    "·": r"$\cdot$",
+    "≠": r"$\neq$",
+    "±": r"$\pm$",
+    "…": r"\ldots{}",
     **{character: f"\\{character}" for character in "&%$#_{}"},
+    # After the end of a row these would belong to it.
+    **{character: f"{{{character}}}" for character in "[]*"},
 }
 
 
@@ -91,7 +142,7 @@ def _cell(value: Any) -> str:
         return f"{value:,.0f}" if value == int(value) else f"{value:,.{MARKDOWN_DIGITS}f}"
     if isinstance(value, pd.Timestamp):
         return value.strftime("%Y-%m-%d %H:%M")
-    return str(value).replace("|", "\\|").replace("\n", " ")
+    return printable(" ".join(str(value).split()))
 
 
 FORMATS: dict[str, Callable[[pd.DataFrame], str]] = {

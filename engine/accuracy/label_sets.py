@@ -7,7 +7,6 @@ class indices for each ILSVRC2012 validation image, in the order of their number
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
 from dataclasses import replace
@@ -30,6 +29,8 @@ from engine.accuracy.seen_images import without_rest
 from engine.config import settings
 from engine.digests import data_digest, file_digest
 from engine.errors import DatasetInvalid, InvalidRequest
+from engine.text import cut, shown
+from engine.untrusted import MOST_CLASSES, read_json
 
 _NUMBER = re.compile(r"ILSVRC2012_val_(\d{8})")
 NAME_LENGTH = 60
@@ -41,19 +42,17 @@ _KEPT_COLUMNS = (
 
 def read_label_set(path: Path) -> list[list[int]] | dict[str, list[int]]:
     """The right answers by place or by file name; DatasetInvalid names what is wrong."""
-    try:
-        data = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise DatasetInvalid(
-            f"The label set {path} is not a readable JSON file: {error}."
-        ) from error
+    data = read_json(path, DatasetInvalid, lack="is not a readable JSON file")
     if not isinstance(data, list | dict) or not data:
         raise DatasetInvalid(f"{path.name} must hold a JSON list (or object) of lists of indices.")
     for place, answers in data.items() if isinstance(data, dict) else enumerate(data):
-        good = isinstance(answers, list) and all(type(a) is int and a >= 0 for a in answers)
+        good = isinstance(answers, list) and all(
+            type(a) is int and 0 <= a < MOST_CLASSES for a in answers
+        )
         if not good:
             raise DatasetInvalid(
-                f"{path.name}, entry {place}: expected a list of class indices, found {answers!r}."
+                f"{path.name}, entry {cut(str(place))}: expected a list of class indices, found "
+                f"{shown(answers)}."
             )
     return data
 

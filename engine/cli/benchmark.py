@@ -22,6 +22,7 @@ from engine.runs.new_jobs import benchmark_job
 from engine.runs.requests import RunRequest, Task
 from engine.runs.sweeps import benchmark_spec, is_sweep, point_problems, point_warnings, points_of
 from engine.specs import CPU_PROVIDER, Scenario
+from engine.untrusted import MOST_FIGURE, MOST_WHOLE
 
 AScenario = Annotated[
     Scenario,
@@ -35,6 +36,7 @@ LatencyLimit = Annotated[
     float | None,
     typer.Option(
         min=0.001,
+        max=MOST_FIGURE,
         help="Longest latency in ms: of the sweet spot, or of the p99 in scenario server.",
     ),
 ]
@@ -45,11 +47,14 @@ Rate = Annotated[
     float | None,
     typer.Option(
         min=0.001,
+        max=MOST_FIGURE,
         help="Requests a second of scenario server; if left out, the highest rate that keeps "
         "the limit is searched, for at most four times --max-seconds.",
     ),
 ]
-ArrivalsSeed = Annotated[int, typer.Option(min=0, help="Seed of the arrivals of scenario server.")]
+ArrivalsSeed = Annotated[
+    int, typer.Option(min=0, max=MOST_WHOLE, help="Seed of the arrivals of scenario server.")
+]
 
 
 def add_to(app: typer.Typer) -> None:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.progress import Progress
 from sqlalchemy import select
 
 from db.session import reading, writing
@@ -16,7 +15,7 @@ from db.tables import Dataset
 from engine.cli import groups as g
 from engine.cli.grouping import grouped
 from engine.cli.options import Json
-from engine.cli.output import emit_json, emit_table, err, note
+from engine.cli.output import emit_json, emit_table, note, progress_bar
 from engine.cli.watch import watch
 from engine.config import settings
 from engine.database import prepare_database
@@ -150,7 +149,7 @@ def check_again(name: Name, json: Json = False) -> int:
     """
     row = find_dataset(name, prepare_database())
     root = require_there(row)
-    with Progress(console=err, transient=True) as progress:
+    with progress_bar() as progress:
         bar = progress.add_task(f"Checking {name}", total=None)
         try:
             found = check_layout(

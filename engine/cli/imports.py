@@ -17,6 +17,7 @@ from engine.cli.output import emit_json, note
 from engine.cli.reading import read_object, read_preprocess
 from engine.database import prepare_database
 from engine.preprocess import PreprocessSpec, require_one_scale
+from engine.untrusted import MOST_WHOLE
 
 app = typer.Typer(help="Results of other machines, in the same table.", no_args_is_help=True)
 Model = Annotated[
@@ -41,7 +42,10 @@ Labels = Annotated[
     Path | None, typer.Option(help="Label file of other images, as of `dataset add`.")
 ]
 PerClass = Annotated[
-    int | None, typer.Option(min=1, help="Other images, sorted by class, so many of each class.")
+    int | None,
+    typer.Option(
+        min=1, max=MOST_WHOLE, help="Other images, sorted by class, so many of each class."
+    ),
 ]
 Environment = Annotated[
     Path | None,

@@ -11,21 +11,29 @@ from sqlalchemy import select
 from db.enums import JobStatus
 from db.session import reading
 from db.tables import Job
-from engine.cli.options import Json
+from engine.cli.options import Json, row_number
 from engine.cli.output import emit_json, emit_table, note, out
 from engine.database import prepare_database
 from engine.errors import InvalidRequest
 from engine.jobs import control, store
 from engine.jobs.dispatcher import ensure_dispatcher
+from engine.text import printable
+from engine.untrusted import MOST_WHOLE
 
 app = typer.Typer(help="Background jobs.", no_args_is_help=True)
-JobId = Annotated[int, typer.Argument(help="Number of the job, as `jobs list` shows it.")]
+_job_number = row_number("job", "`jobs list` shows them")
+JobId = Annotated[
+    int,
+    typer.Argument(
+        parser=_job_number, metavar="NUMBER", help="Number of the job, as `jobs list` shows it."
+    ),
+]
 
 
 @app.command("list")
 def list_jobs(
     status: Annotated[JobStatus | None, typer.Option(help="Only jobs of this status.")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="The newest so many.")] = 30,
+    limit: Annotated[int, typer.Option(min=1, max=MOST_WHOLE, help="The newest so many.")] = 30,
     json: Json = False,
 ) -> None:
     """Lists the newest jobs.
@@ -58,15 +66,25 @@ def show(job: JobId, json: Json = False) -> None:
         return
     for name, value in describe(row).items():
         if value is not None:
-            out.print(f"{name:>12}  {value}", markup=False)
+            out.print(printable(f"{name:>12}  {value}"))
     if row.log_tail:
-        out.print("\n" + row.log_tail, markup=False)
+        out.print(printable("\n" + row.log_tail))
 
 
 @app.command("cancel")
 def cancel(
-    job: Annotated[int | None, typer.Argument(help="Number of the job.")] = None,
-    run: Annotated[int | None, typer.Option(help="All that is left of this run instead.")] = None,
+    job: Annotated[
+        int | None,
+        typer.Argument(parser=_job_number, metavar="NUMBER", help="Number of the job."),
+    ] = None,
+    run: Annotated[
+        int | None,
+        typer.Option(
+            parser=row_number("run", "the page Jobs lists all runs"),
+            metavar="NUMBER",
+            help="All that is left of this run instead.",
+        ),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Cancels a job: a queued one at once, a running one within about half a second.

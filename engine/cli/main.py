@@ -34,10 +34,11 @@ from engine.cli import (
     vamp,
     weights,
 )
-from engine.cli.output import emit_json, err, note
+from engine.cli.output import emit_json, fail, note
 from engine.config import settings
 from engine.errors import WorkbenchError
 from engine.faults import sentence_of, unexpected
+from engine.text import sentence, shown
 
 app = typer.Typer(
     name="engine",
@@ -77,13 +78,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ValidationError as error:
         return _fail(explain_validation(error), arguments)
     except typer.TyperException as error:
-        err.print(f"Error: {error.format_message()}", markup=False, style="red")
+        fail(sentence(error.format_message()))
         note("`python -m engine COMMAND --help` shows how it is called.")
         return error.exit_code
     except typer.Exit as error:
         return error.exit_code
     except (typer.Abort, KeyboardInterrupt):
-        err.print("Stopped.")
+        note("Stopped.")
         return 130
     except BrokenPipeError:
         return _closed()
@@ -96,7 +97,7 @@ def explain_validation(error: ValidationError) -> str:
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"]) or "request"
     message = str(first["msg"]).removeprefix("Value error, ")
-    return f"{where}: {message} (given: {first['input']!r})."
+    return sentence(f"{where}: {message} (given: {shown(first['input'])}).")
 
 
 def _closed() -> int:
@@ -121,5 +122,5 @@ def _unexpected(error: Exception) -> str:
 def _fail(text: str, arguments: Sequence[str]) -> int:
     if "--json" in arguments:
         emit_json({"error": text})
-    err.print(f"Error: {text}", markup=False, style="red")
+    fail(text)
     return 1

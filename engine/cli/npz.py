@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.progress import Progress
 
 from engine.cli.options import Json
-from engine.cli.output import emit_json, err, note
+from engine.cli.output import emit_json, note, progress_bar
 from engine.config import settings
 from engine.vacc.image_files import SUFFIX, convert, find_images
 
@@ -37,7 +36,7 @@ def image2npz(
     Example: `python -m engine image2npz --dataset_path val --target_path npz --text_path npz.txt`
     """
     images = find_images(dataset_path, suffix)
-    with Progress(console=err, transient=True) as progress:
+    with progress_bar() as progress:
         bar = progress.add_task("Images", total=len(images))
         made = convert(
             images,

@@ -9,8 +9,13 @@ from typing import Annotated
 import typer
 
 from db.enums import Precision
+from engine.errors import InvalidRequest
 from engine.preprocess.protocols import Protocol
 from engine.specs import CalibrationMode, ExportFormat, ExportRoute, TargetName
+from engine.text import cut, quoted
+from engine.untrusted import MOST_CLASSES, MOST_WHOLE
+
+MOST_SECONDS = 86_400
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 ModelId = Annotated[
@@ -38,7 +43,7 @@ WeightsKey = Annotated[
         "`ema`; without it the weights themselves are taken before averages of them.",
     ),
 ]
-Seed = Annotated[int, typer.Option(help="Seed of random weights.")]
+Seed = Annotated[int, typer.Option(min=-MOST_WHOLE, max=MOST_WHOLE, help="Seed of random weights.")]
 Precisions = Annotated[
     list[Precision] | None,
     typer.Option(
@@ -49,12 +54,17 @@ DatasetName = Annotated[
     str | None, typer.Option("--dataset", "-d", help="A registered dataset to evaluate on.")
 ]
 Limit = Annotated[
-    int | None, typer.Option(min=1, help="Evaluate on so many images only, drawn evenly by class.")
+    int | None,
+    typer.Option(
+        min=1, max=MOST_WHOLE, help="Evaluate on so many images only, drawn evenly by class."
+    ),
 ]
 CalibrationSet = Annotated[
     str | None, typer.Option("--calibrate-on", help="Dataset that int8 ranges are taken from.")
 ]
-CalibrationImages = Annotated[int, typer.Option(min=1, help="Images to calibrate int8 on.")]
+CalibrationImages = Annotated[
+    int, typer.Option(min=1, max=50_000, help="Images to calibrate int8 on.")
+]
 CalibrationWay = Annotated[
     CalibrationMode,
     typer.Option("--calibrate", help="How int8 ranges are taken from the values seen."),
@@ -82,6 +92,18 @@ Int8Target = Annotated[
 ]
 
 
+def row_number(what: str, way_out: str) -> Callable[[str], int]:
+    """Reads the number of a row; InvalidRequest for what can be none, however long."""
+
+    def read(text: str) -> int:
+        digits = text.isascii() and text.isdigit() and len(text) < 20
+        if not digits or not 0 < int(text) <= MOST_WHOLE:
+            raise InvalidRequest(f"There is no {what} {cut(text)}; {way_out}.")
+        return int(text)
+
+    return read
+
+
 class Numbers(tuple[int, ...]):
     """Whole numbers as a person writes them: `8`, or `1,2,4`."""
 
@@ -91,9 +113,12 @@ def numbers(least: int, most: int) -> Callable[[str], Numbers]:
 
     def read(text: str) -> Numbers:
         words = [word.strip() for word in text.split(",")]
-        found = Numbers(int(word) for word in words if word.isascii() and word.isdigit())
+        digits = [word for word in words if word.isascii() and word.isdigit() and len(word) < 20]
+        found = Numbers(int(word) for word in digits)
         if len(found) < len(words) or not all(least <= number <= most for number in found):
-            raise typer.BadParameter(f"{text!r} is no list of numbers from {least} to {most:,}.")
+            raise typer.BadParameter(
+                f"{quoted(text)} is no list of numbers from {least} to {most:,}."
+            )
         return found
 
     return read
@@ -141,7 +166,8 @@ Again = Annotated[
 ]
 Provider = Annotated[str, typer.Option(help="ONNX Runtime execution provider.")]
 Seconds = Annotated[
-    float, typer.Option("--max-seconds", min=1, help="Longest time of a benchmark.")
+    float,
+    typer.Option("--max-seconds", min=1, max=MOST_SECONDS, help="Longest time of a benchmark."),
 ]
 Form = Annotated[ExportFormat, typer.Option("--format", help="onnx or torchscript.")]
 Via = Annotated[
@@ -192,7 +218,22 @@ Scale = Annotated[
 ]
 Background = Annotated[
     int | None,
-    typer.Option(min=0, help="Index of the output that is no class (0 for TF-Hub networks)."),
+    typer.Option(
+        min=0,
+        max=MOST_CLASSES,
+        help="Index of the output that is no class (0 for TF-Hub networks).",
+    ),
+]
+EvaluationId = Annotated[
+    int,
+    typer.Argument(
+        parser=row_number("evaluation", "`evaluation list` shows them"),
+        metavar="NUMBER",
+        help="Number of an evaluation (`evaluation list`).",
+    ),
+]
+Most = Annotated[
+    int, typer.Option("--most", min=1, max=MOST_WHOLE, help="So many rows of each list.")
 ]
 Output = Annotated[
     str | None,
@@ -238,6 +279,4 @@ ClassesFile = Annotated[
         '`{"0": ["n01440764", "tench"]}`.',
     ),
 ]
-EvaluationId = Annotated[int, typer.Argument(help="Number of an evaluation (`evaluation list`).")]
-Most = Annotated[int, typer.Option("--most", min=1, help="So many rows of each list.")]
 Detach = Annotated[bool, typer.Option("--detach", help="Queue and return; do not wait.")]

@@ -20,6 +20,7 @@ from engine.profiling.summary import by_operator, slowest, sums_of
 from engine.runs.new_jobs import profile_job
 from engine.runs.requests import RunRequest, Task
 from engine.specs import CPU_PROVIDER, ProfileSpec
+from engine.untrusted import MOST_WHOLE
 
 
 def add_to(app: typer.Typer) -> None:
@@ -36,7 +37,9 @@ def profile(
     batch: Annotated[int, typer.Option("--batch", "-b", min=1, help="Images in a request.")] = 1,
     threads: Annotated[int, typer.Option(min=0, help="0: all cores.")] = 0,
     provider: o.Provider = CPU_PROVIDER,
-    most: Annotated[int, typer.Option(min=1, help="So many of the slowest nodes.")] = 10,
+    most: Annotated[
+        int, typer.Option(min=1, max=MOST_WHOLE, help="So many of the slowest nodes.")
+    ] = 10,
     json: o.Json = False,
 ) -> int:
     """Shows what takes the time of an inference: by operator, SE blocks apart, conversions apart.

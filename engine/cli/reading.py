@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as json_module
 import re
 from collections.abc import Callable
 from fractions import Fraction
@@ -13,6 +12,7 @@ from db.enums import WeightsKind
 from engine.errors import InvalidRequest
 from engine.preprocess.protocols import VENDOR, Protocol
 from engine.specs import WeightsSpec
+from engine.untrusted import read_json
 
 _DIGEST = re.compile(r"[0-9a-f]{6,64}")
 
@@ -38,10 +38,7 @@ def read_weights(text: str, seed: int = 0, key: str | None = None) -> WeightsSpe
 
 def read_object(path: Path) -> dict[str, Any]:
     """The JSON object in a file; InvalidRequest where there is none to read."""
-    try:
-        found = json_module.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise InvalidRequest(f"{path} is not a readable JSON file: {error}.") from error
+    found = read_json(path, lack="is not a readable JSON file")
     if not isinstance(found, dict):
         raise InvalidRequest(f"{path} must hold one JSON object.")
     return found

@@ -13,6 +13,7 @@ from engine.benchmark.scenarios import CLOSED_LOOP
 from engine.cli.options import Json
 from engine.cli.output import emit_table, note
 from engine.database import prepare_database
+from engine.errors import InvalidRequest
 from engine.files import disk_space
 from engine.results import MEASURED_HERE, results_frame
 from engine.tables import FORMATS
@@ -57,8 +58,11 @@ def results(
     if output is None:
         print(text)
     else:
-        with disk_space(output.parent):
-            output.write_text(text)  # in place: it may be a pipe
+        try:
+            with disk_space(output.parent):
+                output.write_text(text, encoding="utf-8")  # in place: it may be a pipe
+        except OSError as error:
+            raise InvalidRequest(f"{output} cannot be written: {error.strerror}.") from error
         note(f"{len(frame)} results written to {output}.")
 
 

@@ -9,13 +9,12 @@ from typing import Annotated
 
 import numpy as np
 import typer
-from rich.progress import Progress
 
 from db.enums import Precision
 from engine.cli import groups as g
 from engine.cli import options as o
 from engine.cli.grouping import grouped
-from engine.cli.output import emit_json, err, note
+from engine.cli.output import emit_json, note, progress_bar
 from engine.database import prepare_database
 from engine.datasets.classes import ClassMatching, match_outputs
 from engine.datasets.imagenet import class_names
@@ -217,7 +216,7 @@ def _said(model: str | None, precision: Precision, source: str, dataset: str) ->
 def _decoded(
     pairs: list[tuple[Path, Path]], labels: np.ndarray | None, background: int | None
 ) -> list[Output]:
-    with Progress(console=err, transient=True) as progress:
+    with progress_bar() as progress:
         bar = progress.add_task("Outputs", total=len(pairs))
         return list(
             decode(

@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.progress import Progress
 
 from engine.cli import groups as g
 from engine.cli.grouping import grouped
 from engine.cli.options import Json
-from engine.cli.output import emit_json, err, note
+from engine.cli.output import emit_json, note, progress_bar
 from engine.datasets.sorting import sort_by_class
 
 
@@ -39,7 +38,7 @@ def valprep(
 
     Example: `python -m engine valprep ILSVRC2012_img_val val --labels val_label.txt`
     """
-    with Progress(console=err, transient=True) as progress:
+    with progress_bar() as progress:
         bar = progress.add_task("Images", total=None)
         found = sort_by_class(
             folder,

@@ -7,14 +7,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
-from rich.progress import Progress
 
 from db.enums import JobStatus
 from db.session import reading
 from db.tables import Artifact, Benchmark, Job
 from engine import artifacts
 from engine.cli.follow import finish_job
-from engine.cli.output import emit_json, err, note
+from engine.cli.output import emit_json, note, progress_bar
 from engine.config import settings
 from engine.database import prepare_database
 from engine.errors import ArtifactMissing, InvalidRequest
@@ -120,7 +119,7 @@ def _infer(call: Call, spec: PreprocessSpec, inputs: list[Path], folder: Path) -
     path = artifacts.model_path(call.artifact.digest)
     exact = overflow_here(call.artifact) is not None
     runtime = OnnxRuntime(path, call.asked.provider, threads, exact)
-    with Progress(console=err, transient=True) as progress:
+    with progress_bar() as progress:
         bar = progress.add_task("Images", total=len(inputs))
         return infer(
             runtime.run,

@@ -14,6 +14,7 @@ from db.tables import Job
 from engine.cli.output import err, note
 from engine.jobs.dispatcher import ensure_dispatcher
 from engine.jobs.estimates import points_left
+from engine.text import printable
 
 POLL_S = 0.3
 SWEEP = 0  # no job has this number
@@ -67,11 +68,12 @@ def _reason(job: Job) -> str:
 
 def _watch_bars(job_ids: list[int], url: str) -> list[Job]:
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.fields[sign]}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=16),
-        TextColumn("{task.fields[amount]}"),
+        TextColumn("{task.fields[amount]}", markup=False),
         TimeRemainingColumn(compact=True),
-        TextColumn("[dim]{task.fields[message]}", table_column=_REMARK),
+        TextColumn("{task.fields[message]}", style="dim", markup=False, table_column=_REMARK),
     )
     with Progress(*columns, console=err, expand=True) as progress:
         bars: dict[int, TaskID] = {}
@@ -80,7 +82,9 @@ def _watch_bars(job_ids: list[int], url: str) -> list[Job]:
             jobs = load(job_ids, url)
             for job in jobs:
                 if job.id not in bars:
-                    bars[job.id] = progress.add_task(job.title, amount="", message="", total=None)
+                    bars[job.id] = progress.add_task(
+                        printable(job.title), sign="", amount="", message="", total=None
+                    )
                 _update(progress, bars[job.id], job)
             _sweep_bar(progress, bars, jobs)
             if _all_ended(jobs):
@@ -94,7 +98,7 @@ def _sweep_bar(progress: Progress, bars: dict[int, TaskID], jobs: list[Job]) -> 
     if left is None:
         return
     if SWEEP not in bars:
-        bars[SWEEP] = progress.add_task("Sweep", amount="", message="", total=left.total)
+        bars[SWEEP] = progress.add_task("Sweep", sign="", amount="", message="", total=left.total)
     progress.update(bars[SWEEP], completed=left.done, message=left.sentence())
 
 
@@ -110,16 +114,16 @@ def _update(progress: Progress, bar: TaskID, job: Job) -> None:
         completed=done,
         total=total,
         amount=amount,
-        message=message.replace("[", r"\["),
-        description=_SIGNS[JobStatus(job.status)] + job.title.replace("[", r"\["),
+        message=printable(message),
+        sign=_SIGNS[JobStatus(job.status)],
     )
 
 
 _SIGNS = {
-    JobStatus.QUEUED: "[dim]·[/] ",
-    JobStatus.RUNNING: "[cyan]▶[/] ",
-    JobStatus.SUCCEEDED: "[green]✓[/] ",
-    JobStatus.FAILED: "[red]✗[/] ",
-    JobStatus.CANCELLED: "[yellow]■[/] ",
-    JobStatus.SKIPPED: "[yellow]–[/] ",
+    JobStatus.QUEUED: "[dim]·[/]",
+    JobStatus.RUNNING: "[cyan]▶[/]",
+    JobStatus.SUCCEEDED: "[green]✓[/]",
+    JobStatus.FAILED: "[red]✗[/]",
+    JobStatus.CANCELLED: "[yellow]■[/]",
+    JobStatus.SKIPPED: "[yellow]–[/]",
 }

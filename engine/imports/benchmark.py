@@ -2,22 +2,57 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, TypeVar
 
-import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from sqlalchemy import select
 
 from db.enums import Precision
 from db.session import writing
 from db.tables import Benchmark
+from engine.catalog import find_model
 from engine.errors import InvalidRequest
 from engine.imports.builds import SOURCE_LENGTH, record_build
 from engine.imports.environments import record_outside
+from engine.imports.tables import read_csv
+from engine.text import cut
+from engine.untrusted import MOST_FIGURE, MOST_WHOLE, plain_facts, plain_name, read_json
+
+Checked = TypeVar("Checked")
 
 LATENCIES = ("mean", "p50", "p90", "p95", "p99")
+# Characters of what is text, as the columns and labels hold it.
+LENGTHS = {"source": SOURCE_LENGTH, "device": 100, "runtime": 40, "provider": 60}
+
+
+def _no_truth_value(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError(f"{value} is no number")
+    return value
+
+
+def _no_denormal_number(value: float) -> float:
+    if value < 1 / MOST_FIGURE:
+        raise ValueError(f"{value:g} is too small to be a measured figure")
+    return value
+
+
+_Number = BeforeValidator(_no_truth_value)
+Count = Annotated[int, Field(ge=1, le=MOST_WHOLE), _Number]
+Figure = Annotated[float, Field(gt=0, le=MOST_FIGURE), _Number, AfterValidator(_no_denormal_number)]
+Cost = Annotated[float, Field(ge=0, le=MOST_FIGURE), _Number]
 
 
 class OutsideBenchmark(BaseModel):
@@ -27,30 +62,46 @@ class OutsideBenchmark(BaseModel):
     the machine. `instances` are requests in flight, `threads` those of the host.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     model: str
     precision: Precision
-    source: str = Field(min_length=1, max_length=SOURCE_LENGTH)
-    device: str = Field(min_length=1, max_length=100)
-    images_per_s: float = Field(gt=0, allow_inf_nan=False)
-    images_per_s_low: float | None = Field(None, gt=0)
-    images_per_s_high: float | None = Field(None, gt=0)
-    batch: int = Field(1, ge=1)
-    threads: int = Field(1, ge=1)
-    instances: int = Field(1, ge=1)
+    source: str
+    device: str
+    images_per_s: Figure
+    images_per_s_low: Figure | None = None
+    images_per_s_high: Figure | None = None
+    batch: Count = 1
+    threads: Count = 1
+    instances: Count = 1
     runtime: str = "not stated"
     provider: str = "not stated"
-    latency_mean_ms: float | None = Field(None, gt=0)
-    latency_p50_ms: float | None = Field(None, gt=0)
-    latency_p90_ms: float | None = Field(None, gt=0)
-    latency_p95_ms: float | None = Field(None, gt=0)
-    latency_p99_ms: float | None = Field(None, gt=0)
-    samples: int | None = Field(None, ge=1)
-    load_ms: float | None = Field(None, ge=0)
-    first_inference_ms: float | None = Field(None, ge=0)
-    peak_rss_mb: float | None = Field(None, ge=0)
+    latency_mean_ms: Figure | None = None
+    latency_p50_ms: Figure | None = None
+    latency_p90_ms: Figure | None = None
+    latency_p95_ms: Figure | None = None
+    latency_p99_ms: Figure | None = None
+    samples: Count | None = None
+    load_ms: Cost | None = None
+    first_inference_ms: Cost | None = None
+    peak_rss_mb: Cost | None = None
     environment: dict[str, str | int | float | bool] = Field(default_factory=dict)
+
+    @field_validator("source", "device", "runtime", "provider")
+    @classmethod
+    def _is_a_name(cls, text: str, field: ValidationInfo) -> str:
+        name = str(field.field_name)
+        return _said(lambda: plain_name(text, f"The {name}", LENGTHS[name]))
+
+    @field_validator("environment")
+    @classmethod
+    def _can_be_stored(cls, facts: dict[str, Any]) -> dict[str, Any]:
+        return _said(lambda: plain_facts(facts, "environment"))
+
+    @field_validator("model")
+    @classmethod
+    def _is_known(cls, model_id: str) -> str:
+        return _said(lambda: find_model(model_id).id)
 
     @model_validator(mode="after")
     def _percentiles_rise(self) -> OutsideBenchmark:
@@ -90,7 +141,7 @@ def read_benchmarks(path: Path) -> list[OutsideBenchmark]:
             found.append(OutsideBenchmark.model_validate(record))
         except ValidationError as error:
             first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"]) or "row"
+            where = cut(".".join(str(part) for part in first["loc"])) or "row"
             reason = str(first["msg"]).removeprefix("Value error, ").rstrip(".")
             raise InvalidRequest(f"{path.name}, benchmark {number}: {where}: {reason}.") from error
     if not found:
@@ -98,14 +149,18 @@ def read_benchmarks(path: Path) -> list[OutsideBenchmark]:
     return found
 
 
-def _records(path: Path) -> list[dict[str, Any]]:
+def _said(check: Callable[[], Checked]) -> Checked:
+    """What a check of the border returns; its refusal as pydantic takes it."""
     try:
-        if path.suffix.lower() == ".csv":
-            return [_unflatten(row) for row in pd.read_csv(path).to_dict("records")]
-        data = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        reason = (str(error).splitlines() or ["no reason given"])[0].rstrip(".")
-        raise InvalidRequest(f"{path.name} cannot be read as JSON or CSV: {reason}.") from error
+        return check()
+    except InvalidRequest as error:
+        raise ValueError(str(error)) from error
+
+
+def _records(path: Path) -> list[dict[str, Any]]:
+    if path.suffix.lower() == ".csv":
+        return [_unflatten(row) for row in read_csv(path).to_dict("records")]
+    data = read_json(path)
     records = data if isinstance(data, list) else [data]
     if not all(isinstance(record, dict) for record in records):
         raise InvalidRequest(f"{path.name} must hold one JSON object a benchmark, or a list.")

@@ -11,6 +11,7 @@ from engine.catalog import find_model
 from engine.database import record_model
 from engine.digests import data_digest
 from engine.errors import InvalidRequest
+from engine.untrusted import plain_name
 
 SOURCE_LENGTH = 200
 
@@ -23,12 +24,13 @@ def record_build(
     So an accelerator's accuracy and its speed, imported one after the other, share a row. Raises
     InvalidRequest for a model that does not exist and for a source that says nothing.
     """
-    model, source = find_model(model_id), " ".join(source.split())
-    if not 0 < len(source) <= SOURCE_LENGTH:
+    model = find_model(model_id)
+    if not source.strip():
         raise InvalidRequest(
             f"An import says where it comes from in 1 to {SOURCE_LENGTH} letters "
-            f"(--source 'card X, driver 1.2'); {len(source)} were given."
+            f"(--source 'card X, driver 1.2'); 0 were given."
         )
+    source = plain_name(source, "The source", SOURCE_LENGTH)
     digest = data_digest(["imported", model.id, str(precision), source])
     with reading(url) as session:
         known = session.get(Model, model.id) is not None

@@ -7,6 +7,7 @@ from typing import Any
 from db.session import writing
 from db.tables import Environment
 from engine.digests import data_digest
+from engine.untrusted import plain_facts
 
 LABEL_LENGTH = 200
 
@@ -15,11 +16,12 @@ def record_outside(facts: dict[str, Any] | None, url: str) -> str | None:
     """Writes the environment's row, once; returns its digest, or None where nothing is known.
 
     `device` (else `cpu`) and `runtime` make its label. The digest can never be that of a machine
-    observed here, so an outside speed never joins the speeds of this machine unasked.
+    observed here, so an outside speed never joins the speeds of this machine unasked. Raises
+    InvalidRequest for facts that cannot be stored.
     """
     if not facts:
         return None
-    stated = {**facts, "imported": True}
+    stated = {**plain_facts(facts, "environment"), "imported": True}
     digest = data_digest(stated)
     with writing(url) as session:
         session.merge(Environment(digest=digest, label=_label(facts), facts=stated))

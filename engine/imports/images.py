@@ -19,6 +19,9 @@ from engine.datasets.register import index_path
 from engine.digests import data_digest
 from engine.errors import DatasetInvalid, InvalidRequest
 from engine.imports.predictions import Predictions
+from engine.untrusted import plain_name
+
+DATASET_LENGTH = 100  # as its column holds it
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +73,7 @@ def image_set(
         )
     if row is not None:
         return _registered(row)
+    dataset = plain_name(dataset, "The name of the dataset", DATASET_LENGTH)
     if labelling.file is not None:
         return _of_label_file(dataset, labelling.file, labelling)
     if per_class is not None:

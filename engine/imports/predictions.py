@@ -7,9 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
+from engine.accuracy.per_image import NO_LABEL
 from engine.errors import InvalidRequest
-from engine.imports.tables import Columns, header_of, list_of, place_of, read_columns
+from engine.imports.tables import SHOWN, Columns, header_of, list_of, place_of, read_columns
 from engine.scores import drop_background
+from engine.text import cut, quoted, unprintable
+from engine.untrusted import MOST_CLASSES, MOST_WHOLE
 
 TOP_NAMES = ("top5", "topk", "top", "predictions", "prediction", "predicted", "pred")
 SCORE_NAMES = (
@@ -100,7 +103,14 @@ def _image_names(path: Path, columns: Columns) -> np.ndarray | None:
     if names.dtype.kind == "U" and (names == "").any():
         row = int(np.flatnonzero(names == "")[0])
         raise _wrong(path, column, (row,), "", "a name")
-    return np.asarray([Path(str(name)).name for name in names])
+    found = [Path(str(name)).name for name in names.tolist()]
+    for row, name in enumerate(found):
+        if (character := unprintable(name)) is not None:
+            raise InvalidRequest(
+                f"{path.name}, {place_of(path, row)}: the image {quoted(name)} holds {character}, "
+                f"which cannot be printed."
+            )
+    return np.asarray(found)
 
 
 def _label(path: Path, columns: Columns, top: np.ndarray | None) -> np.ndarray | None:
@@ -117,7 +127,12 @@ def _label(path: Path, columns: Columns, top: np.ndarray | None) -> np.ndarray |
                 f"{path.name} names the predicted classes ({shown!r}) and gives no class indices: "
                 f"write it with --include-index, as timm's inference.py can."
             )
-    return _whole(path, column, columns[column]).reshape(len(columns[column]), -1)[:, 0]
+    found = _whole(path, column, columns[column]).reshape(len(columns[column]), -1)[:, 0]
+    beyond = np.flatnonzero((found < NO_LABEL) | (found >= MOST_CLASSES))
+    if beyond.size:
+        row = int(beyond[0])
+        raise _wrong(path, column, (row,), str(found[row]), "the index of a class")
+    return found
 
 
 def _is_text(values: np.ndarray) -> bool:
@@ -189,6 +204,10 @@ def _whole(path: Path, column: str, values: np.ndarray) -> np.ndarray:
     if len(wrong):
         place = tuple(int(axis) for axis in wrong[0])
         raise _wrong(path, column, place, f"{numbers[place]:g}", "a whole number, as a class is")
+    beyond = np.argwhere(np.abs(numbers) > MOST_WHOLE)
+    if len(beyond):
+        place = tuple(int(axis) for axis in beyond[0])
+        raise _wrong(path, column, place, f"{numbers[place]:g}", "the index of a class")
     return numbers.astype(np.int64)
 
 
@@ -266,7 +285,7 @@ def _scores(path: Path, columns: Columns) -> np.ndarray:
     if column is None or columns[column].size < 2 * len(columns[column]):
         header = "" if not _is_data(columns) else " Its first line must name the columns."
         raise InvalidRequest(
-            f"{path.name} holds no predictions, only {', '.join(columns)}.{header} Name a column "
+            f"{path.name} holds no predictions, only {_named(columns)}.{header} Name a column "
             f"`top5` (class indices, best first; in a CSV top1 to top5) or `scores` (one a class)."
         )
     values = columns[column].reshape(len(columns[column]), -1)
@@ -292,6 +311,12 @@ def _scores(path: Path, columns: Columns) -> np.ndarray:
 def _is_data(columns: Columns) -> bool:
     """Whether what should be names of columns are numbers or files."""
     return any(_number(name) is not None or Path(name).suffix for name in columns)
+
+
+def _named(columns: Columns) -> str:
+    names = [cut(name, 40) for name in list(columns)[:SHOWN]]
+    more = f" and {len(columns) - SHOWN:,} more" if len(columns) > SHOWN else ""
+    return ", ".join(names) + more
 
 
 def _are_probabilities(scores: np.ndarray) -> bool:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import csv
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from engine.arrays import ArraysInvalid, read_npy, read_npz
 from engine.errors import InvalidRequest
+from engine.files import is_file
+from engine.text import cut
 
 MAX_BYTES = 4_000_000_000
+MOST_COLUMNS, MOST_LETTERS = 100_000, 1_000
+SHOWN = 5  # names of columns in a sentence
 Columns = dict[str, np.ndarray]
 
 
@@ -27,7 +31,7 @@ def read_columns(path: Path) -> Columns:
         raise InvalidRequest(
             f"{path.name} is of no kind that can be imported: give {', '.join(_READERS)}."
         )
-    if not path.is_file():
+    if not is_file(path):
         raise InvalidRequest(f"There is no file {path}.")
     if path.stat().st_size > MAX_BYTES:
         raise InvalidRequest(
@@ -36,23 +40,42 @@ def read_columns(path: Path) -> Columns:
         )
     try:
         columns = reader(path)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        reason = (str(error).splitlines() or ["no reason given"])[0].rstrip(".")
-        raise InvalidRequest(f"{path.name} cannot be read as {path.suffix}: {reason}.") from error
-    lengths = {name: len(column) if column.ndim else 0 for name, column in columns.items()}
+    except InvalidRequest:
+        raise
+    except ArraysInvalid as error:
+        raise InvalidRequest(f"{path.name} cannot be read as {path.suffix}: it {error}.") from error
+    except Exception as error:  # what is damaged, or beyond this machine, shows as anything
+        raise InvalidRequest(
+            f"{path.name} cannot be read as {path.suffix}: {_reason(error)}."
+        ) from error
+    lengths = {name: len(c) if c.ndim and c.size else 0 for name, c in columns.items()}
     if len(set(lengths.values())) != 1 or not next(iter(lengths.values()), 0):
-        told = ", ".join(f"{name} {length}" for name, length in lengths.items()) or "nothing"
+        told = ", ".join(f"{cut(name, 40)} {n:,}" for name, n in list(lengths.items())[:SHOWN])
+        told = told or "nothing"
         raise InvalidRequest(f"{path.name} must hold columns of one length, and holds: {told}.")
     return columns
 
 
+def _reason(error: Exception) -> str:
+    if isinstance(error, MemoryError):
+        return "this machine has not the memory that it asks for"
+    return cut((str(error).splitlines() or [""])[0].rstrip(".") or type(error).__name__)
+
+
 def _npz(path: Path) -> Columns:
-    with np.load(path, allow_pickle=False) as stored:
-        return {name.lower(): stored[name] for name in stored.files}
+    return {name.lower(): array for name, array in read_npz(path, MAX_BYTES).items()}
 
 
 def _npy(path: Path) -> Columns:
-    return {"predictions": np.load(path, allow_pickle=False)}
+    return {"predictions": read_npy(path, MAX_BYTES)}
+
+
+def read_csv(path: Path) -> pd.DataFrame:
+    """A CSV file. Raises InvalidRequest where it is none."""
+    try:
+        return pd.read_csv(path)
+    except (OSError, ValueError, OverflowError, MemoryError, csv.Error) as error:
+        raise InvalidRequest(f"{path.name} cannot be read as CSV: {_reason(error)}.") from error
 
 
 def place_of(path: Path, row: int) -> str:
@@ -83,10 +106,18 @@ def header_of(path: Path, name: str, place: tuple[int, ...]) -> str:
 
 
 def _csv(path: Path) -> Columns:
-    return _of_frame(pd.read_csv(path))
+    return _of_frame(read_csv(path))
 
 
 def _parquet(path: Path) -> Columns:
+    from pyarrow import parquet
+
+    about = parquet.read_metadata(path)
+    if about.num_columns > MOST_COLUMNS or 8 * about.num_rows * about.num_columns > MAX_BYTES:
+        raise InvalidRequest(
+            f"{path.name} says that it has {about.num_rows:,} rows of {about.num_columns:,} "
+            f"columns, which is more than is read; give the best classes (top-5) alone."
+        )
     return _of_frame(pd.read_parquet(path))
 
 
@@ -123,6 +154,12 @@ def _values(column: pd.Series) -> np.ndarray:
         lists = [list_of(cell) for cell in text]
         if all(values is not None and len(values) == len(lists[0] or ()) for values in lists):
             return np.asarray(lists)
+    longest = int(text.str.len().max() or 0)
+    if longest > MOST_LETTERS:  # each row of the array takes as much as the longest
+        raise InvalidRequest(
+            f"The column {cut(str(column.name), 40)!r} holds a text of {longest:,} letters; at "
+            f"most {MOST_LETTERS:,} are read."
+        )
     return text.to_numpy(dtype=np.str_)
 
 

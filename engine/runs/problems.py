@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 from db.enums import Precision, WeightsKind
 from engine.catalog import CatalogModel
 from engine.errors import LabelsMismatch, WorkbenchError
 from engine.export.routes import program_beside, require_environment, require_route
+from engine.files import expanded, is_file
 from engine.preprocess import PreprocessSpec, require_one_scale
 from engine.runs.checks import Check, Datasets, matching_of
 from engine.runs.requests import BUILTIN_DATASETS, RunRequest, Task
@@ -29,7 +29,7 @@ def _needs_choices(request: RunRequest, model: CatalogModel, datasets: Datasets)
 
 def _needs_weights(request: RunRequest, model: CatalogModel, datasets: Datasets) -> Iterator[str]:
     weights = request.weights
-    if weights.kind == WeightsKind.FILE and not Path(weights.path or "").expanduser().is_file():
+    if weights.kind == WeightsKind.FILE and not is_file(expanded(weights.path or "")):
         yield f"There is no file {weights.path}."
     if weights.key is not None and model.source in ("onnx", "demo"):
         yield f"The weights of {model.id} are one set: leave the weights key out."
@@ -93,7 +93,7 @@ def _needs_route(request: RunRequest, model: CatalogModel, datasets: Datasets) -
     try:
         require_route(model, request.format, request.via)
         if request.via == "paddle2onnx":
-            program_beside(Path(request.weights.path or "").expanduser())
+            program_beside(expanded(request.weights.path or ""))
             require_environment()
     except WorkbenchError as error:
         yield str(error)

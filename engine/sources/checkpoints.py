@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from engine.errors import CheckpointRejected
+from engine.files import is_file
 from engine.sources.inert import Inert
 from engine.sources.paddle_inference import STREAM_PREFIX, read_pdiparams
 from engine.sources.paddle_params import read_pdparams
@@ -68,14 +68,20 @@ def read_checkpoint(path: Path, key: str | None = None) -> Checkpoint:
     their content. Counters and the normalisation of mmpretrain are left out.
     Raises CheckpointRejected, naming the file, what is wrong with it and the way out.
     """
-    if not path.is_file():
+    if not is_file(path):
         raise CheckpointRejected(f"{path} is not a file; give the path of a checkpoint.")
     try:
         with path.open("rb") as file:
             head = file.read(64)
         sets = _reader(path, head)(path)
     except OSError as error:
-        raise CheckpointRejected(f"{path.name} cannot be read: {error.strerror}.") from error
+        reason = error.strerror or error
+        raise CheckpointRejected(f"{path.name} cannot be read: {reason}.") from error
+    except MemoryError as error:
+        raise CheckpointRejected(
+            f"{path.name} says that it holds more than fits into the memory of this machine; "
+            f"download it again."
+        ) from error
     taken = key if key in sets else choose_set(list(sets), path.name)
     found = _of_hook(
         Checkpoint(
@@ -113,7 +119,9 @@ def _reader(path: Path, head: bytes) -> Callable[[Path], Sets]:
 def _read_safetensors(path: Path) -> Sets:
     try:
         return {"": load_file(path)}
-    except (SafetensorError, OSError, ValueError) as error:
+    except (OSError, MemoryError):
+        raise
+    except Exception as error:  # damage of the header shows as any of a dozen errors
         raise CheckpointRejected(
             f"{path.name} is a truncated or damaged safetensors file; download it again."
         ) from error

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, BinaryIO, ClassVar, NoReturn
 
 Known = Mapping[tuple[str, str], Any]
+MOST_NESTED = 64  # tuples within tuples; the hash of a million ends the process
 
 
 class Inert(dict[Any, Any]):
@@ -60,6 +61,16 @@ def inert_class(module: str, name: str) -> type[Inert]:
 def refuse_class(module: str, name: str) -> NoReturn:
     """Refuse a global, for files in which nothing but the known ones can belong."""
     raise pickle.UnpicklingError(f"it refers to {module}.{name}")
+
+
+def _checked_tuple(step: Callable[[Any], None]) -> Callable[[Any], None]:
+    """An instruction that makes a tuple, followed by the check that it is not nested too deep."""
+
+    def checked(unpickler: Any) -> None:
+        step(unpickler)
+        unpickler._require_shallow()
+
+    return checked
 
 
 class InertUnpickler(pickle._Unpickler):
@@ -123,11 +134,23 @@ class InertUnpickler(pickle._Unpickler):
         if version > 4:
             raise pickle.UnpicklingError(f"it uses pickle protocol {version}")
 
+    def _require_shallow(self) -> None:
+        level = {id(self.stack[-1]): self.stack[-1]}
+        for _ in range(MOST_NESTED):
+            level = {id(v): v for parent in level.values() for v in parent if type(v) is tuple}
+            if not level:
+                return
+        raise pickle.UnpicklingError(f"it nests over {MOST_NESTED} tuples")
+
     dispatch: ClassVar[dict[int, Callable[[Any], None]]] = {
         **{
             code: step
             for code, step in pickle._Unpickler.dispatch.items()
             if bytes([code]) not in (pickle.BYTEARRAY8, pickle.NEXT_BUFFER, pickle.READONLY_BUFFER)
+        },
+        **{
+            code[0]: _checked_tuple(pickle._Unpickler.dispatch[code[0]])
+            for code in (pickle.TUPLE, pickle.TUPLE1, pickle.TUPLE2, pickle.TUPLE3)
         },
         pickle.BUILD[0]: _build,
         pickle.PROTO[0]: _protocol,

@@ -13,6 +13,7 @@ import math
 import struct
 from collections.abc import Callable, Iterator
 from io import BytesIO
+from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -20,6 +21,7 @@ import torch
 
 from engine.errors import CheckpointRejected
 from engine.sources.inert import InertUnpickler, refuse_class
+from engine.sources.ppcls_names import names_by_shapes
 from engine.sources.protobuf import ProtobufDamaged, integers, messages, texts
 
 STREAM_PREFIX = bytes(16)
@@ -27,6 +29,7 @@ STREAM_PREFIX = bytes(16)
 DTYPES = {2: torch.int32, 3: torch.int64, 4: torch.float16, 5: torch.float32, 6: torch.float64}
 FEED_AND_FETCH = {9, 10}
 MAX_DESC_BYTES = 1024
+MAX_RANK, MAX_TENSORS, MAX_NAMES_BYTES = 8, 20_000, 200_000_000
 
 
 class StreamDamaged(Exception):
@@ -40,7 +43,9 @@ def read_pdiparams(path: Path) -> dict[str, torch.Tensor]:
     """
     try:
         with path.open("rb") as file:
-            tensors = list(_stream(file, path.stat().st_size))
+            tensors = list(islice(_stream(file, path.stat().st_size), MAX_TENSORS + 1))
+        if len(tensors) > MAX_TENSORS:
+            raise StreamDamaged(f"holds over {MAX_TENSORS:,} tensors, which no model here does")
         names = _names(path, tensors)
     except StreamDamaged as error:
         raise CheckpointRejected(
@@ -61,7 +66,7 @@ def _stream(file: BinaryIO, size: int) -> Iterator[torch.Tensor]:
             raise StreamDamaged("is damaged") from error
         if code not in DTYPES:
             raise StreamDamaged(f"holds a tensor of the unknown type {code}")
-        n_bytes = math.prod(shape) * DTYPES[code].itemsize
+        n_bytes = math.prod(shape) * DTYPES[code].itemsize if len(shape) <= MAX_RANK else 0
         if not 0 < n_bytes <= size:
             raise StreamDamaged("is truncated or damaged")
         raw = bytearray(_exactly(file, n_bytes))
@@ -80,6 +85,10 @@ def _names(path: Path, tensors: list[torch.Tensor]) -> list[str]:
     for suffix, read in NAME_FILES.items():
         beside = path.with_suffix(suffix)
         if beside.is_file():
+            if beside.stat().st_size > MAX_NAMES_BYTES:
+                raise StreamDamaged(
+                    f"lies beside {beside.name}, which has over {MAX_NAMES_BYTES / 1e6:.0f} MB"
+                )
             try:
                 names = sorted({str(name) for name in read(beside.read_bytes())})
             except Exception as error:  # damage shows as any of a dozen errors
@@ -89,9 +98,6 @@ def _names(path: Path, tensors: list[torch.Tensor]) -> list[str]:
                     f"holds {len(tensors)} tensors, but {beside.name} names {len(names)}"
                 )
             return names
-    # Building the architectures takes timm, so it is imported only for a file without its names.
-    from engine.sources.ppcls import names_by_shapes
-
     known = names_by_shapes([tuple(tensor.shape) for tensor in tensors])
     if known is None:
         raise StreamDamaged("fits no PaddleClas model of the catalogue, nor is its model file here")

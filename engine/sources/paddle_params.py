@@ -16,6 +16,7 @@ import torch
 
 from engine.errors import CheckpointRejected
 from engine.sources.inert import InertUnpickler, Restorable, refuse_class
+from engine.text import shown
 
 # paddle.save adds this entry: the names of the parameters inside the framework.
 PARAMETER_NAMES = "StructuredToParameterName@@"
@@ -118,5 +119,5 @@ def _tensors(content: Any) -> dict[str, torch.Tensor]:
     arrays = {key: value for key, value in content.items() if key != PARAMETER_NAMES}
     for key, value in arrays.items():
         if not isinstance(key, str) or not isinstance(value, PickledArray) or value.tensor is None:
-            raise pickle.UnpicklingError(f"its entry {key!r} is not an array")
+            raise pickle.UnpicklingError(f"its entry {shown(key)} is not an array")
     return {key: array.tensor for key, array in arrays.items()}

@@ -5,7 +5,7 @@ The same functions to rounding: recorded outputs of Paddle 3.3.1 are in tests/or
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -15,11 +15,8 @@ from timm.models.resnet import BasicBlock, Bottleneck, ResNet, downsample_avg
 from torch import nn
 
 from engine.errors import CheckpointRejected, InvalidRequest
-from engine.sources import expected_shapes
 from engine.sources.comparison import describe_keys
 from engine.sources.ppcls_names import ARCHITECTURES, Layout, TensorNames, tensor_names
-
-CLASSIFIER = "fc6_"
 
 
 def build(architecture: str, classes: int | None = None) -> nn.Module:
@@ -76,30 +73,3 @@ def _to_torch(tensor: torch.Tensor, entry: TensorNames) -> torch.Tensor:
         )
     transposed = tensor.T.contiguous()
     return transposed if entry.layout == Layout.LINEAR else transposed[:, :, None, None]
-
-
-def names_by_shapes(shapes: Sequence[tuple[int, ...]]) -> list[str] | None:
-    """Return the sorted parameter names of the one architecture that has these shapes, or None.
-
-    `shapes` are Paddle's, in the order of the sorted names; the number of classes is free.
-    """
-    for architecture in ARCHITECTURES:
-        expected = sorted(tensor_names(architecture), key=lambda entry: entry.parameter)
-        if len(expected) == len(shapes) and _same_shapes(architecture, expected, shapes):
-            return [entry.parameter for entry in expected]
-    return None
-
-
-def _same_shapes(
-    architecture: str, expected: Sequence[TensorNames], shapes: Sequence[tuple[int, ...]]
-) -> bool:
-    own = expected_shapes("ppcls", architecture).tensors
-    for entry, shape in zip(expected, shapes, strict=True):
-        ours = own[entry.timm]
-        if entry.layout != Layout.SAME:
-            ours = (ours[1], ours[0])
-        if entry.parameter.startswith(CLASSIFIER):
-            ours, shape = ours[:-1], shape[:-1]
-        if ours != shape:
-            return False
-    return True

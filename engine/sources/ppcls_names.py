@@ -7,10 +7,12 @@ ppcls/arch/backbone/model_zoo/{se_resnet_vd,se_resnext,se_resnext_vd}.py.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
+
+Shape = tuple[int, ...]
 
 
 class Layout(StrEnum):
@@ -60,6 +62,46 @@ ARCHITECTURES = {
     "SE_ResNeXt50_vd_32x4d": PaddleModel((3, 4, 6, 3), cardinality=32, base_width=4, stem_width=64),
     "SE_ResNeXt101_32x4d": PaddleModel((3, 4, 23, 3), cardinality=32, base_width=4),
 }
+
+
+CLASSIFIER = "fc6_"
+# Dimensions of a tensor by the last part of its parameter name and its layout.
+_CONVOLUTION, _LINEAR, _VECTOR = 4, 2, 1
+
+
+def names_by_shapes(shapes: Sequence[Shape]) -> list[str] | None:
+    """Return the sorted parameter names of the one architecture that has these shapes, or None.
+
+    `shapes` are Paddle's, in the order of the sorted names; the number of classes is free. A
+    network is built (which takes timm) only where the number of tensors and their dimensions fit.
+    """
+    ranks = [len(shape) for shape in shapes]
+    for architecture in ARCHITECTURES:
+        expected = sorted(tensor_names(architecture), key=lambda entry: entry.parameter)
+        if [_rank(entry) for entry in expected] == ranks and _same(architecture, expected, shapes):
+            return [entry.parameter for entry in expected]
+    return None
+
+
+def _rank(entry: TensorNames) -> int:
+    if entry.layout != Layout.SAME:
+        return _LINEAR
+    return _CONVOLUTION if entry.parameter.endswith("_weights") else _VECTOR
+
+
+def _same(architecture: str, expected: Sequence[TensorNames], shapes: Sequence[Shape]) -> bool:
+    from engine.sources import expected_shapes
+
+    own = expected_shapes("ppcls", architecture).tensors
+    for entry, shape in zip(expected, shapes, strict=True):
+        ours = own[entry.timm]
+        if entry.layout != Layout.SAME:
+            ours = (ours[1], ours[0])
+        if entry.parameter.startswith(CLASSIFIER):
+            ours, shape = ours[:-1], shape[:-1]
+        if ours != shape:
+            return False
+    return True
 
 
 @lru_cache(maxsize=len(ARCHITECTURES))

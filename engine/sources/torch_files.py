@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 
 import torch
 
-from engine.sources.inert import InertUnpickler, Known, inert_class
+from engine.sources.inert import Inert, InertUnpickler, Known, inert_class
 from engine.sources.torchscript import scripted_class, tensors_of
 
 ZIP_PREFIX = b"PK\x03\x04"
@@ -40,6 +40,8 @@ def read_torch_file(path: Path) -> Any:
         if zipped and _is_script(file):
             return _read_script(file)
         file.seek(0)
+        if not _is_plain(file, zipped):
+            return _read_inert(file, zipped)
         try:
             return torch.load(file, map_location="cpu", weights_only=True)
         except pickle.UnpicklingError:
@@ -47,6 +49,23 @@ def read_torch_file(path: Path) -> Any:
             return _read_inert(file, zipped)
         except Exception as error:
             raise TorchFileRejected("is truncated or damaged") from error
+
+
+def _is_plain(file: BinaryIO, zipped: bool) -> bool:
+    """Whether the pickles pass the inert reader, which some that would end the process do not."""
+    try:
+        if zipped:
+            archive = zipfile.ZipFile(file)
+            with archive.open(_pickle_of(archive)) as stream:
+                InertUnpickler(stream, {}, persistent=Inert).load()  # type: ignore[arg-type]
+        else:
+            for _ in range(5):
+                InertUnpickler(file, {}, persistent=Inert).load()
+        return True
+    except Exception:  # what is wrong is said by the reader that comes next
+        return False
+    finally:
+        file.seek(0)
 
 
 def _read_inert(file: BinaryIO, zipped: bool) -> Any:
@@ -87,7 +106,7 @@ def _is_data(name: str) -> bool:
 
 def _read_zip(file: BinaryIO, unknown: Callable[[str, str], Any] = inert_class) -> Any:
     archive = zipfile.ZipFile(file)
-    pickle_name = next(name for name in archive.namelist() if name.endswith("/data.pkl"))
+    pickle_name = _pickle_of(archive)
     folder = pickle_name.removesuffix("data.pkl")
     storages: dict[str, torch.Tensor] = {}
 
@@ -103,6 +122,10 @@ def _read_zip(file: BinaryIO, unknown: Callable[[str, str], Any] = inert_class) 
     with archive.open(pickle_name) as stream:
         unpickler = InertUnpickler(stream, _known(), unknown=unknown, persistent=storage)  # type: ignore[arg-type]
         return unpickler.load()
+
+
+def _pickle_of(archive: zipfile.ZipFile) -> str:
+    return next(name for name in archive.namelist() if name.endswith("/data.pkl"))
 
 
 def _read_legacy(file: BinaryIO) -> Any:

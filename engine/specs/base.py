@@ -10,9 +10,9 @@ from engine.digests import data_digest
 
 
 class Spec(BaseModel):
-    """Base: immutable, no unknown keys, identified by the digest of its JSON."""
+    """Base: immutable, no unknown keys, finite numbers, identified by the digest of its JSON."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     def to_json(self) -> dict[str, Any]:
         """Plain data, as stored in a job row."""

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from engine.digests import data_digest
 from engine.specs.base import Spec
 from engine.specs.builds import BuildSpec
+from engine.untrusted import MOST_WHOLE
 
 CPU_PROVIDER = "CPUExecutionProvider"
 WINDOW_S = 1.0
@@ -39,7 +40,9 @@ class BenchmarkSpec(Spec):
     threads: int = Field(0, ge=0, le=1024, description="0: all usable cores")
     instances: int = Field(1, ge=1, le=256, description="requests in flight in each process")
     processes: int = Field(1, ge=1, le=64)
-    least_samples: int = Field(0, ge=0, description="images each process does at least")
+    least_samples: int = Field(
+        0, ge=0, le=MOST_WHOLE, description="images each process does at least"
+    )
     provider: str = CPU_PROVIDER
     window_s: float = Field(WINDOW_S, gt=0)
     max_s: float = Field(30.0, gt=0)
@@ -47,7 +50,7 @@ class BenchmarkSpec(Spec):
     scenario: Scenario = Scenario.CLOSED_LOOP
     rate_per_s: float | None = Field(None, gt=0)
     limit_ms: float | None = Field(None, gt=0)
-    seed: int = Field(0, ge=0, description="of the arrivals of scenario server")
+    seed: int = Field(0, ge=0, le=MOST_WHOLE, description="of the arrivals of scenario server")
     reuse: bool = False
 
     @model_validator(mode="after")

@@ -10,6 +10,7 @@ from db.enums import Precision
 from engine.digests import data_digest
 from engine.specs.base import Spec
 from engine.specs.exports import ExportSpec
+from engine.untrusted import MOST_WHOLE
 
 CALIBRATION_IMAGES = 300
 PERCENTILE = 99.999
@@ -41,7 +42,7 @@ class CalibrationSpec(Spec):
 
     dataset: str
     images: int = Field(CALIBRATION_IMAGES, ge=1, le=50_000)
-    seed: int = 0
+    seed: int = Field(0, ge=0, le=MOST_WHOLE)
     mode: CalibrationMode = CalibrationMode.MSE
     percentile: float = Field(PERCENTILE, gt=50, le=100, description="of mode percentile only")
     keep_in_float: tuple[int, ...] = Field(
@@ -71,7 +72,7 @@ class RangeCheckSpec(Spec):
 
     dataset: str
     images: int = Field(CALIBRATION_IMAGES, ge=1, le=50_000)
-    seed: int = 0
+    seed: int = Field(0, ge=0, le=MOST_WHOLE)
 
 
 class BuildSpec(Spec):

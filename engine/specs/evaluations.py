@@ -9,6 +9,7 @@ from pydantic import Field
 from engine.specs.base import Spec
 from engine.specs.benchmarks import CPU_PROVIDER
 from engine.specs.builds import BuildSpec
+from engine.untrusted import MOST_WHOLE
 
 SHARD_IMAGES = 1024
 
@@ -20,7 +21,7 @@ class EvaluateSpec(Spec):
     artifact: str | None = None
     dataset: str
     preprocess: dict[str, Any] | None = None
-    limit: int | None = Field(None, ge=1)
+    limit: int | None = Field(None, ge=1, le=MOST_WHOLE)
     batch: int = Field(16, ge=1, le=1024)
     provider: str = CPU_PROVIDER
     start: int | None = None

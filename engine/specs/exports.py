@@ -9,8 +9,10 @@ from pydantic import Field, model_validator
 
 from db.enums import WeightsKind
 from engine.digests import data_digest
+from engine.files import expanded
 from engine.preprocess.spec import PreprocessSpec
 from engine.specs.base import Spec
+from engine.untrusted import MOST_CLASSES, MOST_WHOLE
 
 ExportFormat = Literal["onnx", "torchscript"]
 ExportRoute = Literal["torch", "paddle2onnx"]
@@ -26,7 +28,7 @@ class WeightsSpec(Spec):
     kind: WeightsKind = WeightsKind.PRETRAINED
     path: str | None = None
     sha256: str | None = None
-    seed: int = 0
+    seed: int = Field(0, ge=-MOST_WHOLE, le=MOST_WHOLE)
     key: str | None = Field(None, min_length=1, max_length=200)
 
     @model_validator(mode="after")
@@ -60,7 +62,7 @@ class ExportSpec(Spec):
     model_id: str
     weights: WeightsSpec = WeightsSpec()
     preprocess: dict[str, Any] | None = None
-    background: int | None = None
+    background: int | None = Field(None, ge=0, le=MOST_CLASSES)
     format: ExportFormat = "onnx"
     via: ExportRoute = "torch"
     output: str | None = None
@@ -91,4 +93,4 @@ _USUAL = {"format": "onnx", "via": "torch", "output": None, "classes": ()}
 
 def absolute(path: str | Path) -> str:
     """A user's path made absolute, with ~ and .. resolved."""
-    return str(Path(path).expanduser().resolve())
+    return str(expanded(path).resolve())

@@ -11,8 +11,10 @@ from db.enums import Precision, WeightsKind
 from engine.catalog import SOURCE_LABELS, CatalogModel, catalogue, find_model
 from engine.digests import data_digest
 from engine.errors import VaccFileInvalid
+from engine.files import expanded, is_file
 from engine.runs.requests import RunRequest, Task
 from engine.specs import CALIBRATION_IMAGES, PERCENTILE, DatasetSpec, WeightsSpec, absolute
+from engine.text import cut
 from engine.vacc.build_file import BuildFile
 from engine.weights.identify import identify, published_as
 
@@ -83,7 +85,7 @@ def _model_of(
     weights = weights.model_copy(update={"key": key or weights.key})
     if model is not None:
         return model, weights, ()
-    if weights.path is not None and Path(weights.path).expanduser().is_file():
+    if weights.path is not None and is_file(expanded(weights.path)):
         other = replace(file, checkpoint=weights.path)
         return model_of(other, model, weights.key)
     model_id, _, remarks = model_of(file, model, key)
@@ -98,8 +100,8 @@ def model_of(
     An ONNX file, a checkpoint (which says itself what it holds), or a name. Raises VaccFileInvalid
     where that leads to no network.
     """
-    path, key = Path(file.checkpoint).expanduser(), key or file.weights_key
-    if path.is_file():
+    path, key = expanded(file.checkpoint), key or file.weights_key
+    if is_file(path):
         return _of_file(path, file, model, key)
     if path.suffix in _FILE_SUFFIXES or path.is_absolute():
         published = published_as(path.name)
@@ -188,6 +190,6 @@ def _by_name(name: str, file: BuildFile) -> str:
     if _PLAIN.fullmatch(name) and identify(None, guesses=[f"timm/{name}"]).guesses:
         return f"timm/{name}"
     raise VaccFileInvalid(
-        f"The checkpoint {file.checkpoint} of {file.name} is neither a file here nor a model that "
+        f"The checkpoint {cut(file.checkpoint)} of {file.name} is neither a file nor a model that "
         f"timm or the catalogue knows; add --model, such as --model timm/seresnet50."
     )

@@ -15,6 +15,7 @@ from db.enums import Precision
 from engine.errors import VaccFileInvalid
 from engine.preprocess import PreprocessSpec
 from engine.specs import CalibrationMode
+from engine.text import cut, quoted
 from engine.vacc.build_keys import Draft, fill
 from engine.vacc.build_schemas import SCHEMAS
 from engine.vacc.process_ops import read_ops
@@ -110,7 +111,7 @@ def _schema_of(root: Entry, file: str) -> str:
             return schema
     raise VaccFileInvalid(
         f"{file} is no build file: it has neither frontend and backend nor model and engine, only "
-        f"{', '.join(sorted(keys)[:5]) or 'nothing'}."
+        f"{', '.join(cut(key, 40) for key in sorted(keys)[:5]) or 'nothing'}."
     )
 
 
@@ -121,8 +122,8 @@ def _require(draft: Draft, root: Entry) -> None:
             raise VaccFileInvalid(f"{file} says no {what}; add {draft.key_of(field)}.")
     if not _NAME.fullmatch(draft.name) or PurePath(draft.name).name != draft.name:
         raise VaccFileInvalid(
-            f"{file}, line {draft.lines['name']}: name is {draft.name[:60]!r}; letters, digits, "
-            f"dots and dashes are allowed, because it names a folder."
+            f"{file}, line {draft.lines['name']}: name is {quoted(draft.name, 60)}; letters, "
+            f"digits, dots and dashes are allowed, because it names a folder."
         )
     if not draft.shape:
         raise VaccFileInvalid(f"{file} says no input shape; add {draft.key_of('shape')}.")

@@ -10,11 +10,18 @@ from typing import Any
 from db.enums import Precision
 from engine.errors import VaccFileInvalid
 from engine.specs import CalibrationMode
+from engine.text import cut, quoted
 from engine.vacc.yaml_text import Entry, leaves
 
 Keys = tuple[str, ...]
 ANY = "*"
 LIKE = 0.85  # how alike a misspelt key must be to the one that is meant
+MOST_SHOWN = 80
+
+
+def dotted(keys: Keys) -> str:
+    """Keys from the root as messages name them."""
+    return cut(".".join(keys), MOST_SHOWN)
 
 
 @dataclass
@@ -70,16 +77,16 @@ def fill(draft: Draft, root: Entry, table: Mapping[Keys, Rule]) -> None:
                 _unknown(draft, keys, entry, table)
                 continue
             raise VaccFileInvalid(
-                f"{draft.file}, line {entry.line}: {'.'.join(keys)} is {entry.value!r}; a block of "
-                f"keys is expected."
+                f"{draft.file}, line {entry.line}: {dotted(keys)} is {quoted(entry.plain(), 60)}; "
+                f"a block of keys is expected."
             )
         if meant != keys:
             draft.warnings.append(
-                f"{draft.file}, line {entry.line}: {'.'.join(keys)} is misspelt; it was read as "
-                f"{'.'.join(meant)}."
+                f"{draft.file}, line {entry.line}: {dotted(keys)} is misspelt; it was read as "
+                f"{dotted(meant)}."
             )
         if rule.apply is None:
-            draft.ignored.append(f"{draft.file}, line {entry.line}: {'.'.join(keys)} {rule.note}")
+            draft.ignored.append(f"{draft.file}, line {entry.line}: {dotted(keys)} {rule.note}")
             continue
         rule.apply(draft, meant, entry)
         draft.lines[rule.field] = entry.line
@@ -96,6 +103,8 @@ def _rule_of(keys: Keys, table: Mapping[Keys, Rule]) -> tuple[Rule | None, Keys]
 def _meant(keys: Keys, table: Mapping[Keys, Rule]) -> Keys | None:
     """The known key that is one slip away, judged level by level."""
     meant: Keys = ()
+    if any(len(key) > MOST_SHOWN for key in keys):
+        return None
     for level, key in enumerate(keys):
         names = {
             known[level] for known in table if len(known) > level and known[:level] == meant
@@ -115,16 +124,15 @@ def _is_block(keys: Keys, table: Mapping[Keys, Rule]) -> bool:
 def _unknown(draft: Draft, keys: Keys, entry: Entry, table: Mapping[Keys, Rule]) -> None:
     if not _is_block(keys, table):  # a known block may be left empty
         draft.warnings.append(
-            f"{draft.file}, line {entry.line}: {'.'.join(keys)} is not known here and has no "
-            f"effect."
+            f"{draft.file}, line {entry.line}: {dotted(keys)} is not known here and has no effect."
         )
 
 
 def wrong(draft: Draft, keys: Keys, entry: Entry, allowed: str) -> VaccFileInvalid:
     """The refusal of a value: file, line, what it is and what is allowed."""
-    shown = str(entry.plain())[:60]
+    shown = quoted(entry.plain(), 60)
     return VaccFileInvalid(
-        f"{draft.file}, line {entry.line}: {'.'.join(keys)} is {shown!r}; allowed: {allowed}."
+        f"{draft.file}, line {entry.line}: {dotted(keys)} is {shown}; allowed: {allowed}."
     )
 
 

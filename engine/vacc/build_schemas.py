@@ -17,6 +17,7 @@ from engine.vacc.build_keys import (
     Keys,
     Rule,
     choice,
+    dotted,
     no_effect,
     text,
     whole,
@@ -69,7 +70,7 @@ def _per_channel(draft: Draft, keys: Keys, entry: Entry) -> None:
     draft.per_channel = entry.value
     if not entry.value:
         draft.warnings.append(
-            f"{draft.file}, line {entry.line}: {'.'.join(keys)} is false; int8 weights are always "
+            f"{draft.file}, line {entry.line}: {dotted(keys)} is false; int8 weights are always "
             f"by channel here, which loses less accuracy."
         )
 
@@ -96,7 +97,7 @@ def _debug_is_int8(draft: Draft, keys: Keys, entry: Entry) -> None:
     known.apply(draft, keys, entry)
     if entry.value == "debug":
         draft.warnings.append(
-            f"{draft.file}, line {entry.line}: {'.'.join(keys)} is debug; int8 is built."
+            f"{draft.file}, line {entry.line}: {dotted(keys)} is debug; int8 is built."
         )
 
 

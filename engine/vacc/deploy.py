@@ -13,8 +13,9 @@ from typing import Any
 
 from db.tables import Artifact
 from engine import artifacts
-from engine.errors import ArtifactMissing, InvalidRequest
-from engine.files import whole, write_text
+from engine.errors import ArtifactMissing, InvalidRequest, WorkbenchError
+from engine.files import expanded, is_file, whole, write_text
+from engine.untrusted import read_json
 
 _DIGEST = re.compile(r"[0-9a-f]{8,64}")
 
@@ -40,8 +41,8 @@ def find_deployed(model: str, url: str) -> Artifact:
 
     Raises InvalidRequest for what is none of these, ArtifactMissing for a build of elsewhere.
     """
-    path = Path(model).expanduser()
-    note = next((place for place in _notes(path) if place.is_file()), None)
+    path = expanded(model)
+    note = next((place for place in _notes(path) if is_file(place)), None)
     if note is None:
         if _DIGEST.fullmatch(model):
             return artifacts.find_by_digest(model, url)
@@ -50,8 +51,8 @@ def find_deployed(model: str, url: str) -> Artifact:
             f"(deploy_weights/<name>/mod) or the digest of an artifact."
         )
     try:
-        digest = str(json.loads(note.read_text())["artifact"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        digest = str(read_json(note)["artifact"])
+    except (WorkbenchError, KeyError, TypeError) as error:
         raise InvalidRequest(
             f"{note} is not what `vamc compile` writes; build it again."
         ) from error

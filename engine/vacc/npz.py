@@ -6,19 +6,20 @@ An input holds `input_0`: uint8 (3, height, width), RGB, at the image's own size
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from engine.arrays import ArraysInvalid, read_npz
 from engine.errors import VaccFileInvalid
-from engine.files import save_arrays, write_text
+from engine.files import is_file, save_arrays, write_text
 from engine.preprocess import MAX_PIXELS
+from engine.text import quoted, unprintable
 
 INPUT_KEY, OUTPUT_KEY = "input_0", "output_0"
 MAX_BYTES = 4 * MAX_PIXELS
-MAX_LIST_BYTES = 100_000_000
+MAX_LIST_BYTES, MOST_LETTERS = 100_000_000, 4_000
 
 
 def read_datalist(path: Path, must_exist: bool = True) -> list[Path]:
@@ -36,9 +37,15 @@ def read_datalist(path: Path, must_exist: bool = True) -> list[Path]:
         reason = getattr(error, "strerror", None) or "it is no text"
         raise VaccFileInvalid(f"The list {path} cannot be read: {reason}.") from error
     files = [Path(line.strip()) for line in lines if line.strip()]
+    for number, line in enumerate(lines, 1):
+        if len(line) > MOST_LETTERS or unprintable(line) is not None:
+            raise VaccFileInvalid(
+                f"{path.name}, line {number}: {quoted(line, 60)} is no path of a file; one a line "
+                f"is expected."
+            )
     if not files:
         raise VaccFileInvalid(f"The list {path} is empty.")
-    absent = [file for file in files if not file.is_file()] if must_exist else []
+    absent = [file for file in files if not is_file(file)] if must_exist else []
     if absent:
         raise VaccFileInvalid(
             f"{len(absent):,} of {len(files):,} files that {path.name} names are not there (the "
@@ -100,20 +107,8 @@ def write_output(path: Path, scores: np.ndarray) -> None:
 
 def _read(path: Path, key: str) -> np.ndarray:
     try:
-        with zipfile.ZipFile(path) as archive:
-            if sum(entry.file_size for entry in archive.infolist()) > MAX_BYTES:
-                raise VaccFileInvalid(f"{path} unpacks to over {MAX_BYTES / 1e6:.0f} MB: refused.")
-        with np.load(path, allow_pickle=False) as arrays:
-            if key not in arrays.files:
-                keys = ", ".join(arrays.files[:5]) or "nothing"
-                raise VaccFileInvalid(f"{path} holds {keys}, and no {key}.")
-            array: np.ndarray = arrays[key]
-            return array
+        return read_npz(path, MAX_BYTES, key)[key]
+    except ArraysInvalid as error:
+        raise VaccFileInvalid(f"{path} {error}.") from error
     except OSError as error:
         raise VaccFileInvalid(f"{path} cannot be read: {error.strerror or error}.") from error
-    except (ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
-        if "allow_pickle" in str(error) or "pickle" in str(error):
-            raise VaccFileInvalid(
-                f"{path}: {key} is a pickled object, which could run code; it is never loaded."
-            ) from error
-        raise VaccFileInvalid(f"{path} is damaged or no npz file.") from error

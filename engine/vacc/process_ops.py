@@ -23,6 +23,7 @@ from engine.preprocess import (
 )
 from engine.preprocess.pixel_scale import Wording
 from engine.preprocess.spec import PIXEL_SCALE
+from engine.text import quoted, shown
 from engine.vacc.build_keys import Draft
 from engine.vacc.yaml_text import Entry
 
@@ -88,8 +89,9 @@ def _apply(found: _Ops, entry: Entry) -> None:
             "CustomFunc names Python code, which is never executed here; write the same as Resize, "
             "CenterCrop, CvtColor and Normalize.",
         )
-    if name not in _READERS:
-        raise found.refuse(entry, f"operation {str(name)[:40]!r}; allowed: {', '.join(_READERS)}.")
+    if not isinstance(name, str) or name not in _READERS:
+        given = kind.plain() if isinstance(kind, Entry) else entry.plain()
+        raise found.refuse(entry, f"operation {quoted(given, 40)}; allowed: {', '.join(_READERS)}.")
     keys = {key: value for key, value in entry.value.items() if key != "type"}
     known, read = _READERS[name]
     for key in sorted(set(keys) - set(known)):
@@ -104,7 +106,7 @@ def _side(found: _Ops, entry: Entry, key: str, keys: dict[str, Entry]) -> int:
     sides = value if isinstance(value, list) else [value, value]
     if len(sides) != 2 or any(type(side) is not int for side in sides) or sides[0] != sides[1]:
         raise found.refuse(
-            keys[key], f"{key} is {str(value)[:40]}; allowed: [side, side], one square."
+            keys[key], f"{key} is {shown(value, 40)}; allowed: [side, side], one square."
         )
     return int(sides[0])
 
@@ -129,7 +131,8 @@ def _own(found: _Ops, keys: dict[str, Entry], key: str, usual: StrEnum) -> Any:
     choices = [str(one) for one in type(usual)]
     if keys[key].value not in choices:
         raise found.refuse(
-            keys[key], f"{key} is {str(keys[key].value)[:40]!r}; allowed: {', '.join(choices)}."
+            keys[key],
+            f"{key} is {quoted(keys[key].plain(), 40)}; allowed: {', '.join(choices)}.",
         )
     return keys[key].value
 
@@ -145,7 +148,9 @@ def _normalise(found: _Ops, entry: Entry, keys: dict[str, Entry]) -> None:
         raise found.refuse(entry, "a second Normalize is not offered here.")
     div255 = keys["div255"].value if "div255" in keys else True
     if type(div255) is not bool:
-        raise found.refuse(keys["div255"], f"div255 is {div255!r}; allowed: true, false.")
+        raise found.refuse(
+            keys["div255"], f"div255 is {shown(keys['div255'].plain(), 40)}; allowed: true, false."
+        )
     for key in ("mean", "std"):
         if key not in keys or not _three_numbers(keys[key].plain()):
             raise found.refuse(entry, f"Normalize.{key} must be three numbers, one a channel.")
@@ -166,7 +171,7 @@ def _colour(found: _Ops, entry: Entry, keys: dict[str, Entry]) -> None:
     code = keys["code"].value if "code" in keys else None
     if code not in _COLOR_CODES:
         raise found.refuse(
-            entry, f"CvtColor.code is {str(code)[:40]!r}; allowed: {', '.join(_COLOR_CODES)}."
+            entry, f"CvtColor.code is {quoted(code, 40)}; allowed: {', '.join(_COLOR_CODES)}."
         )
     if "color" in found.settings:
         raise found.refuse(entry, "a second CvtColor is not offered here.")

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -12,12 +13,14 @@ from itertools import groupby
 from pathlib import Path
 
 from engine.errors import VaccFileInvalid
+from engine.text import quoted, unprintable
 
 TOP = 5
 _LINE = re.compile(
-    r"(?P<path>.+): Relay top-(?P<rank>\d+) id: (?P<id>\d+), prob: (?P<prob>\S+), "
-    r"class name: (?P<name>.*)"
+    r"(?P<path>.+): Relay top-(?P<rank>[0-9]{1,6}) id: (?P<id>[0-9]{1,6}), "
+    r"prob: (?P<prob>[-+]?[0-9.]{1,40}(e[-+]?[0-9]{1,3})?), class name: (?P<name>.*)"
 )
+MOST_LETTERS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +60,20 @@ def read_lines(lines: Iterable[str], file: str) -> Iterator[Ranked]:
 
 
 def _parse(number: int, line: str, file: str) -> re.Match[str]:
-    match = _LINE.fullmatch(line.rstrip("\n"))
-    if match is None:
+    match = _LINE.fullmatch(line.rstrip("\n")) if len(line) <= MOST_LETTERS else None
+    if match is None or not _is_finite(match["prob"]) or unprintable(match["path"]):
         raise VaccFileInvalid(
             f"{file}, line {number}: expected '<path>: Relay top-<k> id: <class>, prob: <p>, class "
-            f"name: <name>', found {line.strip()[:60]!r}."
+            f"name: <name>', found {quoted(line.strip())}."
         )
     return match
+
+
+def _is_finite(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:  # such as 1.2.3
+        return False
 
 
 def read_class_names(path: Path) -> tuple[str, ...]:

@@ -8,7 +8,6 @@ order after the colour code, and mean and std belong to that order.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +26,8 @@ from engine.preprocess import (
 )
 from engine.preprocess.pixel_scale import Wording
 from engine.preprocess.spec import PIXEL_SCALE
+from engine.text import quoted, shown
+from engine.untrusted import read_json
 
 MAX_BYTES = 1_000_000
 OPS = (
@@ -79,13 +80,7 @@ def read_vdsp(path: Path, geometry: PreprocessSpec | None = None) -> Vdsp:
 
     Raises VaccFileInvalid naming the key, its value and what is allowed.
     """
-    try:
-        if path.stat().st_size > MAX_BYTES:
-            raise VaccFileInvalid(f"{path} has over {MAX_BYTES / 1e6:.0f} MB: no vdsp parameters.")
-        plain = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError, RecursionError) as error:
-        reason = getattr(error, "strerror", None) or f"it is no JSON ({error})"
-        raise VaccFileInvalid(f"{path} cannot be read: {reason}.") from error
+    plain = read_json(path, VaccFileInvalid, MAX_BYTES)
     return vdsp_of(plain, path.name, geometry)
 
 
@@ -251,7 +246,7 @@ def _one_of(file: str, key: str, value: Any, known: Mapping[Any, Any]) -> Any:
     found = [v for k, v in known.items() if k == value and type(k) is type(value)]
     if not found:
         words = ", ".join(str(word) for word in known)
-        raise VaccFileInvalid(f"{file}: {key} is {str(value)[:60]!r}; allowed: {words}.")
+        raise VaccFileInvalid(f"{file}: {key} is {quoted(value, 60)}; allowed: {words}.")
     return found[0]
 
 
@@ -264,7 +259,7 @@ def _needed(file: str, values: Mapping[str, Any], key: str) -> Any:
 def _size(file: str, key: str, value: Any) -> int:
     if type(value) is not int or not 0 <= value <= 4096:
         raise VaccFileInvalid(
-            f"{file}: {key} is {str(value)[:40]!r}; allowed: a whole number of pixels up to 4096."
+            f"{file}: {key} is {quoted(value, 40)}; allowed: a whole number of pixels up to 4096."
         )
     return value
 
@@ -282,7 +277,7 @@ def _three(file: str, values: Mapping[str, Any], key: str) -> tuple[float, ...] 
         return None
     numbers = isinstance(value, list) and all(type(item) in (int, float) for item in value)
     if not numbers or len(value) != 3:
-        raise VaccFileInvalid(f"{file}: {key} is {str(value)[:40]}; allowed: three numbers.")
+        raise VaccFileInvalid(f"{file}: {key} is {shown(value, 40)}; allowed: three numbers.")
     return tuple(float(item) for item in value)
 
 
@@ -290,7 +285,7 @@ def _half(file: str, values: Mapping[str, Any], key: str) -> float:
     bits = _needed(file, values, key)
     if type(bits) is not int or not 0 <= bits < 1 << 16:
         raise VaccFileInvalid(
-            f"{file}: {key} is {str(bits)[:40]!r}; allowed: the 16 bits of a half float as one "
+            f"{file}: {key} is {quoted(bits, 40)}; allowed: the 16 bits of a half float as one "
             f"number."
         )
     return half_from_bits(bits)

@@ -10,8 +10,9 @@ from typing import Any
 import yaml
 
 from engine.errors import VaccFileInvalid
+from engine.text import cut, quoted, unprintable
 
-MAX_BYTES = 1_000_000
+MAX_BYTES = 200_000
 MAX_ENTRIES = 20_000
 MAX_DEPTH = 30
 _PLAIN = {f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null")}
@@ -39,7 +40,7 @@ def read_yaml(path: Path) -> Entry:
     """The whole of a YAML file. Raises VaccFileInvalid: unreadable, no block of keys, or tagged."""
     try:
         if path.stat().st_size > MAX_BYTES:
-            raise VaccFileInvalid(f"{path} has over {MAX_BYTES / 1e6:.0f} MB: it is no build file.")
+            raise VaccFileInvalid(f"{path} has over {MAX_BYTES / 1e3:.0f} kB: it is no build file.")
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is no text"
@@ -49,8 +50,8 @@ def read_yaml(path: Path) -> Entry:
 
 def parse_yaml(text: str, name: str) -> Entry:
     """As `read_yaml`, from text; `name` is what messages call the file."""
-    loader = yaml.SafeLoader(text)
     try:
+        loader = yaml.SafeLoader(text)
         node = loader.get_single_node()
     except RecursionError as error:
         raise VaccFileInvalid(f"{name} is nested too deep for a build file.") from error
@@ -58,7 +59,7 @@ def parse_yaml(text: str, name: str) -> Entry:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark else ""
         what = getattr(error, "problem", None) or str(error).splitlines()[0]
-        raise VaccFileInvalid(f"{name}{where}: this is not YAML ({what}).") from error
+        raise VaccFileInvalid(f"{name}{where}: this is not YAML ({cut(what)}).") from error
     except ValueError as error:  # a scalar that its own tag cannot hold
         raise VaccFileInvalid(f"{name}: this is not YAML ({error}).") from error
     if not isinstance(node, yaml.MappingNode):
@@ -91,10 +92,10 @@ class _Converter:
         if node.tag in _TEXT:
             return Entry(str(node.value), line)
         try:
-            return Entry(self.loader.construct_object(node), line)
-        except (yaml.YAMLError, ValueError) as error:
+            return Entry(_storable(self.loader.construct_object(node)), line)
+        except (yaml.YAMLError, ValueError, OverflowError) as error:
             raise VaccFileInvalid(
-                f"{self.name}, line {line}: {str(node.value)[:40]!r} is no value."
+                f"{self.name}, line {line}: {quoted(str(node.value), 40)} is no value."
             ) from error
 
     def _pairs(self, node: yaml.MappingNode, depth: int) -> Iterator[tuple[str, Entry]]:
@@ -102,7 +103,21 @@ class _Converter:
             if not isinstance(key, yaml.ScalarNode):
                 line = key.start_mark.line + 1
                 raise VaccFileInvalid(f"{self.name}, line {line}: a key must be a word.")
+            if unprintable(key.value) is not None:
+                raise VaccFileInvalid(
+                    f"{self.name}, line {key.start_mark.line + 1}: the key "
+                    f"{quoted(key.value, 40)} cannot be printed."
+                )
             yield str(key.value), self.convert(value, depth + 1)
+
+
+def _storable(value: Any) -> Any:
+    """A scalar as it is; ValueError for numbers that are not finite or beyond 2^63."""
+    if isinstance(value, int | float) and not abs(value) < 2**63:
+        raise ValueError("not a finite number")
+    if isinstance(value, str) and unprintable(value) is not None:
+        raise ValueError("not printable")
+    return value
 
 
 def leaves(entry: Entry, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Entry]]:

@@ -13,6 +13,7 @@ from engine.catalog import CatalogModel, catalogue
 from engine.config import REPOSITORY, settings
 from engine.digests import file_digest
 from engine.errors import CheckpointRejected, WeightsUnavailable
+from engine.files import is_file
 from engine.specs import WeightsSpec
 from engine.weights.cache import NOTE_SUFFIX, WeightsFile, checked_digest
 from engine.weights.downloads import Progress, download
@@ -83,7 +84,7 @@ def _pretrained(model: CatalogModel, spec: WeightsSpec, progress: Progress) -> W
 
 def _file(model: CatalogModel, spec: WeightsSpec, progress: Progress) -> WeightsFile:
     path = Path(spec.path or "")
-    if not path.is_file():
+    if not is_file(path):
         raise CheckpointRejected(f"There is no weights file {path}.")
     digest = file_digest(path)
     if spec.sha256 is not None and digest != spec.sha256:

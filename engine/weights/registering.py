@@ -17,7 +17,7 @@ from engine.database import record_model
 from engine.digests import file_digest
 from engine.errors import CheckpointRejected, InvalidRequest
 from engine.export.loading import load_weights
-from engine.files import disk_space, write_text
+from engine.files import disk_space, expanded, is_file, write_text
 from engine.weights.cache import WeightsFile
 from engine.weights.registered import ABOUT_FILE, SOURCES, folder_of
 
@@ -44,8 +44,8 @@ def register(
             f"{model.id} takes no registered weights: only models of {', '.join(SOURCES)} do. An "
             f"ONNX file is given to the export itself, with --weights FILE."
         )
-    path = file.expanduser().resolve()
-    if not path.is_file():
+    path = expanded(file).resolve()
+    if not is_file(path):
         raise CheckpointRejected(f"There is no file {file}.")
     given = WeightsFile(path, f"registered by hand: {path.name}", file_digest(path), key)
     loaded = load_weights(model, given)

@@ -1,0 +1,117 @@
+"""The border: names, numbers and JSON documents of users and files, as far as they are taken in."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any, NoReturn
+
+from engine.errors import InvalidRequest, WorkbenchError
+from engine.text import quoted, shown, unprintable
+
+MOST_WHOLE = 2**31 - 1  # what an integer column of any database holds
+MOST_FIGURE = 1e9  # of images/s, ms, MB: beyond, a figure is a slip
+MOST_CLASSES = 1_000_000
+MOST_JSON_BYTES = 100_000_000
+MOST_FACTS, MOST_DEPTH, MOST_FACT_LENGTH = 1_000, 5, 2_000
+
+
+def plain_name(text: str, what: str, most: int) -> str:
+    """A name on one line: white space made single, 1 to `most` characters, all of them printable.
+
+    Raises InvalidRequest that calls it `what`.
+    """
+    one_line = text.replace("\n", " ").replace("\t", " ")
+    if (character := unprintable(one_line)) is not None:
+        raise InvalidRequest(
+            f"{what} {quoted(text)} holds {character}, which cannot be printed; leave it out."
+        )
+    name = " ".join(one_line.split())
+    if not 0 < len(name) <= most:
+        raise InvalidRequest(f"{what} has {len(name):,} characters; 1 to {most} are allowed.")
+    return name
+
+
+def plain_facts(facts: Any, what: str) -> Any:
+    """Facts as JSON has them, if every database can store them: the same data.
+
+    Raises InvalidRequest that calls them `what`: numbers that are not finite or over 2^63, text
+    that cannot be printed, and what is nested or numerous beyond any use.
+    """
+    _check_facts(facts, what, 0, [0])
+    return facts
+
+
+def _check_facts(value: Any, what: str, depth: int, count: list[int]) -> None:
+    count[0] += 1
+    if count[0] > MOST_FACTS or depth > MOST_DEPTH:
+        raise InvalidRequest(
+            f"{what} holds over {MOST_FACTS:,} facts, or more than {MOST_DEPTH} levels of them; "
+            f"give those that matter."
+        )
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            plain_name(str(key), f"The name of a fact of {what}", 200)
+            _check_facts(inner, f"{what}.{key}", depth + 1, count)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            _check_facts(inner, what, depth + 1, count)
+    elif isinstance(value, str):
+        if value:
+            plain_name(value, what, MOST_FACT_LENGTH)
+    elif isinstance(value, int | float) and not abs(value) < 2**63:  # not a number is not below
+        raise InvalidRequest(f"{what} is {shown(value)}; a finite number below 2^63 is expected.")
+
+
+def read_json(
+    path: Path,
+    error: type[WorkbenchError] = InvalidRequest,
+    most_bytes: int = MOST_JSON_BYTES,
+    lack: str = "cannot be read",
+) -> Any:
+    """The document of a JSON file (UTF-8).
+
+    Raises `error` with one sentence, `<file> <lack>: <why>`: unreadable, too large, no JSON, nested
+    too deep, and NaN or infinite numbers, which JSON does not have.
+    """
+    try:
+        if path.stat().st_size > most_bytes:
+            raise ValueError(f"at most {most_bytes / 1e6:,.0f} MB are read")
+        return parse_json(path.read_text(encoding="utf-8-sig"))
+    except OSError as problem:
+        raise error(f"{path.name} {lack}: {problem.strerror or problem}.") from problem
+    except RecursionError as problem:
+        raise error(f"{path.name} {lack}: it is no JSON (nested too deep).") from problem
+    except ValueError as problem:  # of which bytes that are no UTF-8 are a kind
+        why = str(problem).partition(";")[0].rstrip(".")
+        raise error(f"{path.name} {lack}: it is no JSON ({why}).") from problem
+
+
+def parse_json(text: str) -> Any:
+    """A JSON document. Raises ValueError also for NaN and infinite numbers, and RecursionError."""
+    return json.loads(text, parse_constant=_no_number, parse_float=_finite)
+
+
+def as_json(document: Any) -> str:
+    """A document that every reader of JSON takes: what is no finite number is null."""
+    return json.dumps(_finite_or_null(document), indent=1, default=str, allow_nan=False)
+
+
+def _finite_or_null(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite_or_null(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite_or_null(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _no_number(word: str) -> NoReturn:
+    raise ValueError(f"{word} is no number in JSON")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{quoted(text, 40)} is beyond every number that can be stored")
+    return value
