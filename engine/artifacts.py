@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from engine.digests import data_digest, file_digest
 from engine.errors import ArtifactMissing
 from engine.files import write_text
 from engine.preprocess import PreprocessSpec
+from engine.text import quoted
 
 MODEL_FILE = "model.onnx"
 TORCHSCRIPT_FILE = "model.pt"
@@ -34,6 +36,7 @@ NOTES = "notes"
 """Manifest key: what was assumed and changed when a foreign file was taken in, in sentences."""
 WEIGHTS_KEY = "weights_key"
 """Manifest key: which of several sets of weights in the file was asked for."""
+_DIGEST = re.compile("[0-9a-f]{0,64}")
 _ABOUT = (MANIFEST_FILE, REPORT_FILE, IMAGES_FILE)
 
 
@@ -116,12 +119,14 @@ def find_by_recipe(recipe: str, url: str) -> Artifact | None:
 
 def find_by_digest(prefix: str, url: str) -> Artifact:
     """The artifact whose digest begins with `prefix`; ArtifactMissing if none or several do."""
-    statement = select(Artifact).where(Artifact.digest.startswith(prefix, autoescape=True)).limit(2)
+    statement = select(Artifact).where(Artifact.digest.startswith(prefix)).limit(2)
     with reading(url) as session:
-        rows = session.scalars(statement).all()
+        rows = session.scalars(statement).all() if _DIGEST.fullmatch(prefix) else []
     if len(rows) != 1:
         found = "more than one artifact begins" if rows else "no artifact begins"
-        raise ArtifactMissing(f"In this database {found} with {prefix!r}; `results` lists them.")
+        raise ArtifactMissing(
+            f"In this database {found} with {quoted(prefix)}; `results` lists them."
+        )
     return rows[0]
 
 

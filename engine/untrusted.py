@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -13,6 +14,7 @@ from engine.text import quoted, shown, unprintable
 MOST_WHOLE = 2**31 - 1  # what an integer column of any database holds
 MOST_FIGURE = 1e9  # of images/s, ms, MB: beyond, a figure is a slip
 MOST_CLASSES = 1_000_000
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 MOST_JSON_BYTES = 100_000_000
 MOST_FACTS, MOST_DEPTH, MOST_FACT_LENGTH = 1_000, 5, 2_000
 
@@ -89,8 +91,14 @@ def read_json(
 
 
 def parse_json(text: str) -> Any:
-    """A JSON document. Raises ValueError also for NaN and infinite numbers, and RecursionError."""
-    return json.loads(text, parse_constant=_no_number, parse_float=_finite)
+    """A JSON document; ValueError also for NaN, infinite numbers and half characters.
+
+    Raises RecursionError where it is nested too deep.
+    """
+    document = json.loads(text, parse_constant=_no_number, parse_float=_finite)
+    if _SURROGATE.search(text):
+        json.dumps(document, ensure_ascii=False).encode()  # raises where one stands alone
+    return document
 
 
 def as_json(document: Any) -> str:

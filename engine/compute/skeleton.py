@@ -100,14 +100,17 @@ def build_skeleton(
     no image input.
     """
     inputs = _fixed_inputs(model.graph, batch)
-    light = _in_float_form(_without_weights(model, inputs))
-    onnx_graph.sort_nodes(light.graph)
     shapes: dict[str, Shape] = dict(measured or {})
     shapes |= {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
     try:
+        light = _in_float_form(_without_weights(model, inputs))
+        onnx_graph.sort_nodes(light.graph)
         inferred = shape_inference.infer_shapes(light, data_prop=True).graph
     except shape_inference.InferenceError:
         inferred = light.graph  # operators that inference does not understand
+    except (ValueError, TypeError, RuntimeError) as error:  # names that are no text, unknown types
+        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+        raise ExportFailed(f"The graph is not valid ONNX: {reason}.") from error
     constants = frozenset(tensor.name for tensor in model.graph.initializer)
     for value in (*inferred.input, *inferred.value_info, *inferred.output):
         if _is_fixed(value):

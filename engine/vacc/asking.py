@@ -190,6 +190,6 @@ def _by_name(name: str, file: BuildFile) -> str:
     if _PLAIN.fullmatch(name) and identify(None, guesses=[f"timm/{name}"]).guesses:
         return f"timm/{name}"
     raise VaccFileInvalid(
-        f"The checkpoint {cut(file.checkpoint)} of {file.name} is neither a file nor a model that "
-        f"timm or the catalogue knows; add --model, such as --model timm/seresnet50."
+        f"The checkpoint {cut(file.checkpoint)} of {file.name} is neither a file here nor a model "
+        f"that timm or the catalogue knows; add --model, such as --model timm/seresnet50."
     )
