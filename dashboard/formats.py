@@ -7,6 +7,8 @@ import re
 import time
 from typing import Any
 
+from engine.text import printable
+
 MISSING = "–"
 MINUS = "−"
 _CODE = re.compile(r"(`[^`]+`)")
@@ -15,12 +17,12 @@ _MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|$:~<>&^=])")
 
 def escape_markdown(text: str) -> str:
     """Text that a user or a file gave, to be shown as it is: no markup, no directive, no link."""
-    return _MARKDOWN.sub(r"\\\1", " ".join(text.split()))
+    return _MARKDOWN.sub(r"\\\1", printable(" ".join(text.split())))
 
 
 def message(text: str) -> str:
     """A sentence of the engine: commands in backticks as code, and the rest as it is."""
-    parts = _CODE.split(" ".join(text.split()))
+    parts = _CODE.split(printable(" ".join(text.split())))
     return "".join(part if i % 2 else _MARKDOWN.sub(r"\\\1", part) for i, part in enumerate(parts))
 
 

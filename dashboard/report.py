@@ -25,6 +25,7 @@ from dashboard.components.definitions import DEFINITIONS
 from dashboard.formats import MISSING, is_missing, plural
 from dashboard.palette import LIGHT
 from engine.results import COLUMNS
+from engine.text import printable
 
 MOST_GROUPS = 4
 STYLE = """
@@ -114,7 +115,7 @@ def _cell(value: object) -> str:
     for kind, write in _CELLS.items():
         if isinstance(value, kind) and not is_missing(value):
             return write(value)
-    text = MISSING if is_missing(value) else str(value)
+    text = MISSING if is_missing(value) else printable(str(value))
     return f"<td>{html.escape(text)}</td>"
 
 

@@ -20,7 +20,7 @@ from engine.text import cut, quoted, shown
 
 MOST_ARRAYS = 1_000
 MOST_HEADER = 10_000
-MOST_RATIO, LEAST_BOMB = 300, 100_000_000  # numbers compress, but not like this
+MOST_RATIO, LEAST_BOMB = 100, 100_000_000  # numbers compress, but not like this
 _KINDS = "biufSU"
 _ENCRYPTED = 1
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)

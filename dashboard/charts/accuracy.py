@@ -13,7 +13,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from dashboard.charts.accuracy_marks import add_arrows, add_frontier, add_precisions, add_ship
-from dashboard.charts.common import layout, log_range, log_ticks, percent_range
+from dashboard.charts.common import layout, log_range, log_ticks, percent_range, safe
 from dashboard.charts.names import add_names, brief_names
 from dashboard.charts.published import published_trace
 from dashboard.charts.sweep import doubtful
@@ -79,7 +79,7 @@ def accuracy_against_throughput(
     add_frontier(figure, points.loc[best], palette)
     add_precisions(figure, points, "images_per_s", best, palette)
     add_ship(figure, points, "images_per_s", palette)
-    title = f"images/s (log scale), {setting}, faster →"
+    title = f"images/s (log scale), {safe(setting)}, faster →"
     xs = [*points["images_per_s"], *points["images_per_s_low"], *points["images_per_s_high"]]
     _axes(figure, points, xs, [], title, images)
     _name_points(figure, points, "images_per_s", palette, _across(points.loc[best]))
@@ -159,5 +159,5 @@ def _axes(
     lows, highs = [*points["top1_low"], *more_ys], [*points["top1_high"], *more_ys]
     figure.update_yaxes(
         range=percent_range(lows, highs),
-        title={"text": f"top-1 (%), {images}, ↑ better"},
+        title={"text": f"top-1 (%), {safe(images)}, ↑ better"},
     )

@@ -14,6 +14,7 @@ import plotly.graph_objects as go
 
 from dashboard.formats import is_missing, number, significant
 from dashboard.palette import Palette
+from engine.text import printable
 
 HEIGHT = 420
 FONT = '"Source Sans", sans-serif'  # as the pages; for charts without Streamlit's theme
@@ -133,8 +134,8 @@ def whiskers(
 
 
 def safe(text: object) -> str:
-    """Text for a plotly label, in which tags would otherwise be markup."""
-    return html.escape(str(text), quote=False)
+    """Text for a plotly label or template, in which tags and `%{...}` would be markup."""
+    return html.escape(printable(str(text)), quote=False).replace("%{", "%&#123;")
 
 
 CARD_FIELDS = (

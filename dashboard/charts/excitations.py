@@ -6,7 +6,7 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from dashboard.charts.common import layout
+from dashboard.charts.common import layout, safe
 from dashboard.formats import number
 from dashboard.palette import Palette
 
@@ -30,7 +30,7 @@ def excitations(
     figure = make_subplots(
         rows=rows,
         cols=COLUMNS,
-        subplot_titles=[name.replace(" (", "<br>(") for name in names],
+        subplot_titles=[safe(name).replace(" (", "<br>(") for name in names],
         vertical_spacing=0.34 / rows,
         horizontal_spacing=0.1,
     )

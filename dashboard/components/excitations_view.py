@@ -10,7 +10,7 @@ from dashboard.charts.excitations import excitations, last_of_stages, takeaway
 from dashboard.components.classify_view import Picture
 from dashboard.components.excitations_mean import usual_excitations
 from dashboard.components.theme import chart_config, current_palette
-from dashboard.formats import message
+from dashboard.formats import escape_markdown, message
 from db.enums import Precision
 from db.tables import Artifact
 from engine.errors import WorkbenchError
@@ -67,7 +67,7 @@ def draw(network: Excitations, found: list[np.ndarray], mean: list[np.ndarray] |
     image = [found[n] for n in which]
     usual = None if mean is None else [mean[n] for n in which]
     said = takeaway(image, usual, labels)
-    st.caption(said)
+    st.caption(escape_markdown(said))
     figure = excitations(labels, image, usual, current_palette())
     st.plotly_chart(figure, key="excitations_chart", config=chart_config(), alt=said)
     order = "the dataset's mean" if usual else "this image"

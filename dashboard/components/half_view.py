@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from dashboard.formats import plural
+from dashboard.formats import escape_markdown, plural
 from db.tables import Artifact
 from engine.half.limits import LARGEST, LIMIT
 
@@ -29,7 +29,7 @@ def show_half(artifact: Artifact | None) -> None:
         st.markdown(
             f"**{plural(len(kept), 'node')}** in float. The largest value seen is "
             f"**{made['largest']['value']:,.4g}**; half precision holds {LARGEST:,.0f}, and beyond "
-            f"{LIMIT:,.0f} a node stays in float. Checked: {where}."
+            f"{LIMIT:,.0f} a node stays in float. Checked: {escape_markdown(where)}."
         )
         st.markdown(
             f"With every stored value rounded to half precision, **{found['same_class']} of "

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import pytest
 import typer
 import typer.main
@@ -19,6 +20,7 @@ from db.enums import Precision
 from engine.cli.grouping import grouped
 from engine.cli.main import app, main
 from engine.cli.options import joined, numbers
+from engine.cli.output import emit_table
 from engine.cli.reading import read_preprocess, read_weights
 from engine.comparisons import paired
 from engine.config import REPOSITORY, settings
@@ -166,6 +168,73 @@ def test_errors_are_one_sentence_and_exit_code_1(
 def test_a_wrong_call_is_exit_code_2(call: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(call) == 2
     assert capsys.readouterr().out == ""
+
+
+FAR = "99999999999999999999999"
+
+
+@pytest.mark.parametrize(
+    ("call", "sentence"),
+    [
+        (["evaluation", "show", FAR], f"There is no evaluation {FAR}; `evaluation list` shows"),
+        (["evaluation", "show", "9" * 5000], "There is no evaluation 999"),
+        (["evaluation", "show", "-1"], "No such option"),
+        (["evaluation", "show", "x"], "There is no evaluation x;"),
+        (["compare", "1", FAR], f"There is no evaluation {FAR}"),
+        (["jobs", "show", FAR], f"There is no job {FAR}; `jobs list` shows them."),
+        (["jobs", "cancel", FAR], f"There is no job {FAR}"),
+        (["jobs", "cancel", "--run", FAR], f"There is no run {FAR}"),
+        (["jobs", "retry", FAR], f"There is no job {FAR}"),
+        (["jobs", "list", "--limit", FAR], "Input should be less than or equal to"),
+        (["build", "timm/seresnet50", "--seed", FAR], "Input should be less than or equal to"),
+        (["import", "evaluation", "x", "-m", "x", "-p", "fp32", "--source", "x", "-d", "x",
+          "--background", FAR], "Input should be less than or equal to"),
+        (["export", "timm/../../etc", "--detach"], "reads as a path"),
+        (["export", "x" * 5000, "--detach"], "There is no model 'xxx"),
+        (["results", "-o", "/nowhere/at/all/x.csv"], "cannot be written: No such file"),
+        (["vamp", "-m", "a" * 5000], "is no build"),
+        (["classify", "x.jpg", "-a", "%"], "no artifact begins with '%'"),
+        (["build", "timm/seresnet50", "--weights", "~nobody/x", "--detach"], "There is no file"),
+    ],
+)  # fmt: skip
+def test_names_and_numbers_beyond_everything_get_one_sentence(
+    call: list[str], sentence: str, url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(call) in (1, 2)
+    said = capsys.readouterr().err
+    assert sentence in said
+    assert len(said) < 1000
+
+
+def test_names_are_text_in_every_table(
+    url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    np.save(tmp_path / "p.npy", np.arange(200) // 20)
+    names = [
+        "-m",
+        "onnx/[/] :warning:",
+        "--source",
+        "[/] [red]x[/red]",
+        "-d",
+        "[bold]",
+        "-p",
+        "fp32",
+    ]
+    assert main(["import", "evaluation", str(tmp_path / "p.npy"), *names, "--per-class", "20"]) == 0
+    card = {"model": "onnx/[/]", "precision": "int8", "source": "[/]", "device": "[/]"}
+    (tmp_path / "b.json").write_text(json.dumps({**card, "images_per_s": 5}))
+    assert main(["import", "benchmark", str(tmp_path / "b.json")]) == 0
+    for call in (["results"], ["results", "--model", "[/]"], ["evaluation", "list"]):
+        capsys.readouterr()
+        assert main(call) == 0
+        said = capsys.readouterr()
+        assert "onnx/[/] :warning:" in said.out + said.err
+    assert main(["evaluation", "show", "1"]) == 0
+    assert "on [bold]" in capsys.readouterr().out
+    emit_table("[/]", ("[/]", "n"), [("[red]a\x1b[1m\0", float("inf")), (None, 1)])
+    printed = capsys.readouterr().out
+    assert "[red]a\\x1b[1m\\x00" in printed
+    assert "\x1b" not in printed
 
 
 def test_detach_queues_starts_the_dispatcher_and_returns(

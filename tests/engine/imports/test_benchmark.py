@@ -69,12 +69,46 @@ def test_a_csv_gives_what_json_gives_and_nothing_is_imported_twice(
         ({"latency_p90_ms": 1.0}, "percentiles must rise"),
         ({"images_per_s_low": 5000}, "must lie between"),
         ({"precision": "fp8"}, "benchmark 1: precision"),
+        ({"batch": 10**30}, "benchmark 1: batch: Input should be less"),
+        ({"samples": 2**40}, "benchmark 1: samples"),
+        ({"batch": True}, "benchmark 1: batch: True is no number"),
+        ({"images_per_s": 1e300}, "benchmark 1: images_per_s"),
+        ({"images_per_s": 1e-320}, "too small to be a measured figure"),
+        ({"source": "a\0b"}, r"source 'a\\x00b' holds \\x00"),
+        ({"device": "a\x1b[31m"}, r"device 'a\\x1b\[31m' holds"),
+        ({"runtime": "r" * 41}, "runtime has 41 characters; 1 to 40"),
+        ({"environment": {"a": 10**30}}, r"environment\.a is 10+; a finite number"),
+        ({"environment": {"a\0": 1}}, "name of a fact of environment"),
+        ({"model": "timm/../../etc"}, "reads as a path"),
+        ({"model": "nothing/x"}, "There is no model"),
     ],
 )
 def test_a_wrong_figure_is_named(tmp_path: Path, change: dict[str, Any], message: str) -> None:
     (tmp_path / "a.json").write_text(json.dumps({**CARD, **change}))
     with pytest.raises(InvalidRequest, match=message):
         read_benchmarks(tmp_path / "a.json")
+
+
+@pytest.mark.parametrize("figure", ["NaN", "Infinity", "-Infinity", "1e999"])
+@pytest.mark.parametrize("name", ["images_per_s", "latency_p99_ms", "load_ms", "peak_rss_mb"])
+def test_no_figure_is_infinite(tmp_path: Path, name: str, figure: str) -> None:
+    text = json.dumps({**CARD, name: 0})
+    (tmp_path / "a.json").write_text(text.replace(f'"{name}": 0', f'"{name}": {figure}'))
+    with pytest.raises(InvalidRequest, match=r"a\.json cannot be read"):
+        read_benchmarks(tmp_path / "a.json")
+    (tmp_path / "a.csv").write_text(
+        f"model,precision,source,device,batch,images_per_s,environment.x,{name}\n"
+        f"timm/seresnet50,int8,X,X,1,5,1,{figure.replace('NaN', 'inf')}\n"
+    )
+    with pytest.raises(InvalidRequest, match="benchmark 1"):
+        read_benchmarks(tmp_path / "a.csv")
+
+
+def test_one_bad_row_keeps_the_others_out_too(url: str, tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text(json.dumps([CARD, {**CARD, "model": "nothing/x"}]))
+    with pytest.raises(InvalidRequest, match="benchmark 2: model"):
+        import_benchmarks(read_benchmarks(tmp_path / "a.json"), url)
+    assert results_frame(url).empty
 
 
 @pytest.mark.parametrize(("text", "message"), [("{", "cannot be read"), ("[]", "holds no bench")])

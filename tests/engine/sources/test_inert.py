@@ -61,6 +61,7 @@ def test_the_state_of_an_object_does_not_reach_a_function() -> None:
         b"\x80\x02K\x01Q.",  # data outside of the pickle
         b"\x80\x02K\x01)R.",  # calling a number
         b"cos\nsystem\n(S'true'\ntR",
+        b"\x80\x02})" + b"\x85" * 1_000_000 + b"K\x01s.",  # a key whose hash ends the process
     ],
 )
 def test_damaged_and_hostile_streams_are_refused(data: bytes) -> None:

@@ -140,6 +140,18 @@ def test_pdparams_and_pdiparams_give_the_same_network(tmp_path: Path) -> None:
     assert all(torch.equal(left[key], right[key]) for key in left)
 
 
+def test_a_stream_of_other_dimensions_builds_no_network(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As many tensors as one of the networks has; building those takes seconds."""
+    monkeypatch.setattr("engine.sources.expected_shapes", pytest.fail)
+    with (tmp_path / "x.pdiparams").open("wb") as stream:
+        for _ in tensor_names("SE_ResNet50_vd"):
+            stream.write(stream_tensor(torch.ones(2)))
+    with pytest.raises(CheckpointRejected, match="fits no PaddleClas model"):
+        read_checkpoint(tmp_path / "x.pdiparams")
+
+
 def stream_tensor(tensor: torch.Tensor) -> bytes:
     """One tensor as Paddle's inference parameters hold it."""
     desc = b"\x08\x05" + b"".join(b"\x10" + varint(size) for size in tensor.shape)

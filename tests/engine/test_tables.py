@@ -1,0 +1,77 @@
+"""Names in exported tables stay names: no formula, no markup, no LaTeX; numbers stay numbers."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+
+import openpyxl
+import pandas as pd
+import pytest
+
+from engine.tables import to_csv, to_excel, to_latex, to_markdown
+
+FORMULAS = ["=cmd|' /C calc'!A0", "@SUM(A1)", "+1", "-2+3", "\t=1", "\r=1", " =1", "＝1"]
+
+
+@pytest.mark.parametrize("name", FORMULAS)
+def test_a_spreadsheet_computes_nothing(name: str) -> None:
+    frame = pd.DataFrame({"model_id": [name, None], "top1": [-1.5, 2.0], "batch": [-3, 4]})
+    (header, row, empty) = csv.reader(io.StringIO(to_csv(frame), newline=""))
+    assert header == ["model", "top-1 (%)", "batch"]
+    assert row[0].startswith("'")
+    assert row[0].strip("'").strip() == name.replace("\r", "\\r").strip()
+    assert row[1:] == ["-1.5", "-3"]
+    assert empty == ["", "2.0", "4"]
+    sheet = openpyxl.load_workbook(io.BytesIO(to_excel(frame))).active
+    assert sheet is not None
+    assert (sheet["A2"].data_type, sheet["B2"].value, sheet["C2"].value) == ("s", -1.5, -3)
+
+
+def test_numbers_among_objects_stay_numbers() -> None:
+    frame = pd.DataFrame({"top1": pd.Series([-1.5, None, "-x"], dtype=object)})
+    assert to_csv(frame).splitlines()[1:] == ["-1.5", '""', "'-x"]
+
+
+def test_ordinary_names_are_not_touched() -> None:
+    frame = pd.DataFrame({"model_id": ["timm/legacy_senet154", "onnx/a-b+c"]})
+    assert to_csv(frame).splitlines()[1:] == frame["model_id"].tolist()
+    assert "| timm/legacy_senet154 |" in to_markdown(frame)
+
+
+@pytest.mark.parametrize(
+    ("name", "escaped"),
+    [
+        ("a|b", r"a\|b"),
+        ("a\nb\r\nc", "a b c"),
+        ("<script>x</script>", "&lt;script&gt;x&lt;/script&gt;"),
+        ("[x](http://y)", r"\[x\](http\://y)"),
+        ("![x](y)", r"\!\[x\](y)"),
+        ("https://y www.y.z", r"https\://y www\.y.z"),
+        ("*a* _b_ `c` ~~d~~ $e$", r"\*a\* \_b\_ \`c\` \~\~d\~\~ \$e\$"),
+        ("a&b \\ c", r"a&amp;b \\ c"),
+        ("\x1b[31m", r"\\x1b\[31m"),
+    ],
+)
+def test_markdown_shows_the_name(name: str, escaped: str) -> None:
+    text = to_markdown(pd.DataFrame({"model_id": [name], "top1": [-1.0]}))
+    assert text.splitlines()[2] == f"| {escaped} | -1 |"
+
+
+@pytest.mark.parametrize(
+    ("name", "escaped"),
+    [
+        ("a|b", r"a\textbar{}b"),
+        (r"a\b", r"a\textbackslash{}b"),
+        ("50% & #1_{x} $y$", r"50\% \& \#1\_\{x\} \$y\$"),
+        ("a~b^c<d>", r"a\textasciitilde{}b\textasciicircum{}c\textless{}d\textgreater{}"),
+        ("[/]", "{[}/{]}"),
+        ("*", "{*}"),
+        ("a\nb", "a b"),
+    ],
+)
+def test_latex_escapes_once(name: str, escaped: str) -> None:
+    text = to_latex(pd.DataFrame({"model_id": [name], "top1": [-1.0]}))
+    assert text.splitlines()[4] == rf"{escaped} & -1 \\"
+    assert not re.search(r"\\\\\s*[\[*]", text), "an argument of the end of a row"
