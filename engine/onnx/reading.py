@@ -53,6 +53,8 @@ def load_onnx(path: Path) -> ModelProto:
         )
     if not proto.graph.node:
         raise CheckpointRejected(f"{path.name} is not a valid ONNX model: it has no layers.")
+    if not all(isinstance(name, str) for name in _names(proto)):  # bytes where they are no UTF-8
+        raise CheckpointRejected(f"{path.name} is not a valid ONNX model: a name in it is no text.")
     _refuse_newer_opset(proto, path)
     _refuse_unknown_operators(proto, path)
     if proto.functions:
@@ -72,6 +74,14 @@ def count_outputs(path: Path) -> int:
 def _line(error: Exception) -> str:
     text = str(error).strip()
     return re.sub(r"\s+", " ", text.splitlines()[0])[:200] if text else "unreadable"
+
+
+def _names(proto: ModelProto) -> Iterator[object]:
+    graph = proto.graph
+    for value in (*graph.input, *graph.output, *graph.value_info, *graph.initializer):
+        yield value.name
+    for node in _all_nodes(graph):
+        yield from (node.name, node.op_type, node.domain, *node.input, *node.output)
 
 
 def _refuse_other_formats(path: Path) -> None:

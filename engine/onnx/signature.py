@@ -116,6 +116,8 @@ def _shown(value: ValueInfoProto) -> str:
 
 
 def _type_name(type_: int) -> str:
+    if type_ not in TensorProto.DataType.values():
+        return f"type {type_}"
     return str(TensorProto.DataType.Name(type_)).lower() if type_ else "no tensor"
 
 

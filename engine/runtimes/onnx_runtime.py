@@ -122,6 +122,7 @@ def shapes_by_run(model: ModelProto, side: int) -> dict[str, tuple[int, ...]]:
     return {name: value.shape for name, value in values.items()}
 
 
+@lru_cache(maxsize=1)
 def newest_opset() -> int:
     """The newest version of the standard operators that this ONNX Runtime accepts."""
     versions = (schema.since_version for schema in _schemas() if schema.domain == "")

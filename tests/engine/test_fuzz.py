@@ -22,6 +22,9 @@ from engine.datasets.layouts import read_labels
 from engine.imports.benchmark import read_benchmarks
 from engine.imports.environments import record_outside
 from engine.imports.predictions import read_predictions
+from engine.onnx.opset import weights_are_no_inputs
+from engine.onnx.reading import load_onnx
+from engine.onnx.signature import image_inputs
 from engine.preprocess import PreprocessSpec, open_image
 from engine.sources.checkpoints import read_checkpoint
 from engine.vacc.build_file import read_build_file
@@ -156,6 +159,13 @@ def environment(path: Path) -> object:
     return record_outside(read_object(path), _URL[0])
 
 
+def onnx_import(path: Path) -> object:
+    """All that is done to a foreign graph before ONNX Runtime is asked to run it."""
+    model = load_onnx(path)
+    weights_are_no_inputs(model)
+    return image_inputs(model, path.name, None)
+
+
 _URL: list[str] = []
 Reader = Callable[[Path], object]
 READERS: dict[str, tuple[str, Reader, Callable[[], Mutate], IsPast]] = {
@@ -253,6 +263,10 @@ READERS: dict[str, tuple[str, Reader, Callable[[], Mutate], IsPast]] = {
         lambda path: build_skeleton(load_graph(path), 1),
         lambda: of_protobuf(tiny_se_model().SerializeToString()),
         not_refused_as("not a readable ONNX"),
+    ),
+    "ONNX import": (
+        "a.onnx", onnx_import, lambda: of_protobuf(tiny_se_model().SerializeToString()),
+        not_refused_as("is not a valid ONNX model"),
     ),
     **{
         form: (f"a.{form}", open_image, lambda form=form: of_bytes(image(form), keep=12), past)
