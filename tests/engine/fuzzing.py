@@ -37,7 +37,7 @@ _NUMBERS = (
 _WORDS = (
     *(b"", b"null", b"true", b"~", b"[]", b"{}", b"[/]", b"../../etc", b"=cmd|' /C calc'!A0"),
     *(b"\x00", b"\x1b[31m", b"\xff\xfe", b"\\u0000", b"\\ud800", "\u202e".encode(), b"\r\n"),
-    *(b"[" * 3000, b'{"a":' * 3000, b"a" * 20_000, b"!!python/name:os.system", b"&a [*a]", b'"'),
+    *(b"[" * 1200, b'{"a":' * 1200, b"a" * 20_000, b"!!python/name:os.system", b"&a [*a]", b'"'),
 )
 
 
