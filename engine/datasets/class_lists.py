@@ -6,7 +6,6 @@ A text file with a name a line (`n01440764 tench` and `0 tench` too), or JSON: a
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -19,10 +18,10 @@ from engine.datasets import imagenet
 from engine.datasets.classes import ClassSource
 from engine.datasets.folders import suffix_of, suffixes
 from engine.datasets.numbering import MOST_CLASSES
-from engine.datasets.text_files import read_text
+from engine.datasets.text_files import json_of, read_text
 from engine.errors import DatasetInvalid
 
-_NUMBERED = re.compile(r"(\d+)\s*[\s,:;]\s*(\S.*)")
+_NUMBERED = re.compile(r"(\d{1,9})\s*[\s,:;]\s*(\S.*)")
 _WITH_WNID = re.compile(r"(n\d{8})[\s,:;]+(\S.*)")
 _KEYS = ("id2label", "label2id", "label_names", "classes", "names", "class_names", "labels")
 
@@ -125,10 +124,7 @@ def _without_numbers(lines: list[str]) -> list[str]:
 
 
 def _of_json(path: Path, text: str) -> list[list[str]]:
-    try:
-        data = json.loads(text)
-    except ValueError as error:
-        raise DatasetInvalid(f"{path.name} is not readable as JSON: {error}.") from error
+    data = json_of(path, text)
     if isinstance(data, dict):
         data = next((data[key] for key in _KEYS if isinstance(data.get(key), dict | list)), data)
     pairs = _pairs(data)
@@ -151,7 +147,7 @@ def _pairs(data: Any) -> list[tuple[int, list[str]]] | None:
     """(index, words) of each class; None where the data is of no known form."""
     if isinstance(data, list):
         rows = list(enumerate(data))
-    elif isinstance(data, dict) and all(re.fullmatch(r"\d+", key) for key in data) and data:
+    elif isinstance(data, dict) and all(re.fullmatch(r"\d{1,9}", key) for key in data) and data:
         rows = [(int(key), value) for key, value in data.items()]
         if all(type(value) is int for value in data.values()):
             rows = [(value, key) for key, value in data.items()]

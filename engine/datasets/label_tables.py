@@ -7,7 +7,6 @@ does; `--label-columns` says it where neither can.
 from __future__ import annotations
 
 import csv
-import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -17,14 +16,15 @@ from typing import Any
 
 from engine.datasets.folders import suffix_of, suffixes
 from engine.datasets.numbering import ON_THE_PAGE
-from engine.datasets.text_files import read_text
+from engine.datasets.text_files import json_of, read_text
 from engine.errors import DatasetInvalid
+from engine.text import quoted
 
 EXPECTED = "'<file> <class index>'"
 _SHOWN = 60
 _DELIMITERS = ("\t", ",", ";", "|")
 _BREAKS = re.compile(r"[\s,;|]+")
-_WHOLE = re.compile(r"\+?(\d+)(?:\.0+)?")
+_WHOLE = re.compile(r"\+?(\d{1,18})(?:\.0+)?")
 _NUMBER = re.compile(r"[-+]?\d*\.?\d+(?:[eE][-+]?\d+)?")
 _WNID = re.compile(r"n\d{8}")
 _NAME_COLUMNS = (
@@ -210,11 +210,7 @@ def _class_of(text: str) -> str:
 
 
 def _json_rows(path: Path, text: str) -> list[_Row]:
-    try:
-        data = json.loads(text)
-    except ValueError as error:
-        raise DatasetInvalid(f"{path.name} is not readable as JSON: {error}.") from error
-    rows = _cells_of_json(data)
+    rows = _cells_of_json(json_of(path, text))
     if not rows:
         raise DatasetInvalid(
             f'{path.name} is no label file: as JSON, {{"a.png": 3, ...}} or a list of '
@@ -281,7 +277,7 @@ def _lines(path: Path, rows: list[_Row], columns: _Columns) -> LabelTable:
 
 def _unexpected(path: Path, number: int, text: str) -> DatasetInvalid:
     return DatasetInvalid(
-        f"{path.name}, line {number}: expected {EXPECTED}, found {text.strip()[:_SHOWN]!r}."
+        f"{path.name}, line {number}: expected {EXPECTED}, found {quoted(text.strip(), _SHOWN)}."
     )
 
 
@@ -297,7 +293,7 @@ def _named(path: Path, rows: list[_Row], asked: tuple[str, str]) -> _Columns | N
         if _squashed(word) in heading:
             places.append(heading.index(_squashed(word)))
             by_name = True
-        elif word.isdecimal() and 1 <= int(word) <= len(heading):
+        elif word.isdecimal() and len(word) < 10 and 1 <= int(word) <= len(heading):
             places.append(int(word) - 1)
         else:
             raise DatasetInvalid(
@@ -310,7 +306,7 @@ def _named(path: Path, rows: list[_Row], asked: tuple[str, str]) -> _Columns | N
 def _is_heading(rows: list[_Row], name: int, label: int) -> bool:
     """Whether the first line is no image: it heads columns, or has no class like the rest."""
     first = rows[0].cells
-    if suffix_of(first[name]) in suffixes() or len(rows) < 2:
+    if len(first) <= max(name, label) or len(rows) < 2 or suffix_of(first[name]) in suffixes():
         return False
     if _squashed(first[name]) in _NAME_COLUMNS and _squashed(first[label]) in (
         *_LABEL_COLUMNS,

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import codecs
 from pathlib import Path
+from typing import Any
 
 from engine.errors import DatasetInvalid
+from engine.untrusted import parse_json
+
+MOST_BYTES = 200_000_000
 
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
@@ -13,6 +17,8 @@ _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 def read_text(path: Path, what: str) -> str:
     """The text, without a mark; DatasetInvalid where there is none to read."""
     try:
+        if path.stat().st_size > MOST_BYTES:
+            raise DatasetInvalid(f"{what} {path} has over {MOST_BYTES / 1e6:.0f} MB.")
         data = path.read_bytes()
     except OSError as error:
         raise DatasetInvalid(f"{what} {path} cannot be read: {error.strerror}.") from error
@@ -23,3 +29,14 @@ def read_text(path: Path, what: str) -> str:
     if "\0" in text:
         raise DatasetInvalid(f"{what} {path} is no text: it holds zero bytes.")
     return text
+
+
+def json_of(path: Path, text: str) -> Any:
+    """The JSON document of a file's text; DatasetInvalid where it is none."""
+    try:
+        return parse_json(text)
+    except RecursionError as error:
+        raise DatasetInvalid(f"{path.name} is not readable as JSON: nested too deep.") from error
+    except ValueError as error:
+        why = str(error).partition(";")[0]
+        raise DatasetInvalid(f"{path.name} is not readable as JSON: {why}.") from error

@@ -18,7 +18,9 @@ from safetensors.torch import save as safetensors_bytes
 from engine.accuracy.label_sets import read_label_set
 from engine.cli.reading import read_object, read_preprocess
 from engine.compute.skeleton import build_skeleton, load_graph
-from engine.datasets.layouts import read_labels
+from engine.datasets.class_lists import read_class_list
+from engine.datasets.label_files import Labelling, labels_by_name
+from engine.datasets.label_tables import looks_like_labels
 from engine.imports.benchmark import read_benchmarks
 from engine.imports.environments import record_outside
 from engine.imports.predictions import read_predictions
@@ -90,7 +92,16 @@ BENCHMARK = {
     "peak_rss_mb": 100.0, "environment": {"driver": "1.2", "cores": 8, "turbo": True},
 }  # fmt: skip
 LINE = b"/val/n01440764/a.JPEG: Relay top-%d id: %d, prob: 0.10000000, class name: tench\n"
-DOOR = not_refused_as("it is no JSON", "it is no text", "is not YAML", "no block of keys", "as CSV")
+DOOR = not_refused_as(
+    *(
+        "it is no JSON",
+        "readable as JSON",
+        "is no text",
+        "is not YAML",
+        "no block of keys",
+        "as CSV",
+    )
+)
 
 
 def npz(**arrays: Any) -> bytes:
@@ -148,6 +159,10 @@ def environment(path: Path) -> object:
     return record_outside(read_object(path), _URL[0])
 
 
+def labels(path: Path) -> object:
+    return labels_by_name(path, Labelling()), looks_like_labels(path)
+
+
 def onnx_import(path: Path) -> object:
     """All that is done to a foreign graph before ONNX Runtime is asked to run it."""
     model = load_onnx(path)
@@ -193,7 +208,17 @@ READERS: dict[str, tuple[str, Reader, Callable[[], Mutate], IsPast]] = {
         lambda: of_json({"artifact": "0123456789abcdef", "model": "timm/x"}),
         DOOR,
     ),
-    "label file": ("l.txt", read_labels, lambda: of_text(b"a.jpg 3\nb c.jpg 999\n"), DOOR),
+    "label file": ("l.txt", labels, lambda: of_text(b"a.jpg 3\nb c.jpg 999\n"), DOOR),
+    "label table": (
+        "l.csv", labels,
+        lambda: of_text(b"ImageId,PredictionString\na.jpg,n01751748 1 8 4 9\nb,n01440764\n"), DOOR,
+    ),
+    "label JSON": ("l.json", labels, lambda: of_json({"a.jpg": 3, "b.jpg": 4}), DOOR),
+    "class list": ("c.txt", read_class_list, lambda: of_text(b"0 tench\n1 white shark\n"), DOOR),
+    "class JSON": (
+        "c.json", read_class_list,
+        lambda: of_json({"0": ["n01440764", "tench"], "1": ["n01443537", "goldfish"]}), DOOR,
+    ),
     "class names": ("n.txt", read_class_names, lambda: of_text(b"tench\nwhite shark\n"), DOOR),
     "datalist": (
         "d.txt", lambda path: read_datalist(path, must_exist=True),
