@@ -22,6 +22,7 @@ from engine.datasets.label_files import Labelling
 from engine.errors import InvalidRequest, VaccFileInvalid
 from engine.files import whole
 from engine.stats import at_chance, wilson_interval
+from engine.text import cut
 from engine.vacc.decoding import Output, decode, pair
 from engine.vacc.npz import read_datalist, read_output
 from engine.vacc.old_scoring import Matches, by_index, by_name, by_name_of_lines, changes
@@ -121,7 +122,7 @@ def eval_topk(
         raise VaccFileInvalid(f"{result_txt} holds no results.")
     short = [one.path for one in ranked if len(one.ids) != TOP]
     if short:
-        note(f"Warning: {len(short):,} images have not {TOP} lines (the first: {short[0]}).")
+        note(f"Warning: {len(short):,} images have not {TOP} lines (the first: {cut(short[0])}).")
     truth = truth_of([one.path for one in ranked], labelling.of(label))
     labels = truth.labels
     for text in truth.notes:

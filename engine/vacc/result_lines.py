@@ -18,7 +18,7 @@ from engine.text import quoted, unprintable
 TOP = 5
 _LINE = re.compile(
     r"(?P<path>.+): Relay top-(?P<rank>[0-9]{1,6}) id: (?P<id>[0-9]{1,6}), "
-    r"prob: (?P<prob>[-+]?[0-9.]{1,40}(e[-+]?[0-9]{1,3})?), class name: (?P<name>.*)"
+    r"prob: (?P<prob>[-+]?[0-9.]{1,60}(e[-+]?[0-9]{1,3})?), class name: (?P<name>.*)"
 )
 MOST_LETTERS = 10_000
 
@@ -51,6 +51,10 @@ def read_lines(lines: Iterable[str], file: str) -> Iterator[Ranked]:
     parsed = (_parse(number, line, file) for number, line in enumerate(lines, 1) if line.strip())
     for path, group in groupby(parsed, key=lambda match: match["path"]):
         ranks = sorted(group, key=lambda match: int(match["rank"]))
+        if len({int(match["rank"]) for match in ranks}) < len(ranks):
+            raise VaccFileInvalid(
+                f"{file}: {path} has several lines of one rank; give the lines of each image once."
+            )
         yield Ranked(
             path,
             tuple(int(match["id"]) for match in ranks),

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 import pytest
@@ -15,6 +16,7 @@ from dashboard.charts.common import (
     log_ticks,
     percent_range,
 )
+from dashboard.charts.excitations import excitations
 from dashboard.charts.pairs import accuracy_change, speed_and_size
 from dashboard.charts.published import with_estimates, with_gmacs
 from dashboard.comparables import accuracy_points
@@ -163,6 +165,17 @@ def test_names_are_no_markup_in_a_hover_card() -> None:
     card = trace(accuracy_against_compute(rows, None, LIGHT, "val"), "fp32").customdata[0][0]
     assert "<a" not in card
     assert "&lt;a" in card
+
+
+def test_names_are_no_markup_in_titles_and_templates() -> None:
+    hostile = "<b>val</b> %{x} \x1b[1m"
+    figure = accuracy_against_throughput(THREE, LIGHT, hostile, hostile)
+    for axis in (figure.layout.xaxis, figure.layout.yaxis):
+        assert "&lt;b&gt;val&lt;/b&gt; %&#123;x} \\x1b" in axis.title.text
+    (title,) = (
+        text.text for text in excitations([hostile], [np.ones(3)], None, LIGHT).layout.annotations
+    )
+    assert title.startswith("&lt;b&gt;")
 
 
 def test_frontier_keeps_what_nothing_beats() -> None:

@@ -199,3 +199,40 @@ def test_outputs_are_recorded_as_an_imported_evaluation(
     assert row is not None
     assert (row.id, row.imported_digest is not None) == (document["evaluation"], True)
     assert (row.top1_count, row.top5_count, row.images) == (30, document["top5_count"], 40)
+
+
+LINE = "/n01440764/a.JPEG: Relay top-{rank} id: {id}, prob: {prob}, class name: tench"
+
+
+@pytest.mark.parametrize(
+    "prob", ["0x1F", "nan", "inf", "1_0", "1e999", "1.2.3", "", "٣", "9" * 5000]
+)
+def test_what_is_no_score_is_refused_with_its_line(prob: str) -> None:
+    with pytest.raises(VaccFileInvalid, match=r"r\.txt, line 1: expected .* found '/n01440764"):
+        list(read_lines([LINE.format(rank=0, id=1, prob=prob)], "r.txt"))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        LINE.format(rank=0, id="9" * 23, prob=0.5),
+        LINE.format(rank="9" * 5000, id=1, prob=0.5),
+        "a" * 100_000,
+        "/\x1b[31m" + LINE.format(rank=0, id=1, prob=0.5),
+    ],
+)
+def test_lines_beyond_everything_are_quoted_in_part(line: str) -> None:
+    with pytest.raises(VaccFileInvalid, match=r"r\.txt, line 1: expected") as caught:
+        list(read_lines([line], "r.txt"))
+    assert len(str(caught.value)) < 400
+
+
+def test_scores_of_any_size_are_read() -> None:
+    for score in (3.4e38, -1e-8, 0.0):
+        (found,) = read_lines([LINE.format(rank=0, id=1, prob=f"{score:.8f}")], "r.txt")
+        assert found.scores == (float(f"{score:.8f}"),)
+
+
+def test_one_rank_stands_once(tmp_path: Path) -> None:
+    with pytest.raises(VaccFileInvalid, match="several lines of one rank"):
+        list(read_lines([LINE.format(rank=0, id=1, prob=0.5)] * 5, "r.txt"))
