@@ -26,6 +26,7 @@ from engine.imports.environments import record_outside
 from engine.imports.images import ImageSet, image_set, match
 from engine.imports.predictions import Predictions, read_predictions
 from engine.preprocess import PreprocessSpec
+from engine.untrusted import plain_facts
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,7 @@ def import_evaluation(asked: OutsideEvaluation, url: str) -> tuple[Evaluation, b
     Raises InvalidRequest for files that do not fit, and LabelsMismatch for predictions that are
     as right as guesses: then nothing is recorded.
     """
+    plain_facts(asked.environment or {}, "environment")  # before anything is recorded
     predictions = read_predictions(asked.file, asked.background)
     images = image_set(asked.dataset, predictions, asked.labels, asked.per_class, url)
     predictions, places = match(predictions, images, asked.file.name)

@@ -11,7 +11,7 @@ import pytest
 
 from db.enums import Precision
 from db.session import reading
-from db.tables import Evaluation
+from db.tables import Evaluation, ImportedBuild
 from engine.accuracy.figures import figures
 from engine.accuracy.per_image import load
 from engine.comparisons import precision_pairs
@@ -156,6 +156,10 @@ def test_a_background_class_is_taken_off(url: str, tmp_path: Path) -> None:
         (lambda p: np.save(p, truth()), {"per_class": None}, "nothing says what the images show"),
         (lambda p: np.save(p, truth()), {"model_id": "mmcls/none"}, "There is no model"),
         (lambda p: np.save(p, truth()), {"source": " "}, "says where it comes from"),
+        (lambda p: np.save(p, truth()), {"source": "a\0"}, "cannot be printed"),
+        (lambda p: np.save(p, truth()), {"environment": {"a": float("nan")}}, "finite number"),
+        (lambda p: np.save(p, truth()), {"dataset": "a\x1b[1m"}, "cannot be printed"),
+        (lambda p: np.save(p, truth()), {"model_id": "timm/../../etc"}, "reads as a path"),
     ],
 )
 def test_what_does_not_fit_is_one_sentence_and_leaves_nothing(
@@ -168,6 +172,7 @@ def test_what_does_not_fit_is_one_sentence_and_leaves_nothing(
     assert "\n" not in str(caught.value)
     with reading(url) as session:
         assert session.query(Evaluation).count() == 0
+        assert session.query(ImportedBuild).count() == 0
 
 
 @pytest.mark.parametrize(
