@@ -91,7 +91,7 @@ def clip_bounds(node: NodeProto, constants: dict[str, np.ndarray]) -> tuple[floa
     bounds = [-np.inf, np.inf]
     for position, name in enumerate(node.input[1:3]):
         if name in constants:
-            bounds[position] = float(constants[name])
+            bounds[position] = float(constants[name].reshape(-1)[0])  # (1,) is taken as a scalar
     return bounds[0], bounds[1]
 
 
