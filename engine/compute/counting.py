@@ -164,8 +164,9 @@ def _conv_macs_per_output(node: NodeProto, graph: Skeleton) -> int:
 
 
 def _gemm_macs_per_output(node: NodeProto, graph: Skeleton) -> int:
-    transposed = any(a.name == "transA" and a.i for a in node.attribute)
-    return graph.shape(node.input[0], node)[0 if transposed else 1]
+    """From the weights: what they multiply may be one row, as torch.squeeze leaves of one image."""
+    transposed = any(a.name == "transB" and a.i for a in node.attribute)
+    return graph.shape(node.input[1], node)[1 if transposed else 0]
 
 
 def _matmul_macs_per_output(node: NodeProto, graph: Skeleton) -> int:

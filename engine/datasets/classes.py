@@ -110,8 +110,9 @@ def match_outputs(
             assumed=f"The labels of dataset {dataset!r}, 0 to {total - 1:,}, are taken as indices "
             f"of the {scored:,} outputs; not every class has an image.",
         )
+    without = "" if background is None else f" without the background class {background}"
     raise LabelsMismatch(
-        f"{subject} has {outputs} outputs, dataset {dataset!r} has {total} classes"
+        f"{subject} has {scored} outputs{without}, dataset {dataset!r} has {total} classes"
         f"{_ways_out(scored, classes, could_be_background, hint)}"
     )
 

@@ -39,6 +39,11 @@ NOT_QUANTIZABLE = "not_quantizable"
 """Manifest key: why there is no int8 build of an export, as the end of a sentence."""
 TOLERANCES = {"float16": 0.02, "bfloat16": 0.1, "float64": TOLERANCE}
 """How far the scores of a file that adds up in fewer bits may be from those in float32."""
+SAME_FOR_ALL = (
+    "On all test images every class has one and the same score, so that no accuracy of this "
+    "network means anything: its weights may be missing, or its softmax goes over another axis "
+    "than the classes."
+)
 SUM_TOLERANCE = 1e-2
 """8-bit probabilities do not sum to exactly 1."""
 PIXELS_AS_THEY_ARE = {"scale": 1.0, "mean": [0.0, 0.0, 0.0], "std": [1.0, 1.0, 1.0]}
@@ -172,6 +177,8 @@ def _take(
             continue
         kind = _kind_of(wanted[0])
         taken = Taken(graph, agreement, [*notes, *scale.notes], {"scores": kind})
+        if all(np.ptp(scores, axis=1).max() == 0 for scores in wanted):
+            taken.notes.append(SAME_FOR_ALL)
         _tell_form(taken, form, original.batch, mended, failures)
         _tell_quantized(taken)
         return taken
@@ -220,6 +227,8 @@ def _agreement(
     except Exception as error:  # ONNX Runtime has errors of its own for each kind of damage
         raise ExportFailed(first_line(error)) from error
     difference = agreement.max_relative_difference
+    if difference == float("inf"):
+        raise ExportFailed("it gives scores of another shape, or none that are finite")
     if difference > tolerance or agreement.same_top1 < agreement.inputs:
         raise ExportFailed(
             f"scores differ by {difference:.1e} (at most {tolerance:g}), and the same top-1 comes "

@@ -54,6 +54,11 @@ def open_original(path: Path, proto: ModelProto, asked_side: int | None) -> Orig
         session = ForeignSession(path, settings().threads)
     except Exception as error:  # ONNX Runtime has errors of its own for each kind of damage
         raise _not_loaded(path.name, onnx_graph.opset_of(proto), first_line(error)) from error
+    for name, type_ in session.unreadable.items():
+        raise ExportFailed(
+            f"{path.name} gives {name!r} as {type_}, which no run hands over: export the network "
+            f"with outputs in float32."
+        )
     found: list[Original] = []
     failures: list[str] = []
     for reading in readings:
@@ -64,17 +69,22 @@ def open_original(path: Path, proto: ModelProto, asked_side: int | None) -> Orig
             except _DoesNotRun as error:
                 failures.append(str(error))
     if not found:
-        side = readings[0].side
-        raise ExportFailed(
-            f"{path.name} does not run on images of {side} x {side}: {failures[0]} Another size "
-            f"is chosen with --crop."
-        )
+        raise ExportFailed(_does_not_run(path.name, readings[0], failures[0]))
     if len(found) > 1:
         raise ExportFailed(
             f"{path.name} does not declare the shape of its input, and runs on images as NCHW and "
             f"as NHWC: export it with the shape (batch, 3, side, side)."
         )
     return found[0]
+
+
+def _does_not_run(file: str, reading: ImageInput, reason: str) -> str:
+    way_out = (
+        "Another size is chosen with --crop."
+        if reading.side_is_open
+        else "Export the network again, so that it runs on images of the shape that it declares."
+    )
+    return f"{file} does not run on images of {reading.side} x {reading.side}: {reason} {way_out}"
 
 
 def _not_loaded(file: str, opset: int, reason: str) -> CheckpointRejected | ExportFailed:

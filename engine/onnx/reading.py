@@ -6,9 +6,10 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import onnx
 from google.protobuf.message import DecodeError
-from onnx import GraphProto, ModelProto, NodeProto, TensorProto, inliner
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto, inliner, numpy_helper
 
 from engine import onnx_graph
 from engine.errors import CheckpointRejected, ExportFailed
@@ -36,7 +37,8 @@ _OTHER_FORMATS: tuple[tuple[int, bytes, str, str], ...] = (
 
 
 def load_onnx(path: Path) -> ModelProto:
-    """Reads a file with its external data; local functions are inlined and nodes are in order.
+    """Reads a file with its external data; local functions are inlined, nodes are in order, and
+    sparse weights are written out.
 
     Raises CheckpointRejected for a file that is no ONNX model, ExportFailed for one that this ONNX
     Runtime cannot run: a newer opset, or operators that it does not have.
@@ -59,8 +61,21 @@ def load_onnx(path: Path) -> ModelProto:
     _refuse_unknown_operators(proto, path)
     if proto.functions:
         proto = inliner.inline_local_functions(proto)
+    _fill_sparse_weights(proto.graph)
     onnx_graph.sort_nodes(proto.graph)
     return proto
+
+
+def _fill_sparse_weights(graph: GraphProto) -> None:
+    """Weights stored as their values other than 0, written out: neither converter nor tools here
+    read them otherwise."""
+    for sparse in graph.sparse_initializer:
+        values = numpy_helper.to_array(sparse.values)
+        indices, shape = numpy_helper.to_array(sparse.indices), tuple(sparse.dims)
+        full = np.zeros(shape, values.dtype)
+        full[tuple(indices.T) if indices.ndim == 2 else np.unravel_index(indices, shape)] = values
+        graph.initializer.append(numpy_helper.from_array(full, sparse.values.name))
+    del graph.sparse_initializer[:]
 
 
 def count_outputs(path: Path) -> int:

@@ -30,13 +30,17 @@ class Layout(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ImageInput:
-    """One reading of a graph's image input; `batch` is None where any batch is declared."""
+    """One reading of a graph's image input; `batch` is None where any batch is declared.
+
+    `side_is_open`: the file declares no side, and another one may be asked for.
+    """
 
     name: str
     layout: Layout
     side: int
     type: int
     batch: int | None
+    side_is_open: bool = False
 
     @property
     def takes_pixels(self) -> bool:
@@ -75,6 +79,13 @@ def image_inputs(model: ModelProto, file: str, asked_side: int | None) -> list[I
             f"{file} takes {_type_name(type_)} values at its input {value.name!r}; images are "
             f"given as float32, float16, float64, uint8, int32 or int64."
         )
+    declared = value.type.tensor_type.shape.dim
+    if any(dim.HasField("dim_value") and dim.dim_value == 0 for dim in declared):
+        raise ExportFailed(
+            f"{file} declares a dimension of 0 at its input {value.name!r}, which ONNX Runtime "
+            f"takes at its word, so that no image fits: export it with the shape (batch, 3, side, "
+            f"side)."
+        )
     found = [
         reading
         for layout in Layout
@@ -93,7 +104,7 @@ def _reading(
     value: ValueInfoProto, layout: Layout, asked_side: int | None, type_: int
 ) -> ImageInput | None:
     if not value.type.tensor_type.HasField("shape"):
-        return ImageInput(value.name, layout, asked_side or USUAL_SIDE, type_, None)
+        return ImageInput(value.name, layout, asked_side or USUAL_SIDE, type_, None, True)
     shape = onnx_graph.shape_of(value)
     if len(shape) != 4:
         return None
@@ -101,8 +112,8 @@ def _reading(
     given = {side for side in sides if side is not None}
     if channels not in (CHANNELS, None) or len(given) > 1:
         return None
-    side = given.pop() if given else asked_side or USUAL_SIDE
-    return ImageInput(value.name, layout, side, type_, shape[0])
+    side = next(iter(given), asked_side or USUAL_SIDE)
+    return ImageInput(value.name, layout, side, type_, shape[0], side_is_open=not given)
 
 
 def _has_three_channels(value: ValueInfoProto, layout: Layout) -> bool:
@@ -156,6 +167,13 @@ def score_output(
     shapes = {name: _classes_of(value, images) for name, value in values.items()}
     looked_at = [asked] if asked is not None else list(values)
     fitting = [name for name in looked_at if (shapes[name] or 0) >= 2]
+    best = [name for name in fitting if _holds_best_only(model, name)]
+    fitting = [name for name in fitting if name not in best]
+    if best and not fitting:
+        raise ExportFailed(
+            f"{file} gives the {shapes[best[0]]} best of the classes at {best[0]!r} (TopK), not "
+            f"one score for each class: export it with the scores that TopK reads."
+        )
     if not fitting:
         raise ExportFailed(_no_scores(values, looked_at, shapes, file))
     name, why = fitting[0], None
@@ -176,6 +194,15 @@ def _classes_of(value: object, images: int) -> int | None:
         return None
     long = [size for size in value.shape[1:] if size != 1]
     return int(long[0]) if len(long) == 1 else 1 if not long else None
+
+
+def _holds_best_only(model: ModelProto, name: str) -> bool:
+    """Whether an output comes out of a TopK: values in order, or their places."""
+    makers = {output: node for node in model.graph.node for output in node.output}
+    node = makers.get(name)
+    while node is not None and node.op_type in ("Cast", "Identity"):
+        node = makers.get(node.input[0])
+    return node is not None and node.op_type == "TopK"
 
 
 def _choose(

@@ -15,6 +15,8 @@ from engine.quantize.graph import GraphView, attributes_of, view_of
 from engine.quantize.scaling import UNSCALED
 
 LINE = "/line"
+MAP = (None, None, None, None)
+"""The shape of a feature map; tokens (n, tokens, c) have no convolution."""
 
 
 def split_hard_swish(model: ModelProto) -> int:
@@ -49,7 +51,7 @@ def hard_gates_to_convolutions(model: ModelProto, kept: frozenset[str] = frozens
         x = node.input[0]
         divided = x.endswith(UNSCALED)
         wanted = node.op_type == "HardSigmoid" and (divided or not view.is_vector(x))
-        wanted = wanted and x not in kept
+        wanted = wanted and x not in kept and len(view.shapes.get(x, MAP)) == len(MAP)
         made = _convolution(model, node, view) if wanted else None
         if made is None:
             nodes.append(node)

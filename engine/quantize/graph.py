@@ -11,13 +11,16 @@ from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper, shape
 from engine import onnx_graph
 
 SPATIAL = ({2, 3}, {-2, -1})
+IMAGES = 7919
+"""A batch that is no other size of a network: a prime, and large."""
 
 
 @dataclass(frozen=True, slots=True)
 class GraphView:
     """`shapes` has None for open dimensions; tensors of unknown rank are not in it.
 
-    `others` are known to hold no float32; `batch` is the first dimension of the graph's input.
+    `others` are known to hold no float32; `batch` is the first dimension of the graph's input;
+    `merged` are known to have another one, such as (batch * tokens, c), though it is open too.
     """
 
     makers: dict[str, NodeProto]
@@ -27,11 +30,13 @@ class GraphView:
     outputs: frozenset[str]
     others: frozenset[str] = frozenset()
     batch: int | None = None
+    merged: frozenset[str] = frozenset()
 
     def is_measurable(self, tensor: str) -> bool:
         """Whether a tensor holds float32 values with the images along its first dimension."""
         shape = self.shapes.get(tensor)
-        known = shape is not None and len(shape) >= 2 and tensor not in self.others
+        known = shape is not None and len(shape) >= 2
+        known = known and tensor not in self.others and tensor not in self.merged
         return known and shape is not None and shape[0] == self.batch
 
     def only_reader(self, tensor: str) -> NodeProto | None:
@@ -52,7 +57,8 @@ class GraphView:
 
 def view_of(model: ModelProto) -> GraphView:
     """Reads a graph once. Constant nodes count as constants."""
-    graph = shape_inference.infer_shapes(onnx_graph.without_weights(model)).graph
+    light = onnx_graph.without_weights(model)
+    graph = shape_inference.infer_shapes(light).graph
     readers: dict[str, list[NodeProto]] = defaultdict(list)
     for node in model.graph.node:
         for name in node.input:
@@ -73,7 +79,17 @@ def view_of(model: ModelProto) -> GraphView:
         outputs=frozenset(value.name for value in model.graph.output),
         others=frozenset(others),
         batch=given[0] if given else None,
+        merged=_merged(light) if given and given[0] is None else frozenset(),
     )
+
+
+def _merged(model: ModelProto) -> frozenset[str]:
+    """Tensors whose first dimension, for IMAGES images, is known and is not IMAGES."""
+    del model.graph.value_info[:]  # declared as open
+    model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = IMAGES
+    graph = shape_inference.infer_shapes(model, data_prop=True).graph
+    firsts = {value.name: (onnx_graph.shape_of(value) or [None])[0] for value in graph.value_info}
+    return frozenset(name for name, size in firsts.items() if size not in (None, IMAGES))
 
 
 def attributes_of(node: NodeProto) -> dict[str, object]:

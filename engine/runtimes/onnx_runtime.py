@@ -55,12 +55,18 @@ class OnnxRuntime:
 class ForeignSession:
     """A file of any inputs and outputs, loaded on the CPU; `outputs` are their names.
 
+    `unreadable` are outputs of types that NumPy does not have, by name: no run gives them.
     Raises ONNX Runtime's own errors.
     """
 
     def __init__(self, path: Path, threads: int) -> None:
         self._session = _session(path, "CPUExecutionProvider", threads, exact=False)
         self.outputs = [output.name for output in self._session.get_outputs()]
+        self.unreadable = {
+            output.name: output.type
+            for output in self._session.get_outputs()
+            if "bfloat16" in output.type or "float8" in output.type
+        }
 
     def run(self, feed: np.ndarray, names: Sequence[str], seconds: float) -> list[np.ndarray]:
         """The outputs of these names; raises TimeoutError when it takes longer than `seconds`."""

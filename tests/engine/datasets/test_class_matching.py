@@ -82,3 +82,9 @@ def test_scores_of_fewer_outputs_are_kept_as_classes_of_the_dataset() -> None:
     assert found.top is not None
     assert found.top.tolist() == [[217, 999, 5], [5, 999, 217], [999, 217, 5]]
     np.testing.assert_array_equal(found.truth_probability, plain.truth_probability)
+
+
+def test_a_refusal_tells_of_the_background_class_that_was_declared() -> None:
+    classes = Classes(tuple("abcd"), ClassSource.NAMES)
+    with pytest.raises(LabelsMismatch, match="3 outputs without the background class 0, dataset"):
+        match(4, classes, background=0)

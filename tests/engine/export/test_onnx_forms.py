@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from onnx import ModelProto, NodeProto, TensorProto, helper
 
@@ -93,6 +94,62 @@ def in_half() -> ModelProto:
     return model
 
 
+def sparse() -> ModelProto:
+    """Weights stored as values and their places."""
+    model = network()
+    values = onnx.numpy_helper.from_array(WEIGHTS.reshape(-1), "W")
+    places = onnx.numpy_helper.from_array(np.arange(WEIGHTS.size), "places")
+    kept = [tensor for tensor in model.graph.initializer if tensor.name != "W"]
+    del model.graph.initializer[:]
+    model.graph.initializer.extend(kept)
+    stored = helper.make_sparse_tensor(values, places, WEIGHTS.shape)
+    model.graph.sparse_initializer.append(stored)
+    return model
+
+
+def squeezed() -> ModelProto:
+    """torch.squeeze of two images: of one, no batch is left before the last layer."""
+    return network(
+        flatten=node("Squeeze", "pooled", "flat"),
+        takes=("x", [2, 3, SIDE, SIDE], FLOAT),
+        gives=[("s", [2, CLASSES], FLOAT)],
+    )
+
+
+def quantized_layers() -> ModelProto:
+    """QGemm of signed weights, as onnxruntime.quantization writes QOperator files."""
+    model = network(gives=[("q", ["N", CLASSES], FLOAT)])
+    step = float(np.abs(WEIGHTS).max() / 127)
+    constants = {
+        "in step": np.float32(1 / 255),
+        "zero": np.uint8(0),
+        "w step": np.float32(step),
+        "w zero": np.int8(0),
+        "w8": np.rint(WEIGHTS / step).astype(np.int8),
+        "b32": np.rint(BIAS / (step / 255)).astype(np.int32),
+        "out step": np.float32(1 / 128),
+        "out zero": np.uint8(255),
+    }
+    nodes = [
+        helper.make_node("QuantizeLinear", ["flat", "in step", "zero"], ["flat8"]),
+        helper.make_node(
+            "QGemm",
+            ["flat8", "in step", "zero", "w8", "w step", "w zero", "b32", "out step", "out zero"],
+            ["s8"],
+            domain="com.microsoft",
+        ),
+        helper.make_node("DequantizeLinear", ["s8", "out step", "out zero"], ["q"]),
+    ]
+    kept = [NodeProto.FromString(n.SerializeToString()) for n in model.graph.node[:2]]
+    del model.graph.node[:]
+    model.graph.node.extend([*kept, *nodes])
+    model.graph.initializer.extend(
+        onnx.numpy_helper.from_array(np.asarray(v), name) for name, v in constants.items()
+    )
+    model.opset_import.append(helper.make_opsetid("com.microsoft", 1))
+    return model
+
+
 def baked(batch: int, declared: int | str) -> ModelProto:
     """A Reshape that holds the batch."""
     return network(
@@ -164,6 +221,8 @@ FORMS: dict[str, Callable[[], ModelProto]] = {
     "batch in a Reshape": lambda: baked(4, 4),
     "batch in a Reshape, declared open": lambda: baked(1, "N"),
     "batch in an Expand": expanded,
+    "sparse weights": sparse,
+    "squeezed to one row": squeezed,
     "scores of rank 4": lambda: network(
         after=[node("Reshape", "s to4", "out")],
         gives=[("out", ["N", CLASSES, 1, 1], FLOAT)], to4=ints(-1, CLASSES, 1, 1)),
@@ -253,7 +312,8 @@ def test_inputs_of_whole_numbers_take_pixels_as_they_are(
 @pytest.mark.parametrize(
     "form",
     ["opset 9", "batch in an Expand", "float64 scores", "uint8 scores", "all in float16",
-     "branches with our names", "computed pads", "scores of rank 1"],
+     "branches with our names", "computed pads", "scores of rank 1", "sparse weights",
+     "squeezed to one row"],
 )  # fmt: skip
 def test_int8_of_a_form_is_right_too(url: str, tmp_path: Path, form: str) -> None:
     found = check(gray_folder(tmp_path / "set"), None, lambda done, total: None)
@@ -268,6 +328,27 @@ def test_int8_of_a_form_is_right_too(url: str, tmp_path: Path, form: str) -> Non
     made = build.run(asked.to_json(), Quiet(url, tmp_path / "int8"))
     artifact = artifacts.find_by_digest(made["artifact"], url)
     assert scores_of(artifact).argmax(axis=1).tolist() == list(range(CLASSES))
+
+
+def test_a_quantized_file_is_built_as_it_is(url: str, tmp_path: Path) -> None:
+    model = quantized_layers()
+    spec = spec_of(model, tmp_path)
+    take_in(url, tmp_path, spec)
+    asked = BuildSpec(export=spec, precision=Precision.FP32)
+    made = build.run(asked.to_json(), Quiet(url, tmp_path / "fp32"))
+    path = artifacts.model_path(artifacts.find_by_digest(made["artifact"], url).digest)
+    found = OnnxRuntime(path, "CPUExecutionProvider", 1).run(gray_images())
+    plain = onnxruntime.InferenceSession(tmp_path / "mine.onnx")
+    assert np.array_equal(found, plain.run(None, {"x": gray_images()})[0])
+
+
+def test_scores_that_are_all_the_same_are_told(url: str, tmp_path: Path) -> None:
+    """A softmax over the batch gives each single image 1 for every class."""
+    model = network(after=[node("Softmax", "s", "p", axis=0)], gives=[("p", ["N", CLASSES], FLOAT)])
+    artifact = take_in(url, tmp_path, spec_of(model, tmp_path))
+    assert onnx_import.SAME_FOR_ALL in artifact.manifest["notes"]
+    other = take_in(url, tmp_path / "b", spec_of(network(), tmp_path))
+    assert onnx_import.SAME_FOR_ALL not in other.manifest.get("notes", [])
 
 
 def test_unsigned_scores_keep_their_scale(url: str, tmp_path: Path) -> None:
@@ -355,6 +436,20 @@ REFUSED: dict[str, tuple[Callable[[], ModelProto], str]] = {
               "gives its input 'x' back"),
     "other classes than declared": (lambda: network(gives=[("s", ["N", 10], FLOAT)]),
                                     r"declares its output 's' as \(\?, 10\), but gives \[1, 12\]"),
+    "the best classes": (
+        lambda: network(after=[helper.make_node("TopK", ["s", "five"], ["v", "i"])],
+                        gives=[("v", ["N", 5], FLOAT), ("i", ["N", 5], INT64)], five=ints(5)),
+        r"gives the 5 best of the classes at 'v' \(TopK\)"),
+    "bfloat16 scores": (
+        lambda: network(after=[node("Cast", "s", "c", to=TensorProto.BFLOAT16)],
+                        gives=[("c", ["N", CLASSES], TensorProto.BFLOAT16)]),
+        r"gives 'c' as tensor\(bfloat16\)"),
+    "a batch of none": (lambda: network(takes=("x", [0, 3, SIDE, SIDE], FLOAT)),
+                        "declares a dimension of 0 at its input 'x'"),
+    "a shape that does not run": (
+        lambda: network([node("Reshape", "x to", "y")], image="y",
+                        takes=("x", ["N", 3, SIDE, SIDE], FLOAT), to=ints(-1, 3, 7, 7)),
+        r"does not run on images of 32 x 32: .*so that it runs on images of the shape"),
     "a foreign operator": (lambda: network([helper.make_node("Fancy", ["x"], ["y"],
                                                              domain="acme")], image="y",
                                            takes=("x", ["N", 3, SIDE, SIDE], FLOAT)),

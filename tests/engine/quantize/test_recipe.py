@@ -265,3 +265,28 @@ def test_a_grid_holds_zero_exactly() -> None:
         assert 0 <= grid.zero <= 255
         assert (0 - grid.zero) * grid.step <= min(low, 0) + grid.step
         assert (255 - grid.zero) * grid.step >= max(high, 0) - grid.step
+
+
+def test_rows_of_all_images_together_are_not_rows_of_images() -> None:
+    """(batch * tokens, c), as LeViT normalises tokens; its tokens are no feature map."""
+    nodes = [
+        helper.make_node("Shape", ["input"], ["shape"], end=1),
+        helper.make_node("Concat", ["shape", "rest"], ["target"], axis=0),
+        helper.make_node("Reshape", ["input", "target"], ["tokens"]),
+        helper.make_node("HardSigmoid", ["tokens"], ["gate"]),
+        helper.make_node("Flatten", ["gate"], ["rows"], axis=2),
+        helper.make_node("Relu", ["rows"], ["end"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "tokens",
+        [helper.make_tensor_value_info("input", 1, ["batch", 4, 4, 4])],
+        [helper.make_tensor_value_info("end", 1, ["rows", 4])],
+        [numpy_helper.from_array(np.array([16, 4]), "rest")],
+        value_info=[helper.make_tensor_value_info("gate", 1, ["batch", 16, 4])],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    view = view_of(model)
+    assert view.is_measurable("gate")
+    assert not view.is_measurable("rows")
+    assert hard_gates_to_convolutions(model) == 0
