@@ -117,18 +117,18 @@ def squeezed() -> ModelProto:
 
 
 def quantized_layers() -> ModelProto:
-    """QGemm of signed weights, as onnxruntime.quantization writes QOperator files."""
+    """QGemm of signed numbers alone, as onnxruntime.quantization writes QOperator files."""
     model = network(gives=[("q", ["N", CLASSES], FLOAT)])
     step = float(np.abs(WEIGHTS).max() / 127)
     constants = {
         "in step": np.float32(1 / 255),
-        "zero": np.uint8(0),
+        "zero": np.int8(-128),
         "w step": np.float32(step),
         "w zero": np.int8(0),
         "w8": np.rint(WEIGHTS / step).astype(np.int8),
         "b32": np.rint(BIAS / (step / 255)).astype(np.int32),
         "out step": np.float32(1 / 128),
-        "out zero": np.uint8(255),
+        "out zero": np.int8(127),
     }
     nodes = [
         helper.make_node("QuantizeLinear", ["flat", "in step", "zero"], ["flat8"]),
