@@ -93,6 +93,11 @@ def import_onnx(model: CatalogModel, spec: ExportSpec, context: JobContext) -> s
         spec.output,
         (*spec.classes, *(classes + 1 for classes in spec.classes)),
     )
+    if spec.background is not None and spec.background >= output.classes:
+        raise ExportFailed(
+            f"{file.path.name} has outputs 0 to {output.classes - 1}, and no output "
+            f"{spec.background} that could be a background class: --background is usually 0."
+        )
     preprocess = _preprocess(spec, original, file.path.name)
     weights = Weights(
         digest=file.digest,

@@ -546,3 +546,8 @@ def test_a_graph_that_the_converter_gets_wrong_stays_in_its_opset(
     register("grays", found, url)
     with pytest.raises(BuildFailed, match="it is in opset 11, which could not be brought to 18"):
         build.run(asked.to_json(), Quiet(url, tmp_path / "int8"))
+
+
+def test_a_background_class_that_is_no_output_is_refused(url: str, tmp_path: Path) -> None:
+    with pytest.raises(ExportFailed, match="outputs 0 to 11, and no output 40"):
+        take_in(url, tmp_path, spec_of(network(), tmp_path, background=40))
