@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from engine.datasets.folders import listed, suffix_of, suffixes
-from engine.datasets.label_tables import Line
+from engine.datasets.label_tables import Line, whole_number, wnid_of
 from engine.errors import DatasetInvalid
 
 ELSEWHERE = "the list of images"
@@ -23,6 +23,16 @@ def parts_of(name: str) -> tuple[str, ...]:
 def _stem(base: str) -> str:
     known = suffix_of(base) in suffixes() or suffix_of(base) == ".npz"
     return (PurePosixPath(base).stem if known else base).lower()
+
+
+def _agree(one: Line, other: Line) -> bool:
+    """Whether two lines give the same class, however it is written: 3, 03 and 3.0 are one."""
+
+    def meant(label: str) -> int | str:
+        index = whole_number(label)
+        return index if index is not None else wnid_of(label) or label
+
+    return meant(one.label) == meant(other.label)
 
 
 class _Names:
@@ -97,7 +107,7 @@ def match_lines(
             line_of[image] = (place, agreeing)
         elif agreeing < known[1]:
             absent.append(line)
-        elif lines[known[0]].label != line.label:
+        elif not _agree(lines[known[0]], line):
             raise DatasetInvalid(f"{file}, line {line.number}: {line.name} is labelled twice.")
     aside = {place for place, image in enumerate(images) if "/" in image}
     if root is None or len(aside) == len(images) or aside & line_of.keys():
@@ -125,7 +135,7 @@ def _require_all(
     if missing:
         raise DatasetInvalid(
             f"{len(missing):,} of {len(kept):,} images have no line in {file} (the first: "
-            f"{missing[0]})."
+            f"{missing[0]}): add their lines, or take these images out."
         )
     if absent and root is not None:
         raise DatasetInvalid(
@@ -139,5 +149,5 @@ def refuse_doubles(file: str, names: Sequence[str], lines: Sequence[Line]) -> No
     seen: dict[str, Line] = {}
     for name, line in zip(names, lines, strict=True):
         before = seen.setdefault(name, line)
-        if before.label != line.label:
+        if not _agree(before, line):
             raise DatasetInvalid(f"{file}, line {line.number}: {name} is labelled twice.")

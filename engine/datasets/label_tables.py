@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.datasets.folders import suffix_of, suffixes
+from engine.datasets.imagenet import wnid_to_index
 from engine.datasets.numbering import ON_THE_PAGE
 from engine.datasets.text_files import json_of, read_text
 from engine.errors import DatasetInvalid
@@ -24,8 +25,8 @@ EXPECTED = "'<file> <class index>'"
 _SHOWN = 60
 _DELIMITERS = ("\t", ",", ";", "|")
 _BREAKS = re.compile(r"[\s,;|]+")
-_WHOLE = re.compile(r"\+?(\d{1,18})(?:\.0+)?")
-_NUMBER = re.compile(r"[-+]?\d*\.?\d+(?:[eE][-+]?\d+)?")
+_WHOLE = re.compile(r"\+?(\d{1,18})(?:\.0+|,0)?")
+_NUMBER = re.compile(r"[-+]?\d*[.,]?\d+(?:[eE][-+]?\d+)?")
 _WNID = re.compile(r"n\d{8}")
 _NAME_COLUMNS = (
     *("filename", "filepath", "file", "files", "fname", "imagepath", "imagefile", "imagename"),
@@ -83,7 +84,7 @@ def is_numeric(text: str) -> bool:
 
 
 def whole_number(text: str) -> int | None:
-    """A class index, also as `65.0`; None for other text."""
+    """A class index, also as `65.0` or `65,0`; None for other text."""
     found = _WHOLE.fullmatch(text)
     return int(found[1]) if found else None
 
@@ -106,6 +107,7 @@ def read_label_table(path: Path, columns: tuple[str, str] | None = None) -> Labe
     if text.lstrip()[:1] in ("{", "["):
         return _of_rows(path, [_json_rows(path, text)], columns)
     lines = [(n, line) for n, line in enumerate(text.splitlines(), 1) if line.strip()]
+    lines = _without_comments(lines)
     if not lines:
         raise DatasetInvalid(f"The label file {path} is empty.")
     if columns is None:
@@ -117,6 +119,19 @@ def read_label_table(path: Path, columns: tuple[str, str] | None = None) -> Labe
     if columns is not None:
         return _of_rows(path, [*tables, [_Row(n, tuple(t.split())) for n, t in lines]], columns)
     return _of_rows(path, [*tables, _blank_rows(path, lines, not tables)], None)
+
+
+def _without_comments(lines: list[tuple[int, str]]) -> list[tuple[int, str]]:
+    """Leaves out lines `# ...` that are no image, and no heading parted as the last line is."""
+    parted = [delimiter for delimiter in _DELIMITERS if lines and delimiter in lines[-1][1]]
+
+    def is_comment(line: str) -> bool:
+        return line.lstrip().startswith("#") and not (
+            any(delimiter in line for delimiter in parted)
+            or any(suffix_of(cell) in suffixes() for cell in _BREAKS.split(line))
+        )
+
+    return [(number, line) for number, line in lines if not is_comment(line)]
 
 
 def looks_like_labels(path: Path) -> bool:
@@ -192,12 +207,15 @@ def _blank_cells(line: str) -> tuple[str, str] | None:
     if quoted:
         return quoted[2], quoted[3].strip("\"'")
     endings = "|".join(re.escape(suffix) for suffix in sorted(suffixes(), key=len, reverse=True))
-    first = re.fullmatch(rf"(.*(?:{endings}))\s+(\S.*)", line, re.IGNORECASE)
+    parting = r"(?:\s*(?::|=>?|->)\s*|\s+)"
+    first = re.fullmatch(rf"(.*(?:{endings})){parting}(\S.*)", line, re.IGNORECASE)
     if first:
         return first[1], _class_of(first[2])
     label, _, name = line.partition(" ")
     if suffix_of(name) in suffixes() and (whole_number(label) is not None or wnid_of(label)):
         return name.strip(), label
+    if wnid_of(name):
+        return label, name
     parts = line.rsplit(None, 1)
     return (parts[0], parts[1].strip("\"'")) if len(parts) == 2 else None
 
@@ -210,7 +228,7 @@ def _class_of(text: str) -> str:
 
 
 def _json_rows(path: Path, text: str) -> list[_Row]:
-    rows = _cells_of_json(json_of(path, text))
+    rows = _cells_of_json(_json(path, text))
     if not rows:
         raise DatasetInvalid(
             f'{path.name} is no label file: as JSON, {{"a.png": 3, ...}} or a list of '
@@ -219,7 +237,17 @@ def _json_rows(path: Path, text: str) -> list[_Row]:
     return [_Row(number, row) for number, row in enumerate(rows, 1)]
 
 
+def _json(path: Path, text: str) -> Any:
+    """One document, or one a line."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    if len(lines) > 1 and all(line[0] + line[-1] in ("{}", "[]") for line in lines):
+        return [json_of(path, line) for line in lines]
+    return json_of(path, text)
+
+
 def _cells_of_json(data: Any) -> list[tuple[str, ...]]:
+    if isinstance(data, dict) and len(data) == 1 and isinstance(data.get("labels"), list | dict):
+        data = data["labels"]
     if isinstance(data, dict):
         items = list(data.items())
         return [(k, str(v)) for k, v in items] if all(map(_plain, data.values())) else []
@@ -300,6 +328,11 @@ def _named(path: Path, rows: list[_Row], asked: tuple[str, str]) -> _Columns | N
                 f"{path.name} has no column {word!r}; its columns are {', '.join(rows[0].cells)}."
             )
     name, label = places
+    if name == label:
+        raise DatasetInvalid(
+            f"Column {asked[0]!r} of {path.name} cannot hold both the image and the class; its "
+            f"columns are {', '.join(rows[0].cells)}."
+        )
     return _Columns(name, label, by_name or _is_heading(rows, name, label))
 
 
@@ -346,7 +379,7 @@ def _columns(path: Path, rows: list[_Row]) -> _Columns | None:
     others = [place for place in range(width) if place != name]
     labels = [place for place in labels if place in others and place < width]
     if labels:
-        label = min(labels, key=lambda p: (_kind_of_column(body, p), _LABEL_RANK(heading[p])))
+        label = min(labels, key=lambda p: (_doubt(body, p), _LABEL_RANK(heading[p])))
         taken = f"{rows[0].cells[name]!r} and {rows[0].cells[label]!r}"
         note = f"Columns {taken} of {path.name} are read." if width > 2 else None
         return _Columns(name, label, True, note)
@@ -354,11 +387,19 @@ def _columns(path: Path, rows: list[_Row]) -> _Columns | None:
     if found is None:
         return None
     note = f"Columns {name + 1} and {found + 1} of {path.name} are read." if width > 2 else None
-    first_is_none = bool(names) and _kind(rows[0].cells[found]) == _NAME
+    first = rows[0].cells
+    first_is_none = bool(names) and len(first) > found and _kind(first[found]) == _NAME
     return _Columns(name, found, first_is_none or _is_heading(rows, name, found), note)
 
 
 _LABEL_RANK: Callable[[str], int] = (*_LABEL_COLUMNS, *_LAST_CHOICE).index
+
+
+def _doubt(rows: list[_Row], place: int) -> int:
+    """The less the better: indices may be in another order, which ImageNet's wnids cannot."""
+    if all(wnid_of(row.cells[place]) in wnid_to_index() for row in rows):
+        return -1
+    return _kind_of_column(rows, place)
 
 
 def _kind_of_column(rows: list[_Row], place: int) -> int:

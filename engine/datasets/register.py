@@ -130,7 +130,8 @@ def register(name: str, checked: Checked, url: str, said: dict[str, Any] | None 
         "class_source": checked.source,
         "present": checked.present,
     }
-    write_text(index_path(checked.digest), json.dumps(index))
+    if checked.source is ClassSource.WNIDS or not _is_by_wnid(index_path(checked.digest)):
+        write_text(index_path(checked.digest), json.dumps(index))
     report: dict[str, Any] = {
         "corrupt": len(checked.corrupt),
         "corrupt_files": [list(pair) for pair in checked.corrupt[:SHOWN_CORRUPT]],
@@ -148,6 +149,14 @@ def register(name: str, checked: Checked, url: str, said: dict[str, Any] | None 
         row.report = report
         session.add(row)
     return row
+
+
+def _is_by_wnid(path: Path) -> bool:
+    """Whether the same images with the same labels were registered by wnid, which tells most."""
+    try:
+        return bool(json.loads(path.read_text())["class_source"] == ClassSource.WNIDS)
+    except (OSError, ValueError, KeyError):
+        return False
 
 
 def _kept(root: Path) -> str:

@@ -16,6 +16,7 @@ from engine.text import cut
 
 MAX_BYTES = 4_000_000_000
 MOST_COLUMNS, MOST_LETTERS = 100_000, 1_000
+MOST_LINE = 10_000_000
 SHOWN = 5  # names of columns in a sentence
 Columns = dict[str, np.ndarray]
 
@@ -70,10 +71,18 @@ def _npy(path: Path) -> Columns:
     return {"predictions": read_npy(path, MAX_BYTES)}
 
 
+def _parting(path: Path) -> dict[str, str]:
+    """How columns are parted where that is not by commas, and the decimal sign then."""
+    with path.open(encoding="utf-8-sig", errors="replace") as stream:
+        heading, first = stream.readline(MOST_LINE), stream.readline(MOST_LINE)
+    sign = next((sign for sign in ";\t" if sign in heading and "," not in heading), ",")
+    return {"sep": sign, "decimal": "," if sign != "," and "," in first else "."}
+
+
 def read_csv(path: Path) -> pd.DataFrame:
     """A CSV file. Raises InvalidRequest where it is none."""
     try:
-        return pd.read_csv(path)
+        return pd.read_csv(path, **_parting(path))
     except (OSError, ValueError, OverflowError, MemoryError, csv.Error) as error:
         raise InvalidRequest(f"{path.name} cannot be read as CSV: {_reason(error)}.") from error
 
@@ -101,7 +110,7 @@ def header_of(path: Path, name: str, place: tuple[int, ...]) -> str:
     """What a column is called in the file itself: `top2` for the second of those read as `top`."""
     if path.suffix.lower() != ".csv" or not place:
         return name
-    numbered = _numbered(pd.read_csv(path, nrows=0)).get(name, [])
+    numbered = _numbered(pd.read_csv(path, nrows=0, sep=_parting(path)["sep"])).get(name, [])
     return numbered[place[0]] if place[0] < len(numbered) else name
 
 
@@ -123,6 +132,8 @@ def _parquet(path: Path) -> Columns:
 
 def _of_frame(frame: pd.DataFrame) -> Columns:
     """Numbered columns (top1, top2, … or score_0, score_1, …) become one array each."""
+    if frame.empty:
+        raise InvalidRequest("The file has names of columns, and no rows.")
     numbered = _numbered(frame)
     single = set(map(str, frame.columns)) - {name for names in numbered.values() for name in names}
     columns: Columns = {
@@ -148,7 +159,8 @@ def _values(column: pd.Series) -> np.ndarray:
     if pd.api.types.is_numeric_dtype(column):
         return column.to_numpy()
     if column.map(lambda value: isinstance(value, list | np.ndarray)).all():
-        return np.stack([np.asarray(value) for value in column])
+        stacked = np.stack([np.asarray(value) for value in column])
+        return stacked.astype(str) if stacked.dtype.kind == "O" else stacked
     text = column.fillna("").astype(str)
     if text.str.startswith("[").all():
         lists = [list_of(cell) for cell in text]

@@ -34,6 +34,14 @@ LEAST_SHARE = 0.5
 COUNTERS = ("total_ops", "total_params", "n_averaged", "steps", "num_updates")
 # The normalisation that mmpretrain's networks carry along.
 _PREPROCESSOR = re.compile(r"(?:^|\.)data_preprocessor\.")
+# What training for int8 observed, of torch and of TensorRT's toolkit; the weights are floats.
+_OBSERVED = re.compile(
+    r"(?:^|\.)(?:\w+_fake_quant|activation_post_process(?:_\d+)?|_\w+_quantizer)\."
+)
+# What torch's compile, FSDP and activation checkpointing put around modules, at any depth.
+_WRAPPING = re.compile(
+    r"(?:^|(?<=\.))(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\."
+)
 # OpenMMLab's EMAHook keeps an average of `backbone.conv1.weight` as `ema_backbone_conv1_weight`.
 HOOK_PREFIX, HOOK_SET = "ema_", "ema"
 SAVE_STATE_DICT = "save its state dict with torch.save(model.state_dict(), ...) and give that"
@@ -82,7 +90,7 @@ def read_checkpoint(path: Path, key: str | None = None) -> Checkpoint:
             f"{path.name} says that it holds more than fits into the memory of this machine; "
             f"download it again."
         ) from error
-    taken = key if key in sets else choose_set(list(sets), path.name)
+    taken = key if key in sets else choose_set(list(sets), path.name, key)
     found = _of_hook(
         Checkpoint(
             path.name,
@@ -94,7 +102,7 @@ def read_checkpoint(path: Path, key: str | None = None) -> Checkpoint:
     )
     if not found.tensors:
         raise CheckpointRejected(f"{path.name} holds no tensors; give a checkpoint with weights.")
-    return _without(found)
+    return _without(_unwrapped(found))
 
 
 def _reader(path: Path, head: bytes) -> Callable[[Path], Sets]:
@@ -247,6 +255,16 @@ def _of_hook(found: Checkpoint) -> Checkpoint:
     )
 
 
+def _unwrapped(found: Checkpoint) -> Checkpoint:
+    """Takes wrapping modules off, at any depth of the keys."""
+    bare = {_WRAPPING.sub("", key): tensor for key, tensor in found.tensors.items()}
+    if len(bare) < len(found.tensors):
+        return found
+    dotted = f"{(found.key or '').rstrip('.')}."
+    key = _WRAPPING.sub("", dotted) if _WRAPPING.search(dotted) else ""
+    return replace(found, tensors=bare, key=key or found.key)
+
+
 def _without(found: Checkpoint) -> Checkpoint:
     """Leaves out what no network computes with, and says so."""
     kept: dict[str, torch.Tensor] = {}
@@ -257,6 +275,8 @@ def _without(found: Checkpoint) -> Checkpoint:
             left_out.setdefault("counters", []).append(key)
         elif _PREPROCESSOR.search(key):
             left_out.setdefault("its own normalisation", []).append(key)
+        elif _OBSERVED.search(key):
+            left_out.setdefault("what training for int8 observed", []).append(key)
         else:
             kept[key] = tensor
     remarks = [

@@ -27,8 +27,10 @@ _AVERAGE = re.compile(
 )
 
 
-def choose_set(names: Sequence[str], file: str) -> str:
+def choose_set(names: Sequence[str], file: str, asked: str | None = None) -> str:
     """The name of the set that is taken: the weights themselves before averages of them.
+
+    `asked` names none of them.
 
     Raises CheckpointRejected, with the option that chooses, where the names do not tell.
     """
@@ -36,6 +38,8 @@ def choose_set(names: Sequence[str], file: str) -> str:
     if len(own) == 1:
         return own[0]
     known = [name for name in own if _last(name) in NAMES]
+    if not known and asked is not None:
+        raise unknown_set(asked, names, file)
     if not known:
         raise CheckpointRejected(
             f"{file} holds several sets of weights, {listed(names)}, and nothing says which of "

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from engine.accuracy.scoring import score, score_matched
 from engine.datasets.classes import Classes, ClassSource, match_outputs
 from engine.datasets.imagenet import class_names
+from engine.datasets.reader import open_index
+from engine.datasets.register import Checked, find_dataset, register
 from engine.errors import LabelsMismatch
 
 OF_WNIDS = Classes(class_names(), ClassSource.WNIDS, (5, 217, 999))
@@ -88,3 +92,21 @@ def test_a_refusal_tells_of_the_background_class_that_was_declared() -> None:
     classes = Classes(tuple("abcd"), ClassSource.NAMES)
     with pytest.raises(LabelsMismatch, match="3 outputs without the background class 0, dataset"):
         match(4, classes, background=0)
+
+
+def test_an_index_by_wnid_stays_where_the_same_labels_come_without(
+    tmp_path: Path, url: str
+) -> None:
+    """One digest, one index: it keeps what lets a network of so many outputs be matched."""
+    files, labels = ("a.png", "b.png"), (3, 7)
+    for name, source, present in (
+        ("wnids", ClassSource.WNIDS, labels),
+        ("indices", ClassSource.INDICES, None),
+    ):
+        checked = Checked(
+            tmp_path, "flat", files, labels, class_names(), (), "ab" * 32, source, present
+        )
+        register(name, checked, url)
+    for name in ("wnids", "indices"):
+        classes = open_index(find_dataset(name, url)).all_classes
+        assert match_outputs("x", 2, None, name, classes).class_of_output == (3, 7)

@@ -63,6 +63,10 @@ def lines(form: str) -> str:
         "{s}.jpg {l}",
         "{n} {l} some class name",
         "{n}  {l}  ",
+        "{n}: {l}",
+        "{n}={l}",
+        "{n} -> {l}",
+        '"{n}";"{l},0"',
     ],
 )
 def test_lines_of_any_form_are_read(tmp_path: Path, form: str) -> None:
@@ -106,6 +110,8 @@ def test_columns_that_nothing_names_are_asked_for(tmp_path: Path) -> None:
     assert read(tmp_path, table, columns=("1", "3")).labels == LABELS
     with pytest.raises(DatasetInvalid, match="no column 'art'; its columns are foto, breite"):
         read(tmp_path, table, columns=("foto", "art"))
+    with pytest.raises(DatasetInvalid, match="cannot hold both"):
+        read(tmp_path, table, columns=("foto", "1"))
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-be"])
@@ -124,7 +130,21 @@ def test_marks_and_line_ends_do_not_matter(tmp_path: Path, encoding: str) -> Non
     ],
 )
 def test_json_is_read(tmp_path: Path, data: object) -> None:
-    assert read(tmp_path, json.dumps(data)).labels == LABELS
+    assert read(tmp_path / "plain", json.dumps(data)).labels == LABELS
+    assert read(tmp_path / "within", json.dumps({"labels": data})).labels == LABELS
+    if isinstance(data, list):
+        assert read(tmp_path / "lines", "\n".join(map(json.dumps, data))).labels == LABELS
+
+
+@pytest.mark.parametrize("form", ["{n} {l}", "{n}\t{l}", "{n},{l}"])
+def test_lines_of_comment_are_left_out(tmp_path: Path, form: str) -> None:
+    assert read(tmp_path, f"# name class\n{lines(form)}# end\n").labels == LABELS
+
+
+def test_an_image_may_have_two_lines_that_agree(tmp_path: Path) -> None:
+    assert read(tmp_path, lines("{n} {l}") + "im_1.JPEG 02.0\n").labels == LABELS
+    with pytest.raises(DatasetInvalid, match=r"line 4: im_1.JPEG is labelled twice"):
+        read(tmp_path, lines("{n} {l}") + "im_1.JPEG 1\n")
 
 
 @pytest.mark.parametrize(
@@ -135,6 +155,8 @@ def test_json_is_read(tmp_path: Path, data: object) -> None:
         lines("{n} {w}"),
         lines("{w}"),
         lines("{n}\t{w}\t0\t0\t31\t31"),
+        lines("{s} {w} 111 108 431 202"),
+        "filename,class_id,wnid\n" + lines("{n},490,{w}"),
     ],
 )
 def test_wnids_name_the_class(tmp_path: Path, text: str) -> None:
@@ -232,6 +254,7 @@ def test_paths_tell_images_of_one_name_apart(tmp_path: Path) -> None:
         (b"\xff\x00\xc3", "no text in UTF-8"),
         (b"im_1.JPEG 0\0", "zero bytes"),
         ("", "is empty"),
+        ("Labels of mine\n" + lines("{n}\t{l}"), "line 1: expected"),
         ("file,label\n", "expected|no lines"),
         ("file,label\nim_1.JPEG,2\nim_2.JPEG,\nim_3.JPEG,1\n", "line 3: there is no class for"),
         (lines("{n} {w}") + "im_9.JPEG 3\n", "im_9|line 4: expected.*'3'"),

@@ -152,3 +152,28 @@ def test_the_cell_that_is_wrong_is_named_by_its_line(tmp_path: Path, text: str, 
     with pytest.raises(InvalidRequest) as caught:
         read(tmp_path, text)
     assert place in str(caught.value)
+
+
+@pytest.mark.parametrize(("sign", "decimal"), [(";", "."), (";", ","), ("\t", ".")])
+def test_columns_may_be_parted_by_semicolons_or_tabs(
+    tmp_path: Path, sign: str, decimal: str
+) -> None:
+    path = timms(tmp_path / "p.csv", separate=True, index=best(), prob=probabilities())
+    pd.read_csv(path).to_csv(path, index=False, sep=sign, decimal=decimal)
+    found = read_predictions(path)
+    np.testing.assert_array_equal(found.top, best())
+    np.testing.assert_allclose(found.top_probability, probabilities(), rtol=1e-5)
+
+
+def test_names_of_classes_in_lists_of_a_parquet_file(tmp_path: Path) -> None:
+    table = {"filename": NAMES, "index": list(best()), "label": list(labels(best()))}
+    pd.DataFrame(table).to_parquet(tmp_path / "p.parquet")
+    found = read_predictions(tmp_path / "p.parquet")
+    np.testing.assert_array_equal(found.top, best())
+    assert found.label is None
+
+
+def test_a_file_of_a_heading_alone_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "p.csv").write_text("filename,index,prob\n")
+    with pytest.raises(InvalidRequest, match="names of columns, and no rows"):
+        read_predictions(tmp_path / "p.csv")

@@ -113,6 +113,45 @@ def test_dicts_that_share_dicts_are_walked_once(tmp_path: Path) -> None:
     assert list(read_checkpoint(path).tensors) == ["a"]
 
 
+@pytest.mark.parametrize(
+    "wrapping", ["_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module._orig_mod"]
+)
+def test_modules_wrapped_one_by_one_are_unwrapped(
+    network: nn.Module, tmp_path: Path, wrapping: str
+) -> None:
+    state = dict(network.state_dict())
+    first = next(iter(state)).partition(".")[0]
+    wrapped = {
+        f"model.{key.replace(f'{first}.', f'{first}.{wrapping}.', 1)}": tensor
+        for key, tensor in state.items()
+    }
+    found = read_checkpoint(save(wrapped, tmp_path / "x.pth"), f"model.{wrapping}")
+    assert_equal(found.tensors, {f"model.{key}": tensor for key, tensor in state.items()})
+    assert found.key == "model."
+
+
+def test_what_training_for_int8_observed_is_left_out_and_said(
+    network: nn.Module, tmp_path: Path
+) -> None:
+    state = dict(network.state_dict())
+    observed = {
+        "0.weight_fake_quant.activation_post_process.min_val": torch.ones(4),
+        "activation_post_process_0.scale": torch.ones(1),
+        "0._input_quantizer._amax": torch.tensor(2.0),
+    }
+    read = read_checkpoint(save({**observed, **state}, tmp_path / "x.pth"))
+    assert_equal(read.tensors, state)
+    assert "3 tensors were left out, beside the weights, as what training" in read.remarks[0]
+
+
+def test_of_sets_with_no_telling_names_the_key_must_be_one(
+    network: nn.Module, tmp_path: Path
+) -> None:
+    path = save({"a": network.state_dict(), "b": network.state_dict()}, tmp_path / "x.pth")
+    with pytest.raises(CheckpointRejected, match=r"no weights called 'c'.*can be a or b"):
+        read_checkpoint(path, "c")
+
+
 def test_counters_of_profilers_and_averages_are_left_out_and_said(
     network: nn.Module, tmp_path: Path
 ) -> None:
