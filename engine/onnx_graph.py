@@ -9,6 +9,7 @@ from math import prod
 from pathlib import Path
 
 import onnx
+from google.protobuf.message import DecodeError
 from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto
 
 from engine.errors import ExportFailed
@@ -54,6 +55,14 @@ def strip_origins(model: ModelProto) -> None:
     for value in (*model.graph.value_info, *model.graph.input, *model.graph.output):
         del value.metadata_props[:]
         value.doc_string = ""
+
+
+def count_outputs(path: Path) -> int:
+    """How many outputs a file declares; 0 for a file that is no ONNX model."""
+    try:
+        return len(onnx.load(path, load_external_data=False).graph.output)
+    except (DecodeError, OSError, ValueError):
+        return 0
 
 
 def opset_of(model: ModelProto) -> int:

@@ -10,10 +10,10 @@ from engine.errors import InvalidRequest
 def as_scores(values: np.ndarray) -> np.ndarray:
     """What a session gives, as float32 (n, classes): whole numbers and other floats are cast.
 
-    Values that follow the classes (n, classes, 1, 1) are one row an image.
+    (n, classes, 1, 1) is one row an image; maps of several rows keep their shape.
     """
-    rows = values if values.ndim == 2 else values.reshape(len(values), -1)
-    return np.asarray(rows, np.float32)
+    is_row = values.ndim > 2 and sum(size != 1 for size in values.shape[1:]) <= 1
+    return np.asarray(values.reshape(len(values), -1) if is_row else values, np.float32)
 
 
 def drop_background(scores: np.ndarray, background: int | None) -> np.ndarray:

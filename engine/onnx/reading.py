@@ -78,14 +78,6 @@ def _fill_sparse_weights(graph: GraphProto) -> None:
     del graph.sparse_initializer[:]
 
 
-def count_outputs(path: Path) -> int:
-    """How many outputs a file declares; 0 for a file that is no ONNX model."""
-    try:
-        return len(onnx.load(path, load_external_data=False).graph.output)
-    except (DecodeError, OSError, ValueError):
-        return 0
-
-
 def _line(error: Exception) -> str:
     text = str(error).strip()
     return re.sub(r"\s+", " ", text.splitlines()[0])[:200] if text else "unreadable"

@@ -17,7 +17,7 @@ from engine.digests import file_digest
 from engine.environment import instruction_sets
 from engine.errors import InvalidRequest
 from engine.jobs import store
-from engine.onnx.reading import count_outputs
+from engine.onnx_graph import count_outputs
 from engine.quantize import targets
 from engine.runs.new_jobs import (
     benchmark_job,

@@ -18,10 +18,12 @@ from streamlit.testing.v1 import AppTest
 
 from dashboard.components import classify_view
 from dashboard.components.run_choices import BUILT_IN
+from dashboard.queries import checkpoints
 from db.enums import JobStatus
 from db.session import connect, reading, writing
 from db.tables import Artifact
 from engine.config import REPOSITORY, settings
+from engine.weights.identify import Identified
 from tests.dashboard import rows
 from tests.dashboard.test_classify import Answering, png
 from tests.engine.vacc.test_build_files import TODAY
@@ -35,6 +37,8 @@ NOT_HERE = {"login.py"}  # there are none unless a login is set up
 
 def test_every_button_can_be_pressed(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(classify_view, "classifier", lambda digest, _artifact: Answering())
+    held = Identified(model_id="timm/legacy_seresnet18")
+    monkeypatch.setattr(checkpoints, "identify", lambda path, key, guesses: held)
     pressed = {label for page in PAGES for label in press_all(url, page, nothing_more)}
     fill(url)
     for page in PAGES:
@@ -142,6 +146,12 @@ def _a_build_file(app: AppTest) -> None:
     app.file_uploader(key="build_file").upload("b.yaml", text.encode(), "text/yaml").run()
 
 
+def _weights_of_another_row(app: AppTest) -> None:
+    app.button_group(key="weights").set_value("From a file").run()
+    path = str(settings().home / "model.onnx")
+    app.text_input(key="weights_file_path").set_value(path).run()
+
+
 def _a_photograph(app: AppTest) -> None:
     app.file_uploader(key="photographs").upload("cat.png", png(), "image/png").run()
     app.toggle(key="excitations").set_value(True).run()
@@ -152,6 +162,7 @@ FURTHER: list[tuple[str, Callable[[AppTest], None]]] = [
     ("compare", _only_random_weights),
     ("new_run", _a_demo_run),
     ("new_run", _a_build_file),
+    ("new_run", _weights_of_another_row),
     ("classify", _a_photograph),
 ]
 """Pages with something chosen that shows more buttons."""

@@ -124,7 +124,10 @@ def test_a_file_of_another_network_is_not_registered(url: str, tmp_path: Path) -
 def test_a_name_with_a_path_in_it_finds_nothing(home: Path) -> None:
     (home / "registration.json").parent.mkdir(parents=True, exist_ok=True)
     (home / "registration.json").write_text('{"file": "a", "sha256": "b"}')
-    assert find_registered(find_model("timm/../../..")) is None
+    with pytest.raises(InvalidRequest, match="it reads as a path"):
+        find_model("timm/../../..")
+    outside = CatalogModel(source="timm", name="../../..", architecture="../../..")
+    assert find_registered(outside) is None
 
 
 def test_the_commands_add_list_and_remove(
