@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+
 import pytest
 import streamlit as st
 
@@ -14,3 +17,11 @@ def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dispatcher, "ensure_dispatcher", lambda: False)
     st.cache_data.clear()
     st.cache_resource.clear()
+
+
+@pytest.fixture(autouse=True)
+def own_main_module() -> Iterator[None]:
+    """AppTest leaves the page as `__main__`, and processes that tests start would run it again."""
+    before = sys.modules["__main__"]
+    yield
+    sys.modules["__main__"] = before
