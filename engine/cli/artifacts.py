@@ -17,7 +17,7 @@ from engine.jobs import workspaces
 from engine.layer_reports import layer_report, worst
 from engine.quantize.telling import bound_told
 
-app = typer.Typer(help="What the artifact store holds, and what may go.", no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True)
 
 
 @app.command("list")

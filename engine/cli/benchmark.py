@@ -57,11 +57,6 @@ ArrivalsSeed = Annotated[
 ]
 
 
-def add_to(app: typer.Typer) -> None:
-    """Registers the command."""
-    app.command()(benchmark)
-
-
 @grouped
 def benchmark(
     target: o.Target,

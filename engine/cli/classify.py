@@ -19,11 +19,6 @@ from engine.database import prepare_database
 from engine.errors import ArtifactMissing, ImageRejected
 
 
-def add_to(app: typer.Typer) -> None:
-    """Registers the command."""
-    app.command()(classify)
-
-
 def classify(
     images: Annotated[list[Path], typer.Argument(help="Image files.")],
     model: Annotated[

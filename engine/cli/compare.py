@@ -15,11 +15,6 @@ from engine.stats import PairedDifference
 from engine.tables import to_records
 
 
-def add_to(app: typer.Typer) -> None:
-    """Registers the command."""
-    app.command("compare")(compare_both)
-
-
 def compare_both(
     first: EvaluationId,
     second: EvaluationId,

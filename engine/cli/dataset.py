@@ -38,7 +38,7 @@ from engine.runs.new_jobs import dataset_job
 from engine.specs import DatasetSpec, absolute
 from engine.specs.datasets import BUILTIN_DATASETS
 
-app = typer.Typer(help="Labelled image folders to evaluate and calibrate on.", no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True)
 Name = Annotated[str, typer.Argument(help="Name of the dataset.")]
 
 

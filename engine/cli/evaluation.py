@@ -21,7 +21,7 @@ from engine.datasets.classes import CLASS_MATCHING
 from engine.results import results_frame
 from engine.tables import to_records
 
-app = typer.Typer(help="Single evaluations, image by image.", no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True)
 _LISTED = ["evaluation_id", "model_id", "precision", "origin", "dataset", "label_set", "images"]
 
 

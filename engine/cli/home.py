@@ -12,9 +12,7 @@ from engine.database import begin_anew, prepare_database, take_over
 from engine.database_url import told
 from engine.ownership import owner_of
 
-app = typer.Typer(
-    help="The folder of all data, and the database that is its own.", no_args_is_help=True
-)
+app = typer.Typer(no_args_is_help=True)
 
 
 @app.command("show")

@@ -19,7 +19,7 @@ from engine.database import prepare_database
 from engine.preprocess import PreprocessSpec, require_one_scale
 from engine.untrusted import MOST_WHOLE
 
-app = typer.Typer(help="Results of other machines, in the same table.", no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True)
 Model = Annotated[
     str, typer.Option("--model", "-m", help="The model that was measured, e.g. timm/seresnet50.")
 ]

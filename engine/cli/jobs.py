@@ -20,7 +20,7 @@ from engine.jobs.dispatcher import ensure_dispatcher
 from engine.text import printable
 from engine.untrusted import MOST_WHOLE
 
-app = typer.Typer(help="Background jobs.", no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True)
 _job_number = row_number("job", "`jobs list` shows them")
 JobId = Annotated[
     int,

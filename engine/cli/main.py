@@ -5,68 +5,33 @@ from __future__ import annotations
 import os
 import sys
 import time
-import traceback
 from collections.abc import Sequence
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 import typer
-from pydantic import ValidationError
 
-from engine.cli import (
-    artifacts,
-    benchmark,
-    classify,
-    compare,
-    dataset,
-    evaluation,
-    home,
-    imports,
-    jobs,
-    models,
-    npz,
-    peak,
-    profile,
-    results,
-    runs,
-    scoring,
-    valprep,
-    vamc,
-    vamp,
-    weights,
-)
+from engine.cli.commands import MARKUP, Root
 from engine.cli.output import emit_json, fail, note
-from engine.config import settings
 from engine.errors import WorkbenchError
-from engine.faults import sentence_of, unexpected
 from engine.text import sentence, shown
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
 app = typer.Typer(
     name="engine",
     help="Choose which SE network to deploy: export, build, benchmark, evaluate, compare.",
     no_args_is_help=True,
-    rich_markup_mode="markdown",
+    cls=Root,
+    rich_markup_mode=MARKUP,
     add_completion=False,
 )
-models.add_to(app)
-runs.add_to(app)
-benchmark.add_to(app)
-classify.add_to(app)
-results.add_to(app)
-peak.add_to(app)
-profile.add_to(app)
-compare.add_to(app)
-vamp.add_to(app)
-npz.add_to(app)
-scoring.add_to(app)
-valprep.add_to(app)
-app.add_typer(jobs.app, name="jobs")
-app.add_typer(dataset.app, name="dataset")
-app.add_typer(weights.app, name="weights")
-app.add_typer(evaluation.app, name="evaluation")
-app.add_typer(imports.app, name="import")
-app.add_typer(vamc.app, name="vamc")
-app.add_typer(artifacts.app, name="artifacts")
-app.add_typer(home.app, name="home")
+
+
+@app.callback()
+def _root() -> None:
+    """Nothing comes before a command."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -75,8 +40,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         code = app(arguments, prog_name="python -m engine", standalone_mode=False)
         return int(code or 0)
-    except ValidationError as error:
-        return _fail(explain_validation(error), arguments)
     except typer.TyperException as error:
         fail(sentence(error.format_message()))
         note("`python -m engine COMMAND --help` shows how it is called.")
@@ -89,7 +52,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         return _closed()
     except Exception as error:
-        return _fail(sentence_of(error) or _unexpected(error), arguments)
+        return _fail(_explain(error), arguments)
+
+
+def _explain(error: Exception) -> str:
+    """The sentence of an error; what explains it is loaded when there is one."""
+    from pydantic import ValidationError
+
+    from engine.faults import sentence_of
+
+    if isinstance(error, ValidationError):
+        return explain_validation(error)
+    return sentence_of(error) or _unexpected(error)
 
 
 def explain_validation(error: ValidationError) -> str:
@@ -109,6 +83,11 @@ def _closed() -> int:
 
 def _unexpected(error: Exception) -> str:
     """A defect of the workbench: one line here, the rest where it can be found."""
+    import traceback
+
+    from engine.config import settings
+    from engine.faults import unexpected
+
     told = "".join(traceback.format_exception(error))
     try:
         path = settings().folder("logs") / "errors.log"

@@ -14,11 +14,6 @@ from engine.results import published_frame
 from engine.tables import to_records
 
 
-def add_to(app: typer.Typer) -> None:
-    """Registers the command."""
-    app.command()(models)
-
-
 def models(
     source: Annotated[
         str | None, typer.Option(help="Only this source: timm, mmcls or ppcls.")

@@ -15,11 +15,6 @@ from engine.vacc.image_files import SUFFIX, convert, find_images
 SHOWN = 20
 
 
-def add_to(app: typer.Typer) -> None:
-    """Registers the commands."""
-    app.command("image2npz")(image2npz)
-
-
 def image2npz(
     dataset_path: Annotated[
         Path, typer.Option("--dataset_path", help="Folder of images, searched with its subfolders.")

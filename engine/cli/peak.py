@@ -19,11 +19,6 @@ from engine.runs.new_jobs import peak_job
 from engine.specs import PeakSpec
 
 
-def add_to(app: typer.Typer) -> None:
-    """Registers the command."""
-    app.command()(peak)
-
-
 def peak(
     threads: Annotated[
         list[int] | None,

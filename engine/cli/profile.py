@@ -23,11 +23,6 @@ from engine.specs import CPU_PROVIDER, ProfileSpec
 from engine.untrusted import MOST_WHOLE
 
 
-def add_to(app: typer.Typer) -> None:
-    """Registers the command."""
-    app.command()(profile)
-
-
 @grouped
 def profile(
     target: o.Target,

@@ -32,11 +32,6 @@ class Format(StrEnum):
 MOST_REASONS = 4
 
 
-def add_to(app: typer.Typer) -> None:
-    """Registers the command."""
-    app.command()(results)
-
-
 def results(
     model: Annotated[str | None, typer.Option(help="Only models whose name contains this.")] = None,
     form: Annotated[Format, typer.Option("--format", "-f", help="How to write it.")] = Format.TABLE,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import typer
-
 from db.enums import Precision
 from engine import artifacts
 from engine.cli import groups as g
@@ -20,12 +18,6 @@ from engine.resolve import published_of
 from engine.runs.new_jobs import evaluate_job
 from engine.runs.requests import DEMO, RunRequest, Task
 from engine.specs import CPU_PROVIDER, EvaluateSpec
-
-
-def add_to(app: typer.Typer) -> None:
-    """Registers the commands."""
-    for command in (export, build, evaluate, run, demo):
-        app.command()(command)
 
 
 @grouped

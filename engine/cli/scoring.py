@@ -60,12 +60,6 @@ DatasetOption = Annotated[
 ]
 
 
-def add_to(app: typer.Typer) -> None:
-    """Registers the commands."""
-    for command in (vamp_npz_decode, eval_topk, eval_imagenet):
-        app.command(command.__name__)(command)
-
-
 def vamp_npz_decode(
     npz_txt: Annotated[Path, typer.Argument(help="The list that was given to vamp.")],
     npz_dir: Annotated[Path, typer.Argument(help="The folder that vamp wrote.")],

@@ -14,11 +14,6 @@ from engine.cli.output import emit_json, note, progress_bar
 from engine.datasets.sorting import sort_by_class
 
 
-def add_to(app: typer.Typer) -> None:
-    """Registers the command."""
-    app.command("valprep")(valprep)
-
-
 @grouped
 def valprep(
     folder: Annotated[Path, typer.Argument(help="A flat folder of validation images.")],

@@ -23,7 +23,7 @@ from engine.vacc.asking import calibration_of, request_of
 from engine.vacc.build_file import BuildFile, read_build_file
 from engine.vacc.deploy import deploy
 
-app = typer.Typer(help="Builds what the vendor's build files describe.", no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True)
 File = Annotated[Path, typer.Argument(help="A build file of either schema.")]
 Model = Annotated[
     str | None,

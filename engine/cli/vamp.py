@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import typer
-
 from db.tables import Artifact
 from engine import artifacts
 from engine.cli import options as o
@@ -21,11 +19,6 @@ from engine.vacc.deploy import find_deployed
 from engine.vacc.vdsp import read_vdsp
 
 _BARE = {"i": "instances", "p": "processes", "b": "batch", "d": "devices"}
-
-
-def add_to(app: typer.Typer) -> None:
-    """Registers the command."""
-    app.command("vamp")(vamp)
 
 
 def vamp(

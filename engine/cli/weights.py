@@ -15,7 +15,7 @@ from engine.weights.cache import recorded_digest
 from engine.weights.finding import all_downloaded
 from engine.weights.registered import all_registered, forget
 
-app = typer.Typer(help="Weights kept on this machine.", no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True)
 ModelOption = Annotated[
     str, typer.Option("--model", "-m", help="The model that the file holds the weights of.")
 ]
