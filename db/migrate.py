@@ -5,14 +5,13 @@ from __future__ import annotations
 from functools import lru_cache
 from pathlib import Path
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import inspect
+from sqlalchemy import Connection, inspect, text
 
 from db.session import connect, is_missing
 from db.tables import Base
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+_VERSION_TABLE = "alembic_version"
 
 
 class UnknownSchema(Exception):
@@ -28,7 +27,11 @@ def upgrade(url: str, home: Path | None = None) -> None:
 
     `home` is the folder that stored paths become relative to, where they lie in it.
     """
-    config = _config()
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
     with connect(url).connect() as connection:
         config.attributes.update(connection=connection, home=home)
         command.upgrade(config, "head")
@@ -39,31 +42,34 @@ def is_current(url: str) -> bool:
     if is_missing(url):
         return False
     with connect(url).execution_options(readonly=True).connect() as connection:
-        revision = MigrationContext.configure(connection).get_current_revision()
-        tables = set(inspect(connection).get_table_names()) if revision is None else set()
+        tables = set(inspect(connection).get_table_names())
+        revision = _revision_of(connection) if _VERSION_TABLE in tables else None
         own_file = connection.dialect.name == "sqlite"
     if revision is None:
         if tables and (own_file or tables & set(Base.metadata.tables)):
             raise UnknownSchema(None)
         return False
-    if revision not in _revisions():
+    if revision not in revisions():
         raise UnknownSchema(revision)
-    return revision == _revisions()[0]
+    return revision == newest()
+
+
+def _revision_of(connection: Connection) -> str | None:
+    """The last migration that was applied, as alembic keeps it."""
+    return connection.execute(text(f"SELECT version_num FROM {_VERSION_TABLE}")).scalar()  # noqa: S608
 
 
 @lru_cache(maxsize=1)
-def _revisions() -> tuple[str, ...]:
-    """Every migration, the newest first."""
-    scripts = ScriptDirectory.from_config(_config())
-    return tuple(script.revision for script in scripts.walk_revisions())
+def revisions() -> tuple[str, ...]:
+    """Every migration, the newest first, by the beginnings of their file names.
+
+    Alembic would import every migration to say the same; most commands only ask whether the
+    database has the newest.
+    """
+    names = (file.name for file in (MIGRATIONS / "versions").glob("[0-9]*_*.py"))
+    return tuple(sorted((name.partition("_")[0] for name in names), reverse=True))
 
 
 def newest() -> str:
     """The schema that this version of the workbench writes."""
-    return _revisions()[0]
-
-
-def _config() -> Config:
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-    return config
+    return revisions()[0]

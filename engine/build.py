@@ -15,9 +15,7 @@ from db.enums import ArtifactKind, Precision, WeightsKind
 from db.tables import Artifact
 from engine import artifacts, onnx_graph
 from engine.config import settings
-from engine.datasets.register import find_dataset
-from engine.digests import data_digest
-from engine.environment import instruction_sets, library_versions
+from engine.environment import library_versions
 from engine.errors import ArtifactMissing, BuildFailed
 from engine.export.onnx_import import NOT_QUANTIZABLE
 from engine.export.verify import Agreement, compare, probe_inputs
@@ -25,15 +23,13 @@ from engine.files import disk_space
 from engine.half import building as half
 from engine.jobs.context import JobContext
 from engine.onnx.opset import OPSET
-from engine.quantize import building, targets
+from engine.quantize import building
 from engine.quantize.journal import Journal, journal_path
+from engine.resolve import recipe_of
 from engine.runtimes.onnx_runtime import OnnxRuntime
 from engine.scores import softmax
-from engine.specs import CPU_PROVIDER, BuildSpec, CalibrationSpec, TargetName
+from engine.specs import CPU_PROVIDER, BuildSpec
 
-FP16_VERSION = "2"
-INT8_VERSION = "6"
-"""Raised when the same request comes to give another model."""
 LARGEST_FP32_DIFFERENCE = 1e-4
 PROBABILITIES = "probabilities"
 
@@ -84,33 +80,6 @@ def run(params: dict[str, Any], context: JobContext) -> dict[str, Any]:
     digest = _store(source, key, path, report, agreement, context)
     Journal(journal_path(key)).remove()
     return {"artifact": digest, "reused": False}
-
-
-def recipe_of(spec: BuildSpec, url: str) -> str:
-    """The recipe under which the artifact of `spec` is stored.
-
-    A dataset's name may come to mean other images, and ranges belong to the images: the
-    set that ranges are taken from counts by its digest.
-    """
-    images = spec.calibration or spec.range_check
-    data = find_dataset(images.dataset, url).digest if images else None
-    made: dict[str, Any] = {"spec": spec.recipe(), "calibration": data}
-    if spec.precision == Precision.FP16:
-        made["fp16"] = FP16_VERSION
-    if spec.calibration is not None:
-        named, target = _without_target(spec, spec.calibration)
-        made |= {"spec": named.recipe(), "int8": INT8_VERSION, "target": target}
-    return data_digest(made)
-
-
-def _without_target(spec: BuildSpec, asked: CalibrationSpec) -> tuple[BuildSpec, TargetName]:
-    """The spec without its target, and the target it comes to on this machine.
-
-    What `auto` chooses here and what is asked for by name is one build.
-    """
-    target = targets.resolve(asked.target, instruction_sets()).name
-    plain = asked.model_copy(update={"target": TargetName.AUTO})
-    return spec.model_copy(update={"calibration": plain}), target
 
 
 def _optimised(export: Artifact, context: JobContext) -> ModelProto:

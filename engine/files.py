@@ -6,11 +6,13 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from engine.errors import StorageFull
 from engine.faults import FULL, full_disk
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 @contextmanager
@@ -64,5 +66,7 @@ def write_text(path: Path, text: str) -> None:
 
 def save_arrays(path: Path, **arrays: np.ndarray) -> None:
     """Writes an npz file whole or not at all."""
+    import numpy as np
+
     with whole(path) as part, part.open("wb") as stream:
         np.savez(stream, **arrays)  # type: ignore[arg-type]

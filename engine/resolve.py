@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from db.enums import Precision
 from db.tables import Artifact
 from engine import artifacts
-from engine.build import recipe_of
 from engine.catalog import find_model
+from engine.digests import data_digest
+from engine.environment import instruction_sets
 from engine.errors import ArtifactMissing, InvalidRequest
 from engine.preprocess import PreprocessSpec
-from engine.specs import BenchmarkSpec, EvaluateSpec, ProfileSpec
+from engine.quantize import targets
+from engine.specs import (
+    BenchmarkSpec,
+    BuildSpec,
+    CalibrationSpec,
+    EvaluateSpec,
+    ProfileSpec,
+    TargetName,
+)
+
+FP16_VERSION = "2"
+INT8_VERSION = "6"
+"""Raised when the same request comes to give another model."""
 
 
 def published_of(digest: str, url: str) -> PreprocessSpec:
@@ -35,3 +51,36 @@ def artifact_of(spec: BenchmarkSpec | EvaluateSpec | ProfileSpec, url: str) -> A
             f"run again."
         )
     return found
+
+
+def recipe_of(spec: BuildSpec, url: str) -> str:
+    """The recipe under which the artifact of `spec` is stored.
+
+    A dataset's name may come to mean other images, and ranges belong to the images: the
+    set that ranges are taken from counts by its digest.
+    """
+    images = spec.calibration or spec.range_check
+    data = _images_digest(images.dataset, url) if images else None
+    made: dict[str, Any] = {"spec": spec.recipe(), "calibration": data}
+    if spec.precision == Precision.FP16:
+        made["fp16"] = FP16_VERSION
+    if spec.calibration is not None:
+        named, target = _without_target(spec, spec.calibration)
+        made |= {"spec": named.recipe(), "int8": INT8_VERSION, "target": target}
+    return data_digest(made)
+
+
+def _images_digest(dataset: str, url: str) -> str:
+    from engine.datasets.register import find_dataset  # brings the decoders of images with it
+
+    return find_dataset(dataset, url).digest
+
+
+def _without_target(spec: BuildSpec, asked: CalibrationSpec) -> tuple[BuildSpec, TargetName]:
+    """The spec without its target, and the target it comes to on this machine.
+
+    What `auto` chooses here and what is asked for by name is one build.
+    """
+    target = targets.resolve(asked.target, instruction_sets()).name
+    plain = asked.model_copy(update={"target": TargetName.AUTO})
+    return spec.model_copy(update={"calibration": plain}), target

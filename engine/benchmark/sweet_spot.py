@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from engine.benchmark.scenarios import CLOSED_LOOP
 from engine.frontier import frontier
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class Percentile(StrEnum):

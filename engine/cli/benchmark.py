@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import pandas as pd
 import typer
 
 from engine import artifacts
@@ -23,6 +22,9 @@ from engine.runs.requests import RunRequest, Task
 from engine.runs.sweeps import benchmark_spec, is_sweep, point_problems, point_warnings, points_of
 from engine.specs import CPU_PROVIDER, Scenario
 from engine.untrusted import MOST_FIGURE, MOST_WHOLE
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 AScenario = Annotated[
     Scenario,

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import pandas as pd
 import typer
 
 from db.tables import Evaluation
@@ -20,6 +19,9 @@ from engine.database import prepare_database
 from engine.datasets.classes import CLASS_MATCHING
 from engine.results import results_frame
 from engine.tables import to_records
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 app = typer.Typer(no_args_is_help=True)
 _LISTED = ["evaluation_id", "model_id", "precision", "origin", "dataset", "label_set", "images"]

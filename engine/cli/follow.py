@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from db.enums import JobStatus
 from db.session import writing
@@ -19,13 +17,14 @@ from engine.database import prepare_database
 from engine.jobs import store
 from engine.jobs.dispatcher import ensure_dispatcher
 from engine.jobs.store import NewJob
-from engine.results import results_of
 from engine.runs.planning import plan
 from engine.runs.requests import RunRequest
 from engine.runs.submitting import jobs_of, submit
-from engine.tables import to_records
 
-Conclude = Callable[[pd.DataFrame], dict[str, Any]]
+if TYPE_CHECKING:
+    import pandas as pd
+
+Conclude = Callable[["pd.DataFrame"], dict[str, Any]]
 """Says what the results come to, and returns it for the document of --json."""
 
 
@@ -94,6 +93,8 @@ def _follow(
         emit_json(about) if json else note(f"Queued as jobs {job_ids}; `jobs list` shows them.")
         return 0
     jobs = watch(job_ids, url)
+    from engine.tables import to_records  # with pandas, for which nobody waits who only queues
+
     rows = _results_of(jobs, url)
     if json:
         said = conclude(rows) if conclude else {}
@@ -110,6 +111,8 @@ def _follow(
 
 def _results_of(jobs: list[Job], url: str) -> pd.DataFrame:
     """Rows of the results table that these jobs made or found."""
+    from engine.results import results_of
+
     made = {
         name: {job.result[name] for job in jobs if job.result and name in job.result}
         for name in ("artifact", "evaluation", "benchmark")

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import pandas as pd
 import typer
 
 from engine.benchmark.scenarios import CLOSED_LOOP
@@ -15,8 +14,9 @@ from engine.cli.output import emit_table, note
 from engine.database import prepare_database
 from engine.errors import InvalidRequest
 from engine.files import disk_space
-from engine.results import MEASURED_HERE, results_frame
-from engine.tables import FORMATS
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class Format(StrEnum):
@@ -42,6 +42,9 @@ def results(
 
     Example: `python -m engine results --format csv --output results.csv`
     """
+    from engine.results import results_frame
+    from engine.tables import FORMATS
+
     frame = results_frame(prepare_database())
     if model is not None:
         frame = frame[frame["model_id"].str.contains(model, regex=False)]
@@ -63,6 +66,8 @@ def results(
 
 def show_results(frame: pd.DataFrame) -> None:
     """The most asked-for columns on the terminal."""
+    from engine.results import MEASURED_HERE
+
     header = ("model", "precision", "top-1 %", "95 %", "images", "images/s", "p50 ms", "at")
     rows = [
         (
@@ -116,6 +121,8 @@ def _setting(row: dict[str, Any]) -> str | None:
 
 
 def _mark(row: dict[str, Any]) -> str:
+    from engine.results import MEASURED_HERE
+
     if row["origin"] != MEASURED_HERE:
         return " (imported)"
     return " (random)" if row["weights_kind"] == "random" else ""

@@ -1,9 +1,30 @@
-"""From an image file to the tensor a network is fed: decode, resize, crop, colour, normalise."""
+"""From an image file to the tensor a network is fed: decode, resize, crop, colour, normalise.
 
-from engine.preprocess.decode import FORMATS, MAX_PIXELS, open_image
+The settings (`spec`) are read in many places that touch no pixel: what needs NumPy and Pillow is
+imported when it is first taken from here.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from engine.preprocess.pixel_scale import require_one_scale
-from engine.preprocess.pixels import crop_pixels, normalise, normalise_planar, preprocess
 from engine.preprocess.spec import Color, Interpolation, PreprocessSpec, ResizeMode, Resizer
+
+if TYPE_CHECKING:
+    from engine.preprocess.decode import FORMATS, MAX_PIXELS, open_image
+    from engine.preprocess.pixels import crop_pixels, normalise, normalise_planar, preprocess
+else:
+    _OF_PIXELS = {
+        "decode": ("FORMATS", "MAX_PIXELS", "open_image"),
+        "pixels": ("crop_pixels", "normalise", "normalise_planar", "preprocess"),
+    }
+
+    def __getattr__(name: str) -> Any:
+        for module, names in _OF_PIXELS.items():
+            if name in names:
+                return getattr(import_module(f"{__name__}.{module}"), name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
 
 __all__ = [
     "FORMATS",

@@ -7,14 +7,12 @@ from dataclasses import asdict, dataclass, fields, replace
 from enum import StrEnum
 from typing import Any
 
-import numpy as np
-
 from engine.digests import data_digest
 from engine.errors import InvalidRequest
 
 MAX_SIDE = 4096
 PIXEL_SCALE = 1 / 255
-_TINY = float(np.finfo(np.float32).tiny)
+_TINY = 2.0**-126  # the least normal number of float32
 _HUGE = 1 / _TINY
 
 

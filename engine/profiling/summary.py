@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 from onnx import ModelProto
 
 from engine.profiling.times import NodeTime, Trace
 from engine.se_blocks import block_members, find_gates
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 CONVERSIONS = frozenset(
     {
@@ -98,6 +100,7 @@ def by_operator(nodes: list[dict[str, Any]]) -> pd.DataFrame:
 
     Columns: op, nodes, ms, se_ms (of it in SE blocks), rest_ms, share (of all nodes), inserted.
     """
+
     frame = pd.DataFrame(nodes)
     frame["se_ms"] = frame["ms"].where(frame["se_block"].notna(), 0.0)
     groups = frame.groupby("op", sort=False)

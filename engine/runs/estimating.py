@@ -17,6 +17,7 @@ from engine.benchmark.server import OVERTIME
 from engine.config import settings
 from engine.errors import WorkbenchError
 from engine.jobs.estimates import in_words
+from engine.resolve import recipe_of
 from engine.runs.requests import RunRequest, Task
 from engine.runs.submitting import build_spec, with_dataset_classes, with_file_digest
 from engine.runs.sweeps import benchmark_spec, is_sweep, points_of
@@ -81,8 +82,6 @@ def estimate(request: RunRequest, url: str) -> Estimate | None:
 
 
 def _measured_before(request: RunRequest, url: str) -> int:
-    from engine.build import recipe_of  # brings the runtime with it, which few plans need
-
     count, cores = 0, settings().threads
     machine = environment.observe().digest
     request = with_dataset_classes(with_file_digest(request), url)

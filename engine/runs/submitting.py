@@ -17,7 +17,6 @@ from engine.digests import file_digest
 from engine.environment import instruction_sets
 from engine.errors import InvalidRequest
 from engine.jobs import store
-from engine.onnx_graph import count_outputs
 from engine.quantize import targets
 from engine.runs.new_jobs import (
     benchmark_job,
@@ -86,6 +85,8 @@ def with_dataset_classes(request: RunRequest, url: str) -> RunRequest:
     path = request.weights.path
     if request.output or not path or not request.model_id.startswith("onnx/"):
         return request
+    from engine.onnx_graph import count_outputs  # with onnx, which other requests do not need
+
     if request.dataset is None or count_outputs(Path(path)) < 2:
         return request.model_copy(update={"classes": ()})
     with reading(url) as session:

@@ -7,13 +7,16 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import onnxruntime as ort
-from onnx import ModelProto, ValueInfoProto
 
 from engine.errors import ArtifactMissing, ProviderUnavailable
 from engine.scores import as_scores
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
 
 ort.set_default_logger_severity(3)
 RECORD_ASSIGNMENT = "session.record_ep_graph_assignment_info"
@@ -103,6 +106,8 @@ def values_by_run(
 
     Empty where the graph does not run with these tensors as outputs.
     """
+    from onnx import ModelProto, ValueInfoProto
+
     shown = ModelProto()
     shown.CopyFrom(model)
     del shown.graph.output[:]

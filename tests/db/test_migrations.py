@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import inspect, text
 from sqlalchemy.exc import IntegrityError
 
-from db.migrate import is_current, upgrade
+from db.migrate import MIGRATIONS, is_current, revisions, upgrade
 from db.session import connect, reading, writing
 from db.tables import Base, Evaluation, Run
 
@@ -25,6 +27,13 @@ def test_an_upgraded_database_is_what_the_code_declares(tmp_path: Path) -> None:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         assert compare_metadata(context, Base.metadata) == []
     assert set(Base.metadata.tables) <= set(inspect(connect(url)).get_table_names())
+
+
+def test_the_names_of_the_files_are_the_revisions_in_their_order() -> None:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    scripts = ScriptDirectory.from_config(config).walk_revisions()
+    assert revisions() == tuple(script.revision for script in scripts)
 
 
 def test_upgrading_twice_keeps_the_rows(tmp_path: Path) -> None:

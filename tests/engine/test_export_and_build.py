@@ -232,10 +232,10 @@ def test_the_target_is_part_of_the_recipe_and_auto_is_what_it_comes_to(
         asked = BuildSpec(export=export, precision=Precision.INT8, calibration=calibration)
         return build.recipe_of(asked, url)
 
-    monkeypatch.setattr("engine.build.instruction_sets", lambda: ["avx512_vnni"])
+    monkeypatch.setattr("engine.resolve.instruction_sets", lambda: ["avx512_vnni"])
     assert len({recipe(target) for target in TargetName}) == len(TargetName) - 1
     assert recipe(TargetName.AUTO) == recipe(TargetName.X86_VNNI)
-    monkeypatch.setattr("engine.build.instruction_sets", lambda: ["avx2"])
+    monkeypatch.setattr("engine.resolve.instruction_sets", lambda: ["avx2"])
     assert recipe(TargetName.AUTO) == recipe(TargetName.X86)
 
 
