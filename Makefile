@@ -10,6 +10,8 @@ PORT ?= 8501
 TORCH ?= default
 # Where CPU-only wheels of torch and torchvision are; used by TORCH=cpu, for both or for neither.
 TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
+# What every command imports: its bytecode is made at once, for where Python may write none later.
+STARTUP := typer rich pydantic pydantic_settings sqlalchemy alembic pygments markdown_it
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-paddle oracles run test test-fast test-slow lint format demo migrate clean
@@ -29,6 +31,7 @@ $(VENV)/.torch: requirements.txt | $(VENV)/bin/python
 
 $(VENV)/.runtime: requirements.txt $(VENV)/.torch
 	$(BIN)/python -m pip install --quiet --no-compile -r requirements.txt
+	@$(BIN)/python -m compileall -q -j 0 $(addprefix $(VENV)/lib/python3*/site-packages/,$(STARTUP))
 	@touch $@
 
 $(VENV)/.dev: requirements/dev.txt $(VENV)/.runtime

@@ -12,6 +12,7 @@ the packages, which is none after an installation with `--no-compile`.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import subprocess
 import sys
@@ -32,6 +33,15 @@ CASES = {
         for kind, where in HANDLERS.items()
     },
 }
+LAUNCHER = """
+import json, os, sys
+silent = [(os.POSIX_SPAWN_OPEN, to, os.devnull, os.O_WRONLY, 0) for to in (1, 2)]
+child = os.posix_spawn(sys.argv[1], sys.argv[1:], os.environ, file_actions=silent)
+_, status, used = os.wait4(child, 0)
+seconds = used.ru_utime + used.ru_stime
+print(json.dumps([os.waitstatus_to_exitcode(status), seconds, used.ru_maxrss]))
+"""
+"""A process counts the memory of the one that it was forked from, so that one must be small."""
 
 
 def measured(checkout: Path, arguments: list[str], scratch: Path, bytecode: bool) -> list[float]:
@@ -49,18 +59,18 @@ def measured(checkout: Path, arguments: list[str], scratch: Path, bytecode: bool
             else {"PYTHONDONTWRITEBYTECODE": "1"}
         ),
     }
-    child = subprocess.Popen(
-        [sys.executable, *arguments],
+    report = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", LAUNCHER, sys.executable, *arguments],
         cwd=checkout,
         env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=True,
     )
-    _, status, used = os.wait4(child.pid, 0)
-    child.returncode = os.waitstatus_to_exitcode(status)
-    if child.returncode:
-        raise SystemExit(f"{arguments} ended with {child.returncode} in {checkout}.")
-    return [used.ru_utime + used.ru_stime, used.ru_maxrss * 1024 / 1e6]
+    code, seconds, kilobytes = json.loads(report.stdout)
+    if code:
+        raise SystemExit(f"{arguments} ended with {code} in {checkout}.")
+    return [seconds, kilobytes * 1024 / 1e6]
 
 
 def main() -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from sqlalchemy import select
@@ -33,10 +33,12 @@ from engine.datasets.register import (
 )
 from engine.errors import DatasetInvalid, InvalidRequest
 from engine.jobs import store
-from engine.quantize import known
 from engine.runs.new_jobs import dataset_job
 from engine.specs import DatasetSpec, absolute
 from engine.specs.datasets import BUILTIN_DATASETS
+
+if TYPE_CHECKING:
+    from engine.quantize.known import KeptCalibration
 
 app = typer.Typer(no_args_is_help=True)
 Name = Annotated[str, typer.Argument(help="Name of the dataset.")]
@@ -184,6 +186,8 @@ def cache(
 
     Example: `python -m engine dataset cache --clear`
     """
+    from engine.quantize import known  # with onnx and its runtime
+
     if clear:
         freed = pixel_cache.clear(name) + known.clear(name)
         if json:
@@ -220,7 +224,7 @@ def cache(
     note(f"{total:.2f} GB of at most {settings().cache_gb:g} GB (SENET_CACHE_GB).")
 
 
-def _show_calibrations(found: list[known.KeptCalibration]) -> None:
+def _show_calibrations(found: list[KeptCalibration]) -> None:
     emit_table(
         "What calibrations found",
         ("dataset", "model", "images", "MB", "last used"),

@@ -93,10 +93,10 @@ def _follow(
         emit_json(about) if json else note(f"Queued as jobs {job_ids}; `jobs list` shows them.")
         return 0
     jobs = watch(job_ids, url)
-    from engine.tables import to_records  # with pandas, for which nobody waits who only queues
-
     rows = _results_of(jobs, url)
     if json:
+        from engine.tables import to_records
+
         said = conclude(rows) if conclude else {}
         done = {"jobs": [_describe(j) for j in jobs], "results": to_records(rows)}
         emit_json({**about, **done, **said})
@@ -111,7 +111,7 @@ def _follow(
 
 def _results_of(jobs: list[Job], url: str) -> pd.DataFrame:
     """Rows of the results table that these jobs made or found."""
-    from engine.results import results_of
+    from engine.results import results_of  # with pandas, which who only queues does without
 
     made = {
         name: {job.result[name] for job in jobs if job.result and name in job.result}
