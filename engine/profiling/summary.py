@@ -100,6 +100,7 @@ def by_operator(nodes: list[dict[str, Any]]) -> pd.DataFrame:
 
     Columns: op, nodes, ms, se_ms (of it in SE blocks), rest_ms, share (of all nodes), inserted.
     """
+    import pandas as pd
 
     frame = pd.DataFrame(nodes)
     frame["se_ms"] = frame["ms"].where(frame["se_block"].notna(), 0.0)
