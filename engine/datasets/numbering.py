@@ -65,7 +65,10 @@ def _detected(
                 f"{what} are 1 to {high:,} of {count:,} classes, which can count from 0 or from "
                 f"1: say `--label-base 0` or `--label-base 1`{ON_THE_PAGE}."
             )
-        return 0, None
+        return 0, (
+            f"{what} are {min(numbers):,} to {high:,} of {count:,} classes: they are taken as "
+            f"counted from 0 (`--label-base 1` counts from 1)."
+        )
     if from_one and 1 in numbers:
         return 1, f"{what} begin at 1: 1 is subtracted from each (`--label-base 0` keeps them)."
     if dense or high == len(class_names()):

@@ -14,6 +14,11 @@ MOST_BYTES = 200_000_000
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
+def encoding_of(data: bytes) -> str:
+    """The encoding that the first bytes of a text tell: UTF-16 by its mark, else UTF-8."""
+    return "utf-16" if data.startswith(_UTF_16) else "utf-8-sig"
+
+
 def read_text(path: Path, what: str) -> str:
     """The text, without a mark; DatasetInvalid where there is none to read."""
     try:
@@ -23,7 +28,7 @@ def read_text(path: Path, what: str) -> str:
     except OSError as error:
         raise DatasetInvalid(f"{what} {path} cannot be read: {error.strerror}.") from error
     try:
-        text = data.decode("utf-16" if data.startswith(_UTF_16) else "utf-8-sig")
+        text = data.decode(encoding_of(data))
     except UnicodeDecodeError as error:
         raise DatasetInvalid(f"{what} {path} is no text in UTF-8: save it as UTF-8.") from error
     if "\0" in text:

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from engine.arrays import ArraysInvalid, read_npy, read_npz
+from engine.datasets.text_files import encoding_of
 from engine.errors import InvalidRequest
 from engine.files import is_file
 from engine.text import cut
@@ -72,11 +73,18 @@ def _npy(path: Path) -> Columns:
 
 
 def _parting(path: Path) -> dict[str, str]:
-    """How columns are parted where that is not by commas, and the decimal sign then."""
-    with path.open(encoding="utf-8-sig", errors="replace") as stream:
+    """How columns are parted where that is not by commas, the decimal sign then, the encoding."""
+    encoding = _encoding(path)
+    with path.open(encoding=encoding, errors="replace") as stream:
         heading, first = stream.readline(MOST_LINE), stream.readline(MOST_LINE)
     sign = next((sign for sign in ";\t" if sign in heading and "," not in heading), ",")
-    return {"sep": sign, "decimal": "," if sign != "," and "," in first else "."}
+    decimal = "," if sign != "," and "," in first else "."
+    return {"sep": sign, "decimal": decimal, "encoding": encoding}
+
+
+def _encoding(path: Path) -> str:
+    with path.open("rb") as stream:
+        return encoding_of(stream.read(4))
 
 
 def read_csv(path: Path) -> pd.DataFrame:
@@ -94,7 +102,7 @@ def place_of(path: Path, row: int) -> str:
     """
     if path.suffix.lower() != ".csv":
         return f"row {row}"
-    with path.open(newline="", encoding="utf-8-sig", errors="replace") as stream:
+    with path.open(newline="", encoding=_encoding(path), errors="replace") as stream:
         reader = csv.reader(stream)
         begins = 1
         rows = -1  # the header
@@ -110,7 +118,7 @@ def header_of(path: Path, name: str, place: tuple[int, ...]) -> str:
     """What a column is called in the file itself: `top2` for the second of those read as `top`."""
     if path.suffix.lower() != ".csv" or not place:
         return name
-    numbered = _numbered(pd.read_csv(path, nrows=0, sep=_parting(path)["sep"])).get(name, [])
+    numbered = _numbered(pd.read_csv(path, nrows=0, **_parting(path))).get(name, [])
     return numbered[place[0]] if place[0] < len(numbered) else name
 
 

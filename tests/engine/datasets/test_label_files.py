@@ -214,7 +214,16 @@ def test_numbers_that_may_be_from_1_are_asked_for(tmp_path: Path) -> None:
 def test_indices_of_imagenets_own_images_are_of_its_thousand_classes(tmp_path: Path) -> None:
     text = "".join(f"{name} {label}\n" for name, label in zip(ILSVRC, (65, 970, 1), strict=True))
     layout = read(tmp_path, text, ILSVRC)
-    assert (layout.labels, len(layout.class_names), layout.notes) == ((65, 970, 1), 1000, ())
+    assert (layout.labels, len(layout.class_names)) == ((65, 970, 1), 1000)
+    assert "are 1 to 970 of 1,000 classes: they are taken as counted from 0" in layout.notes[0]
+    counted = read(tmp_path, text, ILSVRC, base=1)
+    assert (counted.labels, counted.notes) == ((64, 969, 0), ())
+
+
+def test_labels_that_hold_a_0_count_from_0_without_a_word(tmp_path: Path) -> None:
+    text = "".join(f"{name} {label}\n" for name, label in zip(ILSVRC, (65, 970, 0), strict=True))
+    layout = read(tmp_path, text, ILSVRC)
+    assert (layout.labels, layout.notes) == ((65, 970, 0), ())
 
 
 def test_indices_with_gaps_leave_the_end_open(tmp_path: Path) -> None:

@@ -165,6 +165,12 @@ def test_columns_may_be_parted_by_semicolons_or_tabs(
     np.testing.assert_allclose(found.top_probability, probabilities(), rtol=1e-5)
 
 
+def test_a_csv_in_utf_16_is_read(tmp_path: Path) -> None:
+    path = timms(tmp_path / "p.csv", separate=True, index=best(), prob=probabilities())
+    path.write_text(path.read_text(), encoding="utf-16")
+    np.testing.assert_array_equal(read_predictions(path).top, best())
+
+
 def test_names_of_classes_in_lists_of_a_parquet_file(tmp_path: Path) -> None:
     table = {"filename": NAMES, "index": list(best()), "label": list(labels(best()))}
     pd.DataFrame(table).to_parquet(tmp_path / "p.parquet")
