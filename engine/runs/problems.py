@@ -67,6 +67,20 @@ def _needs_same_classes(
         yield str(error)
 
 
+def _needs_images_to_judge(
+    request: RunRequest, model: CatalogModel, datasets: Datasets
+) -> Iterator[str]:
+    calibrated = datasets.get(request.calibration_set)
+    if request.max_drop is None or Precision.INT8 not in request.built or calibrated is None:
+        return
+    if calibrated.num_images <= request.calibration_images:
+        yield (
+            f"{calibrated.name} has {calibrated.num_images:,} images, and all of them are "
+            f"calibrated on: none is left to judge the accuracy constraint. Calibrate on fewer "
+            f"(--calibration-images), or on a larger set."
+        )
+
+
 def _needs_valid_preprocessing(
     request: RunRequest, model: CatalogModel, datasets: Datasets
 ) -> Iterator[str]:
@@ -105,6 +119,7 @@ PROBLEMS: tuple[Check, ...] = (
     _needs_choices,
     _needs_weights,
     _needs_datasets,
+    _needs_images_to_judge,
     _needs_same_classes,
     _needs_valid_preprocessing,
     _needs_route,

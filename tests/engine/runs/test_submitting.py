@@ -232,3 +232,20 @@ def test_other_classes_than_the_dataset_has_stop_the_run_before_it_is_queued(
     found = plan(asked.model_copy(update={"dataset": "ten"}), url)
     assert not found.problems
     assert any("Scored over all 1,000 outputs" in warning for warning in found.warnings)
+
+
+def test_a_constraint_needs_images_that_are_not_calibrated_on(url: str, tmp_path: Path) -> None:
+    found = check(image_folder(tmp_path / "set", per_class=5), None, lambda done, total: None)
+    register("small", found, url)
+    asked = RunRequest(
+        model_id="timm/x",
+        weights=WeightsSpec(kind=WeightsKind.RANDOM),
+        precisions=(Precision.INT8,),
+        tasks=(Task.BUILD,),
+        calibration_dataset="small",
+        max_drop=1.0,
+    )
+    problems = plan(asked, url).problems
+    assert any("small has 20 images, and all of them are calibrated on" in one for one in problems)
+    fewer = asked.model_copy(update={"calibration_images": 10})
+    assert not any("calibrated on" in one for one in plan(fewer, url).problems)
