@@ -31,6 +31,16 @@ def cut(text: str, most: int = MOST_QUOTED) -> str:
     return text if len(text) <= most else f"{text[:most]}…"
 
 
+def first_line(error: BaseException, most: int = MOST_QUOTED) -> str:
+    """The first line of what an exception says, white space made single, without its full stop.
+
+    The name of its type where it says nothing.
+    """
+    lines = str(error).strip().splitlines()
+    line = " ".join(lines[0].split()) if lines else type(error).__name__
+    return cut(line, most).rstrip(".")
+
+
 def quoted(content: object, most: int = MOST_QUOTED) -> str:
     """Content of a file or an option as a sentence quotes it: in quotes, printable and cut."""
     text = _as_text(content)

@@ -76,17 +76,18 @@ def _with_constant_pads(layer: object) -> object:
     return nn.Sequential(nn.ConstantPad2d((front, behind, front, behind), 0.0), plain)
 
 
-@pytest.mark.parametrize(("opset", "dynamo", "batch"), [(11, False, "fixed"), (21, True, "fixed")])
+@pytest.fixture
+def spec(request: pytest.FixtureRequest, tmp_path: Path, real_data: Path) -> ExportSpec:
+    """What takes in the file of one exporter: (opset, dynamo, batch)."""
+    return written(real_data, tmp_path / "net.onnx", *request.param)
+
+
+@pytest.mark.parametrize(
+    "spec", [(11, False, "fixed"), (21, True, "fixed")], indirect=True, ids=str
+)
 def test_two_of_the_exports_in_fp32_and_int8(
-    url: str,
-    tmp_path: Path,
-    real_data: Path,
-    photographs: str,
-    opset: int,
-    dynamo: bool,
-    batch: str,
+    url: str, tmp_path: Path, photographs: str, spec: ExportSpec
 ) -> None:
-    spec = written(real_data, tmp_path / "net.onnx", opset, dynamo, batch)
     assert counts(url, tmp_path / "fp32", spec) == FP32
     top1, _ = counts(url, tmp_path / "int8", spec, Precision.INT8)
     assert top1 >= INT8_AT_LEAST
@@ -94,17 +95,10 @@ def test_two_of_the_exports_in_fp32_and_int8(
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize(("opset", "dynamo", "batch"), OLD + NEW)
+@pytest.mark.parametrize("spec", OLD + NEW, indirect=True, ids=str)
 def test_every_export_in_every_precision(
-    url: str,
-    tmp_path: Path,
-    real_data: Path,
-    photographs: str,
-    opset: int,
-    dynamo: bool,
-    batch: str,
+    url: str, tmp_path: Path, photographs: str, spec: ExportSpec
 ) -> None:
-    spec = written(real_data, tmp_path / "net.onnx", opset, dynamo, batch)
     assert counts(url, tmp_path / "fp32", spec) == FP32
     assert counts(url, tmp_path / "fp16", spec, Precision.FP16)[0] >= FP16_AT_LEAST
     assert counts(url, tmp_path / "int8", spec, Precision.INT8)[0] >= INT8_AT_LEAST

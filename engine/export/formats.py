@@ -20,6 +20,7 @@ from engine.files import disk_space
 from engine.onnx.opset import OPSET
 from engine.runtimes.onnx_runtime import OnnxRuntime
 from engine.specs import CPU_PROVIDER, ExportFormat
+from engine.text import first_line
 
 if TYPE_CHECKING:
     from torch import nn
@@ -86,8 +87,9 @@ def to_torchscript(module: nn.Module, side: int, path: Path) -> None:
         try:
             traced = torch.jit.trace(module, torch.zeros(1, 3, side, side), check_trace=False)
         except (RuntimeError, TypeError) as error:
-            reason = str(error).strip().splitlines()[0][:200]
-            raise ExportFailed(f"The model cannot be traced to TorchScript: {reason}") from error
+            raise ExportFailed(
+                f"The model cannot be traced to TorchScript: {first_line(error)}"
+            ) from error
         with disk_space(path.parent):
             torch.jit.save(traced, whole)
             _copy_without_debug(whole, path)

@@ -18,7 +18,7 @@ from engine.digests import file_digest
 from engine.errors import ExportFailed
 from engine.export.exported import Exported, finish
 from engine.export.onnx_tidy import lift_constants, tidy
-from engine.export.original import Original, first_line, open_original
+from engine.export.original import Original, open_original, runtime_reason
 from engine.export.verify import TOLERANCE, Agreement, compare, probe_inputs
 from engine.jobs.context import JobContext
 from engine.onnx.adapters import adapt_input, adapt_output
@@ -230,7 +230,7 @@ def _agreement(
         stored = OnnxRuntime(path, CPU_PROVIDER, settings().threads)
         agreement = compare(lambda _: next(expected), stored.run, inputs, tolerance)
     except Exception as error:  # ONNX Runtime has errors of its own for each kind of damage
-        raise ExportFailed(first_line(error)) from error
+        raise ExportFailed(runtime_reason(error)) from error
     difference = agreement.max_relative_difference
     if difference == float("inf"):
         raise ExportFailed("it gives scores of another shape, or none that are finite")

@@ -14,7 +14,10 @@ from engine.config import settings
 from engine.errors import CheckpointRejected, ExportFailed
 from engine.onnx.signature import LARGEST_PIXEL, ImageInput, image_inputs
 from engine.runtimes.onnx_runtime import ForeignSession, in_batches
+from engine.text import cut, first_line
 
+MOST_REASON = 2_000
+"""Letters that are looked at: the reason itself stands at the end of a long line."""
 NO_KERNEL = "Could not find an implementation"
 RUN_LIMIT_S = 60.0
 TRIED_BATCHES = (1, 2, 4, 8, 16, 32, 64)
@@ -53,7 +56,7 @@ def open_original(path: Path, proto: ModelProto, asked_side: int | None) -> Orig
     try:
         session = ForeignSession(path, settings().threads)
     except Exception as error:  # ONNX Runtime has errors of its own for each kind of damage
-        raise _not_loaded(path.name, onnx_graph.opset_of(proto), first_line(error)) from error
+        raise _not_loaded(path.name, onnx_graph.opset_of(proto), runtime_reason(error)) from error
     for name, type_ in session.unreadable.items():
         raise ExportFailed(
             f"{path.name} gives {name!r} as {type_}, which no run hands over: export the network "
@@ -111,17 +114,16 @@ def _tried(session: ForeignSession, reading: ImageInput, batch: int, file: str) 
             f"a loop in it may not end. Export the network without the loop."
         ) from error
     except Exception as error:  # as above
-        raise _DoesNotRun(first_line(error)) from error
+        raise _DoesNotRun(runtime_reason(error)) from error
     sample = dict(zip(session.outputs, values, strict=True))
     if batch == 1 or any(isinstance(v, np.ndarray) and v.shape[:1] == (batch,) for v in values):
         return Original(file, session, reading, batch, sample)
     raise _DoesNotRun(f"it gives {[np.shape(v) for v in values]} for {batch} images.")
 
 
-def first_line(error: Exception) -> str:
+def runtime_reason(error: Exception) -> str:
     """What an exception of ONNX Runtime says, in one line without its codes and source places."""
-    text = str(error).strip() or type(error).__name__
-    line = text.splitlines()[0]
+    line = first_line(error, MOST_REASON)
     node = re.search(r"running (\w+) node\. Name:'(.*?)' Status Message: (.*)", line)
     if node is not None:
         operator, name, line = node.groups()
@@ -131,4 +133,4 @@ def first_line(error: Exception) -> str:
     else:
         line = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", line)
         line = line.replace("Fatal error: ", "")
-    return line[:200].rstrip(". ") + "."
+    return cut(line).rstrip(". ") + "."

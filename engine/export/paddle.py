@@ -33,6 +33,7 @@ from engine.onnx.signature import image_inputs
 from engine.preprocess import PreprocessSpec
 from engine.runtimes.onnx_runtime import OnnxRuntime
 from engine.specs import CPU_PROVIDER, ExportSpec
+from engine.text import first_line
 
 TIMEOUT_S = 900
 
@@ -168,6 +169,5 @@ def _load(path: Path) -> OnnxRuntime:
         return OnnxRuntime(path, CPU_PROVIDER, settings().threads)
     except Exception as error:  # ONNX Runtime has errors of its own for each kind of damage
         raise ExportFailed(
-            f"paddle2onnx wrote a file that ONNX Runtime cannot load: "
-            f"{str(error).strip().splitlines()[0][:200]}"
+            f"paddle2onnx wrote a file that ONNX Runtime cannot load: {first_line(error)}"
         ) from error

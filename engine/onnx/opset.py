@@ -7,6 +7,7 @@ from onnx import ModelProto, version_converter
 
 from engine import onnx_graph
 from engine.errors import ExportFailed
+from engine.text import first_line
 
 OPSET = 18
 """What our own exports are written in; graphs in a newer opset stay in theirs."""
@@ -24,10 +25,9 @@ def to_own_opset(model: ModelProto) -> ModelProto:
     try:
         converted = version_converter.convert_version(model, OPSET)
     except Exception as error:  # the converter raises RuntimeError, ValueError and others
-        text = str(error).strip()
-        reason = text.splitlines()[0][:160] if text else type(error).__name__
         raise ExportFailed(
-            f"Opset {onnx_graph.opset_of(model)} cannot be converted to {OPSET}: {reason}"
+            f"Opset {onnx_graph.opset_of(model)} cannot be converted to {OPSET}: "
+            f"{first_line(error)}"
         ) from error
     converted.ir_version = max(converted.ir_version, LEAST_IR)
     onnx_graph.sort_nodes(converted.graph)

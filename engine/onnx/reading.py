@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from onnx import GraphProto, ModelProto, NodeProto, TensorProto, inliner, numpy_
 from engine import onnx_graph
 from engine.errors import CheckpointRejected, ExportFailed
 from engine.runtimes.onnx_runtime import newest_opset, operators
+from engine.text import first_line
 
 LARGEST_NAME = 255
 """Bytes in the name of a file, on the file systems in use."""
@@ -50,9 +50,9 @@ def load_onnx(path: Path) -> ModelProto:
         _refuse_unusable_locations(proto, path)
         onnx.load_external_data_for_model(proto, str(path.parent))
     except (DecodeError, onnx.checker.ValidationError, OSError, ValueError) as error:
-        raise CheckpointRejected(f"{path.name} is not a valid ONNX model: {_line(error)}") from (
-            error
-        )
+        raise CheckpointRejected(
+            f"{path.name} is not a valid ONNX model: {first_line(error)}"
+        ) from (error)
     if not proto.graph.node:
         raise CheckpointRejected(f"{path.name} is not a valid ONNX model: it has no layers.")
     if not all(isinstance(name, str) for name in _names(proto)):  # bytes where they are no UTF-8
@@ -76,11 +76,6 @@ def _fill_sparse_weights(graph: GraphProto) -> None:
         full[tuple(indices.T) if indices.ndim == 2 else np.unravel_index(indices, shape)] = values
         graph.initializer.append(numpy_helper.from_array(full, sparse.values.name))
     del graph.sparse_initializer[:]
-
-
-def _line(error: Exception) -> str:
-    text = str(error).strip()
-    return re.sub(r"\s+", " ", text.splitlines()[0])[:200] if text else "unreadable"
 
 
 def _names(proto: ModelProto) -> Iterator[object]:
