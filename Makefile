@@ -54,7 +54,7 @@ oracles: setup-paddle ## Record the oracles of PaddleClas and mmcls anew, in the
 	.venv-oracles/bin/python tests/oracles/record_mmcls.py
 
 migrate: $(VENV)/.runtime ## Bring the database up to date
-	@$(BIN)/python -m engine.database
+	@$(BIN)/python -m engine.store.database
 
 run: migrate ## Start the dashboard on 127.0.0.1:8501 (PORT=8502: elsewhere)
 	@echo "SENet Workbench: http://127.0.0.1:$(PORT)"

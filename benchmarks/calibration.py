@@ -118,9 +118,9 @@ def _one(model: str, images: str, side: int, count: int, mode: str, threads: int
     """Prints one JSON object; the peak is taken before plain inference could add to it."""
     import onnx
 
-    from engine.quantize.recipe import Calibration, prepare
-    from engine.quantize.sessions import session_of
-    from engine.usage import peak_rss_mb
+    from engine.build.int8.pipeline import Calibration, prepare
+    from engine.build.int8.sessions import session_of
+    from engine.common.memory import peak_rss_mb
 
     graph = onnx.load(model)
     given = lambda: batches(Path(images), side, count)  # noqa: E731
@@ -195,8 +195,8 @@ def show(rows: list[Row]) -> None:
 def prepared(real_data: Path, model_id: str, folder: Path, stored: int) -> tuple[Path, Path, int]:
     """(fp32 file, file of prepared images, side) for a model with random weights."""
     from benchmarks.evaluation_setup import Workbench
-    from engine import artifacts
     from engine.datasets.reader import read_batches
+    from engine.store import artifacts
 
     bench = Workbench(real_data, folder)
     built = bench.build(model_id, "fp32")

@@ -52,8 +52,8 @@ def prepare(home: Path) -> None:
     """A database that is filled once."""
     use_home(home)
     from benchmarks.many_results import fill
-    from engine.database import prepare_database
     from engine.results import result_tables
+    from engine.store.database import prepare_database
 
     url = prepare_database()
     if result_tables(url).builds.empty:

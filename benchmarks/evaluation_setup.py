@@ -10,23 +10,25 @@ import numpy as np
 
 from benchmarks.rates import BATCH, Rate, Stretch, parallel_rate
 from db.enums import Precision, WeightsKind
-from db.tables import Artifact
-from engine import artifacts, build, environment
-from engine.catalog import find_model
+from db.models import Artifact
+from engine.build import job as build
+from engine.catalog.models import find_model
+from engine.common import environment
 from engine.config import settings
-from engine.database import prepare_database
 from engine.datasets import pixel_cache
 from engine.datasets.decoding import Decoders
 from engine.datasets.reader import DatasetIndex, open_index
-from engine.datasets.register import check, register
-from engine.evaluate import record, shards
-from engine.evaluate.pipeline import in_flight, threads_each
-from engine.evaluate.task import Task, prepare
+from engine.datasets.registration import check, register
+from engine.evaluation import record, shards
+from engine.evaluation.pipeline import in_flight, threads_each
+from engine.evaluation.task import Task, prepare
 from engine.export import job as export
 from engine.jobs.context import JobContext
 from engine.preprocess import PreprocessSpec
 from engine.runtimes.onnx_runtime import OnnxRuntime
 from engine.specs import BuildSpec, CalibrationSpec, EvaluateSpec, ExportSpec, WeightsSpec
+from engine.store import artifacts
+from engine.store.database import prepare_database
 
 INFERENCE_BATCHES = 12
 FIRST_BATCHES = 4

@@ -22,10 +22,10 @@ from pathlib import Path
 import numpy as np
 import onnxruntime as ort
 
-from engine.benchmark.noise import Watch
+from engine.benchmark.interference import Watch
 from engine.benchmark.windows import take_window
+from engine.common.stats import median_interval
 from engine.runtimes.onnx_runtime import OnnxRuntime
-from engine.stats import median_interval
 
 CPU = "CPUExecutionProvider"
 BAR = 1.01

@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 from sqlalchemy import insert
 
-from db.session import writing
-from db.tables import (
+from db.models import (
     Artifact,
     Benchmark,
     Dataset,
@@ -23,6 +22,7 @@ from db.tables import (
     RunJob,
     Weights,
 )
+from db.session import writing
 from engine.config import settings
 from engine.preprocess import PreprocessSpec
 

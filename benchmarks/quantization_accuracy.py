@@ -13,10 +13,10 @@ from benchmarks.quantization import say
 from benchmarks.quantization_peers import peer_builds
 from benchmarks.quantization_setup import HALVES, Bench, Model
 from benchmarks.quantization_speed import against
-from engine import artifacts
-from engine.quantize.sessions import session_of
+from engine.build.int8.sessions import session_of
+from engine.common.stats import paired_difference
 from engine.runtimes.onnx_runtime import OnnxRuntime
-from engine.stats import paired_difference
+from engine.store import artifacts
 
 Files = dict[str, dict[int, tuple[Path, dict[str, Any]]]]
 

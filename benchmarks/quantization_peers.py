@@ -11,8 +11,8 @@ import numpy as np
 
 from benchmarks.quantization import say
 from benchmarks.quantization_setup import HALVES, Bench, Model
-from engine import onnx_graph
-from engine.datasets.drawing import draw_by_class
+from engine.datasets.sampling import draw_by_class
+from engine.onnx import graph_io
 
 Made = dict[int, tuple[Path, dict[str, Any]]]
 
@@ -69,7 +69,7 @@ class _Reader:
     def get_next(self) -> dict[str, np.ndarray] | None:
         """One image, or None at the end."""
         image = next(self.images, None)
-        return None if image is None else {onnx_graph.INPUT: image}
+        return None if image is None else {graph_io.INPUT: image}
 
 
 def _nncf(bench: Bench, model: Model, fp32: Path) -> dict[str, Made]:
@@ -81,7 +81,7 @@ def _nncf(bench: Bench, model: Model, fp32: Path) -> dict[str, Made]:
     for preset in (nncf.QuantizationPreset.MIXED, nncf.QuantizationPreset.PERFORMANCE):
         made: Made = {}
         for half in HALVES:
-            images = [{onnx_graph.INPUT: x} for x in _one_by_one(bench, model, half)]
+            images = [{graph_io.INPUT: x} for x in _one_by_one(bench, model, half)]
             quantised = nncf.quantize(
                 onnx.load(fp32), nncf.Dataset(images), preset=preset, subset_size=len(images)
             )

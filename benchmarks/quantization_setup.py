@@ -14,15 +14,16 @@ import numpy as np
 
 from benchmarks.evaluation_setup import Alone
 from db.enums import Precision, WeightsKind
-from db.tables import Artifact
-from engine import artifacts, build
+from db.models import Artifact
+from engine.build import job as build
+from engine.common.digests import data_digest
 from engine.config import settings
-from engine.database import prepare_database
 from engine.datasets.reader import DatasetIndex, open_index, read_batches
-from engine.datasets.register import Checked, check, register
-from engine.digests import data_digest
+from engine.datasets.registration import Checked, check, register
 from engine.export import job as export
 from engine.specs import BuildSpec, CalibrationSpec, ExportSpec, RangeCheckSpec, WeightsSpec
+from engine.store import artifacts
+from engine.store.database import prepare_database
 
 BATCH = 16
 SE_WEIGHTS = "weights/tf_mobilenetv3_small_100.safetensors"
@@ -73,7 +74,7 @@ class Bench:
         return self._indices
 
     def _dataset(self, half: int) -> Any:
-        from engine.datasets.register import find_dataset
+        from engine.datasets.registration import find_dataset
 
         return find_dataset(f"half-{half}", self.url)
 

@@ -13,10 +13,10 @@ import numpy as np
 
 from benchmarks.quantization import say
 from benchmarks.quantization_setup import Bench, Model
-from engine import artifacts
 from engine.config import settings
-from engine.datasets.register import register
+from engine.datasets.registration import register
 from engine.runtimes.onnx_runtime import OnnxRuntime
+from engine.store import artifacts
 
 ONNX_RUNTIME, OPENVINO = "onnxruntime", "openvino"
 TURN_S = 1.5
@@ -110,8 +110,8 @@ def _side(path: Path) -> int:
 
 def _calibration_set(bench: Bench) -> None:
     """The images of the data folder: ranges of random weights only have to be some."""
-    from engine.datasets.calibration import draw_to_calibrate
-    from engine.datasets.register import check_layout
+    from engine.datasets.calibration_folder import draw_to_calibrate
+    from engine.datasets.registration import check_layout
 
     root = bench.options.images or bench.options.real_data / "imagenet_1000"
     layout = draw_to_calibrate(root, count=32)

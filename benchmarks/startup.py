@@ -21,7 +21,7 @@ from pathlib import Path
 from statistics import median
 
 from engine.config import REPOSITORY
-from engine.jobs.handlers import HANDLERS
+from engine.job_handlers import HANDLERS
 
 LIMITS = {"--help": (0.4, 60.0), "jobs list": (0.8, None)}
 """Seconds, and MB where memory is limited too."""
@@ -29,7 +29,7 @@ CASES = {
     "--help": ["-m", "engine", "--help"],
     "jobs list": ["-m", "engine", "jobs", "list"],
     **{
-        f"job {kind}": ["-c", f"import engine.jobs.worker, {where.partition(':')[0]}"]
+        f"job {kind}": ["-c", f"import engine.worker, {where.partition(':')[0]}"]
         for kind, where in HANDLERS.items()
     },
 }

@@ -13,12 +13,12 @@ if REPOSITORY not in sys.path:
 import streamlit as st  # noqa: E402
 
 from dashboard import queries  # noqa: E402
-from dashboard.components.guard import guard  # noqa: E402
-from dashboard.components.login import require_login  # noqa: E402
-from dashboard.components.notice import show_notice  # noqa: E402
-from engine.database import prepare_database  # noqa: E402
+from dashboard.components.common.guard import guard  # noqa: E402
+from dashboard.components.common.login import require_login  # noqa: E402
+from dashboard.components.common.notice import show_notice  # noqa: E402
+from engine.hosts.ownership import require_own  # noqa: E402
 from engine.jobs import dispatcher  # noqa: E402
-from engine.ownership import require_own  # noqa: E402
+from engine.store.database import prepare_database  # noqa: E402
 
 
 @st.cache_resource(show_spinner=False)

@@ -9,10 +9,10 @@ import pandas as pd
 
 from dashboard.formats import short
 from db.enums import WeightsKind
-from engine.accuracy.comparable import WAYS_OF_THE_MODEL
-from engine.benchmark.scenarios import CLOSED_LOOP
-from engine.catalog import find_model
+from engine.benchmark.scenarios.definitions import CLOSED_LOOP
+from engine.catalog.models import find_model
 from engine.errors import WorkbenchError
+from engine.evaluation.comparability import WAYS_OF_THE_MODEL
 from engine.preprocess.protocols import Protocol
 from engine.results import MEASURED_HERE
 from engine.results.columns import SAME_CONDITIONS
@@ -148,7 +148,7 @@ def with_apart(frame: pd.DataFrame) -> pd.DataFrame:
 
     Models prepared each in its own way stand together, and so do those prepared all in one way;
     one model prepared in two ways does not. What an import does not state is not held against it.
-    The rule is that of engine.accuracy.comparable, for many rows at once.
+    The rule is that of engine.evaluation.comparability, for many rows at once.
     """
     frame = frame.assign(apart=None)
     told = frame[frame["top1"].notna() & (frame["preprocess"] != NOT_STATED)]

@@ -21,7 +21,7 @@ from dashboard.comparables import (
     with_keys,
     with_labels,
 )
-from dashboard.components.definitions import DEFINITIONS
+from dashboard.components.common.definitions import DEFINITIONS
 from dashboard.formats import MISSING, is_missing, plural
 from dashboard.palette import LIGHT
 from engine.results import COLUMNS

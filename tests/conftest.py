@@ -10,7 +10,7 @@ import pytest
 
 from db.session import connect
 from engine.config import settings
-from engine.database import prepare_database
+from engine.store.database import prepare_database
 
 
 @pytest.fixture(autouse=True)
@@ -48,7 +48,7 @@ def real_data() -> Path:
 @pytest.fixture
 def photographs(url: str, real_data: Path) -> str:
     """Name of the registered dataset of the 1,000 photographs."""
-    from engine.datasets.register import check, register
+    from engine.datasets.registration import check, register
 
     register("in1k", check(real_data / "imagenet_1000", None, lambda done, total: None), url)
     return "in1k"

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from db.enums import Precision, WeightsKind
+from db.models import Evaluation
 from db.session import reading
-from db.tables import Evaluation
-from engine import build, evaluate
+from engine import evaluation
+from engine.build import job
 from engine.export import job as export
 from engine.specs import BuildSpec, CalibrationSpec, EvaluateSpec, ExportSpec, WeightsSpec
 from tests.engine.tiny import Quiet
@@ -20,12 +21,12 @@ def counts(
     """Exports, builds and evaluates; (top-1, top-5) counts."""
     export.run(spec.to_json(), Quiet(url, tmp_path / "export"))
     calibration = CalibrationSpec(dataset="in1k") if precision == Precision.INT8 else None
-    built = build.run(
+    built = job.run(
         BuildSpec(export=spec, precision=precision, calibration=calibration).to_json(),
         Quiet(url, tmp_path / "build"),
     )["artifact"]
     asked = EvaluateSpec(artifact=built, dataset="in1k")
-    result = evaluate.run(asked.to_json(), Quiet(url, tmp_path / "evaluate"))
+    result = evaluation.run(asked.to_json(), Quiet(url, tmp_path / "evaluate"))
     with reading(url) as session:
         row = session.get(Evaluation, result["evaluation"])
     assert row is not None

@@ -34,7 +34,7 @@ def test_db_knows_nobody() -> None:
 
 
 def test_the_engine_knows_no_page_and_loads_torch_only_to_compute() -> None:
-    computing = ("engine.sources.", "engine.demo.network", "engine.demo.train")
+    computing = ("engine.checkpoints.", "engine.demo.network", "engine.demo.train")
     light = [name for name in modules_of("engine") if not name.startswith(computing)]
     assert "engine.export.job" in light
     assert not imported_by(light) & {"dashboard", "streamlit", *HEAVY}

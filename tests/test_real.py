@@ -11,16 +11,18 @@ from pathlib import Path
 import pytest
 
 from db.enums import Precision
+from db.models import Evaluation
 from db.session import reading
-from db.tables import Evaluation
-from engine import artifacts, build, evaluate
-from engine.classify import Classifier
+from engine import evaluation
+from engine.build import job
+from engine.classify.predict import Classifier
 from engine.datasets.imagenet import wnid_to_index
 from engine.datasets.label_files import Labelling
-from engine.datasets.register import check, register
+from engine.datasets.registration import check, register
 from engine.errors import LabelsMismatch
 from engine.export import job as export
 from engine.specs import BuildSpec, EvaluateSpec, ExportSpec
+from engine.store import artifacts
 from tests.engine.tiny import Quiet
 from tests.real_photographs import counts, spec_of
 
@@ -109,7 +111,7 @@ def test_every_way_to_register_the_same_photographs_gives_the_same_counts(
     photographs = real_data / "imagenet_val_20"
     spec = se_network(real_data)
     export.run(spec.to_json(), Quiet(url, tmp_path / "export"))
-    built = build.run(
+    built = job.run(
         BuildSpec(export=spec, precision=Precision.FP32).to_json(), Quiet(url, tmp_path / "build")
     )["artifact"]
     found = {}
@@ -118,7 +120,7 @@ def test_every_way_to_register_the_same_photographs_gives_the_same_counts(
         folder, said = (way, None) if isinstance(way, Path) else (tmp_path / "flat", way)
         register("val20", check(folder, said, lambda done, total: None), url)
         asked = EvaluateSpec(artifact=built, dataset="val20")
-        result = evaluate.run(asked.to_json(), Quiet(url, tmp_path / f"evaluate{number}"))
+        result = evaluation.run(asked.to_json(), Quiet(url, tmp_path / f"evaluate{number}"))
         with reading(url) as session:
             row = session.get(Evaluation, result["evaluation"])
         assert row is not None
@@ -133,7 +135,7 @@ def test_the_flat_layout_with_a_label_file(url: str, tmp_path: Path, real_data: 
     register("val20", checked, url)
     spec = se_network(real_data)
     export.run(spec.to_json(), Quiet(url, tmp_path / "export"))
-    built = build.run(
+    built = job.run(
         BuildSpec(export=spec, precision=Precision.FP32).to_json(), Quiet(url, tmp_path / "build")
     )["artifact"]
     classifier = Classifier(artifacts.find_by_digest(built, url))

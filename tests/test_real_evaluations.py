@@ -20,11 +20,12 @@ from torchvision import transforms
 from torchvision.datasets.folder import default_loader
 
 from db.enums import Precision, WeightsKind
-from engine import build, evaluate
-from engine.accuracy.pairs import compare
-from engine.accuracy.per_image import PerImage, find, load
-from engine.catalog import catalogue
-from engine.datasets.register import check, register
+from engine import evaluation
+from engine.build import job
+from engine.catalog.models import catalogue
+from engine.datasets.registration import check, register
+from engine.evaluation.paired import compare
+from engine.evaluation.per_image import PerImage, find, load
 from engine.export import job as export
 from engine.imports.evaluation import OutsideEvaluation, import_evaluation
 from engine.results import results_frame
@@ -78,11 +79,11 @@ def test_imported_predictions_of_six_networks(url: str, real_data: Path) -> None
 
 def evaluated(url: str, tmp_path: Path, spec: ExportSpec) -> PerImage:
     export.run(spec.to_json(), Quiet(url, tmp_path / "export"))
-    built = build.run(
+    built = job.run(
         BuildSpec(export=spec, precision=Precision.FP32).to_json(), Quiet(url, tmp_path / "build")
     )["artifact"]
     asked = EvaluateSpec(artifact=built, dataset="in1k")
-    result = evaluate.run(asked.to_json(), Quiet(url, tmp_path / "evaluate"))
+    result = evaluation.run(asked.to_json(), Quiet(url, tmp_path / "evaluate"))
     return load(find(result["evaluation"], url))
 
 

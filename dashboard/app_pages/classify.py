@@ -8,13 +8,13 @@ from collections import Counter
 import streamlit as st
 
 from dashboard import queries
-from dashboard.components.classify_view import classify_and_show, show_rejected
-from dashboard.components.demo import demo_button
-from dashboard.components.excitations_view import excitations_view
-from dashboard.components.picture_sources import choose_pictures
+from dashboard.components.classify.excitations import excitations_view
+from dashboard.components.classify.image_sources import choose_pictures
+from dashboard.components.classify.predictions import classify_and_show, show_rejected
+from dashboard.components.common.demo import demo_button
 from dashboard.formats import short
 from db.enums import Precision, WeightsKind
-from db.tables import Artifact
+from db.models import Artifact
 from engine.config import settings
 from engine.jobs.locks import OF_ALL_USERS, try_lock
 

@@ -9,24 +9,24 @@ import streamlit as st
 
 from dashboard import queries
 from dashboard.charts.accuracy import accuracy_against_compute
-from dashboard.charts.dimensions import AXES, MOST_LINES, all_dimensions
+from dashboard.charts.parallel_coordinates import AXES, MOST_LINES, all_dimensions
 from dashboard.charts.published import (
     PUBLISHED_NOTE,
     with_gmacs,
 )
 from dashboard.comparables import accuracy_points, with_labels
-from dashboard.components.accuracy_view import accuracy_charts
-from dashboard.components.against_view import against_view
-from dashboard.components.compare_filters import Chosen, choose
-from dashboard.components.demo import invitation
-from dashboard.components.guard import guard
-from dashboard.components.latency_view import batch_view, latency_view
-from dashboard.components.lost_view import lost_view
-from dashboard.components.pairs_view import pairs_view
-from dashboard.components.ship import ship_card
-from dashboard.components.side_by_side import side_by_side
-from dashboard.components.sweep_view import sweep_view
-from dashboard.components.theme import chart_config, choose_image_format, current_palette
+from dashboard.components.common.demo import invitation
+from dashboard.components.common.guard import guard
+from dashboard.components.common.theme import chart_config, choose_image_format, current_palette
+from dashboard.components.compare.accuracy import accuracy_charts
+from dashboard.components.compare.accuracy_loss import lost_view
+from dashboard.components.compare.baseline import against_view
+from dashboard.components.compare.filters import Chosen, choose
+from dashboard.components.compare.latency import batch_view, latency_view
+from dashboard.components.compare.precision_pairs import pairs_view
+from dashboard.components.compare.recommendation import ship_card
+from dashboard.components.compare.side_by_side import side_by_side
+from dashboard.components.compare.sweep import sweep_view
 from dashboard.formats import plural
 
 PAIRS = {"int8 − fp16": ("fp16", "int8"), "int8 − fp32": ("fp32", "int8")}

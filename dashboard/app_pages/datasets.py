@@ -8,17 +8,18 @@ from typing import Any
 import streamlit as st
 
 from dashboard import queries
-from dashboard.components.guard import guard
-from dashboard.components.notice import go_to, leave_notice
-from dashboard.components.provenance import facts_table
+from dashboard.components.common.guard import guard
+from dashboard.components.common.notice import go_to, leave_notice
+from dashboard.components.details.provenance import facts_table
 from dashboard.formats import ago, escape_markdown, message, number, plural, short
+from db.models import Dataset
 from db.session import writing
-from db.tables import Dataset
 from engine.datasets.class_lists import read_class_list
 from engine.datasets.label_tables import read_label_table
-from engine.datasets.register import root_of
+from engine.datasets.registration import root_of
 from engine.errors import DatasetInvalid, InvalidRequest
-from engine.jobs import dispatcher, store
+from engine.jobs import dispatcher
+from engine.jobs import queue as store
 from engine.runs.new_jobs import dataset_job
 from engine.runs.requests import BUILTIN_DATASETS
 from engine.specs import DatasetSpec, absolute

@@ -8,17 +8,17 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import queries
-from dashboard.components.demo import demo_button
-from dashboard.components.guard import guard
-from dashboard.components.job_progress import live_runs, waiting_texts
-from dashboard.components.jobs_view import (
+from dashboard.components.common.demo import demo_button
+from dashboard.components.common.guard import guard
+from dashboard.components.common.notice import show_notice
+from dashboard.components.jobs.progress import live_runs, waiting_texts
+from dashboard.components.jobs.table import (
     elapsed,
     ended_details,
     failed_card,
     queued_row,
     running_card,
 )
-from dashboard.components.notice import show_notice
 from dashboard.formats import duration, plural
 from dashboard.palette import STATUS_COLORS
 from db.enums import ENDED, JobStatus

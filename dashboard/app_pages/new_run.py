@@ -6,12 +6,12 @@ import streamlit as st
 from pydantic import ValidationError
 
 from dashboard import queries
-from dashboard.components import run_choices, run_options
-from dashboard.components.build_file import fill_from_build_file
-from dashboard.components.build_options import build_options
-from dashboard.components.guard import guard
-from dashboard.components.notice import go_to, leave_notice
-from dashboard.components.prefill import take_request
+from dashboard.components.common.guard import guard
+from dashboard.components.common.notice import go_to, leave_notice
+from dashboard.components.run_form import choices, options
+from dashboard.components.run_form.build_file import fill_from_build_file
+from dashboard.components.run_form.build_options import build_options
+from dashboard.components.run_form.prefill import take_request
 from dashboard.formats import ago, escape_markdown, message
 from db.enums import WeightsKind
 from engine.errors import InvalidRequest
@@ -25,17 +25,17 @@ from engine.runs.submitting import submit
 def gather() -> RunRequest:
     """The widgets as a validated request. Raises InvalidRequest with what is still missing."""
     fill_from_build_file()
-    kind, model_id, onnx_path = run_choices.choose_model()
-    weights = run_choices.choose_weights(kind, model_id, onnx_path)
-    dataset = run_choices.choose_dataset(kind)
+    kind, model_id, onnx_path = choices.choose_model()
+    weights = choices.choose_weights(kind, model_id, onnx_path)
+    dataset = choices.choose_dataset(kind)
     trained = weights.get("kind") != WeightsKind.RANDOM
-    precisions = run_choices.choose_precisions()
-    tasks = run_choices.choose_tasks(can_evaluate=dataset is not None and trained)
+    precisions = choices.choose_precisions()
+    tasks = choices.choose_tasks(can_evaluate=dataset is not None and trained)
     with st.expander("Options", icon=":material/tune:"):
-        calibration, images = run_choices.choose_calibration(kind)
+        calibration, images = choices.choose_calibration(kind)
         building = build_options()
-        measuring = run_options.measuring_options(kind)
-    prepared = run_options.preparation_options(kind)
+        measuring = options.measuring_options(kind)
+    prepared = options.preparation_options(kind)
     if model_id.endswith("/"):
         raise InvalidRequest("Say which model: a name, or a file.")
     if not weights:

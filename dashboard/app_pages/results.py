@@ -6,15 +6,15 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import queries
-from dashboard.components.build_file import offer_build_file
-from dashboard.components.demo import invitation
-from dashboard.components.exports import cut, exports
-from dashboard.components.half_view import show_half
-from dashboard.components.layers_view import show_layers
-from dashboard.components.profile_view import show_profile
-from dashboard.components.provenance import show_provenance
-from dashboard.components.results_filters import MOST_ROWS, choose, clear
-from dashboard.components.results_table import results_table
+from dashboard.components.common.demo import invitation
+from dashboard.components.details.fp16 import show_half
+from dashboard.components.details.layers import show_layers
+from dashboard.components.details.profile import show_profile
+from dashboard.components.details.provenance import show_provenance
+from dashboard.components.results.exports import cut, exports
+from dashboard.components.results.filters import MOST_ROWS, choose, clear
+from dashboard.components.results.table import results_table
+from dashboard.components.run_form.build_file import offer_build_file
 from dashboard.formats import escape_markdown, is_missing
 from db.enums import WeightsKind
 

@@ -9,23 +9,23 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import queries
-from dashboard.components.build_file import offer_build_file
-from dashboard.components.guard import guard, noticed
-from dashboard.components.half_view import show_half
-from dashboard.components.job_progress import stepper
-from dashboard.components.jobs_view import ended_details, queued_row, running_card
-from dashboard.components.layers_view import show_layers
-from dashboard.components.notice import go_to, leave_notice
-from dashboard.components.prefill import leave_request
-from dashboard.components.profile_view import show_profile
-from dashboard.components.provenance import facts_table, show_provenance
-from dashboard.components.results_table import columns_of, results_table, with_notes
-from dashboard.components.sweep_view import show_sweep
+from dashboard.components.common.guard import guard, noticed
+from dashboard.components.common.notice import go_to, leave_notice
+from dashboard.components.compare.sweep import show_sweep
+from dashboard.components.details.fp16 import show_half
+from dashboard.components.details.layers import show_layers
+from dashboard.components.details.profile import show_profile
+from dashboard.components.details.provenance import facts_table, show_provenance
+from dashboard.components.jobs.progress import stepper
+from dashboard.components.jobs.table import ended_details, queued_row, running_card
+from dashboard.components.results.table import columns_of, results_table, with_notes
+from dashboard.components.run_form.build_file import offer_build_file
+from dashboard.components.run_form.prefill import leave_request
 from dashboard.formats import ago, escape_markdown, is_missing, plural
 from dashboard.queries import JobView
 from db.enums import JobStatus, Precision
-from db.tables import Run
-from engine.benchmark.sweet_spot import find_sweet_spot
+from db.models import Run
+from engine.benchmark.sweep import find_sweet_spot
 from engine.jobs import control
 from engine.jobs.estimates import points_left
 from engine.specs import CalibrationMode, Scenario

@@ -8,19 +8,19 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import queries
-from dashboard.components.definitions import DEFINITIONS
-from dashboard.components.guard import noticed
-from dashboard.components.login import show_user
-from dashboard.components.notice import leave_notice
-from dashboard.components.peak_view import show_peak
-from dashboard.components.provenance import environment_facts, facts_table
+from dashboard.components.common.definitions import DEFINITIONS
+from dashboard.components.common.guard import noticed
+from dashboard.components.common.login import show_user
+from dashboard.components.common.notice import leave_notice
+from dashboard.components.details.peak import show_peak
+from dashboard.components.details.provenance import environment_facts, facts_table
 from dashboard.formats import escape_markdown, plural, short, size
-from engine import environment
+from engine.common import environment
+from engine.common.database_url import place_of
 from engine.config import settings
-from engine.database_url import place_of
-from engine.housekeeping import Stored, clean
 from engine.jobs import dispatcher
 from engine.jobs.workspaces import abandoned, remove
+from engine.results.cleanup import Stored, clean
 
 MOST_NAMED = 12
 

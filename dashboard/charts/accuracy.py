@@ -18,7 +18,7 @@ from dashboard.charts.names import add_names, brief_names
 from dashboard.charts.published import published_trace
 from dashboard.charts.sweep import doubtful
 from dashboard.palette import SYMBOLS, Palette
-from engine.frontier import frontier
+from engine.common.pareto import frontier
 
 STEP_ASIDE = 0.035  # of the axis
 

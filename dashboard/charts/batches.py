@@ -9,7 +9,7 @@ from plotly.subplots import make_subplots
 from dashboard.charts.common import MARKER_SIZE, layout, log_range, log_ticks, safe
 from dashboard.charts.sweep import doubtful
 from dashboard.palette import SYMBOLS, Palette
-from engine.benchmark.sweet_spot import SweetSpot
+from engine.benchmark.sweep import SweetSpot
 
 STROKES = {"fp32": "solid", "fp16": "dash", "int8": "dot"}
 PANELS = ("images_per_s", "latency")

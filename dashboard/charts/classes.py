@@ -16,7 +16,7 @@ ROW_HEIGHT = 26
 def worst_classes(classes: pd.DataFrame) -> pd.DataFrame:
     """The classes that lose most, at most MOST_CLASSES.
 
-    Columns as engine.accuracy.flips.CLASS_COLUMNS.
+    Columns as engine.evaluation.flips.CLASS_COLUMNS.
     """
     losing = classes[classes["change"] < 0]
     return losing.nsmallest(MOST_CLASSES, "change", keep="first")

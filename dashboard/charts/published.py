@@ -10,8 +10,8 @@ import plotly.graph_objects as go
 from dashboard.charts.common import card, safe
 from dashboard.formats import is_missing, number, significant
 from dashboard.palette import PUBLISHED_SYMBOL, Palette
-from engine.catalog import catalogue
-from engine.conventions import published_gmacs
+from engine.catalog.flops_conventions import published_gmacs
+from engine.catalog.models import catalogue
 
 PUBLISHED_NOTE = (
     "Crosses: as published. Their GMACs are derived from the published FLOPs (~; how is told on "
@@ -29,7 +29,7 @@ ESTIMATE_BESIDE = (
 def with_gmacs(published: pd.DataFrame) -> pd.DataFrame:
     """Adds `gmacs` and `approximate`: our own count where there is one, else the published FLOPs.
 
-    As engine.conventions.published_gmacs turns them into GMACs.
+    As engine.catalog.flops_conventions.published_gmacs turns them into GMACs.
     """
     ours = published["compute_gmacs"].astype(float)
     return published.assign(gmacs=ours.fillna(_published(published)), approximate=ours.isna())

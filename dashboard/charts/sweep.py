@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from dashboard.charts.common import MARKER_SIZE, card, layout, log_range, log_ticks, safe
 from dashboard.formats import number
 from dashboard.palette import SYMBOLS, Palette
-from engine.benchmark.sweet_spot import SweetSpot, setting_of
+from engine.benchmark.sweep import SweetSpot, setting_of
 
 FRONTIER, SWEET, NOISY = "frontier", "sweet spot", "noisy or unstable"
 

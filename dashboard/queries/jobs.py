@@ -12,8 +12,8 @@ from sqlalchemy.orm import aliased
 from dashboard.queries.state import url
 from db.clock import utc_epoch
 from db.enums import LIVE, JobStatus
+from db.models import Job, JobNeed, Run, RunJob
 from db.session import reading
-from db.tables import Job, JobNeed, Run, RunJob
 
 FAILURES_S = 3 * 86400.0
 

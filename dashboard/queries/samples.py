@@ -7,15 +7,15 @@ import pandas as pd
 import streamlit as st
 
 from dashboard.queries.state import Version, url, version
+from db.models import Artifact, Benchmark, Dataset
 from db.session import reading
-from db.tables import Artifact, Benchmark, Dataset
-from engine.accuracy import flips, per_image
-from engine.comparisons import paired, precision_pairs
+from engine.common.stats import PairedDifference
 from engine.config import settings
 from engine.datasets.classes import fits
 from engine.datasets.reader import DatasetIndex, classes_of, index_of
 from engine.errors import WorkbenchError
-from engine.stats import PairedDifference
+from engine.evaluation import flips, per_image
+from engine.results.precision_pairs import paired, precision_pairs
 
 
 def pairs(frame: pd.DataFrame, first: str, second: str) -> tuple[pd.DataFrame, str | None]:
@@ -56,7 +56,7 @@ def _latencies(url: str, version: Version, benchmark_id: int) -> np.ndarray | No
 
 @st.cache_data(show_spinner=False, max_entries=8)
 def flips_of(url: str, first_id: int, second_id: int) -> flips.Flips:
-    """Where two evaluations differ. Raises as engine.accuracy.flips.flips."""
+    """Where two evaluations differ. Raises as engine.evaluation.flips.flips."""
     return flips.flips(first_id, second_id, url)
 
 

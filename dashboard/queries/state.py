@@ -6,8 +6,8 @@ from typing import Any
 
 from sqlalchemy import func, select
 
+from db.models import Artifact, Benchmark, Dataset, Evaluation, Job, Model
 from db.session import reading
-from db.tables import Artifact, Benchmark, Dataset, Evaluation, Job, Model
 from engine.config import settings
 
 Version = tuple[Any, ...]

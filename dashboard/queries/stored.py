@@ -13,8 +13,7 @@ from dashboard.queries.results import tables
 from dashboard.queries.state import Version, url
 from db.clock import utc_epoch
 from db.enums import ArtifactKind, JobStatus
-from db.session import reading
-from db.tables import (
+from db.models import (
     Artifact,
     Benchmark,
     Dataset,
@@ -24,9 +23,10 @@ from db.tables import (
     Job,
     Weights,
 )
+from db.session import reading
 from engine.config import settings
-from engine.housekeeping import Stored, bytes_under, stored
 from engine.peak.records import Peak, peaks_of
+from engine.results.cleanup import Stored, bytes_under, stored
 
 
 def datasets() -> list[Dataset]:

@@ -6,26 +6,27 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from db.models import Artifact, Benchmark
 from db.session import reading, writing
-from db.tables import Artifact, Benchmark
-from engine import artifacts, environment
-from engine.benchmark.before import find_before
-from engine.benchmark.figures import Outcome, keep_latencies
-from engine.benchmark.loading import Alone, Member
+from engine.benchmark.interference import Seen, Watch
+from engine.benchmark.loaded_model import Alone, Member
 from engine.benchmark.measurers import MEASURERS, Task
-from engine.benchmark.noise import Seen, Watch
+from engine.benchmark.metrics import Outcome, keep_latencies
 from engine.benchmark.placement import nodes_elsewhere
-from engine.benchmark.scenarios import CLOSED_LOOP, asked_label
-from engine.benchmark.team import Team
+from engine.benchmark.processes import Team
+from engine.benchmark.reuse import find_before
+from engine.benchmark.scenarios.definitions import CLOSED_LOOP, asked_label
+from engine.build.int8.saturation import overflow_here
+from engine.build.lookup import artifact_of
+from engine.common import environment
+from engine.common.environment import Surroundings
 from engine.config import settings
-from engine.environment import Surroundings
 from engine.errors import BenchmarkFailed
 from engine.jobs.context import JobContext
 from engine.peak.queueing import queue_if_unknown
-from engine.quantize.overflow import overflow_here
-from engine.resolve import artifact_of
 from engine.runtimes.onnx_runtime import OnnxRuntime
 from engine.specs import BenchmarkSpec
+from engine.store import artifacts
 
 
 def run(params: dict[str, Any], context: JobContext) -> dict[str, Any]:

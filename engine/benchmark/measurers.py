@@ -9,8 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from db.tables import Artifact
-from engine.benchmark.figures import (
+from db.models import Artifact
+from engine.benchmark.interference import Watch
+from engine.benchmark.loaded_model import Alone
+from engine.benchmark.measurement import Measured, measure, warm_up
+from engine.benchmark.metrics import (
     LATENCIES,
     Outcome,
     latency_figures,
@@ -18,17 +21,14 @@ from engine.benchmark.figures import (
     speed_figures,
     throughput_figures,
 )
-from engine.benchmark.loading import Alone
-from engine.benchmark.measuring import Measured, measure, warm_up
-from engine.benchmark.noise import Watch
-from engine.benchmark.offline import PASS_S, Offline
-from engine.benchmark.search import Search, highest_rate, settling_requests
-from engine.benchmark.server import OVERTIME, Served, poisson_arrivals, serve
-from engine.benchmark.team import Team
+from engine.benchmark.processes import Team
+from engine.benchmark.scenarios.offline import PASS_S, Offline
+from engine.benchmark.scenarios.rate_search import Search, highest_rate, settling_requests
+from engine.benchmark.scenarios.server import OVERTIME, Served, poisson_arrivals, serve
 from engine.benchmark.windows import Window, take_window
+from engine.common.stats import most_over
 from engine.jobs.context import JobContext
 from engine.specs import SEARCH_TIMES, BenchmarkSpec, Scenario
-from engine.stats import most_over
 
 SINGLE_STREAM_SHARE = 0.1  # may be over the p90
 SINGLE_STREAM_REQUESTS = 100

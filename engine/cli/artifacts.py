@@ -7,15 +7,15 @@ from typing import Annotated, Any
 
 import typer
 
-from engine.artifacts import find_by_digest
+from engine.build.int8.layer_reports import layer_report, worst
+from engine.build.int8.summary import bound_told
 from engine.cli.options import Json
 from engine.cli.output import emit_json, emit_table, note
-from engine.database import prepare_database
 from engine.errors import InvalidRequest
-from engine.housekeeping import Stored, bytes_under, clean, stored
 from engine.jobs import workspaces
-from engine.layer_reports import layer_report, worst
-from engine.quantize.telling import bound_told
+from engine.results.cleanup import Stored, bytes_under, clean, stored
+from engine.store.artifacts import find_by_digest
+from engine.store.database import prepare_database
 
 app = typer.Typer(no_args_is_help=True)
 

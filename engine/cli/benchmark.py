@@ -6,22 +6,22 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from engine import artifacts
-from engine.benchmark.sweet_spot import Percentile, SweetSpot, find_sweet_spot, setting_of
-from engine.cli import groups as g
+from engine.benchmark.sweep import Percentile, SweetSpot, find_sweet_spot, setting_of
+from engine.cli import option_groups as g
 from engine.cli import options as o
 from engine.cli.follow import queue_jobs, queue_run
-from engine.cli.grouping import grouped
+from engine.cli.option_grouping import grouped
 from engine.cli.output import emit_table, note
-from engine.cli.reading import is_digest
-from engine.database import prepare_database
+from engine.cli.parsing import is_digest
+from engine.common.untrusted import MOST_FIGURE, MOST_WHOLE
 from engine.errors import InvalidRequest
 from engine.runs.estimating import estimate
 from engine.runs.new_jobs import benchmark_job
 from engine.runs.requests import RunRequest, Task
 from engine.runs.sweeps import benchmark_spec, is_sweep, point_problems, point_warnings, points_of
 from engine.specs import CPU_PROVIDER, Scenario
-from engine.untrusted import MOST_FIGURE, MOST_WHOLE
+from engine.store import artifacts
+from engine.store.database import prepare_database
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -9,14 +9,14 @@ import typer
 from sqlalchemy import select
 
 from db.enums import ArtifactKind
+from db.models import Artifact
 from db.session import reading
-from db.tables import Artifact
-from engine import artifacts
-from engine.classify import Classified, Classifier
+from engine.classify.predict import Classified, Classifier
 from engine.cli.options import Json, Precisions
 from engine.cli.output import emit_json, emit_table, note
-from engine.database import prepare_database
 from engine.errors import ArtifactMissing, ImageRejected
+from engine.store import artifacts
+from engine.store.database import prepare_database
 
 
 def classify(

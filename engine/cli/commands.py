@@ -80,27 +80,27 @@ COMMANDS: dict[str, Entry] = {
         "flips, agreement.",
     ),
     "vamp": Entry(
-        "vamp:vamp",
+        "vendor.vamp:vamp",
         "Measures a build's speed and prints it in the layout of the vendor's tool.",
     ),
     "image2npz": Entry(
-        "npz:image2npz",
+        "vendor.npz:image2npz",
         "Writes each image as uint8 RGB at its own size, for `vamp --datalist`.",
     ),
     "vamp_npz_decode": Entry(
-        "scoring:vamp_npz_decode",
+        "vendor.scoring:vamp_npz_decode",
         "Writes the five best classes of each output, one line each, for `eval_topk`.",
     ),
     "eval_topk": Entry(
-        "scoring:eval_topk",
+        "vendor.scoring:eval_topk",
         "Top-1 and top-5 of a result file, by class index; the truth is the image's folder.",
     ),
     "eval_imagenet": Entry(
-        "scoring:eval_imagenet",
+        "vendor.scoring:eval_imagenet",
         "Top-1 and top-5 of vamp's outputs, by class index.",
     ),
     "valprep": Entry(
-        "valprep:valprep",
+        "vendor.valprep:valprep",
         "Sorts validation images into folders named by wnid; the source stays as it is.",
     ),
     "jobs": Entry("jobs:app", "Background jobs."),
@@ -108,7 +108,7 @@ COMMANDS: dict[str, Entry] = {
     "weights": Entry("weights:app", "Weights kept on this machine."),
     "evaluation": Entry("evaluation:app", "Single evaluations, image by image."),
     "import": Entry("imports:app", "Results of other machines, in the same table."),
-    "vamc": Entry("vamc:app", "Builds what the vendor's build files describe."),
+    "vamc": Entry("vendor.vamc:app", "Builds what the vendor's build files describe."),
     "artifacts": Entry("artifacts:app", "What the artifact store holds, and what may go."),
     "home": Entry("home:app", "The folder of all data, and the database that is its own."),
 }

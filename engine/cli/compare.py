@@ -7,12 +7,12 @@ from typing import Annotated, Any
 
 import typer
 
-from engine.accuracy.pairs import Pair, compare
 from engine.cli.options import EvaluationId, Json, Most
 from engine.cli.output import emit_json, emit_table, interval, note
-from engine.database import prepare_database
-from engine.stats import PairedDifference
-from engine.tables import to_records
+from engine.common.stats import PairedDifference
+from engine.evaluation.paired import Pair, compare
+from engine.results.formats import to_records
+from engine.store.database import prepare_database
 
 
 def compare_both(

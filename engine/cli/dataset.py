@@ -10,20 +10,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from sqlalchemy import select
 
+from db.models import Dataset
 from db.session import reading, writing
-from db.tables import Dataset
-from engine.cli import groups as g
-from engine.cli.grouping import grouped
+from engine.cli import option_groups as g
+from engine.cli.option_grouping import grouped
 from engine.cli.options import Json
 from engine.cli.output import emit_json, emit_table, note, progress_bar
 from engine.cli.watch import watch
 from engine.config import settings
-from engine.database import prepare_database
 from engine.datasets import pixel_cache
-from engine.datasets.calibration import LAYOUT
+from engine.datasets.calibration_folder import LAYOUT
 from engine.datasets.layouts import Layout
 from engine.datasets.reader import open_index
-from engine.datasets.register import (
+from engine.datasets.registration import (
     check_layout,
     find_dataset,
     layout_now,
@@ -32,13 +31,14 @@ from engine.datasets.register import (
     way_back,
 )
 from engine.errors import DatasetInvalid, InvalidRequest
-from engine.jobs import store
+from engine.jobs import queue
 from engine.runs.new_jobs import dataset_job
 from engine.specs import DatasetSpec, absolute
 from engine.specs.datasets import BUILTIN_DATASETS
+from engine.store.database import prepare_database
 
 if TYPE_CHECKING:
-    from engine.quantize.known import KeptCalibration
+    from engine.build.int8.statistics.cache import KeptCalibration
 
 app = typer.Typer(no_args_is_help=True)
 Name = Annotated[str, typer.Argument(help="Name of the dataset.")]
@@ -105,7 +105,7 @@ def draw(name: Name, json: Json = False) -> int:
 def _register(spec: DatasetSpec, url: str, json: bool) -> int:
     """Queues the job, follows it, and says what was found; the exit code."""
     with writing(url) as session:
-        job_id = store.submit(session, dataset_job(spec))
+        job_id = queue.submit(session, dataset_job(spec))
     job = watch([job_id], url)[0]
     if json:
         emit_json({"job": job.id, "status": job.status, "error": job.error, "result": job.result})
@@ -186,7 +186,7 @@ def cache(
 
     Example: `python -m engine dataset cache --clear`
     """
-    from engine.quantize import known  # with onnx and its runtime
+    from engine.build.int8.statistics import cache as known  # with onnx and its runtime
 
     if clear:
         freed = pixel_cache.clear(name) + known.clear(name)

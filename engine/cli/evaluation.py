@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from db.tables import Evaluation
-from engine.accuracy.figures import Figures, confusions, figures, per_class
-from engine.accuracy.label_sets import relabel
-from engine.accuracy.per_image import class_names_of, find, load
-from engine.accuracy.seen_images import SEEN_BEFORE, seen_sentence
+from db.models import Evaluation
 from engine.cli.options import EvaluationId, Json, Most
 from engine.cli.output import emit_json, emit_table, interval, note
-from engine.database import prepare_database
 from engine.datasets.classes import CLASS_MATCHING
+from engine.evaluation.label_sets import relabel
+from engine.evaluation.metrics import Figures, confusions, figures, per_class
+from engine.evaluation.overlap_text import SEEN_BEFORE, seen_sentence
+from engine.evaluation.per_image import class_names_of, find, load
 from engine.results import results_frame
-from engine.tables import to_records
+from engine.results.formats import to_records
+from engine.store.database import prepare_database
 
 if TYPE_CHECKING:
     import pandas as pd

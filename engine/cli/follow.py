@@ -6,20 +6,20 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from db.enums import JobStatus
+from db.models import Job
 from db.session import writing
-from db.tables import Job
-from engine.artifacts import NOTES
-from engine.catalog import find_model
+from engine.catalog.models import find_model
 from engine.cli.output import emit_json, emit_table, note
 from engine.cli.results import show_results
 from engine.cli.watch import watch
-from engine.database import prepare_database
-from engine.jobs import store
+from engine.jobs import queue
 from engine.jobs.dispatcher import ensure_dispatcher
-from engine.jobs.store import NewJob
+from engine.jobs.queue import NewJob
 from engine.runs.planning import plan
 from engine.runs.requests import RunRequest
 from engine.runs.submitting import jobs_of, submit
+from engine.store.artifacts import NOTES
+from engine.store.database import prepare_database
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,7 +56,7 @@ def finish_job(new: NewJob) -> Job:
     """Queues one job and follows it to its end; if it fails, why is said."""
     url = prepare_database()
     with writing(url) as session:
-        job_id = store.submit(session, new)
+        job_id = queue.submit(session, new)
     return _named(watch([job_id], url))[0]
 
 
@@ -75,7 +75,7 @@ def queue_jobs(
     """Queues and follows single jobs; the exit code."""
     url = prepare_database()
     with writing(url) as session:
-        job_ids = [store.submit(session, job) for job in new]
+        job_ids = [queue.submit(session, job) for job in new]
     return _follow(job_ids, detach, json, {}, conclude)
 
 
@@ -95,7 +95,7 @@ def _follow(
     jobs = watch(job_ids, url)
     rows = _results_of(jobs, url)
     if json:
-        from engine.tables import to_records
+        from engine.results.formats import to_records
 
         said = conclude(rows) if conclude else {}
         done = {"jobs": [_describe(j) for j in jobs], "results": to_records(rows)}

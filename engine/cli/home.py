@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import typer
 
-from engine import home
 from engine.cli.options import Json
 from engine.cli.output import emit_json, note, out
+from engine.common.database_url import told
 from engine.config import settings
-from engine.database import begin_anew, prepare_database, take_over
-from engine.database_url import told
-from engine.ownership import owner_of
+from engine.hosts import home
+from engine.hosts.ownership import owner_of
+from engine.store.database import begin_anew, prepare_database, take_over
 
 app = typer.Typer(no_args_is_help=True)
 

@@ -8,16 +8,16 @@ from typing import Annotated
 import typer
 
 from db.enums import Precision
-from db.tables import Evaluation
-from engine.cli import groups as g
+from db.models import Evaluation
+from engine.cli import option_groups as g
 from engine.cli import options as o
 from engine.cli.evaluation import counts_of
-from engine.cli.grouping import grouped
+from engine.cli.option_grouping import grouped
 from engine.cli.output import emit_json, note
-from engine.cli.reading import read_object, read_preprocess
-from engine.database import prepare_database
+from engine.cli.parsing import read_object, read_preprocess
+from engine.common.untrusted import MOST_WHOLE
 from engine.preprocess import PreprocessSpec, require_one_scale
-from engine.untrusted import MOST_WHOLE
+from engine.store.database import prepare_database
 
 app = typer.Typer(no_args_is_help=True)
 Model = Annotated[

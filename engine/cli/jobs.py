@@ -9,16 +9,16 @@ import typer
 from sqlalchemy import select
 
 from db.enums import JobStatus
+from db.models import Job
 from db.session import reading
-from db.tables import Job
 from engine.cli.options import Json, row_number
 from engine.cli.output import emit_json, emit_table, note, out
-from engine.database import prepare_database
+from engine.common.untrusted import MOST_WHOLE
 from engine.errors import InvalidRequest
-from engine.jobs import control, store
+from engine.jobs import control, queue
 from engine.jobs.dispatcher import ensure_dispatcher
+from engine.store.database import prepare_database
 from engine.text import printable
-from engine.untrusted import MOST_WHOLE
 
 app = typer.Typer(no_args_is_help=True)
 _job_number = row_number("job", "`jobs list` shows them")
@@ -148,7 +148,7 @@ def describe(job: Job) -> dict[str, Any]:
 
 
 def _require(job_id: int) -> Job:
-    row = store.get(prepare_database(), job_id)
+    row = queue.get(prepare_database(), job_id)
     if row is None:
         raise InvalidRequest(f"There is no job {job_id}; `jobs list` shows them.")
     return row

@@ -59,7 +59,7 @@ def _explain(error: Exception) -> str:
     """The sentence of an error; what explains it is loaded when there is one."""
     from pydantic import ValidationError
 
-    from engine.faults import sentence_of
+    from engine.common.error_sentences import sentence_of
 
     if isinstance(error, ValidationError):
         return explain_validation(error)
@@ -85,8 +85,8 @@ def _unexpected(error: Exception) -> str:
     """A defect of the workbench: one line here, the rest where it can be found."""
     import traceback
 
+    from engine.common.error_sentences import unexpected
     from engine.config import settings
-    from engine.faults import unexpected
 
     told = "".join(traceback.format_exception(error))
     try:

@@ -6,12 +6,12 @@ from typing import Annotated
 
 import typer
 
+from engine.catalog.flops_conventions import explanations
 from engine.cli.options import Json
 from engine.cli.output import emit_json, emit_table, note
-from engine.conventions import explanations
-from engine.database import prepare_database
 from engine.results import published_frame
-from engine.tables import to_records
+from engine.results.formats import to_records
+from engine.store.database import prepare_database
 
 
 def models(

@@ -9,11 +9,11 @@ from typing import Annotated
 import typer
 
 from db.enums import Precision
+from engine.common.untrusted import MOST_CLASSES, MOST_WHOLE
 from engine.errors import InvalidRequest
 from engine.preprocess.protocols import Protocol
 from engine.specs import CalibrationMode, ExportFormat, ExportRoute, TargetName
 from engine.text import cut, quoted
-from engine.untrusted import MOST_CLASSES, MOST_WHOLE
 
 MOST_SECONDS = 86_400
 

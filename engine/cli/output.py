@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from engine.common.untrusted import as_json
 from engine.text import printable
-from engine.untrusted import as_json
 
 PIPE_COLUMNS = 200  # a pipe has no width of its own, and must not be folded to 80
 # All that is printed is text: names of models, files and machines are never read as markup.

@@ -8,15 +8,15 @@ from typing import Annotated
 import typer
 
 from db.enums import JobStatus
-from engine import environment
 from engine.cli.follow import finish_job
 from engine.cli.options import Json
 from engine.cli.output import emit_json, emit_table, note
+from engine.common import environment
 from engine.config import settings
-from engine.database import prepare_database
 from engine.peak.records import Peak, missing_threads, peaks_of
 from engine.runs.new_jobs import peak_job
 from engine.specs import PeakSpec
+from engine.store.database import prepare_database
 
 
 def peak(

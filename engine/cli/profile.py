@@ -7,20 +7,20 @@ from typing import Annotated, Any
 import typer
 
 from db.enums import JobStatus
-from engine import artifacts
-from engine.cli import groups as g
+from engine.cli import option_groups as g
 from engine.cli import options as o
 from engine.cli.follow import finish_job, finish_run, submit_noting
-from engine.cli.grouping import grouped
+from engine.cli.option_grouping import grouped
 from engine.cli.output import emit_json, emit_table, note
-from engine.cli.reading import is_digest
-from engine.database import prepare_database
+from engine.cli.parsing import is_digest
+from engine.common.untrusted import MOST_WHOLE
 from engine.profiling.records import Profile, profiles_of
 from engine.profiling.summary import by_operator, slowest, sums_of
 from engine.runs.new_jobs import profile_job
 from engine.runs.requests import RunRequest, Task
 from engine.specs import CPU_PROVIDER, ProfileSpec
-from engine.untrusted import MOST_WHOLE
+from engine.store import artifacts
+from engine.store.database import prepare_database
 
 
 @grouped

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from engine.benchmark.scenarios import CLOSED_LOOP
+from engine.benchmark.scenarios.definitions import CLOSED_LOOP
 from engine.cli.options import Json
 from engine.cli.output import emit_table, note
-from engine.database import prepare_database
+from engine.common.files import disk_space
 from engine.errors import InvalidRequest
-from engine.files import disk_space
+from engine.store.database import prepare_database
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,7 +43,7 @@ def results(
     Example: `python -m engine results --format csv --output results.csv`
     """
     from engine.results import results_frame
-    from engine.tables import FORMATS
+    from engine.results.formats import FORMATS
 
     frame = results_frame(prepare_database())
     if model is not None:

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from db.enums import Precision
-from engine import artifacts
-from engine.cli import groups as g
+from engine.build.lookup import published_of
+from engine.cli import option_groups as g
 from engine.cli import options as o
-from engine.cli import vendor_export as v
 from engine.cli.follow import queue_jobs, queue_run
-from engine.cli.grouping import grouped
-from engine.cli.reading import is_digest, read_preprocess, read_weights
-from engine.database import prepare_database
+from engine.cli.option_grouping import grouped
+from engine.cli.parsing import is_digest, read_preprocess, read_weights
+from engine.cli.vendor import export as v
 from engine.errors import InvalidRequest
 from engine.preprocess import require_one_scale
 from engine.preprocess.protocols import Protocol
-from engine.resolve import published_of
 from engine.runs.new_jobs import evaluate_job
 from engine.runs.requests import DEMO, RunRequest, Task
 from engine.specs import CPU_PROVIDER, EvaluateSpec
+from engine.store import artifacts
+from engine.store.database import prepare_database
 
 
 @grouped

@@ -9,8 +9,8 @@ from rich.table import Column
 from sqlalchemy import select
 
 from db.enums import ENDED, JobKind, JobStatus
+from db.models import Job
 from db.session import reading
-from db.tables import Job
 from engine.cli.output import err, note
 from engine.jobs.dispatcher import ensure_dispatcher
 from engine.jobs.estimates import points_left

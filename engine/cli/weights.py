@@ -7,13 +7,13 @@ from typing import Annotated
 
 import typer
 
-from engine.catalog import find_model
+from engine.catalog.models import find_model
 from engine.cli.options import Json, WeightsKey
 from engine.cli.output import emit_json, emit_table, note
-from engine.database import prepare_database
+from engine.store.database import prepare_database
 from engine.weights.cache import recorded_digest
-from engine.weights.finding import all_downloaded
-from engine.weights.registered import all_registered, forget
+from engine.weights.lookup import all_downloaded
+from engine.weights.registry import all_registered, forget
 
 app = typer.Typer(no_args_is_help=True)
 ModelOption = Annotated[
@@ -36,7 +36,7 @@ def add(
 
     Example: `python -m engine weights add SENet154_vd_pretrained.pdparams -m ppcls/senet154`
     """
-    from engine.weights.registering import register
+    from engine.export.weights_registration import register
 
     found = find_model(model)
     note(f"Reading {file} into {model}.")

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import numpy as np
 
+from engine.common.digests import data_digest
 from engine.config import settings
 from engine.datasets.squares import PixelCache
-from engine.digests import data_digest
 from engine.preprocess import PreprocessSpec, Resizer
 from engine.preprocess.decode import DECODER
 

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 from sqlalchemy import select
 
+from db.models import Dataset
 from db.session import reading
-from db.tables import Dataset
-from engine.datasets.ahead import prepared_ahead
 from engine.datasets.classes import Classes, ClassSource
 from engine.datasets.imagenet import class_names
-from engine.datasets.register import index_path, require_there, way_back
+from engine.datasets.prefetch import prepared_ahead
+from engine.datasets.registration import index_path, require_there, way_back
 from engine.errors import DatasetInvalid, ImageRejected
 from engine.preprocess import PreprocessSpec, crop_pixels, open_image
 

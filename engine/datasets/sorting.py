@@ -12,12 +12,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from engine.common.digests import file_digest
+from engine.common.files import disk_space
 from engine.datasets.imagenet import wnid_to_index
 from engine.datasets.label_files import Labelling
 from engine.datasets.layouts import Layout, sortable
-from engine.digests import file_digest
 from engine.errors import DatasetInvalid
-from engine.files import disk_space
 
 Progress = Callable[[int, int], None]
 

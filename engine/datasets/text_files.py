@@ -6,8 +6,8 @@ import codecs
 from pathlib import Path
 from typing import Any
 
+from engine.common.untrusted import parse_json
 from engine.errors import DatasetInvalid
-from engine.untrusted import parse_json
 
 MOST_BYTES = 200_000_000
 

@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from db.tables import Artifact
-from engine import artifacts
-from engine.catalog import CatalogModel, find_model
+from db.models import Artifact
+from engine.catalog.models import CatalogModel, find_model
+from engine.common.memory import peak_rss_mb
 from engine.errors import ExportFailed
-from engine.export.exported import Exported, finish, require_agreement
-from engine.export.formats import scores_of, write
-from engine.export.loading import load_module, parameters_of
+from engine.export.loaded_model import load_module, parameters_of
+from engine.export.record import Exported, finish, require_agreement
 from engine.export.routes import require_route
+from engine.export.torch_export import scores_of, write
 from engine.export.verify import compare, probe_inputs
 from engine.jobs.context import JobContext
 from engine.preprocess import PreprocessSpec
 from engine.specs import ExportSpec
-from engine.usage import peak_rss_mb
+from engine.store import artifacts
 
 if TYPE_CHECKING:
     from torch import nn

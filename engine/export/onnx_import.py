@@ -9,30 +9,31 @@ from typing import Any
 import numpy as np
 from onnx import ModelProto
 
-from db.tables import Weights
-from engine import artifacts, onnx_graph
-from engine.catalog import CatalogModel
+from db.models import Weights
+from engine.catalog.models import CatalogModel
+from engine.common.digests import file_digest
 from engine.config import settings
-from engine.database import record_model
-from engine.digests import file_digest
 from engine.errors import ExportFailed
-from engine.export.exported import Exported, finish
-from engine.export.onnx_tidy import lift_constants, tidy
+from engine.export.onnx_cleanup import lift_constants, tidy
+from engine.export.onnx_reading import load_onnx
 from engine.export.original import Original, open_original, runtime_reason
+from engine.export.record import Exported, finish
+from engine.export.shape_values import fold_shape_values
 from engine.export.verify import TOLERANCE, Agreement, compare, probe_inputs
 from engine.jobs.context import JobContext
+from engine.onnx import graph_io
 from engine.onnx.adapters import adapt_input, adapt_output
 from engine.onnx.batch import open_batch, set_batch
 from engine.onnx.opset import OPSET, to_own_opset, weights_are_no_inputs
-from engine.onnx.reading import load_onnx
-from engine.onnx.shape_values import fold_shape_values
+from engine.onnx.prequantized import quantised
 from engine.onnx.signature import LARGEST_PIXEL, ScoreOutput, score_output
 from engine.onnx.widen import to_float32, widened
 from engine.preprocess import PreprocessSpec
-from engine.quantize.foreign import quantised
 from engine.runtimes.onnx_runtime import OnnxRuntime
 from engine.specs import CPU_PROVIDER, ExportSpec
-from engine.weights.finding import find_weights
+from engine.store import artifacts
+from engine.store.database import record_model
+from engine.weights.lookup import find_weights
 
 RESIZE_OF_CROP = 224 / 256
 NOT_QUANTIZABLE = "not_quantizable"
@@ -149,7 +150,7 @@ def _take(
     path: Path,
 ) -> Taken:
     """The first form of the graph that computes what the original does, saved to `path`."""
-    onnx_graph.strip_origins(proto)
+    graph_io.strip_origins(proto)
     notes = [] if output.why is None else [f"Scores are taken from {output.name!r}: {output.why}."]
     lift_constants(proto.graph)
     given, tolerance = original.input, TOLERANCE
@@ -169,13 +170,13 @@ def _take(
             f"its weights may be damaged."
         )
     failures: list[str] = []
-    own_already = onnx_graph.opset_of(proto) >= OPSET
+    own_already = graph_io.opset_of(proto) >= OPSET
     for form in FORMS:
         if own_already and not form.own_opset:
             continue
         try:
             graph, mended = _formed(proto, form, original.batch, given.side)
-            onnx_graph.save(graph, path)
+            graph_io.save(graph, path)
             agreement = _agreement(path, inputs, wanted, tolerance)
         except ExportFailed as error:
             failures.append(str(error))
@@ -244,7 +245,7 @@ def _agreement(
 
 def _tell_form(taken: Taken, form: Form, batch: int, mended: int, failures: list[str]) -> None:
     """What became of opset and batch, for the log and the manifest."""
-    opset = onnx_graph.opset_of(taken.graph)
+    opset = graph_io.opset_of(taken.graph)
     if mended:
         taken.notes.append(
             f"The batch of {batch} stood in {mended} Reshape{'s' * (mended > 1)}: mended, so that "

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from onnx import ModelProto
 
-from engine import onnx_graph
 from engine.config import settings
 from engine.errors import CheckpointRejected, ExportFailed
+from engine.onnx import graph_io
 from engine.onnx.signature import LARGEST_PIXEL, ImageInput, image_inputs
 from engine.runtimes.onnx_runtime import ForeignSession, in_batches
 from engine.text import cut, first_line
@@ -56,7 +56,7 @@ def open_original(path: Path, proto: ModelProto, asked_side: int | None) -> Orig
     try:
         session = ForeignSession(path, settings().threads)
     except Exception as error:  # ONNX Runtime has errors of its own for each kind of damage
-        raise _not_loaded(path.name, onnx_graph.opset_of(proto), runtime_reason(error)) from error
+        raise _not_loaded(path.name, graph_io.opset_of(proto), runtime_reason(error)) from error
     for name, type_ in session.unreadable.items():
         raise ExportFailed(
             f"{path.name} gives {name!r} as {type_}, which no run hands over: export the network "

@@ -15,24 +15,25 @@ from pathlib import Path
 import numpy as np
 from onnx import ModelProto, NodeProto, TensorProto, numpy_helper
 
-from engine import artifacts, onnx_graph
-from engine.catalog import CatalogModel
+from engine.catalog.models import CatalogModel
 from engine.config import settings
 from engine.errors import ExportFailed
-from engine.export.exported import Exported, finish, require_agreement
-from engine.export.formats import scores_of
-from engine.export.loading import load_module, parameters_of
-from engine.export.onnx_tidy import tidy
+from engine.export.loaded_model import load_module, parameters_of
+from engine.export.onnx_cleanup import tidy
+from engine.export.onnx_reading import load_onnx
+from engine.export.record import Exported, finish, require_agreement
 from engine.export.routes import program_beside, require_environment
+from engine.export.torch_export import scores_of
 from engine.export.verify import compare, probe_inputs
 from engine.jobs.context import JobContext
+from engine.onnx import graph_io
 from engine.onnx.batch import set_batch
 from engine.onnx.opset import OPSET
-from engine.onnx.reading import load_onnx
 from engine.onnx.signature import image_inputs
 from engine.preprocess import PreprocessSpec
 from engine.runtimes.onnx_runtime import OnnxRuntime
 from engine.specs import CPU_PROVIDER, ExportSpec
+from engine.store import artifacts
 from engine.text import first_line
 
 TIMEOUT_S = 900
@@ -56,11 +57,11 @@ def export_with_paddle2onnx(model: CatalogModel, spec: ExportSpec, context: JobC
     preprocess = _preprocess(model, spec, image_inputs(proto, program.name, None)[0].side)
     path = context.workspace / "artifact" / artifacts.MODEL_FILE
     path.parent.mkdir()
-    onnx_graph.strip_origins(proto)
-    onnx_graph.rename_tensor(proto, proto.graph.input[0].name, onnx_graph.INPUT)
-    onnx_graph.rename_tensor(proto, proto.graph.output[0].name, onnx_graph.OUTPUT)
+    graph_io.strip_origins(proto)
+    graph_io.rename_tensor(proto, proto.graph.input[0].name, graph_io.INPUT)
+    graph_io.rename_tensor(proto, proto.graph.output[0].name, graph_io.OUTPUT)
     set_batch(proto, None)
-    onnx_graph.save(proto, path)
+    graph_io.save(proto, path)
     context.stage("Comparing the conversion with the network of the same weights.")
     stored = _load(path)
     agreement = compare(scores_of(module), stored.run, probe_inputs(preprocess))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from engine.catalog import CatalogModel
+from engine.catalog.models import CatalogModel
 from engine.config import settings
 from engine.errors import ExportFailed, InvalidRequest
 

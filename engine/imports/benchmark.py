@@ -20,15 +20,15 @@ from pydantic import (
 from sqlalchemy import select
 
 from db.enums import Precision
+from db.models import Benchmark
 from db.session import writing
-from db.tables import Benchmark
-from engine.catalog import find_model
+from engine.catalog.models import find_model
+from engine.common.untrusted import MOST_FIGURE, MOST_WHOLE, plain_facts, plain_name, read_json
 from engine.errors import InvalidRequest
 from engine.imports.builds import SOURCE_LENGTH, record_build
 from engine.imports.environments import record_outside
 from engine.imports.tables import read_csv
 from engine.text import cut
-from engine.untrusted import MOST_FIGURE, MOST_WHOLE, plain_facts, plain_name, read_json
 
 Checked = TypeVar("Checked")
 

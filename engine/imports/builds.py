@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from db.enums import Precision
+from db.models import ImportedBuild, Model
 from db.session import reading, writing
-from db.tables import ImportedBuild, Model
-from engine.catalog import find_model
-from engine.database import record_model
-from engine.digests import data_digest
+from engine.catalog.models import find_model
+from engine.common.digests import data_digest
+from engine.common.untrusted import plain_name
 from engine.errors import InvalidRequest
-from engine.untrusted import plain_name
+from engine.store.database import record_model
 
 SOURCE_LENGTH = 200
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from db.models import Environment
 from db.session import writing
-from db.tables import Environment
-from engine.digests import data_digest
-from engine.untrusted import plain_facts
+from engine.common.digests import data_digest
+from engine.common.untrusted import plain_facts
 
 LABEL_LENGTH = 200
 

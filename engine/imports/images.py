@@ -9,17 +9,17 @@ from pathlib import Path
 import numpy as np
 from sqlalchemy import select
 
+from db.models import Dataset
 from db.session import reading
-from db.tables import Dataset
-from engine.accuracy.per_image import NO_LABEL
+from engine.common.digests import data_digest
+from engine.common.untrusted import plain_name
 from engine.datasets.classes import Classes, ClassSource
 from engine.datasets.label_files import Labelling, labels_by_name
 from engine.datasets.reader import classes_in
-from engine.datasets.register import index_path
-from engine.digests import data_digest
+from engine.datasets.registration import index_path
 from engine.errors import DatasetInvalid, InvalidRequest
+from engine.evaluation.per_image import NO_LABEL
 from engine.imports.predictions import Predictions
-from engine.untrusted import plain_name
 
 DATASET_LENGTH = 100  # as its column holds it
 

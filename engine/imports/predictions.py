@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from engine.accuracy.per_image import NO_LABEL
+from engine.common.scores import drop_background
+from engine.common.untrusted import MOST_CLASSES, MOST_WHOLE
 from engine.errors import InvalidRequest
+from engine.evaluation.per_image import NO_LABEL
 from engine.imports.tables import SHOWN, Columns, header_of, list_of, place_of, read_columns
-from engine.scores import drop_background
 from engine.text import cut, quoted, unprintable
-from engine.untrusted import MOST_CLASSES, MOST_WHOLE
 
 TOP_NAMES = ("top5", "topk", "top", "predictions", "prediction", "predicted", "pred")
 SCORE_NAMES = (

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from engine.arrays import ArraysInvalid, read_npy, read_npz
+from engine.common.arrays import ArraysInvalid, read_npy, read_npz
+from engine.common.files import is_file
 from engine.datasets.text_files import encoding_of
 from engine.errors import InvalidRequest
-from engine.files import is_file
 from engine.text import cut
 
 MAX_BYTES = 4_000_000_000

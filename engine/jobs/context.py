@@ -11,9 +11,9 @@ from pathlib import Path
 from sqlalchemy.exc import SQLAlchemyError
 
 from db.session import is_unavailable
+from engine.common.error_sentences import sentence_of
 from engine.errors import JobLost
-from engine.faults import sentence_of
-from engine.jobs import store
+from engine.jobs import queue
 
 REPORT_EVERY_S = 0.5
 QUIET_S = 5.0
@@ -78,7 +78,7 @@ class JobContext:
         if self._quiet_until and time.monotonic() < self._quiet_until:
             return
         try:
-            owned = store.progress(self.url, self.job_id, self.attempt, **values)
+            owned = queue.progress(self.url, self.job_id, self.attempt, **values)
         except SQLAlchemyError as error:
             if not is_unavailable(error):
                 raise

@@ -7,10 +7,10 @@ from sqlalchemy.exc import IntegrityError
 
 from db.clock import utc_epoch
 from db.enums import LIVE, JobStatus
+from db.models import Job, Run, RunJob
 from db.session import reading, writing
-from db.tables import Job, Run, RunJob
 from engine.errors import InvalidRequest
-from engine.jobs.store import DEAD_ENDS, dependents, requirements
+from engine.jobs.queue import DEAD_ENDS, dependents, requirements
 
 
 def cancel(url: str, job_id: int) -> JobStatus:

@@ -17,13 +17,13 @@ from pathlib import Path
 from sqlalchemy.exc import SQLAlchemyError
 
 from db.session import DatabaseGone
+from engine.common.error_sentences import sentence_of, speaking
 from engine.config import REPOSITORY, settings
 from engine.errors import WorkbenchError
-from engine.faults import sentence_of, speaking
-from engine.jobs import store, workspaces
+from engine.hosts.ownership import require_own
+from engine.jobs import queue, workspaces
 from engine.jobs.locks import try_lock
-from engine.jobs.run_job import run_job
-from engine.ownership import require_own
+from engine.jobs.supervisor import run_job
 
 TICK_S = 0.2
 SWEEP_EVERY_S = 1.0
@@ -44,7 +44,7 @@ class LocalExecutor:
     def start_ready(self) -> None:
         """Starts what may start now, strictly in the order of the queue."""
         self.running = {i: job for i, job in self.running.items() if job[0].is_alive()}
-        for job_id, exclusive in store.ready(self.url):
+        for job_id, exclusive in queue.ready(self.url):
             if job_id in self.running:
                 continue
             alone = exclusive or any(held for _, held in self.running.values())
@@ -69,7 +69,7 @@ def say(text: str) -> None:
         print(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}", flush=True)
 
 
-def dispatch(worker: str = "engine.jobs.worker") -> None:
+def dispatch(worker: str = "engine.worker") -> None:
     """Runs until nothing has been live for `idle_s`; returns at once if another dispatcher runs.
 
     A database that does not answer is waited for. Raises DatabaseUnusable when it is another
@@ -121,12 +121,12 @@ class _Loop:
         home = require_own(self.url)
         if not self.recovered:
             # Holding the lock proves that whoever ran this home's jobs is gone.
-            store.recover(self.url, home)
+            queue.recover(self.url, home)
             workspaces.remove(workspaces.abandoned(self.url))
             self.recovered = True
-        store.sweep(self.url)
+        queue.sweep(self.url)
         self.answered_at, self.said = time.monotonic(), ""
-        if store.has_live(self.url):
+        if queue.has_live(self.url):
             self.live_at = time.monotonic()
 
 
@@ -152,7 +152,7 @@ def ensure_dispatcher() -> bool:
     _started[:] = [(p, t) for p, t in _started if p.poll() is None]
     if is_running():
         return True
-    if not store.has_live(settings().url):
+    if not queue.has_live(settings().url):
         return False
     if any(time.monotonic() - started < START_PATIENCE_S for _, started in _started):
         return True

@@ -10,8 +10,8 @@ from statistics import median
 from sqlalchemy import select
 
 from db.enums import ENDED, JobKind, JobStatus
+from db.models import Job
 from db.session import reading
-from db.tables import Job
 
 LAST = 20
 

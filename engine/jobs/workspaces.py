@@ -11,8 +11,8 @@ from pathlib import Path
 from sqlalchemy import select
 
 from db.enums import JobStatus
+from db.models import Job
 from db.session import reading
-from db.tables import Job
 from engine.config import settings
 from engine.specs.datasets import BUILTIN_DATASETS
 

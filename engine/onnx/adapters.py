@@ -18,9 +18,9 @@ from onnx import (
     numpy_helper,
 )
 
-from engine import onnx_graph
+from engine.common.scores import as_scores
+from engine.onnx import graph_io
 from engine.onnx.signature import CHANNELS, ImageInput, Layout, ScoreOutput
-from engine.scores import as_scores
 
 _TO_NHWC = (0, 2, 3, 1)
 _KEEPS_VALUES = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Transpose"})
@@ -52,28 +52,28 @@ def adapt_input(model: ModelProto, given: ImageInput) -> list[str]:
         )
     value = graph.input[0]
     if not notes:
-        onnx_graph.rename_tensor(model, value.name, onnx_graph.INPUT)
+        graph_io.rename_tensor(model, value.name, graph_io.INPUT)
         value.CopyFrom(_images(given))
         return notes
-    inner = f"{onnx_graph.INPUT}/original"
-    onnx_graph.rename_tensor(model, value.name, inner)
-    if onnx_graph.INPUT in onnx_graph.names_in(graph):
-        onnx_graph.rename_tensor(model, onnx_graph.INPUT, f"{onnx_graph.INPUT}/inner")
+    inner = f"{graph_io.INPUT}/original"
+    graph_io.rename_tensor(model, value.name, inner)
+    if graph_io.INPUT in graph_io.names_in(graph):
+        graph_io.rename_tensor(model, graph_io.INPUT, f"{graph_io.INPUT}/inner")
     value.CopyFrom(_images(given))
-    last = onnx_graph.INPUT
+    last = graph_io.INPUT
     if given.layout is Layout.NHWC:
         made = inner if given.type == TensorProto.FLOAT else f"{inner}/NHWC"
         nodes.append(helper.make_node("Transpose", [last], [made], made, perm=_TO_NHWC))
         last = made
     if given.type != TensorProto.FLOAT:
         nodes.append(helper.make_node("Cast", [last], [inner], f"{inner}/cast", to=given.type))
-    onnx_graph.set_nodes(graph, [*nodes, *graph.node])
+    graph_io.set_nodes(graph, [*nodes, *graph.node])
     return notes
 
 
 def _images(given: ImageInput) -> ValueInfoProto:
-    shape: list[str | int | None] = [onnx_graph.BATCH, CHANNELS, given.side, given.side]
-    return helper.make_tensor_value_info(onnx_graph.INPUT, TensorProto.FLOAT, shape)
+    shape: list[str | int | None] = [graph_io.BATCH, CHANNELS, given.side, given.side]
+    return helper.make_tensor_value_info(graph_io.INPUT, TensorProto.FLOAT, shape)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,10 +96,10 @@ def adapt_output(model: ModelProto, given: ScoreOutput) -> Scale:
     kept = type(value).FromString(value.SerializeToString())
     del graph.output[:]
     graph.output.append(kept)
-    onnx_graph.prune(graph)
-    onnx_graph.rename_tensor(model, given.name, onnx_graph.OUTPUT)
+    graph_io.prune(graph)
+    graph_io.rename_tensor(model, given.name, graph_io.OUTPUT)
     steps: list[tuple[NodeProto, str]] = []
-    grid = _grid_of(graph, onnx_graph.OUTPUT) if given.whole_numbers else None
+    grid = _grid_of(graph, graph_io.OUTPUT) if given.whole_numbers else None
     if grid is not None:
         node = helper.make_node("DequantizeLinear", ["", *grid.names], [""])
         note = f"Scores come as {given.type} on a quantized scale, and are scaled back."
@@ -114,7 +114,7 @@ def adapt_output(model: ModelProto, given: ScoreOutput) -> Scale:
         steps.append((node, f"Scores come as ({shape}), and are flattened."))
     _append(graph, [node for node, _ in steps])
     typed = helper.make_tensor_value_info(
-        onnx_graph.OUTPUT, TensorProto.FLOAT, [onnx_graph.BATCH, given.classes]
+        graph_io.OUTPUT, TensorProto.FLOAT, [graph_io.BATCH, given.classes]
     )
     graph.output[0].CopyFrom(typed)
     notes = tuple(note for _, note in steps)
@@ -124,12 +124,12 @@ def adapt_output(model: ModelProto, given: ScoreOutput) -> Scale:
 def _append(graph: GraphProto, nodes: list[NodeProto]) -> None:
     """Puts one-input nodes behind the output, in turn; the last gives its name."""
     for number, node in enumerate(nodes):
-        before = f"{onnx_graph.OUTPUT}/{number}"
+        before = f"{graph_io.OUTPUT}/{number}"
         for other in graph.node:
-            other.input[:] = [before if n == onnx_graph.OUTPUT else n for n in other.input]
-            other.output[:] = [before if n == onnx_graph.OUTPUT else n for n in other.output]
+            other.input[:] = [before if n == graph_io.OUTPUT else n for n in other.input]
+            other.output[:] = [before if n == graph_io.OUTPUT else n for n in other.output]
         node.name = f"{before}/{node.op_type}"
-        node.input[0], node.output[0] = before, onnx_graph.OUTPUT
+        node.input[0], node.output[0] = before, graph_io.OUTPUT
         graph.node.append(node)
 
 

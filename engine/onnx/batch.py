@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from onnx import ModelProto, NodeProto, numpy_helper, shape_inference
 
-from engine import onnx_graph
+from engine.onnx import graph_io
 
 
 def set_batch(model: ModelProto, batch: int | None) -> None:
@@ -14,7 +14,7 @@ def set_batch(model: ModelProto, batch: int | None) -> None:
     for value in (model.graph.input[0], model.graph.output[0]):
         dimension = value.type.tensor_type.shape.dim[0]
         if batch is None:
-            dimension.dim_param = onnx_graph.BATCH
+            dimension.dim_param = graph_io.BATCH
         else:
             dimension.dim_value = batch
 
@@ -60,9 +60,9 @@ def _baked(model: ModelProto, fixed: dict[str, list[int | None]], batch: int) ->
 
 
 def _shapes(model: ModelProto) -> dict[str, list[int | None]]:
-    graph = shape_inference.infer_shapes(onnx_graph.without_weights(model), data_prop=True).graph
+    graph = shape_inference.infer_shapes(graph_io.without_weights(model), data_prop=True).graph
     return {
-        value.name: onnx_graph.shape_of(value)
+        value.name: graph_io.shape_of(value)
         for value in (*graph.input, *graph.value_info, *graph.output)
         if value.type.tensor_type.HasField("shape")
     }

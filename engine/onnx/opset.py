@@ -5,8 +5,8 @@ from __future__ import annotations
 import onnx
 from onnx import ModelProto, version_converter
 
-from engine import onnx_graph
 from engine.errors import ExportFailed
+from engine.onnx import graph_io
 from engine.text import first_line
 
 OPSET = 18
@@ -20,17 +20,16 @@ def to_own_opset(model: ModelProto) -> ModelProto:
     Raises ExportFailed with the converter's reason. That scores stay the same is for the caller to
     check: converters have faults.
     """
-    if onnx_graph.opset_of(model) >= OPSET:
+    if graph_io.opset_of(model) >= OPSET:
         return model
     try:
         converted = version_converter.convert_version(model, OPSET)
     except Exception as error:  # the converter raises RuntimeError, ValueError and others
         raise ExportFailed(
-            f"Opset {onnx_graph.opset_of(model)} cannot be converted to {OPSET}: "
-            f"{first_line(error)}"
+            f"Opset {graph_io.opset_of(model)} cannot be converted to {OPSET}: {first_line(error)}"
         ) from error
     converted.ir_version = max(converted.ir_version, LEAST_IR)
-    onnx_graph.sort_nodes(converted.graph)
+    graph_io.sort_nodes(converted.graph)
     return converted
 
 

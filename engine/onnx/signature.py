@@ -9,9 +9,9 @@ from enum import StrEnum
 import numpy as np
 from onnx import ModelProto, TensorProto, ValueInfoProto, helper
 
-from engine import onnx_graph
+from engine.common.scores import as_scores, softmax
 from engine.errors import ExportFailed
-from engine.scores import as_scores, softmax
+from engine.onnx import graph_io
 
 USUAL_SIDE = 224
 CHANNELS = 3
@@ -105,7 +105,7 @@ def _reading(
 ) -> ImageInput | None:
     if not value.type.tensor_type.HasField("shape"):
         return ImageInput(value.name, layout, asked_side or USUAL_SIDE, type_, None, True)
-    shape = onnx_graph.shape_of(value)
+    shape = graph_io.shape_of(value)
     if len(shape) != 4:
         return None
     channels, sides = (shape[1], shape[2:]) if layout is Layout.NCHW else (shape[3], shape[1:3])
@@ -117,12 +117,12 @@ def _reading(
 
 
 def _has_three_channels(value: ValueInfoProto, layout: Layout) -> bool:
-    shape = onnx_graph.shape_of(value)
+    shape = graph_io.shape_of(value)
     return len(shape) == 4 and shape[1 if layout is Layout.NCHW else 3] == CHANNELS
 
 
 def _shown(value: ValueInfoProto) -> str:
-    shape = onnx_graph.shape_of(value)
+    shape = graph_io.shape_of(value)
     return "(" + ", ".join("?" if size is None else str(size) for size in shape) + ")"
 
 
@@ -258,7 +258,7 @@ def _require_declared(model: ModelProto, name: str, value: np.ndarray, file: str
     declared = next(one for one in model.graph.output if one.name == name)
     if not declared.type.tensor_type.HasField("shape"):
         return
-    shape = onnx_graph.shape_of(declared)
+    shape = graph_io.shape_of(declared)
     differs = len(shape) != value.ndim or any(
         size is not None and size != given
         for size, given in zip(shape[1:], value.shape[1:], strict=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from onnx import AttributeProto, GraphProto, ModelProto, TensorProto, helper, numpy_helper
 
-from engine import onnx_graph
+from engine.onnx import graph_io
 
 OTHER_FLOATS = {
     TensorProto.FLOAT16: "float16",
@@ -49,7 +49,7 @@ def _widen(graph: GraphProto) -> None:
                 _widen_tensor(attribute.t)
             elif attribute.name in ("to", "dtype") and attribute.i in OTHER_FLOATS:
                 attribute.CopyFrom(helper.make_attribute(attribute.name, int(TensorProto.FLOAT)))
-        for inner in onnx_graph.subgraphs_of(node):
+        for inner in graph_io.subgraphs_of(node):
             _widen(inner)
 
 

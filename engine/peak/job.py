@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from engine import environment
-from engine.benchmark.noise import Watch
+from engine.benchmark.interference import Watch
+from engine.common import environment
 from engine.errors import BenchmarkFailed
 from engine.jobs.context import JobContext
 from engine.peak.kernels import all_kernels
-from engine.peak.measuring import arrangements, measure
+from engine.peak.measurement import arrangements, measure
 from engine.peak.records import Speed, keep
 from engine.specs import PeakSpec
 

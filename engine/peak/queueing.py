@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from sqlalchemy import select
 
+from db.models import RunJob
 from db.session import writing
-from db.tables import RunJob
 from engine.config import settings, usable_cores
-from engine.jobs import store
+from engine.jobs import queue
 from engine.peak.records import missing_threads
 from engine.runs.new_jobs import peak_job
 from engine.specs import PeakSpec
@@ -24,7 +24,7 @@ def queue_if_unknown(job_id: int, environment_digest: str, threads: int, url: st
     if not wanted:
         return None
     with writing(url) as session:
-        new = store.submit(session, peak_job(PeakSpec(threads=tuple(wanted))))
+        new = queue.submit(session, peak_job(PeakSpec(threads=tuple(wanted))))
         for run_id in session.scalars(select(RunJob.run_id).where(RunJob.job_id == job_id)).all():
             session.merge(RunJob(run_id=run_id, job_id=new))
     return new

@@ -13,8 +13,8 @@ from typing import Any
 
 from sqlalchemy import select
 
+from db.models import Environment
 from db.session import reading, writing
-from db.tables import Environment
 
 Peaks = dict[str, dict[str, dict[str, Any]]]
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from db.enums import Precision
-from engine.half.execution import EMULATED
+from engine.build.fp16.execution import EMULATED
 from engine.peak.records import all_peaks
 from engine.specs import CPU_PROVIDER
 

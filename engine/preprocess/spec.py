@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from enum import StrEnum
 from typing import Any
 
-from engine.digests import data_digest
+from engine.common.digests import data_digest
 from engine.errors import InvalidRequest
 
 MAX_SIDE = 4096

@@ -9,16 +9,17 @@ from typing import Any
 import numpy as np
 import onnx
 
-from engine import artifacts, environment
-from engine.benchmark.noise import Watch
+from engine.benchmark.interference import Watch
+from engine.build.lookup import artifact_of
+from engine.common import environment
 from engine.config import settings
 from engine.jobs.context import JobContext
 from engine.profiling.records import keep
 from engine.profiling.summary import nodes_of, sums_of
 from engine.profiling.trace import take_trace
-from engine.resolve import artifact_of
 from engine.runtimes.onnx_runtime import OnnxRuntime
 from engine.specs import ProfileSpec
+from engine.store import artifacts
 
 
 def run(params: dict[str, Any], context: JobContext) -> dict[str, Any]:

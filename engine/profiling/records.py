@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from engine.common.files import write_text
 from engine.config import settings
-from engine.files import write_text
 
 Profile = dict[str, Any]
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from onnx import ModelProto
 
+from engine.onnx.se_blocks import block_members, find_gates
 from engine.profiling.times import NodeTime, Trace
-from engine.se_blocks import block_members, find_gates
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -7,10 +7,10 @@ from typing import Any
 import pandas as pd
 from sqlalchemy import Select, func, select
 
-from db.tables import Benchmark, Environment
-from engine.benchmark.noise import NOISY_CORES
+from db.models import Benchmark, Environment
+from engine.benchmark.interference import NOISY_CORES
 from engine.benchmark.placement import nodes_elsewhere
-from engine.benchmark.scenarios import label_of, verdict_of
+from engine.benchmark.scenarios.definitions import label_of, verdict_of
 from engine.peak.shares import with_shares
 from engine.results.columns import COLUMNS, SAME_CONDITIONS
 from engine.results.reading import newest, read_frame

@@ -8,7 +8,7 @@ import pandas as pd
 from sqlalchemy import Select, select
 
 from db.enums import ArtifactKind
-from db.tables import Artifact, ImportedBuild, Model
+from db.models import Artifact, ImportedBuild, Model
 from engine.results.reading import read_frame
 
 MEASURED_HERE = "measured here"

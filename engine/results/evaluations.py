@@ -8,11 +8,11 @@ from functools import lru_cache
 import pandas as pd
 from sqlalchemy import Select, Text, cast, func, select
 
-from db.tables import Environment, Evaluation
-from engine.accuracy.seen_images import SEEN_BEFORE
+from db.models import Environment, Evaluation
+from engine.common.stats import wilson_interval
+from engine.evaluation.overlap_text import SEEN_BEFORE
 from engine.preprocess import PreprocessSpec
 from engine.results.reading import newest, read_frame
-from engine.stats import wilson_interval
 
 _EVALUATION_KEY = [
     "artifact_digest",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from db.enums import Precision
-from engine.half.execution import NATIVE
+from engine.build.fp16.execution import NATIVE
 from engine.results.benchmarks import all_benchmarks, newest_benchmarks
 from engine.results.builds import all_builds
 from engine.results.columns import COLUMNS

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pandas as pd
 from sqlalchemy import select
 
-from db.tables import Model
-from engine.catalog import find_model
-from engine.conventions import convention_of
+from db.models import Model
+from engine.catalog.flops_conventions import convention_of
+from engine.catalog.models import find_model
 from engine.results.reading import read_frame
 
 

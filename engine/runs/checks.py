@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from db.enums import WeightsKind
-from db.tables import Dataset
-from engine.catalog import CatalogModel
+from db.models import Dataset
+from engine.catalog.models import CatalogModel
 from engine.datasets.classes import ClassMatching, match_outputs
 from engine.datasets.imagenet import class_names
 from engine.datasets.reader import classes_of

@@ -8,20 +8,21 @@ from statistics import median
 from sqlalchemy import select
 
 from db.enums import JobKind, JobStatus
+from db.models import Job
 from db.session import reading
-from db.tables import Job
-from engine import artifacts, environment
-from engine.benchmark.before import settings_before
-from engine.benchmark.measuring import AGREEING_WINDOWS, WARM_UP_MAX_S, WARM_UP_WINDOW_S
-from engine.benchmark.server import OVERTIME
+from engine.benchmark.measurement import AGREEING_WINDOWS, WARM_UP_MAX_S, WARM_UP_WINDOW_S
+from engine.benchmark.reuse import settings_before
+from engine.benchmark.scenarios.server import OVERTIME
+from engine.build.lookup import recipe_of
+from engine.common import environment
 from engine.config import settings
 from engine.errors import WorkbenchError
 from engine.jobs.estimates import in_words
-from engine.resolve import recipe_of
 from engine.runs.requests import RunRequest, Task
 from engine.runs.submitting import build_spec, with_dataset_classes, with_file_digest
 from engine.runs.sweeps import benchmark_spec, is_sweep, points_of
 from engine.specs import SEARCH_TIMES, WINDOW_S, Scenario
+from engine.store import artifacts
 
 START_S = 2.0  # of a process that loads a model
 LAST = 20

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from db.enums import JobKind
-from engine.benchmark.scenarios import asked_label
-from engine.digests import data_digest
-from engine.jobs.store import NewJob
+from engine.benchmark.scenarios.definitions import asked_label
+from engine.common.digests import data_digest
+from engine.jobs.queue import NewJob
 from engine.specs import (
     BenchmarkSpec,
     BuildSpec,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from db.tables import Dataset
-from engine.datasets.drawing import draw_by_class
+from db.models import Dataset
 from engine.datasets.reader import open_index
+from engine.datasets.sampling import draw_by_class
 from engine.errors import WorkbenchError
 from engine.runs.requests import RunRequest
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from sqlalchemy import select
 
+from db.models import Dataset
 from db.session import reading
-from db.tables import Dataset
-from engine.catalog import find_model
+from engine.catalog.models import find_model
 from engine.errors import WorkbenchError
 from engine.runs.checks import Datasets
 from engine.runs.problems import PROBLEMS

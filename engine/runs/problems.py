@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from db.enums import Precision, WeightsKind
-from engine.catalog import CatalogModel
+from engine.catalog.models import CatalogModel
+from engine.common.files import expanded, is_file
 from engine.errors import LabelsMismatch, WorkbenchError
 from engine.export.routes import program_beside, require_environment, require_route
-from engine.files import expanded, is_file
 from engine.preprocess import PreprocessSpec, require_one_scale
 from engine.runs.checks import Check, Datasets, matching_of
 from engine.runs.requests import BUILTIN_DATASETS, RunRequest, Task

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from pydantic import Field, field_validator
 
 from db.enums import Precision
+from engine.common.untrusted import MOST_CLASSES, MOST_WHOLE
 from engine.specs import (
     CALIBRATION_IMAGES,
     CPU_PROVIDER,
@@ -21,7 +22,6 @@ from engine.specs import (
     WeightsSpec,
 )
 from engine.specs.datasets import BUILTIN_CALIBRATION, BUILTIN_DATASETS
-from engine.untrusted import MOST_CLASSES, MOST_WHOLE
 
 Batch = Annotated[int, Field(ge=1, le=4096)]
 Threads = Annotated[int, Field(ge=0, le=1024)]

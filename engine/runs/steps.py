@@ -6,17 +6,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from db.enums import Precision, WeightsKind
-from engine.catalog import CatalogModel
+from engine.build.int8 import targets
+from engine.catalog.models import CatalogModel
+from engine.common.environment import instruction_sets
 from engine.demo import images
-from engine.environment import instruction_sets
 from engine.errors import WorkbenchError
 from engine.preprocess import PreprocessSpec
-from engine.quantize import targets
 from engine.runs.checks import Datasets
 from engine.runs.requests import BUILTIN_DATASETS, RunRequest, Task
 from engine.runs.sweeps import points_of
 from engine.specs import Scenario
-from engine.weights.registered import find_registered
+from engine.weights.registry import find_registered
 
 _FORMAT_LABELS = {"onnx": "ONNX", "torchscript": "TorchScript"}
 

@@ -9,15 +9,15 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from db.enums import Precision, WeightsKind
+from db.models import Dataset, Run, RunJob
 from db.session import reading, writing
-from db.tables import Dataset, Run, RunJob
-from engine.catalog import find_model
+from engine.build.int8 import targets
+from engine.catalog.models import find_model
+from engine.common.digests import file_digest
+from engine.common.environment import instruction_sets
 from engine.datasets.reader import classes_of
-from engine.digests import file_digest
-from engine.environment import instruction_sets
 from engine.errors import InvalidRequest
-from engine.jobs import store
-from engine.quantize import targets
+from engine.jobs import queue
 from engine.runs.new_jobs import (
     benchmark_job,
     build_job,
@@ -40,7 +40,7 @@ from engine.specs import (
     absolute,
     shard_ranges,
 )
-from engine.weights.registered import find_registered
+from engine.weights.registry import find_registered
 
 SHARDED_FROM_IMAGES = 8192
 
@@ -85,7 +85,7 @@ def with_dataset_classes(request: RunRequest, url: str) -> RunRequest:
     path = request.weights.path
     if request.output or not path or not request.model_id.startswith("onnx/"):
         return request
-    from engine.onnx_graph import count_outputs  # with onnx, which other requests do not need
+    from engine.onnx.graph_io import count_outputs  # with onnx, which other requests do not need
 
     if request.dataset is None or count_outputs(Path(path)) < 2:
         return request.model_copy(update={"classes": ()})
@@ -122,9 +122,9 @@ def _title(request: RunRequest) -> str:
 def _submit_jobs(session: Session, request: RunRequest, images: int | None) -> Iterator[int]:
     datasets = {}
     for name in _builtin_datasets(request, session):
-        datasets[name] = store.submit(session, dataset_job(DatasetSpec(name=name, builtin=True)))
+        datasets[name] = queue.submit(session, dataset_job(DatasetSpec(name=name, builtin=True)))
         yield datasets[name]
-    export = store.submit(session, export_job(export_spec(request)))
+    export = queue.submit(session, export_job(export_spec(request)))
     yield export
     builds = {}
     for precision in request.built:
@@ -133,7 +133,7 @@ def _submit_jobs(session: Session, request: RunRequest, images: int | None) -> I
         looks_at = spec.calibration or spec.range_check
         if looks_at and looks_at.dataset in datasets:
             needs.append(datasets[looks_at.dataset])
-        builds[precision] = (spec, store.submit(session, build_job(spec, needs)))
+        builds[precision] = (spec, queue.submit(session, build_job(spec, needs)))
         yield builds[precision][1]
     for spec, build in builds.values():
         if Task.EVALUATE in request.tasks:
@@ -145,9 +145,9 @@ def _submit_jobs(session: Session, request: RunRequest, images: int | None) -> I
         if Task.BENCHMARK in request.tasks:
             for point in points_of(request):
                 job = benchmark_job(benchmark_spec(request, point, build=spec), [build])
-                yield store.submit(session, job)
+                yield queue.submit(session, job)
         if Task.PROFILE in request.tasks:
-            yield store.submit(session, profile_job(profile_spec(request, spec), [build]))
+            yield queue.submit(session, profile_job(profile_spec(request, spec), [build]))
 
 
 def _builtin_datasets(request: RunRequest, session: Session) -> list[str]:
@@ -225,9 +225,9 @@ def _evaluations(
     if count >= SHARDED_FROM_IMAGES:
         for start, stop in shard_ranges(count, spec.batch):
             shard = spec.model_copy(update={"start": start, "stop": stop})
-            shards.append(store.submit(session, evaluate_job(shard, needs)))
+            shards.append(queue.submit(session, evaluate_job(shard, needs)))
     yield from shards
-    yield store.submit(session, evaluate_job(spec, [*needs, *shards]))
+    yield queue.submit(session, evaluate_job(spec, [*needs, *shards]))
 
 
 def jobs_of(run_id: int, url: str) -> list[int]:

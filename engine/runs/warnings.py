@@ -7,19 +7,19 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from db.enums import Precision, WeightsKind
-from engine.catalog import CatalogModel
+from engine.build.fp16.execution import EMULATED, expected
+from engine.build.int8 import targets
+from engine.build.int8.saturation import overflow_of
+from engine.catalog.models import CatalogModel
+from engine.common.environment import instruction_sets
 from engine.config import settings
-from engine.environment import instruction_sets
 from engine.errors import LabelsMismatch
-from engine.half.execution import EMULATED, expected
-from engine.quantize import targets
-from engine.quantize.overflow import overflow_of
 from engine.runs.checks import Check, Datasets, matching_of
 from engine.runs.overlaps import images_of_both
 from engine.runs.requests import BUILTIN_CALIBRATION, RunRequest, Task
 from engine.runs.sweeps import point_warnings
 from engine.specs import TargetName
-from engine.weights.registered import find_registered
+from engine.weights.registry import find_registered
 
 Z_95 = 1.96
 
@@ -29,7 +29,7 @@ def _warns_of_downloads(
 ) -> Iterator[str]:
     if request.weights.kind != WeightsKind.PRETRAINED or model.weights_ref is None:
         return
-    from engine.weights.finding import remote_of
+    from engine.weights.lookup import remote_of
 
     remote = remote_of(model)
     if find_registered(model) is None and not remote.target.is_file():

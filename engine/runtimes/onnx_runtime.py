@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnxruntime as ort
 
+from engine.common.scores import as_scores
 from engine.errors import ArtifactMissing, ProviderUnavailable
-from engine.scores import as_scores
 
 if TYPE_CHECKING:
     from onnx import ModelProto

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from engine.digests import data_digest
+from engine.common.digests import data_digest
 
 
 class Spec(BaseModel):

@@ -6,10 +6,10 @@ from enum import StrEnum
 
 from pydantic import Field, model_validator
 
-from engine.digests import data_digest
+from engine.common.digests import data_digest
+from engine.common.untrusted import MOST_WHOLE
 from engine.specs.base import Spec
 from engine.specs.builds import BuildSpec
-from engine.untrusted import MOST_WHOLE
 
 CPU_PROVIDER = "CPUExecutionProvider"
 WINDOW_S = 1.0

@@ -7,10 +7,10 @@ from enum import StrEnum
 from pydantic import Field, model_validator
 
 from db.enums import Precision
-from engine.digests import data_digest
+from engine.common.digests import data_digest
+from engine.common.untrusted import MOST_WHOLE
 from engine.specs.base import Spec
 from engine.specs.exports import ExportSpec
-from engine.untrusted import MOST_WHOLE
 
 CALIBRATION_IMAGES = 300
 PERCENTILE = 99.999

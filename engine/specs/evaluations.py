@@ -6,10 +6,10 @@ from typing import Any
 
 from pydantic import Field
 
+from engine.common.untrusted import MOST_WHOLE
 from engine.specs.base import Spec
 from engine.specs.benchmarks import CPU_PROVIDER
 from engine.specs.builds import BuildSpec
-from engine.untrusted import MOST_WHOLE
 
 SHARD_IMAGES = 1024
 

@@ -8,11 +8,11 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from db.enums import WeightsKind
-from engine.digests import data_digest
-from engine.files import expanded
+from engine.common.digests import data_digest
+from engine.common.files import expanded
+from engine.common.untrusted import MOST_CLASSES, MOST_WHOLE
 from engine.preprocess.spec import PreprocessSpec
 from engine.specs.base import Spec
-from engine.untrusted import MOST_CLASSES, MOST_WHOLE
 
 ExportFormat = Literal["onnx", "torchscript"]
 ExportRoute = Literal["torch", "paddle2onnx"]

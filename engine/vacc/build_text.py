@@ -12,12 +12,12 @@ from typing import Any
 import yaml
 
 from db.enums import Precision, WeightsKind
-from db.tables import Artifact
-from engine import artifacts
+from db.models import Artifact
 from engine.preprocess import Color, Interpolation, PreprocessSpec, ResizeMode, Resizer
 from engine.preprocess.pixel_scale import raw_levels
 from engine.preprocess.spec import PIXEL_SCALE
 from engine.specs import CalibrationMode
+from engine.store import artifacts
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._+-]")
 _RANDOM = "# The weights are random: build it with --weights random.\n"

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from engine.common.scores import drop_background, rank_of, softmax, top_k
 from engine.errors import VaccFileInvalid
-from engine.scores import drop_background, rank_of, softmax, top_k
 from engine.vacc.npz import read_output
 from engine.vacc.result_lines import TOP
 

@@ -11,11 +11,11 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from db.tables import Artifact
-from engine import artifacts
+from db.models import Artifact
+from engine.common.files import expanded, is_file, whole, write_text
+from engine.common.untrusted import read_json
 from engine.errors import ArtifactMissing, InvalidRequest, WorkbenchError
-from engine.files import expanded, is_file, whole, write_text
-from engine.untrusted import read_json
+from engine.store import artifacts
 
 _DIGEST = re.compile(r"[0-9a-f]{8,64}")
 

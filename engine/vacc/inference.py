@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from engine.datasets.ahead import prepared_ahead
+from engine.common.files import disk_space
+from engine.datasets.prefetch import prepared_ahead
 from engine.errors import VaccFileInvalid
-from engine.files import disk_space
 from engine.preprocess import PreprocessSpec, crop_pixels
 from engine.vacc.npz import read_input, write_output
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from engine.arrays import ArraysInvalid, read_npz
+from engine.common.arrays import ArraysInvalid, read_npz
+from engine.common.files import is_file, save_arrays, write_text
 from engine.errors import VaccFileInvalid
-from engine.files import is_file, save_arrays, write_text
 from engine.preprocess import MAX_PIXELS
 from engine.text import quoted, unprintable
 

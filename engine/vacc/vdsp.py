@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from engine.common.untrusted import read_json
 from engine.errors import VaccFileInvalid, WorkbenchError
 from engine.preprocess import (
     Color,
@@ -27,7 +28,6 @@ from engine.preprocess import (
 from engine.preprocess.pixel_scale import Wording
 from engine.preprocess.spec import PIXEL_SCALE
 from engine.text import quoted, shown
-from engine.untrusted import read_json
 
 MAX_BYTES = 1_000_000
 OPS = (

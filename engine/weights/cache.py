@@ -10,9 +10,9 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.digests import data_digest, file_digest
+from engine.common.digests import data_digest, file_digest
+from engine.common.files import write_text
 from engine.errors import CheckpointRejected
-from engine.files import write_text
 
 NOTE_SUFFIX = ".sha256"
 _DIGEST_IN_NAME = re.compile(r"-([0-9a-f]{8,64})\.[a-z]+$")

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.catalog import catalogue
+from engine.catalog.models import catalogue
 from engine.config import REPOSITORY
 
 TIMEOUT_S = 300
@@ -43,7 +43,7 @@ def identify(path: Path | None, key: str | None = None, guesses: Sequence[str] =
     places = os.pathsep.join([str(REPOSITORY), os.environ.get("PYTHONPATH", "")])
     try:
         done = subprocess.run(
-            [sys.executable, "-m", "engine.sources.identify"],
+            [sys.executable, "-m", "engine.checkpoints.identify_process"],
             input=json.dumps(asked),
             env={**os.environ, "PYTHONPATH": places},
             capture_output=True,

@@ -33,8 +33,8 @@ PICTURES = {
 def fill(url: str) -> None:
     """Rows of every state."""
     from db.enums import JobStatus
+    from db.models import Environment, Evaluation
     from db.session import writing
-    from db.tables import Environment, Evaluation
     from tests.dashboard import rows
 
     now = time.time()
@@ -83,9 +83,9 @@ def main() -> None:
     home = Path(tempfile.mkdtemp(prefix="senet-states-"))
     os.environ.update(SENET_HOME=str(home), SENET_HOST_LOCK=str(home / "host.lock"))
 
-    from engine.database import prepare_database
     from engine.jobs.dispatcher import lock_path
     from engine.jobs.locks import try_lock
+    from engine.store.database import prepare_database
 
     fill(prepare_database())
     held = [try_lock(lock_path()), try_lock(home / "host.lock")]

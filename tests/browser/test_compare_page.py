@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from db.models import Evaluation
 from db.session import writing
-from db.tables import Evaluation
-from engine.database import prepare_database
+from engine.store.database import prepare_database
 from tests.browser.screenshots import WIDTHS, settle
 from tests.browser.server import serving
 from tests.browser.test_workbench import tabbed_through

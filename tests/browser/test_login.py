@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, WebSocket, expect
 
-from engine.database import prepare_database
+from engine.store.database import prepare_database
 from tests.browser.screenshots import PAGES
 from tests.browser.server import serving
 from tests.dashboard import rows

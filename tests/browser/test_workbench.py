@@ -19,8 +19,8 @@ from playwright.sync_api import Browser, Page, Request, WebSocket, expect
 from sqlalchemy import select
 
 from db.enums import LIVE, Precision
+from db.models import Job
 from db.session import reading
-from db.tables import Job
 from engine.demo.images import CLASS_NAMES, draw_image
 from engine.jobs import control
 from engine.vacc.build_file import build_file_of

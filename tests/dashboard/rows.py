@@ -9,8 +9,7 @@ import numpy as np
 from sqlalchemy import select
 
 from db.enums import JobKind, JobStatus
-from db.session import reading, writing
-from db.tables import (
+from db.models import (
     Artifact,
     Benchmark,
     Dataset,
@@ -22,6 +21,7 @@ from db.tables import (
     RunJob,
     Weights,
 )
+from db.session import reading, writing
 from engine.config import settings
 from engine.preprocess import PreprocessSpec
 

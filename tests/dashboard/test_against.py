@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard.charts.against import against_one, brief_keys
-from dashboard.components.against_view import takeaway
+from dashboard.charts.baseline import against_one, brief_keys
+from dashboard.components.compare.baseline import takeaway
 from dashboard.palette import LIGHT
 from dashboard.shipping import head_and_evidence, most_accurate
 from engine.config import REPOSITORY

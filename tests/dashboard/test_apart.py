@@ -10,9 +10,9 @@ from dashboard.charts.accuracy import accuracy_against_throughput
 from dashboard.charts.accuracy_marks import APART
 from dashboard.comparables import accuracy_groups, newest_builds, with_apart
 from dashboard.palette import LIGHT
+from db.models import Evaluation
 from db.session import writing
-from db.tables import Evaluation
-from engine.catalog import find_model
+from engine.catalog.models import find_model
 from engine.preprocess.protocols import VENDOR
 from engine.results import result_tables
 from tests.dashboard import rows

@@ -6,11 +6,11 @@ from pathlib import Path
 
 from streamlit.testing.v1 import AppTest
 
-from dashboard.components.build_file import form_values, remarks_of
+from dashboard.components.run_form.build_file import form_values, remarks_of
 from db.enums import Precision
 from engine.config import REPOSITORY
-from engine.vacc.asking import request_of
 from engine.vacc.build_file import build_file_of
+from engine.vacc.requests import request_of
 from engine.vacc.yaml_text import parse_yaml
 from tests.engine.tiny import store_build, tiny_se_model
 from tests.engine.vacc.test_build_files import OF_2023, TODAY
@@ -60,7 +60,7 @@ def test_every_build_is_offered_as_a_build_file(url: str) -> None:
 
     def page() -> None:
         from dashboard import queries
-        from dashboard.components.build_file import offer_build_file
+        from dashboard.components.run_form.build_file import offer_build_file
 
         offer_build_file(queries.builds()[0])
         offer_build_file(None)

@@ -17,12 +17,12 @@ from dashboard.charts.common import (
     percent_range,
 )
 from dashboard.charts.excitations import excitations
-from dashboard.charts.pairs import accuracy_change, speed_and_size
+from dashboard.charts.precision_pairs import accuracy_change, speed_and_size
 from dashboard.charts.published import with_estimates, with_gmacs
 from dashboard.comparables import accuracy_points
 from dashboard.palette import DARK, LIGHT, SYMBOLS
-from engine.catalog import catalogue
-from engine.frontier import frontier
+from engine.catalog.models import catalogue
+from engine.common.pareto import frontier
 
 
 def point(precision: str, top1: float, images_per_s: float, **other: object) -> dict[str, object]:

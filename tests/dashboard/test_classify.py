@@ -12,9 +12,9 @@ from streamlit.testing.v1 import AppTest
 
 from dashboard import queries
 from dashboard.charts.excitations import excitations, last_of_stages, takeaway
-from dashboard.components import classify_view
+from dashboard.components.classify import predictions
 from dashboard.palette import LIGHT
-from engine.classify import Classified, Guess
+from engine.classify.predict import Classified, Guess
 from engine.config import REPOSITORY, settings
 from engine.datasets.reader import DatasetIndex
 from engine.jobs.locks import try_lock
@@ -34,7 +34,7 @@ class Answering:
 @pytest.fixture
 def app(url: str, monkeypatch: pytest.MonkeyPatch) -> AppTest:
     rows.add_measured_model(url)
-    monkeypatch.setattr(classify_view, "classifier", lambda digest, _artifact: Answering())
+    monkeypatch.setattr(predictions, "classifier", lambda digest, _artifact: Answering())
     page = AppTest.from_file(str(REPOSITORY / "dashboard" / "app.py"), default_timeout=30)
     page.run()
     return page.switch_page("app_pages/classify.py").run()
@@ -113,7 +113,7 @@ def answer(*indices: int) -> Classified:
     ],
 )
 def test_agreement(first: tuple[int, ...], second: tuple[int, ...], word: str) -> None:
-    assert classify_view.agreement(answer(*first), answer(*second))[0] == word
+    assert predictions.agreement(answer(*first), answer(*second))[0] == word
 
 
 def test_up_to_four_builds_of_any_models(app: AppTest, url: str) -> None:

@@ -12,13 +12,13 @@ from streamlit.testing.v1 import AppTest
 
 from dashboard.charts import batches, latency
 from dashboard.charts.classes import class_changes, worst_classes
-from dashboard.charts.dimensions import all_dimensions
+from dashboard.charts.parallel_coordinates import all_dimensions
 from dashboard.charts.sweep import latency_against_throughput
 from dashboard.comparables import with_keys
-from dashboard.components import side_by_side
-from dashboard.components.side_by_side import MOST, PICKED, accuracy_words, pick_from
+from dashboard.components.compare import side_by_side
+from dashboard.components.compare.side_by_side import MOST, PICKED, accuracy_words, pick_from
 from dashboard.palette import LIGHT
-from engine.benchmark.sweet_spot import Percentile, find_sweet_spot
+from engine.benchmark.sweep import Percentile, find_sweet_spot
 from tests.dashboard import rows
 from tests.dashboard.test_charts import point
 from tests.dashboard.test_pages import opened, texts

@@ -16,12 +16,12 @@ import pytest
 from sqlalchemy import select
 from streamlit.testing.v1 import AppTest
 
-from dashboard.components import classify_view
-from dashboard.components.run_choices import BUILT_IN
+from dashboard.components.classify import predictions
+from dashboard.components.run_form.choices import BUILT_IN
 from dashboard.queries import checkpoints
 from db.enums import JobStatus
+from db.models import Artifact
 from db.session import connect, reading, writing
-from db.tables import Artifact
 from engine.config import REPOSITORY, settings
 from engine.weights.identify import Identified
 from tests.dashboard import rows
@@ -36,7 +36,7 @@ NOT_HERE = {"login.py"}  # there are none unless a login is set up
 
 
 def test_every_button_can_be_pressed(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(classify_view, "classifier", lambda digest, _artifact: Answering())
+    monkeypatch.setattr(predictions, "classifier", lambda digest, _artifact: Answering())
     held = Identified(model_id="timm/legacy_seresnet18")
     monkeypatch.setattr(checkpoints, "identify", lambda path, key, guesses: held)
     pressed = {label for page in PAGES for label in press_all(url, page, nothing_more)}

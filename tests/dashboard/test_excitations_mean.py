@@ -8,8 +8,8 @@ from streamlit.testing.v1 import AppTest
 
 from dashboard import queries
 from db.enums import JobKind, JobStatus
+from db.models import Job
 from db.session import reading, writing
-from db.tables import Job
 from engine.jobs import dispatcher
 from tests.dashboard import rows
 
@@ -21,7 +21,7 @@ def app(url: str, monkeypatch: pytest.MonkeyPatch) -> AppTest:
 
     def page() -> None:
         from dashboard import queries
-        from dashboard.components.excitations_mean import asking_for, offer
+        from dashboard.components.classify.excitations_mean import asking_for, offer
 
         offer(asking_for(queries.builds()[0], queries.datasets()[0]))
 

@@ -13,12 +13,12 @@ import pandas as pd
 import pytest
 
 from dashboard import queries
-from dashboard.components.results_table import SETS, columns_of, with_notes
+from dashboard.components.results.table import SETS, columns_of, with_notes
 from dashboard.report import report
+from db.models import Environment
 from db.session import writing
-from db.tables import Environment
-from engine.provenance import with_provenance
-from engine.tables import to_csv, to_excel, to_latex
+from engine.results.formats import to_csv, to_excel, to_latex
+from engine.results.provenance import with_provenance
 from tests.dashboard import rows
 from tests.dashboard.test_pages import opened, texts
 
@@ -117,10 +117,10 @@ def test_old_versions_are_named(url: str) -> None:
 
 
 def test_a_long_table_says_what_is_left_out(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    from dashboard.components import results_filters
+    from dashboard.components.results import filters
 
     rows.add_measured_model(url)
-    monkeypatch.setattr(results_filters, "MOST_ROWS", 2)
+    monkeypatch.setattr(filters, "MOST_ROWS", 2)
     app = opened("results")
     assert "The first 2 of 3 rows" in texts(app)
     assert len(app.dataframe[0].value) == 2

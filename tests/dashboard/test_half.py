@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard.components.provenance import cards_of
+from dashboard.components.details.provenance import cards_of
 from dashboard.queries import Provenance
-from db.tables import Artifact
+from db.models import Artifact
+from engine.build.fp16.builder import NOT_CHECKED
 from engine.cli.main import main
-from engine.half.building import NOT_CHECKED
 
 HALF: dict[str, Any] = {
     "kept_in_float": [
@@ -77,7 +77,7 @@ def test_builds_of_before_have_none_of_this() -> None:
 
 def test_the_nodes_in_float_are_listed() -> None:
     def page() -> None:
-        from dashboard.components.half_view import show_half
+        from dashboard.components.details.fp16 import show_half
         from tests.dashboard.test_half import BUILD, fp16
 
         show_half(fp16(BUILD))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from dashboard.components.latency_view import _few
+from dashboard.components.compare.latency import _few
 
 
 def test_builds_that_would_have_one_name_are_told_apart() -> None:

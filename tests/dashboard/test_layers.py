@@ -11,11 +11,11 @@ from sqlalchemy import select
 from dashboard.charts.layers import MOST_LAYERS, layer_signal
 from dashboard.palette import DARK, LIGHT
 from db.enums import ArtifactKind
+from db.models import Artifact
 from db.session import reading
-from db.tables import Artifact
-from engine.artifacts import REPORT_FILE, folder_of
+from engine.build.int8.layer_reports import layer_report, worst
 from engine.cli.main import main
-from engine.layer_reports import layer_report, worst
+from engine.store.artifacts import REPORT_FILE, folder_of
 from tests.dashboard import rows
 
 

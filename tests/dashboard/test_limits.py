@@ -11,12 +11,12 @@ from streamlit.testing.v1 import AppTest
 
 from dashboard.charts.common import hover_card
 from dashboard.charts.profile import time_by_operator
-from dashboard.components.profile_view import coverage, show_profile, takeaway
+from dashboard.components.details.profile import coverage, show_profile, takeaway
 from dashboard.palette import DARK, LIGHT
 from db.enums import ArtifactKind, JobKind
+from db.models import Artifact, Job
 from db.session import reading
-from db.tables import Artifact, Job
-from engine import environment
+from engine.common import environment
 from engine.peak.records import Speed, keep
 from engine.profiling import records
 from engine.profiling.summary import by_operator, sums_of
@@ -106,10 +106,10 @@ def test_a_profile_is_summed_up_in_two_sentences() -> None:
 
 
 def page(digest: str) -> None:
-    from dashboard.components.profile_view import show_profile
+    from dashboard.components.details.profile import show_profile
     from dashboard.queries import url
+    from db.models import Artifact
     from db.session import reading
-    from db.tables import Artifact
 
     with reading(url()) as session:
         artifact = session.get(Artifact, digest)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard.components import login
+from dashboard.components.common import login
 from engine.config import REPOSITORY
 from tests.dashboard import rows
 from tests.dashboard.test_pages import PAGES, texts

@@ -13,8 +13,8 @@ from streamlit.testing.v1 import AppTest
 
 from dashboard import queries
 from db.enums import JobStatus, Precision
+from db.models import Job, Run
 from db.session import reading, writing
-from db.tables import Job, Run
 from engine.config import REPOSITORY
 from engine.imports.evaluation import OutsideEvaluation, import_evaluation
 from engine.runs.requests import DEMO

@@ -5,16 +5,16 @@ from __future__ import annotations
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard.charts.running import SoFar, running_accuracy, so_far
-from dashboard.components import prefill
-from dashboard.components.job_progress import stepper
-from dashboard.components.prefill import widget_values
+from dashboard.charts.running_accuracy import SoFar, running_accuracy, so_far
+from dashboard.components.jobs.progress import stepper
+from dashboard.components.run_form import prefill
+from dashboard.components.run_form.prefill import widget_values
 from dashboard.palette import DARK, LIGHT
 from db.enums import JobStatus, Precision, WeightsKind
+from db.models import Job, JobNeed, Run
 from db.session import reading, writing
-from db.tables import Job, JobNeed, Run
 from engine.config import REPOSITORY
-from engine.evaluate.job import _Tally
+from engine.evaluation.job import _Tally
 from engine.preprocess import PreprocessSpec
 from engine.preprocess.protocols import VENDOR
 from engine.runs.requests import DEMO, RunRequest

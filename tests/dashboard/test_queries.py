@@ -13,8 +13,8 @@ from dashboard.comparables import (
     with_labels,
 )
 from db.enums import JobStatus
+from db.models import Benchmark, JobNeed
 from db.session import writing
-from db.tables import Benchmark, JobNeed
 from engine.config import settings
 from engine.results.columns import SAME_CONDITIONS
 from tests.dashboard import rows

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from db.enums import JobKind, JobStatus
+from db.models import Artifact, Evaluation, Job, Run, RunJob
 from db.session import reading, writing
-from db.tables import Artifact, Evaluation, Job, Run, RunJob
 from tests.dashboard import rows
 from tests.dashboard.test_pages import opened, texts
 

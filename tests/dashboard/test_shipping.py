@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from dashboard.shipping import FAST, Limits, doubts, judge, sentence, with_drops
-from engine.stats import paired_difference
+from engine.common.stats import paired_difference
 
 
 def build(model: str, precision: str, top1: float, rate: float, **other: object) -> dict:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from dashboard.components.results_table import _column
+from dashboard.components.results.table import _column
 from db.enums import JobStatus
+from db.models import Benchmark, Evaluation
 from db.session import writing
-from db.tables import Benchmark, Evaluation
 from tests.dashboard import rows
 from tests.dashboard.test_pages import opened, texts
 

@@ -8,8 +8,8 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from db.enums import JobKind, JobStatus
+from db.models import Benchmark, Job, Run, RunJob
 from db.session import reading, writing
-from db.tables import Benchmark, Job, Run, RunJob
 from engine.results import COLUMNS
 from engine.runs.requests import RunRequest
 from tests.dashboard import rows

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from dashboard.components import uploads
+from dashboard.components.classify import uploads
 from engine.config import settings
 from engine.errors import ImageRejected, InvalidRequest
 

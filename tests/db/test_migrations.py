@@ -14,8 +14,8 @@ from sqlalchemy import inspect, text
 from sqlalchemy.exc import IntegrityError
 
 from db.migrate import MIGRATIONS, is_current, revisions, upgrade
+from db.models import Base, Evaluation, Run
 from db.session import connect, reading, writing
-from db.tables import Base, Evaluation, Run
 
 
 def test_an_upgraded_database_is_what_the_code_declares(tmp_path: Path) -> None:

@@ -7,9 +7,9 @@ import shutil
 import pytest
 
 from db.enums import Precision
-from engine import artifacts
 from engine.config import settings
 from engine.errors import ArtifactMissing
+from engine.store import artifacts
 from tests.engine.tiny import store_build, tiny_se_model
 
 

@@ -17,15 +17,15 @@ import typer
 import typer.main
 
 from db.enums import Precision
-from engine.cli.grouping import grouped
 from engine.cli.main import app, main
+from engine.cli.option_grouping import grouped
 from engine.cli.options import joined, numbers
 from engine.cli.output import emit_table
-from engine.cli.reading import read_preprocess, read_weights
-from engine.comparisons import paired
+from engine.cli.parsing import read_preprocess, read_weights
 from engine.config import REPOSITORY, settings
 from engine.errors import InvalidRequest
 from engine.preprocess.spec import PIXEL_SCALE
+from engine.results.precision_pairs import paired
 from tests.engine.tiny import image_folder, store_build, tiny_se_model
 
 

@@ -21,8 +21,8 @@ from onnxruntime.transformers.float16 import convert_float_to_float16
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from engine.compute import Compute, count_compute
 from engine.errors import ArtifactMissing, CheckpointRejected, ExportFailed
+from engine.onnx.macs import Compute, count_compute
 
 CATALOGUE = Path(__file__).parents[2] / "engine" / "catalog.csv"
 

@@ -8,10 +8,16 @@ import pytest
 import torch
 from torch import nn
 
-from engine.catalog import CatalogModel, catalogue, find_model
-from engine.conventions import GROUPS_TWICE, THOP, TWICE_MACS, convention_of, published_gmacs
+from engine.catalog.flops_conventions import (
+    GROUPS_TWICE,
+    THOP,
+    TWICE_MACS,
+    convention_of,
+    published_gmacs,
+)
+from engine.catalog.models import CatalogModel, catalogue, find_model
+from engine.checkpoints.registry import build_on_meta
 from engine.results import published_frame
-from engine.sources import build_on_meta
 
 Rule = Callable[[nn.Module, torch.Tensor, torch.Tensor], float]
 

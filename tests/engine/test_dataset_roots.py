@@ -9,17 +9,17 @@ import pytest
 from sqlalchemy import text
 
 from db.migrate import upgrade
+from db.models import Dataset
 from db.session import connect, reading, writing
-from db.tables import Dataset
 from engine.cli import dataset as commands
 from engine.cli.main import main
 from engine.config import settings
-from engine.database import prepare_database
-from engine.datasets import register as registering
+from engine.datasets import registration as registering
 from engine.datasets.reader import open_index
-from engine.datasets.register import check, find_dataset, register, root_of
+from engine.datasets.registration import check, find_dataset, register, root_of
 from engine.demo import images
-from engine.jobs.run_job import run_job
+from engine.jobs.supervisor import run_job
+from engine.store.database import prepare_database
 from tests.engine.tiny import Quiet, image_folder
 
 

@@ -11,11 +11,10 @@ import pytest
 from PIL import Image
 
 from engine.datasets.classes import ClassSource
-from engine.datasets.drawing import draw_by_class
 from engine.datasets.imagenet import class_names, wnid_to_index
 from engine.datasets.layouts import recognise
 from engine.datasets.reader import open_index, read_batches
-from engine.datasets.register import (
+from engine.datasets.registration import (
     check,
     check_layout,
     find_dataset,
@@ -23,6 +22,7 @@ from engine.datasets.register import (
     register,
     run,
 )
+from engine.datasets.sampling import draw_by_class
 from engine.errors import DatasetInvalid
 from engine.specs import DatasetSpec
 from tests.engine.tiny import PREPROCESS, Quiet, image_folder
@@ -222,7 +222,7 @@ def test_odd_images_are_prepared_as_torchvision_does_or_left_out_by_name(
 ) -> None:
     from torchvision.datasets.folder import default_loader
 
-    from engine.evaluate.pipeline import Pipeline
+    from engine.evaluation.pipeline import Pipeline
     from engine.preprocess import PreprocessSpec
     from tests.engine.test_preprocess import torchvision_transform
 

@@ -9,17 +9,18 @@ import numpy as np
 import pytest
 
 from db.enums import Precision, WeightsKind
+from db.models import Evaluation
 from db.session import reading
-from db.tables import Evaluation
-from engine import evaluate, scores
-from engine.accuracy.pairs import compare
-from engine.accuracy.per_image import load
+from engine import evaluation
+from engine.common import scores
 from engine.config import settings
 from engine.datasets.imagenet import wnid_to_index
 from engine.datasets.reader import open_index
-from engine.datasets.register import check, register
+from engine.datasets.registration import check, register
 from engine.errors import InvalidRequest, LabelsMismatch
-from engine.evaluate import record, shards
+from engine.evaluation import record, shards
+from engine.evaluation.paired import compare
+from engine.evaluation.per_image import load
 from engine.preprocess import open_image, preprocess
 from engine.results import results_frame
 from engine.runtimes.onnx_runtime import OnnxRuntime
@@ -48,7 +49,7 @@ def spec_of(artifact: str, **more: object) -> EvaluateSpec:
 
 
 def run(url: str, tmp_path: Path, spec: EvaluateSpec) -> Evaluation:
-    result = evaluate.run(spec.to_json(), Quiet(url, tmp_path / f"work-{uuid4().hex}"))
+    result = evaluation.run(spec.to_json(), Quiet(url, tmp_path / f"work-{uuid4().hex}"))
     with reading(url) as session:
         row = session.get(Evaluation, result["evaluation"])
     assert row is not None
@@ -104,7 +105,7 @@ def test_an_evaluation_that_was_killed_resumes_to_the_bit(
     with pytest.raises(KeyboardInterrupt):
         run(url, tmp_path, spec)
     context = Quiet(url, tmp_path / "work2")
-    evaluate.run(spec.to_json(), context)
+    evaluation.run(spec.to_json(), context)
     assert calls["shards"] == 5, "120 images are four shards; two were kept, two computed again"
     assert any("64 images were done before" in text for text in context.said)
     resumed = columns_of(run(url, tmp_path, spec))
@@ -118,9 +119,9 @@ def test_shard_jobs_and_the_whole_give_the_same(url: str, tmp_path: Path) -> Non
     artifact = store_build(url, model)
     for start, stop in reversed(shard_ranges(120, BATCH)):
         shard = spec_of(artifact.digest, start=start, stop=stop)
-        evaluate.run_shard(shard.to_json(), Quiet(url, tmp_path / f"shard{start}"))
+        evaluation.run_shard(shard.to_json(), Quiet(url, tmp_path / f"shard{start}"))
     context = Quiet(url, tmp_path / "merge")
-    evaluate.run(spec_of(artifact.digest).to_json(), context)
+    evaluation.run(spec_of(artifact.digest).to_json(), context)
     assert any("120 images were done before" in text for text in context.said)
     row = run(url, tmp_path, spec_of(artifact.digest))
     assert row.top1_count == 120, "the labels are the model's own answers"
@@ -130,8 +131,8 @@ def test_the_same_evaluation_is_not_computed_twice(url: str, tmp_path: Path) -> 
     model = tiny_se_model()
     labelled_by(model, image_folder(tmp_path / "set"), url)
     spec = spec_of(store_build(url, model).digest)
-    first = evaluate.run(spec.to_json(), Quiet(url, tmp_path / "a"))
-    second = evaluate.run(spec.to_json(), Quiet(url, tmp_path / "b"))
+    first = evaluation.run(spec.to_json(), Quiet(url, tmp_path / "a"))
+    second = evaluation.run(spec.to_json(), Quiet(url, tmp_path / "b"))
     assert (first["reused"], second["reused"]) == (False, True)
     assert first["evaluation"] == second["evaluation"]
 
@@ -283,7 +284,7 @@ def test_a_network_that_guesses_is_stopped_at_its_first_shards(
     artifact = store_build(url, model)
     context = Quiet(url, tmp_path / "work")
     with pytest.raises(LabelsMismatch, match=r"of 104 images.*labels count from 1"):
-        evaluate.run(spec_of(artifact.digest).to_json(), context)
+        evaluation.run(spec_of(artifact.digest).to_json(), context)
     with reading(url) as session:
         assert session.query(Evaluation).count() == 0
 

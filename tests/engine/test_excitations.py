@@ -8,7 +8,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from engine.errors import InvalidRequest
-from engine.excitations import Block, Excitations, blocks_of, gate_tensors, with_gates
+from engine.excitations.per_image import Block, Excitations, blocks_of, gate_tensors, with_gates
 from tests.engine.tiny import store_build, tiny_se_model
 
 

@@ -9,9 +9,10 @@ import onnx
 import pytest
 
 from db.enums import Precision, WeightsKind
+from db.models import Artifact, Model
 from db.session import reading
-from db.tables import Artifact, Model
-from engine import artifacts, build
+from engine.build import job
+from engine.build.fp16.execution import expected
 from engine.config import settings
 from engine.errors import (
     CheckpointRejected,
@@ -22,7 +23,6 @@ from engine.errors import (
 )
 from engine.export import job as export
 from engine.export.verify import compare
-from engine.half.execution import expected
 from engine.runtimes.onnx_runtime import OnnxRuntime
 from engine.specs import (
     BuildSpec,
@@ -32,6 +32,7 @@ from engine.specs import (
     TargetName,
     WeightsSpec,
 )
+from engine.store import artifacts
 from tests.engine.tiny import PREPROCESS, SIDE, Quiet, image_folder, labelled_by, tiny_se_model
 
 DEMO = ExportSpec(model_id="demo/senet")
@@ -60,8 +61,8 @@ def test_the_demo_export_computes_what_torch_computes(url: str, tmp_path: Path) 
     import torch
     from safetensors.torch import load_file
 
-    from engine.sources import build_module
-    from engine.weights.finding import DEMO_WEIGHTS
+    from engine.checkpoints.registry import build_module
+    from engine.weights.lookup import DEMO_WEIGHTS
 
     artifact = run_export(url, tmp_path / "a", DEMO)
     module = build_module("demo", "senet")
@@ -190,9 +191,9 @@ def test_the_three_precisions(url: str, tmp_path: Path, tiny_file: Path) -> None
             calibration=calibration if precision == Precision.INT8 else None,
         )
         context = Quiet(url, tmp_path / precision)
-        digest = build.run(asked.to_json(), context)["artifact"]
+        digest = job.run(asked.to_json(), context)["artifact"]
         built[precision] = artifacts.find_by_digest(digest, url)
-        assert build.run(asked.to_json(), Quiet(url, tmp_path / f"{precision}2"))["reused"]
+        assert job.run(asked.to_json(), Quiet(url, tmp_path / f"{precision}2"))["reused"]
         if precision == Precision.INT8:
             assert any("Only 120 images to calibrate on, 200" in said for said in context.said)
     for artifact in built.values():
@@ -216,9 +217,9 @@ def test_int8_ranges_belong_to_the_images_not_to_the_name(
         precision=Precision.INT8,
         calibration=CalibrationSpec(dataset="tiny"),
     )
-    before = build.recipe_of(asked, url)
+    before = job.recipe_of(asked, url)
     labelled_by(tiny_se_model(), image_folder(tmp_path / "two", per_class=4), url)
-    assert build.recipe_of(asked, url) != before
+    assert job.recipe_of(asked, url) != before
 
 
 def test_the_target_is_part_of_the_recipe_and_auto_is_what_it_comes_to(
@@ -230,12 +231,12 @@ def test_the_target_is_part_of_the_recipe_and_auto_is_what_it_comes_to(
         calibration = CalibrationSpec(dataset="tiny", target=target)
         export = onnx_spec(tiny_file)
         asked = BuildSpec(export=export, precision=Precision.INT8, calibration=calibration)
-        return build.recipe_of(asked, url)
+        return job.recipe_of(asked, url)
 
-    monkeypatch.setattr("engine.resolve.instruction_sets", lambda: ["avx512_vnni"])
+    monkeypatch.setattr("engine.build.lookup.instruction_sets", lambda: ["avx512_vnni"])
     assert len({recipe(target) for target in TargetName}) == len(TargetName) - 1
     assert recipe(TargetName.AUTO) == recipe(TargetName.X86_VNNI)
-    monkeypatch.setattr("engine.resolve.instruction_sets", lambda: ["avx2"])
+    monkeypatch.setattr("engine.build.lookup.instruction_sets", lambda: ["avx2"])
     assert recipe(TargetName.AUTO) == recipe(TargetName.X86)
 
 
@@ -260,10 +261,10 @@ def test_fp16_keeps_what_does_not_fit_in_float_and_says_on_which_images(
     checked = RangeCheckSpec(dataset="tiny", images=500)
     asked = BuildSpec(export=spec, precision=Precision.FP16, range_check=checked)
     plain = BuildSpec(export=spec, precision=Precision.FP16)
-    assert build.recipe_of(asked, url) != build.recipe_of(plain, url)
+    assert job.recipe_of(asked, url) != job.recipe_of(plain, url)
 
     context = Quiet(url, tmp_path / "build")
-    digest = build.run(asked.to_json(), context)["artifact"]
+    digest = job.run(asked.to_json(), context)["artifact"]
     made = artifacts.find_by_digest(digest, url).manifest["build"]
     found = made["half"]
     kept = {one["node"]: one["reason"] for one in found["kept_in_float"]}
@@ -278,7 +279,7 @@ def test_fp16_keeps_what_does_not_fit_in_float_and_says_on_which_images(
     assert any("Only 120 images to check ranges on, 500" in said for said in context.said)
     assert any("w (Conv) stays in float: makes values up to" in said for said in context.said)
 
-    unchecked = build.run(plain.to_json(), Quiet(url, tmp_path / "plain"))["artifact"]
+    unchecked = job.run(plain.to_json(), Quiet(url, tmp_path / "plain"))["artifact"]
     about = artifacts.find_by_digest(unchecked, url).manifest["build"]["half"]
     assert about["checked"]["dataset"] is None
     assert "not range-checked on data" in about["checked"]["note"]
@@ -296,8 +297,8 @@ def test_fp16_keeps_what_does_not_fit_in_float_and_says_on_which_images(
 def test_fp16_is_native_where_the_machine_computes_in_it(
     provider: str, machine: str, flags: list[str], kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("engine.half.execution.half_instructions", lambda: flags)
-    monkeypatch.setattr("engine.half.execution.platform.machine", lambda: machine)
+    monkeypatch.setattr("engine.build.fp16.execution.half_instructions", lambda: flags)
+    monkeypatch.setattr("engine.build.fp16.execution.platform.machine", lambda: machine)
     found = expected(provider)
     assert found.kind == kind
     assert all(flag in found.why for flag in flags)

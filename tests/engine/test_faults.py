@@ -17,9 +17,9 @@ from sqlalchemy.exc import OperationalError
 from db.session import connect, sqlite_file, wait_for_locks
 from engine.cli import models
 from engine.cli.main import main
+from engine.common.error_sentences import sentence_of
 from engine.config import REPOSITORY, settings
-from engine.database import prepare_database
-from engine.faults import sentence_of
+from engine.store.database import prepare_database
 
 
 @pytest.fixture
@@ -190,7 +190,7 @@ def test_a_defect_is_one_line_and_the_rest_is_kept(
     assert "Traceback" in (home / "logs" / "errors.log").read_text()
 
 
-@pytest.mark.parametrize("module", ["engine.database", "engine.jobs.dispatcher"])
+@pytest.mark.parametrize("module", ["engine.store.database", "engine.jobs.dispatcher"])
 def test_modules_that_are_run_say_it_too(home: Path, module: str) -> None:
     home.write_text("not a folder")
     call = [sys.executable, "-m", module]

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from engine.common.files import whole, write_text
 from engine.errors import StorageFull
-from engine.files import whole, write_text
 
 
 def break_off(path: Path, error: Exception) -> None:

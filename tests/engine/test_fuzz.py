@@ -15,20 +15,20 @@ import torch
 from PIL import Image
 from safetensors.torch import save as safetensors_bytes
 
-from engine.accuracy.label_sets import read_label_set
-from engine.cli.reading import read_object, read_preprocess
-from engine.compute.skeleton import build_skeleton, load_graph
+from engine.checkpoints.reading import read_checkpoint
+from engine.cli.parsing import read_object, read_preprocess
 from engine.datasets.class_lists import read_class_list
 from engine.datasets.label_files import Labelling, labels_by_name
 from engine.datasets.label_tables import looks_like_labels
+from engine.evaluation.label_sets import read_label_set
+from engine.export.onnx_reading import load_onnx
 from engine.imports.benchmark import read_benchmarks
 from engine.imports.environments import record_outside
 from engine.imports.predictions import read_predictions
+from engine.onnx.macs.skeleton import build_skeleton, load_graph
 from engine.onnx.opset import weights_are_no_inputs
-from engine.onnx.reading import load_onnx
 from engine.onnx.signature import image_inputs
 from engine.preprocess import PreprocessSpec, open_image
-from engine.sources.checkpoints import read_checkpoint
 from engine.vacc.build_file import read_build_file
 from engine.vacc.deploy import find_deployed
 from engine.vacc.npz import read_datalist, read_input, read_output

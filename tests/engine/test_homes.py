@@ -11,14 +11,14 @@ import pytest
 
 from db.enums import JobStatus
 from db.session import connect
-from engine import home as homes
 from engine.cli.main import main
+from engine.common.database_url import told
 from engine.config import settings
-from engine.database import prepare_database, take_over
-from engine.database_url import told
 from engine.errors import DatabaseUnusable, HomeUnusable
+from engine.hosts import home as homes
+from engine.hosts.ownership import owner_of, require_own
 from engine.jobs.locks import OF_ALL_USERS, try_lock
-from engine.ownership import owner_of, require_own
+from engine.store.database import prepare_database, take_over
 from tests.engine.jobs.harness import queue, row
 
 
@@ -140,7 +140,7 @@ def test_a_database_put_back_without_the_file_brings_its_home(
 
 
 def test_taking_over_waits_for_running_jobs(home: Path, tmp_path: Path, live_in) -> None:
-    from engine.jobs import store
+    from engine.jobs import queue as store
 
     shared = f"sqlite:///{tmp_path / 'shared.db'}"
     live_in(home, shared)

@@ -8,13 +8,13 @@ import pytest
 from sqlalchemy import delete, select
 
 from db.enums import ArtifactKind, JobStatus
+from db.models import Artifact, Benchmark, Evaluation
 from db.session import reading, writing
-from db.tables import Artifact, Benchmark, Evaluation
 from engine.cli.main import main
 from engine.config import settings
 from engine.errors import InvalidRequest
-from engine.housekeeping import clean, stored
 from engine.profiling.records import folder_of as profiles_folder
+from engine.results.cleanup import clean, stored
 from tests.dashboard import rows
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from db.tables import Artifact, Dataset
-from engine.datasets.register import find_dataset
+from db.models import Artifact, Dataset
+from engine.datasets.registration import find_dataset
 from engine.errors import DatasetInvalid
-from engine.excitations import Excitations
-from engine.mean_excitations import keep_mean, known_mean, run
+from engine.excitations.job import keep_mean, known_mean, run
+from engine.excitations.per_image import Excitations
 from engine.preprocess import open_image, preprocess
 from engine.specs import ExcitationsSpec
 from tests.engine.tiny import (
@@ -67,7 +67,7 @@ def test_a_job_makes_it_once(
     kept = known_mean(build, dataset, 5)
     assert kept is not None
     assert kept.values[0].shape == (8,)
-    monkeypatch.setattr("engine.mean_excitations.keep_mean", lambda *_: pytest.fail("made again"))
+    monkeypatch.setattr("engine.excitations.job.keep_mean", lambda *_: pytest.fail("made again"))
     run(asked.to_json(), Quiet(url, tmp_path / "two"))
 
 

@@ -13,16 +13,16 @@ import numpy as np
 import psutil
 import pytest
 
-from db.tables import Dataset
+from db.models import Dataset
 from engine.config import REPOSITORY, settings
 from engine.datasets import decoding, pixel_cache
 from engine.datasets.decoding import Decoders
 from engine.datasets.pixel_cache import all_caches, clear, open_cache
 from engine.datasets.reader import DatasetIndex, open_index
-from engine.datasets.register import check, register
+from engine.datasets.registration import check, register
 from engine.datasets.squares import PixelCache
 from engine.errors import DatasetInvalid
-from engine.evaluate.pipeline import Pipeline
+from engine.evaluation.pipeline import Pipeline
 from engine.preprocess import PreprocessSpec, crop_pixels, normalise, open_image
 from tests.engine.tiny import image_folder
 

@@ -10,16 +10,16 @@ import pytest
 from torch import nn
 
 from db.enums import Precision
+from db.models import Evaluation
 from db.session import reading
-from db.tables import Evaluation
-from engine import evaluate
-from engine.catalog import find_model
-from engine.cli.reading import read_preprocess
+from engine import evaluation
+from engine.build.lookup import published_of
+from engine.catalog.models import find_model
+from engine.cli.parsing import read_preprocess
 from engine.errors import InvalidRequest
 from engine.export.job import protocol_of
 from engine.preprocess import PreprocessSpec, Resizer
 from engine.preprocess.protocols import VENDOR, Protocol, name_of
-from engine.resolve import published_of
 from engine.runs.planning import plan
 from engine.runs.requests import RunRequest, Task
 from engine.runs.submitting import submit
@@ -108,7 +108,7 @@ def test_an_evaluation_may_prepare_otherwise_and_records_which(url: str, tmp_pat
     names = []
     for number, preprocess in enumerate((None, OTHER)):
         spec = EvaluateSpec(artifact=build.digest, dataset="tiny", preprocess=preprocess)
-        done = evaluate.run(spec.to_json(), Quiet(url, tmp_path / str(number)))
+        done = evaluation.run(spec.to_json(), Quiet(url, tmp_path / str(number)))
         with reading(url) as session:
             row = session.get(Evaluation, done["evaluation"])
         assert row is not None
@@ -122,13 +122,13 @@ def test_images_of_another_size_than_the_export_takes_are_refused(url: str, tmp_
     build = store_build(url, tiny_se_model(), Precision.FP32)
     spec = EvaluateSpec(artifact=build.digest, dataset="tiny", preprocess=VENDOR.to_dict())
     with pytest.raises(InvalidRequest, match=r"exported for 16 x 16 pixels.*at 224 x 224"):
-        evaluate.run(spec.to_json(), Quiet(url, tmp_path / "a"))
+        evaluation.run(spec.to_json(), Quiet(url, tmp_path / "a"))
     with pytest.raises(InvalidRequest, match="no row of the catalogue"):
         published_of(build.digest, url)
 
 
 def test_a_run_carries_the_evaluations_protocol_to_its_jobs(url: str) -> None:
-    from db.tables import Job
+    from db.models import Job
 
     request = RunRequest(
         model_id="timm/seresnet50",

@@ -11,16 +11,16 @@ import numpy as np
 import pytest
 
 from db.enums import Precision
-from db.tables import Artifact
-from engine import evaluate
+from db.models import Artifact
+from engine import evaluation
 from engine.benchmark import job as benchmark
-from engine.comparisons import paired, precision_pairs
-from engine.database import prepare_database
+from engine.common.stats import wilson_interval
 from engine.errors import ArtifactMissing, InvalidRequest
 from engine.results import COLUMNS, published_frame, results_frame
+from engine.results.formats import to_csv, to_json, to_markdown
+from engine.results.precision_pairs import paired, precision_pairs
 from engine.specs import BenchmarkSpec, EvaluateSpec
-from engine.stats import wilson_interval
-from engine.tables import to_csv, to_json, to_markdown
+from engine.store.database import prepare_database
 from tests.engine.tiny import Quiet, image_folder, labelled_by, store_build, tiny_se_model
 
 
@@ -42,7 +42,7 @@ def builds(url: str, tmp_path: Path) -> dict[str, Artifact]:
 def measure_accuracy(url: str, tmp_path: Path, artifact: Artifact, dataset: str) -> int:
     spec = EvaluateSpec(artifact=artifact.digest, dataset=dataset, batch=8)
     work = tmp_path / f"evaluate-{artifact.precision}-{dataset}"
-    return int(evaluate.run(spec.to_json(), Quiet(url, work))["evaluation"])
+    return int(evaluation.run(spec.to_json(), Quiet(url, work))["evaluation"])
 
 
 def measure_speed(url: str, tmp_path: Path, artifact: Artifact, batch: int = 1) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from onnx import helper
 
-from engine.compute.skeleton import build_skeleton
-from engine.se_blocks import block_members, find_gates, gated_channels
+from engine.onnx.macs.skeleton import build_skeleton
+from engine.onnx.se_blocks import block_members, find_gates, gated_channels
 from tests.engine.tiny import tiny_se_model
 
 

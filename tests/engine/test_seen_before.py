@@ -12,20 +12,22 @@ import pytest
 from typer.testing import CliRunner
 
 from db.enums import Precision, WeightsKind
+from db.models import Artifact, Dataset, Evaluation
 from db.session import reading
-from db.tables import Artifact, Dataset, Evaluation
-from engine import artifacts, build, evaluate
-from engine.accuracy.per_image import load
-from engine.accuracy.seen_images import seen_sentence, without_rest
+from engine import evaluation
+from engine.build import job
+from engine.build.int8.calibration_overlap import held_out, overlap
 from engine.cli.main import app
-from engine.datasets.drawing import draw_by_class
 from engine.datasets.reader import open_index
-from engine.datasets.register import check, register
+from engine.datasets.registration import check, register
+from engine.datasets.sampling import draw_by_class
 from engine.errors import DatasetInvalid
+from engine.evaluation.overlap_text import seen_sentence, without_rest
+from engine.evaluation.per_image import load
 from engine.export import job as export
-from engine.quantize.seen import held_out, overlap
 from engine.results import results_frame
 from engine.specs import BuildSpec, CalibrationSpec, EvaluateSpec, ExportSpec, WeightsSpec
+from engine.store import artifacts
 from tests.engine.tiny import PREPROCESS, Quiet, image_folder, labelled_by, tiny_se_model
 
 
@@ -46,7 +48,7 @@ def int8(url: str, folder: Path, spec: ExportSpec, **how: object) -> tuple[Artif
     calibration = CalibrationSpec.model_validate({"dataset": "tiny", "images": 40, **how})
     asked = BuildSpec(export=spec, precision=Precision.INT8, calibration=calibration)
     context = Quiet(url, folder / f"build-{uuid4().hex}")
-    digest = build.run(asked.to_json(), context)["artifact"]
+    digest = job.run(asked.to_json(), context)["artifact"]
     return artifacts.find_by_digest(digest, url), context.said
 
 
@@ -55,7 +57,7 @@ def evaluated(
 ) -> tuple[Evaluation, list[str]]:
     asked = EvaluateSpec.model_validate({"artifact": artifact.digest, "dataset": "tiny", **more})
     context = Quiet(url, folder / f"evaluate-{uuid4().hex}")
-    number = evaluate.run(asked.to_json(), context)["evaluation"]
+    number = evaluation.run(asked.to_json(), context)["evaluation"]
     with reading(url) as session:
         row = session.get(Evaluation, number)
     assert row is not None
@@ -155,7 +157,7 @@ def test_older_builds_are_known_by_drawing_again(
 
 def test_float_builds_have_seen_nothing(url: str, tmp_path: Path, spec: ExportSpec) -> None:
     asked = BuildSpec(export=spec, precision=Precision.FP32)
-    digest = build.run(asked.to_json(), Quiet(url, tmp_path / "fp32"))["artifact"]
+    digest = job.run(asked.to_json(), Quiet(url, tmp_path / "fp32"))["artifact"]
     row, _ = evaluated(url, tmp_path, artifacts.find_by_digest(digest, url))
     assert "seen_before" not in row.protocol
     assert seen_sentence(row.protocol) is None

@@ -9,12 +9,13 @@ import onnx
 import pytest
 
 from db.enums import Precision, WeightsKind
-from engine import artifacts, build
-from engine.digests import data_digest
+from engine.build import job
+from engine.common.digests import data_digest
+from engine.common.scores import softmax
 from engine.export import job as export
 from engine.runtimes.onnx_runtime import OnnxRuntime
-from engine.scores import softmax
 from engine.specs import BuildSpec, CalibrationSpec, ExportSpec, WeightsSpec
+from engine.store import artifacts
 from tests.engine.tiny import SIDE, Quiet, tiny_se_model
 
 CPU = "CPUExecutionProvider"
@@ -32,7 +33,7 @@ def test_the_build_gives_the_softmax_of_its_scores(
     batch = np.random.default_rng(0).standard_normal((5, 3, SIDE, SIDE)).astype(np.float32)
     for wanted in (False, True):
         asked = BuildSpec(export=spec, precision=precision, softmax=wanted)
-        made = build.run(asked.to_json(), Quiet(url, tmp_path / f"build{wanted}"))
+        made = job.run(asked.to_json(), Quiet(url, tmp_path / f"build{wanted}"))
         artifact = artifacts.find_by_digest(made["artifact"], url)
         expected = "probabilities" if wanted else "logits"
         assert artifact.manifest["scores"] == expected

@@ -11,7 +11,7 @@ import pytest
 
 from engine.cli.commands import COMMANDS, load
 from engine.config import REPOSITORY
-from engine.jobs.handlers import HANDLERS
+from engine.job_handlers import HANDLERS
 
 RUNTIMES = {"torch", "torchvision", "timm", "onnx", "onnxruntime", "cv2"}
 TABLES = {"pandas", "streamlit", "plotly", "matplotlib"}
@@ -62,14 +62,14 @@ def test_jobs_are_listed_without_what_they_compute_with(tmp_path: Path) -> None:
     assert not loaded & {*HEAVY, "alembic"}
 
 
-@pytest.mark.parametrize("module", ["engine.jobs.dispatcher", "engine.jobs.worker"])
+@pytest.mark.parametrize("module", ["engine.jobs.dispatcher", "engine.worker"])
 def test_who_runs_jobs_knows_nothing_of_their_work(module: str, tmp_path: Path) -> None:
     assert not loaded_by(f"import {module}", tmp_path) & {*HEAVY, "alembic"}
 
 
 @pytest.mark.parametrize("kind", HANDLERS)
 def test_a_job_loads_only_what_its_kind_needs(kind: str, tmp_path: Path) -> None:
-    code = f"from engine.jobs import worker, handlers\nhandlers.handler_of({str(kind)!r})"
+    code = f"from engine import job_handlers, worker\njob_handlers.handler_of({str(kind)!r})"
     assert not loaded_by(code, tmp_path) & (NO_JOB | NOT_FOR[kind])
 
 

@@ -11,8 +11,7 @@ from scipy import stats as scipy_stats
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.proportion import proportion_confint
 
-from engine.errors import InvalidRequest
-from engine.stats import (
+from engine.common.stats import (
     at_chance,
     latency_percentiles,
     median_interval,
@@ -20,6 +19,7 @@ from engine.stats import (
     paired_difference,
     wilson_interval,
 )
+from engine.errors import InvalidRequest
 
 COUNTS = [(0, 1), (1, 1), (0, 10), (10, 10), (3, 7), (803, 1000), (40_132, 50_000), (1, 50_000)]
 

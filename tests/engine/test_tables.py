@@ -10,7 +10,7 @@ import openpyxl
 import pandas as pd
 import pytest
 
-from engine.tables import to_csv, to_excel, to_latex, to_markdown
+from engine.results.formats import to_csv, to_excel, to_latex, to_markdown
 
 FORMULAS = ["=cmd|' /C calc'!A0", "@SUM(A1)", "+1", "-2+3", "\t=1", "\r=1", " =1", "＝1"]
 

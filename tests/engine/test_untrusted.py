@@ -13,14 +13,14 @@ import numpy as np
 import pytest
 from sqlalchemy.exc import StatementError
 
+from db.models import Environment
 from db.session import writing
-from db.tables import Environment
-from engine import arrays
-from engine.arrays import ArraysInvalid, read_npy, read_npz
-from engine.catalog import find_model
+from engine.catalog.models import find_model
+from engine.common import arrays
+from engine.common.arrays import ArraysInvalid, read_npy, read_npz
+from engine.common.untrusted import as_json, plain_facts, plain_name, read_json
 from engine.errors import InvalidRequest
 from engine.text import MOST_QUOTED, printable, quoted, sentence, shown
-from engine.untrusted import as_json, plain_facts, plain_name, read_json
 
 
 def test_text_in_sentences_is_printable_and_short() -> None:

@@ -12,17 +12,18 @@ from onnx import ModelProto, TensorProto, helper, numpy_helper
 from PIL import Image
 
 from db.enums import ArtifactKind, Precision, WeightsKind
+from db.models import Artifact, Dataset, Weights
 from db.session import writing
-from db.tables import Artifact, Dataset, Weights
-from engine import artifacts, onnx_graph
-from engine.catalog import CatalogModel
-from engine.database import record_model
-from engine.datasets.register import check, register
-from engine.digests import data_digest
-from engine.jobs import store as jobs
+from engine.catalog.models import CatalogModel
+from engine.common.digests import data_digest
+from engine.datasets.registration import check, register
+from engine.jobs import queue as jobs
 from engine.jobs.context import JobContext
+from engine.onnx import graph_io
 from engine.preprocess import PreprocessSpec, open_image, preprocess
 from engine.runtimes.onnx_runtime import OnnxRuntime
+from engine.store import artifacts
+from engine.store.database import record_model
 
 SIDE, CLASSES = 16, 4
 PREPROCESS = PreprocessSpec(resize=None, crop=SIDE, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
@@ -80,10 +81,10 @@ def store_build(
     artifacts.record_weights(weights, url)
     folder = artifacts.settings().folder("tmp") / "made"
     folder.mkdir()
-    onnx_graph.save(model, folder / artifacts.MODEL_FILE)
+    graph_io.save(model, folder / artifacts.MODEL_FILE)
     about = {
         "preprocess": PREPROCESS.to_dict(),
-        "classes": onnx_graph.shape_of(model.graph.output[0])[-1],
+        "classes": graph_io.shape_of(model.graph.output[0])[-1],
         "background": None,
         "compute": {"gmacs": 0.001, "params_m": 0.01},
         "build": {},

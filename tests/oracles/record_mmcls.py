@@ -35,7 +35,7 @@ def build(config: str) -> torch.nn.Module:
 @torch.no_grad()
 def record(network: torch.nn.Module, architecture: str) -> dict[str, object]:
     """Return the digest of the names and the logits of every 25th class for each input."""
-    from engine.sources import mmcls
+    from engine.checkpoints import mmcls
 
     state = network.state_dict()
     ours = mmcls.build(architecture)

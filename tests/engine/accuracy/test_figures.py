@@ -9,9 +9,9 @@ from scipy import special
 from scipy import stats as scipy_stats
 from statsmodels.stats.proportion import proportion_confint
 
-from engine.accuracy.figures import confusions, expected_calibration_error, figures, per_class
-from engine.accuracy.per_image import PerImage
-from engine.accuracy.scoring import score, score_top
+from engine.evaluation.metrics import confusions, expected_calibration_error, figures, per_class
+from engine.evaluation.per_image import PerImage
+from engine.evaluation.scoring import score, score_top
 
 CLASSES, N = 12, 600
 

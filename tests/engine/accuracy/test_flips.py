@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from db.models import Evaluation
 from db.session import writing
-from db.tables import Evaluation
-from engine.accuracy.flips import flips
 from engine.config import settings
 from engine.datasets import imagenet
-from engine.datasets.naming import class_name
+from engine.datasets.class_names import class_name
 from engine.datasets.reader import DatasetIndex, index_of
 from engine.errors import ArtifactMissing, DatasetInvalid, InvalidRequest
+from engine.evaluation.flips import flips
 from tests.dashboard import rows
 
 LABELS = np.array([0, 0, 1, 1, 2, 2], np.int32)

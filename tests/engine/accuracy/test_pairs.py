@@ -11,13 +11,13 @@ from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.proportion import proportion_confint
 
 from db.enums import Precision
+from db.models import Evaluation
 from db.session import writing
-from db.tables import Evaluation
-from engine.accuracy.comparable import comparability_key
-from engine.accuracy.label_sets import answers_for, relabel
-from engine.accuracy.pairs import compare
-from engine.accuracy.per_image import find
 from engine.errors import DatasetInvalid, InvalidRequest
+from engine.evaluation.comparability import comparability_key
+from engine.evaluation.label_sets import answers_for, relabel
+from engine.evaluation.paired import compare
+from engine.evaluation.per_image import find
 from engine.imports.evaluation import OutsideEvaluation, import_evaluation
 from engine.preprocess import PreprocessSpec
 

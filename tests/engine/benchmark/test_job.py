@@ -9,16 +9,16 @@ import numpy as np
 import psutil
 import pytest
 
+from db.models import Benchmark, Environment
 from db.session import reading
-from db.tables import Benchmark, Environment
-from engine.artifacts import model_path
 from engine.benchmark import job
-from engine.benchmark.loading import Member
-from engine.benchmark.team import Team
+from engine.benchmark.loaded_model import Member
+from engine.benchmark.processes import Team
+from engine.common.files import save_arrays
 from engine.config import settings
 from engine.errors import BenchmarkFailed, ProviderUnavailable
-from engine.files import save_arrays
 from engine.specs import CPU_PROVIDER, BenchmarkSpec
+from engine.store.artifacts import model_path
 from tests.engine.tiny import SIDE, Quiet, store_build, tiny_se_model
 
 
@@ -122,6 +122,6 @@ def test_what_the_machine_did_meanwhile_is_kept(url: str, tmp_path: Path) -> Non
 
 def test_a_noisy_result_says_why(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clocks = iter([2000.0, *[1500.0] * 1000])
-    monkeypatch.setattr("engine.benchmark.noise.clock_mhz", lambda: next(clocks))
+    monkeypatch.setattr("engine.benchmark.interference.clock_mhz", lambda: next(clocks))
     row = run(url, tmp_path)
     assert any("(1,500 to 2,000 MHz)" in reason for reason in row.protocol["noise"])

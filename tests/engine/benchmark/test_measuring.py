@@ -7,8 +7,8 @@ import itertools
 import numpy as np
 import pytest
 
-from engine.benchmark import measuring
-from engine.benchmark.measuring import Measured, measure
+from engine.benchmark import measurement
+from engine.benchmark.measurement import Measured, measure
 from engine.benchmark.windows import Window
 from engine.specs import BenchmarkSpec
 
@@ -19,7 +19,7 @@ def window(images_per_s: float) -> Window:
 
 def measured(rates: list[float], monkeypatch: pytest.MonkeyPatch, max_s: float = 1e9) -> Measured:
     supply = itertools.chain(rates, itertools.repeat(rates[-1]))
-    monkeypatch.setattr(measuring, "warm_up", lambda *a: 0.0)
+    monkeypatch.setattr(measurement, "warm_up", lambda *a: 0.0)
     spec = BenchmarkSpec(artifact="x", max_s=max_s)
     return measure(lambda seconds: window(next(supply)), spec, lambda *a: None)
 
@@ -45,7 +45,7 @@ def test_when_time_is_up_it_is_marked_unstable(monkeypatch: pytest.MonkeyPatch) 
 def test_it_goes_on_until_every_process_has_done_its_share(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(measuring, "warm_up", lambda *a: 0.0)
+    monkeypatch.setattr(measurement, "warm_up", lambda *a: 0.0)
     spec = BenchmarkSpec(artifact="x", max_s=1e9, least_samples=1024)
     found = measure(lambda seconds: window(100), spec, lambda *a: None)
     assert found.stable

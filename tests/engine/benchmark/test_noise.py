@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from engine.benchmark.noise import Sample, Watch, busiest, clock_mhz, summarise
+from engine.benchmark.interference import Sample, Watch, busiest, clock_mhz, summarise
 
 
 def sample(at_s: float, busy: float, own: float, mhz: float | None = 2000.0) -> Sample:

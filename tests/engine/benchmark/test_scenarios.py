@@ -11,12 +11,12 @@ import pytest
 from pydantic import ValidationError
 from scipy import stats as scipy_stats
 
+from db.models import Benchmark
 from db.session import reading
-from db.tables import Benchmark
 from engine.benchmark import job
 from engine.benchmark.measurers import p90_estimate
-from engine.benchmark.offline import Offline, take_pass
-from engine.benchmark.scenarios import asked_label, label_of, verdict_of
+from engine.benchmark.scenarios.definitions import asked_label, label_of, verdict_of
+from engine.benchmark.scenarios.offline import Offline, take_pass
 from engine.specs import BenchmarkSpec
 from tests.engine.tiny import Quiet, store_build, tiny_se_model
 
@@ -88,7 +88,7 @@ def test_the_next_pass_is_as_long_as_asked(monkeypatch: pytest.MonkeyPatch) -> N
         asked.append(requests)
         return type("W", (), {"images_per_s": 100.0 * batch})()
 
-    monkeypatch.setattr("engine.benchmark.offline.take_pass", fake)
+    monkeypatch.setattr("engine.benchmark.scenarios.offline.take_pass", fake)
     passes = Offline([lambda: None] * 3, batch=4)
     passes.take(2.0)
     passes.take(2.0)

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from scipy import stats as scipy_stats
 
-from engine.benchmark.search import highest_rate, settling_requests
-from engine.benchmark.server import (
+from engine.benchmark.scenarios.rate_search import highest_rate, settling_requests
+from engine.benchmark.scenarios.server import (
     Served,
     WallClock,
     allowed_over,

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from engine.benchmark.sweet_spot import Percentile, find_sweet_spot
-from engine.frontier import frontier
+from engine.benchmark.sweep import Percentile, find_sweet_spot
+from engine.common.pareto import frontier
 
 
 def rows(*points: tuple[float, float], **columns: object) -> pd.DataFrame:

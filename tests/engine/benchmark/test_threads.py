@@ -9,8 +9,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from engine.benchmark.offline import take_pass
-from engine.benchmark.server import serve
+from engine.benchmark.scenarios.offline import take_pass
+from engine.benchmark.scenarios.server import serve
 from engine.benchmark.threads import at_once
 from engine.benchmark.windows import Runners, take_window
 

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine.accuracy.scoring import score, score_matched
 from engine.datasets.classes import Classes, ClassSource, match_outputs
 from engine.datasets.imagenet import class_names
 from engine.datasets.reader import open_index
-from engine.datasets.register import Checked, find_dataset, register
+from engine.datasets.registration import Checked, find_dataset, register
 from engine.errors import LabelsMismatch
+from engine.evaluation.scoring import score, score_matched
 
 OF_WNIDS = Classes(class_names(), ClassSource.WNIDS, (5, 217, 999))
 BY_INDEX = Classes(class_names(), ClassSource.INDICES)

@@ -11,14 +11,14 @@ import pytest
 from pydantic import ValidationError
 
 from db.enums import Precision, WeightsKind
-from engine import artifacts
-from engine.digests import data_digest
+from engine.common.digests import data_digest
 from engine.errors import ArtifactMissing, InvalidRequest
 from engine.export import job as export
-from engine.export.formats import scores_of
+from engine.export.torch_export import scores_of
 from engine.runs.planning import plan
 from engine.runs.requests import RunRequest, Task
 from engine.specs import BuildSpec, ExportSpec, WeightsSpec
+from engine.store import artifacts
 from tests.engine.tiny import Quiet
 
 RANDOM = WeightsSpec(kind=WeightsKind.RANDOM)
@@ -28,7 +28,7 @@ SCRIPT = ExportSpec(model_id="demo/senet", weights=RANDOM, format="torchscript")
 def test_torchscript_is_loadable_and_equal_at_any_batch(url: str, tmp_path: Path) -> None:
     import torch
 
-    from engine.sources import build_module
+    from engine.checkpoints.registry import build_module
 
     result = export.run(SCRIPT.to_json(), Quiet(url, tmp_path / "a"))
     assert result["peak_rss_mb"] > 50

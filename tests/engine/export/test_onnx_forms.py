@@ -12,16 +12,17 @@ import pytest
 from onnx import ModelProto, NodeProto, TensorProto, helper
 
 from db.enums import Precision, WeightsKind
-from db.tables import Artifact
-from engine import artifacts, build
+from db.models import Artifact
 from engine.benchmark import job as benchmark
-from engine.datasets.register import check, register
-from engine.digests import file_digest
+from engine.build import job
+from engine.common.digests import file_digest
+from engine.datasets.registration import check, register
 from engine.errors import BuildFailed, CheckpointRejected, ExportFailed
 from engine.export import job as export
 from engine.export import onnx_import, original
 from engine.runtimes.onnx_runtime import OnnxRuntime
 from engine.specs import BenchmarkSpec, BuildSpec, CalibrationSpec, ExportSpec, WeightsSpec
+from engine.store import artifacts
 from tests.engine.gray_levels import (
     BIAS,
     CLASSES,
@@ -325,7 +326,7 @@ def test_int8_of_a_form_is_right_too(url: str, tmp_path: Path, form: str) -> Non
         precision=Precision.INT8,
         calibration=CalibrationSpec(dataset="grays", images=60),
     )
-    made = build.run(asked.to_json(), Quiet(url, tmp_path / "int8"))
+    made = job.run(asked.to_json(), Quiet(url, tmp_path / "int8"))
     artifact = artifacts.find_by_digest(made["artifact"], url)
     assert scores_of(artifact).argmax(axis=1).tolist() == list(range(CLASSES))
 
@@ -335,7 +336,7 @@ def test_a_quantized_file_is_built_as_it_is(url: str, tmp_path: Path) -> None:
     spec = spec_of(model, tmp_path)
     take_in(url, tmp_path, spec)
     asked = BuildSpec(export=spec, precision=Precision.FP32)
-    made = build.run(asked.to_json(), Quiet(url, tmp_path / "fp32"))
+    made = job.run(asked.to_json(), Quiet(url, tmp_path / "fp32"))
     path = artifacts.model_path(artifacts.find_by_digest(made["artifact"], url).digest)
     found = OnnxRuntime(path, "CPUExecutionProvider", 1).run(gray_images())
     plain = onnxruntime.InferenceSession(tmp_path / "mine.onnx")
@@ -545,7 +546,7 @@ def test_a_graph_that_the_converter_gets_wrong_stays_in_its_opset(
     found = check(gray_folder(tmp_path / "set"), None, lambda done, total: None)
     register("grays", found, url)
     with pytest.raises(BuildFailed, match="it is in opset 11, which could not be brought to 18"):
-        build.run(asked.to_json(), Quiet(url, tmp_path / "int8"))
+        job.run(asked.to_json(), Quiet(url, tmp_path / "int8"))
 
 
 def test_a_background_class_that_is_no_output_is_refused(url: str, tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ import numpy as np
 import onnx
 from onnx import ModelProto, helper
 
-from engine.compute import count_compute
-from engine.export.onnx_tidy import tidy
+from engine.export.onnx_cleanup import tidy
+from engine.onnx.macs import count_compute
 from engine.runtimes.onnx_runtime import OnnxRuntime
 from tests.engine.tiny import SIDE, tiny_se_model
 

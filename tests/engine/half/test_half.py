@@ -8,13 +8,13 @@ import pytest
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
+from engine.build.fp16.conversion import convert
+from engine.build.fp16.emulation import imitate
+from engine.build.fp16.fallback import Kept, keep_in_float
+from engine.build.fp16.limits import LIMIT
+from engine.build.fp16.value_ranges import extremes_of
+from engine.build.int8.sessions import session_of
 from engine.errors import BuildFailed
-from engine.half.converting import convert
-from engine.half.extremes import extremes_of
-from engine.half.imitating import imitate
-from engine.half.keeping import Kept, keep_in_float
-from engine.half.limits import LIMIT
-from engine.quantize.sessions import session_of
 from tests.engine.quantize.test_recipe import batches, mobile_model, scores, sqnr_db
 from tests.engine.tiny import SIDE, tiny_se_model
 

@@ -10,16 +10,16 @@ import pandas as pd
 import pytest
 
 from db.enums import Precision
+from db.models import Evaluation, ImportedBuild
 from db.session import reading
-from db.tables import Evaluation, ImportedBuild
-from engine.accuracy.figures import figures
-from engine.accuracy.per_image import load
-from engine.comparisons import precision_pairs
 from engine.datasets.label_files import Labelling
-from engine.datasets.register import check, register
+from engine.datasets.registration import check, register
 from engine.errors import InvalidRequest, LabelsMismatch
+from engine.evaluation.metrics import figures
+from engine.evaluation.per_image import load
 from engine.imports.evaluation import OutsideEvaluation, import_evaluation
 from engine.results import results_frame
+from engine.results.precision_pairs import precision_pairs
 from tests.engine.tiny import image_folder
 
 CLASSES, PER_CLASS = 10, 20

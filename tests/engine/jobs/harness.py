@@ -12,12 +12,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from db.models import Job
 from db.session import writing
-from db.tables import Job
 from engine.config import REPOSITORY
-from engine.jobs import store
-from engine.jobs.run_job import run_job
-from engine.jobs.store import NewJob
+from engine.jobs import queue as store
+from engine.jobs.queue import NewJob
+from engine.jobs.supervisor import run_job
 
 WORKER = "tests.engine.jobs.worker_for_tests"
 PATIENCE_S = 60.0

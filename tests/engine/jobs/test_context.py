@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.jobs import store
+from engine.jobs import queue
 from tests.engine.tiny import Quiet
 
 
@@ -20,7 +20,7 @@ def test_a_count_that_begins_anew_has_a_rate_of_its_own(
     rates = []
     for done in (100, 200, 4, 8):
         context.progress(done, 1000, "images")
-        job = store.get(url, context.job_id)
+        job = queue.get(url, context.job_id)
         assert job is not None
         rates.append(job.rate)
     assert rates == [None, 100.0, None, 4.0]

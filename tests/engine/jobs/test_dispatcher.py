@@ -59,7 +59,7 @@ def test_a_benchmark_runs_alone_and_other_jobs_side_by_side(url: str, tmp_path: 
 
 
 def test_benchmarks_of_two_homes_on_one_host_never_overlap(url: str, tmp_path: Path) -> None:
-    from engine.database import prepare_database
+    from engine.store.database import prepare_database
 
     file = tmp_path / "stamps"
     params = {"file": str(file), "name": "here", "seconds": 1.0}

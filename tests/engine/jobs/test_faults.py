@@ -16,9 +16,10 @@ import pytest
 from db.enums import JobStatus
 from db.session import DatabaseGone, connect, reading, sqlite_file
 from engine.config import REPOSITORY, settings
-from engine.jobs import store, workspaces
+from engine.jobs import queue as store
+from engine.jobs import workspaces
 from engine.jobs.context import JobContext
-from engine.jobs.run_job import run_job
+from engine.jobs.supervisor import run_job
 from tests.engine.jobs.harness import WORKER, dispatcher, queue, row, run_beside, until
 
 
@@ -205,7 +206,7 @@ def test_the_lifeline_is_held_before_anything_heavy_is_imported() -> None:
         "    print('heavy' if heavy else 'light', flush=True)\n"
         "    raise SystemExit\n"
         "lifeline.hold = hold\n"
-        "runpy.run_module('engine.jobs.worker', run_name='__main__')\n"
+        "runpy.run_module('engine.worker', run_name='__main__')\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=False

@@ -116,8 +116,8 @@ def test_the_time_limit_ends_a_call_that_holds_the_interpreter(url: str) -> None
 def test_a_job_that_lost_its_row_kills_its_child(url: str) -> None:
     from sqlalchemy import update
 
+    from db.models import Job
     from db.session import writing
-    from db.tables import Job
 
     job_id = queue(url, "sleep", params={"seconds": 60})
     thread = run_beside(url, job_id)

@@ -6,10 +6,11 @@ import pytest
 from sqlalchemy import update
 
 from db.enums import JobStatus
+from db.models import Job
 from db.session import writing
-from db.tables import Job
 from engine.errors import InvalidRequest, JobLost
-from engine.jobs import control, store
+from engine.jobs import control
+from engine.jobs import queue as store
 from engine.jobs.context import JobContext
 from tests.engine.jobs.harness import queue, row
 

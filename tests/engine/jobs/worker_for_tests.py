@@ -16,12 +16,12 @@ from typing import Any
 
 from sqlalchemy.exc import OperationalError
 
+from db.models import Run
 from db.session import writing
-from db.tables import Run
+from engine import worker
 from engine.errors import ExportFailed
-from engine.jobs import worker
+from engine.job_handlers import HANDLERS
 from engine.jobs.context import JobContext
-from engine.jobs.handlers import HANDLERS
 
 Params = dict[str, Any]
 

@@ -6,10 +6,10 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
-from engine import onnx_graph
-from engine.compute import count_compute
+from engine.export.shape_values import fold_shape_values
+from engine.onnx import graph_io
+from engine.onnx.macs import count_compute
 from engine.onnx.opset import OPSET, to_own_opset
-from engine.onnx.shape_values import fold_shape_values
 from engine.onnx.widen import to_float32
 from engine.runtimes.onnx_runtime import values_by_run
 from tests.engine.gray_levels import CLASSES, FLOAT, SIDE, branch, network, node
@@ -20,11 +20,11 @@ def test_a_name_that_is_taken_makes_way_also_in_branches() -> None:
         "If", "on", "out", then_branch=branch("Softmax", "logits"), else_branch=branch("Relu", "e")
     )
     model = network(after=[chosen], gives=[("out", ["N", CLASSES], FLOAT)], on=np.array(True))
-    onnx_graph.rename_tensor(model, "out", "logits")
-    onnx_graph.rename_tensor(model, "s", "input")
+    graph_io.rename_tensor(model, "out", "logits")
+    graph_io.rename_tensor(model, "s", "input")
     onnx.checker.check_model(model)
     assert model.graph.output[0].name == "logits"
-    inner = next(iter(onnx_graph.subgraphs_of(model.graph.node[-1])))
+    inner = next(iter(graph_io.subgraphs_of(model.graph.node[-1])))
     assert inner.node[0].input[0] == "input"
     assert inner.output[0].name not in ("logits", "input")
 
@@ -62,7 +62,7 @@ def test_what_depends_on_the_batch_stays_computed() -> None:
 def test_old_opsets_compute_the_same_in_ours() -> None:
     old = network(after=[node("Softmax", "s", "p")], gives=[("p", ["N", CLASSES], FLOAT)], opset=9)
     made = to_own_opset(old)
-    assert onnx_graph.opset_of(made) == OPSET
+    assert graph_io.opset_of(made) == OPSET
     was, now = (values_by_run(model, ["p"], SIDE, 2)["p"] for model in (old, made))
     assert np.array_equal(was, now)
 

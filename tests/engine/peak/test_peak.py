@@ -13,16 +13,16 @@ import pytest
 from onnx import numpy_helper
 
 from db.enums import JobKind
+from db.models import Environment, Job, Run, RunJob
 from db.session import reading, writing
-from db.tables import Environment, Job, Run, RunJob
-from engine import environment
-from engine.compute import count_compute
+from engine.common import environment
 from engine.config import settings
 from engine.errors import BenchmarkFailed
-from engine.jobs import store
+from engine.jobs import queue
+from engine.onnx.macs import count_compute
 from engine.peak import job, queueing
 from engine.peak.kernels import Kernel, all_kernels
-from engine.peak.measuring import arrangements, measure
+from engine.peak.measurement import arrangements, measure
 from engine.peak.records import Speed, all_peaks, keep, missing_threads, peaks_of
 from engine.peak.shares import peak_precision, with_shares
 from engine.specs import PeakSpec
@@ -206,7 +206,7 @@ def test_the_first_benchmark_of_a_machine_queues_its_peak_once(
 ) -> None:
     digest = environment.record(environment.observe(), url)
     with writing(url) as session:
-        benchmark = store.submit(session, store.NewJob("benchmark", "b", {}))
+        benchmark = queue.submit(session, queue.NewJob("benchmark", "b", {}))
         session.add(run := Run(title="r", request={}))
         session.flush()
         session.add(RunJob(run_id=run.id, job_id=benchmark))

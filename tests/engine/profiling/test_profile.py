@@ -11,9 +11,8 @@ import onnxruntime as ort
 import pytest
 
 from db.enums import JobKind, Precision
+from db.models import Job
 from db.session import reading
-from db.tables import Job
-from engine import artifacts
 from engine.errors import BenchmarkFailed, ProviderUnavailable
 from engine.profiling import job
 from engine.profiling.records import profiles_of
@@ -22,6 +21,7 @@ from engine.profiling.trace import WARM_UP_RUNS, take_trace, trace_of
 from engine.runs.requests import RunRequest, Task
 from engine.runs.submitting import jobs_of, submit
 from engine.specs import ProfileSpec, WeightsSpec
+from engine.store import artifacts
 from tests.engine.tiny import SIDE, Quiet, store_build, tiny_se_model
 
 CPU = "CPUExecutionProvider"

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 from onnx import ModelProto
 
-from engine.quantize.bound import AGREEMENT, Bound
-from engine.quantize.bounded import SHARES, within
-from engine.quantize.journal import Journal
-from engine.quantize.keeping import layers_of
-from engine.quantize.mixing import Mixed
-from engine.quantize.ranking import rank
-from engine.quantize.recipe import prepare
+from engine.build.int8.accuracy_control.bound import AGREEMENT, Bound
+from engine.build.int8.accuracy_control.checkpoint import Journal
+from engine.build.int8.accuracy_control.search import SHARES, within
+from engine.build.int8.mixed_precision.layer_ranking import rank
+from engine.build.int8.mixed_precision.layer_selection import layers_of
+from engine.build.int8.mixed_precision.mixed_precision import Mixed
+from engine.build.int8.pipeline import prepare
 from tests.engine.quantize.test_mixing import how, request_for
 from tests.engine.quantize.test_recipe import mobile_model
 
@@ -165,7 +165,7 @@ def test_a_search_that_was_killed_goes_on_from_the_steps_it_judged(
         ranked.append(arguments[-1])
         return rank(*arguments)
 
-    monkeypatch.setattr("engine.quantize.mixing.rank", counting)
+    monkeypatch.setattr("engine.build.int8.mixed_precision.mixed_precision.rank", counting)
     request, path = request_for(mobile_model()), tmp_path / "search.json"
     whole = Judge(right_at=0.6)
     wanted = within(request, bound_of(whole))

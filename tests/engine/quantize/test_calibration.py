@@ -17,15 +17,15 @@ from onnxruntime.quantization.calibrate import (
     PercentileCalibrater,
 )
 
+from engine.build.int8.passes.hard_swish import split_hard_swish
+from engine.build.int8.passes.squeeze import squeeze_to_global_pool
+from engine.build.int8.pipeline import Prepared, prepare
+from engine.build.int8.sessions import session_of
+from engine.build.int8.statistics.channel_statistics import channel_stats
+from engine.build.int8.statistics.observers import probe, wanted
+from engine.build.int8.statistics.range_estimators import BINS, kl_range, mse_range
 from engine.errors import BuildFailed
-from engine.quantize.channels import channel_stats
-from engine.quantize.gates import split_hard_swish
-from engine.quantize.graph import view_of
-from engine.quantize.modes import BINS, kl_range, mse_range
-from engine.quantize.probes import probe, wanted
-from engine.quantize.recipe import Prepared, prepare
-from engine.quantize.rewrite import squeeze_to_global_pool
-from engine.quantize.sessions import session_of
+from engine.onnx.graph_view import view_of
 from tests.engine.quantize.test_modes import histogram_of, tailed
 from tests.engine.quantize.test_recipe import batches, calibration, mobile_model
 from tests.engine.tiny import SIDE, tiny_se_model

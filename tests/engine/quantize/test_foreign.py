@@ -12,14 +12,14 @@ import pytest
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from db.enums import Precision, WeightsKind
-from db.tables import Artifact
-from engine import artifacts, build
+from db.models import Artifact
+from engine.build import job
+from engine.build.int8 import saturation
+from engine.build.int8.pipeline import prepare, quantise
+from engine.build.int8.targets import target_of
 from engine.errors import BuildFailed
 from engine.export import job as export
-from engine.quantize import overflow
-from engine.quantize.foreign import quantised
-from engine.quantize.recipe import prepare, quantise
-from engine.quantize.targets import target_of
+from engine.onnx.prequantized import quantised
 from engine.specs import (
     BuildSpec,
     CalibrationSpec,
@@ -28,6 +28,7 @@ from engine.specs import (
     TargetName,
     WeightsSpec,
 )
+from engine.store import artifacts
 from tests.engine.quantize.test_recipe import calibration
 from tests.engine.tiny import PREPROCESS, Quiet, image_folder, labelled_by, tiny_se_model
 
@@ -55,7 +56,7 @@ def spec_of(path: Path) -> ExportSpec:
 def built(url: str, folder: Path, **asked: Any) -> Artifact:
     folder.mkdir()
     spec = BuildSpec(export=spec_of(folder.parent / "theirs.onnx"), **asked)
-    return artifacts.find_by_digest(build.run(spec.to_json(), Quiet(url, folder))["artifact"], url)
+    return artifacts.find_by_digest(job.run(spec.to_json(), Quiet(url, folder))["artifact"], url)
 
 
 @pytest.fixture
@@ -103,13 +104,13 @@ def test_such_a_file_is_taken_as_it_is_and_its_sums_are_exact_where_they_would_o
     assert exported.manifest["quantised"] == {"layers": 4, "of": 4, "overflows": True}
     plain = built(url, tmp_path / "fp32", precision=Precision.FP32)
     assert plain.manifest["quantised"] == exported.manifest["quantised"]
-    monkeypatch.setattr(overflow, "instruction_sets", lambda: ("avx2",))
+    monkeypatch.setattr(saturation, "instruction_sets", lambda: ("avx2",))
     monkeypatch.setattr("platform.machine", lambda: "x86_64")
-    said = overflow.overflow_here(plain)
+    said = saturation.overflow_here(plain)
     assert said is not None
     assert "overflows in the fast kernels" in said
-    monkeypatch.setattr(overflow, "instruction_sets", lambda: ("avx2", "avx_vnni"))
-    assert overflow.overflow_here(plain) is None
+    monkeypatch.setattr(saturation, "instruction_sets", lambda: ("avx2", "avx_vnni"))
+    assert saturation.overflow_here(plain) is None
 
 
 def test_it_is_not_quantised_again(url: str, tmp_path: Path, exported: Artifact) -> None:

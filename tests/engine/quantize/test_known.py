@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from engine.build.int8.pipeline import Calibration, Prepared, prepare
+from engine.build.int8.statistics import cache
+from engine.build.int8.statistics.cache import Known, Subject
 from engine.config import settings
-from engine.quantize import known
-from engine.quantize.known import Known, Subject
-from engine.quantize.recipe import Calibration, Prepared, prepare
 from tests.engine.quantize.test_recipe import batches, mobile_model
 
 SUBJECT = Subject("onnx/mobile", "e" * 64, "set", "d" * 64, "i" * 64, 12, "p" * 64)
@@ -105,7 +105,7 @@ def test_another_subject_knows_nothing(other: dict[str, str]) -> None:
 
 def test_another_version_of_the_recipe_knows_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     prepare(mobile_model(), calibrated(Images(), store=from_disk()))
-    monkeypatch.setattr(known, "RECIPE", "of another day")
+    monkeypatch.setattr(cache, "RECIPE", "of another day")
     images = Images()
     prepare(mobile_model(), calibrated(images, store=from_disk()))
     assert images.passes == 2
@@ -142,7 +142,7 @@ def make_infinite(path: Path) -> None:
     np.savez(path, **{**columns, "high": np.full_like(columns["high"], np.inf)})
 
 
-@pytest.mark.parametrize("name", [known.STATS, known.RANGES])
+@pytest.mark.parametrize("name", [cache.STATS, cache.RANGES])
 @pytest.mark.parametrize("damage", [cut, turn_a_byte, make_foreign, make_infinite])
 def test_a_damaged_or_foreign_file_is_left_aside_and_written_anew(
     name: str, damage: object
@@ -171,11 +171,11 @@ def test_what_is_kept_is_listed_and_cleared(monkeypatch: pytest.MonkeyPatch) -> 
     for number in range(3):
         subject = replace(SUBJECT, export=str(number) * 64, dataset_name=f"set{number}")
         prepare(mobile_model(), calibrated(Images(), store=from_disk(subject=subject)))
-    kept = known.all_kept()
+    kept = cache.all_kept()
     assert [one.dataset_name for one in kept] == ["set2", "set1", "set0"]
     assert {(one.model_id, one.images) for one in kept} == {("onnx/mobile", 12)}
-    assert known.clear("set1") == kept[1].disk_bytes > 0
-    assert [one.dataset_name for one in known.all_kept()] == ["set2", "set0"]
-    monkeypatch.setattr(known, "MOST_KEPT", 1)
+    assert cache.clear("set1") == kept[1].disk_bytes > 0
+    assert [one.dataset_name for one in cache.all_kept()] == ["set2", "set0"]
+    monkeypatch.setattr(cache, "MOST_KEPT", 1)
     prepare(mobile_model(), calibrated(Images(), store=from_disk()))
-    assert [one.dataset_name for one in known.all_kept()] == ["set"]
+    assert [one.dataset_name for one in cache.all_kept()] == ["set"]

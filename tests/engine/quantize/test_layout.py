@@ -10,11 +10,11 @@ import onnxruntime as ort
 import pytest
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
-from engine.quantize.graph import view_of
-from engine.quantize.layout import end_channels_last, pad_image_channels
-from engine.quantize.recipe import Calibration, prepare, quantise
-from engine.quantize.sessions import session_of
-from engine.quantize.targets import target_of
+from engine.build.int8.passes.channels_last import end_channels_last, pad_image_channels
+from engine.build.int8.pipeline import Calibration, prepare, quantise
+from engine.build.int8.sessions import session_of
+from engine.build.int8.targets import target_of
+from engine.onnx.graph_view import view_of
 from engine.specs import TargetName
 
 SIDE, CLASSES, WIDTH = 32, 5, 16
@@ -63,7 +63,7 @@ def built(
     asked = target_of(target)
     with pytest.MonkeyPatch.context() as patch:
         if not laid_out:
-            patch.setattr("engine.quantize.recipe.arrange", lambda model, view, target: None)
+            patch.setattr("engine.build.int8.pipeline.arrange", lambda model, view, target: None)
         return quantise(prepare(model, how, target=asked), asked)[0]
 
 

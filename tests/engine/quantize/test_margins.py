@@ -6,8 +6,14 @@ import numpy as np
 import pytest
 from scipy.stats import t
 
-from engine.quantize.bounded import SHARES
-from engine.quantize.margins import GROUPS, LOOKS, T_ONE_SIDED_95, expected_drop, margins_of
+from engine.build.int8.accuracy_control.expected_drop import (
+    GROUPS,
+    LOOKS,
+    T_ONE_SIDED_95,
+    expected_drop,
+    margins_of,
+)
+from engine.build.int8.accuracy_control.search import SHARES
 
 SHIFT, SCALE, SHRINK = -0.1, 0.4, 0.97
 IMAGES, REPEATS = 200, 300

@@ -11,13 +11,20 @@ import onnx
 import pytest
 from onnx import ModelProto, helper, numpy_helper
 
-from engine.quantize import mixing, recipe
-from engine.quantize.effects import decibels, measure, noise, rounded, scores_on
-from engine.quantize.keeping import Layer, choose
-from engine.quantize.recipe import Calibration, prepare, quantise
-from engine.quantize.report import report_of
-from engine.quantize.sessions import session_of
-from engine.quantize.swish import GateSample
+from engine.build.int8 import pipeline
+from engine.build.int8.mixed_precision import mixed_precision
+from engine.build.int8.mixed_precision.layer_selection import Layer, choose
+from engine.build.int8.mixed_precision.sensitivity import (
+    decibels,
+    measure,
+    noise,
+    rounded,
+    scores_on,
+)
+from engine.build.int8.pipeline import Calibration, prepare, quantise
+from engine.build.int8.report import report_of
+from engine.build.int8.sessions import session_of
+from engine.build.int8.statistics.hard_swish_ranges import GateSample
 from tests.engine.quantize.test_recipe import VNNI, batches, mobile_model, scores
 
 
@@ -25,7 +32,7 @@ def how() -> Calibration:
     return Calibration(lambda: batches(3), "mse", 99.999, 1, lambda stage, seen: None, 12)
 
 
-def request_for(source: ModelProto, **more: Any) -> mixing.Request:
+def request_for(source: ModelProto, **more: Any) -> mixed_precision.Request:
     """The default recipe of `source`, nobody watching."""
     usual: dict[str, Any] = {
         "how": how(),
@@ -36,7 +43,7 @@ def request_for(source: ModelProto, **more: Any) -> mixing.Request:
         "say": silent,
         "progress": silent,
     }
-    return mixing.Request(source=source, **{**usual, **more})
+    return mixed_precision.Request(source=source, **{**usual, **more})
 
 
 def silent(*anything: object) -> None:
@@ -63,7 +70,7 @@ def test_the_choice_is_the_best_of_all_choices() -> None:
 
 def test_roundings_one_at_a_time_add_up_to_all_at_once() -> None:
     prepared = prepare(mobile_model(), how())
-    rounding = recipe.rounding_of(prepared, VNNI)
+    rounding = pipeline.rounding_of(prepared, VNNI)
     effects = measure(rounding, scores_on(np.concatenate(batches(3)), 1), 0.0, 60, silent)
     parts = sum(effects.tensors.values()) + sum(effects.weights.values())
     assert abs(decibels(parts) - decibels(effects.whole)) < 3
@@ -72,7 +79,7 @@ def test_roundings_one_at_a_time_add_up_to_all_at_once() -> None:
 
 def test_rounding_everything_is_what_the_build_computes() -> None:
     prepared = prepare(mobile_model(), how())
-    rounding = recipe.rounding_of(prepared, VNNI)
+    rounding = pipeline.rounding_of(prepared, VNNI)
     built, _ = quantise(prepared, VNNI)
     images = np.concatenate(batches(2))
     imitated = rounded(rounding, frozenset(prepared.placing.stored), rounding.layers())
@@ -140,7 +147,7 @@ def test_what_a_gate_reads_is_cut_where_its_output_is_zero() -> None:
 def test_the_report_names_every_layer() -> None:
     source = mobile_model()
     images = np.concatenate(batches(2))
-    mixed = mixing.by_default(request_for(source, forced=frozenset({"d"})))
+    mixed = mixed_precision.by_default(request_for(source, forced=frozenset({"d"})))
     report = report_of(source, mixed, (image[None] for image in images), 1)
     layers = {layer["tensor"]: layer for layer in report["layers"]}
     convolutions = {n.output[0] for n in source.graph.node if n.op_type in ("Conv", "Gemm")}

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from onnxruntime.quantization.calibrate import HistogramCollector
 
-from engine.quantize.histograms import histograms
-from engine.quantize.modes import (
+from engine.build.int8.statistics.histograms import histograms
+from engine.build.int8.statistics.range_estimators import (
     BINS,
     Histogram,
     kl_range,
@@ -87,7 +87,7 @@ def test_histograms_equal_numpy_and_do_not_depend_on_batches() -> None:
 
 
 def test_a_large_tensor_is_sampled_evenly(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("engine.quantize.histograms.LARGEST_SAMPLE", 100)
+    monkeypatch.setattr("engine.build.int8.statistics.histograms.LARGEST_SAMPLE", 100)
     images = np.random.default_rng(3).normal(0, 1, (40, 3, SIDE, SIDE)).astype(np.float32)
     ranges = {"input": (float(images.min()), float(images.max()))}
     made = histograms(tiny_se_model(), ranges, [images], 1, lambda n: None)["input"]

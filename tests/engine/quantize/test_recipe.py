@@ -10,17 +10,17 @@ import onnx
 import pytest
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
+from engine.build.int8.equalization.cross_layer import equalise
+from engine.build.int8.passes.hard_swish import hard_gates_to_convolutions, split_hard_swish
+from engine.build.int8.passes.squeeze import squeeze_to_global_pool
+from engine.build.int8.pipeline import Calibration, Prepared, prepare, quantise
+from engine.build.int8.qdq.placement import place
+from engine.build.int8.qdq.qparams import grid_of
+from engine.build.int8.sessions import session_of
+from engine.build.int8.statistics.channel_statistics import channel_stats
+from engine.build.int8.targets import target_of
 from engine.errors import BuildFailed
-from engine.quantize.channels import channel_stats
-from engine.quantize.equalise import equalise
-from engine.quantize.gates import hard_gates_to_convolutions, split_hard_swish
-from engine.quantize.graph import view_of
-from engine.quantize.grid import grid_of
-from engine.quantize.placing import place
-from engine.quantize.recipe import Calibration, Prepared, prepare, quantise
-from engine.quantize.rewrite import squeeze_to_global_pool
-from engine.quantize.sessions import session_of
-from engine.quantize.targets import target_of
+from engine.onnx.graph_view import view_of
 from engine.specs import TargetName
 from tests.engine.tiny import SIDE, tiny_se_model
 
@@ -145,7 +145,7 @@ def test_equalisation_is_what_keeps_the_scores() -> None:
     exact = scores(model, batch)
     rounded, _ = quantise(prepared_like(model), VNNI)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("engine.quantize.equalise.STRENGTHS", (0.0,))
+        patch.setattr("engine.build.int8.equalization.cross_layer.STRENGTHS", (0.0,))
         plain, _ = quantise(prepared_like(model), VNNI)
     ours, theirs = sqnr_db(exact, scores(rounded, batch)), sqnr_db(exact, scores(plain, batch))
     assert ours > 20

@@ -11,16 +11,11 @@ import onnxruntime as ort
 import pytest
 from onnx import ModelProto, numpy_helper
 
-from engine.quantize.grid import grid_of
-from engine.quantize.overflow import overflow_of
-from engine.quantize.recipe import prepare, quantise
-from engine.quantize.sessions import session_of
-from engine.quantize.targets import (
-    TENSORRT_PROVIDER,
-    Activations,
-    resolve,
-    target_of,
-)
+from engine.build.int8.pipeline import prepare, quantise
+from engine.build.int8.qdq.qparams import grid_of
+from engine.build.int8.saturation import overflow_of
+from engine.build.int8.sessions import session_of
+from engine.build.int8.targets import TENSORRT_PROVIDER, Activations, resolve, target_of
 from engine.specs import TargetName
 from tests.engine.quantize.test_recipe import (
     batches,

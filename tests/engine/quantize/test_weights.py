@@ -10,7 +10,7 @@ import pytest
 import torch
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
-from engine.quantize.weights import LARGEST_PAIR, quantise_layer, quantise_weights
+from engine.build.int8.qdq.weights import LARGEST_PAIR, quantise_layer, quantise_weights
 from engine.runtimes.onnx_runtime import OnnxRuntime
 from engine.specs import CPU_PROVIDER
 

@@ -9,12 +9,12 @@ import pytest
 from pydantic import ValidationError
 
 from db.enums import JobKind, Precision, WeightsKind
+from db.models import Dataset, Job, JobNeed, Run
 from db.session import reading
-from db.tables import Dataset, Job, JobNeed, Run
-from engine.datasets.register import check, register
-from engine.environment import instruction_sets
+from engine.build.int8 import targets
+from engine.common.environment import instruction_sets
+from engine.datasets.registration import check, register
 from engine.errors import InvalidRequest
-from engine.quantize import targets
 from engine.runs.planning import plan
 from engine.runs.requests import DEMO, RunRequest, Task
 from engine.runs.submitting import build_spec, jobs_of, submit

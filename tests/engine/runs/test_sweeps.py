@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from db.enums import JobKind, JobStatus
+from db.models import Benchmark, Job
 from db.session import reading, writing
-from db.tables import Benchmark, Job
 from engine.benchmark import job
-from engine.benchmark.server import OVERTIME
+from engine.benchmark.scenarios.server import OVERTIME
 from engine.config import settings
 from engine.errors import InvalidRequest
 from engine.jobs import control
@@ -149,7 +149,7 @@ def test_on_another_machine_it_is_measured_again(
     artifact = store_build(url, tiny_se_model()).digest
     context = Quiet(url, tmp_path / "work")
     first = job.run(quick(artifact, 1).to_json(), context)
-    monkeypatch.setattr("engine.environment._cpu_name", lambda: "another processor")
+    monkeypatch.setattr("engine.common.environment._cpu_name", lambda: "another processor")
     assert job.run(quick(artifact, 1).to_json(), context)["benchmark"] != first["benchmark"]
 
 

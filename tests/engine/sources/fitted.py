@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import torch
 
-from engine.sources.checkpoints import Checkpoint
-from engine.sources.fitting import fit
+from engine.checkpoints.fitting import fit
+from engine.checkpoints.reading import Checkpoint
 
 
 def fitted(

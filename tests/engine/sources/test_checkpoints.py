@@ -17,8 +17,8 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from engine.checkpoints.reading import read_checkpoint
 from engine.errors import CheckpointRejected
-from engine.sources.checkpoints import read_checkpoint
 
 FORMATS = ("zip", "legacy")
 

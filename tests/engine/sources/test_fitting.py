@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 
+from engine.checkpoints.fitting import Fitted, fit
+from engine.checkpoints.identify import recognise
+from engine.checkpoints.load_state import load_into
+from engine.checkpoints.reading import Checkpoint
+from engine.checkpoints.registry import build_module, build_on_meta
 from engine.errors import CheckpointRejected
-from engine.sources import build_module, build_on_meta
-from engine.sources.checkpoints import Checkpoint
-from engine.sources.fitting import Fitted, fit
-from engine.sources.matching import load_into
-from engine.sources.recognise import recognise
 from tests.engine.sources.test_mmcls import seeded_state
 
 SMALL = "test_resnet"

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from engine.sources.inert import Inert, InertUnpickler, refuse_class
+from engine.checkpoints.safe_unpickler import Inert, InertUnpickler, refuse_class
 
 
 def load(data: bytes, known: dict[tuple[str, str], Any] | None = None, **options: Any) -> Any:

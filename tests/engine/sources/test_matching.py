@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
+from engine.checkpoints.load_state import load_into
 from engine.errors import CheckpointRejected
-from engine.sources.matching import load_into
 
 ID = "timm/small"
 

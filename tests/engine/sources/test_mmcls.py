@@ -10,10 +10,10 @@ import pytest
 import torch
 from seeded import INPUT_SHAPES, LOGIT_STEP, names_digest, seeded_input, seeded_weights
 
+from engine.checkpoints.identify import recognise
+from engine.checkpoints.load_state import load_into
+from engine.checkpoints.registry import build_module, build_on_meta
 from engine.errors import CheckpointRejected
-from engine.sources import build_module, build_on_meta
-from engine.sources.matching import load_into
-from engine.sources.recognise import recognise
 from tests.engine.sources.fitted import fitted
 
 ARCHITECTURES = (pytest.param("seresnet50"), pytest.param("seresnet101", marks=pytest.mark.slow))

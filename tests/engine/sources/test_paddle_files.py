@@ -14,8 +14,8 @@ import pytest
 import torch
 from seeded import seeded_weights
 
+from engine.checkpoints.reading import read_checkpoint
 from engine.errors import CheckpointRejected
-from engine.sources.checkpoints import read_checkpoint
 
 # The network of tests/oracles/record_paddle_files.py: structured name -> (parameter name, shape).
 SMALL = {

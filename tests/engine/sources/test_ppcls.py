@@ -11,12 +11,12 @@ import pytest
 import torch
 from seeded import INPUT_SHAPES, LOGIT_STEP, names_digest, seeded_input, seeded_weights
 
+from engine.checkpoints.identify import model_id_of, recognise
+from engine.checkpoints.load_state import load_into
+from engine.checkpoints.ppcls_names import ARCHITECTURES, Layout, tensor_names
+from engine.checkpoints.reading import read_checkpoint
+from engine.checkpoints.registry import build_module, build_on_meta
 from engine.errors import CheckpointRejected
-from engine.sources import build_module, build_on_meta
-from engine.sources.checkpoints import read_checkpoint
-from engine.sources.matching import load_into
-from engine.sources.ppcls_names import ARCHITECTURES, Layout, tensor_names
-from engine.sources.recognise import model_id_of, recognise
 from tests.engine.sources.fitted import fitted
 
 FAST = ("SE_ResNet18_vd", "SE_ResNeXt50_32x4d")
@@ -144,7 +144,7 @@ def test_a_stream_of_other_dimensions_builds_no_network(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As many tensors as one of the networks has; building those takes seconds."""
-    monkeypatch.setattr("engine.sources.expected_shapes", pytest.fail)
+    monkeypatch.setattr("engine.checkpoints.registry.expected_shapes", pytest.fail)
     with (tmp_path / "x.pdiparams").open("wb") as stream:
         for _ in tensor_names("SE_ResNet50_vd"):
             stream.write(stream_tensor(torch.ones(2)))

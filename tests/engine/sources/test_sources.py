@@ -12,18 +12,19 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from engine.catalog import CatalogModel, catalogue
+from engine.catalog.models import CatalogModel, catalogue
+from engine.checkpoints.identify import model_id_of, recognise
+from engine.checkpoints.load_state import load_into
+from engine.checkpoints.reading import read_checkpoint
+from engine.checkpoints.registry import SOURCES, adapter, build_module, build_on_meta
 from engine.errors import CheckpointRejected, InvalidRequest
-from engine.sources import SOURCES, adapter, build_module, build_on_meta
-from engine.sources.checkpoints import read_checkpoint
-from engine.sources.matching import load_into
-from engine.sources.recognise import model_id_of, recognise
 from tests.engine.sources.fitted import fitted
 
 
 def test_importing_the_package_imports_no_torch() -> None:
     program = (
-        "import engine.sources, sys; sys.exit('torch' in sys.modules or 'timm' in sys.modules)"
+        "import engine.checkpoints.registry, sys; "
+        "sys.exit('torch' in sys.modules or 'timm' in sys.modules)"
     )
     root = Path(__file__).parents[3]
     assert subprocess.run([sys.executable, "-c", program], cwd=root, check=False).returncode == 0

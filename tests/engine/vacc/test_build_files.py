@@ -8,14 +8,14 @@ import pytest
 import yaml
 
 from db.enums import Precision
-from db.tables import Artifact
+from db.models import Artifact
 from engine.errors import DatasetInvalid, VaccFileInvalid
 from engine.preprocess import Color, Interpolation, PreprocessSpec
 from engine.preprocess.protocols import VENDOR
 from engine.specs import CalibrationMode
-from engine.vacc.asking import calibration_of, request_of
 from engine.vacc.build_file import BuildFile, build_file_of, read_build_file
 from engine.vacc.build_text import build_text
+from engine.vacc.requests import calibration_of, request_of
 from engine.vacc.yaml_text import parse_yaml
 
 TODAY = """\
@@ -286,7 +286,7 @@ def test_the_request_a_file_makes(tmp_path: Path) -> None:
 
 
 def test_images_to_calibrate_on_are_drawn_over_the_folders(tmp_path: Path) -> None:
-    from engine.datasets.calibration import draw_to_calibrate
+    from engine.datasets.calibration_folder import draw_to_calibrate
 
     for name in ("a/1.JPEG", "a/2.JPEG", "a/3.JPEG", "b/1.JPEG", "c.png", "a/text.txt"):
         path = tmp_path / name

@@ -15,8 +15,8 @@ import torch
 from db.enums import WeightsKind
 from engine.errors import VaccFileInvalid
 from engine.specs import WeightsSpec
-from engine.vacc.asking import model_of, request_of
 from engine.vacc.build_file import BuildFile
+from engine.vacc.requests import model_of, request_of
 from engine.weights.identify import Identified, identify, of_answer
 from tests.engine.vacc.test_build_files import TODAY, read
 
@@ -24,13 +24,13 @@ from tests.engine.vacc.test_build_files import TODAY, read
 @pytest.fixture
 def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Files are looked into here: the process that does it otherwise takes seconds to start."""
-    from engine.sources.identify import answer
+    from engine.checkpoints.identify_process import answer
 
     def identify(path: Path | None, key: str | None = None, guesses: Sequence[str] = ()) -> Any:
         asked = {"path": path and str(path), "key": key, "guesses": list(guesses)}
         return of_answer(json.loads(json.dumps(answer(asked))))
 
-    monkeypatch.setattr("engine.vacc.asking.identify", identify)
+    monkeypatch.setattr("engine.vacc.requests.identify", identify)
 
 
 def asking_for(checkpoint: object, name: str = "net") -> BuildFile:
@@ -65,7 +65,7 @@ def test_a_checkpoint_that_cannot_be_read_says_its_network_by_its_name(
 
 def state_of(model_id: str) -> dict[str, torch.Tensor]:
     """Zeros in the shapes of a network, under the names of its own framework."""
-    from engine.sources import build_on_meta
+    from engine.checkpoints.registry import build_on_meta
 
     source, _, name = model_id.partition("/")
     state = {k: torch.zeros(t.shape) for k, t in build_on_meta(source, name).state_dict().items()}

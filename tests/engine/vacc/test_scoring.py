@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 from sqlalchemy import select
 
+from db.models import Evaluation
 from db.session import reading
-from db.tables import Evaluation
 from engine.cli.main import main
 from engine.datasets.imagenet import class_names, wnid_to_index
 from engine.datasets.label_files import Labelling
 from engine.errors import VaccFileInvalid
+from engine.vacc.labels import truth_of
 from engine.vacc.npz import write_output
 from engine.vacc.result_lines import Ranked, format_lines, read_lines
-from engine.vacc.truth import truth_of
 
 WNIDS = list(wnid_to_index())
 CRANE_BIRD, CRANE_MACHINE, CASH_MACHINE = 134, 517, 480

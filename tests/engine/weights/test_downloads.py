@@ -12,8 +12,8 @@ import pytest
 
 from engine.config import settings
 from engine.errors import WeightsUnavailable
-from engine.weights import downloads
-from engine.weights.downloads import download
+from engine.weights import download as downloads
+from engine.weights.download import download
 
 CONTENT = bytes(range(256)) * 4096
 DIGEST = hashlib.sha256(CONTENT).hexdigest()

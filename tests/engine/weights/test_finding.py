@@ -8,23 +8,23 @@ from pathlib import Path
 import pytest
 
 from db.enums import WeightsKind
+from db.models import Weights
 from db.session import reading
-from db.tables import Weights
-from engine import artifacts
-from engine.catalog import CatalogModel, find_model
+from engine.catalog.models import CatalogModel, find_model
 from engine.cli.main import main
+from engine.common.digests import file_digest
 from engine.config import settings
-from engine.digests import file_digest
 from engine.errors import CheckpointRejected, InvalidRequest, WeightsUnavailable
 from engine.export import job as export
+from engine.export.weights_registration import register
 from engine.runs.planning import plan
 from engine.runs.requests import RunRequest, Task
 from engine.runs.submitting import with_file_digest
 from engine.specs import ExportSpec, WeightsSpec
+from engine.store import artifacts
 from engine.weights.cache import checked_digest, note_of
-from engine.weights.finding import all_downloaded, find_weights, remote_of
-from engine.weights.registered import find_registered, forget
-from engine.weights.registering import register
+from engine.weights.lookup import all_downloaded, find_weights, remote_of
+from engine.weights.registry import find_registered, forget
 from tests.engine.tiny import Quiet
 
 SMALL = "timm/test_resnet"
@@ -39,7 +39,7 @@ def checkpoint(path: Path, seed: int, model: CatalogModel | None = None) -> Path
     """The weights of a network as a file."""
     from safetensors.torch import save_file
 
-    from engine.sources import build_module
+    from engine.checkpoints.registry import build_module
 
     model = model or find_model(SMALL)
     save_file(build_module(model.source, model.architecture, seed=seed).state_dict(), path)

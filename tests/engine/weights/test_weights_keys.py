@@ -9,19 +9,19 @@ import pytest
 import torch
 
 from db.enums import WeightsKind
+from db.models import Artifact, Model
 from db.session import reading
-from db.tables import Artifact, Model
-from engine import artifacts
-from engine.catalog import find_model
+from engine.catalog.models import find_model
+from engine.checkpoints.registry import build_module
 from engine.errors import CheckpointRejected
 from engine.export import job as export
+from engine.export.weights_registration import register
 from engine.runs.planning import plan
 from engine.runs.requests import RunRequest, Task
 from engine.runs.submitting import with_file_digest
 from engine.runtimes.onnx_runtime import OnnxRuntime
-from engine.sources import build_module
 from engine.specs import ExportSpec, WeightsSpec
-from engine.weights.registering import register
+from engine.store import artifacts
 from tests.engine.tiny import Quiet
 
 SMALL = "timm/test_resnet"

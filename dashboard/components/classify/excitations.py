@@ -1,0 +1,88 @@
+"""What the SE blocks do with one of the images: the gates of the fp32 build."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from dashboard.charts.excitations import excitations, last_of_stages, takeaway
+from dashboard.components.classify.excitations_mean import usual_excitations
+from dashboard.components.classify.predictions import Picture
+from dashboard.components.common.theme import chart_config, current_palette
+from dashboard.formats import escape_markdown, message
+from db.enums import Precision
+from db.models import Artifact
+from engine.errors import WorkbenchError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from engine.excitations.per_image import Excitations
+
+MOST_PANELS = 8
+SKELETON_HEIGHT = 420
+
+
+@st.cache_resource(max_entries=2, show_spinner=False)
+def gates_of(digest: str, _artifact: Artifact) -> Excitations:
+    """The loaded network; at most two stay in memory."""
+    from engine.excitations.per_image import Excitations
+
+    return Excitations(_artifact)
+
+
+def excitations_view(pictures: list[Picture], chosen: list[Artifact], all_: list[Artifact]) -> None:
+    """A section of its own, computed only when it is switched on."""
+    builds = fp32_of(chosen, all_)
+    if not pictures or not builds:
+        return
+    st.subheader("What the SE blocks do")
+    if not st.toggle("Show channel excitations", key="excitations", bind="query-params"):
+        st.caption("The weight that each SE block gives to each channel for an image, in fp32.")
+        return
+    left, right = st.columns(2)
+    build = left.selectbox(
+        "Network", builds, format_func=lambda one: str(one.model_id), key="excitations_of"
+    )
+    names = [picture.name for picture in pictures]
+    name = right.selectbox("Image", names, key="excitations_image")
+    picture = pictures[names.index(str(name))]
+    mean = usual_excitations(build)
+    with st.skeleton(height=SKELETON_HEIGHT):
+        try:
+            network = gates_of(build.digest, build)
+            found = network.of_image(picture.data, picture.name)
+        except WorkbenchError as error:
+            st.info(message(str(error)), icon=":material/info:")
+            return
+    draw(network, found, None if mean is None else list(mean.values))
+
+
+def draw(network: Excitations, found: list[np.ndarray], mean: list[np.ndarray] | None) -> None:
+    """The chart of the last block of each stage, and its sentence."""
+    blocks = network.blocks
+    which = last_of_stages([block.stage for block in blocks])[-MOST_PANELS:]
+    labels = [blocks[n].name for n in which]
+    image = [found[n] for n in which]
+    usual = None if mean is None else [mean[n] for n in which]
+    said = takeaway(image, usual, labels)
+    st.caption(escape_markdown(said))
+    figure = excitations(labels, image, usual, current_palette())
+    st.plotly_chart(figure, key="excitations_chart", config=chart_config(), alt=said)
+    order = "the dataset's mean" if usual else "this image"
+    st.caption(
+        f"The last block of each stage ({len(which)} of {len(blocks)} blocks); channels in the "
+        f"order of {order}. As figure 5 of Hu et al., Squeeze-and-Excitation Networks."
+    )
+
+
+def fp32_of(chosen: list[Artifact], all_: list[Artifact]) -> list[Artifact]:
+    """The newest fp32 build of each chosen network."""
+    found: dict[tuple[str, str], Artifact] = {}
+    wanted = {(build.model_id, build.weights_digest) for build in chosen}
+    for build in all_:
+        key = (build.model_id, build.weights_digest)
+        if build.precision == Precision.FP32 and key in wanted:
+            found.setdefault(key, build)
+    return list(found.values())

@@ -1,0 +1,53 @@
+"""No traceback ever reaches a page."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import streamlit as st
+from pandas.errors import DatabaseError
+from sqlalchemy.exc import SQLAlchemyError
+
+from dashboard.components.common.notice import leave_notice
+from dashboard.formats import message
+from engine.common.error_sentences import sentence_of
+from engine.errors import WorkbenchError
+
+log = logging.getLogger("dashboard")
+
+
+@contextmanager
+def guard() -> Iterator[None]:
+    """Shows an error of the engine or the machine as its sentence, anything else as one line."""
+    try:
+        yield
+    except Exception as error:
+        st.error(message(told(error)), icon=_icon(error))
+
+
+@contextmanager
+def noticed() -> Iterator[None]:
+    """As `guard`, for callbacks, which draw nothing: the sentence is left as a notice."""
+    try:
+        yield
+    except Exception as error:
+        leave_notice(message(told(error)))
+
+
+def told(error: Exception) -> str:
+    """The sentence for an error; what the engine did not expect goes to the log of the server."""
+    if isinstance(error, WorkbenchError):
+        return str(error)
+    log.error("A page failed.", exc_info=error)
+    return sentence_of(error) or (
+        "This part of the page failed unexpectedly; what happened is in the log of the server. "
+        "The rest of the workbench goes on."
+    )
+
+
+def _icon(error: Exception) -> str:
+    if isinstance(error, SQLAlchemyError | DatabaseError):
+        return ":material/database_off:"
+    return ":material/error:" if sentence_of(error) else ":material/bug_report:"

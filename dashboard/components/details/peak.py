@@ -1,0 +1,81 @@
+"""What this machine can do at most, what came nearest to it, and measuring it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from dashboard import queries
+from dashboard.components.common.guard import guard
+from dashboard.components.common.notice import leave_notice
+from dashboard.formats import escape_markdown, number
+from db.enums import JobKind
+from db.session import writing
+from engine.config import settings
+from engine.jobs import dispatcher, queue
+from engine.peak.records import Peak
+from engine.runs.new_jobs import peak_job
+from engine.specs import PeakSpec
+
+COLUMNS: dict[str, Any] = {
+    "gmacs_per_s": st.column_config.NumberColumn("GMAC/s", format="%.0f"),
+    "kernel": "reached by",
+    "measured": st.column_config.DatetimeColumn("measured", format="distance"),
+}
+
+
+def show_peak(environment_digest: str) -> None:
+    """The card: a row for each precision and number of threads."""
+    st.subheader("Peak")
+    peaks = queries.peaks(environment_digest)
+    waiting = any(view.row.kind == JobKind.PEAK for view in queries.live_jobs())
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.caption(_about(peaks, environment_digest), width="stretch")
+        label = "Being measured" if waiting else "Measure again" if peaks else "Measure"
+        st.button(label, key="peak", icon=":material/speed:", disabled=waiting, on_click=measure)
+    if not peaks:
+        return
+    rows = {
+        "precision": [peak.precision for peak in peaks],
+        "threads": [peak.threads for peak in peaks],
+        "gmacs_per_s": [peak.gmacs_per_s for peak in peaks],
+        "kernel": [peak.kernel for peak in peaks],
+        "measured": pd.to_datetime([peak.measured_at for peak in peaks], unit="s", utc=True),
+    }
+    st.dataframe(
+        pd.DataFrame(rows),
+        hide_index=True,
+        column_config=COLUMNS,
+        alt="The most this machine does, by precision and threads",
+    )
+    noise = sorted({reason for peak in peaks for reason in peak.noise})
+    if noise:
+        st.warning(
+            f"Measured while {escape_markdown('; '.join(noise))}: measure again when the machine "
+            f"is quiet. The better figure stays.",
+            icon=":material/warning:",
+        )
+
+
+def _about(peaks: list[Peak], environment_digest: str) -> str:
+    if not peaks:
+        return (
+            "The most that this machine does in ONNX Runtime is measured once, after its first "
+            "benchmark, in about a quarter of a minute. Benchmarks are then shown as shares of it."
+        )
+    known = queries.tables().benchmarks
+    shares = known.loc[known["environment_digest"] == environment_digest, "peak_share"].dropna()
+    nearest = f" Nearest to it so far: {number(shares.max(), 0)} %." if len(shares) else ""
+    return escape_markdown("The best of several matrix products in ONNX Runtime." + nearest)
+
+
+def measure() -> None:
+    """Callback: queues the job."""
+    with guard():
+        threads = tuple(sorted({1, settings().threads}))
+        with writing(queries.url()) as session:
+            queue.submit(session, peak_job(PeakSpec(threads=threads)))
+        dispatcher.ensure_dispatcher()
+        leave_notice("The peak is measured as soon as nothing else runs.")

@@ -1,0 +1,120 @@
+"""Where the time of a build goes: operators, SE blocks, conversions, the slowest nodes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from dashboard.charts.profile import time_by_operator
+from dashboard.components.common.theme import chart_config, current_palette
+from dashboard.formats import ago, escape_markdown, number
+from db.models import Artifact
+from engine.profiling.records import Profile, profiles_of
+from engine.profiling.summary import Sums, by_operator, slowest, sums_of
+
+MOST_NODES = 15
+SHARE = st.column_config.ProgressColumn("of all", format="percent", max_value=1.0)
+OPERATORS: dict[str, Any] = {
+    "op": "operator",
+    "nodes": st.column_config.NumberColumn("nodes", format="%d"),
+    "ms": st.column_config.NumberColumn("ms", format="%.3f"),
+    "share": SHARE,
+    "se_ms": st.column_config.NumberColumn("ms in SE blocks", format="%.3f"),
+    "inserted": st.column_config.CheckboxColumn("only converts"),
+}
+NODES: dict[str, Any] = {
+    "name": "node",
+    "op": "operator",
+    "ms": st.column_config.NumberColumn("ms", format="%.3f"),
+    "share": SHARE,
+    "output": "output",
+    "se_block": st.column_config.NumberColumn("SE block", format="%d"),
+}
+
+
+def show_profile(artifact: Artifact | None, *, expanded: bool = False) -> None:
+    """Chart and tables of a build that was profiled; else nothing."""
+    profiles = profiles_of(artifact.digest) if artifact is not None else []
+    if not profiles:
+        return
+    with st.expander("Where the time goes", icon=":material/timer:", expanded=expanded):
+        chosen = profiles[0]
+        if len(profiles) > 1:
+            chosen = st.selectbox(
+                "Profile", profiles, format_func=_label, key="profile", label_visibility="collapsed"
+            )
+        else:
+            st.caption(escape_markdown(_label(chosen)))
+        _show(chosen)
+
+
+def _label(profile: Profile) -> str:
+    return (
+        f"batch {profile['batch']}, {profile['threads']} threads · {profile['machine']} · "
+        f"{ago(profile['made_at'])}"
+    )
+
+
+def _show(profile: Profile) -> None:
+    nodes, operators = profile["nodes"], by_operator(profile["nodes"])
+    sums = sums_of(nodes)
+    st.markdown(takeaway(sums, operators))
+    color = current_palette().precisions[profile["precision"]]
+    st.plotly_chart(
+        time_by_operator(operators, color, current_palette()),
+        key="profile_chart",
+        config=chart_config(),
+        theme=None,
+        alt=takeaway(sums, operators).replace("**", ""),
+    )
+    st.dataframe(
+        operators[list(OPERATORS)],
+        column_config=OPERATORS,
+        hide_index=True,
+        alt="Time by operator",
+    )
+    st.markdown(f"The {MOST_NODES} slowest nodes of {len(nodes)}")
+    st.dataframe(
+        _node_table(nodes, sums)[list(NODES)],
+        column_config=NODES,
+        hide_index=True,
+        placeholder="–",
+        alt="The slowest nodes",
+    )
+    st.caption(coverage(profile, sums))
+    if profile["noise"]:
+        st.warning(
+            f"Noisy: {escape_markdown('; '.join(profile['noise']))}.", icon=":material/warning:"
+        )
+
+
+def _node_table(nodes: list[dict[str, Any]], sums: Sums) -> pd.DataFrame:
+    shown = pd.DataFrame(slowest(nodes, MOST_NODES))
+    return shown.assign(
+        share=shown["ms"] / sums.nodes_ms,
+        output=[" x ".join(str(size) for size in shape) for shape in shown["output"]],
+    )
+
+
+def takeaway(sums: Sums, operators: pd.DataFrame) -> str:
+    """What takes most, what SE blocks take, what conversions take."""
+    first = operators.iloc[0]
+    parts = [f"**{first['op']}** takes {first['share']:.0%} of the time"]
+    if sums.se_blocks:
+        parts.append(f"the {sums.se_blocks} SE blocks **{sums.se_ms / sums.nodes_ms:.1%}**")
+    parts.append(f"inserted conversions **{sums.inserted_ms / sums.nodes_ms:.1%}**")
+    return ", ".join(parts) + "."
+
+
+def coverage(profile: Profile, sums: Sums) -> str:
+    """How far the nodes add up to what was measured."""
+    return (
+        f"All nodes add up to {number(sums.nodes_ms, 2)} ms: "
+        f"{sums.nodes_ms / profile['wall_ms']:.1%} of the {number(profile['wall_ms'], 2)} ms that "
+        f"a run took under the profiler (mean of the faster {profile['runs']}), and "
+        f"{sums.nodes_ms / profile['latency_ms']:.1%} of the {number(profile['latency_ms'], 2)} ms "
+        f"that it takes without. Conversions change numbers or their layout; those inside SE "
+        f"blocks ({number(sums.inserted_in_se_ms, 2)} ms) are in both sums."
+    )

@@ -1,0 +1,25 @@
+"""Every table by one import, so that the metadata is complete wherever it is used."""
+
+from __future__ import annotations
+
+from db.base import Base
+from db.models.catalog import Artifact, Dataset, Model, Weights
+from db.models.jobs import Home, Job, JobNeed, Run, RunJob
+from db.models.measurements import Benchmark, Environment, Evaluation, ImportedBuild
+
+__all__ = [
+    "Artifact",
+    "Base",
+    "Benchmark",
+    "Dataset",
+    "Environment",
+    "Evaluation",
+    "Home",
+    "ImportedBuild",
+    "Job",
+    "JobNeed",
+    "Model",
+    "Run",
+    "RunJob",
+    "Weights",
+]

@@ -1,0 +1,161 @@
+"""The best of many settings: most images/s while the latency stays within a limit.
+
+Works on rows of the results table (columns of `engine.results.COLUMNS`), so that the terminal and
+the pages say the same.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from engine.benchmark.scenarios.definitions import CLOSED_LOOP
+from engine.common.pareto import frontier
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Percentile(StrEnum):
+    """Which latency a limit is on."""
+
+    P50 = "p50"
+    P90 = "p90"
+    P95 = "p95"
+    P99 = "p99"
+
+    @property
+    def column(self) -> str:
+        """The column of the results table, in ms."""
+        return f"latency_{self}_ms"
+
+
+@dataclass(frozen=True, slots=True)
+class SweetSpot:
+    """The answer (`row`, None where nothing keeps the limit), and what it was chosen from.
+
+    `frontier` are the rows that no other beats in both, by rising latency.
+    """
+
+    row: dict[str, Any] | None
+    points: pd.DataFrame
+    frontier: pd.DataFrame
+    keeping: int
+    percentile: Percentile
+    limit_ms: float | None
+
+    def sentence(self) -> str:
+        """The answer with its evidence, or why there is none."""
+        if self.points.empty:
+            return f"Nothing was measured in closed loop with a {self.percentile} of its latency."
+        return self._found(self.row) if self.row else self._none()
+
+    def _found(self, row: dict[str, Any]) -> str:
+        limit = f", within the limit of {self.limit_ms:g} ms" if self.limit_ms is not None else ""
+        chosen = (
+            f"the most images/s of {_points(len(self.points))}"
+            if self.limit_ms is None
+            else f"the most images/s of the {self.keeping} of {_points(len(self.points))} that "
+            f"keep it"
+        )
+        return (
+            f"Sweet spot: {_name(row)} at {setting_of(row)}: {row['images_per_s']:,.1f} images/s"
+            f"{_range(row)} with {self.percentile} {row[self.percentile.column]:,.2f} ms over "
+            f"{row['samples']:,.0f} requests{limit}; {chosen}.{_doubts(row)}"
+        )
+
+    def _none(self) -> str:
+        lowest = self.points.loc[self.points[self.percentile.column].astype(float).idxmin()]
+        return (
+            f"None of {_points(len(self.points))} has a {self.percentile} of at most "
+            f"{self.limit_ms:g} ms; the lowest is {lowest[self.percentile.column]:,.2f} ms: "
+            f"{_name(lowest)} at {setting_of(lowest)}."
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """For a document: the choice, the frontier, the sentence."""
+        columns = [*_TOLD, self.percentile.column]
+        return {
+            "percentile": str(self.percentile),
+            "limit_ms": self.limit_ms,
+            "points": len(self.points),
+            "keeping": self.keeping,
+            "sentence": self.sentence(),
+            "row": {name: _plain(self.row.get(name)) for name in columns} if self.row else None,
+            "frontier": [
+                {name: _plain(row.get(name)) for name in columns}
+                for row in self.frontier.to_dict("records")
+            ],
+        }
+
+
+_TOLD = (
+    "benchmark_id",
+    "model_id",
+    "precision",
+    "batch",
+    "instances",
+    "threads",
+    "images_per_s",
+    "samples",
+    "stable",
+    "noise",
+)
+
+
+def find_sweet_spot(
+    rows: pd.DataFrame, percentile: Percentile = Percentile.P90, limit_ms: float | None = None
+) -> SweetSpot:
+    """Of rows measured in closed loop on one machine: the most images/s within the limit.
+
+    Rows without that percentile (a p99 under 100 requests) can keep no limit and are left out.
+    """
+    measured = rows[
+        rows["benchmark_id"].notna()
+        & (rows["scenario"] == CLOSED_LOOP)
+        & rows[percentile.column].notna()
+    ]
+    points = measured.drop_duplicates("benchmark_id").reset_index(drop=True)
+    latency, rate = points[percentile.column].astype(float), points["images_per_s"].astype(float)
+    best = points.iloc[frontier(latency, rate)]
+    kept = points if limit_ms is None else points[latency <= limit_ms]
+    row = None if kept.empty else dict(kept.loc[rate[kept.index].idxmax()])
+    return SweetSpot(row, points, best, len(kept), percentile, limit_ms)
+
+
+def setting_of(row: Any) -> str:
+    """`batch 4, 2 in flight, 1 thread` of a row of results."""
+    threads = int(row["threads"])
+    return (
+        f"batch {int(row['batch'])}, {int(row['instances'])} in flight, {threads} "
+        f"thread{'' if threads == 1 else 's'}"
+    )
+
+
+def _name(row: Any) -> str:
+    return f"{row['model_id']} {row['precision']}"
+
+
+def _range(row: Any) -> str:
+    low, high = row["images_per_s_low"], row["images_per_s_high"]
+    return "" if low != low or low is None else f" ({low:,.1f} to {high:,.1f})"
+
+
+def _points(count: int) -> str:
+    return f"{count:,} point{'' if count == 1 else 's'}"
+
+
+def _doubts(row: Any) -> str:
+    told = []
+    if row["stable"] is False or row["stable"] == 0:
+        told.append("its windows did not agree")
+    if isinstance(row["noise"], str) and row["noise"]:
+        told.append(row["noise"])
+    return f" Doubtful: {'; '.join(told)}." if told else ""
+
+
+def _plain(value: Any) -> Any:
+    if value is None or value != value:
+        return None
+    return value.item() if hasattr(value, "item") else value

@@ -1,0 +1,1 @@
+"""Builds: one precision of an export."""

@@ -1,0 +1,135 @@
+"""The fp16 build: values observed, what does not fit kept in float, and both held against fp32."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from onnx import ModelProto
+
+from db.models import Artifact, Dataset
+from engine.build.fp16.conversion import convert, refuse_control_flow
+from engine.build.fp16.emulation import imitate
+from engine.build.fp16.fallback import keep_in_float
+from engine.build.fp16.limits import LARGEST, LIMIT
+from engine.build.fp16.observing import observed
+from engine.build.fp16.value_ranges import Extremes, extremes_of
+from engine.build.int8.mixed_precision.sensitivity import decibels, noise
+from engine.build.int8.sessions import session_of
+from engine.config import settings
+from engine.datasets.reader import open_index, read_batches
+from engine.datasets.registration import find_dataset
+from engine.datasets.sampling import draw_by_class
+from engine.errors import BuildFailed
+from engine.export.verify import probe_inputs
+from engine.jobs.context import JobContext
+from engine.onnx import graph_io
+from engine.specs import RangeCheckSpec
+from engine.store import artifacts
+
+BATCH = 8
+COMPARED_IMAGES = 64
+NOT_CHECKED = "not range-checked on data: only on images that the workbench draws and on noise"
+
+
+@dataclass(frozen=True, slots=True)
+class _Data:
+    """The batches to look at; `dataset` None where they are probes."""
+
+    batches: Iterable[np.ndarray]
+    compared: list[np.ndarray]
+    dataset: Dataset | None
+    images: int
+
+
+def build(
+    model: ModelProto,
+    export: Artifact,
+    asked: RangeCheckSpec | None,
+    path: Path,
+    context: JobContext,
+) -> dict[str, Any]:
+    """Writes the fp16 model of `model` to `path`; returns what is said of it in the manifest."""
+    refuse_control_flow(model)
+    data = _checked(export, asked, context) if asked else _probes(export)
+    extremes = extremes_of(model, _told(data, context), settings().threads)
+    kept = keep_in_float(model, extremes)
+    outputs = frozenset(one.output for one in kept)
+    half = convert(model, outputs)
+    graph_io.save(half, path)
+    for one in kept:
+        context.say(f"{one.node} ({one.op}) stays in float: {one.reason}.")
+    execution = observed(half)
+    return {
+        "execution": execution.kind,
+        "execution_why": execution.why,
+        "half": {
+            "kept_in_float": [asdict(one) for one in kept],
+            "checked": _what_was_checked(data),
+            "largest": _largest(extremes),
+            "agreement": _agreement(model, imitate(model, outputs), data),
+        },
+    }
+
+
+def _checked(export: Artifact, asked: RangeCheckSpec, context: JobContext) -> _Data:
+    dataset = find_dataset(asked.dataset, context.url)
+    index, spec = open_index(dataset), artifacts.preprocess_of(export)
+    drawn = draw_by_class(index.labels, asked.images, asked.seed)
+    if len(drawn) < asked.images:
+        context.say(f"Only {len(drawn)} images to check ranges on, {asked.images} were asked.")
+    context.stage(f"Checking ranges on {len(drawn)} images of {dataset.name}.")
+    threads = settings().threads
+    compared = list(read_batches(index, drawn[:COMPARED_IMAGES], spec, BATCH, threads))
+    batches = read_batches(index, drawn, spec, BATCH, threads)
+    return _Data(batches, compared, dataset, len(drawn))
+
+
+def _probes(export: Artifact) -> _Data:
+    probes = probe_inputs(artifacts.preprocess_of(export))
+    return _Data(probes, probes, None, sum(len(batch) for batch in probes))
+
+
+def _told(data: _Data, context: JobContext) -> Iterable[np.ndarray]:
+    """The batches, with progress."""
+    seen = 0
+    for batch in data.batches:
+        yield batch
+        seen += len(batch)
+        context.progress(seen, data.images, "images", "Checking ranges")
+
+
+def _what_was_checked(data: _Data) -> dict[str, Any]:
+    limits = {"images": data.images, "limit": LIMIT, "largest_half": LARGEST}
+    if data.dataset is None:
+        return {"dataset": None, "note": NOT_CHECKED, **limits}
+    return {"dataset": data.dataset.name, "dataset_digest": data.dataset.digest, **limits}
+
+
+def _largest(extremes: Extremes) -> dict[str, Any]:
+    tensor, value = extremes.largest
+    return {"tensor": tensor, "value": value}
+
+
+def _agreement(model: ModelProto, half: ModelProto, data: _Data) -> dict[str, Any]:
+    """fp16 against fp32, with all that is stored in half precision truly rounded to it."""
+    threads = settings().threads
+    wanted, found = (_scores(one, data.compared, threads) for one in (model, half))
+    if not np.isfinite(found).all():
+        raise BuildFailed(
+            "The fp16 build gives scores that are not finite although its ranges were checked: a "
+            "sum inside a layer exceeds half precision. Build it in fp32 or int8."
+        )
+    return {
+        "images": len(wanted),
+        "same_class": int((wanted.argmax(axis=1) == found.argmax(axis=1)).sum()),
+        "signal_db": decibels(noise(found, wanted)),
+    }
+
+
+def _scores(model: ModelProto, batches: list[np.ndarray], threads: int) -> np.ndarray:
+    session = session_of(model, threads)
+    return np.concatenate([session.run(None, {graph_io.INPUT: batch})[0] for batch in batches])

@@ -1,0 +1,40 @@
+"""What ONNX Runtime makes of a half precision build on this processor, read from its own graph."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import onnx
+import onnxruntime as ort
+from onnx import ModelProto, TensorProto, shape_inference
+
+from engine.build.fp16.execution import EMULATED, NATIVE, Execution, expected
+from engine.build.fp16.limits import WEIGHTED
+from engine.specs import CPU_PROVIDER
+
+
+def observed(model: ModelProto) -> Execution:
+    """What ONNX Runtime does with a half precision model on this processor, by its own graph."""
+    said = expected()
+    if computes_in_half(model):
+        return said if said.kind == NATIVE else Execution(NATIVE, "ONNX Runtime keeps it so")
+    if said.kind == EMULATED:
+        return said
+    return Execution(EMULATED, f"{said.why}, but ONNX Runtime computes in float32")
+
+
+def computes_in_half(model: ModelProto) -> bool:
+    """Whether any of the layers with weights still is in half precision in a session's graph."""
+    options = ort.SessionOptions()
+    options.log_severity_level = 3
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    with tempfile.TemporaryDirectory() as folder:
+        given, path = Path(folder) / "given.onnx", Path(folder) / "as run.onnx"
+        onnx.save(model, given)
+        options.optimized_model_filepath = str(path)
+        ort.InferenceSession(str(given), options, providers=[CPU_PROVIDER])
+        graph = shape_inference.infer_shapes(onnx.load(path)).graph
+    kinds = {v.name: v.type.tensor_type.elem_type for v in (*graph.value_info, *graph.output)}
+    outputs = [node.output[0] for node in graph.node if node.op_type in WEIGHTED]
+    return any(kinds.get(name) == TensorProto.FLOAT16 for name in outputs)

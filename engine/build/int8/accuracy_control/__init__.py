@@ -1,0 +1,1 @@
+"""The search for a build that keeps an accuracy constraint."""

@@ -1,0 +1,1 @@
+"""Channels equalized across layers."""

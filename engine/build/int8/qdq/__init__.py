@@ -1,0 +1,1 @@
+"""Where QuantizeLinear and DequantizeLinear stand, and their parameters."""

@@ -1,0 +1,1 @@
+"""The catalog of models, and the conventions of published FLOPs."""

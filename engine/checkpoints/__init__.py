@@ -1,0 +1,1 @@
+"""Checkpoints of timm, mmcls and PaddleClas, read into their networks."""

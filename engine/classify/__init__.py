@@ -1,0 +1,1 @@
+"""Top-5 of single images by one or more builds."""

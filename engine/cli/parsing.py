@@ -1,0 +1,94 @@
+"""From words on the command line to weights and preprocessing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from db.enums import WeightsKind
+from engine.common.untrusted import read_json
+from engine.errors import InvalidRequest
+from engine.preprocess.protocols import VENDOR, Protocol
+from engine.specs import WeightsSpec
+
+_DIGEST = re.compile(r"[0-9a-f]{6,64}")
+
+
+def is_digest(text: str) -> bool:
+    """Whether a word is the digest of an artifact, or its beginning, rather than a model."""
+    return _DIGEST.fullmatch(text) is not None
+
+
+def read_weights(text: str, seed: int = 0, key: str | None = None) -> WeightsSpec:
+    """`pretrained`, `random` or a path, with the set of weights in a file."""
+    if text == WeightsKind.PRETRAINED:
+        return WeightsSpec(key=key or None)
+    if text == WeightsKind.RANDOM:
+        if key:
+            raise InvalidRequest(
+                "--weights-key chooses among the sets of weights in a file, and random weights "
+                "have no file: leave it out."
+            )
+        return WeightsSpec(kind=WeightsKind.RANDOM, seed=seed)
+    return WeightsSpec(kind=WeightsKind.FILE, path=text, key=key or None)
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """The JSON object in a file; InvalidRequest where there is none to read."""
+    found = read_json(path, lack="is not a readable JSON file")
+    if not isinstance(found, dict):
+        raise InvalidRequest(f"{path} must hold one JSON object.")
+    return found
+
+
+def read_preprocess(
+    path: Path | None, protocol: Protocol | None = None, **options: int | str | None
+) -> dict[str, Any] | None:
+    """Preprocessing of a protocol, or from a JSON file and single options; None: as published.
+
+    Raises InvalidRequest for options beside a protocol that leaves none open.
+    """
+    given = read_object(path) if path is not None else {}
+    for name, value in options.items():
+        if value is not None:
+            given[name] = _READERS[name](name, value) if name in _READERS else value
+    if protocol in (Protocol.PUBLISHED, Protocol.VENDOR) and given:
+        raise InvalidRequest(
+            f"--protocol {protocol} leaves nothing open, but {', '.join(given)} was given; use "
+            f"--protocol custom."
+        )
+    if protocol is Protocol.CUSTOM and not given:
+        raise InvalidRequest(
+            "--protocol custom needs its settings: --preprocess FILE.json, or --resize, --crop, "
+            "--interpolation, --resizer, --resize-mode, --mean, --std and --scale."
+        )
+    return VENDOR.to_dict() if protocol is Protocol.VENDOR else given or None
+
+
+def _three_numbers(name: str, text: Any) -> list[float]:
+    try:
+        return [float(word) for word in text.split(",")]
+    except ValueError as error:
+        raise InvalidRequest(
+            f"--mean and --std take three numbers, such as 0.5,0.5,0.5; --{name} is {text!r}."
+        ) from error
+
+
+def _number(name: str, text: Any) -> float:
+    """A number, or a fraction such as 1/255, which no decimal number is."""
+    try:
+        return float(Fraction(text))
+    except (ValueError, ZeroDivisionError) as error:
+        raise InvalidRequest(
+            f"--{name} takes a number, such as 1 or 1/255, not {text!r}."
+        ) from error
+
+
+_READERS: dict[str, Callable[[str, Any], Any]] = {
+    "mean": _three_numbers,
+    "std": _three_numbers,
+    "scale": _number,
+}

@@ -1,0 +1,1 @@
+"""What every package uses: files, digests, text, statistics, environment."""

@@ -1,0 +1,122 @@
+"""The machine and its software, as far as they can change a measurement."""
+
+from __future__ import annotations
+
+import os
+import platform
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from db.models import Environment
+from db.session import writing
+from engine.common.digests import data_digest
+from engine.config import usable_cores
+
+PACKAGES = ("onnxruntime", "torch", "timm", "onnx", "numpy", "pillow", "opencv-python-headless")
+HALF_FLAGS = ("avx512_fp16", "fphp", "asimdhp")
+ISA_FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8", "asimddp")
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """`facts` decide the digest; `load_1min` is of the moment and does not."""
+
+    facts: dict[str, Any]
+    load_1min: float
+
+    @property
+    def digest(self) -> str:
+        """Two measurements are comparable in speed only when this is equal."""
+        return data_digest(self.facts)
+
+    @property
+    def label(self) -> str:
+        """Short, for charts: processor, cores, runtime."""
+        facts = self.facts
+        runtime = facts["packages"].get("onnxruntime", "?")
+        return f"{facts['cpu']}, {facts['cores']} cores, onnxruntime {runtime}"
+
+
+def observe() -> Surroundings:
+    """Reads the facts of this machine now."""
+    facts = {
+        "cpu": _cpu_name(),
+        "isa": instruction_sets(),
+        "cores": usable_cores(),
+        "memory_gb": round(psutil.virtual_memory().total / 2**30),
+        "governor": _read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
+        "os": f"{platform.system()} {platform.release()}",
+        "machine": platform.machine(),
+        "python": platform.python_version(),
+        "host": platform.node(),
+        "gpu": _gpu(),
+        "packages": library_versions(),
+    }
+    return Surroundings(facts, os.getloadavg()[0])
+
+
+def record(surroundings: Surroundings, url: str) -> str:
+    """Writes the environment's row, once; returns its digest."""
+    with writing(url) as session:
+        session.merge(
+            Environment(
+                digest=surroundings.digest, label=surroundings.label, facts=surroundings.facts
+            )
+        )
+    return surroundings.digest
+
+
+def library_versions() -> dict[str, str]:
+    """Versions of the packages that decide results; without importing any."""
+    return {name: found for name in PACKAGES if (found := _version(name))}
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _cpu_name() -> str:
+    for line in (_read("/proc/cpuinfo") or "").splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def instruction_sets() -> list[str]:
+    """Those of this processor that decide which integer kernels run."""
+    return [flag for flag in ISA_FLAGS if flag in _processor_flags()]
+
+
+def half_instructions() -> list[str]:
+    """Those of this processor that compute in half precision."""
+    return [flag for flag in HALF_FLAGS if flag in _processor_flags()]
+
+
+def _processor_flags() -> set[str]:
+    for line in (_read("/proc/cpuinfo") or "").splitlines():
+        if line.startswith(("flags", "Features")):
+            return set(line.partition(":")[2].split())
+    return set()
+
+
+def _gpu() -> str | None:
+    names = sorted(Path("/proc/driver/nvidia/gpus").glob("*/information"))
+    for path in names:
+        for line in (_read(str(path)) or "").splitlines():
+            if line.startswith("Model:"):
+                return line.partition(":")[2].strip()
+    return None
+
+
+def _read(path: str) -> str | None:
+    try:
+        return Path(path).read_text().strip()
+    except OSError:
+        return None

@@ -1,0 +1,110 @@
+"""Computes shards, each into a file of its own, and joins them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+
+from engine.build.int8.saturation import overflow_here
+from engine.common.scores import drop_background
+from engine.config import settings
+from engine.datasets.pixel_cache import open_cache
+from engine.errors import InvalidRequest
+from engine.evaluation.per_image import PerImage, load_file, save
+from engine.evaluation.pipeline import Pipeline, threads_each
+from engine.evaluation.scoring import score_matched
+from engine.evaluation.task import Task
+from engine.jobs.context import JobContext
+from engine.runtimes.onnx_runtime import OnnxRuntime
+from engine.store import artifacts
+
+Shard = tuple[int, int]
+Seen = Callable[[int, int], None]
+
+
+def missing_shards(task: Task) -> list[Shard]:
+    """Those whose file is not there yet."""
+    return [pair for pair in task.shards() if not task.shard_path(*pair).exists()]
+
+
+def finished_shards(task: Task) -> list[Shard]:
+    """Those whose file is there."""
+    return [pair for pair in task.shards() if task.shard_path(*pair).exists()]
+
+
+def compute(
+    task: Task, shards: list[Shard], context: JobContext, seen: Seen, finished: Callable[[], None]
+) -> None:
+    """Computes shards in one go; `seen` gets (images, right) so far, `finished` follows each."""
+    threads = settings().threads
+    wanted = np.concatenate([task.images[start:stop] for start, stop in shards])
+    cache = open_cache(
+        task.index.name, task.index.digest, len(task.index), wanted, task.preprocess, context.say
+    )
+    size = task.spec.batch
+    pipeline = Pipeline(task.index, task.preprocess, cache, threads, size, wanted)
+    batches = [wanted[start : start + size] for start in range(0, len(wanted), size)]
+    try:
+        context.stage(f"Loading {task.artifact.model_id} {task.artifact.precision}.")
+        path = artifacts.model_path(task.artifact.digest)
+        exact = overflow_here(task.artifact) is not None
+        model = OnnxRuntime(path, task.spec.provider, threads_each(threads), exact)
+        context.stage(f"Evaluating on {len(task.images):,} images of {task.index.name}.")
+        results = pipeline.run(batches, model.run, lambda out, images: judge(task, out, images))
+        done = right = 0
+        for start, stop in shards:
+            parts: list[PerImage] = []
+            while sum(map(len, parts)) < stop - start:
+                part = next(results)
+                assert isinstance(part, PerImage)
+                parts.append(part)
+                done, right = done + len(part), right + int(part.right.sum())
+                seen(done, right)
+            _write(task, (start, stop), parts)
+            finished()
+    finally:
+        pipeline.close()
+        if cache is not None:
+            cache.close()
+    if pipeline.cache_is_full:
+        context.say("The disk is full: not all prepared images could be kept.")
+
+
+def _write(task: Task, shard: Shard, parts: list[PerImage]) -> None:
+    path = task.shard_path(*shard)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save(path, concatenate(parts))
+
+
+def judge(task: Task, outputs: np.ndarray, images: np.ndarray) -> PerImage:
+    """Per-image results of one batch, in classes of the dataset."""
+    manifest = task.artifact.manifest
+    return score_matched(
+        drop_background(outputs, manifest.get("background")),
+        images,
+        task.index.labels[images],
+        task.matching,
+        probabilities=manifest.get("scores") == "probabilities",
+    )
+
+
+def join(task: Task, shards: list[Shard] | None = None) -> PerImage:
+    """All shards (or some) in order; InvalidRequest unless they cover each image exactly once."""
+    chosen = task.shards() if shards is None else shards
+    images = concatenate([load_file(task.shard_path(*pair)) for pair in chosen])
+    expected = np.concatenate([task.images[start:stop] for start, stop in chosen])
+    if not np.array_equal(images.image, expected):
+        raise InvalidRequest("The shards of this evaluation do not cover its images exactly once.")
+    return images
+
+
+def concatenate(parts: list[PerImage]) -> PerImage:
+    """Several stretches of images as one."""
+    joined: dict[str, Any] = {}
+    for field in fields(PerImage):
+        columns = [getattr(part, field.name) for part in parts]
+        joined[field.name] = None if columns[0] is None else np.concatenate(columns)
+    return PerImage(**joined)

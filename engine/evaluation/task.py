@@ -1,0 +1,115 @@
+"""One evaluation, resolved and checked: what is run, on which images, prepared how."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from db.enums import WeightsKind
+from db.models import Artifact
+from engine.build.lookup import artifact_of
+from engine.common import environment
+from engine.common.digests import data_digest
+from engine.common.environment import Surroundings
+from engine.config import settings
+from engine.datasets.classes import ClassMatching, match_outputs
+from engine.datasets.reader import DatasetIndex, open_index
+from engine.datasets.registration import find_dataset
+from engine.datasets.sampling import draw_by_class
+from engine.errors import InvalidRequest
+from engine.preprocess import PreprocessSpec
+from engine.specs import EvaluateSpec, shard_ranges
+from engine.store import artifacts
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """`images` are the indices, in the dataset, of the images that are evaluated, ascending.
+
+    `matching` says how outputs go with classes; None where the images have no labels.
+    """
+
+    spec: EvaluateSpec
+    artifact: Artifact
+    index: DatasetIndex
+    images: np.ndarray
+    preprocess: PreprocessSpec
+    surroundings: Surroundings
+    matching: ClassMatching | None
+
+    @property
+    def recipe(self) -> str:
+        """Digest of all that decides the per-image results."""
+        parts: dict[str, Any] = {
+            "artifact": self.artifact.digest,
+            "dataset": self.index.digest,
+            "limit": self.spec.limit,
+            "preprocess": self.preprocess.digest(),
+            "batch": self.spec.batch,
+            "provider": self.spec.provider,
+            "environment": self.surroundings.digest,
+        }
+        if self.matching is not None and self.matching.class_of_output is not None:
+            parts["class_of_output"] = list(self.matching.class_of_output)
+        return data_digest(parts)
+
+    @property
+    def classes(self) -> int:
+        """How many classes a label is one of; 0 without labels."""
+        return 0 if self.matching is None else self.matching.outputs
+
+    @property
+    def folder(self) -> Path:
+        """Where the shards of this evaluation gather."""
+        return settings().folder("cache") / "evaluations" / self.recipe
+
+    def shards(self) -> list[tuple[int, int]]:
+        """(start, stop) covering all images; starts are multiples of the batch."""
+        return shard_ranges(len(self.images), self.spec.batch)
+
+    def shard_path(self, start: int, stop: int) -> Path:
+        """The file of one shard; it exists only whole."""
+        return self.folder / f"{start:08d}-{stop:08d}.npz"
+
+
+def prepare(spec: EvaluateSpec, url: str) -> Task:
+    """Resolves and checks; a model of other classes raises LabelsMismatch before any decoding."""
+    artifact = artifact_of(spec, url)
+    if artifact.weights_kind == WeightsKind.RANDOM:
+        raise InvalidRequest(
+            f"{artifact.model_id} has random weights: fit to measure speed, never accuracy."
+        )
+    index = open_index(find_dataset(spec.dataset, url))
+    matching = match_classes(artifact, index) if index.labelled else None
+    images = np.arange(len(index))
+    if spec.limit is not None and spec.limit < len(index):
+        images = draw_by_class(index.labels, spec.limit, seed=0)
+    preprocess = artifacts.preprocess_of(artifact).changed(spec.preprocess)
+    require_same_side(artifact, preprocess)
+    return Task(spec, artifact, index, images, preprocess, environment.observe(), matching)
+
+
+def require_same_side(artifact: Artifact, preprocess: PreprocessSpec) -> None:
+    """Raises InvalidRequest unless the images are prepared at the size that the model takes."""
+    side = artifacts.preprocess_of(artifact).crop
+    if preprocess.crop != side:
+        raise InvalidRequest(
+            f"{artifact.model_id} was exported for {side} x {side} pixels and cannot be evaluated "
+            f"at {preprocess.crop} x {preprocess.crop}: export it with that preprocessing "
+            f"(`run --protocol` or `--crop`)."
+        )
+
+
+def match_classes(artifact: Artifact, index: DatasetIndex) -> ClassMatching:
+    """How outputs go with the classes of a dataset; LabelsMismatch where they do not."""
+    manifest = artifact.manifest
+    return match_outputs(
+        artifact.model_id,
+        manifest["classes"],
+        manifest.get("background"),
+        index.name,
+        index.all_classes,
+    )

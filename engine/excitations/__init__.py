@@ -1,0 +1,1 @@
+"""What SE blocks do to an image, and on average over a dataset."""

@@ -1,0 +1,105 @@
+"""What the SE blocks of a network do to one image: the weight each gives to each channel.
+
+Hu et al., "Squeeze-and-Excitation Networks" (2018), figure 5, plots these activations by block.
+They are read from a copy of the fp32 graph in which the gates are outputs beside the scores.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+from onnx import ModelProto, TensorProto, helper
+
+from db.models import Artifact
+from engine.build.int8.sessions import GraphSession
+from engine.config import settings
+from engine.errors import InvalidRequest
+from engine.onnx.macs.skeleton import build_skeleton
+from engine.onnx.se_blocks import find_gates
+from engine.preprocess import crop_pixels, normalise, open_image
+from engine.specs import CPU_PROVIDER
+from engine.store import artifacts
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """One SE block: its place in the network (from 1), its stage, its number of channels.
+
+    A stage is a run of blocks with equally many channels.
+    """
+
+    place: int
+    stage: int
+    channels: int
+
+    @property
+    def name(self) -> str:
+        """`stage 2, block 4 (256 channels)`."""
+        return f"stage {self.stage}, block {self.place} ({self.channels} channels)"
+
+
+def gate_tensors(model: ModelProto) -> list[tuple[str, int]]:
+    """(tensor, channels) of each SE gate, in the order of the network.
+
+    What a gate is: see engine.onnx.se_blocks.
+    """
+    skeleton = build_skeleton(model, batch=1)
+    found: dict[str, int] = {}
+    for gate in find_gates(skeleton.nodes, skeleton.shapes, skeleton.constants):
+        found.setdefault(gate.tensor, gate.channels)
+    return list(found.items())
+
+
+def with_gates(model: ModelProto) -> tuple[ModelProto, list[tuple[str, int]]]:
+    """A copy whose gates are outputs too. Raises InvalidRequest for a network without SE."""
+    gates = gate_tensors(model)
+    if not gates:
+        raise InvalidRequest("This network has no SE block whose excitations could be shown.")
+    copy = ModelProto()
+    copy.CopyFrom(model)
+    copy.graph.output.extend(
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name, _ in gates
+    )
+    return copy, gates
+
+
+def blocks_of(gates: list[tuple[str, int]]) -> list[Block]:
+    """The blocks in order, numbered by stage."""
+    blocks: list[Block] = []
+    for place, (_, channels) in enumerate(gates, 1):
+        same = bool(blocks) and blocks[-1].channels == channels
+        stage = blocks[-1].stage + (not same) if blocks else 1
+        blocks.append(Block(place, stage, channels))
+    return blocks
+
+
+class Excitations:
+    """The SE gates of one fp32 artifact, loaded once; safe to use from several threads."""
+
+    def __init__(self, artifact: Artifact) -> None:
+        """Raises InvalidRequest for a network without SE, ArtifactMissing."""
+        self.artifact = artifact
+        self.preprocess = artifacts.preprocess_of(artifact)
+        model, gates = with_gates(onnx.load(artifacts.model_path(artifact.digest)))
+        self.blocks = blocks_of(gates)
+        self._names = [name for name, _ in gates]
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = settings().threads
+        options.log_severity_level = 3
+        session = ort.InferenceSession(model.SerializeToString(), options, providers=[CPU_PROVIDER])
+        self._session = GraphSession(session)
+        self._input = session.get_inputs()[0].name
+
+    def of_batch(self, batch: np.ndarray) -> list[np.ndarray]:
+        """(n, channels) of each block for prepared images (n, 3, side, side)."""
+        found = self._session.run(self._names, {self._input: batch})
+        return [values.reshape(len(batch), -1) for values in found]
+
+    def of_image(self, source: Path | bytes, name: str | None = None) -> list[np.ndarray]:
+        """(channels,) of each block. Raises ImageRejected."""
+        crop = crop_pixels(open_image(source, name), self.preprocess)
+        return [values[0] for values in self.of_batch(normalise(crop, self.preprocess)[None])]

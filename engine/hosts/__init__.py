@@ -1,0 +1,1 @@
+"""Machines that run jobs: the home folder and which database belongs to it."""

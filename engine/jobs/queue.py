@@ -1,0 +1,291 @@
+"""Every statement that reads or writes job rows.
+
+What a running job does is written only `WHERE id AND attempt AND status = 'running'`: the
+attempt is the fence. A statement that hits no row means that the attempt no longer owns the job.
+Leases and times are on the database's clock.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar, cast
+
+from sqlalchemy import CursorResult, Select, case, or_, select, update
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session, aliased
+
+from db.clock import utc_epoch
+from db.enums import LIVE, JobKind, JobStatus
+from db.models import Job, JobNeed
+from db.session import is_unavailable, reading, writing
+from engine.common.digests import data_digest
+
+DEAD_ENDS = (JobStatus.FAILED, JobStatus.CANCELLED, JobStatus.SKIPPED)
+T = TypeVar("T")
+PROGRESS_WAIT_S = 1.0
+RENEW_WAIT_S = 2.0
+INSIST_EVERY_S = 0.5
+
+
+def insist(write: Callable[[], T], until: float) -> T:
+    """Repeats a write that the database cannot take now until a moment (monotonic), then raises."""
+    while True:
+        try:
+            return write()
+        except SQLAlchemyError as error:
+            if not is_unavailable(error) or time.monotonic() >= until:
+                raise
+        time.sleep(INSIST_EVERY_S)
+
+
+@dataclass(frozen=True, slots=True)
+class NewJob:
+    """A job to submit. Equal (kind, params) that are queued or running are one job."""
+
+    kind: JobKind | str
+    title: str
+    params: dict[str, Any]
+    needs: tuple[int, ...] = ()
+    timeout_s: float = 6 * 3600.0
+    exclusive: bool = False
+    priority: int = 0
+    max_attempts: int = 3
+    key: str = field(default="")
+
+    def identity(self) -> str:
+        """The digest under which an equal job is recognised."""
+        return self.key or data_digest({"kind": str(self.kind), "params": self.params})
+
+
+def submit(session: Session, new: NewJob) -> int:
+    """Queues a job and returns its id; an equal live job is returned instead of a second one."""
+    key = new.identity()
+    live = session.scalar(select(Job.id).where(Job.key == key, Job.status.in_(LIVE)))
+    if live is not None:
+        return live
+    job = Job(
+        kind=str(new.kind),
+        title=new.title,
+        params=new.params,
+        key=key,
+        priority=new.priority,
+        exclusive=new.exclusive,
+        timeout_s=new.timeout_s,
+        max_attempts=new.max_attempts,
+        status=JobStatus.QUEUED,
+    )
+    session.add(job)
+    session.flush()
+    session.add_all(JobNeed(job_id=job.id, needs_id=need) for need in dict.fromkeys(new.needs))
+    session.flush()
+    return job.id
+
+
+def ready(url: str, limit: int = 100) -> list[tuple[int, bool]]:
+    """(id, exclusive) of queued jobs whose needs have all succeeded, in the order to start them."""
+    needed = aliased(Job)
+    unmet = (
+        select(JobNeed.job_id)
+        .join(needed, needed.id == JobNeed.needs_id)
+        .where(JobNeed.job_id == Job.id, needed.status != JobStatus.SUCCEEDED)
+    )
+    statement = (
+        select(Job.id, Job.exclusive)
+        .where(Job.status == JobStatus.QUEUED, ~unmet.exists())
+        .order_by(Job.priority.desc(), Job.id)
+        .limit(limit)
+    )
+    with reading(url) as session:
+        return [(row.id, row.exclusive) for row in session.execute(statement)]
+
+
+def get(url: str, job_id: int) -> Job | None:
+    """The row of a job, detached."""
+    with reading(url) as session:
+        return session.get(Job, job_id)
+
+
+def has_live(url: str) -> bool:
+    """Whether anything is queued or running."""
+    with reading(url) as session:
+        return session.scalar(select(Job.id).where(Job.status.in_(LIVE)).limit(1)) is not None
+
+
+def claim(
+    url: str, job_id: int, *, host: str, pid: int, lease_s: float, home: str | None = None
+) -> int | None:
+    """queued -> running; the new attempt's number, or None when somebody else was first.
+
+    `home` is the identity of the home that runs it; `host` and `pid` are for people.
+    """
+    statement = (
+        update(Job)
+        .where(Job.id == job_id, Job.status == JobStatus.QUEUED, Job.cancel.is_(False))
+        .values(
+            status=JobStatus.RUNNING,
+            attempt=Job.attempt + 1,
+            lease_until=utc_epoch() + lease_s,
+            home=home,
+            host=host,
+            pid=pid,
+            started_at=utc_epoch(),
+            ended_at=None,
+            done=None,
+            total=None,
+            rate=None,
+            message=None,
+            log_tail=None,
+            result=None,
+            error=None,
+        )
+        .returning(Job.attempt)
+    )
+    with writing(url) as session:
+        return session.scalar(statement)
+
+
+def renew(url: str, job_id: int, attempt: int, *, lease_s: float, log_tail: str) -> bool | None:
+    """Prolongs the lease; returns the cancel flag, or None when the row is no longer ours."""
+    statement = (
+        update(Job)
+        .where(*_fence(job_id, attempt))
+        .values(lease_until=utc_epoch() + lease_s, log_tail=log_tail)
+        .returning(Job.cancel)
+    )
+    with writing(url, RENEW_WAIT_S) as session:
+        return session.scalar(statement)
+
+
+def set_child(url: str, job_id: int, attempt: int, pid: int) -> None:
+    """Records the process id of the child that does the work."""
+    with writing(url) as session:
+        session.execute(update(Job).where(*_fence(job_id, attempt)).values(pid=pid))
+
+
+def progress(url: str, job_id: int, attempt: int, **values: Any) -> bool:
+    """Writes done, total, unit, rate (1/s), message; False when the row is no longer ours."""
+    with writing(url, PROGRESS_WAIT_S) as session:
+        return _hit(session, update(Job).where(*_fence(job_id, attempt)).values(**values))
+
+
+def keep_log(url: str, job_id: int, attempt: int, log_tail: str) -> None:
+    """Writes the end of the log of the newest attempt, which may have ended already."""
+    statement = update(Job).where(Job.id == job_id, Job.attempt == attempt)
+    with writing(url) as session:
+        session.execute(statement.values(log_tail=log_tail))
+
+
+def end(
+    url: str,
+    job_id: int,
+    attempt: int,
+    status: JobStatus,
+    *,
+    result: dict[str, Any] | None = None,
+    error: str | None = None,
+) -> bool:
+    """running -> an end state; False when the attempt owns the row no more."""
+    values = {"status": status, "result": result, "error": error, "ended_at": utc_epoch()}
+    with writing(url) as session:
+        return _hit(
+            session,
+            update(Job).where(*_fence(job_id, attempt)).values(**values, lease_until=None),
+        )
+
+
+def requeue(url: str, job_id: int, attempt: int, reason: str) -> bool:
+    """running -> queued for another attempt, or failed when none is left; one statement."""
+    with writing(url) as session:
+        return _hit(session, _requeue(reason).where(*_fence(job_id, attempt)))
+
+
+def recover(url: str, home: str) -> int:
+    """Requeues every running row of this home, by its identity, and those of before homes had one.
+
+    Call it only while holding the dispatcher lock.
+    """
+    reason = "The workbench stopped while this job ran."
+    ours = or_(Job.home == home, Job.home.is_(None))
+    with writing(url) as session:
+        statement = _requeue(reason).where(Job.status == JobStatus.RUNNING, ours)
+        return _count(session, statement)
+
+
+def sweep(url: str) -> None:
+    """Requeues jobs whose lease ran out and skips jobs whose needs can no longer succeed."""
+    lost = select(Job.id).where(Job.status == JobStatus.RUNNING, Job.lease_until < utc_epoch())
+    blocked = _blocked()
+    with reading(url) as session:
+        if session.scalar(lost.limit(1)) is None and session.scalar(blocked.limit(1)) is None:
+            return
+    with writing(url) as session:
+        reason = "The process that ran this job fell silent."
+        session.execute(_requeue(reason).where(Job.id.in_(lost)))
+        skip = update(Job).values(
+            status=JobStatus.SKIPPED,
+            ended_at=utc_epoch(),
+            error="Skipped: a job that this one needs did not succeed.",
+        )
+        while _count(session, skip.where(Job.id.in_(blocked))):
+            pass
+
+
+def _blocked() -> Select[int]:
+    waiting, needed = aliased(Job), aliased(Job)
+    return (
+        select(JobNeed.job_id)
+        .join(waiting, waiting.id == JobNeed.job_id)
+        .join(needed, needed.id == JobNeed.needs_id)
+        .where(waiting.status == JobStatus.QUEUED, needed.status.in_(DEAD_ENDS))
+    )
+
+
+def _requeue(reason: str) -> Any:
+    again = Job.attempt < Job.max_attempts
+    return update(Job).values(
+        status=case(
+            (Job.cancel.is_(True), JobStatus.CANCELLED.value),
+            (again, JobStatus.QUEUED.value),
+            else_=JobStatus.FAILED.value,
+        ),
+        error=case((again, None), else_=f"{reason} No attempt is left."),
+        message=case((again, f"{reason} It will be tried again."), else_=None),
+        ended_at=case((or_(Job.cancel.is_(True), ~again), utc_epoch()), else_=None),
+        lease_until=None,
+        pid=None,
+    )
+
+
+def _fence(job_id: int, attempt: int) -> tuple[Any, ...]:
+    return Job.id == job_id, Job.attempt == attempt, Job.status == JobStatus.RUNNING
+
+
+def _hit(session: Session, statement: Any) -> bool:
+    return _count(session, statement) == 1
+
+
+def _count(session: Session, statement: Any) -> int:
+    options = {"synchronize_session": False}
+    result = session.execute(statement.execution_options(**options))
+    return cast(CursorResult[Any], result).rowcount
+
+
+def dependents(session: Session, job_ids: Iterable[int]) -> set[int]:
+    """Ids of all jobs that need any of `job_ids`, directly or through others."""
+    return _closure(session, job_ids, JobNeed.needs_id, JobNeed.job_id)
+
+
+def requirements(session: Session, job_ids: Iterable[int]) -> set[int]:
+    """Ids of all jobs that `job_ids` need, directly or through others."""
+    return _closure(session, job_ids, JobNeed.job_id, JobNeed.needs_id)
+
+
+def _closure(session: Session, start: Iterable[int], near: Any, far: Any) -> set[int]:
+    found: set[int] = set()
+    edge: Sequence[int] = list(start)
+    while edge:
+        edge = [i for i in session.scalars(select(far).where(near.in_(edge))) if i not in found]
+        found.update(edge)
+    return found

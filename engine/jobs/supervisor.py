@@ -1,0 +1,214 @@
+"""Runs one job on this machine: lock, claim, child process, lease, and its end.
+
+This is the only seam between the queue and where work happens: `run_job(url, job_id)`.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from db.enums import JobStatus
+from db.session import is_unavailable
+from engine.config import REPOSITORY, settings
+from engine.hosts import home
+from engine.jobs import queue
+from engine.jobs.locks import held
+from engine.jobs.workspaces import workspace_of
+from engine.worker import UNRECORDED, explain
+
+TICK_S = 0.05
+RENEW_EVERY_S = 0.5
+LOG_TAIL_BYTES = 8192
+HOST = socket.gethostname()
+
+
+def run_job(url: str, job_id: int, worker: str = "engine.worker") -> None:
+    """Runs a queued job to its end; returns at once when somebody else has it.
+
+    The host lock is taken before the claim, so that the row stays queued while it waits, and is
+    inherited by the child, so that it lasts as long as the work. Benchmarks hold it alone.
+    """
+    job = queue.get(url, job_id)
+    if job is None:
+        return
+
+    def still_queued() -> bool:
+        row = queue.get(url, job_id)
+        return row is not None and row.status == JobStatus.QUEUED
+
+    with held(settings().host_lock, exclusive=job.exclusive, wanted=still_queued) as lock:
+        if lock is None:
+            return
+        own = home.load()
+        attempt = queue.claim(
+            url,
+            job_id,
+            home=own.identity if own else None,
+            host=HOST,
+            pid=os.getpid(),
+            lease_s=settings().lease_s,
+        )
+        if attempt is not None:
+            _Attempt(url, job_id, attempt, job.timeout_s).run(worker, lock)
+
+
+class _Attempt:
+    """One attempt under supervision."""
+
+    def __init__(self, url: str, job_id: int, attempt: int, timeout_s: float) -> None:
+        self.url, self.job_id, self.attempt = url, job_id, attempt
+        self.deadline = time.monotonic() + timeout_s
+        self.timeout_s = timeout_s
+        self.lease_ends = time.monotonic() + settings().lease_s
+        self.log = settings().home / "logs" / f"{job_id}.{attempt}.log"
+        self.oom_kills = _oom_kills()
+
+    def run(self, worker: str, lock: int) -> None:
+        try:
+            child = self._start(worker, lock)
+        except OSError as error:
+            told = explain(error)
+            self._clear()
+            self._insist(lambda: self._fail(told))
+            return
+        try:
+            with suppress(SQLAlchemyError):  # for people; the lease is what counts
+                queue.set_child(self.url, self.job_id, self.attempt, child.pid)
+            stopped_for = self._watch(child)
+        finally:
+            _kill(child)
+            self._clear()
+        if stopped_for != "lost":
+            self._insist(lambda: self._record(stopped_for, child.returncode))
+
+    def _clear(self) -> None:
+        with suppress(OSError):
+            shutil.rmtree(workspace_of(self.job_id, self.attempt))
+
+    def _insist(self, write: Callable[[], None]) -> None:
+        """The last write; one that cannot be made is left to the lease, which then runs out."""
+        try:
+            queue.insist(write, self.lease_ends)
+        except SQLAlchemyError as error:
+            if not is_unavailable(error):
+                raise
+            print(f"Job {self.job_id}, attempt {self.attempt}: {explain(error)}", flush=True)
+
+    def _start(self, worker: str, lock: int) -> subprocess.Popen[bytes]:
+        temporary = workspace_of(self.job_id, self.attempt) / "temporary"
+        temporary.mkdir(parents=True, exist_ok=True)
+        environment = {
+            **os.environ,
+            "TMPDIR": str(temporary),  # goes with the workspace, however the attempt ends
+            "SENET_HOST_LOCK": str(settings().host_lock),
+            "PYTHONPATH": os.pathsep.join([str(REPOSITORY), os.environ.get("PYTHONPATH", "")]),
+            "SENET_HOME": str(settings().home),
+            "DATABASE_URL": self.url,
+        }
+        settings().folder("logs")
+        with self.log.open("wb") as log:
+            return subprocess.Popen(
+                [sys.executable, "-m", worker, str(self.job_id), str(self.attempt)],
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                cwd=REPOSITORY,
+                env=environment,
+                start_new_session=True,
+                pass_fds=(lock,),
+            )
+
+    def _watch(self, child: subprocess.Popen[bytes]) -> str | None:
+        """Waits for the child; the reason why it must be stopped, or None when it ended itself."""
+        renew_at = 0.0
+        while child.poll() is None:
+            now = time.monotonic()
+            if now >= self.deadline:
+                return "timeout"
+            if now >= renew_at:
+                renew_at = now + RENEW_EVERY_S
+                verdict = self._renew()
+                if verdict is not None:
+                    return verdict
+            time.sleep(TICK_S)
+        return None
+
+    def _renew(self) -> str | None:
+        try:
+            cancelled = queue.renew(
+                self.url,
+                self.job_id,
+                self.attempt,
+                lease_s=settings().lease_s,
+                log_tail=read_tail(self.log),
+            )
+            row = queue.get(self.url, self.job_id) if cancelled is None else None
+        except SQLAlchemyError:
+            # The database is away: go on until the lease must have run out, never beyond.
+            return "lost" if time.monotonic() >= self.lease_ends else None
+        if cancelled is None:
+            ours = row is not None and row.attempt == self.attempt
+            ended = ours and row is not None and row.status != JobStatus.RUNNING
+            return None if ended else "lost"
+        self.lease_ends = time.monotonic() + settings().lease_s
+        return "cancel" if cancelled else None
+
+    def _record(self, stopped_for: str | None, returncode: int) -> None:
+        """Writes what the child could not say; a row that has already ended is left as it is."""
+        queue.keep_log(self.url, self.job_id, self.attempt, read_tail(self.log))
+        if stopped_for == "cancel":
+            queue.end(self.url, self.job_id, self.attempt, JobStatus.CANCELLED)
+        elif stopped_for == "timeout":
+            self._fail(f"Stopped after its time limit of {self.timeout_s:.0f} s.")
+        elif returncode < 0 and _oom_kills() > self.oom_kills:
+            self._fail("Out of memory: the system stopped this job to save the machine.")
+        elif returncode < 0:
+            name = signal.Signals(-returncode).name
+            reason = f"The job's process died by {name}."
+            queue.requeue(self.url, self.job_id, self.attempt, reason)
+        elif returncode == UNRECORDED:
+            reason = "The database could not be written for too long while this job ran."
+            queue.requeue(self.url, self.job_id, self.attempt, reason)
+        else:
+            self._fail(f"The job's process ended ({returncode}) without a result; see the log.")
+
+    def _fail(self, error: str) -> None:
+        queue.end(self.url, self.job_id, self.attempt, JobStatus.FAILED, error=error)
+
+
+def read_tail(path: Path, size: int = LOG_TAIL_BYTES) -> str:
+    """The last `size` bytes of a log as text."""
+    try:
+        with path.open("rb") as stream:
+            stream.seek(max(0, path.stat().st_size - size))
+            return stream.read().decode(errors="replace").replace("\x00", "")
+    except OSError:
+        return ""
+
+
+def _kill(child: subprocess.Popen[bytes]) -> None:
+    # The whole group: a job may have started processes of its own.
+    with suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGKILL)
+    if child.stdin is not None:
+        child.stdin.close()
+    child.wait()
+
+
+def _oom_kills() -> int:
+    try:
+        lines = Path("/sys/fs/cgroup/memory.events").read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), 0)

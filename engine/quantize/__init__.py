@@ -1,1 +1,0 @@
-"""int8: rewrites that let a graph stay quantised, calibration, and the static QDQ build."""

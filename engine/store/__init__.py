@@ -1,0 +1,1 @@
+"""Artifacts, their manifests, and the database of a home."""

@@ -1,0 +1,161 @@
+"""The artifact store: immutable file sets, each in a folder named by its content digest.
+
+`<home>/artifacts/<digest>/` holds the files and `manifest.json` (what made them; no times, no
+paths of this machine). A folder appears by one rename: it is whole or it is not there.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import select
+
+from db.enums import ArtifactKind, Precision, WeightsKind
+from db.models import Artifact, Weights
+from db.session import reading, writing
+from engine.common.digests import data_digest, file_digest
+from engine.common.files import write_text
+from engine.config import settings
+from engine.errors import ArtifactMissing
+from engine.preprocess import PreprocessSpec
+from engine.text import quoted
+
+MODEL_FILE = "model.onnx"
+TORCHSCRIPT_FILE = "model.pt"
+MANIFEST_FILE = "manifest.json"
+REPORT_FILE = "report.json"
+IMAGES_FILE = "images.json"
+FIXED_BATCH = "batch"
+"""Manifest key of models that take batches of one size only."""
+NOTES = "notes"
+"""Manifest key: what was assumed and changed when a foreign file was taken in, in sentences."""
+WEIGHTS_KEY = "weights_key"
+"""Manifest key: which of several sets of weights in the file was asked for."""
+_DIGEST = re.compile("[0-9a-f]{0,64}")
+_ABOUT = (MANIFEST_FILE, REPORT_FILE, IMAGES_FILE)
+
+
+@dataclass(frozen=True, slots=True)
+class NewArtifact:
+    """What is known of an artifact before it is stored; `manifest` says what made it."""
+
+    recipe: str
+    kind: ArtifactKind
+    model_id: str
+    weights_digest: str
+    weights_kind: WeightsKind
+    precision: Precision
+    manifest: dict[str, Any]
+    parent_digest: str | None = None
+    format: str = "onnx"
+    weights_origin: str | None = None
+
+
+def store(folder: Path, new: NewArtifact, url: str) -> Artifact:
+    """Moves a finished folder into the store and records it; an equal artifact is kept as it is."""
+    about = {
+        "kind": new.kind,
+        "model_id": new.model_id,
+        "weights": {
+            "digest": new.weights_digest,
+            "kind": new.weights_kind,
+            "origin": new.weights_origin,
+        },
+        "format": new.format,
+        "precision": new.precision,
+        "parent": new.parent_digest,
+        "recipe": new.recipe,
+        **new.manifest,
+    }
+    write_text(folder / MANIFEST_FILE, json.dumps(about, indent=1, sort_keys=True))
+    files = sorted(path for path in folder.iterdir() if path.is_file())
+    digest = data_digest({path.name: file_digest(path) for path in files})
+    size = sum(path.stat().st_size for path in files if path.name not in _ABOUT)
+    target = settings().folder("artifacts") / digest
+    if not target.exists():
+        _flush(files)
+        folder.rename(target)
+    row = Artifact(
+        digest=digest,
+        recipe=new.recipe,
+        kind=new.kind,
+        model_id=new.model_id,
+        weights_digest=new.weights_digest,
+        weights_kind=new.weights_kind,
+        parent_digest=new.parent_digest,
+        format=new.format,
+        precision=new.precision,
+        size_bytes=size,
+        manifest=about,
+    )
+    with writing(url) as session:
+        return session.merge(row)
+
+
+def _flush(files: list[Path]) -> None:
+    # The rename must not reach the disk before the bytes do.
+    for path in files:
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def find_by_recipe(recipe: str, url: str) -> Artifact | None:
+    """The newest stored artifact of a recipe whose files are still there."""
+    statement = (
+        select(Artifact).where(Artifact.recipe == recipe).order_by(Artifact.created_at.desc())
+    )
+    with reading(url) as session:
+        rows = session.scalars(statement).all()
+    return next((row for row in rows if folder_of(row.digest).is_dir()), None)
+
+
+def find_by_digest(prefix: str, url: str) -> Artifact:
+    """The artifact whose digest begins with `prefix`; ArtifactMissing if none or several do."""
+    statement = select(Artifact).where(Artifact.digest.startswith(prefix)).limit(2)
+    with reading(url) as session:
+        rows = session.scalars(statement).all() if _DIGEST.fullmatch(prefix) else []
+    if len(rows) != 1:
+        found = "more than one artifact begins" if rows else "no artifact begins"
+        raise ArtifactMissing(
+            f"In this database {found} with {quoted(prefix)}; `results` lists them."
+        )
+    return rows[0]
+
+
+def folder_of(digest: str) -> Path:
+    """Where an artifact's files are."""
+    return settings().home / "artifacts" / digest
+
+
+def model_path(digest: str) -> Path:
+    """The ONNX file of an artifact; ArtifactMissing with the way out if it is gone."""
+    path = folder_of(digest) / MODEL_FILE
+    if (path.parent / TORCHSCRIPT_FILE).is_file():
+        raise ArtifactMissing(
+            f"Artifact {digest[:12]} is TorchScript; what runs here starts from an ONNX export."
+        )
+    if not path.is_file():
+        raise ArtifactMissing(
+            f"The files of artifact {digest[:12]} are gone from {path.parent}; build it again."
+        )
+    return path
+
+
+def preprocess_of(artifact: Artifact) -> PreprocessSpec:
+    """The preprocessing that the artifact's model expects."""
+    return PreprocessSpec.from_dict(artifact.manifest["preprocess"])
+
+
+def record_weights(weights: Weights, url: str) -> None:
+    """Records a set of weights, once."""
+    with writing(url) as session:
+        if session.get(Weights, weights.digest) is None:
+            session.add(weights)

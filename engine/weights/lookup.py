@@ -1,0 +1,123 @@
+"""Finds the weights of a model: pretrained (downloaded once), a file, or random."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from db.enums import WeightsKind
+from engine.catalog.models import CatalogModel, catalogue
+from engine.common.digests import file_digest
+from engine.common.files import is_file
+from engine.config import REPOSITORY, settings
+from engine.errors import CheckpointRejected, WeightsUnavailable
+from engine.specs import WeightsSpec
+from engine.weights.cache import NOTE_SUFFIX, WeightsFile, checked_digest
+from engine.weights.download import Progress, download
+from engine.weights.registry import checked, find_registered
+
+if TYPE_CHECKING:
+    from torch import nn
+
+HUB = "https://huggingface.co"
+DEMO_WEIGHTS = REPOSITORY / "engine" / "demo" / "weights.safetensors"
+
+
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """Where pretrained weights are published, and where they are kept here."""
+
+    url: str
+    target: Path
+
+
+def remote_of(model: CatalogModel) -> Remote:
+    """URL and place of a model's pretrained weights. Raises WeightsUnavailable if it has none.
+
+    The catalogue names timm's exact tag, because a bare name today means another set of weights
+    than the published figure's; other timm names use timm's own default tag.
+    """
+    reference = model.weights_ref or (_timm_default(model) if model.source == "timm" else None)
+    if reference is None:
+        raise WeightsUnavailable(
+            f"{model.id} has no published weights; give a file, or take random ones."
+        )
+    folder = settings().home / "weights" / model.source
+    if reference.startswith("https://"):
+        return Remote(reference, folder / reference.rsplit("/", 1)[-1])
+    name = reference.rsplit("/", 1)[-1]
+    url = f"{HUB}/{reference}/resolve/main/model.safetensors"
+    return Remote(url, folder / f"{name}.safetensors")
+
+
+def _timm_default(model: CatalogModel) -> str | None:
+    from timm.models import get_pretrained_cfg
+
+    configuration = get_pretrained_cfg(model.architecture, allow_unregistered=False)
+    return configuration.hf_hub_id if configuration and configuration.hf_hub_id else None
+
+
+def find_weights(model: CatalogModel, spec: WeightsSpec, progress: Progress) -> WeightsFile | None:
+    """The file of the weights asked for, None for random ones.
+
+    Raises WeightsUnavailable (with the URL and the place for a manual download) and
+    CheckpointRejected (a file that is missing or has changed).
+    """
+    return _FINDERS[spec.kind](model, spec, progress)
+
+
+def _pretrained(model: CatalogModel, spec: WeightsSpec, progress: Progress) -> WeightsFile:
+    if model.source == "demo":
+        return WeightsFile(
+            DEMO_WEIGHTS, "trained by engine/demo/train.py", file_digest(DEMO_WEIGHTS)
+        )
+    registered = find_registered(model)
+    if registered is not None:
+        return replace(checked(registered, model, spec.sha256), key=spec.key or registered.key)
+    remote = remote_of(model)
+    path = download(remote.url, remote.target, progress)
+    return WeightsFile(path, remote.url, checked_digest(path), spec.key)
+
+
+def _file(model: CatalogModel, spec: WeightsSpec, progress: Progress) -> WeightsFile:
+    path = Path(spec.path or "")
+    if not is_file(path):
+        raise CheckpointRejected(f"There is no weights file {path}.")
+    digest = file_digest(path)
+    if spec.sha256 is not None and digest != spec.sha256:
+        raise CheckpointRejected(
+            f"{path} has changed since it was chosen: its SHA-256 was {spec.sha256[:12]}, it is "
+            f"{digest[:12]} now. Queue the run again to use it as it is."
+        )
+    return WeightsFile(path, f"file {path.name}", digest, spec.key)
+
+
+def _random(model: CatalogModel, spec: WeightsSpec, progress: Progress) -> None:
+    return None
+
+
+_FINDERS: dict[WeightsKind, Callable[[CatalogModel, WeightsSpec, Progress], WeightsFile | None]] = {
+    WeightsKind.PRETRAINED: _pretrained,
+    WeightsKind.FILE: _file,
+    WeightsKind.RANDOM: _random,
+}
+
+
+def all_downloaded() -> Iterator[tuple[str, Path]]:
+    """(model id, path) of every cached file of published weights, by hand or by download."""
+    ids: dict[Path, str] = {remote_of(m).target: m.id for m in catalogue().values()}
+    for path in sorted((settings().home / "weights").glob("*/*")):
+        if path.is_file() and path.suffix not in (NOTE_SUFFIX, ".part"):
+            yield ids.get(path, f"{path.parent.name}/{path.stem}"), path
+
+
+def module_digest(module: nn.Module) -> str:
+    """SHA-256 over a module's tensors, by name: the identity of random weights."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(module.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()

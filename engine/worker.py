@@ -1,0 +1,83 @@
+"""The child process of one job: `python -m engine.worker ID ATTEMPT`."""
+
+from __future__ import annotations
+
+from engine.jobs import lifeline
+
+if __name__ == "__main__":
+    lifeline.hold()  # before the imports below, which take a second and more
+
+import os
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from db.enums import JobStatus
+from db.session import is_unavailable, wait_for_locks
+from engine.common.error_sentences import sentence_of, unexpected
+from engine.config import settings
+from engine.errors import JobLost
+from engine.job_handlers import handler_of
+from engine.jobs import queue
+from engine.jobs.context import JobContext
+from engine.jobs.workspaces import workspace_of
+
+UNRECORDED = os.EX_TEMPFAIL
+"""Exit status: the database did not take what became of the job, which is to be tried again."""
+
+
+def main(job_id: int, attempt: int) -> None:
+    """Does the job and writes how it ended; what a dead process cannot write, run_job writes."""
+    lifeline.hold()
+    url = settings().url
+    # Longer than the lease nobody waits: then the job is another attempt's.
+    wait_for_locks(settings().lease_s)
+    try:
+        job = queue.get(url, job_id)
+        if job is None or job.attempt != attempt or job.status != JobStatus.RUNNING:
+            return
+        workspace = workspace_of(job_id, attempt)
+        workspace.mkdir(parents=True, exist_ok=True)
+        context = JobContext(url, job_id, attempt, workspace)
+        result = handler_of(job.kind)(job.params, context)
+    except JobLost:
+        return
+    except BaseException as error:
+        failure = error
+        with suppress(OSError):  # a full disk takes no log either
+            traceback.print_exc()
+        _conclude(lambda: _write_failure(url, job_id, attempt, failure))
+        return
+    _conclude(lambda: queue.end(url, job_id, attempt, JobStatus.SUCCEEDED, result=result))
+
+
+def _write_failure(url: str, job_id: int, attempt: int, error: BaseException) -> bool:
+    """Failed for good, or to be tried again where only the database was away."""
+    if is_unavailable(error):
+        return queue.requeue(url, job_id, attempt, explain(error))
+    return queue.end(url, job_id, attempt, JobStatus.FAILED, error=explain(error))
+
+
+def _conclude(write: Callable[[], object]) -> None:
+    """The last write, repeated until the lease must have run out."""
+    try:
+        queue.insist(write, time.monotonic() + settings().lease_s)
+    except SQLAlchemyError as error:
+        if not is_unavailable(error):
+            raise
+        with suppress(OSError):
+            print(explain(error), flush=True)
+        os._exit(UNRECORDED)
+
+
+def explain(error: BaseException) -> str:
+    """One sentence for the user: what happened, and the way out where there is one."""
+    return sentence_of(error) or f"{unexpected(error)} (see the log)."
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]))
