@@ -120,7 +120,7 @@ def _one(model: str, images: str, side: int, count: int, mode: str, threads: int
 
     from engine.build.int8.pipeline import Calibration, prepare
     from engine.build.int8.sessions import session_of
-    from engine.common.memory import peak_rss_mb
+    from engine.common.environment import peak_rss_mb
 
     graph = onnx.load(model)
     given = lambda: batches(Path(images), side, count)  # noqa: E731

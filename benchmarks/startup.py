@@ -21,7 +21,7 @@ from pathlib import Path
 from statistics import median
 
 from engine.config import REPOSITORY
-from engine.job_handlers import HANDLERS
+from engine.worker import HANDLERS
 
 LIMITS = {"--help": (0.4, 60.0), "jobs list": (0.8, None)}
 """Seconds, and MB where memory is limited too."""

@@ -13,21 +13,40 @@ import time
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
+from importlib import import_module
+from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from db.enums import JobStatus
+from db.enums import JobKind, JobStatus
 from db.session import is_unavailable, wait_for_locks
-from engine.common.error_sentences import sentence_of, unexpected
+from engine.common.error_sentences import explain
 from engine.config import settings
 from engine.errors import JobLost
-from engine.job_handlers import handler_of
 from engine.jobs import queue
 from engine.jobs.context import JobContext
 from engine.jobs.workspaces import workspace_of
 
-UNRECORDED = os.EX_TEMPFAIL
-"""Exit status: the database did not take what became of the job, which is to be tried again."""
+Handler = Callable[[dict[str, Any], JobContext], dict[str, Any]]
+
+HANDLERS: dict[str, str] = {
+    JobKind.PREPARE_DATASET: "engine.datasets.registration:run",
+    JobKind.EXPORT: "engine.export.job:run",
+    JobKind.BUILD: "engine.build.job:run",
+    JobKind.BENCHMARK: "engine.benchmark.job:run",
+    JobKind.EVALUATE_SHARD: "engine.evaluation.job:run_shard",
+    JobKind.EVALUATE: "engine.evaluation.job:run",
+    JobKind.PEAK: "engine.peak.job:run",
+    JobKind.PROFILE: "engine.profiling.job:run",
+    JobKind.EXCITATIONS: "engine.excitations.job:run",
+}
+
+
+def handler_of(kind: str) -> Handler:
+    """The function `module:name` of a job kind, taking (params, context) and returning a result."""
+    module, _, name = HANDLERS[kind].partition(":")
+    handler: Handler = getattr(import_module(module), name)
+    return handler
 
 
 def main(job_id: int, attempt: int) -> None:
@@ -71,12 +90,7 @@ def _conclude(write: Callable[[], object]) -> None:
             raise
         with suppress(OSError):
             print(explain(error), flush=True)
-        os._exit(UNRECORDED)
-
-
-def explain(error: BaseException) -> str:
-    """One sentence for the user: what happened, and the way out where there is one."""
-    return sentence_of(error) or f"{unexpected(error)} (see the log)."
+        os._exit(lifeline.UNRECORDED)
 
 
 if __name__ == "__main__":

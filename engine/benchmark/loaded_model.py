@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from engine.benchmark.windows import Runners, Window, take_window
-from engine.common.memory import peak_rss_mb
+from engine.common.environment import peak_rss_mb
 from engine.runtimes.onnx_runtime import OnnxRuntime
 
 

@@ -12,14 +12,13 @@ import pickle
 import struct
 import zipfile
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import torch
 
-from engine.checkpoints.safe_unpickler import Inert, InertUnpickler, Known, inert_class
-from engine.checkpoints.torchscript import scripted_class, tensors_of
+from engine.checkpoints.safe_unpickler import Inert, InertUnpickler, Known, Restorable, inert_class
 
 ZIP_PREFIX = b"PK\x03\x04"
 LEGACY_PREFIX = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
@@ -191,3 +190,33 @@ _STORAGE_DTYPES = {
     "ByteStorage": torch.uint8,
     "BoolStorage": torch.bool,
 }
+
+
+MAX_DEPTH = 64
+
+
+class ScriptedModule(Inert, Restorable):
+    """Stands for a module of the program: keeps its attributes, does nothing."""
+
+    def restore(self, state: Any) -> None:
+        """Take the attributes."""
+        if isinstance(state, dict):
+            self.update(state)
+
+
+def scripted_class(module: str, name: str) -> type[ScriptedModule]:
+    """Return a stand-in class for a global of the program."""
+    return type("ScriptedModule", (ScriptedModule,), {"origin": f"{module}.{name}"})
+
+
+def tensors_of(root: Any) -> dict[str, torch.Tensor]:
+    """Return parameters and buffers under their dotted names; empty where there are none."""
+    return dict(_walk(root, (), 0))
+
+
+def _walk(part: Any, path: tuple[str, ...], depth: int) -> Iterator[tuple[str, torch.Tensor]]:
+    if isinstance(part, torch.Tensor):
+        yield ".".join(path), part
+    elif isinstance(part, ScriptedModule) and depth < MAX_DEPTH:
+        for name, value in part.items():
+            yield from _walk(value, (*path, str(name)), depth + 1)

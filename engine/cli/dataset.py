@@ -19,7 +19,6 @@ from engine.cli.output import emit_json, emit_table, note, progress_bar
 from engine.cli.watch import watch
 from engine.config import settings
 from engine.datasets import pixel_cache
-from engine.datasets.calibration_folder import LAYOUT
 from engine.datasets.layouts import Layout
 from engine.datasets.reader import open_index
 from engine.datasets.registration import (
@@ -30,6 +29,7 @@ from engine.datasets.registration import (
     root_of,
     way_back,
 )
+from engine.datasets.sampling import LAYOUT
 from engine.errors import DatasetInvalid, InvalidRequest
 from engine.jobs import queue
 from engine.runs.new_jobs import dataset_job

@@ -191,3 +191,8 @@ _REFUSALS = {
     "starting up": "57P03",
     "accepting connections": "57P03",
 }
+
+
+def explain(error: BaseException) -> str:
+    """One sentence for the user: what happened, and the way out where there is one."""
+    return sentence_of(error) or f"{unexpected(error)} (see the log)."

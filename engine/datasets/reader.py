@@ -14,6 +14,7 @@ from sqlalchemy import select
 
 from db.models import Dataset
 from db.session import reading
+from engine.datasets import imagenet
 from engine.datasets.classes import Classes, ClassSource
 from engine.datasets.imagenet import class_names
 from engine.datasets.prefetch import prepared_ahead
@@ -130,3 +131,17 @@ def read_batches(
             ) from error
 
     yield from prepared_ahead([int(position) for position in which], pixels, spec, batch, threads)
+
+
+@lru_cache(maxsize=1)
+def _names_by_wnid() -> dict[str, str]:
+    names = imagenet.class_names()
+    return {wnid: names[index] for wnid, index in imagenet.wnid_to_index().items()}
+
+
+def class_name(index: DatasetIndex | None, label: int) -> str:
+    """A class as people call it: ImageNet's first name of a wnid, else the folder, or a number."""
+    if index is None or not 0 <= label < len(index.classes):
+        return f"class {label}"
+    own = index.classes[label]
+    return _names_by_wnid().get(own, own).partition(",")[0]

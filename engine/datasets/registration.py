@@ -17,11 +17,11 @@ from db.models import Dataset
 from db.session import reading, writing
 from engine.common.files import write_text
 from engine.config import settings
-from engine.datasets.calibration_folder import draw_to_calibrate
 from engine.datasets.classes import Classes, ClassSource
 from engine.datasets.imagenet import class_names
 from engine.datasets.label_files import Labelling
 from engine.datasets.layouts import UNLABELLED, Layout, recognise
+from engine.datasets.sampling import draw_to_calibrate
 from engine.errors import DatasetInvalid, ImageRejected
 from engine.jobs.context import JobContext
 from engine.preprocess import open_image

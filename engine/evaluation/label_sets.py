@@ -16,7 +16,7 @@ import numpy as np
 
 from db.models import Evaluation
 from db.session import writing
-from engine.common.digests import data_digest, file_digest
+from engine.common.digests import data_digest, file_digest, images_digest
 from engine.common.untrusted import MOST_CLASSES, read_json
 from engine.config import settings
 from engine.errors import DatasetInvalid, InvalidRequest
@@ -25,7 +25,6 @@ from engine.evaluation.per_image import (
     BEYOND_TOP,
     PerImage,
     find,
-    images_digest,
     load,
     names_of,
     save,

@@ -11,7 +11,6 @@ import numpy as np
 
 from db.models import Evaluation
 from db.session import reading
-from engine.common.digests import data_digest
 from engine.common.files import save_arrays
 from engine.config import settings
 from engine.errors import ArtifactMissing, InvalidRequest
@@ -133,8 +132,3 @@ def class_names_of(row: Evaluation) -> tuple[str, ...] | None:
     if path.is_file():
         return tuple(json.loads(path.read_text())["classes"])
     return class_names() if row.protocol.get("classes") == len(class_names()) else None
-
-
-def images_digest(image: np.ndarray) -> str:
-    """Identity of a set of images within its dataset."""
-    return data_digest(np.asarray(image, np.int64).tolist())

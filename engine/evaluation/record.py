@@ -12,12 +12,13 @@ from db.models import Evaluation
 from db.session import reading, writing
 from engine.catalog.models import find_model
 from engine.common import environment
+from engine.common.digests import images_digest
 from engine.config import settings
 from engine.datasets.classes import CLASS_MATCHING
 from engine.errors import LabelsMismatch
 from engine.evaluation.chance import is_at_chance, likely_cause
 from engine.evaluation.overlap import facts_of
-from engine.evaluation.per_image import PerImage, images_digest, save
+from engine.evaluation.per_image import PerImage, save
 from engine.evaluation.shards import finished_shards, join
 from engine.evaluation.task import Task
 from engine.jobs.context import JobContext

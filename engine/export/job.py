@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from db.models import Artifact
 from engine.catalog.models import CatalogModel, find_model
-from engine.common.memory import peak_rss_mb
+from engine.common.environment import peak_rss_mb
 from engine.errors import ExportFailed
 from engine.export.loaded_model import load_module, parameters_of
 from engine.export.record import Exported, finish, require_agreement

@@ -25,8 +25,7 @@ from db.session import writing
 from engine.catalog.models import find_model
 from engine.common.untrusted import MOST_FIGURE, MOST_WHOLE, plain_facts, plain_name, read_json
 from engine.errors import InvalidRequest
-from engine.imports.builds import SOURCE_LENGTH, record_build
-from engine.imports.environments import record_outside
+from engine.imports.builds import SOURCE_LENGTH, record_build, record_outside
 from engine.imports.tables import read_csv
 from engine.text import cut
 

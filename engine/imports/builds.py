@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from db.enums import Precision
-from db.models import ImportedBuild, Model
+from db.models import Environment, ImportedBuild, Model
 from db.session import reading, writing
 from engine.catalog.models import find_model
 from engine.common.digests import data_digest
-from engine.common.untrusted import plain_name
+from engine.common.untrusted import plain_facts, plain_name
 from engine.errors import InvalidRequest
 from engine.store.database import record_model
 
@@ -49,3 +49,27 @@ def record_build(
             session.add(row)
         row.facts = {**row.facts, **{k: v for k, v in facts.items() if v is not None}}
     return row
+
+
+LABEL_LENGTH = 200
+
+
+def record_outside(facts: dict[str, Any] | None, url: str) -> str | None:
+    """Writes the environment's row, once; returns its digest, or None where nothing is known.
+
+    `device` (else `cpu`) and `runtime` make its label. The digest can never be that of a machine
+    observed here, so an outside speed never joins the speeds of this machine unasked. Raises
+    InvalidRequest for facts that cannot be stored.
+    """
+    if not facts:
+        return None
+    stated = {**plain_facts(facts, "environment"), "imported": True}
+    digest = data_digest(stated)
+    with writing(url) as session:
+        session.merge(Environment(digest=digest, label=_label(facts), facts=stated))
+    return digest
+
+
+def _label(facts: dict[str, Any]) -> str:
+    named = [str(facts[name]) for name in ("device", "cpu", "gpu", "runtime") if facts.get(name)]
+    return f"{', '.join(named) or 'another machine'} (imported)"[:LABEL_LENGTH]

@@ -12,7 +12,7 @@ from sqlalchemy import select
 from db.enums import Precision
 from db.models import Evaluation, ImportedBuild
 from db.session import reading, writing
-from engine.common.digests import data_digest, file_digest
+from engine.common.digests import data_digest, file_digest, images_digest
 from engine.common.untrusted import plain_facts
 from engine.config import settings
 from engine.datasets.classes import CLASS_MATCHING, ClassMatching, ClassSource, match_outputs
@@ -20,10 +20,9 @@ from engine.datasets.imagenet import class_names
 from engine.datasets.label_files import NOTHING_SAID, Labelling
 from engine.errors import InvalidRequest, LabelsMismatch
 from engine.evaluation.chance import is_at_chance, likely_cause
-from engine.evaluation.per_image import PerImage, images_digest, save
+from engine.evaluation.per_image import PerImage, save
 from engine.evaluation.scoring import score_matched, score_top
-from engine.imports.builds import record_build
-from engine.imports.environments import record_outside
+from engine.imports.builds import record_build, record_outside
 from engine.imports.images import ImageSet, image_set, match
 from engine.imports.predictions import Predictions, read_predictions
 from engine.preprocess import PreprocessSpec

@@ -11,6 +11,8 @@ from functools import cache
 from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
+UNRECORDED = os.EX_TEMPFAIL
+"""Exit status of a job whose end the database did not take; the job is to be tried again."""
 
 
 @cache

@@ -20,12 +20,13 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from db.enums import JobStatus
 from db.session import is_unavailable
+from engine.common.error_sentences import explain
 from engine.config import REPOSITORY, settings
 from engine.hosts import home
 from engine.jobs import queue
+from engine.jobs.lifeline import UNRECORDED
 from engine.jobs.locks import held
 from engine.jobs.workspaces import workspace_of
-from engine.worker import UNRECORDED, explain
 
 TICK_S = 0.05
 RENEW_EVERY_S = 0.5

@@ -23,7 +23,7 @@ from engine.datasets.label_tables import looks_like_labels
 from engine.evaluation.label_sets import read_label_set
 from engine.export.onnx_reading import load_onnx
 from engine.imports.benchmark import read_benchmarks
-from engine.imports.environments import record_outside
+from engine.imports.builds import record_outside
 from engine.imports.predictions import read_predictions
 from engine.onnx.macs.skeleton import build_skeleton, load_graph
 from engine.onnx.opset import weights_are_no_inputs

@@ -11,7 +11,7 @@ import pytest
 
 from engine.cli.commands import COMMANDS, load
 from engine.config import REPOSITORY
-from engine.job_handlers import HANDLERS
+from engine.worker import HANDLERS
 
 RUNTIMES = {"torch", "torchvision", "timm", "onnx", "onnxruntime", "cv2"}
 TABLES = {"pandas", "streamlit", "plotly", "matplotlib"}
@@ -69,7 +69,7 @@ def test_who_runs_jobs_knows_nothing_of_their_work(module: str, tmp_path: Path) 
 
 @pytest.mark.parametrize("kind", HANDLERS)
 def test_a_job_loads_only_what_its_kind_needs(kind: str, tmp_path: Path) -> None:
-    code = f"from engine import job_handlers, worker\njob_handlers.handler_of({str(kind)!r})"
+    code = f"from engine.worker import handler_of\nhandler_of({str(kind)!r})"
     assert not loaded_by(code, tmp_path) & (NO_JOB | NOT_FOR[kind])
 
 

@@ -13,8 +13,7 @@ from dashboard.charts import classes as chart
 from dashboard.comparables import newest_builds
 from dashboard.components.common.theme import chart_config, current_palette
 from dashboard.formats import escape_markdown, message, number, plural
-from engine.datasets.class_names import class_name
-from engine.datasets.reader import DatasetIndex
+from engine.datasets.reader import DatasetIndex, class_name
 from engine.errors import ImageRejected, WorkbenchError
 from engine.evaluation.flips import Flips
 

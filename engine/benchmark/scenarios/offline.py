@@ -15,8 +15,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from engine.benchmark.threads import at_once
-from engine.benchmark.windows import Runners, Window
+from engine.benchmark.windows import Runners, Window, at_once
 
 PASS_S = 3.0
 LEAST_REQUESTS = 2  # of each instance

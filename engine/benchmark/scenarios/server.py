@@ -23,8 +23,7 @@ from typing import Protocol
 
 import numpy as np
 
-from engine.benchmark.threads import at_once
-from engine.benchmark.windows import Runners
+from engine.benchmark.windows import Runners, at_once
 from engine.common.stats import most_over
 
 SHARE_OVER = 0.01

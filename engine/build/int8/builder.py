@@ -27,6 +27,7 @@ from engine.build.int8.qdq.placement import WEIGHTED
 from engine.build.int8.report import report_of
 from engine.build.int8.statistics.cache import Known, Subject
 from engine.common import environment
+from engine.common.digests import images_digest
 from engine.common.files import write_text
 from engine.common.stats import at_chance
 from engine.config import settings
@@ -35,7 +36,6 @@ from engine.datasets.reader import DatasetIndex, open_index
 from engine.datasets.registration import find_dataset
 from engine.datasets.sampling import draw_by_class
 from engine.errors import BuildFailed, InvalidRequest, LabelsMismatch
-from engine.evaluation.per_image import images_digest
 from engine.jobs.context import JobContext
 from engine.onnx import graph_io
 from engine.specs import CalibrationSpec

@@ -17,7 +17,7 @@ from engine.build.int8.passes.hard_swish import hard_gates_to_convolutions, spli
 from engine.build.int8.passes.squeeze import squeeze_to_global_pool
 from engine.build.int8.qdq.placement import WEIGHTED, Placing, place
 from engine.build.int8.qdq.placement_tensorrt import place_for_tensorrt
-from engine.build.int8.qdq.tensor_qparams import choose_grids
+from engine.build.int8.qdq.qparams import choose_grids
 from engine.build.int8.qdq.writer import write
 from engine.build.int8.statistics.cache import Known, range_key
 from engine.build.int8.statistics.channel_statistics import ChannelStats, channel_stats

@@ -13,8 +13,7 @@ from engine.build.int8.mixed_precision.mixed_precision import Mixed
 from engine.build.int8.mixed_precision.sensitivity import decibels
 from engine.build.int8.passes.hard_swish import LINE
 from engine.build.int8.qdq.placement import WEIGHTED
-from engine.build.int8.qdq.qparams import Grid
-from engine.build.int8.qdq.tensor_qparams import choose_grids
+from engine.build.int8.qdq.qparams import Grid, choose_grids
 from engine.build.int8.qdq.weights import channel_axis, quantise_layer
 from engine.build.int8.sessions import plain_session_of
 from engine.onnx import graph_io

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from db.models import Artifact
 from engine.cli import options as o
 from engine.cli.output import note
-from engine.cli.vendor import vamp_options as v
 from engine.cli.vendor.vamp_runs import Call, measure, write_outputs
 from engine.errors import InvalidRequest
 from engine.preprocess import PreprocessSpec
@@ -18,24 +20,63 @@ from engine.store.database import prepare_database
 from engine.vacc.deploy import find_deployed
 from engine.vacc.vdsp import read_vdsp
 
+Model = Annotated[
+    str, typer.Option("--model", "-m", help="The prefix `vamc compile` wrote, or a digest.")
+]
+Bare = Annotated[
+    list[str] | None,
+    typer.Argument(help="A flag without its dash, as documents have it: `p 1`."),
+]
+VdspParams = Annotated[
+    Path | None, typer.Option("--vdsp_params", help="How images are prepared, as JSON.")
+]
+Instances = Annotated[
+    int | None, typer.Option("-i", min=1, help="Instances in each process. 1 if left out.")
+]
+Processes = Annotated[int | None, typer.Option("-p", min=1, help="Processes. 1 if left out.")]
+Batch = Annotated[int | None, typer.Option("-b", min=1, help="Images a request. 1 if left out.")]
+Shape = Annotated[
+    str | None, typer.Option("-s", help="Input shape without the batch: `[3,224,224]`.")
+]
+Devices = Annotated[
+    str | None, typer.Option("-d", help="Devices, `0` or `[0]`; of no effect here.")
+]
+Iterations = Annotated[
+    int | None, typer.Option("--iterations", min=1, help="Images each process does at least.")
+]
+Datalist = Annotated[
+    Path | None, typer.Option("--datalist", help="List of input npz files, from image2npz.")
+]
+PathOutput = Annotated[
+    Path | None, typer.Option("--path_output", help="Folder for one output npz each.")
+]
+ForwardMode = Annotated[
+    int | None, typer.Option("--forward_mode", help="Requests are always synchronous here.")
+]
+Dtype = Annotated[str | None, typer.Option("--dtype", help="Type of the input; of no effect here.")]
+Layout = Annotated[
+    int, typer.Option(min=1, max=2, help="1: of 2023, with percentiles; 2: of today.")
+]
+
+
 _BARE = {"i": "instances", "p": "processes", "b": "batch", "d": "devices"}
 
 
 def vamp(
-    model: v.Model,
-    bare: v.Bare = None,
-    vdsp_params: v.VdspParams = None,
-    instances: v.Instances = None,
-    processes: v.Processes = None,
-    batch: v.Batch = None,
-    shape: v.Shape = None,
-    devices: v.Devices = None,
-    iterations: v.Iterations = None,
-    datalist: v.Datalist = None,
-    path_output: v.PathOutput = None,
-    forward_mode: v.ForwardMode = None,
-    dtype: v.Dtype = None,
-    layout: v.Layout = 2,
+    model: Model,
+    bare: Bare = None,
+    vdsp_params: VdspParams = None,
+    instances: Instances = None,
+    processes: Processes = None,
+    batch: Batch = None,
+    shape: Shape = None,
+    devices: Devices = None,
+    iterations: Iterations = None,
+    datalist: Datalist = None,
+    path_output: PathOutput = None,
+    forward_mode: ForwardMode = None,
+    dtype: Dtype = None,
+    layout: Layout = 2,
     provider: o.Provider = CPU_PROVIDER,
     max_seconds: o.Seconds = 30,
     json: o.Json = False,

@@ -11,8 +11,7 @@ from db.models import Evaluation
 from db.session import writing
 from engine.config import settings
 from engine.datasets import imagenet
-from engine.datasets.class_names import class_name
-from engine.datasets.reader import DatasetIndex, index_of
+from engine.datasets.reader import DatasetIndex, class_name, index_of
 from engine.errors import ArtifactMissing, DatasetInvalid, InvalidRequest
 from engine.evaluation.flips import flips
 from tests.dashboard import rows

@@ -11,8 +11,7 @@ import pytest
 
 from engine.benchmark.scenarios.offline import take_pass
 from engine.benchmark.scenarios.server import serve
-from engine.benchmark.threads import at_once
-from engine.benchmark.windows import Runners, take_window
+from engine.benchmark.windows import Runners, at_once, take_window
 
 MEASURES: dict[str, Callable[[Runners], object]] = {
     "window": lambda runners: take_window(runners, 1, 0.02),

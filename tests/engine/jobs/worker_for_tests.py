@@ -20,8 +20,8 @@ from db.models import Run
 from db.session import writing
 from engine import worker
 from engine.errors import ExportFailed
-from engine.job_handlers import HANDLERS
 from engine.jobs.context import JobContext
+from engine.worker import HANDLERS
 
 Params = dict[str, Any]
 

@@ -14,8 +14,7 @@ from onnx import ModelProto
 from engine.build.int8.accuracy_control.bound import AGREEMENT, Bound
 from engine.build.int8.accuracy_control.checkpoint import Journal
 from engine.build.int8.accuracy_control.search import SHARES, within
-from engine.build.int8.mixed_precision.layer_ranking import rank
-from engine.build.int8.mixed_precision.layer_selection import layers_of
+from engine.build.int8.mixed_precision.layer_selection import layers_of, rank
 from engine.build.int8.mixed_precision.mixed_precision import Mixed
 from engine.build.int8.pipeline import prepare
 from tests.engine.quantize.test_mixing import how, request_for

@@ -286,7 +286,7 @@ def test_the_request_a_file_makes(tmp_path: Path) -> None:
 
 
 def test_images_to_calibrate_on_are_drawn_over_the_folders(tmp_path: Path) -> None:
-    from engine.datasets.calibration_folder import draw_to_calibrate
+    from engine.datasets.sampling import draw_to_calibrate
 
     for name in ("a/1.JPEG", "a/2.JPEG", "a/3.JPEG", "b/1.JPEG", "c.png", "a/text.txt"):
         path = tmp_path / name

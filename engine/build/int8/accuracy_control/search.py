@@ -15,7 +15,7 @@ from typing import Any
 from engine.build.int8.accuracy_control.bound import Bound, not_held, too_few
 from engine.build.int8.accuracy_control.checkpoint import Journal, Step
 from engine.build.int8.accuracy_control.expected_drop import expected_drop
-from engine.build.int8.mixed_precision.layer_ranking import Ranking
+from engine.build.int8.mixed_precision.layer_selection import Ranking
 from engine.build.int8.mixed_precision.mixed_precision import (
     Mixed,
     Request,

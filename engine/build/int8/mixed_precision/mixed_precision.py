@@ -14,8 +14,7 @@ import numpy as np
 from onnx import ModelProto
 
 from engine.build.int8 import pipeline
-from engine.build.int8.mixed_precision.layer_ranking import Ranking, rank
-from engine.build.int8.mixed_precision.layer_selection import CLEAN_NOISE
+from engine.build.int8.mixed_precision.layer_selection import CLEAN_NOISE, Ranking, rank
 from engine.build.int8.mixed_precision.sensitivity import decibels
 from engine.build.int8.pipeline import Calibration, Prepared
 from engine.build.int8.targets import Target
