@@ -66,10 +66,10 @@ def report(frame: pd.DataFrame, columns: list[str], about: str) -> str:
 
 def _charts(frame: pd.DataFrame) -> list[str]:
     """One pair of charts for each set of images, at the setting with the most builds of it."""
-    labelled = with_keys(with_labels(frame))
+    labeled = with_keys(with_labels(frame))
     drawn: list[str] = []
-    for group in accuracy_groups(labelled)[:MOST_GROUPS]:
-        rows = group.of(labelled)
+    for group in accuracy_groups(labeled)[:MOST_GROUPS]:
+        rows = group.of(labeled)
         points = with_apart(accuracy_points(rows))
         if points.empty:
             continue

@@ -23,7 +23,7 @@ MOST_BUILDS = 4
 
 def choose_builds(builds: list[Artifact]) -> list[Artifact]:
     """Up to four builds, of any models; the newest model's first and last precision at first."""
-    by_label = labelled(builds)
+    by_label = labeled(builds)
     newest = [label for label in by_label if by_label[label].model_id == builds[0].model_id]
     first = sorted(newest, key=lambda label: list(Precision).index(by_label[label].precision))  # type: ignore[arg-type]
     names = st.multiselect(
@@ -37,7 +37,7 @@ def choose_builds(builds: list[Artifact]) -> list[Artifact]:
     return [by_label[name] for name in names if name in by_label]
 
 
-def labelled(builds: list[Artifact]) -> dict[str, Artifact]:
+def labeled(builds: list[Artifact]) -> dict[str, Artifact]:
     """The newest build of each model, weights and precision by its name, the newest first.
 
     Weights are named where a model has several.

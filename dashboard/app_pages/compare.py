@@ -48,12 +48,12 @@ def first_page() -> None:
         figure,
         key="reference",
         config=chart_config(),
-        alt="Published top-1 of the 25 catalogue models against GMACs; nothing of it was "
+        alt="Published top-1 of the 25 catalog models against GMACs; nothing of it was "
         "measured here",
     )
     st.caption(
         "Twenty-five SE networks as their authors published them (16 timm, 2 mmcls, 7 PaddleClas). "
-        "Your own measurements will appear beside them in colour. " + PUBLISHED_NOTE
+        "Your own measurements will appear beside them in color. " + PUBLISHED_NOTE
     )
 
 

@@ -1,6 +1,6 @@
 """Accuracy against what it costs: compute, and time.
 
-Filled marks are on the frontier, hollow ones are beaten; grey ones do not meet the limits; a dot
+Filled marks are on the frontier, hollow ones are beaten; gray ones do not meet the limits; a dot
 inside stands at an estimate of the compute, which keeps it out of the frontier.
 """
 

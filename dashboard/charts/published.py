@@ -11,7 +11,7 @@ from dashboard.charts.common import card, safe
 from dashboard.formats import is_missing, number, significant
 from dashboard.palette import PUBLISHED_SYMBOL, Palette
 from engine.catalog.flops_conventions import published_gmacs
-from engine.catalog.models import catalogue
+from engine.catalog.models import catalog
 
 PUBLISHED_NOTE = (
     "Crosses: as published. Their GMACs are derived from the published FLOPs (~; how is told on "
@@ -46,14 +46,14 @@ def with_estimates(points: pd.DataFrame) -> pd.DataFrame:
 
 
 def _published(rows: pd.DataFrame) -> pd.Series:
-    known = catalogue()
+    known = catalog()
     models = [known.get(model_id) for model_id in rows["model_id"]]
     figures = [published_gmacs(model) if model else None for model in models]
     return pd.Series(figures, index=rows.index, dtype=float)
 
 
 def published_trace(published: pd.DataFrame, palette: Palette) -> go.Scatter:
-    """Small grey crosses; `published` as from `with_gmacs`."""
+    """Small gray crosses; `published` as from `with_gmacs`."""
     return go.Scatter(
         x=published["gmacs"],
         y=published["top1"],

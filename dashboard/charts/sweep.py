@@ -16,7 +16,7 @@ FRONTIER, SWEET, NOISY = "frontier", "sweet spot", "noisy or unstable"
 
 
 def latency_against_throughput(found: SweetSpot, palette: Palette) -> go.Figure:
-    """One mark a setting, in the colour and shape of its precision; hollow where it is doubtful.
+    """One mark a setting, in the color and shape of its precision; hollow where it is doubtful.
 
     The line joins what nothing else beats in both; the star is the sweet spot, the dashed line the
     limit.

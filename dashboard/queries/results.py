@@ -91,7 +91,7 @@ def _outdated(url: str, version: Version) -> dict[str, str]:
 
 
 def published() -> pd.DataFrame:
-    """The catalogue's published figures."""
+    """The catalog's published figures."""
     return _published(url(), version())
 
 

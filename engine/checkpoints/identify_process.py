@@ -16,7 +16,7 @@ import timm
 
 from engine.catalog.models import find_model
 from engine.checkpoints.fitting import fit
-from engine.checkpoints.identify import fitting_parts, recognise
+from engine.checkpoints.identify import fitting_parts, recognize
 from engine.checkpoints.reading import Checkpoint, read_checkpoint
 from engine.errors import WorkbenchError
 
@@ -35,7 +35,7 @@ def answer(asked: dict[str, Any]) -> dict[str, Any]:
     try:
         found = read_checkpoint(Path(asked["path"]), asked["key"])
         told |= {"sets": list(found.names), "is_mmcls": _is_mmcls(found)}
-        model_id = recognise(found.tensors) or next(
+        model_id = recognize(found.tensors) or next(
             (guess for guess in guesses if _holds(found, guess)), None
         )
         told["model_id"] = model_id

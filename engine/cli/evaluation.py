@@ -81,7 +81,7 @@ def show(evaluation: EvaluationId, most: Most = 10, json: Json = False) -> None:
         note(f"Seen before: {seen}.")
     if (assumed := row.protocol.get(CLASS_MATCHING)) is not None:
         note(f"Classes: {assumed}")
-    if not images.labelled:
+    if not images.labeled:
         note("These images have no labels; `compare` tells how far two evaluations agree.")
         return
     _show_weakest(weakest, names)

@@ -192,7 +192,7 @@ PreprocessFile = Annotated[
 Resize = Annotated[int | None, typer.Option(help="Short side after resizing, in pixels.")]
 Crop = Annotated[
     int | None,
-    typer.Option(help="Side of the centre crop, in pixels; without --resize, that grows with it."),
+    typer.Option(help="Side of the center crop, in pixels; without --resize, that grows with it."),
 ]
 Interpolation = Annotated[str | None, typer.Option(help="bilinear or bicubic.")]
 Resizer = Annotated[

@@ -59,7 +59,7 @@ def compare(first_id: int, second_id: int, url: str, *, anyway: bool = False) ->
     return Pair(
         first,
         second,
-        difference=paired_difference(a.right, b.right) if a.labelled else None,
+        difference=paired_difference(a.right, b.right) if a.labeled else None,
         top5_difference=_top5(a, b),
         agreement=agreement(a, b),
         flips=changed(a, b, names_of(first, a)),

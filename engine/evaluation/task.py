@@ -83,7 +83,7 @@ def prepare(spec: EvaluateSpec, url: str) -> Task:
             f"{artifact.model_id} has random weights: fit to measure speed, never accuracy."
         )
     index = open_index(find_dataset(spec.dataset, url))
-    matching = match_classes(artifact, index) if index.labelled else None
+    matching = match_classes(artifact, index) if index.labeled else None
     images = np.arange(len(index))
     if spec.limit is not None and spec.limit < len(index):
         images = draw_by_class(index.labels, spec.limit, seed=0)

@@ -20,7 +20,7 @@ from engine.config import settings
 from engine.errors import InvalidRequest
 from engine.onnx.macs.skeleton import build_skeleton
 from engine.onnx.se_blocks import find_gates
-from engine.preprocess import crop_pixels, normalise, open_image
+from engine.preprocess import crop_pixels, normalize, open_image
 from engine.specs import CPU_PROVIDER
 from engine.store import artifacts
 
@@ -102,4 +102,4 @@ class Excitations:
     def of_image(self, source: Path | bytes, name: str | None = None) -> list[np.ndarray]:
         """(channels,) of each block. Raises ImageRejected."""
         crop = crop_pixels(open_image(source, name), self.preprocess)
-        return [values[0] for values in self.of_batch(normalise(crop, self.preprocess)[None])]
+        return [values[0] for values in self.of_batch(normalize(crop, self.preprocess)[None])]

@@ -247,7 +247,7 @@ def _holds_scores(values: np.ndarray) -> bool:
         return False
     if not known.size or (known != np.floor(known)).any() or (known < 0).any():
         return True
-    # A list of the best classes is short and names each once; quantised scores repeat.
+    # A list of the best classes is short and names each once; quantized scores repeat.
     return rows.shape[1] > MOST_BEST and _has_twice(rows)
 
 

@@ -55,7 +55,7 @@ class NewJob:
     key: str = field(default="")
 
     def identity(self) -> str:
-        """The digest under which an equal job is recognised."""
+        """The digest under which an equal job is recognized."""
         return self.key or data_digest({"kind": str(self.kind), "params": self.params})
 
 

@@ -1,4 +1,4 @@
-"""What the catalogue's authors published, beside what was counted here."""
+"""What the catalog's authors published, beside what was counted here."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from engine.results.reading import read_frame
 
 
 def published_frame(url: str) -> pd.DataFrame:
-    """The catalogue's published figures; `compute_gmacs` is ours, missing until an export.
+    """The catalog's published figures; `compute_gmacs` is ours, missing until an export.
 
     Columns: model_id, source, name, top1, top5 (%), published_flops_g, published_params_m,
     compute_gmacs, params_m, convention (how the published FLOPs and parameters were counted).

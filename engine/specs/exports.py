@@ -19,7 +19,7 @@ ExportRoute = Literal["torch", "paddle2onnx"]
 
 
 class WeightsSpec(Spec):
-    """Which weights: pretrained by the catalogue's tag, a file (by its digest), or random.
+    """Which weights: pretrained by the catalog's tag, a file (by its digest), or random.
 
     Pretrained ones have a digest here where they are a file registered by hand. `key` names one of
     several sets of weights in a file, such as `state_dict_ema`; None: the usual one.

@@ -1,4 +1,4 @@
-"""Brings the workbench's database up to date: whose it is, its schema, its catalogue rows."""
+"""Brings the workbench's database up to date: whose it is, its schema, its catalog rows."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sqlalchemy import select
 from db.migrate import UnknownSchema, is_current, newest, upgrade
 from db.models import Home, Model
 from db.session import is_missing, reading, writing
-from engine.catalog.models import CatalogModel, catalogue
+from engine.catalog.models import CatalogModel, catalog
 from engine.common.database_url import gone, require_usable, told
 from engine.config import PRIVATE_FILE, settings
 from engine.errors import DatabaseUnusable, InvalidRequest
@@ -25,7 +25,7 @@ PATIENCE_S = 60.0
 
 
 def prepare_database() -> str:
-    """Migrates the database and writes the catalogue into it; returns its URL. Safe to repeat.
+    """Migrates the database and writes the catalog into it; returns its URL. Safe to repeat.
 
     A database that is up to date is only read. Raises HomeUnusable, and DatabaseUnusable when the
     database is another home's, was deleted, or cannot be one of the workbench.
@@ -80,7 +80,7 @@ def _is_ready(url: str) -> bool:
     if owner is None or owner.folder != str(settings().home):
         return False
     ownership.refuse_foreign(owner, known, url)
-    return all(_is_written(model, stored.get(model.id)) for model in catalogue().values())
+    return all(_is_written(model, stored.get(model.id)) for model in catalog().values())
 
 
 def _require_not_deleted(url: str) -> None:
@@ -98,7 +98,7 @@ def _bring_up_to_date(url: str) -> None:
     ownership.refuse_foreign(owner, home.load(), url)
     ownership.claim(ownership.known_to(owner, url), url)
     with writing(url) as session:
-        for model in catalogue().values():
+        for model in catalog().values():
             session.merge(Model(**_columns(model)))
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from db.enums import Precision, WeightsKind
-from engine.catalog.models import SOURCE_LABELS, CatalogModel, catalogue, find_model
+from engine.catalog.models import SOURCE_LABELS, CatalogModel, catalog, find_model
 from engine.common.digests import data_digest
 from engine.common.files import expanded, is_file
 from engine.errors import VaccFileInvalid
@@ -133,7 +133,7 @@ def network_of(
 ) -> tuple[str, tuple[str, ...]]:
     """The network that a checkpoint holds, and what to say of it.
 
-    The row of the catalogue that its tensors fit; else, of the networks that its own name or one of
+    The row of the catalog that its tensors fit; else, of the networks that its own name or one of
     `names` may stand for, the one that they fit; else the likeliest of those, so that the export
     says what differs. Raises VaccFileInvalid where there is none.
     """
@@ -151,7 +151,7 @@ def network_of(
     ]
     if likely:
         return likely[0], found.remarks
-    reason = (found.error or "its tensors fit no network of the catalogue").rstrip(".")
+    reason = (found.error or "its tensors fit no network of the catalog").rstrip(".")
     raise VaccFileInvalid(
         f"The checkpoint {path.name} does not say which network it belongs to, nor does its name: "
         f"{reason}; add --model, such as --model timm/seresnet50."
@@ -173,9 +173,9 @@ def _guesses(path: Path, names: Sequence[str]) -> list[str]:
 
 
 def _rows(name: str) -> list[CatalogModel]:
-    """The rows of a name or class name, in the order of the catalogue: timm's first."""
+    """The rows of a name or class name, in the order of the catalog: timm's first."""
     plain = name.lower()
-    return [m for m in catalogue().values() if plain in (m.name.lower(), m.architecture.lower())]
+    return [m for m in catalog().values() if plain in (m.name.lower(), m.architecture.lower())]
 
 
 def _by_name(name: str, file: BuildFile) -> str:
@@ -191,5 +191,5 @@ def _by_name(name: str, file: BuildFile) -> str:
         return f"timm/{name}"
     raise VaccFileInvalid(
         f"The checkpoint {cut(file.checkpoint)} of {file.name} is neither a file here nor a model "
-        f"that timm or the catalogue knows; add --model, such as --model timm/seresnet50."
+        f"that timm or the catalog knows; add --model, such as --model timm/seresnet50."
     )

@@ -62,7 +62,7 @@ def by_hand(reason: str, url: str, target: Path) -> str:
 
 def _fetch(url: str, part: Path, progress: Progress) -> None:
     have = part.stat().st_size if part.exists() else 0
-    request = urllib.request.Request(url)  # noqa: S310 (https URLs of the catalogue)
+    request = urllib.request.Request(url)  # noqa: S310 (https URLs of the catalog)
     if have:
         request.add_header("Range", f"bytes={have}-")
     try:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.catalog.models import catalogue
+from engine.catalog.models import catalog
 from engine.config import REPOSITORY
 
 TIMEOUT_S = 300
@@ -20,7 +20,7 @@ TIMEOUT_S = 300
 class Identified:
     """What a file of weights says of itself.
 
-    `model_id` is the row of the catalogue, or the guess, that its tensors fit; None where none
+    `model_id` is the row of the catalog, or the guess, that its tensors fit; None where none
     does, `error` then says why where the file cannot be read. `classes` is that of its head where
     it is not the network's own, `sets` what --weights-key can name, `guesses` those that exist.
     """
@@ -65,7 +65,7 @@ def of_answer(told: dict[str, object]) -> Identified:
 def published_as(file_name: str) -> str | None:
     """The row whose published weights have this file name, with or without a suffix."""
     wanted = _bare(file_name)
-    for model in catalogue().values():
+    for model in catalog().values():
         if model.weights_ref is not None and _bare(model.weights_ref) == wanted:
             return model.id
     return None

@@ -61,7 +61,7 @@ def test_the_card_says_what_stays_in_float_and_on_what_it_was_checked() -> None:
 def test_the_card_names_the_target_and_the_bound() -> None:
     bound = {"max_drop": 1.0, "held": False, "drop": 0.5, "drop_at_most": 1.8, "images": 200}
     target = {"summary": "arm (s8 x s8)", "why": "the processor is an Arm"}
-    shown = card({"quantisation": {"target": target, "bound": bound}})
+    shown = card({"quantization": {"target": target, "bound": bound}})
     assert shown["int8 target"] == "arm (s8 x s8): the processor is an Arm"
     assert shown["bound on the drop"] == (
         "1 points of top-1, not shown to hold: 0.5, at most 1.8 on 200 images"

@@ -21,13 +21,13 @@ from engine.results.formats import to_csv, to_json, to_markdown
 from engine.results.precision_pairs import paired, precision_pairs
 from engine.specs import BenchmarkSpec, EvaluateSpec
 from engine.store.database import prepare_database
-from tests.engine.tiny import Quiet, image_folder, labelled_by, store_build, tiny_se_model
+from tests.engine.tiny import Quiet, image_folder, labeled_by, store_build, tiny_se_model
 
 
 @pytest.fixture
 def builds(url: str, tmp_path: Path) -> dict[str, Artifact]:
     """fp16 right on everything, int8 (another network) not, fp32 not measured."""
-    labelled_by(tiny_se_model(), image_folder(tmp_path / "set"), url)
+    labeled_by(tiny_se_model(), image_folder(tmp_path / "set"), url)
     made = {
         "fp32": store_build(url, tiny_se_model(), Precision.FP32),
         "fp16": store_build(url, tiny_se_model(), Precision.FP16),
@@ -102,7 +102,7 @@ def test_the_drop_is_paired_on_the_same_images(url: str, builds: dict[str, Artif
 def test_different_images_are_never_compared(
     url: str, tmp_path: Path, builds: dict[str, Artifact]
 ) -> None:
-    labelled_by(tiny_se_model(), image_folder(tmp_path / "other", per_class=25), url)
+    labeled_by(tiny_se_model(), image_folder(tmp_path / "other", per_class=25), url)
     elsewhere = measure_accuracy(url, tmp_path / "b", builds["fp32"], "tiny")
     first = results_frame(url).set_index("precision").loc["fp16", "evaluation_id"]
     with pytest.raises(InvalidRequest, match="not of the same images"):
@@ -143,7 +143,7 @@ def test_markdown_shows_what_is_missing_as_a_dash(url: str, builds: dict[str, Ar
     assert "| onnx/tiny | fp16 | 100 |" in lines
 
 
-def test_the_published_rows_are_the_catalogue() -> None:
+def test_the_published_rows_are_the_catalog() -> None:
     frame = published_frame(prepare_database())
     assert len(frame) == 25
     assert frame["source"].value_counts().to_dict() == {"timm": 16, "ppcls": 7, "mmcls": 2}

@@ -152,7 +152,7 @@ def first_name(name: str) -> str:
 
 
 def agreement(*answers: Classified) -> tuple[str, str]:
-    """A word and its colour: do all builds say the same?"""
+    """A word and its color: do all builds say the same?"""
     lists = [[guess.index for guess in answer.guesses] for answer in answers]
     if all(own == lists[0] for own in lists):
         return "same top-5", "green"

@@ -85,7 +85,7 @@ def marks_note(points: pd.DataFrame, chosen: Chosen) -> None:
         "Throughput with the range over its measured windows."
         if points["images_per_s"].notna().any()
         else "",
-        "Filled: on the frontier; hollow: beaten; grey: outside the limits.",
+        "Filled: on the frontier; hollow: beaten; gray: outside the limits.",
         "?: a noisy or unstable speed." if any(doubtful(points)) else "",
         APART_NOTE if points["apart"].notna().any() else "",
         CROWDED_NOTE if len(points) > MOST_INTERVALS else "",
@@ -105,7 +105,7 @@ def compute_chart(points: pd.DataFrame, chosen: Chosen) -> None:
     points = with_estimates(points)
     drawn = points["compute_gmacs"].notna()
     if not drawn.any() and published is None:
-        st.info("Nothing of this was exported here, and nothing of it is in the catalogue.")
+        st.info("Nothing of this was exported here, and nothing of it is in the catalog.")
         return
     compared = points[points["apart"].isna()]
     best = compared.loc[compared["top1"].idxmax()]

@@ -89,7 +89,7 @@ def _published_toggle(accuracy: Group | None, tables: ResultTables) -> bool:
         value=comparable,
         key="published" if comparable else "published_beside",
         bind="query-params",
-        help="Small grey crosses: the 25 rows of the catalogue as their authors published them. "
+        help="Small gray crosses: the 25 rows of the catalog as their authors published them. "
         "They are of ImageNet-1k and say nothing about accuracy on other images.",
     )
 

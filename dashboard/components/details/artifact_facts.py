@@ -23,10 +23,10 @@ def artifact_facts(found: Provenance) -> dict[str, Any]:
         "model": artifact.model_id,
         "precision": artifact.precision,
         "execution": _execution(made),
-        "quantised already": _quantised(artifact.manifest.get("quantised")),
-        "int8 target": _target(made.get("quantisation") or {}),
+        "quantized already": _quantized(artifact.manifest.get("quantised")),
+        "int8 target": _target(made.get("quantization") or {}),
         "calibration": _calibration(made.get("calibration")),
-        "bound on the drop": bound_told((made.get("quantisation") or {}).get("bound")),
+        "bound on the drop": bound_told((made.get("quantization") or {}).get("bound")),
         "range-checked on": _range_check(made.get("half")),
         "fp16 against fp32": _half_agreement(made.get("half")),
         "artifact SHA-256": short(artifact.digest),
@@ -59,7 +59,7 @@ def _execution(made: dict[str, Any]) -> str | None:
     return f"{kind}: {why}" if kind and why else kind
 
 
-def _quantised(found: dict[str, Any] | None) -> str | None:
+def _quantized(found: dict[str, Any] | None) -> str | None:
     if not found:
         return None
     return f"{found['layers']} of {plural(found['of'], 'layer')} of the file are in integers"

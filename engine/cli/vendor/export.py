@@ -82,7 +82,7 @@ def export_by_flags(
         )
     if flags.model_library is ModelLibrary.TORCHVISION:
         raise InvalidRequest(
-            f"torchvision has no SE networks of the catalogue; export {flags.model_name} to ONNX "
+            f"torchvision has no SE networks of the catalog; export {flags.model_name} to ONNX "
             f"there and bring it as onnx/{flags.model_name} with --weights FILE."
         )
     if detach:
