@@ -16,7 +16,7 @@ from engine.benchmark.placement import nodes_elsewhere
 from engine.benchmark.processes import Team
 from engine.benchmark.reuse import find_before
 from engine.benchmark.scenarios.definitions import CLOSED_LOOP, asked_label
-from engine.build.int8.saturation import overflow_here
+from engine.build.int8.saturation import overflow_warning
 from engine.build.lookup import artifact_of
 from engine.common import environment
 from engine.common.environment import Surroundings
@@ -56,7 +56,7 @@ def run(params: dict[str, Any], context: JobContext) -> dict[str, Any]:
     queue_if_unknown(context.job_id, row.environment_digest, used, context.url)
     noise = "; ".join(row.protocol["noise"])
     elsewhere = nodes_elsewhere(loaded.nodes, spec.provider)
-    overflow = overflow_here(artifact)
+    overflow = overflow_warning(artifact)
     context.say(
         outcome.said
         + (f" Noisy: {noise}." if noise else "")

@@ -15,7 +15,7 @@ from db.enums import ArtifactKind, Precision, WeightsKind
 from db.models import Artifact
 from engine.build.fp16 import builder as half
 from engine.build.int8 import builder
-from engine.build.int8.accuracy_control.checkpoint import Journal, journal_path
+from engine.build.int8.accuracy_control.checkpoint import SearchCheckpoint, checkpoint_path
 from engine.build.lookup import recipe_of
 from engine.common.environment import library_versions
 from engine.common.files import disk_space
@@ -79,7 +79,7 @@ def run(params: dict[str, Any], context: JobContext) -> dict[str, Any]:
     agreement = _agreement(source, path)
     context.say(f"Largest relative difference {agreement.max_relative_difference:.1e}.")
     digest = _store(source, key, path, report, agreement, context)
-    Journal(journal_path(key)).remove()
+    SearchCheckpoint(checkpoint_path(key)).remove()
     return {"artifact": digest, "reused": False}
 
 
@@ -99,7 +99,7 @@ def _optimized(export: Artifact, context: JobContext) -> ModelProto:
         )
     model = onnx.load(path)
     path.unlink()
-    graph_io.strip_origins(model)
+    graph_io.strip_exporter_metadata(model)
     # A branch that is always taken is written at the end, and its old tensors are still declared.
     graph_io.sort_nodes(model.graph)
     graph_io.drop_stale_shapes(model.graph)

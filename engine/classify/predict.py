@@ -10,7 +10,7 @@ from typing import BinaryIO
 import numpy as np
 
 from db.models import Artifact
-from engine.build.int8.saturation import overflow_here
+from engine.build.int8.saturation import overflow_warning
 from engine.common.scores import drop_background, softmax, top_k
 from engine.config import settings
 from engine.datasets import imagenet
@@ -49,7 +49,7 @@ class Classifier:
         self.artifact = artifact
         self.preprocess = artifacts.preprocess_of(artifact)
         path = artifacts.model_path(artifact.digest)
-        exact = overflow_here(artifact) is not None
+        exact = overflow_warning(artifact) is not None
         self._model = OnnxRuntime(path, provider, settings().threads, exact)
         self._names = class_names_of(artifact)
 

@@ -38,7 +38,7 @@ from engine.specs.datasets import BUILTIN_DATASETS
 from engine.store.database import prepare_database
 
 if TYPE_CHECKING:
-    from engine.build.int8.statistics.cache import KeptCalibration
+    from engine.build.int8.statistics.cache import CachedCalibration
 
 app = typer.Typer(no_args_is_help=True)
 Name = Annotated[str, typer.Argument(help="Name of the dataset.")]
@@ -196,7 +196,7 @@ def cache(
             note(f"{freed / 1e6:,.0f} MB freed.")
         return
     kept = [k for k in pixel_cache.all_caches() if name in (None, k.dataset_name)]
-    found = [k for k in known.all_kept() if name in (None, k.dataset_name)]
+    found = [k for k in known.list_cached() if name in (None, k.dataset_name)]
     if json:
         emit_json(
             [{**asdict(k), "folder": str(k.folder)} for k in kept]
@@ -224,7 +224,7 @@ def cache(
     note(f"{total:.2f} GB of at most {settings().cache_gb:g} GB (SENET_CACHE_GB).")
 
 
-def _show_calibrations(found: list[KeptCalibration]) -> None:
+def _show_calibrations(found: list[CachedCalibration]) -> None:
     emit_table(
         "What calibrations found",
         ("dataset", "model", "images", "MB", "last used"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from db.models import Evaluation
-from engine.build.int8.saturation import overflow_here
+from engine.build.int8.saturation import overflow_warning
 from engine.common.stats import wilson_interval
 from engine.datasets.classes import CLASS_MATCHING
 from engine.errors import InvalidRequest
@@ -41,7 +41,7 @@ def run(params: dict[str, Any], context: JobContext) -> dict[str, Any]:
     if known is not None:
         context.say("Already measured: the same artifact, images, preprocessing and environment.")
         return {"evaluation": known.id, "reused": True}
-    overflow = overflow_here(task.artifact)
+    overflow = overflow_warning(task.artifact)
     if overflow is not None:
         context.say(f"Beware: {overflow}.")
     _compute_missing(task, context)

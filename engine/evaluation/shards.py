@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from engine.build.int8.saturation import overflow_here
+from engine.build.int8.saturation import overflow_warning
 from engine.common.scores import drop_background
 from engine.config import settings
 from engine.datasets.pixel_cache import open_cache
@@ -50,7 +50,7 @@ def compute(
     try:
         context.stage(f"Loading {task.artifact.model_id} {task.artifact.precision}.")
         path = artifacts.model_path(task.artifact.digest)
-        exact = overflow_here(task.artifact) is not None
+        exact = overflow_warning(task.artifact) is not None
         model = OnnxRuntime(path, task.spec.provider, threads_each(threads), exact)
         context.stage(f"Evaluating on {len(task.images):,} images of {task.index.name}.")
         results = pipeline.run(batches, model.run, lambda out, images: judge(task, out, images))

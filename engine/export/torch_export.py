@@ -65,7 +65,7 @@ def to_onnx(module: nn.Module, side: int) -> onnx.ModelProto:
     if program is None:
         raise ExportFailed("The exporter returned nothing; see the log.")
     proto = program.model_proto
-    graph_io.strip_origins(proto)
+    graph_io.strip_exporter_metadata(proto)
     if graph_io.opset_of(proto) != OPSET:
         raise ExportFailed(
             f"Opset {OPSET} was asked for, the exporter wrote {graph_io.opset_of(proto)}."

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from onnx import ModelProto
 
-from engine.onnx.se_blocks import block_members, find_gates
+from engine.onnx.se_blocks import block_nodes, find_gates
 from engine.profiling.times import NodeTime, Trace
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def _blocks(trace: Trace) -> dict[str, int]:
     }
     found: dict[str, int] = {}
     for number, gate in enumerate(find_gates(nodes, shapes, ()), 1):
-        for node in block_members(gate, nodes, shapes):
+        for node in block_nodes(gate, nodes, shapes):
             found.setdefault(node.name, number)
     return found
 

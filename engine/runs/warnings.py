@@ -9,7 +9,7 @@ from contextlib import suppress
 from db.enums import Precision, WeightsKind
 from engine.build.fp16.execution import EMULATED, expected
 from engine.build.int8 import targets
-from engine.build.int8.saturation import overflow_of
+from engine.build.int8.saturation import overflow_warning_for
 from engine.catalog.models import CatalogModel
 from engine.common.environment import instruction_sets
 from engine.config import settings
@@ -95,12 +95,12 @@ def _warns_of_target(request: RunRequest, model: CatalogModel, datasets: Dataset
         return
     isa = instruction_sets()
     target = targets.resolve(request.target, isa, request.provider)
-    if not target.tried:
+    if not target.is_verified:
         yield (
             f"int8 for {target.name} follows its vendor's rules and was checked for correct "
             f"scores on an x86 processor; on hardware of its own it has not been tried."
         )
-    overflow = overflow_of(target.name, isa)
+    overflow = overflow_warning_for(target.name, isa)
     if overflow is not None:
         yield f"{overflow}."
     own = targets.resolve(TargetName.AUTO, isa, request.provider)

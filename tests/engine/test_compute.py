@@ -202,7 +202,7 @@ def test_a_graph_without_input_is_refused() -> None:
     ("nodes", "words"),
     [
         ([helper.make_node("Relu", ["x"], [])], "without an output"),
-        ([node("Relu", "y", "z"), node("Relu", "z")], "in a circle"),
+        ([node("Relu", "y", "z"), node("Relu", "z")], "has a cycle"),
     ],
 )
 def test_a_graph_that_is_not_valid_gives_one_sentence(

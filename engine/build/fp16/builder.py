@@ -17,7 +17,7 @@ from engine.build.fp16.fallback import keep_in_float
 from engine.build.fp16.limits import LARGEST, LIMIT
 from engine.build.fp16.observing import observed
 from engine.build.fp16.value_ranges import Extremes, extremes_of
-from engine.build.int8.mixed_precision.sensitivity import decibels, noise
+from engine.build.int8.mixed_precision.sensitivity import noise_to_sqnr_db, relative_noise
 from engine.build.int8.sessions import session_of
 from engine.config import settings
 from engine.datasets.reader import open_index, read_batches
@@ -126,7 +126,7 @@ def _agreement(model: ModelProto, half: ModelProto, data: _Data) -> dict[str, An
     return {
         "images": len(wanted),
         "same_class": int((wanted.argmax(axis=1) == found.argmax(axis=1)).sum()),
-        "signal_db": decibels(noise(found, wanted)),
+        "signal_db": noise_to_sqnr_db(relative_noise(found, wanted)),
     }
 
 

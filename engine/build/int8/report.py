@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from onnx import ModelProto, NodeProto, TensorProto, helper
 
-from engine.build.int8.mixed_precision.mixed_precision import Mixed
-from engine.build.int8.mixed_precision.sensitivity import decibels
-from engine.build.int8.passes.hard_swish import LINE
-from engine.build.int8.qdq.placement import WEIGHTED
-from engine.build.int8.qdq.qparams import Grid, choose_grids
+from engine.build.int8.mixed_precision.mixed_precision import Int8Build
+from engine.build.int8.mixed_precision.sensitivity import noise_to_sqnr_db
+from engine.build.int8.passes.hard_swish import GATE_LINE
+from engine.build.int8.qdq.placement import WEIGHTED_OPS
+from engine.build.int8.qdq.qparams import QParams, choose_qparams
 from engine.build.int8.qdq.weights import channel_axis, quantize_layer
 from engine.build.int8.sessions import plain_session_of
 from engine.onnx import graph_io
@@ -43,8 +43,8 @@ class LayerReport:
     effect_db: float | None
 
 
-def report_of(
-    source: ModelProto, mixed: Mixed, images: Iterable[np.ndarray], threads: int
+def create_report(
+    source: ModelProto, mixed: Int8Build, images: Iterable[np.ndarray], threads: int
 ) -> dict[str, Any]:
     """Every layer of `source` in graph order, and the share of work in int8.
 
@@ -53,26 +53,26 @@ def report_of(
     names = {
         node.output[0]: node.input[1].removesuffix(".weight")
         for node in source.graph.node
-        if node.op_type in WEIGHTED
+        if node.op_type in WEIGHTED_OPS
     }
-    placing = mixed.prepared.placing
-    view = placing.view
+    placement = mixed.prepared.placement
+    view = placement.view
     nodes = [
         node
         for node in mixed.prepared.model.graph.node
-        if node.op_type in WEIGHTED
+        if node.op_type in WEIGHTED_OPS
         and node.input[1] in view.constants
-        and not node.output[0].endswith(LINE)
+        and not node.output[0].endswith(GATE_LINE)
     ]
-    grids = choose_grids(placing, mixed.prepared.ranges, mixed.target.activations)
-    stored = {name: grids[name] for name in placing.stored if name != graph_io.INPUT}
+    qparams = choose_qparams(placement, mixed.prepared.ranges, mixed.target.activations)
+    stored = {name: qparams[name] for name in placement.quantized if name != graph_io.INPUT}
     seen = _measured(mixed.prepared.model, stored, images, threads)
     work = {node.output[0]: _macs(node, view.constants, view.shapes) for node in nodes}
     total = max(sum(work.values()), 1)
     layers = []
     for node in nodes:
         name = node.output[0]
-        reason = placing.floating.get(name)
+        reason = placement.float_nodes.get(name)
         output = _stored_output(node, mixed, stored)
         sqnr, saturated = seen.get(output, (None, None)) if output else (None, None)
         grid = stored.get(output) if output else None
@@ -100,72 +100,72 @@ def report_of(
 
 
 def _measured(
-    model: ModelProto, grids: dict[str, Grid], images: Iterable[np.ndarray], threads: int
+    model: ModelProto, qparams: dict[str, QParams], images: Iterable[np.ndarray], threads: int
 ) -> dict[str, tuple[float, float]]:
     """(SQNR in dB, share beyond the range) of each stored tensor, one image at a time."""
-    if not grids:
+    if not qparams:
         return {}
     shown = ModelProto()
     shown.CopyFrom(model)
     del shown.graph.output[:]
     shown.graph.output.extend(
-        helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in grids
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in qparams
     )
     session = plain_session_of(shown, threads)
-    sums = {name: np.zeros(4) for name in grids}
+    sums = {name: np.zeros(4) for name in qparams}
     for image in images:
         values = session.run(None, {graph_io.INPUT: image})
-        for (name, grid), value in zip(grids.items(), values, strict=True):
+        for (name, grid), value in zip(qparams.items(), values, strict=True):
             sums[name] += _sums(value, grid)
     return {
-        name: (decibels(wrong / max(power, 1e-30)), beyond / max(count, 1.0))
+        name: (noise_to_sqnr_db(wrong / max(power, 1e-30)), beyond / max(count, 1.0))
         for name, (power, wrong, beyond, count) in sums.items()
     }
 
 
-def _sums(value: np.ndarray, grid: Grid) -> np.ndarray:
+def _sums(value: np.ndarray, grid: QParams) -> np.ndarray:
     limits = np.iinfo(grid.dtype)
-    places = np.round(value / grid.step) + grid.zero
+    places = np.round(value / grid.scale) + grid.zero_point
     kept = np.clip(places, limits.min, limits.max)
-    wrong = (kept - grid.zero) * grid.step - value
+    wrong = (kept - grid.zero_point) * grid.scale - value
     beyond = np.count_nonzero(places != kept)
     return np.array([(value**2).sum(), (wrong**2).sum(), beyond, value.size], np.float64)
 
 
-def _weights_sqnr(node: NodeProto, constants: dict[str, np.ndarray], in_pairs: bool) -> float:
+def _weights_sqnr(node: NodeProto, constants: dict[str, np.ndarray], bound_pairs: bool) -> float:
     values = constants[node.input[1]]
-    whole, steps = quantize_layer(node, values, in_pairs)
+    whole, steps = quantize_layer(node, values, bound_pairs)
     weights = np.moveaxis(values, channel_axis(node), 0).astype(np.float64)
     kept = whole * steps.reshape(-1, *[1] * (weights.ndim - 1))
-    return decibels(float(((kept - weights) ** 2).sum() / max((weights**2).sum(), 1e-30)))
+    return noise_to_sqnr_db(float(((kept - weights) ** 2).sum() / max((weights**2).sum(), 1e-30)))
 
 
-def _stored_output(node: NodeProto, mixed: Mixed, stored: dict[str, Grid]) -> str | None:
+def _stored_output(node: NodeProto, mixed: Int8Build, stored: dict[str, QParams]) -> str | None:
     """The tensor that holds a layer's output in 8 bits: its own, or that of what fuses with it."""
     tensor: str | None = node.output[0]
     for _ in range(3):
         if tensor is None or tensor in stored:
             return tensor
-        reader = mixed.prepared.placing.view.only_reader(tensor)
-        follows = reader is not None and reader.op_type in ("Relu", "Clip", "Mul")
-        tensor = reader.output[0] if follows and reader is not None else None
+        consumer = mixed.prepared.placement.view.only_consumer(tensor)
+        follows = consumer is not None and consumer.op_type in ("Relu", "Clip", "Mul")
+        tensor = consumer.output[0] if follows and consumer is not None else None
     return tensor if tensor in stored else None
 
 
-def _effect(name: str, output: str | None, mixed: Mixed) -> float | None:
-    if mixed.ranking is None:
+def _effect(name: str, output: str | None, mixed: Int8Build) -> float | None:
+    if mixed.analysis is None:
         return None
-    effects = mixed.ranking.effects
-    parts = [effects.weights.get(name), effects.tensors.get(output or "")]
+    sensitivity = mixed.analysis.sensitivity
+    parts = [sensitivity.weights.get(name), sensitivity.tensors.get(output or "")]
     known = [part for part in parts if part is not None]
-    return decibels(sum(known)) if known else None
+    return noise_to_sqnr_db(sum(known)) if known else None
 
 
-def _end(grid: Grid | None, end: int) -> float | None:
+def _end(grid: QParams | None, end: int) -> float | None:
     if grid is None:
         return None
     limits = np.iinfo(grid.dtype)
-    return float(((limits.min, limits.max)[end] - grid.zero) * grid.step)
+    return float(((limits.min, limits.max)[end] - grid.zero_point) * grid.scale)
 
 
 def _macs(

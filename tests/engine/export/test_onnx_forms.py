@@ -401,7 +401,7 @@ def test_of_outputs_that_could_all_be_the_scores_none_is_guessed(url: str, tmp_p
     after = [node("Neg", "s", "other")]
     gives = [(name, ["N", CLASSES], FLOAT) for name in ("other", "s")]
     model = network(after=after, gives=gives)
-    with pytest.raises(ExportFailed, match=r"other \(12 values\), s \(12 values\). Name one with"):
+    with pytest.raises(ExportFailed, match=r"other \(12 values\), s \(12 values\). Select one"):
         take_in(url, tmp_path, spec_of(model, tmp_path, classes=(CLASSES,)))
 
 
@@ -427,20 +427,21 @@ def far_away(location: str) -> Callable[[ModelProto], None]:
 
 REFUSED: dict[str, tuple[Callable[[], ModelProto], str]] = {
     "gray images": (lambda: network(takes=("x", ["N", 1, SIDE, SIDE], FLOAT)),
-                    r"takes \(\?, 1, 32, 32\) at its input 'x'; expected square color images"),
+                    r"has the shape \(\?, 1, 32, 32\) at its input 'x'; expected square color"),
     "wide images": (lambda: network(takes=("x", ["N", 3, 32, 48], FLOAT)), "expected square"),
     "text": (lambda: network(takes=("x", ["N", 3, SIDE, SIDE], TensorProto.STRING)),
-             "takes string values"),
+             "has the data type string at its input"),
     "one score": (lambda: network(after=[node("ReduceMax", "s", "m", axes=[1])],
-                                  gives=[("m", ["N", 1], FLOAT)]), "gives one score an image"),
+                                  gives=[("m", ["N", 1], FLOAT)]), "returns one score per image"),
     "a map": (lambda: network(gives=[("pooled", ["N", 3, 1, 1], FLOAT), ("x", None, FLOAT)]),
-              "gives its input 'x' back"),
+              "returns its input 'x' as an output"),
     "other classes than declared": (lambda: network(gives=[("s", ["N", 10], FLOAT)]),
-                                    r"declares its output 's' as \(\?, 10\), but gives \[1, 12\]"),
+                                    r"declares its output 's' as \(\?, 10\), "
+                                    r"but returns \[1, 12\]"),
     "the best classes": (
         lambda: network(after=[helper.make_node("TopK", ["s", "five"], ["v", "i"])],
                         gives=[("v", ["N", 5], FLOAT), ("i", ["N", 5], INT64)], five=ints(5)),
-        r"gives the 5 best of the classes at 'v' \(TopK\)"),
+        r"returns the top 5 classes at 'v' \(TopK\)"),
     "bfloat16 scores": (
         lambda: network(after=[node("Cast", "s", "c", to=TensorProto.BFLOAT16)],
                         gives=[("c", ["N", CLASSES], TensorProto.BFLOAT16)]),
@@ -533,7 +534,7 @@ def test_a_graph_that_the_converter_gets_wrong_stays_in_its_opset(
                 tensor.CopyFrom(onnx.numpy_helper.from_array(values.copy(), "W"))
         return made
 
-    monkeypatch.setattr(onnx_import, "to_own_opset", wrong)
+    monkeypatch.setattr(onnx_import, "convert_opset", wrong)
     spec = spec_of(network(opset=11), tmp_path)
     artifact = take_in(url, tmp_path, spec)
     assert artifact.manifest["opset"] == 11
