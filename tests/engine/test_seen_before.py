@@ -183,10 +183,10 @@ def test_images_held_out_are_apart_and_spread_over_the_classes() -> None:
 def test_a_second_build_says_that_it_knows(url: str, tmp_path: Path, spec: ExportSpec) -> None:
     int8(url, tmp_path, spec)
     _, said = int8(url, tmp_path, spec, float_share=0.3)
-    known = [text for text in said if "Known from an earlier calibration" in text]
+    known = [text for text in said if "Reused from an earlier calibration" in text]
     assert len(known) == 2, "statistics, and ranges"
     _, said = int8(url, tmp_path, spec, seed=1)
-    assert not any("Known from" in text for text in said)
+    assert not any("Reused from" in text for text in said)
 
 
 def test_a_calibration_image_that_can_no_longer_be_read_is_named(
@@ -203,6 +203,6 @@ def test_a_calibration_image_that_can_no_longer_be_read_is_named(
 def test_classes_without_an_image_are_said(url: str, tmp_path: Path, spec: ExportSpec) -> None:
     artifact, said = int8(url, tmp_path, spec, images=2)
     assert artifact.manifest["build"]["calibration"]["classes"] == 2
-    assert any("2 of 3 classes are among the 2 images" in text for text in said)
+    assert any("The 2 calibration images cover 2 of 3 classes" in text for text in said)
     _, said = int8(url, tmp_path, spec, images=40)
     assert not any("classes are among" in text for text in said)

@@ -21,7 +21,7 @@ from engine.build.int8.accuracy_control.expected_drop import score_margins
 from engine.build.int8.calibration_data import CalibrationImages
 from engine.build.int8.calibration_overlap import held_out, write_seen
 from engine.build.int8.mixed_precision import mixed_precision
-from engine.build.int8.mixed_precision.mixed_precision import Int8Build
+from engine.build.int8.mixed_precision.mixed_precision import MixedPrecisionBuild
 from engine.build.int8.pipeline import Calibration
 from engine.build.int8.qdq.placement import WEIGHTED_OPS
 from engine.build.int8.report import create_report
@@ -126,7 +126,7 @@ def _mixed(
     calibration: Calibration,
     context: JobContext,
     key: str,
-) -> Int8Build:
+) -> MixedPrecisionBuild:
     meaningful = export.weights_kind != WeightsKind.RANDOM
     target = targets.resolve(asked.target, environment.instruction_sets())
     context.say(f"int8 target {target.summary}: {target.why}.")
@@ -217,7 +217,7 @@ def _log_calibration_set(
         )
 
 
-def _log_constant_layers(mixed: Int8Build, context: JobContext) -> None:
+def _log_constant_layers(mixed: MixedPrecisionBuild, context: JobContext) -> None:
     names = mixed.prepared.facts.get("constant", [])
     if names:
         shown = ", ".join(names[:MAX_NAMES]) + (", ..." if len(names) > MAX_NAMES else "")

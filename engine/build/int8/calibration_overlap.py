@@ -98,17 +98,17 @@ def _read(artifact: Artifact) -> dict[str, Any] | None:
     return None
 
 
-def _identity(index: DatasetIndex, place_quantizers: int) -> tuple[int, int, str]:
+def _identity(index: DatasetIndex, place: int) -> tuple[int, int, str]:
     """(place, bytes, the first digits of their SHA-256)."""
-    data = (index.root / index.files[place_quantizers]).read_bytes()
-    return place_quantizers, len(data), hashlib.sha256(data).hexdigest()[:DIGITS]
+    data = (index.root / index.files[place]).read_bytes()
+    return place, len(data), hashlib.sha256(data).hexdigest()[:DIGITS]
 
 
 def _identity_if(
-    index: DatasetIndex, place_quantizers: int, wanted: Callable[[int], bool]
+    index: DatasetIndex, place: int, wanted: Callable[[int], bool]
 ) -> tuple[int, str] | None:
     """(bytes, digits) of an image whose size is `wanted`; others are not read."""
     with suppress(OSError):
-        if wanted((index.root / index.files[place_quantizers]).stat().st_size):
-            return _identity(index, place_quantizers)[1:]
+        if wanted((index.root / index.files[place]).stat().st_size):
+            return _identity(index, place)[1:]
     return None

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from onnx import ModelProto, NodeProto, TensorProto, helper
 
-from engine.build.int8.mixed_precision.mixed_precision import Int8Build
+from engine.build.int8.mixed_precision.mixed_precision import MixedPrecisionBuild
 from engine.build.int8.mixed_precision.sensitivity import noise_to_sqnr_db
 from engine.build.int8.passes.hard_swish import GATE_LINE
 from engine.build.int8.qdq.placement import WEIGHTED_OPS
@@ -44,7 +44,7 @@ class LayerReport:
 
 
 def create_report(
-    source: ModelProto, mixed: Int8Build, images: Iterable[np.ndarray], threads: int
+    source: ModelProto, mixed: MixedPrecisionBuild, images: Iterable[np.ndarray], threads: int
 ) -> dict[str, Any]:
     """Every layer of `source` in graph order, and the share of work in int8.
 
@@ -140,7 +140,9 @@ def _weights_sqnr(node: NodeProto, constants: dict[str, np.ndarray], bound_pairs
     return noise_to_sqnr_db(float(((kept - weights) ** 2).sum() / max((weights**2).sum(), 1e-30)))
 
 
-def _stored_output(node: NodeProto, mixed: Int8Build, stored: dict[str, QParams]) -> str | None:
+def _stored_output(
+    node: NodeProto, mixed: MixedPrecisionBuild, stored: dict[str, QParams]
+) -> str | None:
     """The tensor that holds a layer's output in 8 bits: its own, or that of what fuses with it."""
     tensor: str | None = node.output[0]
     for _ in range(3):
@@ -152,7 +154,7 @@ def _stored_output(node: NodeProto, mixed: Int8Build, stored: dict[str, QParams]
     return tensor if tensor in stored else None
 
 
-def _effect(name: str, output: str | None, mixed: Int8Build) -> float | None:
+def _effect(name: str, output: str | None, mixed: MixedPrecisionBuild) -> float | None:
     if mixed.analysis is None:
         return None
     sensitivity = mixed.analysis.sensitivity

@@ -16,7 +16,7 @@ from engine.build.int8.accuracy_control.checkpoint import SearchCheckpoint
 from engine.build.int8.accuracy_control.search import FLOAT_SHARES, search_float_layers
 from engine.build.int8.mixed_precision import mixed_precision
 from engine.build.int8.mixed_precision.layer_selection import analyze_sensitivity, list_layers
-from engine.build.int8.mixed_precision.mixed_precision import Int8Build
+from engine.build.int8.mixed_precision.mixed_precision import MixedPrecisionBuild
 from engine.build.int8.pipeline import prepare
 from tests.engine.quantize.test_mixing import calibration_settings, request_for
 from tests.engine.quantize.test_recipe import mobile_model
@@ -249,7 +249,9 @@ def test_the_time_limit_counts_all_attempts(tmp_path: Path) -> None:
 def test_progress_counts_all_remaining_steps() -> None:
     progress_calls: list[tuple[int, int, str, str]] = []
     request = request_for(mobile_model(), progress=lambda *values: progress_calls.append(values))
-    mixed: Int8Build = search_float_layers(request, constraint_for(FakeEvaluator(right_at=0.3)))
+    mixed: MixedPrecisionBuild = search_float_layers(
+        request, constraint_for(FakeEvaluator(right_at=0.3))
+    )
     judging = [values for values in progress_calls if values[3].startswith("Evaluating")]
     most = 1 + sum(share > request.float_share for share in FLOAT_SHARES)
     assert judging[0] == (IMAGES, IMAGES * most, "images", f"Evaluating step 1 of at most {most}")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from onnx import ModelProto
 
-from engine.build.int8.accuracy_control.checkpoint import SearchStep
+from engine.build.int8.accuracy_control.checkpoint import EvaluatedCandidate
 
 Z_ONE_SIDED_95 = 1.645
 TOP1, AGREEMENT = "top-1", "agreement with fp32"
@@ -32,11 +32,11 @@ class AccuracyConstraint:
     search_limit_s: float
     metric: str = TOP1
 
-    def is_met(self, step: SearchStep) -> bool:
+    def is_met(self, step: EvaluatedCandidate) -> bool:
         """Whether the upper limit of the paired confidence interval meets the constraint."""
         return step.drop_upper_limit_pp <= self.max_drop_pp
 
-    def is_expected_to_be_met(self, step: SearchStep) -> bool:
+    def is_expected_to_be_met(self, step: EvaluatedCandidate) -> bool:
         """Whether the upper limit of the drop estimated from margins meets the constraint."""
         return step.expected.upper_limit_pp <= self.max_drop_pp
 
@@ -69,7 +69,7 @@ def too_few_images_message(constraint: AccuracyConstraint) -> str | None:
     )
 
 
-def not_met_message(constraint: AccuracyConstraint, step: SearchStep) -> str:
+def not_met_message(constraint: AccuracyConstraint, step: EvaluatedCandidate) -> str:
     """Reports that the constraint is not proven, the images needed for it, and the build taken."""
     images = step.paired.n
     text = f"A max accuracy drop of {constraint.max_drop_pp:g} pp is not proven on {images} images"

@@ -18,7 +18,7 @@ from engine.config import settings
 
 
 @dataclass(frozen=True, slots=True)
-class SearchStep:
+class EvaluatedCandidate:
     """One candidate build: its layers in float, and its accuracy.
 
     `float_share` is the share of the convolutions' MACs in float, `paired` the comparison with fp32
@@ -53,7 +53,7 @@ class SearchCheckpoint:
 
     path: Path | None = None
     sensitivity: Sensitivity | None = None
-    steps: tuple[SearchStep, ...] = ()
+    steps: tuple[EvaluatedCandidate, ...] = ()
     spent_s: float = 0.0
 
     @classmethod
@@ -110,7 +110,7 @@ def _from_json(path: Path, plain: dict[str, Any]) -> SearchCheckpoint:
     found = plain["effects"]
     sensitivity = Sensitivity(found["whole"], found["tensors"], found["weights"]) if found else None
     steps = tuple(
-        SearchStep(
+        EvaluatedCandidate(
             float_share=float(step["float_share"]),
             float_layers=frozenset(step["kept"]),
             paired=PairedDifference(**step["judged"]),

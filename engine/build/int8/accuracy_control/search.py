@@ -17,11 +17,11 @@ from engine.build.int8.accuracy_control.bound import (
     not_met_message,
     too_few_images_message,
 )
-from engine.build.int8.accuracy_control.checkpoint import SearchCheckpoint, SearchStep
+from engine.build.int8.accuracy_control.checkpoint import EvaluatedCandidate, SearchCheckpoint
 from engine.build.int8.accuracy_control.expected_drop import estimate_drop
 from engine.build.int8.mixed_precision.layer_selection import SensitivityAnalysis
 from engine.build.int8.mixed_precision.mixed_precision import (
-    Int8Build,
+    MixedPrecisionBuild,
     MixedPrecisionRequest,
     select_default_layers,
     write_int8,
@@ -39,7 +39,7 @@ def search_float_layers(
     request: MixedPrecisionRequest,
     constraint: AccuracyConstraint,
     checkpoint: SearchCheckpoint | None = None,
-) -> Int8Build:
+) -> MixedPrecisionBuild:
     """The candidate with the least work in float whose paired interval meets the constraint.
 
     Where none does within the time limit, it is the first that is expected to meet it, else the one
@@ -72,11 +72,11 @@ class _Search:
     request: MixedPrecisionRequest
     constraint: AccuracyConstraint
     checkpoint: SearchCheckpoint
-    steps: list[SearchStep] = field(default_factory=list)
+    steps: list[EvaluatedCandidate] = field(default_factory=list)
     resumed_steps: int = 0
     analysis: SensitivityAnalysis | None = None
     prepared: PreparedModel | None = None
-    last_build: Int8Build | None = None
+    last_build: MixedPrecisionBuild | None = None
     started: float = field(default_factory=time.monotonic)
 
     def shares(self) -> Iterator[float]:
@@ -119,7 +119,7 @@ class _Search:
             self.prepared = self.request.prepare(self.request.required_float)
         return self.prepared
 
-    def resume(self, float_layers: frozenset[str]) -> SearchStep | None:
+    def resume(self, float_layers: frozenset[str]) -> EvaluatedCandidate | None:
         """The step of an earlier attempt with the same layers in float, if any."""
         step = next(
             (step for step in self.checkpoint.steps if step.float_layers == float_layers), None
@@ -127,7 +127,7 @@ class _Search:
         self.resumed_steps += step is not None
         return step
 
-    def evaluate(self, float_layers: frozenset[str]) -> SearchStep:
+    def evaluate(self, float_layers: frozenset[str]) -> EvaluatedCandidate:
         """Builds a candidate and compares it with fp32."""
         started = time.monotonic()
         self.last_build = self._build(float_layers)
@@ -137,7 +137,7 @@ class _Search:
         )
         paired = paired_difference(reference > 0, candidate > 0, ONE_SIDED_95)
         expected = estimate_drop(reference, candidate)
-        step = SearchStep(
+        step = EvaluatedCandidate(
             self._share(float_layers), float_layers, paired, expected, time.monotonic() - started
         )
         self.checkpoint.steps = (*self.checkpoint.steps, step)
@@ -155,12 +155,12 @@ class _Search:
 
         return report
 
-    def _build(self, float_layers: frozenset[str]) -> Int8Build:
+    def _build(self, float_layers: frozenset[str]) -> MixedPrecisionBuild:
         is_full_int8 = float_layers == self.request.required_float
         prepared = self._prepare_full_int8() if is_full_int8 else self.request.prepare(float_layers)
         return write_int8(self.request, prepared, self.analysis, float_layers)
 
-    def add_step(self, step: SearchStep) -> None:
+    def add_step(self, step: EvaluatedCandidate) -> None:
         self.steps.append(step)
         self.request.log(
             f"{step.float_share:.0%} of MACs in float: drop of {self.constraint.metric} "
@@ -184,7 +184,7 @@ class _Search:
     def _share(self, float_layers: frozenset[str]) -> float:
         return self.analysis.macs_share(float_layers) if self.analysis else 0.0
 
-    def result(self) -> Int8Build:
+    def result(self) -> MixedPrecisionBuild:
         """The build of the last step if it meets the constraint, else of the best estimate."""
         result, is_met = self.steps[-1], self.constraint.is_met(self.steps[-1])
         if not is_met:
@@ -196,11 +196,11 @@ class _Search:
         if build is None or build.float_layers != result.float_layers:
             build = self._build(result.float_layers)
         facts = {**build.facts, "bound": self._facts(result, is_met)}
-        return Int8Build(
+        return MixedPrecisionBuild(
             build.model, build.prepared, build.target, facts, self.analysis, build.float_layers
         )
 
-    def _facts(self, result: SearchStep, is_met: bool) -> dict[str, Any]:
+    def _facts(self, result: EvaluatedCandidate, is_met: bool) -> dict[str, Any]:
         return {
             "max_drop": self.constraint.max_drop_pp,
             "measure": self.constraint.metric,
@@ -215,7 +215,7 @@ class _Search:
         }
 
 
-def _step_figures(step: SearchStep) -> dict[str, float]:
+def _step_figures(step: EvaluatedCandidate) -> dict[str, float]:
     return {
         "drop": step.drop_pp,
         "drop_at_most": step.drop_upper_limit_pp,

@@ -230,6 +230,6 @@ class _Consumer:
     def noise(self, factor: np.ndarray) -> float:
         """Relative output noise from rounding weights that were divided by `factor`."""
         groups, _, inputs = self.peaks.shape
-        noise_per_gain = (self.peaks / factor.reshape(groups, 1, inputs)).max(axis=2) / 127
+        scales = (self.peaks / factor.reshape(groups, 1, inputs)).max(axis=2) / 127
         power = (factor**2 * self.power).reshape(groups, inputs).sum(axis=1)
-        return float((noise_per_gain**2 / 12 * power[:, None]).sum()) / self.signal
+        return float((scales**2 / 12 * power[:, None]).sum()) / self.signal

@@ -71,7 +71,7 @@ class MixedPrecisionRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class Int8Build:
+class MixedPrecisionBuild:
     """The int8 model, the float model it was written from, and `facts` for the manifest."""
 
     model: ModelProto
@@ -82,7 +82,7 @@ class Int8Build:
     float_layers: frozenset[str]
 
 
-def build_default(request: MixedPrecisionRequest) -> Int8Build:
+def build_default(request: MixedPrecisionRequest) -> MixedPrecisionBuild:
     """int8 with the most sensitive layers in float; none where the noise of int8 is negligible."""
     prepared = request.prepare(request.required_float)
     if request.analysis_images is None or request.float_share <= 0:
@@ -113,7 +113,7 @@ def write_int8(
     prepared: PreparedModel,
     analysis: SensitivityAnalysis | None,
     float_layers: frozenset[str],
-) -> Int8Build:
+) -> MixedPrecisionBuild:
     """Quantizes a prepared model and collects its facts."""
     model, facts = pipeline.quantize(prepared, request.target)
     if analysis is not None:
@@ -121,4 +121,4 @@ def write_int8(
             "noise_db_all_int8": noise_to_sqnr_db(analysis.sensitivity.full_int8),
             "float_share": analysis.macs_share(float_layers),
         }
-    return Int8Build(model, prepared, request.target, facts, analysis, float_layers)
+    return MixedPrecisionBuild(model, prepared, request.target, facts, analysis, float_layers)

@@ -72,11 +72,11 @@ class Observers:
             for output, value in zip(self.model.graph.output, values, strict=True)
         }
         statistics = {
-            name: _from_outputs(gated, values_by_output, self.squares)
-            for name, gated in self.outputs.items()
+            name: _from_outputs(outputs, values_by_output, self.squares)
+            for name, outputs in self.outputs.items()
         }
-        for name, gated_maps in self.gated_maps.items():
-            statistics[name] = _times_gate(statistics[gated_maps.x], statistics[gated_maps.gate][2])
+        for name, product in self.gated_maps.items():
+            statistics[name] = _times_gate(statistics[product.x], statistics[product.gate][2])
         in_order = [statistics[name] for name in self.names]
         arrays = [np.concatenate([one[kind] for one in in_order], axis=1) for kind in range(4)]
         columns = ImageStatistics(
@@ -95,8 +95,8 @@ def observed_tensors(model: ModelProto, view: GraphView) -> list[str]:
 def _is_needed(name: str, view: GraphView) -> bool:
     """Whether a tensor may be quantized or is a layer's output; False for what a Relu fuses."""
     producer, consumer = view.producers.get(name), view.only_consumer(name)
-    outputs = producer is not None and producer.op_type in ABSORBING_OPS
-    return outputs or consumer is None or consumer.op_type != "Relu"
+    is_layer_output = producer is not None and producer.op_type in ABSORBING_OPS
+    return is_layer_output or consumer is None or consumer.op_type != "Relu"
 
 
 def add_observers(model: ModelProto, names: Iterable[str], squares: bool = True) -> Observers:
@@ -109,7 +109,7 @@ def add_observers(model: ModelProto, names: Iterable[str], squares: bool = True)
     gated_maps = {
         name: gated
         for name in tensor_names
-        if (gated := _scaled(name, view, frozenset(tensor_names)))
+        if (gated := _find_gated_map(name, view, frozenset(tensor_names)))
     }
     writer = _Writer(observed, view, squares)
     outputs = {name: writer.observe(name) for name in tensor_names if name not in gated_maps}
@@ -125,16 +125,16 @@ def _layer_labels(model: ModelProto) -> dict[str, str]:
     }
 
 
-def _scaled(name: str, view: GraphView, measured: frozenset[str]) -> GatedMap | None:
+def _find_gated_map(name: str, view: GraphView, names: frozenset[str]) -> GatedMap | None:
     producer = view.producers.get(name)
-    statistics = find_excitation(producer, view) if producer is not None else None
-    if statistics is None or not {statistics.x, statistics.gate} <= measured:
+    excitation = find_excitation(producer, view) if producer is not None else None
+    if excitation is None or not {excitation.x, excitation.gate} <= names:
         return None
-    inner = view.producers.get(statistics.x)
+    x_producer = view.producers.get(excitation.x)
     # A map that is itself such a product is observed, so that no order of computing is needed.
-    if inner is not None and find_excitation(inner, view) is not None:
+    if x_producer is not None and find_excitation(x_producer, view) is not None:
         return None
-    return GatedMap(statistics.x, statistics.gate)
+    return GatedMap(excitation.x, excitation.gate)
 
 
 @dataclass(slots=True)
@@ -165,9 +165,9 @@ class _Writer:
             )
         return outputs
 
-    def _observe_general(self, name: str, analyze_sensitivity: int) -> dict[str, str]:
+    def _observe_general(self, name: str, rank: int) -> dict[str, str]:
         """Observers of tensors that are neither feature maps nor vectors."""
-        axes = tuple(range(2, analyze_sensitivity))
+        axes = tuple(range(2, rank))
         outputs = {
             "low": self._reduce("ReduceMin", name, f"{name}/low", axes),
             "high": self._reduce("ReduceMax", name, f"{name}/high", axes),
