@@ -27,7 +27,7 @@ from db.enums import JobStatus, Precision
 from db.models import Run
 from engine.benchmark.sweep import find_sweet_spot
 from engine.jobs import control
-from engine.jobs.estimates import points_left
+from engine.jobs.estimates import remaining_points
 from engine.specs import CalibrationMode, Scenario
 
 REFRESH_S = 2.0
@@ -120,8 +120,8 @@ def jobs_part(run_id: int) -> None:
         st.session_state[f"run_{run_id}_live"] = bool(live)
         done = sum(view.row.status == JobStatus.SUCCEEDED for view in views)
         st.markdown(stepper([(view.row.kind, view.row.status) for view in views]))
-        left = points_left((view.row for view in views), time.time())
-        place = f" · benchmark {left.sentence()}" if left and left.under_way and live else ""
+        left = remaining_points((view.row for view in views), time.time())
+        place = f" · benchmark {left.sentence()}" if left and left.in_progress and live else ""
         text = f"{done} of {plural(len(views), 'job')} done{place}"
         st.progress(done / max(1, len(views)), text=text)
         ended_well = [view for view in views if view.row.status == JobStatus.SUCCEEDED]

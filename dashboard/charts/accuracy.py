@@ -18,7 +18,7 @@ from dashboard.charts.names import add_names, brief_names
 from dashboard.charts.published import published_trace
 from dashboard.charts.sweep import doubtful
 from dashboard.palette import SYMBOLS, Palette
-from engine.common.pareto import frontier
+from engine.common.pareto import pareto_front
 
 STEP_ASIDE = 0.035  # of the axis
 
@@ -117,7 +117,7 @@ def _name_points(
 
 def _name_published(figure: go.Figure, published: pd.DataFrame, palette: Palette) -> None:
     """The published rows that no other beats on both; they tell where the others stand."""
-    best = published.iloc[frontier(published["gmacs"], published["top1"])]
+    best = published.iloc[pareto_front(published["gmacs"], published["top1"])]
     names = brief_names(best["model_id"])
     wanted = zip(best["gmacs"], best["top1"], best["model_id"].map(names), strict=True)
     taken = list(zip(published["gmacs"], published["top1"], strict=True))
@@ -137,7 +137,7 @@ def _best(points: pd.DataFrame, costs: pd.Series) -> list[int]:
     Collapsed builds never belong to it, nor what may not be compared with the others.
     """
     sound = points[~points["collapsed"] & points["apart"].isna()]
-    return [sound.index[place] for place in frontier(costs[sound.index], sound["top1"])]
+    return [sound.index[place] for place in pareto_front(costs[sound.index], sound["top1"])]
 
 
 def _axes(

@@ -95,12 +95,12 @@ def _card(row: dict[str, Any]) -> str:
 
 
 def _add_frontier(figure: go.Figure, found: SweetSpot, column: str, palette: Palette) -> None:
-    if len(found.frontier) < 2:
+    if len(found.pareto_front) < 2:
         return
     figure.add_trace(
         go.Scatter(
-            x=found.frontier[column],
-            y=found.frontier["images_per_s"],
+            x=found.pareto_front[column],
+            y=found.pareto_front["images_per_s"],
             mode="lines",
             line={"color": palette.text, "width": 1.2, "dash": "dot", "shape": "hv"},
             name=FRONTIER,

@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from engine.benchmark.scenarios.definitions import CLOSED_LOOP
-from engine.common.pareto import frontier
+from engine.common.pareto import pareto_front
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,7 +40,7 @@ class SweetSpot:
 
     row: dict[str, Any] | None
     points: pd.DataFrame
-    frontier: pd.DataFrame
+    pareto_front: pd.DataFrame
     keeping: int
     percentile: Percentile
     limit_ms: float | None
@@ -85,7 +85,7 @@ class SweetSpot:
             "row": {name: _plain(self.row.get(name)) for name in columns} if self.row else None,
             "frontier": [
                 {name: _plain(row.get(name)) for name in columns}
-                for row in self.frontier.to_dict("records")
+                for row in self.pareto_front.to_dict("records")
             ],
         }
 
@@ -118,7 +118,7 @@ def find_sweet_spot(
     ]
     points = measured.drop_duplicates("benchmark_id").reset_index(drop=True)
     latency, rate = points[percentile.column].astype(float), points["images_per_s"].astype(float)
-    best = points.iloc[frontier(latency, rate)]
+    best = points.iloc[pareto_front(latency, rate)]
     kept = points if limit_ms is None else points[latency <= limit_ms]
     row = None if kept.empty else dict(kept.loc[rate[kept.index].idxmax()])
     return SweetSpot(row, points, best, len(kept), percentile, limit_ms)

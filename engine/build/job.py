@@ -18,7 +18,7 @@ from engine.build.int8 import builder
 from engine.build.int8.accuracy_control.checkpoint import Journal, journal_path
 from engine.build.lookup import recipe_of
 from engine.common.environment import library_versions
-from engine.common.files import disk_space
+from engine.common.files import disk_full_as_error
 from engine.common.scores import softmax
 from engine.config import settings
 from engine.errors import ArtifactMissing, BuildFailed
@@ -93,7 +93,7 @@ def _optimized(export: Artifact, context: JobContext) -> ModelProto:
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
     options.optimized_model_filepath = str(path)
     options.log_severity_level = 3
-    with disk_space(path.parent):
+    with disk_full_as_error(path.parent):
         ort.InferenceSession(
             str(artifacts.model_path(export.digest)), options, providers=[CPU_PROVIDER]
         )

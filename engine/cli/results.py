@@ -11,7 +11,7 @@ import typer
 from engine.benchmark.scenarios.definitions import CLOSED_LOOP
 from engine.cli.options import Json
 from engine.cli.output import emit_table, note
-from engine.common.files import disk_space
+from engine.common.files import disk_full_as_error
 from engine.errors import InvalidRequest
 from engine.store.database import prepare_database
 
@@ -57,7 +57,7 @@ def results(
         print(text)
     else:
         try:
-            with disk_space(output.parent):
+            with disk_full_as_error(output.parent):
                 output.write_text(text, encoding="utf-8")  # in place: it may be a pipe
         except OSError as error:
             raise InvalidRequest(f"{output} cannot be written: {error.strerror}.") from error

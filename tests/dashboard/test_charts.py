@@ -22,7 +22,7 @@ from dashboard.charts.published import with_estimates, with_gmacs
 from dashboard.comparables import accuracy_points
 from dashboard.palette import DARK, LIGHT, SYMBOLS
 from engine.catalog.models import catalog
-from engine.common.pareto import frontier
+from engine.common.pareto import pareto_front
 
 
 def point(precision: str, top1: float, images_per_s: float, **other: object) -> dict[str, object]:
@@ -180,8 +180,8 @@ def test_names_are_no_markup_in_titles_and_templates() -> None:
 
 def test_frontier_keeps_what_nothing_beats() -> None:
     costs, values = pd.Series([1, 2, 2, 3, 4]), pd.Series([10, 30, 30, 20, 40])
-    assert frontier(costs, values) == [0, 1, 4]
-    assert frontier(pd.Series([], dtype=float), pd.Series([], dtype=float)) == []
+    assert pareto_front(costs, values) == [0, 1, 4]
+    assert pareto_front(pd.Series([], dtype=float), pd.Series([], dtype=float)) == []
 
 
 def published() -> pd.DataFrame:

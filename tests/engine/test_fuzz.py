@@ -94,7 +94,7 @@ BENCHMARK = {
 LINE = b"/val/n01440764/a.JPEG: Relay top-%d id: %d, prob: 0.10000000, class name: tench\n"
 DOOR = not_refused_as(
     *(
-        "it is no JSON",
+        "it is not JSON",
         "readable as JSON",
         "is no text",
         "is not YAML",

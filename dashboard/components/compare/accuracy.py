@@ -23,7 +23,7 @@ from dashboard.components.compare.filters import Chosen
 from dashboard.components.compare.precision_pairs import warn_of_rough_speeds
 from dashboard.components.compare.side_by_side import pick_from
 from dashboard.formats import escape_markdown, plural
-from engine.common.pareto import frontier
+from engine.common.pareto import pareto_front
 from engine.results import MEASURED_HERE
 
 NO_SPEED = (
@@ -126,7 +126,7 @@ def throughput_chart(points: pd.DataFrame, chosen: Chosen) -> None:
     """P1: one point an evaluation with a benchmark in the chosen setting."""
     points = points[points["images_per_s"].notna()]
     sound = points[~points["at_chance"].fillna(False).astype(bool) & points["apart"].isna()]
-    kept = frontier(-sound["images_per_s"], sound["top1"])
+    kept = pareto_front(-sound["images_per_s"], sound["top1"])
     takeaway = takeaways.of_frontier(sound, kept)
     st.caption(takeaway)
     figure = accuracy_against_throughput(points, current_palette(), chosen.images, chosen.setting)

@@ -84,7 +84,7 @@ def show_sweep(found: SweetSpot, key: str) -> None:
 
 
 def _table(found: SweetSpot, key: str) -> None:
-    best = set(found.frontier["benchmark_id"])
+    best = set(found.pareto_front["benchmark_id"])
     shown = found.points.assign(**{"on frontier": found.points["benchmark_id"].isin(best)})
     order = ["images_per_s"]
     column = st.column_config
