@@ -1,9 +1,12 @@
-"""Untrusted text inside messages and tables: printable and limited in length."""
+"""Text and numbers inside messages and tables: printable, limited in length."""
 
 from __future__ import annotations
 
 import re
+from typing import Any
 
+MISSING = "–"
+MINUS = "−"
 MAX_QUOTED = 200
 MAX_SENTENCE = 2000
 # Control characters except tab and line feed, bidirectional marks, line and paragraph separators,
@@ -68,3 +71,51 @@ def sentence(text: str) -> str:
     """A message for users: printable, long words shortened, at most MAX_SENTENCE characters."""
     shortened = _LONG_WORD.sub(lambda found: cut(found.group()), text[: 50 * MAX_SENTENCE])
     return cut(printable(shortened), MAX_SENTENCE)
+
+
+def is_missing(value: Any) -> bool:
+    """Whether a table's cell holds nothing: None, NaN or NaT."""
+    return value is None or bool(value != value)
+
+
+def number(value: Any, digits: int = 1) -> str:
+    """`1,234.5`, or a dash where there is none."""
+    return MISSING if is_missing(value) else f"{float(value):,.{digits}f}"
+
+
+def signed(value: float, digits: int = 1) -> str:
+    """`+1.2` or `−1.2`, with a real minus; `0.0` has no sign."""
+    text = f"{abs(value):,.{digits}f}"
+    if float(text.replace(",", "")) == 0:
+        return text
+    return f"{'+' if value > 0 else MINUS}{text}"
+
+
+def short(digest: str) -> str:
+    """The first twelve characters of a digest, enough to tell it from any other here."""
+    return digest[:12]
+
+
+def plural(count: int, noun: str) -> str:
+    """`1 job`, `2 jobs`."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def duration(seconds: float | None) -> str:
+    """`45 s`, `2 min 5 s`, `3 h 4 min`."""
+    if seconds is None:
+        return MISSING
+    whole = max(0, round(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def size(num_bytes: float) -> str:
+    """`1.4 MB`, `2.1 GB` (powers of ten)."""
+    for unit, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if num_bytes >= scale:
+            return f"{num_bytes / scale:,.1f} {unit}"
+    return f"{num_bytes:.0f} bytes"

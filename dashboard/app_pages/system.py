@@ -13,7 +13,7 @@ from dashboard.components.common.guard import noticed
 from dashboard.components.common.login import show_user
 from dashboard.components.common.notice import leave_notice
 from dashboard.components.details.peak import show_peak
-from dashboard.components.details.provenance import environment_facts, facts_table
+from dashboard.components.details.provenance import facts_table
 from dashboard.formats import escape_markdown, plural, short, size
 from engine.common import environment
 from engine.common.database_url import location_of
@@ -21,6 +21,7 @@ from engine.config import settings
 from engine.jobs import dispatcher
 from engine.jobs.workspaces import abandoned, remove
 from engine.results.cleanup import Stored, clean
+from engine.results.facts import environment_facts
 
 MOST_NAMED = 12
 

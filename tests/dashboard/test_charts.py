@@ -18,11 +18,11 @@ from dashboard.charts.common import (
 )
 from dashboard.charts.excitations import excitations
 from dashboard.charts.precision_pairs import accuracy_change, speed_and_size
-from dashboard.charts.published import with_estimates, with_gmacs
-from dashboard.comparables import accuracy_points
 from dashboard.palette import DARK, LIGHT, SYMBOLS
 from engine.catalog.models import catalog
 from engine.common.pareto import pareto_front
+from engine.results.groups import accuracy_points
+from engine.results.published import with_estimates, with_gmacs
 
 
 def point(precision: str, top1: float, images_per_s: float, **other: object) -> dict[str, object]:

@@ -7,11 +7,10 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard.components.details.provenance import cards_of
-from dashboard.queries import Provenance
 from db.models import Artifact
 from engine.build.fp16.builder import NOT_CHECKED
 from engine.cli.main import main
+from engine.results.facts import Provenance, cards_of
 
 HALF: dict[str, Any] = {
     "kept_in_float": [

@@ -113,3 +113,10 @@ def test_the_frontier_is_what_no_point_beats(seed: int) -> None:
 
 def test_what_is_not_a_number_is_on_no_frontier() -> None:
     assert pareto_front([1.0, float("nan"), 2.0], [1.0, 9.0, float("nan")]) == [0]
+
+
+def test_counts_of_the_document_are_integers() -> None:
+    floats = SWEEP.assign(batch=SWEEP["batch"].astype(float), samples=300.0)
+    found = find_sweet_spot(floats).to_json()
+    for row in [found["row"], *found["frontier"]]:
+        assert [type(row[name]) for name in ("benchmark_id", "batch", "samples")] == [int] * 3
