@@ -105,6 +105,16 @@ def settings() -> Settings:
     )
 
 
+def child_environment() -> dict[str, str]:
+    """The environment of a child that has these settings and modules, whatever its folder."""
+    here = settings()
+    own = {"SENET_HOME": str(here.home), "SENET_HOST_LOCK": str(here.host_lock)}
+    if here.database_url:
+        own["DATABASE_URL"] = here.database_url
+    path = os.pathsep.join([str(REPOSITORY), os.environ.get("PYTHONPATH", "")])
+    return {**os.environ, **own, "PYTHONPATH": path}
+
+
 def _absolute_url(url: str) -> str:
     """The URL with an absolute path: dispatcher and jobs have another working directory."""
     try:

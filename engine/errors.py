@@ -71,6 +71,10 @@ class DatabaseUnusable(WorkbenchError):
     """The database is missing, owned by another home, of a newer version, or its URL is invalid."""
 
 
+class ChildFailed(WorkbenchError):
+    """A child process gave no answer: it died, or was stopped at its limit of time or memory."""
+
+
 class StorageFull(WorkbenchError):
     """The disk was full during a write; no partial file remains."""
 

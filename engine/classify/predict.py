@@ -15,7 +15,6 @@ from engine.common.scores import drop_background, softmax, top_k
 from engine.config import settings
 from engine.datasets import imagenet
 from engine.preprocess import crop_pixels, normalize, open_image
-from engine.runtimes.onnx_runtime import OnnxRuntime
 from engine.specs import CPU_PROVIDER
 from engine.store import artifacts
 
@@ -46,6 +45,9 @@ class Classifier:
     """An artifact, loaded once; safe to use from several threads."""
 
     def __init__(self, artifact: Artifact, provider: str = CPU_PROVIDER) -> None:
+        # Pages use the results above; the runtime is loaded only where it runs.
+        from engine.runtimes.onnx_runtime import OnnxRuntime
+
         self.artifact = artifact
         self.preprocess = artifacts.preprocess_of(artifact)
         path = artifacts.model_path(artifact.digest)

@@ -18,7 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from db.session import DatabaseGone
 from engine.common.error_sentences import error_message, errors_as_sentences
-from engine.config import REPOSITORY, settings
+from engine.config import REPOSITORY, child_environment, settings
 from engine.errors import WorkbenchError
 from engine.hosts.ownership import require_ownership
 from engine.jobs import queue, workspaces
@@ -160,7 +160,6 @@ def ensure_dispatcher() -> bool:
 
 
 def _spawn() -> subprocess.Popen[bytes]:
-    path = os.pathsep.join([str(REPOSITORY), os.environ.get("PYTHONPATH", "")])
     with (settings().folder("logs") / "dispatcher.log").open("ab") as log:
         return subprocess.Popen(
             [sys.executable, "-m", "engine.jobs.dispatcher"],
@@ -168,16 +167,9 @@ def _spawn() -> subprocess.Popen[bytes]:
             stdout=log,
             stderr=subprocess.STDOUT,
             cwd=REPOSITORY,
-            env={**os.environ, **_absolute_settings(), "PYTHONPATH": path},
+            env=child_environment(),
             start_new_session=True,
         )
-
-
-def _absolute_settings() -> dict[str, str]:
-    """Settings with absolute paths: the child has another working directory."""
-    current = settings()
-    paths = {"SENET_HOME": str(current.home), "SENET_HOST_LOCK": str(current.host_lock)}
-    return {**paths, "DATABASE_URL": current.database_url} if current.database_url else paths
 
 
 def _acquire_lock(path: Path) -> int | None:

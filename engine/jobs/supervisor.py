@@ -21,7 +21,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from db.enums import JobStatus
 from db.session import is_unavailable
 from engine.common.error_sentences import explain
-from engine.config import REPOSITORY, settings
+from engine.config import REPOSITORY, child_environment, settings
 from engine.hosts import home
 from engine.jobs import queue
 from engine.jobs.lifeline import EXIT_NOT_RECORDED
@@ -110,11 +110,8 @@ class _Attempt:
         temporary = workspace_of(self.job_id, self.attempt) / "temporary"
         temporary.mkdir(parents=True, exist_ok=True)
         environment = {
-            **os.environ,
+            **child_environment(),
             "TMPDIR": str(temporary),  # removed with the workspace, however the attempt ends
-            "SENET_HOST_LOCK": str(settings().host_lock),
-            "PYTHONPATH": os.pathsep.join([str(REPOSITORY), os.environ.get("PYTHONPATH", "")]),
-            "SENET_HOME": str(settings().home),
             "DATABASE_URL": self.url,
         }
         settings().folder("logs")
