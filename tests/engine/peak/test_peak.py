@@ -26,7 +26,9 @@ from engine.peak.measurement import arrangements, measure
 from engine.peak.records import Speed, all_peaks, keep, missing_threads, peaks_of
 from engine.peak.shares import peak_precision, with_shares
 from engine.specs import PeakSpec
-from tests.engine.tiny import Quiet
+from tests.support.tiny import Quiet
+
+pytestmark = pytest.mark.serial
 
 KERNELS = {kernel.name: kernel for kernel in all_kernels()}
 CPU = "CPUExecutionProvider"

@@ -23,7 +23,7 @@ from engine.runs.requests import RunRequest, Task
 from engine.runs.submitting import jobs_of, submit
 from engine.specs import ProfileSpec, WeightsSpec
 from engine.store import artifacts
-from tests.engine.tiny import SIDE, Quiet, store_build, tiny_se_model
+from tests.support.tiny import SIDE, Quiet, store_build, tiny_se_model
 
 CPU = "CPUExecutionProvider"
 

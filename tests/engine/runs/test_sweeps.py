@@ -22,7 +22,7 @@ from engine.runs.requests import RunRequest, Task
 from engine.runs.submitting import jobs_of, submit
 from engine.runs.sweeps import Point, benchmark_spec, is_sweep, point_warnings, points_of
 from engine.specs import BenchmarkSpec
-from tests.engine.tiny import Quiet, store_build, tiny_se_model
+from tests.support.tiny import Quiet, store_build, tiny_se_model
 
 
 def asked(**options: Any) -> RunRequest:
