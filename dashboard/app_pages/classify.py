@@ -16,7 +16,7 @@ from dashboard.formats import short
 from db.enums import Precision, WeightsKind
 from db.models import Artifact
 from engine.config import settings
-from engine.jobs.locks import OF_ALL_USERS, try_lock
+from engine.jobs.locks import SHARED_MODE, try_lock
 
 MOST_BUILDS = 4
 
@@ -54,7 +54,7 @@ def labeled(builds: list[Artifact]) -> dict[str, Artifact]:
 
 def machine_is_free() -> bool:
     """False while a benchmark runs alone on this machine: classifying would falsify it."""
-    lock = try_lock(settings().host_lock, exclusive=False, mode=OF_ALL_USERS)
+    lock = try_lock(settings().host_lock, exclusive=False, mode=SHARED_MODE)
     if lock is None:
         return False
     os.close(lock)

@@ -15,9 +15,9 @@ from engine.common.scores import drop_background, softmax, top_k
 from engine.config import settings
 from engine.datasets import imagenet
 from engine.preprocess import crop_pixels, normalize, open_image
-from engine.runtimes.onnx_runtime import OnnxRuntime
 from engine.specs import CPU_PROVIDER
 from engine.store import artifacts
+from engine.store.manifest import ExportManifest
 
 TOP = 5
 
@@ -46,8 +46,12 @@ class Classifier:
     """An artifact, loaded once; safe to use from several threads."""
 
     def __init__(self, artifact: Artifact, provider: str = CPU_PROVIDER) -> None:
+        # Pages use the results above; the runtime is loaded only where it runs.
+        from engine.runtimes.onnx_runtime import OnnxRuntime
+
         self.artifact = artifact
         self.preprocess = artifacts.preprocess_of(artifact)
+        self._manifest = ExportManifest.of(artifact)
         path = artifacts.model_path(artifact.digest)
         exact = overflow_warning(artifact) is not None
         self._model = OnnxRuntime(path, provider, settings().threads, exact)
@@ -72,10 +76,8 @@ class Classifier:
         )
 
     def _guesses(self, outputs: np.ndarray) -> tuple[Guess, ...]:
-        manifest = self.artifact.manifest
-        scores = drop_background(outputs, manifest.get("background"))
-        given = manifest.get("scores") == "probabilities"
-        probabilities = (scores if given else softmax(scores))[0]
+        scores = drop_background(outputs, self._manifest.background)
+        probabilities = (scores if self._manifest.gives_probabilities else softmax(scores))[0]
         return tuple(
             Guess(int(i), self._names[i], float(probabilities[i])) for i in top_k(scores, TOP)[0]
         )
@@ -83,7 +85,7 @@ class Classifier:
 
 def class_names_of(artifact: Artifact) -> tuple[str, ...]:
     """Names of a model's classes by index: the demo's, ImageNet's 1,000, else plain numbers."""
-    classes = artifact.manifest["classes"] - (artifact.manifest.get("background") is not None)
+    classes = ExportManifest.of(artifact).class_outputs
     if artifact.model_id.startswith("demo/"):
         from engine.demo.images import CLASS_NAMES
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.common.digests import file_digest
-from engine.common.files import disk_space
+from engine.common.files import disk_full_as_error
 from engine.datasets.imagenet import wnid_to_index
 from engine.datasets.label_files import Labeling
 from engine.datasets.layouts import Layout, sortable
@@ -88,7 +88,7 @@ def _put(source: Path, place: Path, copy: bool) -> bool:
             )
         return False
     part = place.with_name(f"{place.name}.part")
-    with disk_space(place.parent):
+    with disk_full_as_error(place.parent):
         place.parent.mkdir(parents=True, exist_ok=True)
         part.unlink(missing_ok=True)
         try:

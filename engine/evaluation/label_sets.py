@@ -17,10 +17,9 @@ import numpy as np
 from db.models import Evaluation
 from db.session import writing
 from engine.common.digests import data_digest, file_digest, images_digest
-from engine.common.untrusted import MOST_CLASSES, read_json
+from engine.common.untrusted import MAX_CLASSES, read_json
 from engine.config import settings
 from engine.errors import DatasetInvalid, InvalidRequest
-from engine.evaluation.overlap_text import without_rest
 from engine.evaluation.per_image import (
     BEYOND_TOP,
     PerImage,
@@ -29,6 +28,7 @@ from engine.evaluation.per_image import (
     names_of,
     save,
 )
+from engine.store.protocols import EvaluationProtocol
 from engine.text import cut, shown
 
 _NUMBER = re.compile(r"ILSVRC2012_val_(\d{8})")
@@ -46,7 +46,7 @@ def read_label_set(path: Path) -> list[list[int]] | dict[str, list[int]]:
         raise DatasetInvalid(f"{path.name} must hold a JSON list (or object) of lists of indices.")
     for place, answers in data.items() if isinstance(data, dict) else enumerate(data):
         good = isinstance(answers, list) and all(
-            type(a) is int and 0 <= a < MOST_CLASSES for a in answers
+            type(a) is int and 0 <= a < MAX_CLASSES for a in answers
         )
         if not good:
             raise DatasetInvalid(
@@ -153,11 +153,12 @@ def relabel(evaluation_id: int, path: Path, name: str, url: str) -> Evaluation:
         made.images_digest = images_digest(found.image)
         made.top1_count, made.top5_count = top1, top5
         made.per_image_path = str(target.relative_to(settings().home))
-        made.protocol = {
-            **without_rest(row.protocol),
+        protocol = EvaluationProtocol.of(row).without_rest()
+        about = {
             "relabelled_from": row.id,
             "label_set": path.name,
             "label_set_sha256": digest,
             "without_a_right_answer": len(images) - len(found),
         }
+        made.protocol = protocol.model_copy(update=about).dump()
     return made

@@ -7,10 +7,10 @@ weights.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from onnx import ModelProto, numpy_helper
+
+from engine.store.manifest import Prequantized
 
 WEIGHT_INPUT = {
     "QLinearConv": 3,
@@ -25,7 +25,7 @@ MAX_PAIRED_WEIGHT = 64
 """Largest absolute weight for which the sum of two u8 x s8 products fits in 16 bits."""
 
 
-def quantization_summary(model: ModelProto) -> dict[str, Any] | None:
+def quantization_summary(model: ModelProto) -> Prequantized | None:
     """Summary for the manifest: quantized `layers` of all (`of`), `overflows`; None for float."""
     constants = {tensor.name: tensor for tensor in model.graph.initializer}
     producers = {name: node for node in model.graph.node for name in node.output}
@@ -42,11 +42,8 @@ def quantization_summary(model: ModelProto) -> dict[str, Any] | None:
     if not weight_names:
         return None
     weights = [numpy_helper.to_array(constants[name]) for name in weight_names if name in constants]
-    return {
-        "layers": len(weight_names),
-        "of": layers,
-        "overflows": any(map(_exceeds_pair_limit, weights)),
-    }
+    overflows = any(map(_exceeds_pair_limit, weights))
+    return Prequantized(layers=len(weight_names), of=layers, overflows=overflows)
 
 
 def _exceeds_pair_limit(weights: np.ndarray) -> bool:

@@ -10,7 +10,7 @@ from pathlib import Path
 from db.enums import Precision, WeightsKind
 from engine.catalog.models import SOURCE_LABELS, CatalogModel, catalog, find_model
 from engine.common.digests import data_digest
-from engine.common.files import expanded, is_file
+from engine.common.files import expand_user, is_file
 from engine.errors import VaccFileInvalid
 from engine.runs.requests import RunRequest, Task
 from engine.specs import CALIBRATION_IMAGES, PERCENTILE, DatasetSpec, WeightsSpec, absolute
@@ -85,7 +85,7 @@ def _model_of(
     weights = weights.model_copy(update={"key": key or weights.key})
     if model is not None:
         return model, weights, ()
-    if weights.path is not None and is_file(expanded(weights.path)):
+    if weights.path is not None and is_file(expand_user(weights.path)):
         other = replace(file, checkpoint=weights.path)
         return model_of(other, model, weights.key)
     model_id, _, remarks = model_of(file, model, key)
@@ -100,7 +100,7 @@ def model_of(
     An ONNX file, a checkpoint (which says itself what it holds), or a name. Raises VaccFileInvalid
     where that leads to no network.
     """
-    path, key = expanded(file.checkpoint), key or file.weights_key
+    path, key = expand_user(file.checkpoint), key or file.weights_key
     if is_file(path):
         return _of_file(path, file, model, key)
     if path.suffix in _FILE_SUFFIXES or path.is_absolute():

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from engine.catalog.models import catalog
-from engine.config import REPOSITORY
+from engine.errors import WorkbenchError
+from engine.jobs.warm_child import WarmChild
 
-TIMEOUT_S = 300
+LIMIT_S = 300.0
+child = WarmChild("engine.checkpoints.identify_process:HANDLERS", "checkpoints", idle_s=120.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,22 +37,13 @@ def identify(path: Path | None, key: str | None = None, guesses: Sequence[str] =
 
     Nothing of the file is run, and a file that cannot be read is no error of the caller.
     """
-    asked = {"path": None if path is None else str(path), "key": key, "guesses": list(guesses)}
-    places = os.pathsep.join([str(REPOSITORY), os.environ.get("PYTHONPATH", "")])
+    where = None if path is None else str(path.absolute())
+    asked: dict[str, object] = {"path": where, "key": key, "guesses": list(guesses)}
     try:
-        done = subprocess.run(
-            [sys.executable, "-m", "engine.checkpoints.identify_process"],
-            input=json.dumps(asked),
-            env={**os.environ, "PYTHONPATH": places},
-            capture_output=True,
-            text=True,
-            timeout=TIMEOUT_S,
-        )
-        told = json.loads(done.stdout)
-    except (OSError, ValueError, subprocess.TimeoutExpired):
+        return of_answer(child.ask("identify", LIMIT_S, asked).facts)
+    except WorkbenchError as error:
         name = path.name if path is not None else "timm"
-        return Identified(error=f"{name} could not be looked into.")
-    return of_answer(told)
+        return Identified(error=f"{name} could not be looked into: {error}")
 
 
 def of_answer(told: dict[str, object]) -> Identified:

@@ -12,8 +12,8 @@ from engine.config import REPOSITORY
 from engine.vacc.build_file import build_file_of
 from engine.vacc.requests import request_of
 from engine.vacc.yaml_text import parse_yaml
-from tests.engine.tiny import store_build, tiny_se_model
-from tests.engine.vacc.test_build_files import OF_2023, TODAY
+from tests.support.build_files import OF_2023, TODAY
+from tests.support.tiny import store_build, tiny_se_model
 
 
 def filled(values: dict) -> AppTest:

@@ -2,48 +2,33 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from dashboard import queries
 from dashboard.charts.excitations import excitations, last_of_stages, takeaway
 from dashboard.components.classify import predictions
 from dashboard.palette import LIGHT
+from engine.classify import client
 from engine.classify.predict import Classified, Guess
 from engine.config import REPOSITORY, settings
 from engine.datasets.reader import DatasetIndex
 from engine.jobs.locks import try_lock
-from engine.preprocess import open_image
-from tests.dashboard import rows
-
-
-class Answering:
-    """Decodes as the real one does, then always says the same."""
-
-    def classify(self, data: bytes, name: str) -> Classified:
-        open_image(data, name)
-        guesses = tuple(Guess(i, f"class [{i}]", 0.5 / (i + 1)) for i in range(5))
-        return Classified(guesses, np.zeros((8, 8, 3), np.uint8), 1.0, 2.0, 3.0)
+from tests.support import rows
+from tests.support.answering import classified, png
+from tests.support.pages import missing
 
 
 @pytest.fixture
 def app(url: str, monkeypatch: pytest.MonkeyPatch) -> AppTest:
     rows.add_measured_model(url)
-    monkeypatch.setattr(predictions, "classifier", lambda digest, _artifact: Answering())
+    monkeypatch.setattr(client, "classify", classified)
     page = AppTest.from_file(str(REPOSITORY / "dashboard" / "app.py"), default_timeout=30)
     page.run()
     return page.switch_page("app_pages/classify.py").run()
-
-
-def png() -> bytes:
-    stream = io.BytesIO()
-    Image.new("RGB", (9, 7), "red").save(stream, "PNG")
-    return stream.getvalue()
 
 
 def said(app: AppTest) -> str:
@@ -73,6 +58,19 @@ def test_refused_files_are_named_and_the_others_go_on(app: AppTest) -> None:
     assert len(app.dataframe) == 2
 
 
+def test_an_image_that_ends_the_child_is_named_and_can_be_tried_again(app: AppTest) -> None:
+    for name in ("fine.png", "fatal.png", "never_asked.png"):
+        app.file_uploader(key="photographs").upload(name, png(), "image/png")
+    app.run()
+    assert not app.exception
+    (error,) = app.error
+    assert error.value.replace("\\", "").startswith("fatal.png: The child process was ended by")
+    assert len(app.dataframe) == 2
+    assert "never" not in said(app)
+    app.button(key="classify_again").click().run()
+    assert len(app.error) == 1
+
+
 def test_too_many_files_are_refused_by_name(app: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:
     for place in range(33):
         app.file_uploader(key="photographs").upload(f"{place}.png", png(), "image/png")
@@ -88,7 +86,7 @@ def test_many_files_of_one_reason_share_one_warning(app: AppTest) -> None:
     app.run()
     (warning,) = app.warning
     said = warning.value.replace("\\", "")
-    assert said.startswith("32.png, 33.png, 34.png and 5 more: only the first 32")
+    assert not missing(said, "32.png", "33.png", "34.png", "5 more", "first 32")
 
 
 def test_a_benchmark_is_not_disturbed(app: AppTest) -> None:

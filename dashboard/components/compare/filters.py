@@ -8,15 +8,15 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import queries
-from dashboard.comparables import (
+from engine.evaluation.comparability import with_apart
+from engine.results import ResultTables
+from engine.results.groups import (
     Group,
     accuracy_groups,
     speed_groups,
-    with_apart,
     with_keys,
     with_labels,
 )
-from engine.results import ResultTables
 
 IMAGENET_CLASSES = 1000
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from onnx import ModelProto
@@ -34,6 +33,7 @@ from engine.build.int8.statistics.range_estimators import RANGE_ESTIMATORS, Rang
 from engine.build.int8.targets import Target, get_target
 from engine.onnx.graph_view import view_of
 from engine.specs import TargetName
+from engine.store.int8_report import Int8Build
 
 Batches = Callable[[], Iterable[np.ndarray]]
 Progress = Callable[[str, int], None]
@@ -69,7 +69,7 @@ class PreparedModel:
     placement: QuantizerPlacement
     ranges: Ranges
     channel_means: dict[str, np.ndarray]
-    facts: dict[str, Any]
+    facts: Int8Build
 
 
 def prepare(
@@ -105,13 +105,13 @@ def prepare(
     ranges = _min_max_ranges(placement, statistics)
     if calibration.method != "max":
         ranges = _ranges_by_distribution(model, placement, ranges, statistics, calibration)
-    facts = {
-        "squeezes_rewritten": squeezes,
-        "gates_rewritten": gates,
-        "equalization": equalized.strengths,
-        "kept_in_float": placement.float_nodes,
-        "constant": constant,
-    }
+    facts = Int8Build(
+        squeezes_rewritten=squeezes,
+        gates_rewritten=gates,
+        equalization=equalized.strengths,
+        kept_in_float=placement.float_nodes,
+        constant=constant,
+    )
     channel_means = {name: found.mean for name, found in equalized.statistics.items()}
     return PreparedModel(model, placement, ranges, channel_means, facts)
 
@@ -125,20 +125,21 @@ def create_fake_quantizer(prepared: PreparedModel, target: Target) -> FakeQuanti
     )
 
 
-def quantize(prepared: PreparedModel, target: Target) -> tuple[ModelProto, dict[str, Any]]:
+def quantize(prepared: PreparedModel, target: Target) -> tuple[ModelProto, Int8Build]:
     """(int8 model, facts for the manifest); `target` must be the one it was prepared for."""
     qparams = choose_qparams(prepared.placement, prepared.ranges, target.activations)
     model = write_qdq_model(
         prepared.model, prepared.placement, qparams, target, prepared.channel_means
     )
     arrange_channels_last(model, prepared.placement.view, target)
-    return model, {
-        "format": "QDQ",
-        "target": target.to_dict(),
-        "activations": str(target.activations),
-        "weights": target.weights,
-        **prepared.facts,
-    }
+    return model, prepared.facts.model_copy(
+        update={
+            "format": "QDQ",
+            "target": target.facts(),
+            "activations": str(target.activations),
+            "weights": target.weights,
+        }
+    )
 
 
 def _collect_statistics(

@@ -14,8 +14,9 @@ from db.enums import JobStatus, WeightsKind
 from engine.catalog.models import CatalogModel, find_model
 from engine.cli.follow import finish_run, submit_noting
 from engine.cli.output import emit_json, note
-from engine.common.files import whole
+from engine.common.files import atomic_write
 from engine.errors import InvalidRequest
+from engine.jobs.results import artifacts_made
 from engine.runs.requests import RunRequest, Task
 from engine.specs import ExportFormat, WeightsSpec
 from engine.store import artifacts
@@ -99,13 +100,13 @@ def export_by_flags(
         preprocess=_preprocess(found, flags.size),
     )
     jobs = finish_run(submit_noting(request))
-    made = [job.result["artifact"] for job in jobs if job.result and "artifact" in job.result]
+    made = artifacts_made(job.result for job in jobs)
     if any(job.status != JobStatus.SUCCEEDED for job in jobs):
         return 1
     digest = made[-1]
     side = artifacts.preprocess_of(artifacts.find_by_digest(digest, prepare_database())).crop
     target = (flags.save_dir or Path()) / f"{flags.model_name}_{side}.{mode}"
-    with whole(target) as part:
+    with atomic_write(target) as part:
         shutil.copyfile(artifacts.folder_of(digest) / FILES[mode], part)
     emit_json({"artifact": digest, "file": str(target)}) if json else note(
         f"[INFO] convert model save: {target}"

@@ -15,7 +15,7 @@ from engine.cli import option_groups as g
 from engine.cli import options as o
 from engine.cli.option_grouping import grouped
 from engine.cli.output import emit_json, note, progress_bar
-from engine.common.files import whole
+from engine.common.files import atomic_write
 from engine.common.stats import at_chance, wilson_interval
 from engine.datasets.classes import ClassMatching, match_outputs
 from engine.datasets.imagenet import class_names
@@ -224,7 +224,7 @@ def _decoded(
 
 
 def _write_lines(path: Path, outputs: list[Output], names: tuple[str, ...], file: str) -> None:
-    with whole(path) as part, part.open("w", encoding="utf-8") as stream:
+    with atomic_write(path) as part, part.open("w", encoding="utf-8") as stream:
         for one in outputs:
             ranked = Ranked(str(one.path), one.ids, one.scores, names_of(one.ids, names, file))
             stream.writelines(format_lines(ranked))

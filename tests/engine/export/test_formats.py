@@ -19,7 +19,7 @@ from engine.runs.planning import plan
 from engine.runs.requests import RunRequest, Task
 from engine.specs import BuildSpec, ExportSpec, WeightsSpec
 from engine.store import artifacts
-from tests.engine.tiny import Quiet
+from tests.support.tiny import Quiet
 
 RANDOM = WeightsSpec(kind=WeightsKind.RANDOM)
 SCRIPT = ExportSpec(model_id="demo/senet", weights=RANDOM, format="torchscript")

@@ -19,7 +19,7 @@ from engine.runs.planning import plan
 from engine.runs.requests import DEMO, RunRequest, Task
 from engine.runs.submitting import build_spec, jobs_of, submit
 from engine.specs import TargetName, WeightsSpec
-from tests.engine.tiny import image_folder, labeled_by, tiny_se_model
+from tests.support.tiny import image_folder, labeled_by, tiny_se_model
 
 RANDOM = WeightsSpec(kind=WeightsKind.RANDOM)
 

@@ -22,7 +22,7 @@ from engine.runs.submitting import with_file_digest
 from engine.runtimes.onnx_runtime import OnnxRuntime
 from engine.specs import ExportSpec, WeightsSpec
 from engine.store import artifacts
-from tests.engine.tiny import Quiet
+from tests.support.tiny import Quiet
 
 SMALL = "timm/test_resnet"
 PREPROCESS = {"resize": None, "crop": 32}

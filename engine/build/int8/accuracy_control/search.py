@@ -10,7 +10,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 from engine.build.int8.accuracy_control.bound import (
     AccuracyConstraint,
@@ -29,6 +28,7 @@ from engine.build.int8.mixed_precision.mixed_precision import (
 from engine.build.int8.pipeline import PreparedModel
 from engine.common.stats import paired_difference
 from engine.specs import FLOAT_SHARE
+from engine.store.int8_report import BoundFacts, SearchStep
 
 FLOAT_SHARES = (FLOAT_SHARE, 0.2, 0.35, 0.5, 0.7, 0.9)
 ONE_SIDED_95 = 0.90
@@ -195,24 +195,25 @@ class _Search:
         build = self.last_build
         if build is None or build.float_layers != result.float_layers:
             build = self._build(result.float_layers)
-        facts = {**build.facts, "bound": self._facts(result, is_met)}
+        facts = build.facts.model_copy(update={"bound": self._facts(result, is_met)})
         return MixedPrecisionBuild(
             build.model, build.prepared, build.target, facts, self.analysis, build.float_layers
         )
 
-    def _facts(self, result: EvaluatedCandidate, is_met: bool) -> dict[str, Any]:
-        return {
-            "max_drop": self.constraint.max_drop_pp,
-            "measure": self.constraint.metric,
-            "held": is_met,
-            "images": result.paired.n,
-            **_step_figures(result),
-            "steps": [
-                {"float_share": step.float_share, **_step_figures(step)} for step in self.steps
+    def _facts(self, result: EvaluatedCandidate, is_met: bool) -> BoundFacts:
+        return BoundFacts(
+            max_drop=self.constraint.max_drop_pp,
+            measure=self.constraint.metric,
+            held=is_met,
+            images=result.paired.n,
+            steps=[
+                SearchStep(float_share=step.float_share, **_step_figures(step))
+                for step in self.steps
             ],
-            "seconds": round(self._spent_s(), 1),
-            "steps_of_earlier_attempts": self.resumed_steps,
-        }
+            seconds=round(self._spent_s(), 1),
+            steps_of_earlier_attempts=self.resumed_steps,
+            **_step_figures(result),
+        )
 
 
 def _step_figures(step: EvaluatedCandidate) -> dict[str, float]:

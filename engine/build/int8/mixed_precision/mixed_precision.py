@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from onnx import ModelProto
@@ -22,6 +21,7 @@ from engine.build.int8.mixed_precision.layer_selection import (
 from engine.build.int8.mixed_precision.sensitivity import noise_to_sqnr_db
 from engine.build.int8.pipeline import Calibration, PreparedModel
 from engine.build.int8.targets import Target
+from engine.store.int8_report import Int8Build
 
 ANALYSIS_IMAGES = 32
 
@@ -77,7 +77,7 @@ class MixedPrecisionBuild:
     model: ModelProto
     prepared: PreparedModel
     target: Target
-    facts: dict[str, Any]
+    facts: Int8Build
     analysis: SensitivityAnalysis | None
     float_layers: frozenset[str]
 
@@ -117,8 +117,10 @@ def write_int8(
     """Quantizes a prepared model and collects its facts."""
     model, facts = pipeline.quantize(prepared, request.target)
     if analysis is not None:
-        facts |= {
-            "noise_db_all_int8": noise_to_sqnr_db(analysis.sensitivity.full_int8),
-            "float_share": analysis.macs_share(float_layers),
-        }
+        facts = facts.model_copy(
+            update={
+                "noise_db_all_int8": noise_to_sqnr_db(analysis.sensitivity.full_int8),
+                "float_share": analysis.macs_share(float_layers),
+            }
+        )
     return MixedPrecisionBuild(model, prepared, request.target, facts, analysis, float_layers)

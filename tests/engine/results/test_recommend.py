@@ -1,0 +1,163 @@
+"""The recommended build: each constraint decides, nothing unmeasured passes, the answer is true."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from engine.benchmark.sweep import Percentile
+from engine.common.stats import paired_difference
+from engine.results.recommend import (
+    Constraints,
+    Goal,
+    answer,
+    candidates,
+    comparable_points,
+    doubts,
+    recommend,
+    with_drops,
+)
+from tests.support.pages import missing
+
+
+def build(model: str, precision: str, top1: float, rate: float, **other: object) -> dict:
+    row = {
+        "model_id": model,
+        "label": model,
+        "origin": "measured here",
+        "label_set": "dataset",
+        "weights_digest": f"w{model}",
+        "dataset_digest": "d",
+        "dataset": "val",
+        "preprocess": "p",
+        "images": 1000,
+        "images_digest": "i",
+        "precision": precision,
+        "top1": top1,
+        "top1_low": top1 - 2,
+        "top1_high": top1 + 2,
+        "images_per_s": rate,
+        "latency_p50_ms": 1000 / rate,
+        "latency_p90_ms": 1200 / rate,
+        "latency_p95_ms": 1300 / rate,
+        "latency_p99_ms": None,
+        "size_mb": {"fp32": 100.0, "fp16": 50.0, "int8": 27.0}[precision],
+        "at_chance": False,
+        "evaluation_id": float(hash((model, precision)) % 1000),
+        "stable": 1,
+        "noise": None,
+        "verdict": None,
+        "valid": None,
+        "elsewhere": None,
+        "execution": "native",
+    }
+    return row | other
+
+
+BIG = [build("big", "fp32", 81.0, 10), build("big", "int8", 80.5, 30)]
+SMALL = [build("small", "fp32", 75.0, 50), build("small", "int8", 70.0, 200)]
+POINTS = with_drops(pd.DataFrame(BIG + SMALL))
+
+
+def chosen(**constraints: object) -> tuple[str, str]:
+    row = recommend(POINTS, Constraints(**constraints)).row
+    return (row["label"], row["precision"])
+
+
+def test_drops_are_against_fp32_of_the_same_model_and_images() -> None:
+    assert POINTS["drop"].tolist() == pytest.approx([0, 0.5, 0, 5.0])
+    alone = with_drops(pd.DataFrame([BIG[1], {**BIG[0], "images": 500}]))
+    assert np.isnan(alone["drop"].iloc[0])
+
+
+def test_within_the_tolerated_drop_speed_decides_the_precision() -> None:
+    assert chosen(max_drop_pp=1.0) == ("big", "int8")
+    assert chosen(max_drop_pp=0.4) == ("big", "fp32")
+
+
+def test_without_a_limit_on_the_drop_accuracy_alone_decides() -> None:
+    assert chosen(max_drop_pp=None) == ("big", "fp32")
+
+
+def test_each_limit_excludes() -> None:
+    assert chosen(max_latency_ms=30.0, percentile=Percentile.P90) == ("small", "fp32")
+    assert chosen(max_latency_ms=45.0, percentile=Percentile.P90) == ("big", "int8")
+    assert chosen(max_size_mb=27.0) == ("big", "int8")
+    assert chosen(goal=Goal.FAST) == ("small", "fp32")
+    assert chosen(goal=Goal.FAST, max_drop_pp=None) == ("small", "int8")
+
+
+def test_what_was_not_measured_meets_no_limit() -> None:
+    found = recommend(POINTS, Constraints(percentile=Percentile.P99, max_latency_ms=1e9))
+    assert found.row is None
+    without_fp32 = with_drops(pd.DataFrame(BIG[1:]))
+    assert recommend(without_fp32, Constraints(max_drop_pp=50.0)).row is None
+
+
+def test_builds_whose_weights_are_not_stated_are_recommended_too() -> None:
+    rows = [build("big", "fp32", 81.0, 10), build("big", "int8", 80.5, 30)]
+    imported = pd.DataFrame([{**row, "weights_digest": None, "origin": "card"} for row in rows])
+    found = recommend(with_drops(imported), Constraints())
+    assert found.row is not None
+    assert found.row["precision"] == "int8"
+
+
+def test_candidates_are_finished_trained_comparable_and_have_a_speed() -> None:
+    more = {"images_planned": 1000, "weights_kind": "file", "apart": None}
+    rows = [
+        build("whole", "fp32", 80.0, 10, evaluation_id=1, **more),
+        build("partial", "fp32", 80.0, 10, evaluation_id=2, **{**more, "images_planned": 2000}),
+        build("random", "fp32", 80.0, 10, evaluation_id=3, **{**more, "weights_kind": "random"}),
+        build("apart", "fp32", 80.0, 10, evaluation_id=4, **{**more, "apart": "prepared as x"}),
+        build("slow", "fp32", 80.0, 10, evaluation_id=5, **{**more, "images_per_s": None}),
+    ]
+    points = comparable_points(pd.DataFrame(rows))
+    assert points["model_id"].tolist() == ["whole", "slow"]
+    assert candidates(points)["model_id"].tolist() == ["whole"]
+
+
+def test_collapsed_builds_are_never_shipped() -> None:
+    fallen = POINTS.assign(at_chance=[False, True, False, False])
+    assert recommend(fallen, Constraints()).row["precision"] == "fp32"
+
+
+def test_when_nothing_meets_it_says_which_limit_stands_in_the_way() -> None:
+    found = recommend(POINTS, Constraints(max_latency_ms=0.1, max_drop_pp=1.0))
+    assert not missing(found.reason, "4 builds", "3 builds", "p90", "0.1 ms")
+    assert "without a drop" not in found.reason
+
+
+def test_the_sentence_carries_its_evidence() -> None:
+    found = recommend(POINTS, Constraints())
+    right = np.arange(1000) < 810
+    drop = paired_difference(right, np.arange(1000) < 805)
+    said = str(answer(found, Constraints(), drop, "batch 1, 2 threads"))
+    assert not missing(said, "big", "int8", "80.50 %", "1,000 images", "val", "−0.50", "p = 0.06")
+    assert "p90 40.00 ms" in said
+    assert "3 builds" in said
+    assert said.count(". ") <= 1
+
+
+def test_doubts_are_told() -> None:
+    doubtful = {
+        "stable": 0,
+        "noise": "other processes used 1.00 cores",
+        "verdict": "invalid: 9 of 900",
+        "valid": False,
+        "elsewhere": "of 9 nodes ran 2 on x",
+        "execution": "emulated",
+    }
+    row = build("big", "int8", 80.5, 30, **doubtful)
+    drop = paired_difference(np.arange(100) < 81, np.arange(100) < 79)
+    told = " ".join(doubts(row, Constraints(), drop))
+    for part in (
+        "interval reaches",
+        "stable",
+        "noisy: other",
+        "emulated",
+        "9 of 900",
+        "of 9 nodes",
+    ):
+        assert part in told
+    assert doubts(BIG[0], Constraints(), None) == []
