@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from engine.build.int8.layer_reports import layer_report, worst
+from engine.build.int8.layer_reports import load_layer_report, most_sensitive_layers
 from engine.cli.options import Json
 from engine.cli.output import emit_json, emit_table, note
 from engine.errors import InvalidRequest
@@ -78,7 +78,7 @@ def report_layers(
     Example: `python -m engine artifacts report 3f2a91`
     """
     artifact = find_by_digest(digest, prepare_database())
-    build, report = BuildManifest.of(artifact).build, layer_report(artifact.digest)
+    build, report = BuildManifest.of(artifact).build, load_layer_report(artifact.digest)
     about = report or build.half
     if about is None:
         raise InvalidRequest(
@@ -94,7 +94,7 @@ def report_layers(
 
 
 def _show_layers(model_id: str, report: Int8Report, made: Int8Build, every: bool) -> None:
-    layers = report.layers if every else worst(report.layers, 10)
+    layers = report.layers if every else most_sensitive_layers(report.layers, 10)
     emit_table(
         f"{model_id} int8: {'all layers' if every else 'the ten worst layers'}",
         ["layer", "in", "MACs", "scores dB", "weights dB", "output dB", "range", "beyond", "why"],

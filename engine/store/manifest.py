@@ -123,7 +123,7 @@ class BuildDetails(Document):
     optimized: str | None = None
     appended: str | None = None
     half: Fp16Build | None = None
-    quantization: Int8Build | None = Field(None, alias="quantization")
+    quantization: Int8Build | None = Field(None, alias="quantisation")
     calibration: CalibrationFacts | None = None
 
     @property

@@ -61,9 +61,9 @@ def test_the_card_says_what_stays_in_float_and_on_what_it_was_checked() -> None:
 def test_the_card_names_the_target_and_the_bound() -> None:
     bound = {"max_drop": 1.0, "held": False, "drop": 0.5, "drop_at_most": 1.8, "images": 200}
     target = {"summary": "arm (s8 x s8)", "why": "the processor is an Arm"}
-    shown = card({"quantization": {"target": target, "bound": bound}})
+    shown = card({"quantisation": {"target": target, "bound": bound}})
     assert shown["int8 target"] == "arm (s8 x s8): the processor is an Arm"
-    assert not missing(shown["bound on the drop"], "1 points", "0.5", "1.8", "200 images")
+    assert not missing(shown["bound on the drop"], "1 pp", "0.5", "1.8", "200 images")
     assert shown["range-checked on"] is None
 
 

@@ -18,7 +18,7 @@ from engine.build.int8.accuracy_control.bound import AGREEMENT, TOP1, AccuracyCo
 from engine.build.int8.accuracy_control.checkpoint import SearchCheckpoint, checkpoint_path
 from engine.build.int8.accuracy_control.expected_drop import score_margins
 from engine.build.int8.calibration_data import CalibrationImages
-from engine.build.int8.calibration_overlap import held_out, write_seen
+from engine.build.int8.calibration_overlap import select_held_out, write_build_images
 from engine.build.int8.mixed_precision import mixed_precision
 from engine.build.int8.mixed_precision.mixed_precision import MixedPrecisionBuild
 from engine.build.int8.pipeline import Calibration
@@ -92,7 +92,7 @@ def build(
         context.say(changed.warning())
     write_text(path.parent / artifacts.REPORT_FILE, json.dumps(report.dump(), indent=1))
     searched = _search_images(images.index, drawn) if asked.max_drop is not None else drawn[:0]
-    write_seen(path.parent, images.index, drawn, searched)
+    write_build_images(path.parent, images.index, drawn, searched)
     _log_constant_layers(mixed, context)
     calibration_facts = asked.to_json() | {
         "images": len(drawn),
@@ -200,7 +200,7 @@ def _constraint(
 
 def _search_images(index: DatasetIndex, drawn: np.ndarray) -> np.ndarray:
     """The images on which the accuracy constraint is evaluated."""
-    return held_out(index.labels, drawn, SEARCH_IMAGES, SEARCH_SEED)
+    return select_held_out(index.labels, drawn, SEARCH_IMAGES, SEARCH_SEED)
 
 
 def _log_calibration_set(

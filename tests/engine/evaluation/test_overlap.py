@@ -16,7 +16,7 @@ from db.models import Artifact, Dataset, Evaluation
 from db.session import reading
 from engine import evaluation
 from engine.build import job
-from engine.build.int8.calibration_overlap import held_out, overlap
+from engine.build.int8.calibration_overlap import find_overlap, select_held_out
 from engine.cli.main import app
 from engine.datasets.reader import open_index
 from engine.datasets.registration import check, register
@@ -154,7 +154,7 @@ def test_older_builds_are_known_by_drawing_again(
     assert row.protocol["seen_before"]["images"] == 40
     with reading(url) as session:
         index = open_index(session.query(Dataset).filter_by(name="tiny").one())
-    found = overlap(artifact, index, np.arange(120))
+    found = find_overlap(artifact, index, np.arange(120))
     assert found is not None
     assert np.array_equal(np.flatnonzero(found.calibrated), drawn(url, 40, seed=9))
 
@@ -178,11 +178,11 @@ def test_other_labels_say_nothing_of_the_rest() -> None:
 def test_images_held_out_are_apart_and_spread_over_the_classes() -> None:
     labels = np.repeat(np.arange(10), 50)
     calibrated = draw_by_class(labels, 100, 0)
-    held = held_out(labels, calibrated, 60, 1)
+    held = select_held_out(labels, calibrated, 60, 1)
     assert len(held) == 60
     assert not np.isin(held, calibrated).any()
     assert (np.bincount(labels[held]) == 6).all()
-    assert len(held_out(labels, np.arange(500), 60, 1)) == 0
+    assert len(select_held_out(labels, np.arange(500), 60, 1)) == 0
 
 
 def test_a_second_build_says_that_it_knows(url: str, tmp_path: Path, spec: ExportSpec) -> None:

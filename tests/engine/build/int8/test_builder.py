@@ -57,7 +57,7 @@ def build_spec(spec: ExportSpec, **more: Any) -> dict[str, Any]:
 
 def bound_facts(url: str, made: dict[str, Any]) -> dict[str, Any]:
     manifest = artifacts.find_by_digest(made["artifact"], url).manifest
-    found: dict[str, Any] = manifest["build"]["quantization"]["bound"]
+    found: dict[str, Any] = manifest["build"]["quantisation"]["bound"]
     return found
 
 
