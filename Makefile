@@ -29,8 +29,11 @@ $(VENV)/.torch: requirements.txt | $(VENV)/bin/python
 	fi
 	@touch $@
 
-$(VENV)/.runtime: requirements.txt $(VENV)/.torch
+# The project itself is installed editable, in the way that puts this folder on Python's path.
+$(VENV)/.runtime: requirements.txt pyproject.toml $(VENV)/.torch
 	$(BIN)/python -m pip install --quiet --no-compile -r requirements.txt
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation \
+	  --config-settings editable_mode=compat --editable .
 	@$(BIN)/python -m compileall -q -j 0 $(addprefix $(VENV)/lib/python3*/site-packages/,$(STARTUP))
 	@touch $@
 

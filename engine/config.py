@@ -17,6 +17,14 @@ from engine.errors import InvalidRequest
 PRIVATE, PRIVATE_FILE = 0o700, 0o600
 """Modes of the home and of its locks: other users of the machine have no business in it."""
 REPOSITORY = Path(__file__).resolve().parent.parent
+"""Where the packages are: the checkout, also of an editable install; or site-packages."""
+
+
+def data_root() -> Path:
+    """The folder of what is not in git: the checkout, or one of the user for an installed wheel."""
+    if (REPOSITORY / "pyproject.toml").is_file():
+        return REPOSITORY
+    return Path(os.environ.get("XDG_DATA_HOME") or "~/.local/share").expanduser() / "senet"
 
 
 def usable_cores() -> int:
@@ -44,7 +52,9 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="SENET_", frozen=True, populate_by_name=True)
 
-    home: Path = Field(REPOSITORY / "var", description="Folder of all data.")
+    home: Path = Field(
+        default_factory=lambda: data_root() / "var", description="Folder of all data."
+    )
     database_url: str = Field(
         "", validation_alias="DATABASE_URL", description="Another database than <home>/senet.db."
     )
@@ -60,7 +70,7 @@ class Settings(BaseSettings):
     )
     offline: bool = Field(False, description="Never reach for the network, say what is missing.")
     paddle_python: Path = Field(
-        REPOSITORY / ".venv-paddle" / "bin" / "python",
+        default_factory=lambda: data_root() / ".venv-paddle" / "bin" / "python",
         description="Python of the environment that runs paddle2onnx.",
     )
     host_lock: Path = Field(

@@ -6,6 +6,7 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from db.session import sqlite_file
+from engine.common.program import program
 from engine.errors import DatabaseUnusable
 
 BACKENDS = ("sqlite", "postgresql")
@@ -59,7 +60,7 @@ def gone(url: str) -> str:
     """What to do when the file of a database is not there any more."""
     return (
         f"{told(url)} is gone, and with it the jobs and results that were in it. Put the file "
-        f"back; or `python -m engine home new-database` begins with an empty one."
+        f"back; or `{program()} home new-database` begins with an empty one."
     )
 
 

@@ -19,6 +19,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from db.session import BUSY_TIMEOUT_MS, DatabaseGone
 from engine.common.database_url import gone, told, without_password
+from engine.common.program import program
 from engine.config import settings
 from engine.errors import WorkbenchError
 
@@ -114,7 +115,9 @@ def _of_database(error: BaseException) -> str:
     code = getattr(error, "sqlite_errorcode", None)
     if isinstance(error, sqlite3.Error):
         known = _SQLITE.get((code or 0) & 0xFF)
-        return known.format(told=told(url), home=settings().home) if known else _other(detail)
+        if known is None:
+            return _other(detail)
+        return known.format(told=told(url), home=settings().home, program=program())
     state = getattr(error, "sqlstate", None) or _state_in(detail, type(error).__name__)
     for begin, known in _POSTGRESQL.items():
         if state.startswith(begin):
@@ -155,13 +158,13 @@ _SQLITE = {
         "{told} cannot be opened: see whether its folder is there, is writable and has space left."
     ),
     sqlite3.SQLITE_CORRUPT: (
-        "{told} is damaged: put it back from a backup, or move it away and `python -m engine home "
-        "new-database` begins with an empty one."
+        "{told} is damaged: put it back from a backup, or move it away and `{program} "
+        "home new-database` begins with an empty one."
     ),
     sqlite3.SQLITE_NOTADB: (
         "{told} is a file of another kind, not a database: set DATABASE_URL or SENET_HOME to "
-        "another place, or move the file away and `python -m engine home new-database` begins with "
-        "an empty one."
+        "another place, or move the file away and `{program} home new-database` begins with an "
+        "empty one."
     ),
 }
 """By SQLite's primary result code."""

@@ -10,14 +10,13 @@ import json
 import os
 import queue
 import subprocess
-import sys
 import tempfile
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 
-from engine.config import REPOSITORY
+from engine.common import python_child
 from engine.datasets.reader import DatasetIndex
 from engine.datasets.squares import Filler, PixelCache, Work
 from engine.errors import DatasetInvalid, ImageRejected
@@ -107,13 +106,12 @@ class _Child:
     def __init__(
         self, root: Path, spec: PreprocessSpec, memory: int, cache: PixelCache | None
     ) -> None:
-        path = os.pathsep.join([str(REPOSITORY), os.environ.get("PYTHONPATH", "")])
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "engine.datasets.decode_worker"],
+            python_child.command("engine.datasets.decode_worker"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             pass_fds=(memory,),
-            env={**os.environ, "PYTHONPATH": path},
+            env=python_child.environment(),
         )
         begin = {
             "root": str(root),

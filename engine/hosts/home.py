@@ -19,6 +19,7 @@ from sqlalchemy import make_url
 
 from db.session import sqlite_file
 from engine.common.files import write_text
+from engine.common.program import program
 from engine.config import PRIVATE, PRIVATE_FILE, settings
 from engine.errors import HomeUnusable
 
@@ -82,7 +83,7 @@ def load(folder: Path | None = None) -> Identity | None:
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise HomeUnusable(
             f"{path} is damaged, which says who this home is. Put it back from a backup; or delete "
-            f"it, and `python -m engine home take-over` makes the database this home's again."
+            f"it, and `{program()} home take-over` makes the database this home's again."
         ) from error
 
 

@@ -17,6 +17,7 @@ from db.enums import JobStatus
 from db.models import Home, Job
 from db.session import DatabaseGone, is_missing, reading, sqlite_file, writing
 from engine.common.database_url import told
+from engine.common.program import program
 from engine.config import settings
 from engine.errors import DatabaseUnusable, HomeUnusable
 from engine.hosts import home
@@ -68,7 +69,7 @@ def refuse_foreign(owner: Home | None, known: Identity | None, url: str) -> None
         + f"; this home is {settings().home}. Two homes on one database would take each other's "
         f"jobs, and work on more than one machine is no feature yet. Use that home "
         f"(SENET_HOME={owner.folder}), or give this one a database of its own (DATABASE_URL); if "
-        f"that home is given up, `python -m engine home take-over` makes the database this one's."
+        f"that home is given up, `{program()} home take-over` makes the database this one's."
     )
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 import threading
 import time
 from contextlib import suppress
@@ -17,6 +16,7 @@ from pathlib import Path
 from sqlalchemy.exc import SQLAlchemyError
 
 from db.session import DatabaseGone
+from engine.common import python_child
 from engine.common.error_sentences import sentence_of, speaking
 from engine.config import REPOSITORY, settings
 from engine.errors import WorkbenchError
@@ -161,15 +161,14 @@ def ensure_dispatcher() -> bool:
 
 
 def _spawn() -> subprocess.Popen[bytes]:
-    path = os.pathsep.join([str(REPOSITORY), os.environ.get("PYTHONPATH", "")])
     with (settings().folder("logs") / "dispatcher.log").open("ab") as log:
         return subprocess.Popen(
-            [sys.executable, "-m", "engine.jobs.dispatcher"],
+            python_child.command("engine.jobs.dispatcher"),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
             cwd=REPOSITORY,
-            env={**os.environ, **_settings_here(), "PYTHONPATH": path},
+            env=python_child.environment(**_settings_here()),
             start_new_session=True,
         )
 

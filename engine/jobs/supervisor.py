@@ -10,7 +10,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -20,6 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from db.enums import JobStatus
 from db.session import is_unavailable
+from engine.common import python_child
 from engine.common.error_sentences import explain
 from engine.config import REPOSITORY, settings
 from engine.hosts import home
@@ -109,18 +109,16 @@ class _Attempt:
     def _start(self, worker: str, lock: int) -> subprocess.Popen[bytes]:
         temporary = workspace_of(self.job_id, self.attempt) / "temporary"
         temporary.mkdir(parents=True, exist_ok=True)
-        environment = {
-            **os.environ,
-            "TMPDIR": str(temporary),  # goes with the workspace, however the attempt ends
-            "SENET_HOST_LOCK": str(settings().host_lock),
-            "PYTHONPATH": os.pathsep.join([str(REPOSITORY), os.environ.get("PYTHONPATH", "")]),
-            "SENET_HOME": str(settings().home),
-            "DATABASE_URL": self.url,
-        }
+        environment = python_child.environment(
+            TMPDIR=str(temporary),  # goes with the workspace, however the attempt ends
+            SENET_HOST_LOCK=str(settings().host_lock),
+            SENET_HOME=str(settings().home),
+            DATABASE_URL=self.url,
+        )
         settings().folder("logs")
         with self.log.open("wb") as log:
             return subprocess.Popen(
-                [sys.executable, "-m", worker, str(self.job_id), str(self.attempt)],
+                python_child.command(worker, str(self.job_id), str(self.attempt)),
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=subprocess.STDOUT,

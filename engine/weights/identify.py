@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from engine.catalog.models import catalogue
-from engine.config import REPOSITORY
+from engine.common import python_child
 
 TIMEOUT_S = 300
 
@@ -40,12 +38,11 @@ def identify(path: Path | None, key: str | None = None, guesses: Sequence[str] =
     Nothing of the file is run, and a file that cannot be read is no error of the caller.
     """
     asked = {"path": None if path is None else str(path), "key": key, "guesses": list(guesses)}
-    places = os.pathsep.join([str(REPOSITORY), os.environ.get("PYTHONPATH", "")])
     try:
         done = subprocess.run(
-            [sys.executable, "-m", "engine.checkpoints.identify_process"],
+            python_child.command("engine.checkpoints.identify_process"),
             input=json.dumps(asked),
-            env={**os.environ, "PYTHONPATH": places},
+            env=python_child.environment(),
             capture_output=True,
             text=True,
             timeout=TIMEOUT_S,

@@ -22,6 +22,7 @@ from engine.cli.option_grouping import grouped
 from engine.cli.options import joined, numbers
 from engine.cli.output import emit_table
 from engine.cli.parsing import read_preprocess, read_weights
+from engine.common.program import program
 from engine.config import REPOSITORY, settings
 from engine.errors import InvalidRequest
 from engine.preprocess.spec import PIXEL_SCALE
@@ -95,7 +96,7 @@ def test_the_commands_are_all_there() -> None:
 
 @pytest.mark.parametrize("name", sorted(commands()))
 def test_every_help_teaches_by_an_example(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert f"`python -m engine {name}" in commands()[name]
+    assert f"`{program()} {name}" in commands()[name]
     assert main([*name.split(), "--help"]) == 0
     assert "--json" in capsys.readouterr().out
 
