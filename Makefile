@@ -14,7 +14,7 @@ TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
 STARTUP := typer rich pydantic pydantic_settings sqlalchemy alembic pygments markdown_it
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-paddle oracles run test test-fast test-slow lint format demo migrate clean
+.PHONY: help setup setup-paddle oracles run test test-fast test-slow lint format docs demo migrate clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -83,6 +83,9 @@ lint: $(VENV)/.dev ## Check format, lint and types
 format: $(VENV)/.dev ## Format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+docs: $(VENV)/.runtime ## Write docs/cli.md from the commands
+	$(BIN)/python -m engine.cli.reference > docs/cli.md
 
 clean: ## Remove the environment and caches (data in var/ stays)
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache
