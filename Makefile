@@ -88,4 +88,4 @@ docs: $(VENV)/.runtime ## Write docs/cli.md from the commands
 	$(BIN)/python -m engine.cli.reference > docs/cli.md
 
 clean: ## Remove the environment and caches (data in var/ stays)
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) build senet_workbench.egg-info .pytest_cache .mypy_cache .ruff_cache
