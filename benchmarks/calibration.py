@@ -5,7 +5,7 @@
 REAL_DATA is the folder of photographs that SENET_REAL_DATA names; weights are random. Every figure
 is of a process of its own, so that a peak is that of one calibration; plain inference follows in
 the same process, over the same images in the same batches with the same threads. Calibrating is
-everything but decoding: both passes, the equalisation, the choice of ranges. Bars: `max` at most
+everything but decoding: both passes, the equalization, the choice of ranges. Bars: `max` at most
 1.5 times plain inference, the others 2.5 times; the peak within 10 % of that over a tenth of the
 images, and under 2.5 GB.
 """

@@ -128,7 +128,9 @@ class Workbench:
         )
         spec = EvaluateSpec(artifact=artifact.digest, dataset="in1k", batch=BATCH, limit=images)
         preprocess = artifacts.preprocess_of(artifact)
-        return Task(spec, artifact, index, np.arange(images), preprocess, environment.observe())
+        return Task(
+            spec, artifact, index, np.arange(images), preprocess, environment.observe_machine()
+        )
 
     def evaluation_rate(self, artifact: Artifact, images: int) -> tuple[Rate, Rate]:
         """The rate of a pass once its first batches are done, and of all from start to end.

@@ -61,7 +61,7 @@ def arguments() -> argparse.Namespace:
     add = parser.add_argument
     add("real_data", type=Path, help="folder of photographs and weights")
     add("--parts", nargs="+", choices=PARTS, default=list(PARTS), help="all if left out")
-    add("--images", type=Path, help="labelled images; REAL_DATA/imagenet_1000 if left out")
+    add("--images", type=Path, help="labeled images; REAL_DATA/imagenet_1000 if left out")
     add(
         "--model",
         action="append",

@@ -98,7 +98,7 @@ def _row(
 ) -> dict[str, Any]:
     path, about = made
     change = paired_difference(reference, right)
-    quantised = about.get("quantisation") or {}
+    quantized = about.get("quantization") or {}
     return {
         "model": model.name,
         "build": name,
@@ -106,21 +106,21 @@ def _row(
         "points": f"{100 * change.difference:+.1f} ({100 * change.low:+.1f} to "
         f"{100 * change.high:+.1f})",
         "MB": path.stat().st_size / 1e6,
-        "MACs in int8": quantised.get("macs_in_int8"),
+        "MACs in int8": quantized.get("macs_in_int8"),
         "in QLinearConv": integer_share(path, bench.folder) if "int8" in name else None,
     }
 
 
 def _bounds(made: dict[int, tuple[Path, dict[str, Any]]]) -> str | None:
     """Whether the bound was shown to hold, in each of the two searches."""
-    found = [(about.get("quantisation") or {}).get("bound") for _, about in made.values()]
+    found = [(about.get("quantization") or {}).get("bound") for _, about in made.values()]
     return ", ".join("held" if b["held"] else "not shown" for b in found if b) or None
 
 
 def integer_share(path: Path, folder: Path) -> str:
-    """How many convolutions of the optimised graph are integer ones."""
-    optimised = folder / "optimised.onnx"
-    session_of(onnx.load(path), 1, optimised)
-    ops = [node.op_type for node in onnx.load(optimised).graph.node]
+    """How many convolutions of the optimized graph are integer ones."""
+    optimized = folder / "optimized.onnx"
+    session_of(onnx.load(path), 1, optimized)
+    ops = [node.op_type for node in onnx.load(optimized).graph.node]
     whole = sum(op == "QLinearConv" for op in ops)
     return f"{whole} of {whole + sum(op in ('Conv', 'FusedConv') for op in ops)}"

@@ -82,11 +82,11 @@ def _nncf(bench: Bench, model: Model, fp32: Path) -> dict[str, Made]:
         made: Made = {}
         for half in HALVES:
             images = [{graph_io.INPUT: x} for x in _one_by_one(bench, model, half)]
-            quantised = nncf.quantize(
+            quantized = nncf.quantize(
                 onnx.load(fp32), nncf.Dataset(images), preset=preset, subset_size=len(images)
             )
             name = f"nncf-{preset.value}-{model.name.replace('/', '-')}-{half}.onnx"
-            onnx.save(quantised, bench.folder / name)
+            onnx.save(quantized, bench.folder / name)
             made[half] = (bench.folder / name, {})
         found[f"NNCF {preset.value}, int8"] = made
     return found

@@ -1,4 +1,4 @@
-"""What the quantisation benchmark measures on: a home, the images in two halves, and builds."""
+"""What the quantization benchmark measures on: a home, the images in two halves, and builds."""
 
 from __future__ import annotations
 

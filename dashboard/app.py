@@ -16,7 +16,7 @@ from dashboard import queries  # noqa: E402
 from dashboard.components.common.guard import guard  # noqa: E402
 from dashboard.components.common.login import require_login  # noqa: E402
 from dashboard.components.common.notice import show_notice  # noqa: E402
-from engine.hosts.ownership import require_own  # noqa: E402
+from engine.hosts.ownership import require_ownership  # noqa: E402
 from engine.jobs import dispatcher  # noqa: E402
 from engine.store.database import prepare_database  # noqa: E402
 
@@ -49,7 +49,7 @@ pages = [
 ]
 chosen = st.navigation(pages, position="top")
 with guard():
-    require_own(prepared(queries.url()))
+    require_ownership(prepared(queries.url()))
     dispatcher.ensure_dispatcher()
     show_notice()
     chosen.run()

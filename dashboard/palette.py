@@ -1,7 +1,7 @@
-"""Colours and symbols, told apart by colour-blind eyes and on both backgrounds.
+"""Colors and symbols, told apart by color-blind eyes and on both backgrounds.
 
-Every precision has a colour of its own and a symbol of its own, so that neither is needed alone.
-The colours keep a contrast of 3:1 to their background and the greatest distance from each other
+Every precision has a color of its own and a symbol of its own, so that neither is needed alone.
+The colors keep a contrast of 3:1 to their background and the greatest distance from each other
 under normal, protan, deutan and tritan vision.
 """
 
@@ -21,7 +21,7 @@ PUBLISHED_SYMBOL = "x-thin-open"
 
 @dataclass(frozen=True, slots=True)
 class Palette:
-    """The colours of one theme."""
+    """The colors of one theme."""
 
     precisions: dict[str, str]
     published: str
@@ -72,5 +72,5 @@ STATUS_ICONS = {
 
 
 def palette_of(theme: str | None) -> Palette:
-    """The colours of the theme the browser shows ("light", "dark"; light when it did not say)."""
+    """The colors of the theme the browser shows ("light", "dark"; light when it did not say)."""
     return DARK if theme == "dark" else LIGHT

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import html
 import time
-from collections.abc import Callable
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -12,20 +11,19 @@ import plotly.io
 from plotly.offline import get_plotlyjs
 
 from dashboard.charts.accuracy import accuracy_against_compute, accuracy_against_throughput
-from dashboard.charts.published import with_estimates
-from dashboard.comparables import (
+from dashboard.components.common.definitions import DEFINITIONS
+from dashboard.formats import is_missing, plural
+from dashboard.palette import LIGHT
+from engine.evaluation.comparability import with_apart
+from engine.results.columns import COLUMNS, Column
+from engine.results.groups import (
     accuracy_groups,
     accuracy_points,
     speed_groups,
-    with_apart,
     with_keys,
     with_labels,
 )
-from dashboard.components.common.definitions import DEFINITIONS
-from dashboard.formats import MISSING, is_missing, plural
-from dashboard.palette import LIGHT
-from engine.results import COLUMNS
-from engine.text import printable
+from engine.results.published import with_estimates
 
 MOST_GROUPS = 4
 STYLE = """
@@ -66,10 +64,10 @@ def report(frame: pd.DataFrame, columns: list[str], about: str) -> str:
 
 def _charts(frame: pd.DataFrame) -> list[str]:
     """One pair of charts for each set of images, at the setting with the most builds of it."""
-    labelled = with_keys(with_labels(frame))
+    labeled = with_keys(with_labels(frame))
     drawn: list[str] = []
-    for group in accuracy_groups(labelled)[:MOST_GROUPS]:
-        rows = group.of(labelled)
+    for group in accuracy_groups(labeled)[:MOST_GROUPS]:
+        rows = group.of(labeled)
         points = with_apart(accuracy_points(rows))
         if points.empty:
             continue
@@ -103,28 +101,18 @@ def _figure(figure: go.Figure, caption: str) -> str:
 
 
 def _table(shown: pd.DataFrame) -> str:
-    head = "".join(f"<th>{html.escape(COLUMNS.get(name, name))}</th>" for name in shown.columns)
+    columns = [COLUMNS[name] for name in shown.columns]
+    head = "".join(f"<th>{html.escape(column.header)}</th>" for column in columns)
     body = "".join(
-        "<tr>" + "".join(_cell(value) for value in row) + "</tr>"
+        f"<tr>{''.join(_cell(*cell) for cell in zip(columns, row, strict=True))}</tr>"
         for row in shown.itertuples(index=False)
     )
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
-def _cell(value: object) -> str:
-    for kind, write in _CELLS.items():
-        if isinstance(value, kind) and not is_missing(value):
-            return write(value)
-    text = MISSING if is_missing(value) else printable(str(value))
-    return f"<td>{html.escape(text)}</td>"
-
-
-_CELLS: dict[type, Callable[[object], str]] = {
-    bool: lambda value: f"<td>{'yes' if value else 'no'}</td>",
-    pd.Timestamp: lambda value: f"<td>{value:%Y-%m-%d %H:%M}</td>",
-    float: lambda value: f'<td class="number">{value:,.6g}</td>',
-    int: lambda value: f'<td class="number">{value:,}</td>',
-}
+def _cell(column: Column, value: object) -> str:
+    kind = ' class="number"' if column.number and not is_missing(value) else ""
+    return f"<td{kind}>{html.escape(column.text(value))}</td>"
 
 
 def _machines(frame: pd.DataFrame) -> str:

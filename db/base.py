@@ -26,5 +26,4 @@ class Base(DeclarativeBase):
 
 
 Digest = Annotated[str, mapped_column(String(64))]
-Epoch = Annotated[float, mapped_column(Float)]
 CreatedAt = Annotated[float, mapped_column(Float, server_default=utc_epoch(), index=True)]

@@ -1,4 +1,4 @@
-"""The database's own clock, so that machines need not agree on the time."""
+"""The clock of the database, so that the clocks of machines do not matter."""
 
 from __future__ import annotations
 

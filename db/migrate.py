@@ -1,4 +1,4 @@
-"""Brings a database to the newest schema, whatever state it is in."""
+"""Migrations of the database schema."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ _VERSION_TABLE = "alembic_version"
 
 
 class UnknownSchema(Exception):
-    """The tables of a database are of a newer version (`revision`), or not the workbench's."""
+    """The schema is of a newer version (`revision`), or the tables are of another program."""
 
     def __init__(self, revision: str | None) -> None:
-        super().__init__(revision or "tables of something else")
+        super().__init__(revision or "tables of another program")
         self.revision = revision
 
 
 def upgrade(url: str, home: Path | None = None) -> None:
-    """Applies every migration that is missing; does nothing on a database that is up to date.
+    """Applies all missing migrations; does nothing on an up-to-date database.
 
-    `home` is the folder that stored paths become relative to, where they lie in it.
+    Stored paths inside the folder `home` become relative to it.
     """
     from alembic import command
     from alembic.config import Config
@@ -38,7 +38,7 @@ def upgrade(url: str, home: Path | None = None) -> None:
 
 
 def is_current(url: str) -> bool:
-    """Whether the database has every migration. Raises UnknownSchema, and never writes."""
+    """Whether the database has all migrations; never writes. Raises UnknownSchema."""
     if is_missing(url):
         return False
     with connect(url).execution_options(readonly=True).connect() as connection:
@@ -55,21 +55,20 @@ def is_current(url: str) -> bool:
 
 
 def _revision_of(connection: Connection) -> str | None:
-    """The last migration that was applied, as alembic keeps it."""
+    """The last applied migration, as stored by Alembic."""
     return connection.execute(text(f"SELECT version_num FROM {_VERSION_TABLE}")).scalar()  # noqa: S608
 
 
 @lru_cache(maxsize=1)
 def revisions() -> tuple[str, ...]:
-    """Every migration, the newest first, by the beginnings of their file names.
+    """All migrations, newest first, by the numbers in their file names.
 
-    Alembic would import every migration to say the same; most commands only ask whether the
-    database has the newest.
+    Faster than Alembic, which imports every migration; most commands only compare the newest.
     """
     names = (file.name for file in (MIGRATIONS / "versions").glob("[0-9]*_*.py"))
     return tuple(sorted((name.partition("_")[0] for name in names), reverse=True))
 
 
 def newest() -> str:
-    """The schema that this version of the workbench writes."""
+    """The schema of this version of the workbench."""
     return revisions()[0]

@@ -1,4 +1,4 @@
-"""Engines and sessions: SQLite in WAL by default, any other database by its URL."""
+"""Engines and sessions: SQLite in WAL mode by default, other databases by URL."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ class DatabaseGone(SQLAlchemyError):
     """The file of an SQLite database is not there, or is empty."""
 
     def __init__(self, file: Path | None) -> None:
-        super().__init__(f"{file} is gone")
+        super().__init__(f"{file} does not exist")
 
 
-class _Patience:
-    """How long this process waits for SQLite's lock, where nothing else is said."""
+class _LockTimeout:
+    """Default time that this process waits for SQLite's lock."""
 
     wait_ms = BUSY_TIMEOUT_MS
 
 
 def wait_for_locks(seconds: float) -> None:
-    """From now on this process waits so long for another one that writes."""
-    _Patience.wait_ms = int(seconds * 1e3)
+    """Sets how long this process waits for another writer from now on."""
+    _LockTimeout.wait_ms = int(seconds * 1e3)
 
 
 @lru_cache(maxsize=8)
@@ -80,16 +80,16 @@ def is_missing(url: str) -> bool:
 
 
 def is_unavailable(error: BaseException) -> bool:
-    """Whether the database itself failed (locked, full, gone), and not what was asked of it."""
+    """Whether the database itself failed (locked, full, missing), not the statement."""
     return (
         isinstance(error, OperationalError | InterfaceError | TimeoutError | DatabaseGone)
-        # What sqlite3 says of a file that is damaged or no database.
+        # sqlite3's error for a file that is damaged or not a database.
         or type(error) is DatabaseError
     )
 
 
 def _from_json(text: str) -> Any:
-    # A key that a document lacks is read as null, by the ten thousand.
+    # Missing keys of documents are read as null, ten thousands of times.
     return None if text == "null" else json.loads(text)
 
 
@@ -110,7 +110,7 @@ def _begin_immediate(connection: Any) -> None:
     # A transaction that reads first and writes later cannot wait for the lock in SQLite: it
     # fails at once. Writers therefore take the lock at BEGIN; readers say `readonly`.
     options = connection.get_execution_options()
-    wait_ms = options.get(_WAIT_MS, _Patience.wait_ms)
+    wait_ms = options.get(_WAIT_MS, _LockTimeout.wait_ms)
     if connection.info.get(_WAIT_MS) != wait_ms:
         connection.exec_driver_sql(f"PRAGMA busy_timeout={wait_ms}")
         connection.info[_WAIT_MS] = wait_ms
@@ -118,7 +118,7 @@ def _begin_immediate(connection: Any) -> None:
 
 
 def _follow_file(engine: Engine, file: Path) -> None:
-    """Connections to a file that was replaced are closed: what they wrote would be lost."""
+    """Closes connections to a file that was replaced: their writes would be lost."""
 
     def identity() -> tuple[int, int] | None:
         try:
@@ -137,8 +137,8 @@ def _follow_file(engine: Engine, file: Path) -> None:
             raise DisconnectionError(f"{file} is another file now")
 
 
-def _there(url: str) -> Engine:
-    """The engine of a database that exists: connecting would make an empty one in its place."""
+def _existing_engine(url: str) -> Engine:
+    """The engine of an existing database: connecting to a missing file would create it."""
     if is_missing(url):
         raise DatabaseGone(sqlite_file(url))
     return connect(url)
@@ -150,7 +150,7 @@ def writing(url: str, wait_s: float | None = None) -> Iterator[Session]:
 
     `wait_s` is how long to wait for another process that writes. Raises DatabaseGone.
     """
-    engine = _there(url)
+    engine = _existing_engine(url)
     if wait_s is not None:
         engine = engine.execution_options(**{_WAIT_MS: int(wait_s * 1e3)})
     with Session(engine, expire_on_commit=False) as session, session.begin():
@@ -160,6 +160,6 @@ def writing(url: str, wait_s: float | None = None) -> Iterator[Session]:
 @contextmanager
 def reading(url: str) -> Iterator[Session]:
     """A session that only reads and never waits for a writer. Raises DatabaseGone."""
-    engine = _there(url).execution_options(readonly=True)
+    engine = _existing_engine(url).execution_options(readonly=True)
     with Session(engine, expire_on_commit=False) as session:
         yield session

@@ -1,8 +1,9 @@
-"""Settings, read once from the environment into one frozen object."""
+"""Settings, read once from environment variables."""
 
 from __future__ import annotations
 
 import os
+import sys
 from functools import lru_cache
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from sqlalchemy.exc import ArgumentError
 from engine.errors import InvalidRequest
 
 PRIVATE, PRIVATE_FILE = 0o700, 0o600
-"""Modes of the home and of its locks: other users of the machine have no business in it."""
+"""File modes of the home and of its locks: no access for other users."""
 REPOSITORY = Path(__file__).resolve().parent.parent
 """Where the packages are: the checkout, also of an editable install; or site-packages."""
 
@@ -42,13 +43,13 @@ def _cgroup_quota() -> int | None:
 
 
 def temporary_folder() -> Path:
-    """As the system has it, though it be full: two processes must find the same one."""
+    """The system's temporary folder, even if it is full: all processes must agree on it."""
     named = (os.environ.get(name) for name in ("TMPDIR", "TEMP", "TMP"))
     return Path(next(filter(None, named), "/tmp"))  # noqa: S108 (for a lock, opened with care)
 
 
 class Settings(BaseSettings):
-    """What may differ between machines; each field is the variable SENET_<NAME>."""
+    """Settings of a machine; each field is set by the variable SENET_<NAME>."""
 
     model_config = SettingsConfigDict(env_prefix="SENET_", frozen=True, populate_by_name=True)
 
@@ -56,26 +57,30 @@ class Settings(BaseSettings):
         default_factory=lambda: data_root() / "var", description="Folder of all data."
     )
     database_url: str = Field(
-        "", validation_alias="DATABASE_URL", description="Another database than <home>/senet.db."
+        "", validation_alias="DATABASE_URL", description="Database URL; default: <home>/senet.db."
     )
     slots: int = Field(2, ge=1, le=64, description="Jobs that may run at once on this machine.")
     threads: int = Field(default_factory=usable_cores, ge=1, description="Threads of one job.")
-    lease_s: float = Field(30.0, gt=1, description="Silence after which a running job is lost.")
-    idle_s: float = Field(60.0, gt=0, description="The dispatcher leaves after so long idle.")
+    lease_s: float = Field(
+        30.0, gt=1, description="A job without a sign of life for so long is lost."
+    )
+    idle_s: float = Field(
+        60.0, gt=0, description="The dispatcher exits after so long without jobs."
+    )
     cache_gb: float = Field(
-        20.0, ge=0, description="Most disk space for prepared images, in GB; 0 keeps none."
+        20.0, ge=0, description="Max disk space for prepared images (GB); 0: none."
     )
     peak: bool = Field(
-        True, description="Measure what the machine can do at most, once, after a first benchmark."
+        True, description="Measure the peak GMAC/s of the machine once, after its first benchmark."
     )
-    offline: bool = Field(False, description="Never reach for the network, say what is missing.")
+    offline: bool = Field(False, description="Never use the network; report what is missing.")
     paddle_python: Path = Field(
         default_factory=lambda: data_root() / ".venv-paddle" / "bin" / "python",
         description="Python of the environment that runs paddle2onnx.",
     )
     host_lock: Path = Field(
         default_factory=lambda: temporary_folder() / "senet-workbench.host.lock",
-        description="Held alone by a benchmark, shared by every other job of this machine.",
+        description="Lock file of the machine: exclusive for benchmarks, shared by other jobs.",
     )
 
     @property
@@ -84,7 +89,7 @@ class Settings(BaseSettings):
         return self.database_url or f"sqlite:///{self.home / 'senet.db'}"
 
     def folder(self, name: str) -> Path:
-        """A folder under home, made if missing: artifacts, weights, datasets, results, logs."""
+        """A folder of the home (artifacts, weights, datasets, results, logs); created if needed."""
         self.home.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
         path = self.home / name
         path.mkdir(parents=True, exist_ok=True)
@@ -111,12 +116,27 @@ def settings() -> Settings:
     )
 
 
+def child_command(module: str, *arguments: str) -> list[str]:
+    """The call of a module of ours; it is not looked for in the current folder (-P)."""
+    return [sys.executable, "-P", "-m", module, *arguments]
+
+
+def child_environment() -> dict[str, str]:
+    """The environment of a child that has these settings and modules, whatever its folder."""
+    here = settings()
+    own = {"SENET_HOME": str(here.home), "SENET_HOST_LOCK": str(here.host_lock)}
+    if here.database_url:
+        own["DATABASE_URL"] = here.database_url
+    path = os.pathsep.join([str(REPOSITORY), os.environ.get("PYTHONPATH", "")])
+    return {**os.environ, **own, "PYTHONPATH": path}
+
+
 def _absolute_url(url: str) -> str:
-    """The dispatcher and its jobs run in another folder than the command that starts them."""
+    """The URL with an absolute path: dispatcher and jobs have another working directory."""
     try:
         parsed = make_url(url) if url else None
     except (ArgumentError, ValueError):
-        return url  # refused, with a sentence, by whoever opens the database
+        return url  # reported by the code that opens the database
     if parsed is None or parsed.get_backend_name() != "sqlite" or not parsed.database:
         return url
     if parsed.database == ":memory:" or parsed.database.startswith("file:"):

@@ -1,4 +1,4 @@
-"""Every error a user can meet: one sentence that names the thing and the way out."""
+"""Errors shown to users: each message is one sentence that names the object and the way out."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from engine.text import sentence
 
 
 class WorkbenchError(Exception):
-    """Base of all errors whose text is written for the user; anything else is a defect.
+    """Base of all errors whose message is written for users; any other error is a bug.
 
-    What the text quotes of a file or an option is made printable and kept short.
+    Quoted content of files and options is made printable and cut.
     """
 
     def __init__(self, text: str) -> None:
@@ -16,11 +16,11 @@ class WorkbenchError(Exception):
 
 
 class InvalidRequest(WorkbenchError):
-    """A request asks for something that does not exist or does not fit together."""
+    """A request names something that does not exist, or combines options that do not fit."""
 
 
 class WeightsUnavailable(WorkbenchError):
-    """Weights are neither on this machine nor reachable; the text says where to put them."""
+    """Weights are missing and cannot be downloaded; the message says where to put them."""
 
 
 class CheckpointRejected(WorkbenchError):
@@ -28,15 +28,15 @@ class CheckpointRejected(WorkbenchError):
 
 
 class ExportFailed(WorkbenchError):
-    """A model could not be exported, or its export does not compute what the model does."""
+    """A model could not be exported, or its export does not compute the same as the model."""
 
 
 class BuildFailed(WorkbenchError):
-    """An artifact of the asked precision could not be made."""
+    """A build of the requested precision could not be made."""
 
 
 class BenchmarkFailed(WorkbenchError):
-    """A measurement of speed could not be taken."""
+    """A benchmark could not be measured."""
 
 
 class DatasetInvalid(WorkbenchError):
@@ -44,7 +44,7 @@ class DatasetInvalid(WorkbenchError):
 
 
 class LabelsMismatch(WorkbenchError):
-    """A model's outputs and a dataset's labels do not mean the same classes."""
+    """A model's outputs and a dataset's labels are not the same classes."""
 
 
 class ImageRejected(WorkbenchError):
@@ -52,7 +52,7 @@ class ImageRejected(WorkbenchError):
 
 
 class ProviderUnavailable(WorkbenchError):
-    """The execution provider asked for is not the one that would run."""
+    """The requested execution provider cannot run the model."""
 
 
 class ArtifactMissing(WorkbenchError):
@@ -60,20 +60,24 @@ class ArtifactMissing(WorkbenchError):
 
 
 class VaccFileInvalid(WorkbenchError):
-    """A file of the vendor's tool chain is not what it should be; file and line are named."""
+    """A file of the vendor's tool chain is invalid; the message names file and line."""
 
 
 class HomeUnusable(WorkbenchError):
-    """The folder of all data cannot be made, or what identifies it is damaged."""
+    """The home folder cannot be created, or its identity file is damaged."""
 
 
 class DatabaseUnusable(WorkbenchError):
-    """The database is gone, another home's, of a newer version, or its address is none."""
+    """The database is missing, owned by another home, of a newer version, or its URL is invalid."""
+
+
+class ChildFailed(WorkbenchError):
+    """A child process gave no answer: it died, or was stopped at its limit of time or memory."""
 
 
 class StorageFull(WorkbenchError):
-    """The disk was full while a file was being written; nothing half-written remains."""
+    """The disk was full during a write; no partial file remains."""
 
 
 class JobLost(WorkbenchError):
-    """This attempt of a job no longer owns its row: another attempt runs, or it was cancelled."""
+    """This attempt no longer owns the job: another attempt runs, or the job was cancelled."""

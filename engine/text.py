@@ -1,48 +1,51 @@
-"""Text of users and files inside sentences and tables: printable, and cut to a length."""
+"""Text and numbers inside messages and tables: printable, limited in length."""
 
 from __future__ import annotations
 
 import re
+from typing import Any
 
-MOST_QUOTED = 200
-MOST_SENTENCE = 2000
-# Control characters but tab and line feed, marks that turn the direction of writing, line and
-# paragraph separators, and lone surrogates (bytes of a file name that are no UTF-8).
+MISSING = "–"
+MINUS = "−"
+MAX_QUOTED = 200
+MAX_SENTENCE = 2000
+# Control characters except tab and line feed, bidirectional marks, line and paragraph separators,
+# and lone surrogates (bytes of a file name that are not UTF-8).
 _UNPRINTABLE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff"
     "\ud800-\udfff\U000e0000-\U000e007f]"
 )
-_LONG_WORD = re.compile(rf"\S{{{MOST_QUOTED + 1},}}")
+_LONG_WORD = re.compile(rf"\S{{{MAX_QUOTED + 1},}}")
 
 
 def printable(text: str) -> str:
-    r"""The text with what no terminal or page should receive written as an escape, e.g. `\x1b`."""
+    r"""The text with unprintable characters written as escapes, e.g. `\x1b`."""
     return _UNPRINTABLE.sub(lambda found: found.group().encode("unicode_escape").decode(), text)
 
 
 def unprintable(text: str) -> str | None:
-    """The first character that `printable` would replace, written as its escape; None without."""
+    """The first unprintable character, written as its escape; None if there is none."""
     found = _UNPRINTABLE.search(text)
     return printable(found.group()) if found else None
 
 
-def cut(text: str, most: int = MOST_QUOTED) -> str:
-    """At most so many characters, with an ellipsis in place of what is left out."""
+def cut(text: str, most: int = MAX_QUOTED) -> str:
+    """The text cut to `most` characters, with an ellipsis if it was longer."""
     return text if len(text) <= most else f"{text[:most]}…"
 
 
-def first_line(error: BaseException, most: int = MOST_QUOTED) -> str:
-    """The first line of what an exception says, white space made single, without its full stop.
+def first_line(error: BaseException, most: int = MAX_QUOTED) -> str:
+    """The first line of an exception's message, with single spaces and without its full stop.
 
-    The name of its type where it says nothing.
+    The name of its type if the message is empty.
     """
     lines = str(error).strip().splitlines()
     line = " ".join(lines[0].split()) if lines else type(error).__name__
     return cut(line, most).rstrip(".")
 
 
-def quoted(content: object, most: int = MOST_QUOTED) -> str:
-    """Content of a file or an option as a sentence quotes it: in quotes, printable and cut."""
+def quoted(content: object, most: int = MAX_QUOTED) -> str:
+    """Content of a file or an option for a message: in quotes, printable and cut."""
     text = _as_text(content)
     shown = repr(text[:most])
     if len(shown) > most + 2 or len(text) > most:
@@ -50,8 +53,8 @@ def quoted(content: object, most: int = MOST_QUOTED) -> str:
     return shown
 
 
-def shown(content: object, most: int = MOST_QUOTED) -> str:
-    """As `quoted`, with quotes only around text: a number or a list stands for itself."""
+def shown(content: object, most: int = MAX_QUOTED) -> str:
+    """Like `quoted`, but without quotes around numbers and lists."""
     if isinstance(content, str):
         return quoted(content, most)
     return cut(printable(_as_text(content)), most)
@@ -60,11 +63,59 @@ def shown(content: object, most: int = MOST_QUOTED) -> str:
 def _as_text(content: object) -> str:
     try:
         return str(content)
-    except (ValueError, RecursionError):  # whole numbers over 4,300 digits, deep nesting
+    except (ValueError, RecursionError):  # integers over 4,300 digits, deep nesting
         return f"a {type(content).__name__} too large to show"
 
 
 def sentence(text: str) -> str:
-    """A message as people may see it: printable, no word and no whole beyond a readable length."""
-    shortened = _LONG_WORD.sub(lambda found: cut(found.group()), text[: 50 * MOST_SENTENCE])
-    return cut(printable(shortened), MOST_SENTENCE)
+    """A message for users: printable, long words shortened, at most MAX_SENTENCE characters."""
+    shortened = _LONG_WORD.sub(lambda found: cut(found.group()), text[: 50 * MAX_SENTENCE])
+    return cut(printable(shortened), MAX_SENTENCE)
+
+
+def is_missing(value: Any) -> bool:
+    """Whether a table's cell holds nothing: None, NaN or NaT."""
+    return value is None or bool(value != value)
+
+
+def number(value: Any, digits: int = 1) -> str:
+    """`1,234.5`, or a dash where there is none."""
+    return MISSING if is_missing(value) else f"{float(value):,.{digits}f}"
+
+
+def signed(value: float, digits: int = 1) -> str:
+    """`+1.2` or `−1.2`, with a real minus; `0.0` has no sign."""
+    text = f"{abs(value):,.{digits}f}"
+    if float(text.replace(",", "")) == 0:
+        return text
+    return f"{'+' if value > 0 else MINUS}{text}"
+
+
+def short(digest: str) -> str:
+    """The first twelve characters of a digest, enough to tell it from any other here."""
+    return digest[:12]
+
+
+def plural(count: int, noun: str) -> str:
+    """`1 job`, `2 jobs`."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def duration(seconds: float | None) -> str:
+    """`45 s`, `2 min 5 s`, `3 h 4 min`."""
+    if seconds is None:
+        return MISSING
+    whole = max(0, round(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def size(num_bytes: float) -> str:
+    """`1.4 MB`, `2.1 GB` (powers of ten)."""
+    for unit, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if num_bytes >= scale:
+            return f"{num_bytes / scale:,.1f} {unit}"
+    return f"{num_bytes:.0f} bytes"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from engine.jobs import lifeline
 
 if __name__ == "__main__":
-    lifeline.hold()  # before the imports below, which take a second and more
+    lifeline.attach()  # before the imports below, which take a second and more
 
 import os
 import sys
@@ -50,10 +50,10 @@ def handler_of(kind: str) -> Handler:
 
 
 def main(job_id: int, attempt: int) -> None:
-    """Does the job and writes how it ended; what a dead process cannot write, run_job writes."""
-    lifeline.hold()
+    """Runs the job and records how it ended; if this process dies, the supervisor records it."""
+    lifeline.attach()
     url = settings().url
-    # Longer than the lease nobody waits: then the job is another attempt's.
+    # Never wait longer than the lease: after it the job belongs to another attempt.
     wait_for_locks(settings().lease_s)
     try:
         job = queue.get(url, job_id)
@@ -67,7 +67,7 @@ def main(job_id: int, attempt: int) -> None:
         return
     except BaseException as error:
         failure = error
-        with suppress(OSError):  # a full disk takes no log either
+        with suppress(OSError):  # a full disk takes no log line
             traceback.print_exc()
         _conclude(lambda: _write_failure(url, job_id, attempt, failure))
         return
@@ -75,22 +75,22 @@ def main(job_id: int, attempt: int) -> None:
 
 
 def _write_failure(url: str, job_id: int, attempt: int, error: BaseException) -> bool:
-    """Failed for good, or to be tried again where only the database was away."""
+    """Records the failure; requeues the job if only the database was unavailable."""
     if is_unavailable(error):
         return queue.requeue(url, job_id, attempt, explain(error))
     return queue.end(url, job_id, attempt, JobStatus.FAILED, error=explain(error))
 
 
 def _conclude(write: Callable[[], object]) -> None:
-    """The last write, repeated until the lease must have run out."""
+    """The final write, retried until the lease has expired."""
     try:
-        queue.insist(write, time.monotonic() + settings().lease_s)
+        queue.retry_until(write, time.monotonic() + settings().lease_s)
     except SQLAlchemyError as error:
         if not is_unavailable(error):
             raise
         with suppress(OSError):
             print(explain(error), flush=True)
-        os._exit(lifeline.UNRECORDED)
+        os._exit(lifeline.EXIT_NOT_RECORDED)
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 @pytest.fixture
 def url(home: Path) -> str:
-    """A migrated database with the catalogue in it."""
+    """A migrated database with the catalog in it."""
     return prepare_database()
 
 

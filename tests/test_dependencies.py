@@ -25,7 +25,8 @@ engine.results
 engine.imports
 engine.runs
 engine.peak
-engine.classify engine.profiling engine.excitations
+engine.classify
+engine.profiling engine.excitations
 engine.benchmark
 engine.evaluation
 engine.build

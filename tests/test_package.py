@@ -17,8 +17,8 @@ from PIL import Image
 
 from engine import __version__
 from engine.cli.main import main
-from engine.common import program, python_child
-from engine.config import REPOSITORY, Settings
+from engine.common import program
+from engine.config import REPOSITORY, Settings, child_command, child_environment
 from engine.weights.identify import identify
 
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
@@ -69,10 +69,8 @@ def test_children_find_the_package_beside_another_of_its_name(
     (tmp_path / "engine" / "__init__.py").write_text("raise SystemExit('the wrong package')")
     monkeypatch.chdir(tmp_path)
     assert identify(None, guesses=["seresnet50"]).error is None
-    call = python_child.command("engine", "--version")
-    done = subprocess.run(
-        call, env=python_child.environment(), capture_output=True, text=True, check=True
-    )
+    call = child_command("engine", "--version")
+    done = subprocess.run(call, env=child_environment(), capture_output=True, text=True, check=True)
     assert done.stdout == f"senet {__version__}\n"
 
 

@@ -17,7 +17,7 @@ from engine import evaluation
 from engine.build import job
 from engine.classify.predict import Classifier
 from engine.datasets.imagenet import wnid_to_index
-from engine.datasets.label_files import Labelling
+from engine.datasets.label_files import Labeling
 from engine.datasets.registration import check, register
 from engine.errors import LabelsMismatch
 from engine.export import job as export
@@ -47,7 +47,7 @@ def test_int8_of_the_se_network_keeps_nearly_all(
     url: str, tmp_path: Path, real_data: Path, photographs: str
 ) -> None:
     top1, _ = counts(url, tmp_path, se_network(real_data), Precision.INT8)
-    assert top1 >= 775, "785 to 800 by the images drawn; without equalisation it keeps 359"
+    assert top1 >= 775, "785 to 800 by the images drawn; without equalization it keeps 359"
 
 
 def test_the_foreign_file_once_its_background_class_is_declared(
@@ -72,7 +72,7 @@ def test_squeezenet(url: str, tmp_path: Path, real_data: Path, photographs: str)
     assert counts(url, tmp_path, spec) == (612, 835)
 
 
-def ways_to_register(folder: Path, photographs: Path) -> dict[str, Path | Labelling]:
+def ways_to_register(folder: Path, photographs: Path) -> dict[str, Path | Labeling]:
     """The 20 validation photographs in every layout: a folder, or one with what is said of it."""
     lines = (photographs / "val_label.txt").read_text().splitlines()
     label_of = {name: int(label) for name, label in (line.split() for line in lines)}
@@ -99,10 +99,10 @@ def ways_to_register(folder: Path, photographs: Path) -> dict[str, Path | Labell
         forms["list.txt"] += f"{wnids[label]}\n"
     for form, text in forms.items():
         (folder / form).write_text(text)
-    labelled: dict[str, Path | Labelling] = {
-        form: Labelling(folder / form, base=1 if form == "from_one.txt" else None) for form in forms
+    labeled: dict[str, Path | Labeling] = {
+        form: Labeling(folder / form, base=1 if form == "from_one.txt" else None) for form in forms
     }
-    return {"wnid": folder / "wnid", "number": folder / "number", **labelled}
+    return {"wnid": folder / "wnid", "number": folder / "number", **labeled}
 
 
 def test_every_way_to_register_the_same_photographs_gives_the_same_counts(

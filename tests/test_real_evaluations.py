@@ -22,7 +22,7 @@ from torchvision.datasets.folder import default_loader
 from db.enums import Precision, WeightsKind
 from engine import evaluation
 from engine.build import job
-from engine.catalog.models import catalogue
+from engine.catalog.models import catalog
 from engine.datasets.registration import check, register
 from engine.evaluation.paired import compare
 from engine.evaluation.per_image import PerImage, find, load
@@ -63,7 +63,7 @@ def test_imported_predictions_of_six_networks(url: str, real_data: Path) -> None
         assert (round(row.top1_count / 500, 3), round(row.top5_count / 500, 3)) == (top1, top5)
     frame = results_frame(url)
     assert set(frame["model_id"]) == {f"timm/{name}" for name in PUBLISHED}
-    assert set(frame["model_id"]) <= set(catalogue())
+    assert set(frame["model_id"]) <= set(catalog())
     seconds = []
     for first, second in combinations(PUBLISHED, 2):
         begun = time.perf_counter()

@@ -16,14 +16,14 @@ from dashboard.formats import short
 from db.enums import Precision, WeightsKind
 from db.models import Artifact
 from engine.config import settings
-from engine.jobs.locks import OF_ALL_USERS, try_lock
+from engine.jobs.locks import SHARED_MODE, try_lock
 
 MOST_BUILDS = 4
 
 
 def choose_builds(builds: list[Artifact]) -> list[Artifact]:
     """Up to four builds, of any models; the newest model's first and last precision at first."""
-    by_label = labelled(builds)
+    by_label = labeled(builds)
     newest = [label for label in by_label if by_label[label].model_id == builds[0].model_id]
     first = sorted(newest, key=lambda label: list(Precision).index(by_label[label].precision))  # type: ignore[arg-type]
     names = st.multiselect(
@@ -37,7 +37,7 @@ def choose_builds(builds: list[Artifact]) -> list[Artifact]:
     return [by_label[name] for name in names if name in by_label]
 
 
-def labelled(builds: list[Artifact]) -> dict[str, Artifact]:
+def labeled(builds: list[Artifact]) -> dict[str, Artifact]:
     """The newest build of each model, weights and precision by its name, the newest first.
 
     Weights are named where a model has several.
@@ -54,7 +54,7 @@ def labelled(builds: list[Artifact]) -> dict[str, Artifact]:
 
 def machine_is_free() -> bool:
     """False while a benchmark runs alone on this machine: classifying would falsify it."""
-    lock = try_lock(settings().host_lock, exclusive=False, mode=OF_ALL_USERS)
+    lock = try_lock(settings().host_lock, exclusive=False, mode=SHARED_MODE)
     if lock is None:
         return False
     os.close(lock)

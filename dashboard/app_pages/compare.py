@@ -10,11 +10,7 @@ import streamlit as st
 from dashboard import queries
 from dashboard.charts.accuracy import accuracy_against_compute
 from dashboard.charts.parallel_coordinates import AXES, MOST_LINES, all_dimensions
-from dashboard.charts.published import (
-    PUBLISHED_NOTE,
-    with_gmacs,
-)
-from dashboard.comparables import accuracy_points, with_labels
+from dashboard.charts.published import PUBLISHED_NOTE
 from dashboard.components.common.demo import invitation
 from dashboard.components.common.guard import guard
 from dashboard.components.common.theme import chart_config, choose_image_format, current_palette
@@ -28,6 +24,8 @@ from dashboard.components.compare.recommendation import ship_card
 from dashboard.components.compare.side_by_side import side_by_side
 from dashboard.components.compare.sweep import sweep_view
 from dashboard.formats import plural
+from engine.results.groups import accuracy_points, with_labels
+from engine.results.published import with_gmacs
 
 PAIRS = {"int8 − fp16": ("fp16", "int8"), "int8 − fp32": ("fp32", "int8")}
 PAIRS |= {"fp16 − fp32": ("fp32", "fp16")}
@@ -48,12 +46,12 @@ def first_page() -> None:
         figure,
         key="reference",
         config=chart_config(),
-        alt="Published top-1 of the 25 catalogue models against GMACs; nothing of it was "
+        alt="Published top-1 of the 25 catalog models against GMACs; nothing of it was "
         "measured here",
     )
     st.caption(
         "Twenty-five SE networks as their authors published them (16 timm, 2 mmcls, 7 PaddleClas). "
-        "Your own measurements will appear beside them in colour. " + PUBLISHED_NOTE
+        "Your own measurements will appear beside them in color. " + PUBLISHED_NOTE
     )
 
 

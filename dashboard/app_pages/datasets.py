@@ -24,7 +24,7 @@ from engine.runs.new_jobs import dataset_job
 from engine.runs.requests import BUILTIN_DATASETS
 from engine.specs import DatasetSpec, absolute
 
-BASES: dict[int | None, str] = {None: "as recognised", 0: "0", 1: "1"}
+BASES: dict[int | None, str] = {None: "as recognized", 0: "0", 1: "1"}
 
 
 def queue(spec: DatasetSpec) -> None:
@@ -59,7 +59,7 @@ def checked_spec(
     for what, path in files.items():
         if path and not Path(path).is_file():
             raise DatasetInvalid(f"There is no {what} {path}.")
-    recognise_early(files["label file"], files["class list"], label_columns)
+    recognize_early(files["label file"], files["class list"], label_columns)
     try:
         return DatasetSpec(
             name=name,
@@ -84,7 +84,7 @@ def columns_of(text: str) -> tuple[str, str]:
     return words[0], words[1]
 
 
-def recognise_early(labels: str, classes: str, columns: tuple[str, str] | None) -> None:
+def recognize_early(labels: str, classes: str, columns: tuple[str, str] | None) -> None:
     """Reads the two files, which are small, so that what is wrong is said at once, not by a job."""
     if labels:
         read_label_table(Path(labels), columns)
@@ -106,7 +106,7 @@ def label_options() -> tuple[str, str, int | None]:
             "Columns of image and class (optional)",
             key="dataset_columns",
             placeholder="filename, class_id",
-            help="Of the label file, by heading or by number from 1; recognised where left out.",
+            help="Of the label file, by heading or by number from 1; recognized where left out.",
         )
         base = st.selectbox(
             "Numbers of classes begin at",
@@ -133,7 +133,7 @@ def add_form() -> None:
         )
         classes, columns, base = label_options()
         st.caption(
-            "Recognised: a folder per class (named by WordNet id, as n01440764, by number, or by "
+            "Recognized: a folder per class (named by WordNet id, as n01440764, by number, or by "
             "anything), a flat folder of `nXXXXXXXX_*` files, or images with a label file. Every "
             "image is decoded once."
         )
@@ -204,7 +204,7 @@ left, right = st.columns([3, 2], gap="large")
 with left:
     if not registered:
         st.info(
-            "No dataset is registered yet. Accuracy needs one: add a folder of labelled images, "
+            "No dataset is registered yet. Accuracy needs one: add a folder of labeled images, "
             "such as the ImageNet validation set.",
             icon=":material/photo_library:",
         )

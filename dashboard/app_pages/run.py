@@ -18,7 +18,7 @@ from dashboard.components.details.profile import show_profile
 from dashboard.components.details.provenance import facts_table, show_provenance
 from dashboard.components.jobs.progress import stepper
 from dashboard.components.jobs.table import ended_details, queued_row, running_card
-from dashboard.components.results.table import columns_of, results_table, with_notes
+from dashboard.components.results.table import results_table
 from dashboard.components.run_form.build_file import offer_build_file
 from dashboard.components.run_form.prefill import leave_request
 from dashboard.formats import ago, escape_markdown, is_missing, plural
@@ -27,8 +27,11 @@ from db.enums import JobStatus, Precision
 from db.models import Run
 from engine.benchmark.sweep import find_sweet_spot
 from engine.jobs import control
-from engine.jobs.estimates import points_left
+from engine.jobs.estimates import remaining_points
+from engine.results.columns import columns_of
+from engine.results.notes import with_notes
 from engine.specs import CalibrationMode, Scenario
+from engine.specs.comparability import SWEPT
 
 REFRESH_S = 2.0
 _KINDS = ("evaluation", "benchmark")
@@ -120,8 +123,8 @@ def jobs_part(run_id: int) -> None:
         st.session_state[f"run_{run_id}_live"] = bool(live)
         done = sum(view.row.status == JobStatus.SUCCEEDED for view in views)
         st.markdown(stepper([(view.row.kind, view.row.status) for view in views]))
-        left = points_left((view.row for view in views), time.time())
-        place = f" · benchmark {left.sentence()}" if left and left.under_way and live else ""
+        left = remaining_points((view.row for view in views), time.time())
+        place = f" · benchmark {left.sentence()}" if left and left.in_progress and live else ""
         text = f"{done} of {plural(len(views), 'job')} done{place}"
         st.progress(done / max(1, len(views)), text=text)
         ended_well = [view for view in views if view.row.status == JobStatus.SUCCEEDED]
@@ -153,7 +156,7 @@ def job_part(view: JobView) -> None:
 def sweep_part(rows: pd.DataFrame) -> None:
     """Where each setting of a sweep stands; nothing for a run at one setting."""
     spot = find_sweet_spot(rows)
-    settings = spot.points[["batch", "instances", "threads"]].drop_duplicates()
+    settings = spot.points[list(SWEPT)].drop_duplicates()
     if len(settings) > 1:
         with st.container(border=True):
             show_sweep(spot, "run_sweep")

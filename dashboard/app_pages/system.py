@@ -13,22 +13,23 @@ from dashboard.components.common.guard import noticed
 from dashboard.components.common.login import show_user
 from dashboard.components.common.notice import leave_notice
 from dashboard.components.details.peak import show_peak
-from dashboard.components.details.provenance import environment_facts, facts_table
+from dashboard.components.details.provenance import facts_table
 from dashboard.formats import escape_markdown, plural, short, size
 from engine import __version__
 from engine.common import environment
-from engine.common.database_url import place_of
+from engine.common.database_url import location_of
 from engine.config import settings
 from engine.jobs import dispatcher
 from engine.jobs.workspaces import abandoned, remove
 from engine.results.cleanup import Stored, clean
+from engine.results.facts import environment_facts
 
 MOST_NAMED = 12
 
 
 def machine() -> None:
     """What decides whether two measurements may be compared."""
-    now = environment.observe()
+    now = environment.observe_machine()
     st.subheader("Machine")
     st.caption(
         "Speeds are compared only between equal machines: every fact below is part of the digest "
@@ -50,7 +51,7 @@ def workbench() -> None:
             "jobs at once": found.slots,
             "threads of a job": found.threads,
             "data folder": found.home,
-            "database": place_of(found.url),
+            "database": location_of(found.url),
             "network": "never (SENET_OFFLINE)" if found.offline else "for pretrained weights only",
             "SENet Workbench": __version__,
             "streamlit": st.__version__,
@@ -151,7 +152,7 @@ show_user()
 left, right = st.columns(2, gap="large")
 with left:
     machine()
-    show_peak(environment.observe().digest)
+    show_peak(environment.observe_machine().digest)
 with right:
     workbench()
     disk()

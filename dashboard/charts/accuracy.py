@@ -1,6 +1,6 @@
 """Accuracy against what it costs: compute, and time.
 
-Filled marks are on the frontier, hollow ones are beaten; grey ones do not meet the limits; a dot
+Filled marks are on the frontier, hollow ones are beaten; gray ones do not meet the limits; a dot
 inside stands at an estimate of the compute, which keeps it out of the frontier.
 """
 
@@ -12,13 +12,14 @@ from itertools import pairwise
 import pandas as pd
 import plotly.graph_objects as go
 
-from dashboard.charts.accuracy_marks import add_arrows, add_frontier, add_precisions, add_ship
-from dashboard.charts.common import layout, log_range, log_ticks, percent_range, safe
+from dashboard.charts.accuracy_marks import add_arrows, add_precisions, add_ship
+from dashboard.charts.common import front_line, layout, log_axis, log_range, percent_range, safe
 from dashboard.charts.names import add_names, brief_names
 from dashboard.charts.published import published_trace
-from dashboard.charts.sweep import doubtful
 from dashboard.palette import SYMBOLS, Palette
-from engine.common.pareto import frontier
+from engine.common.pareto import pareto_front
+from engine.results.groups import collapsed, sound
+from engine.results.notes import unreliable
 
 STEP_ASIDE = 0.035  # of the axis
 
@@ -73,16 +74,18 @@ def accuracy_against_throughput(
     """
     figure = go.Figure()
     points = _complete(points)
-    points = points.assign(rough=doubtful(points))
+    points = points.assign(rough=unreliable(points))
     add_arrows(figure, points, "images_per_s", palette)
     best = _best(points, -points["images_per_s"])
-    add_frontier(figure, points.loc[best], palette)
+    front = points.loc[best]
+    if len(front) > 1:
+        figure.add_trace(front_line(front["images_per_s"], front["top1"], "vh", palette))
     add_precisions(figure, points, "images_per_s", best, palette)
     add_ship(figure, points, "images_per_s", palette)
     title = f"images/s (log scale), {safe(setting)}, faster →"
     xs = [*points["images_per_s"], *points["images_per_s_low"], *points["images_per_s_high"]]
     _axes(figure, points, xs, [], title, images)
-    _name_points(figure, points, "images_per_s", palette, _across(points.loc[best]))
+    _name_points(figure, points, "images_per_s", palette, _across(front))
     return layout(figure, palette)
 
 
@@ -117,7 +120,7 @@ def _name_points(
 
 def _name_published(figure: go.Figure, published: pd.DataFrame, palette: Palette) -> None:
     """The published rows that no other beats on both; they tell where the others stand."""
-    best = published.iloc[frontier(published["gmacs"], published["top1"])]
+    best = published.iloc[pareto_front(published["gmacs"], published["top1"])]
     names = brief_names(best["model_id"])
     wanted = zip(best["gmacs"], best["top1"], best["model_id"].map(names), strict=True)
     taken = list(zip(published["gmacs"], published["top1"], strict=True))
@@ -127,8 +130,7 @@ def _name_published(figure: go.Figure, published: pd.DataFrame, palette: Palette
 def _complete(points: pd.DataFrame) -> pd.DataFrame:
     given = {"meets": True, "ship": False, "key": "", "estimated": False, "apart": None}
     missing = {name: value for name, value in given.items() if name not in points}
-    fallen = points["at_chance"].fillna(False).astype(bool)
-    return points.assign(**missing, collapsed=fallen, rough=False).reset_index(drop=True)
+    return points.assign(**missing, collapsed=collapsed(points), rough=False).reset_index(drop=True)
 
 
 def _best(points: pd.DataFrame, costs: pd.Series) -> list[int]:
@@ -136,8 +138,8 @@ def _best(points: pd.DataFrame, costs: pd.Series) -> list[int]:
 
     Collapsed builds never belong to it, nor what may not be compared with the others.
     """
-    sound = points[~points["collapsed"] & points["apart"].isna()]
-    return [sound.index[place] for place in frontier(costs[sound.index], sound["top1"])]
+    kept = sound(points)
+    return [kept.index[place] for place in pareto_front(costs[kept.index], kept["top1"])]
 
 
 def _axes(
@@ -148,14 +150,7 @@ def _axes(
     x_title: str,
     images: str,
 ) -> None:
-    ticks, texts = log_ticks(xs)
-    figure.update_xaxes(
-        type="log",
-        range=log_range(xs),
-        tickvals=ticks,
-        ticktext=texts,
-        title={"text": x_title},
-    )
+    figure.update_xaxes(**log_axis(xs, x_title))
     lows, highs = [*points["top1_low"], *more_ys], [*points["top1_high"], *more_ys]
     figure.update_yaxes(
         range=percent_range(lows, highs),

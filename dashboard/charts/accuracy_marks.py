@@ -9,7 +9,15 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from dashboard.charts.common import MARKER_SIZE, hover_cards, log_range, safe, whiskers
+from dashboard.charts.common import (
+    MARKER_SIZE,
+    highlight,
+    hover_cards,
+    legend_mark,
+    log_range,
+    safe,
+    whiskers,
+)
 from dashboard.charts.names import brief_names
 from dashboard.palette import SYMBOLS, Palette
 
@@ -48,17 +56,7 @@ def _add_to_legend(figure: go.Figure, group: str, symbol: str, color: str) -> No
     """One filled mark a precision, whatever its first point looks like."""
     if any(trace.legendgroup == group and trace.showlegend for trace in figure.data):
         return
-    figure.add_trace(
-        go.Scatter(
-            x=[None],
-            y=[None],
-            mode="markers",
-            name=group,
-            legendgroup=group,
-            showlegend=True,
-            marker={"symbol": symbol, "size": MARKER_SIZE, "color": color},
-        )
-    )
+    figure.add_trace(legend_mark(group, symbol, color))
 
 
 def _marks(
@@ -164,43 +162,13 @@ def add_arrows(figure: go.Figure, points: pd.DataFrame, x: str, palette: Palette
         )
 
 
-def add_frontier(figure: go.Figure, best: pd.DataFrame, palette: Palette) -> None:
-    if len(best) < 2:
-        return
-    figure.add_trace(
-        go.Scatter(
-            x=best["images_per_s"],
-            y=best["top1"],
-            mode="lines",
-            line={"color": palette.text, "width": 1.2, "dash": "dot", "shape": "vh"},
-            name="frontier",
-            hoverinfo="skip",
-        )
-    )
-
-
 def add_ship(figure: go.Figure, points: pd.DataFrame, x: str, palette: Palette) -> None:
     row = points[points["ship"].astype(bool)]
     if row.empty:
         return
     low, high = log_range(points[x])
     room = (math.log10(float(row[x].iloc[0])) - low) / (high - low) < WIDEST_RIGHT
-    figure.add_trace(
-        go.Scatter(
-            x=row[x],
-            y=row["top1"],
-            mode="markers",
-            name=SHIP,
-            marker={
-                "symbol": "circle-open",
-                "size": 2 * MARKER_SIZE,
-                "color": palette.text,
-                "line": {"width": 2},
-            },
-            cliponaxis=False,
-            hoverinfo="skip",
-        )
-    )
+    figure.add_trace(highlight(row[x], row["top1"], SHIP, "circle-open", palette))
     for place, top1, label in zip(row[x], row["top1"], row["label"], strict=True):
         figure.add_annotation(
             x=math.log10(float(place)),

@@ -6,10 +6,10 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from dashboard.charts.common import MARKER_SIZE, layout, log_range, log_ticks, safe
-from dashboard.charts.sweep import doubtful
+from dashboard.charts.common import MARKER_SIZE, layout, log_axis, safe
 from dashboard.palette import SYMBOLS, Palette
 from engine.benchmark.sweep import SweetSpot
+from engine.results.notes import unreliable
 
 STROKES = {"fp32": "solid", "fp16": "dash", "int8": "dot"}
 PANELS = ("images_per_s", "latency")
@@ -50,7 +50,7 @@ def _line(
         legendgroup=precision,
         line={"color": color, "width": 1.6, "dash": STROKES[precision]},
         marker={
-            "symbol": [f"{symbol}-open" if doubt else symbol for doubt in doubtful(rows)],
+            "symbol": [f"{symbol}-open" if doubt else symbol for doubt in unreliable(rows)],
             "size": MARKER_SIZE - 2,
             "color": color,
         },
@@ -77,9 +77,4 @@ def _axes(figure: go.Figure, found: SweetSpot) -> None:
         (1, "images_per_s", "images/s, ↑ faster"),
         (2, found.percentile.column, f"{found.percentile} (ms), ↓ faster"),
     ):
-        values = found.points[column]
-        ticks, texts = log_ticks(values)
-        figure.update_yaxes(
-            type="log", range=log_range(values), tickvals=ticks, ticktext=texts,
-            title={"text": title}, row=panel, col=1,
-        )  # fmt: skip
+        figure.update_yaxes(**log_axis(found.points[column], title), row=panel, col=1)

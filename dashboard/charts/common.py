@@ -99,6 +99,19 @@ def log_ticks(values: Iterable[float]) -> tuple[list[float], list[str]]:
     return inside, [f"{tick:,.10g}" for tick in inside]
 
 
+def log_axis(values: Iterable[float], title: str) -> dict[str, Any]:
+    """A logarithmic axis around `values`, with its title."""
+    values = list(values)
+    ticks, texts = log_ticks(values)
+    return {
+        "type": "log",
+        "range": log_range(values),
+        "tickvals": ticks,
+        "ticktext": texts,
+        "title": {"text": title},
+    }
+
+
 def log_range(values: Iterable[float]) -> tuple[float, float]:
     """The axis range in log10 around `values`, wide enough to hold two 1-2-5 ticks or more."""
     logs = [math.log10(value) for value in values if not is_missing(value) and value > 0]
@@ -131,6 +144,52 @@ def whiskers(
         "width": width,
         "color": color,
     }
+
+
+def front_line(x: pd.Series, y: pd.Series, shape: str, palette: Palette) -> go.Scatter:
+    """The dotted steps of a Pareto front; `shape` as plotly has it: vh or hv."""
+    return go.Scatter(
+        x=x,
+        y=y,
+        mode="lines",
+        line={"color": palette.text, "width": 1.2, "dash": "dot", "shape": shape},
+        name="frontier",
+        hoverinfo="skip",
+    )
+
+
+def highlight(
+    x: Iterable[float], y: Iterable[float], name: str, symbol: str, palette: Palette
+) -> go.Scatter:
+    """A large open mark around what was chosen."""
+    return go.Scatter(
+        x=list(x),
+        y=list(y),
+        mode="markers",
+        name=name,
+        marker={
+            "symbol": symbol,
+            "size": 2 * MARKER_SIZE,
+            "color": palette.text,
+            "line": {"width": 2},
+        },
+        cliponaxis=False,
+        hoverinfo="skip",
+    )
+
+
+def legend_mark(name: str, symbol: str, color: str) -> go.Scatter:
+    """An entry of the legend without a point."""
+    width = 2 if symbol.endswith("open") else 0
+    return go.Scatter(
+        x=[None],
+        y=[None],
+        mode="markers",
+        name=name,
+        legendgroup=name,
+        showlegend=True,
+        marker={"symbol": symbol, "size": MARKER_SIZE, "color": color, "line": {"width": width}},
+    )
 
 
 def safe(text: object) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import plotly.graph_objects as go
 
-from dashboard.charts.common import layout, log_range, log_ticks, safe
+from dashboard.charts.common import layout, log_axis, safe
 from dashboard.formats import number, plural
 from dashboard.palette import Palette
 
@@ -70,10 +70,9 @@ def distributions(series: list[Series], palette: Palette) -> go.Figure:
             annotation_position="right",
         )
     figure.update_yaxes(range=[0, 101], title={"text": "requests (%)"})
-    figure.update_xaxes(title={"text": "latency of one request (ms), ← faster"})
-    if everything and max(everything) > WIDE * min(everything) > 0:
-        ticks, texts = log_ticks(everything)
-        figure.update_xaxes(type="log", range=log_range(everything), tickvals=ticks, ticktext=texts)
+    wide = everything and max(everything) > WIDE * min(everything) > 0
+    title = "latency of one request (ms), ← faster"
+    figure.update_xaxes(**log_axis(everything, title) if wide else {"title": {"text": title}})
     return layout(figure, palette).update_layout(margin={"r": 44})
 
 

@@ -10,15 +10,16 @@ import plotly.graph_objects as go
 
 from dashboard.charts.common import FONT, log_ticks, modebar, safe
 from dashboard.palette import Palette
+from engine.results.columns import header_of
 
 MOST_LINES = 200
-# column -> (title, whether less is better); costs and speeds are on log axes.
+# column -> whether less is better; costs and speeds are on log axes.
 AXES = {
-    "images_per_s": ("images/s", False),
-    "latency_p50_ms": ("p50 (ms)", True),
-    "size_mb": ("size (MB)", True),
-    "compute_gmacs": ("GMACs", True),
-    "peak_rss_mb": ("memory (MB)", True),
+    "images_per_s": False,
+    "latency_p50_ms": True,
+    "size_mb": True,
+    "compute_gmacs": True,
+    "peak_rss_mb": True,
 }
 ORDER = ("fp32", "fp16", "int8")
 LABEL_ANGLE = -30  # on a narrow screen level titles would lie over each other
@@ -44,8 +45,12 @@ def all_dimensions(points: pd.DataFrame, palette: Palette) -> go.Figure:
                     "ticktext": list(ORDER),
                     "range": [-0.3, len(ORDER) - 0.7],
                 },
-                {"label": "top-1 (%)", "values": rows["top1"]},
-                *(_log_axis(rows[name], *AXES[name]) for name in AXES if rows[name].nunique() > 1),
+                {"label": header_of("top1"), "values": rows["top1"]},
+                *(
+                    _log_axis(rows[name], header_of(name), less)
+                    for name, less in AXES.items()
+                    if rows[name].nunique() > 1
+                ),
             ],
             labelangle=LABEL_ANGLE,
             labelfont={"size": 13, "color": palette.text},

@@ -11,6 +11,7 @@ import plotly.graph_objects as go
 from dashboard.charts.common import MARKER_SIZE, card, layout, safe, whiskers
 from dashboard.formats import number, signed
 from dashboard.palette import SYMBOLS, Palette
+from engine.results.wording import with_change, with_speed_up
 
 TOLERATED_POINTS = -1.0
 ROW_HEIGHT = 34
@@ -24,8 +25,7 @@ def accuracy_change(pairs: pd.DataFrame, first: str, second: str, palette: Palet
 
     Columns used: label, drop, drop_low, drop_high, images, dataset, lost, gained, p_value.
     """
-    rows = pairs[pairs["drop"].notna()].drop_duplicates(["label", "dataset", "images"])
-    rows = rows.sort_values("drop", ascending=False)
+    rows = with_change(pairs).sort_values("drop", ascending=False)
     figure = go.Figure(_changes(rows, first, second, palette))
     for row in rows.to_dict("records"):
         figure.add_annotation(
@@ -81,8 +81,7 @@ def speed_and_size(pairs: pd.DataFrame, first: str, second: str, palette: Palett
 
     Columns used: label, speed_up, size_ratio, batch, threads, environment.
     """
-    rows = pairs[pairs["speed_up"].notna()].drop_duplicates(["label", "batch", "threads"])
-    rows = rows.sort_values("speed_up")
+    rows = with_speed_up(pairs).sort_values("speed_up")
     cards = [_speed_card(row, first, second) for row in rows.to_dict("records")]
     full = {"symbol": SYMBOLS[second], "color": palette.precisions[second]}
     hollow = {"symbol": "square-open", "color": palette.published, "line": {"width": 2}}

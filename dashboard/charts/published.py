@@ -10,8 +10,6 @@ import plotly.graph_objects as go
 from dashboard.charts.common import card, safe
 from dashboard.formats import is_missing, number, significant
 from dashboard.palette import PUBLISHED_SYMBOL, Palette
-from engine.catalog.flops_conventions import published_gmacs
-from engine.catalog.models import catalogue
 
 PUBLISHED_NOTE = (
     "Crosses: as published. Their GMACs are derived from the published FLOPs (~; how is told on "
@@ -26,34 +24,8 @@ ESTIMATE_BESIDE = (
 )
 
 
-def with_gmacs(published: pd.DataFrame) -> pd.DataFrame:
-    """Adds `gmacs` and `approximate`: our own count where there is one, else the published FLOPs.
-
-    As engine.catalog.flops_conventions.published_gmacs turns them into GMACs.
-    """
-    ours = published["compute_gmacs"].astype(float)
-    return published.assign(gmacs=ours.fillna(_published(published)), approximate=ours.isna())
-
-
-def with_estimates(points: pd.DataFrame) -> pd.DataFrame:
-    """Fills `compute_gmacs` from the published FLOPs where nothing was counted; adds `estimated`.
-
-    A model without either stays without.
-    """
-    ours = points["compute_gmacs"].astype(float)
-    filled = ours.fillna(_published(points))
-    return points.assign(compute_gmacs=filled, estimated=ours.isna() & filled.notna())
-
-
-def _published(rows: pd.DataFrame) -> pd.Series:
-    known = catalogue()
-    models = [known.get(model_id) for model_id in rows["model_id"]]
-    figures = [published_gmacs(model) if model else None for model in models]
-    return pd.Series(figures, index=rows.index, dtype=float)
-
-
 def published_trace(published: pd.DataFrame, palette: Palette) -> go.Scatter:
-    """Small grey crosses; `published` as from `with_gmacs`."""
+    """Small gray crosses; `published` as from `with_gmacs`."""
     return go.Scatter(
         x=published["gmacs"],
         y=published["top1"],

@@ -7,29 +7,45 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
-from dashboard.charts.common import MARKER_SIZE, card, layout, log_range, log_ticks, safe
+from dashboard.charts.common import (
+    MARKER_SIZE,
+    card,
+    front_line,
+    highlight,
+    layout,
+    legend_mark,
+    log_axis,
+    safe,
+    whiskers,
+)
 from dashboard.formats import number
 from dashboard.palette import SYMBOLS, Palette
 from engine.benchmark.sweep import SweetSpot, setting_of
+from engine.results.notes import unreliable
 
-FRONTIER, SWEET, NOISY = "frontier", "sweet spot", "noisy or unstable"
+SWEET, NOISY = "sweet spot", "noisy or unstable"
 
 
 def latency_against_throughput(found: SweetSpot, palette: Palette) -> go.Figure:
-    """One mark a setting, in the colour and shape of its precision; hollow where it is doubtful.
+    """One mark a setting, in the color and shape of its precision; hollow where it is doubtful.
 
     The line joins what nothing else beats in both; the star is the sweet spot, the dashed line the
     limit.
     """
     figure = go.Figure()
     column = found.percentile.column
-    _add_frontier(figure, found, column, palette)
+    front = found.pareto_front
+    if len(front) > 1:
+        figure.add_trace(front_line(front[column], front["images_per_s"], "hv", palette))
     for precision, symbol in SYMBOLS.items():
         rows = found.points[found.points["precision"] == precision]
         if len(rows):
             figure.add_trace(_marks(rows, column, str(precision), symbol, palette))
-    _add_doubtful_to_legend(figure, found, palette)
-    _add_star(figure, found, column, palette)
+    if any(unreliable(found.points)):
+        figure.add_trace(legend_mark(NOISY, "circle-open", palette.published))
+    if (row := found.row) is not None:
+        best = [row[column]], [row["images_per_s"]]
+        figure.add_trace(highlight(*best, SWEET, "star-open", palette))
     if found.limit_ms is not None:
         figure.add_vline(
             x=found.limit_ms,
@@ -47,19 +63,17 @@ def _marks(
     return go.Scatter(
         x=rows[column],
         y=rows["images_per_s"],
-        error_y={
-            "type": "data",
-            "symmetric": False,
-            "array": rows["images_per_s_high"] - rows["images_per_s"],
-            "arrayminus": rows["images_per_s"] - rows["images_per_s_low"],
-            "thickness": 1.2,
-            "width": 3,
-            "color": color,
-        },
+        error_y=whiskers(
+            rows["images_per_s"],
+            rows["images_per_s_low"],
+            rows["images_per_s_high"],
+            color,
+            width=3,
+        ),
         mode="markers",
         name=precision,
         marker={
-            "symbol": [f"{symbol}-open" if doubt else symbol for doubt in doubtful(rows)],
+            "symbol": [f"{symbol}-open" if doubt else symbol for doubt in unreliable(rows)],
             "size": MARKER_SIZE,
             "color": color,
             "line": {"width": 2},
@@ -68,15 +82,6 @@ def _marks(
         customdata=[_card(row) for row in rows.to_dict("records")],
         hovertemplate="%{customdata}<extra></extra>",
     )
-
-
-def doubtful(rows: pd.DataFrame) -> list[bool]:
-    """Whether each speed is noisy, did not become stable, or did not keep its scenario's limit."""
-    told = zip(rows["noise"], rows["stable"], rows["verdict"], strict=True)
-    return [
-        isinstance(noise, str) or stable == 0 or str(verdict).startswith("invalid")
-        for noise, stable, verdict in told
-    ]
 
 
 def _card(row: dict[str, Any]) -> str:
@@ -94,61 +99,6 @@ def _card(row: dict[str, Any]) -> str:
     return card(filter(None, lines))
 
 
-def _add_frontier(figure: go.Figure, found: SweetSpot, column: str, palette: Palette) -> None:
-    if len(found.frontier) < 2:
-        return
-    figure.add_trace(
-        go.Scatter(
-            x=found.frontier[column],
-            y=found.frontier["images_per_s"],
-            mode="lines",
-            line={"color": palette.text, "width": 1.2, "dash": "dot", "shape": "hv"},
-            name=FRONTIER,
-            hoverinfo="skip",
-        )
-    )
-
-
-def _add_doubtful_to_legend(figure: go.Figure, found: SweetSpot, palette: Palette) -> None:
-    if not any(doubtful(found.points)):
-        return
-    figure.add_trace(
-        go.Scatter(
-            x=[None],
-            y=[None],
-            mode="markers",
-            name=NOISY,
-            marker={
-                "symbol": "circle-open",
-                "size": MARKER_SIZE,
-                "color": palette.published,
-                "line": {"width": 2},
-            },
-        )
-    )
-
-
-def _add_star(figure: go.Figure, found: SweetSpot, column: str, palette: Palette) -> None:
-    if found.row is None:
-        return
-    figure.add_trace(
-        go.Scatter(
-            x=[found.row[column]],
-            y=[found.row["images_per_s"]],
-            mode="markers",
-            name=SWEET,
-            marker={
-                "symbol": "star-open",
-                "size": 2 * MARKER_SIZE,
-                "color": palette.text,
-                "line": {"width": 1.6},
-            },
-            cliponaxis=False,
-            hoverinfo="skip",
-        )
-    )
-
-
 def _axes(figure: go.Figure, found: SweetSpot, column: str) -> None:
     points = found.points
     latencies = [*points[column], *([found.limit_ms] if found.limit_ms else [])]
@@ -157,11 +107,4 @@ def _axes(figure: go.Figure, found: SweetSpot, column: str) -> None:
         (figure.update_xaxes, latencies, f"{found.percentile} of a request (ms, log), ← sooner"),
         (figure.update_yaxes, rates, "images/s (log), ↑ faster"),
     ):
-        ticks, texts = log_ticks(values)
-        update(
-            type="log",
-            range=log_range(values),
-            tickvals=ticks,
-            ticktext=texts,
-            title={"text": title},
-        )
+        update(**log_axis(values, title))

@@ -25,7 +25,6 @@ from dashboard.queries.samples import (
 )
 from dashboard.queries.state import url, version
 from dashboard.queries.stored import (
-    Provenance,
     artifacts,
     builds,
     datasets,
@@ -37,7 +36,6 @@ from dashboard.queries.stored import (
 
 __all__ = [
     "JobView",
-    "Provenance",
     "artifacts",
     "builds",
     "classes_judged",

@@ -6,13 +6,13 @@ import pandas as pd
 import streamlit as st
 from sqlalchemy import select
 
-from dashboard.comparables import Group
 from dashboard.queries.state import Version, url, version
 from db.models import Environment
 from db.session import reading
 from engine.common.environment import library_versions
 from engine.results import ResultTables, join_results, published_frame, result_tables
 from engine.results import results_of as measured_by
+from engine.results.groups import Group
 
 RUNTIME = "onnxruntime"
 Values = tuple[tuple[str, object], ...]
@@ -91,7 +91,7 @@ def _outdated(url: str, version: Version) -> dict[str, str]:
 
 
 def published() -> pd.DataFrame:
-    """The catalogue's published figures."""
+    """The catalog's published figures."""
     return _published(url(), version())
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import streamlit as st
@@ -13,20 +12,12 @@ from dashboard.queries.results import tables
 from dashboard.queries.state import Version, url
 from db.clock import utc_epoch
 from db.enums import ArtifactKind, JobStatus
-from db.models import (
-    Artifact,
-    Benchmark,
-    Dataset,
-    Environment,
-    Evaluation,
-    ImportedBuild,
-    Job,
-    Weights,
-)
+from db.models import Artifact, Dataset, Job
 from db.session import reading
 from engine.config import settings
 from engine.peak.records import Peak, peaks_of
 from engine.results.cleanup import Stored, bytes_under, stored
+from engine.results.facts import Provenance, provenance_of
 
 
 def datasets() -> list[Dataset]:
@@ -44,41 +35,12 @@ def builds() -> list[Artifact]:
     return [row for row in rows if (folder / row.digest).is_dir()]
 
 
-@dataclass(frozen=True, slots=True)
-class Provenance:
-    """All the rows behind one line of results; each is None where there is none."""
-
-    artifact: Artifact | None
-    imported: ImportedBuild | None
-    weights: Weights | None
-    evaluation: Evaluation | None
-    benchmark: Benchmark | None
-    environment: Environment | None
-    peak_gmacs_per_s: float | None = None
-
-
 def provenance(
     artifact_digest: str, evaluation_id: int | None, benchmark_id: int | None
 ) -> Provenance:
     """What made a result."""
-    with reading(url()) as session:
-        artifact = session.get(Artifact, artifact_digest)
-        imported = session.get(ImportedBuild, artifact_digest)
-        weights = session.get(Weights, artifact.weights_digest) if artifact else None
-        evaluation = session.get(Evaluation, evaluation_id) if evaluation_id else None
-        benchmark = session.get(Benchmark, benchmark_id) if benchmark_id else None
-        measured = benchmark or evaluation
-        machine = measured.environment_digest if measured else None
-        environment = session.get(Environment, machine) if machine else None
-        return Provenance(
-            artifact,
-            imported,
-            weights,
-            evaluation,
-            benchmark,
-            environment,
-            _peak_for(benchmark_id),
-        )
+    peak = _peak_for(benchmark_id)
+    return provenance_of(url(), artifact_digest, evaluation_id, benchmark_id, peak)
 
 
 def _peak_for(benchmark_id: int | None) -> float | None:

@@ -11,7 +11,7 @@ from db.base import Base, CreatedAt, Digest
 
 
 class Model(Base):
-    """A catalogue row, or a model a user brought. Published figures are percent, G and M."""
+    """A catalog row, or a model a user brought. Published figures are percent, G and M."""
 
     __tablename__ = "model"
 

@@ -135,10 +135,10 @@ class Watch:
 
     def seen(self) -> Seen:
         """What was seen between the first and the last look."""
-        return summarise(self._samples, self._others, self._thread_cpu_s)
+        return summarize(self._samples, self._others, self._thread_cpu_s)
 
 
-def summarise(
+def summarize(
     samples: list[Sample], others: tuple[tuple[str, float], ...] = (), watching_s: float = 0.0
 ) -> Seen:
     """The samples (two at least, in their order) as means over the whole time, and their worst."""

@@ -19,7 +19,7 @@ from engine.benchmark.scenarios.definitions import CLOSED_LOOP, asked_label
 from engine.build.int8.saturation import overflow_here
 from engine.build.lookup import artifact_of
 from engine.common import environment
-from engine.common.environment import Surroundings
+from engine.common.environment import MachineFacts
 from engine.config import settings
 from engine.errors import BenchmarkFailed
 from engine.jobs.context import JobContext
@@ -34,7 +34,7 @@ def run(params: dict[str, Any], context: JobContext) -> dict[str, Any]:
     spec = BenchmarkSpec.model_validate(params)
     artifact = artifact_of(spec, context.url)
     spec = _in_its_batch(spec, artifact, context)
-    surroundings = environment.observe()
+    surroundings = environment.observe_machine()
     threads = threads_of(spec)
     before = (
         find_before(artifact.digest, surroundings.digest, spec.setting(), threads, context.url)
@@ -120,7 +120,7 @@ def _stage(spec: BenchmarkSpec, threads: int) -> str:
 
 
 def _row(
-    task: Task, outcome: Outcome, seen: Seen, surroundings: Surroundings, threads: int
+    task: Task, outcome: Outcome, seen: Seen, surroundings: MachineFacts, threads: int
 ) -> Benchmark:
     spec, loaded, context = task.spec, task.loaded, task.context
     protocol = {

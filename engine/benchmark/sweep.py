@@ -11,7 +11,9 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from engine.benchmark.scenarios.definitions import CLOSED_LOOP
-from engine.common.pareto import frontier
+from engine.common.pareto import pareto_front
+from engine.specs.comparability import SWEPT
+from engine.text import is_missing, plural
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,7 +42,7 @@ class SweetSpot:
 
     row: dict[str, Any] | None
     points: pd.DataFrame
-    frontier: pd.DataFrame
+    pareto_front: pd.DataFrame
     keeping: int
     percentile: Percentile
     limit_ms: float | None
@@ -53,22 +55,18 @@ class SweetSpot:
 
     def _found(self, row: dict[str, Any]) -> str:
         limit = f", within the limit of {self.limit_ms:g} ms" if self.limit_ms is not None else ""
-        chosen = (
-            f"the most images/s of {_points(len(self.points))}"
-            if self.limit_ms is None
-            else f"the most images/s of the {self.keeping} of {_points(len(self.points))} that "
-            f"keep it"
-        )
+        points = plural(len(self.points), "point")
+        kept = points if self.limit_ms is None else f"the {self.keeping} of {points} that keep it"
         return (
             f"Sweet spot: {_name(row)} at {setting_of(row)}: {row['images_per_s']:,.1f} images/s"
             f"{_range(row)} with {self.percentile} {row[self.percentile.column]:,.2f} ms over "
-            f"{row['samples']:,.0f} requests{limit}; {chosen}.{_doubts(row)}"
+            f"{row['samples']:,.0f} requests{limit}; the most images/s of {kept}.{_doubts(row)}"
         )
 
     def _none(self) -> str:
         lowest = self.points.loc[self.points[self.percentile.column].astype(float).idxmin()]
         return (
-            f"None of {_points(len(self.points))} has a {self.percentile} of at most "
+            f"None of {plural(len(self.points), 'point')} has a {self.percentile} of at most "
             f"{self.limit_ms:g} ms; the lowest is {lowest[self.percentile.column]:,.2f} ms: "
             f"{_name(lowest)} at {setting_of(lowest)}."
         )
@@ -82,26 +80,13 @@ class SweetSpot:
             "points": len(self.points),
             "keeping": self.keeping,
             "sentence": self.sentence(),
-            "row": {name: _plain(self.row.get(name)) for name in columns} if self.row else None,
-            "frontier": [
-                {name: _plain(row.get(name)) for name in columns}
-                for row in self.frontier.to_dict("records")
-            ],
+            "row": _plain_row(self.row, columns) if self.row else None,
+            "frontier": [_plain_row(row, columns) for row in self.pareto_front.to_dict("records")],
         }
 
 
-_TOLD = (
-    "benchmark_id",
-    "model_id",
-    "precision",
-    "batch",
-    "instances",
-    "threads",
-    "images_per_s",
-    "samples",
-    "stable",
-    "noise",
-)
+_COUNTS = ("batch", "instances", "threads", "samples")
+_TOLD = ("benchmark_id", "model_id", "precision", *_COUNTS, "images_per_s", "stable", "noise")
 
 
 def find_sweet_spot(
@@ -118,7 +103,7 @@ def find_sweet_spot(
     ]
     points = measured.drop_duplicates("benchmark_id").reset_index(drop=True)
     latency, rate = points[percentile.column].astype(float), points["images_per_s"].astype(float)
-    best = points.iloc[frontier(latency, rate)]
+    best = points.iloc[pareto_front(latency, rate)]
     kept = points if limit_ms is None else points[latency <= limit_ms]
     row = None if kept.empty else dict(kept.loc[rate[kept.index].idxmax()])
     return SweetSpot(row, points, best, len(kept), percentile, limit_ms)
@@ -126,11 +111,8 @@ def find_sweet_spot(
 
 def setting_of(row: Any) -> str:
     """`batch 4, 2 in flight, 1 thread` of a row of results."""
-    threads = int(row["threads"])
-    return (
-        f"batch {int(row['batch'])}, {int(row['instances'])} in flight, {threads} "
-        f"thread{'' if threads == 1 else 's'}"
-    )
+    batch, instances, threads = (int(row[name]) for name in SWEPT)
+    return f"batch {batch}, {instances} in flight, {plural(threads, 'thread')}"
 
 
 def _name(row: Any) -> str:
@@ -139,23 +121,26 @@ def _name(row: Any) -> str:
 
 def _range(row: Any) -> str:
     low, high = row["images_per_s_low"], row["images_per_s_high"]
-    return "" if low != low or low is None else f" ({low:,.1f} to {high:,.1f})"
-
-
-def _points(count: int) -> str:
-    return f"{count:,} point{'' if count == 1 else 's'}"
+    return "" if is_missing(low) else f" ({low:,.1f} to {high:,.1f})"
 
 
 def _doubts(row: Any) -> str:
     told = []
-    if row["stable"] is False or row["stable"] == 0:
+    if row["stable"] == 0:
         told.append("its windows did not agree")
     if isinstance(row["noise"], str) and row["noise"]:
         told.append(row["noise"])
     return f" Doubtful: {'; '.join(told)}." if told else ""
 
 
-def _plain(value: Any) -> Any:
-    if value is None or value != value:
+def _plain_row(row: Any, columns: list[str]) -> dict[str, Any]:
+    """For JSON: what is missing is None, counts are integers."""
+    return {name: _plain(name, row.get(name)) for name in columns}
+
+
+def _plain(name: str, value: Any) -> Any:
+    if is_missing(value):
         return None
+    if name in _COUNTS or name == "benchmark_id":
+        return int(value)
     return value.item() if hasattr(value, "item") else value

@@ -18,7 +18,7 @@ from engine.build.int8 import builder
 from engine.build.int8.accuracy_control.checkpoint import Journal, journal_path
 from engine.build.lookup import recipe_of
 from engine.common.environment import library_versions
-from engine.common.files import disk_space
+from engine.common.files import disk_full_as_error
 from engine.common.scores import softmax
 from engine.config import settings
 from engine.errors import ArtifactMissing, BuildFailed
@@ -58,7 +58,7 @@ def run(params: dict[str, Any], context: JobContext) -> dict[str, Any]:
         raise ArtifactMissing(f"The export of {spec.export.model_id} is gone; queue the run again.")
     if spec.precision != Precision.FP32 and export.manifest.get("quantised"):
         raise BuildFailed(
-            f"{export.model_id} comes from a file that is quantised already, so there is no "
+            f"{export.model_id} comes from a file that is quantized already, so there is no "
             f"{spec.precision} build of it: choose fp32, which takes the file as it is, or bring "
             f"the file that it was made of."
         )
@@ -70,7 +70,7 @@ def run(params: dict[str, Any], context: JobContext) -> dict[str, Any]:
     path = context.workspace / "artifact" / artifacts.MODEL_FILE
     path.parent.mkdir()
     context.stage(f"Building {spec.precision}.")
-    source = Source(export, _optimised(export, context), spec, key)
+    source = Source(export, _optimized(export, context), spec, key)
     report = _BUILDERS[spec.precision](source, path, context)
     if _appends_softmax(source):
         graph_io.append_softmax(path)
@@ -83,17 +83,17 @@ def run(params: dict[str, Any], context: JobContext) -> dict[str, Any]:
     return {"artifact": digest, "reused": False}
 
 
-def _optimised(export: Artifact, context: JobContext) -> ModelProto:
+def _optimized(export: Artifact, context: JobContext) -> ModelProto:
     """The graph after ONNX Runtime's basic level: constants folded, BatchNorm in the convolutions.
 
     Higher levels write operators of one machine's kernels and are left to the session.
     """
-    path = context.workspace / "optimised.onnx"
+    path = context.workspace / "optimized.onnx"
     options = ort.SessionOptions()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
     options.optimized_model_filepath = str(path)
     options.log_severity_level = 3
-    with disk_space(path.parent):
+    with disk_full_as_error(path.parent):
         ort.InferenceSession(
             str(artifacts.model_path(export.digest)), options, providers=[CPU_PROVIDER]
         )
@@ -153,7 +153,7 @@ def _agreement(source: Source, path: Path) -> Agreement:
         )
     if precision == Precision.FP32 and difference > LARGEST_FP32_DIFFERENCE:
         raise BuildFailed(
-            f"The optimised model differs from its export by {difference:.1e}, more than rounding."
+            f"The optimized model differs from its export by {difference:.1e}, more than rounding."
         )
     return agreement
 

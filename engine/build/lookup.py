@@ -32,7 +32,7 @@ def published_of(digest: str, url: str) -> PreprocessSpec:
     model = find_model(artifacts.find_by_digest(digest, url).model_id)
     if model.preprocess is None:
         raise InvalidRequest(
-            f"{model.id} is no row of the catalogue and has no published protocol; leave the "
+            f"{model.id} is no row of the catalog and has no published protocol; leave the "
             f"protocol out to prepare images as its export says."
         )
     return model.preprocess

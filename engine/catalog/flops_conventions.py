@@ -1,4 +1,4 @@
-"""How the published columns of the catalogue were made: each source counts otherwise.
+"""How the published columns of the catalog were made: each source counts otherwise.
 
 Found by recomputing them. What is counted here (engine/compute) is exact; an estimate from a
 published figure stands in for it only where it is marked as one.
@@ -53,7 +53,7 @@ _BY_SOURCE = {"timm": THOP, "mmcls": TWICE_MACS, "ppcls": TWICE_MACS}
 
 
 def convention_of(model: CatalogModel) -> Convention | None:
-    """How a row's published figures were made; None for models outside the catalogue."""
+    """How a row's published figures were made; None for models outside the catalog."""
     if not model.in_catalogue:
         return None
     return GROUPS_TWICE if model.id in DIVIDED_TWICE else _BY_SOURCE[model.source]

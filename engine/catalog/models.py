@@ -1,4 +1,4 @@
-"""The 25 models of the catalogue, with their published figures and the protocol behind them."""
+"""The 25 models of the catalog, with their published figures and the protocol behind them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class CatalogModel:
     """One row: percent for accuracies, G for the published FLOPs column, M for parameters.
 
     `preprocess` is the protocol the published accuracy was measured with; None means that the
-    model's own configuration decides (timm names outside the catalogue).
+    model's own configuration decides (timm names outside the catalog).
     """
 
     source: str
@@ -49,7 +49,7 @@ class CatalogModel:
 
 
 @lru_cache(maxsize=1)
-def catalogue() -> dict[str, CatalogModel]:
+def catalog() -> dict[str, CatalogModel]:
     """All rows by id, in the order of the file."""
     with (Path(__file__).parent / "catalog.csv").open(newline="") as stream:
         models = [_model(row) for row in csv.DictReader(stream)]
@@ -85,8 +85,8 @@ def find_model(model_id: str) -> CatalogModel:
     `onnx/<stem>` and `demo/senet`. Raises InvalidRequest with close matches otherwise, and for
     names that could not be printed, stored, or be part of a path.
     """
-    if model_id in catalogue():
-        return catalogue()[model_id]
+    if model_id in catalog():
+        return catalog()[model_id]
     source, _, name = model_id.partition("/")
     if source in ("timm", "onnx", "demo") and name:
         name = plain_name(model_id, "The model", MOST_NAME).partition("/")[2]
@@ -96,6 +96,6 @@ def find_model(model_id: str) -> CatalogModel:
                 f"what there is; a file is given with --weights FILE."
             )
         return CatalogModel(source=source, name=name, architecture=name)
-    close = difflib.get_close_matches(model_id[:MOST_NAME], catalogue(), n=3, cutoff=0.4)
+    close = difflib.get_close_matches(model_id[:MOST_NAME], catalog(), n=3, cutoff=0.4)
     hint = f" Did you mean {', '.join(close)}?" if close else " `models` lists what there is."
     raise InvalidRequest(f"There is no model {quoted(model_id)}.{hint}")

@@ -40,7 +40,7 @@ class Fitted:
 def fit(found: Checkpoint, source: str, architecture: str) -> Fitted:
     """The weights in a checkpoint that fit a network, whatever module wraps them.
 
-    Raises CheckpointRejected for weights of another network, naming the catalogue's row where it
+    Raises CheckpointRejected for weights of another network, naming the catalog's row where it
     is one, for a --weights-key that the file does not have, and where several parts fit and
     nothing says which is meant.
     """

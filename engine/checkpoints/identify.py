@@ -1,4 +1,4 @@
-"""Which row of the catalogue a checkpoint belongs to, judged by its keys and shapes alone."""
+"""Which row of the catalog a checkpoint belongs to, judged by its keys and shapes alone."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
-from engine.catalog.models import catalogue, find_model
+from engine.catalog.models import catalog, find_model
 from engine.checkpoints.network_shapes import Difference, compare
 from engine.checkpoints.registry import RENAMING, adapter, expected_shapes
 from engine.errors import CheckpointRejected
@@ -31,13 +31,13 @@ class Part:
     difference: Difference
 
 
-def recognise(state: Mapping[str, torch.Tensor]) -> str | None:
-    """Return the catalogue id, such as `ppcls/seresnet50`, that a checkpoint fits, or None.
+def recognize(state: Mapping[str, torch.Tensor]) -> str | None:
+    """Return the catalog id, such as `ppcls/seresnet50`, that a checkpoint fits, or None.
 
     `state` is in the file's own names, of wrapping modules too. The number of classes is not
     looked at.
     """
-    models = (find_model(DEMO_ID), *catalogue().values())
+    models = (find_model(DEMO_ID), *catalog().values())
     # Sources with names of their own are told apart by keys, without building a network.
     for model in sorted(models, key=lambda model: model.source not in RENAMING):
         if fitting_parts(state, model.source, model.architecture):
@@ -89,15 +89,15 @@ def without_prefix(state: Mapping[str, torch.Tensor], prefix: str) -> dict[str, 
 
 def model_id_of(source: str, architecture: str) -> str:
     """Return the id of a source's architecture: that of its row, where it has one."""
-    for model in catalogue().values():
+    for model in catalog().values():
         if (model.source, model.architecture) == (source, architecture):
             return model.id
     return f"{source}/{architecture}"
 
 
 def refuse_other_row(state: Mapping[str, torch.Tensor], model_id: str) -> None:
-    """Raise CheckpointRejected if the checkpoint belongs to another row of the catalogue."""
-    row = recognise(state)
+    """Raise CheckpointRejected if the checkpoint belongs to another row of the catalog."""
+    row = recognize(state)
     if row is not None and row != model_id:
         raise CheckpointRejected(
             f"The checkpoint is one of {row}, not of {model_id}; "

@@ -1,14 +1,10 @@
-"""A process that looks into a checkpoint: `python -m engine.checkpoints.identify_process`.
+"""Handlers of the warm child process that reads checkpoints: see engine.weights.identify.
 
-JSON in: `path`, `key` (a --weights-key, or null) and `guesses` (model ids, the likeliest first).
-JSON out: what engine.weights.identify.Identified holds. Pages and commands ask it, so that torch
-and a stranger's file stay out of their processes.
+Pages and commands use it, so that torch and untrusted files stay out of their processes.
 """
 
 from __future__ import annotations
 
-import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +12,10 @@ import timm
 
 from engine.catalog.models import find_model
 from engine.checkpoints.fitting import fit
-from engine.checkpoints.identify import fitting_parts, recognise
+from engine.checkpoints.identify import fitting_parts, recognize
 from engine.checkpoints.reading import Checkpoint, read_checkpoint
 from engine.errors import WorkbenchError
+from engine.jobs.messages import Message
 
 MMCLS_BACKBONE, MMCLS_HEAD = "backbone.", "head.fc."
 
@@ -26,7 +23,8 @@ MMCLS_BACKBONE, MMCLS_HEAD = "backbone.", "head.fc."
 def answer(asked: dict[str, Any]) -> dict[str, Any]:
     """Which network the file holds, for how many classes, in which sets of weights.
 
-    Of the guesses only those are kept that exist.
+    Asked are `path`, `key` (a --weights-key, or null) and `guesses` (model ids, the likeliest
+    first); told is what Identified holds. Of the guesses only those are kept that exist.
     """
     guesses = [guess for guess in asked["guesses"] if _exists(guess)]
     told: dict[str, Any] = {"guesses": guesses}
@@ -35,7 +33,7 @@ def answer(asked: dict[str, Any]) -> dict[str, Any]:
     try:
         found = read_checkpoint(Path(asked["path"]), asked["key"])
         told |= {"sets": list(found.names), "is_mmcls": _is_mmcls(found)}
-        model_id = recognise(found.tensors) or next(
+        model_id = recognize(found.tensors) or next(
             (guess for guess in guesses if _holds(found, guess)), None
         )
         told["model_id"] = model_id
@@ -67,5 +65,4 @@ def _is_mmcls(found: Checkpoint) -> bool:
     return all(any(part in key for key in found.tensors) for part in (MMCLS_BACKBONE, MMCLS_HEAD))
 
 
-if __name__ == "__main__":
-    print(json.dumps(answer(json.load(sys.stdin))))
+HANDLERS = {"identify": lambda request: Message(answer(request.facts))}

@@ -17,7 +17,7 @@ def load_into(module: nn.Module, state: Mapping[str, torch.Tensor], model_id: st
     """Copy a state dict in the module's own keys into the module; nothing may be left over.
 
     Raises CheckpointRejected naming the first differing keys and shapes, a wrong number of
-    classes, the catalogue row that the weights belong to instead, or values that are no numbers.
+    classes, the catalog row that the weights belong to instead, or values that are no numbers.
     """
     difference = compare(state, shapes_of(module))
     if not difference.is_empty():
@@ -59,7 +59,7 @@ def _require_finite(state: Mapping[str, torch.Tensor], module: nn.Module) -> Non
             continue
         if not tensor.is_floating_point():
             raise CheckpointRejected(
-                f"The checkpoint's {key} holds {tensor.dtype} values; give unquantised weights."
+                f"The checkpoint's {key} holds {tensor.dtype} values; give unquantized weights."
             )
         # One bad value spoils the sum, which is far cheaper than looking at each.
         if not tensor.float().sum(dtype=torch.float64).isfinite():

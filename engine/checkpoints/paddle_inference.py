@@ -100,7 +100,7 @@ def _names(path: Path, tensors: list[torch.Tensor]) -> list[str]:
             return names
     known = names_by_shapes([tuple(tensor.shape) for tensor in tensors])
     if known is None:
-        raise StreamDamaged("fits no PaddleClas model of the catalogue, nor is its model file here")
+        raise StreamDamaged("fits no PaddleClas model of the catalog, nor is its model file here")
     return known
 
 

@@ -145,7 +145,7 @@ def _block(model: PaddleModel, stage: int, block: int) -> Iterator[TensorNames]:
 def _parameter_names(
     model: PaddleModel, stage: int, block: int, conv: int | None
 ) -> tuple[str, str]:
-    """Parameter names of a convolution and its normalisation; None is the shortcut."""
+    """Parameter names of a convolution and its normalization; None is the shortcut."""
     unit = _unit(model, stage, block)
     if model.resnext_names:
         name = f"conv{unit}_prj" if conv is None else f"conv{unit}_x{conv + 1}"

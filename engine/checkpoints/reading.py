@@ -28,11 +28,11 @@ Sets = dict[str, Mapping[Any, Any]]
 WRAPPERS = ("state_dict", "model", "model_state_dict")
 
 MAX_DEPTH = 3
-# Sets of far fewer tensors than the largest are no networks: a loss, a centre, a random state.
+# Sets of far fewer tensors than the largest are no networks: a loss, a center, a random state.
 LEAST_SHARE = 0.5
 # What profilers and averages count beside the weights, one number each.
 COUNTERS = ("total_ops", "total_params", "n_averaged", "steps", "num_updates")
-# The normalisation that mmpretrain's networks carry along.
+# The normalization that mmpretrain's networks carry along.
 _PREPROCESSOR = re.compile(r"(?:^|\.)data_preprocessor\.")
 # What training for int8 observed, of torch and of TensorRT's toolkit; the weights are floats.
 _OBSERVED = re.compile(
@@ -73,7 +73,7 @@ def read_checkpoint(path: Path, key: str | None = None) -> Checkpoint:
     """Reads one set of weights of a file: the one called `key`, else the usual one.
 
     Reads safetensors, files of torch.save, and Paddle's .pdparams and .pdiparams, told apart by
-    their content. Counters and the normalisation of mmpretrain are left out.
+    their content. Counters and the normalization of mmpretrain are left out.
     Raises CheckpointRejected, naming the file, what is wrong with it and the way out.
     """
     if not is_file(path):
@@ -209,7 +209,7 @@ def _require_tensors(name: str, state: Mapping[Any, Any]) -> dict[str, torch.Ten
             )
         if value.layout != torch.strided or value.is_quantized or value.device.type != "cpu":
             raise CheckpointRejected(
-                f"{name} holds {key!r} as a sparse, quantised or empty tensor; "
+                f"{name} holds {key!r} as a sparse, quantized or empty tensor; "
                 "give a checkpoint with plain floating-point weights."
             )
     return {key: value.detach() for key, value in state.items()}
@@ -218,7 +218,7 @@ def _require_tensors(name: str, state: Mapping[Any, Any]) -> dict[str, torch.Ten
 def _of_hook(found: Checkpoint) -> Checkpoint:
     """Takes the averages of an EMAHook for the weights that they are of where they are asked for.
 
-    They are of the trained parameters only: what normalisations have seen is that of the weights.
+    They are of the trained parameters only: what normalizations have seen is that of the weights.
     """
     parts = [(key, *key.rpartition(".")[::2]) for key in found.tensors]
     heads = {head for _, head, last in parts if last.startswith(HOOK_PREFIX)}
@@ -274,7 +274,7 @@ def _without(found: Checkpoint) -> Checkpoint:
         if last in COUNTERS and tensor.numel() <= 1:
             left_out.setdefault("counters", []).append(key)
         elif _PREPROCESSOR.search(key):
-            left_out.setdefault("its own normalisation", []).append(key)
+            left_out.setdefault("its own normalization", []).append(key)
         elif _OBSERVED.search(key):
             left_out.setdefault("what training for int8 observed", []).append(key)
         else:

@@ -86,7 +86,7 @@ def _balance_branches(module: nn.Module) -> None:
 
 
 def _end_of_branch(block: nn.Module) -> nn.Module | None:
-    """The last normalisation of a residual block, where it has one."""
+    """The last normalization of a residual block, where it has one."""
     return next((getattr(block, name) for name in LAST_NORMS if hasattr(block, name)), None)
 
 

@@ -14,8 +14,7 @@ from engine.build.int8.saturation import overflow_here
 from engine.common.scores import drop_background, softmax, top_k
 from engine.config import settings
 from engine.datasets import imagenet
-from engine.preprocess import crop_pixels, normalise, open_image
-from engine.runtimes.onnx_runtime import OnnxRuntime
+from engine.preprocess import crop_pixels, normalize, open_image
 from engine.specs import CPU_PROVIDER
 from engine.store import artifacts
 
@@ -46,6 +45,9 @@ class Classifier:
     """An artifact, loaded once; safe to use from several threads."""
 
     def __init__(self, artifact: Artifact, provider: str = CPU_PROVIDER) -> None:
+        # Pages use the results above; the runtime is loaded only where it runs.
+        from engine.runtimes.onnx_runtime import OnnxRuntime
+
         self.artifact = artifact
         self.preprocess = artifacts.preprocess_of(artifact)
         path = artifacts.model_path(artifact.digest)
@@ -59,7 +61,7 @@ class Classifier:
         image = open_image(source, name)
         decoded = time.perf_counter()
         crop = crop_pixels(image, self.preprocess)
-        batch = normalise(crop, self.preprocess)[None]
+        batch = normalize(crop, self.preprocess)[None]
         prepared = time.perf_counter()
         outputs = self._model.run(batch)
         inferred = time.perf_counter()

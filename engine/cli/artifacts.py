@@ -89,7 +89,7 @@ def report_layers(
     elif report is None:
         _show_half(artifact.model_id, build)
     else:
-        _show_layers(artifact.model_id, report, build.get("quantisation") or {}, every)
+        _show_layers(artifact.model_id, report, build.get("quantization") or {}, every)
 
 
 def _show_layers(model_id: str, report: dict[str, Any], made: dict[str, Any], every: bool) -> None:

@@ -13,7 +13,7 @@ from engine.cli.follow import queue_jobs, queue_run
 from engine.cli.option_grouping import grouped
 from engine.cli.output import emit_table, note
 from engine.cli.parsing import is_digest
-from engine.common.untrusted import MOST_FIGURE, MOST_WHOLE
+from engine.common.untrusted import MAX_FIGURE, MAX_INTEGER
 from engine.errors import InvalidRequest
 from engine.runs.estimating import estimate
 from engine.runs.new_jobs import benchmark_job
@@ -38,7 +38,7 @@ LatencyLimit = Annotated[
     float | None,
     typer.Option(
         min=0.001,
-        max=MOST_FIGURE,
+        max=MAX_FIGURE,
         help="Longest latency in ms: of the sweet spot, or of the p99 in scenario server.",
     ),
 ]
@@ -49,13 +49,13 @@ Rate = Annotated[
     float | None,
     typer.Option(
         min=0.001,
-        max=MOST_FIGURE,
+        max=MAX_FIGURE,
         help="Requests a second of scenario server; if left out, the highest rate that keeps "
         "the limit is searched, for at most four times --max-seconds.",
     ),
 ]
 ArrivalsSeed = Annotated[
-    int, typer.Option(min=0, max=MOST_WHOLE, help="Seed of the arrivals of scenario server.")
+    int, typer.Option(min=0, max=MAX_INTEGER, help="Seed of the arrivals of scenario server.")
 ]
 
 
@@ -139,12 +139,12 @@ class _Conclusion:
 
 
 def _show_frontier(found: SweetSpot) -> None:
-    if found.frontier.empty:
+    if found.pareto_front.empty:
         return
     rows = [
         (f"{row['model_id']} {row['precision']}", setting_of(row), row["images_per_s"],
          row[found.percentile.column], row["noise"])
-        for row in found.frontier.to_dict("records")
+        for row in found.pareto_front.to_dict("records")
     ]  # fmt: skip
     header = ("build", "setting", "images/s", f"{found.percentile} ms", "noisy because")
     emit_table("Frontier: nothing else does more images/s at no more latency", header, rows)

@@ -33,7 +33,7 @@ class Entry:
 
 
 COMMANDS: dict[str, Entry] = {
-    "models": Entry("models:models", "Lists the 25 models of the catalogue."),
+    "models": Entry("models:models", "Lists the 25 models of the catalog."),
     "export": Entry(
         "runs:export",
         "Exports a model to ONNX or TorchScript and checks it against its framework.",
@@ -106,7 +106,7 @@ COMMANDS: dict[str, Entry] = {
         "Sorts validation images into folders named by wnid; the source stays as it is.",
     ),
     "jobs": Entry("jobs:app", "Background jobs."),
-    "dataset": Entry("dataset:app", "Labelled image folders to evaluate and calibrate on."),
+    "dataset": Entry("dataset:app", "Labeled image folders to evaluate and calibrate on."),
     "weights": Entry("weights:app", "Weights kept on this machine."),
     "evaluation": Entry("evaluation:app", "Single evaluations, image by image."),
     "import": Entry("imports:app", "Results of other machines, in the same table."),

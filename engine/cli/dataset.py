@@ -63,7 +63,7 @@ def add(
             "wnid or a name), a CSV, or JSON."
         ),
     ] = None,
-    labelling: g.Labelling,
+    labeling: g.Labeling,
     unlabelled: Annotated[
         bool,
         typer.Option("--unlabelled", help="Images without labels, to compare builds on."),
@@ -75,13 +75,13 @@ def add(
     Example: `python -m engine dataset add imagenet-val ~/imagenet/val`
     """
     url = prepare_database()
-    classes = labelling.classes
+    classes = labeling.classes
     spec = DatasetSpec(
         name=name,
         root=absolute(folder),
         labels=absolute(labels) if labels else None,
-        label_columns=labelling.label_columns,
-        label_base=labelling.label_base,
+        label_columns=labeling.label_columns,
+        label_base=labeling.label_base,
         classes=absolute(classes) if classes else None,
         unlabelled=unlabelled,
     )

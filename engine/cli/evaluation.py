@@ -17,6 +17,7 @@ from engine.evaluation.metrics import Figures, confusions, figures, per_class
 from engine.evaluation.overlap_text import SEEN_BEFORE, seen_sentence
 from engine.evaluation.per_image import class_names_of, find, load
 from engine.results import results_frame
+from engine.results.columns import header_of
 from engine.results.formats import to_records
 from engine.store.database import prepare_database
 
@@ -24,7 +25,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 app = typer.Typer(no_args_is_help=True)
-_LISTED = ["evaluation_id", "model_id", "precision", "origin", "dataset", "label_set", "images"]
+_LISTED = (
+    "evaluation_id", "model_id", "precision", "origin", "dataset", "label_set", "images",
+    "images_planned", "top1", "top5",
+)  # fmt: skip
 
 
 @app.command("list")
@@ -35,16 +39,15 @@ def list_evaluations(json: Json = False) -> None:
     """
     frame = results_frame(prepare_database())
     frame = frame[frame["evaluation_id"].notna()].drop_duplicates("evaluation_id")
-    columns = [*_LISTED, "images_planned", "top1", "top5"]
-    rows = to_records(frame[columns].sort_values("evaluation_id"))
+    rows = to_records(frame[list(_LISTED)].sort_values("evaluation_id"))
     if json:
         emit_json(rows)
         return
     for row in rows:
         done, planned = row["images"], row.pop("images_planned")
         row["images"] = done if done == planned else f"{done} of {planned}, partial"
-    header = ("evaluation", "model", "precision", "origin", "dataset", "labels", "images")
-    emit_table("Evaluations", (*header, "top-1 %", "top-5 %"), [list(r.values()) for r in rows])
+    header = [header_of(name) for name in _LISTED if name != "images_planned"]
+    emit_table("Evaluations", header, [list(r.values()) for r in rows])
 
 
 @app.command("show")
@@ -81,7 +84,7 @@ def show(evaluation: EvaluationId, most: Most = 10, json: Json = False) -> None:
         note(f"Seen before: {seen}.")
     if (assumed := row.protocol.get(CLASS_MATCHING)) is not None:
         note(f"Classes: {assumed}")
-    if not images.labelled:
+    if not images.labeled:
         note("These images have no labels; `compare` tells how far two evaluations agree.")
         return
     _show_weakest(weakest, names)

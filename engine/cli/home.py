@@ -6,11 +6,11 @@ import typer
 
 from engine.cli.options import Json
 from engine.cli.output import emit_json, note, out
-from engine.common.database_url import told
+from engine.common.database_url import database_label
 from engine.config import settings
 from engine.hosts import home
 from engine.hosts.ownership import owner_of
-from engine.store.database import begin_anew, prepare_database, take_over
+from engine.store.database import create_new_database, prepare_database, take_over
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -50,9 +50,9 @@ def take_over_database(json: Json = False) -> None:
     if json:
         emit_json({"home": str(settings().home), "before": before.folder if before else None})
     elif before is None:
-        note(f"{told(url)} is this home's; it was nobody else's.")
+        note(f"{database_label(url)} is this home's; it was nobody else's.")
     else:
-        note(f"{told(url)} is this home's now; it was that of {before.folder}.")
+        note(f"{database_label(url)} is this home's now; it was that of {before.folder}.")
 
 
 @app.command("new-database")
@@ -61,5 +61,7 @@ def new_database(json: Json = False) -> None:
 
     Example: `python -m engine home new-database`
     """
-    url = begin_anew()
-    emit_json({"database": home.name_of(url)}) if json else note(f"{told(url)} is new, and empty.")
+    url = create_new_database()
+    emit_json({"database": home.name_of(url)}) if json else note(
+        f"{database_label(url)} is new, and empty."
+    )

@@ -15,7 +15,7 @@ from engine.cli.evaluation import counts_of
 from engine.cli.option_grouping import grouped
 from engine.cli.output import emit_json, note
 from engine.cli.parsing import read_object, read_preprocess
-from engine.common.untrusted import MOST_WHOLE
+from engine.common.untrusted import MAX_INTEGER
 from engine.preprocess import PreprocessSpec, require_one_scale
 from engine.store.database import prepare_database
 
@@ -44,7 +44,7 @@ Labels = Annotated[
 PerClass = Annotated[
     int | None,
     typer.Option(
-        min=1, max=MOST_WHOLE, help="Other images, sorted by class, so many of each class."
+        min=1, max=MAX_INTEGER, help="Other images, sorted by class, so many of each class."
     ),
 ]
 Environment = Annotated[
@@ -63,7 +63,7 @@ def evaluation(
     dataset: DatasetName,
     labels: Labels = None,
     *,
-    labelling: g.Labelling,
+    labeling: g.Labeling,
     per_class: PerClass = None,
     background: o.Background = None,
     preprocess: o.PreprocessFile = None,
@@ -84,7 +84,7 @@ def evaluation(
         precision=precision,
         source=source,
         dataset=dataset,
-        labels=labelling.of(labels),
+        labels=labeling.of(labels),
         per_class=per_class,
         background=background,
         preprocess=require_one_scale(PreprocessSpec.from_dict(prepared)) if prepared else None,

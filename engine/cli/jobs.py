@@ -13,7 +13,7 @@ from db.models import Job
 from db.session import reading
 from engine.cli.options import Json, row_number
 from engine.cli.output import emit_json, emit_table, note, out
-from engine.common.untrusted import MOST_WHOLE
+from engine.common.untrusted import MAX_INTEGER
 from engine.errors import InvalidRequest
 from engine.jobs import control, queue
 from engine.jobs.dispatcher import ensure_dispatcher
@@ -33,7 +33,7 @@ JobId = Annotated[
 @app.command("list")
 def list_jobs(
     status: Annotated[JobStatus | None, typer.Option(help="Only jobs of this status.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=MOST_WHOLE, help="The newest so many.")] = 30,
+    limit: Annotated[int, typer.Option(min=1, max=MAX_INTEGER, help="The newest so many.")] = 30,
     json: Json = False,
 ) -> None:
     """Lists the newest jobs.

@@ -74,11 +74,11 @@ def _explain(error: Exception) -> str:
     """The sentence of an error; what explains it is loaded when there is one."""
     from pydantic import ValidationError
 
-    from engine.common.error_sentences import sentence_of
+    from engine.common.error_sentences import error_message
 
     if isinstance(error, ValidationError):
         return explain_validation(error)
-    return sentence_of(error) or _unexpected(error)
+    return error_message(error) or _unexpected(error)
 
 
 def explain_validation(error: ValidationError) -> str:
@@ -100,7 +100,7 @@ def _unexpected(error: Exception) -> str:
     """A defect of the workbench: one line here, the rest where it can be found."""
     import traceback
 
-    from engine.common.error_sentences import unexpected
+    from engine.common.error_sentences import unexpected_error_message
     from engine.config import settings
 
     told = "".join(traceback.format_exception(error))
@@ -109,8 +109,9 @@ def _unexpected(error: Exception) -> str:
         with path.open("a", encoding="utf-8") as log:
             log.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {told}\n")
     except (OSError, WorkbenchError):
-        return f"{unexpected(error)}. This is a defect of the workbench.\n{told}"
-    return f"{unexpected(error)}. This is a defect of the workbench; the rest is in {path}."
+        return f"{unexpected_error_message(error)}. This is a bug in the workbench.\n{told}"
+    message = unexpected_error_message(error)
+    return f"{message}. This is a bug in the workbench; the traceback is in {path}."
 
 
 def _fail(text: str, arguments: Sequence[str]) -> int:

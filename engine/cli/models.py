@@ -1,4 +1,4 @@
-"""`models`: the catalogue, with published and computed figures side by side."""
+"""`models`: the catalog, with published and computed figures side by side."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def models(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Lists the 25 models of the catalogue.
+    """Lists the 25 models of the catalog.
 
     Computed figures (GMACs, parameters) come from the exported graph and are missing until a
     model has been exported here. The published FLOPs columns of the three sources follow

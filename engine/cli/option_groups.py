@@ -90,16 +90,16 @@ class Outputs:
 
 
 @dataclass(frozen=True, slots=True)
-class Labelling:
+class Labeling:
     """How a label file and the numbers of classes are read."""
 
     label_columns: o.LabelColumns = None
     label_base: o.LabelBase = None
     classes: o.ClassesFile = None
 
-    def of(self, file: Path | None) -> label_files.Labelling:
+    def of(self, file: Path | None) -> label_files.Labeling:
         """With the label file, if there is one."""
-        return label_files.Labelling(file, self.label_columns, self.label_base, self.classes)
+        return label_files.Labeling(file, self.label_columns, self.label_base, self.classes)
 
 
 @dataclass(frozen=True, slots=True)

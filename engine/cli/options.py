@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from db.enums import Precision
-from engine.common.untrusted import MOST_CLASSES, MOST_WHOLE
+from engine.common.untrusted import MAX_CLASSES, MAX_INTEGER
 from engine.errors import InvalidRequest
 from engine.preprocess.protocols import Protocol
 from engine.specs import CalibrationMode, ExportFormat, ExportRoute, TargetName
@@ -43,7 +43,9 @@ WeightsKey = Annotated[
         "`ema`; without it the weights themselves are taken before averages of them.",
     ),
 ]
-Seed = Annotated[int, typer.Option(min=-MOST_WHOLE, max=MOST_WHOLE, help="Seed of random weights.")]
+Seed = Annotated[
+    int, typer.Option(min=-MAX_INTEGER, max=MAX_INTEGER, help="Seed of random weights.")
+]
 Precisions = Annotated[
     list[Precision] | None,
     typer.Option(
@@ -56,7 +58,7 @@ DatasetName = Annotated[
 Limit = Annotated[
     int | None,
     typer.Option(
-        min=1, max=MOST_WHOLE, help="Evaluate on so many images only, drawn evenly by class."
+        min=1, max=MAX_INTEGER, help="Evaluate on so many images only, drawn evenly by class."
     ),
 ]
 CalibrationSet = Annotated[
@@ -97,7 +99,7 @@ def row_number(what: str, way_out: str) -> Callable[[str], int]:
 
     def read(text: str) -> int:
         digits = text.isascii() and text.isdigit() and len(text) < 20
-        if not digits or not 0 < int(text) <= MOST_WHOLE:
+        if not digits or not 0 < int(text) <= MAX_INTEGER:
             raise InvalidRequest(f"There is no {what} {cut(text)}; {way_out}.")
         return int(text)
 
@@ -192,7 +194,7 @@ PreprocessFile = Annotated[
 Resize = Annotated[int | None, typer.Option(help="Short side after resizing, in pixels.")]
 Crop = Annotated[
     int | None,
-    typer.Option(help="Side of the centre crop, in pixels; without --resize, that grows with it."),
+    typer.Option(help="Side of the center crop, in pixels; without --resize, that grows with it."),
 ]
 Interpolation = Annotated[str | None, typer.Option(help="bilinear or bicubic.")]
 Resizer = Annotated[
@@ -220,7 +222,7 @@ Background = Annotated[
     int | None,
     typer.Option(
         min=0,
-        max=MOST_CLASSES,
+        max=MAX_CLASSES,
         help="Index of the output that is no class (0 for TF-Hub networks).",
     ),
 ]
@@ -233,7 +235,7 @@ EvaluationId = Annotated[
     ),
 ]
 Most = Annotated[
-    int, typer.Option("--most", min=1, max=MOST_WHOLE, help="So many rows of each list.")
+    int, typer.Option("--most", min=1, max=MAX_INTEGER, help="So many rows of each list.")
 ]
 Output = Annotated[
     str | None,

@@ -34,13 +34,13 @@ def emit_table(title: str, header: Sequence[str], rows: Iterable[Sequence[Any]])
     The fractions of a column have two places, or none where all its numbers are whole.
     """
     table = Table(title=printable(title), title_justify="left", header_style="bold", box=box.SIMPLE)
-    materialised = [list(row) for row in rows]
+    materialized = [list(row) for row in rows]
     whole = []
     for number, name in enumerate(header):
-        numbers = [row[number] for row in materialised if isinstance(row[number], int | float)]
+        numbers = [row[number] for row in materialized if isinstance(row[number], int | float)]
         whole.append(all(not math.isfinite(value) or value == int(value) for value in numbers))
         table.add_column(name, justify="right" if numbers else "left", overflow="fold")
-    for row in materialised:
+    for row in materialized:
         table.add_row(*(format_cell(*cell) for cell in zip(row, whole, strict=True)))
     out.print(table)
 

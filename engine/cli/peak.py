@@ -35,7 +35,7 @@ def peak(
 
     Example: `python -m engine peak`
     """
-    url, digest = prepare_database(), environment.observe().digest
+    url, digest = prepare_database(), environment.observe_machine().digest
     wanted = sorted(set(threads or (1, settings().threads)))
     missing = wanted if again else missing_threads(digest, wanted, url)
     status = JobStatus.SUCCEEDED

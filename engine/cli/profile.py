@@ -13,7 +13,7 @@ from engine.cli.follow import finish_job, finish_run, submit_noting
 from engine.cli.option_grouping import grouped
 from engine.cli.output import emit_json, emit_table, note
 from engine.cli.parsing import is_digest
-from engine.common.untrusted import MOST_WHOLE
+from engine.common.untrusted import MAX_INTEGER
 from engine.profiling.records import Profile, profiles_of
 from engine.profiling.summary import by_operator, slowest, sums_of
 from engine.runs.new_jobs import profile_job
@@ -33,7 +33,7 @@ def profile(
     threads: Annotated[int, typer.Option(min=0, help="0: all cores.")] = 0,
     provider: o.Provider = CPU_PROVIDER,
     most: Annotated[
-        int, typer.Option(min=1, max=MOST_WHOLE, help="So many of the slowest nodes.")
+        int, typer.Option(min=1, max=MAX_INTEGER, help="So many of the slowest nodes.")
     ] = 10,
     json: o.Json = False,
 ) -> int:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import StrEnum
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,7 +13,7 @@ import typer
 from engine.benchmark.scenarios.definitions import CLOSED_LOOP
 from engine.cli.options import Json
 from engine.cli.output import emit_table, note
-from engine.common.files import disk_space
+from engine.common.files import disk_full_as_error
 from engine.common.program import program
 from engine.errors import InvalidRequest
 from engine.store.database import prepare_database
@@ -58,7 +60,7 @@ def results(
         print(text)
     else:
         try:
-            with disk_space(output.parent):
+            with disk_full_as_error(output.parent):
                 output.write_text(text, encoding="utf-8")  # in place: it may be a pipe
         except OSError as error:
             raise InvalidRequest(f"{output} cannot be written: {error.strerror}.") from error
@@ -68,25 +70,13 @@ def results(
 def show_results(frame: pd.DataFrame) -> None:
     """The most asked-for columns on the terminal."""
     from engine.results import MEASURED_HERE
+    from engine.results.columns import TERMINAL, header_of
 
-    header = ("model", "precision", "top-1 %", "95 %", "images", "images/s", "p50 ms", "at")
     rows = [
-        (
-            row["model_id"],
-            row["precision"] + _mark(row),
-            row["top1"],
-            _interval(row["top1_low"], row["top1_high"]),
-            _images(row),
-            row["images_per_s"],
-            row["latency_p50_ms"],
-            _setting(row),
-            row["peak_share"],
-            row["size_mb"],
-            row["artifact_digest"][:12],
-        )
+        [_COMPOSED.get(name, itemgetter(name))(row) for name in TERMINAL]
         for row in frame.astype(object).where(frame.notna(), None).to_dict("records")
     ]
-    emit_table("Results", (*header, "% of peak", "MB", "artifact"), rows)
+    emit_table("Results", [header_of(name) for name in TERMINAL], rows)
     for origin in sorted(set(frame["origin"]) - {MEASURED_HERE}):
         note(f"Not measured here, {origin}.")
     _doubts(frame)
@@ -136,5 +126,16 @@ def _images(row: dict[str, Any]) -> Any:
     return f"{row['images']:,.0f} of {row['images_planned']:,.0f}, partial"
 
 
-def _interval(low: float | None, high: float | None) -> str | None:
+def _interval(row: dict[str, Any]) -> str | None:
+    low, high = row["top1_low"], row["top1_high"]
     return f"{low:.1f} to {high:.1f}" if low is not None and high is not None else None
+
+
+# What the terminal makes of several columns, or shortens.
+_COMPOSED: dict[str, Callable[[dict[str, Any]], Any]] = {
+    "precision": lambda row: row["precision"] + _mark(row),
+    "95 %": _interval,
+    "images": _images,
+    "at": _setting,
+    "artifact_digest": lambda row: row["artifact_digest"][:12],
+}

@@ -13,7 +13,7 @@ from db.models import Job
 from db.session import reading
 from engine.cli.output import err, note
 from engine.jobs.dispatcher import ensure_dispatcher
-from engine.jobs.estimates import points_left
+from engine.jobs.estimates import remaining_points
 from engine.text import printable
 
 POLL_S = 0.3
@@ -56,7 +56,7 @@ def _watch_lines(job_ids: list[int], url: str) -> list[Job]:
 
 def _place(job: Job, jobs: list[Job]) -> str:
     """Where a benchmark that begins stands among those of its sweep."""
-    left = points_left(jobs, time.time())
+    left = remaining_points(jobs, time.time())
     begins = job.kind == JobKind.BENCHMARK and job.status == JobStatus.RUNNING
     return f" ({left.sentence()})" if left and begins else ""
 
@@ -94,7 +94,7 @@ def _watch_bars(job_ids: list[int], url: str) -> list[Job]:
 
 def _sweep_bar(progress: Progress, bars: dict[int, TaskID], jobs: list[Job]) -> None:
     """One bar for all points of a sweep together, under those of its jobs."""
-    left = points_left(jobs, time.time())
+    left = remaining_points(jobs, time.time())
     if left is None:
         return
     if SWEEP not in bars:

@@ -62,6 +62,11 @@ def read_npy(path: Path, most_bytes: int) -> np.ndarray:
         return _array(stream, size, "the array")
 
 
+def array_of(data: bytes) -> np.ndarray:
+    """The array of an npy file in memory. Raises ArraysInvalid."""
+    return _array(io.BytesIO(data), len(data), "the array")
+
+
 def _entries(
     archive: zipfile.ZipFile, packed_bytes: int, most_bytes: int
 ) -> dict[str, zipfile.ZipInfo]:

@@ -1,4 +1,4 @@
-"""The address of the database: whether it can be one, and how it is told without a password."""
+"""The database URL: validation, and labels for messages that never show the password."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ _ADDRESSES = (
 
 
 def require_usable(url: str) -> None:
-    """Raises DatabaseUnusable for an address that can be no database's of the workbench."""
+    """Raises DatabaseUnusable unless the URL names an SQLite file or a PostgreSQL database."""
     try:
         parsed = make_url(url)
         if parsed.get_backend_name() not in BACKENDS:
             raise DatabaseUnusable(
-                f"DATABASE_URL asks for {parsed.get_backend_name()[:30]}, and the workbench keeps "
-                f"its rows in SQLite or PostgreSQL. {_ADDRESSES}"
+                f"DATABASE_URL names {parsed.get_backend_name()[:30]}; the workbench supports "
+                f"SQLite and PostgreSQL. {_ADDRESSES}"
             )
         parsed.get_dialect().import_dbapi()
     except ModuleNotFoundError as error:
         raise DatabaseUnusable(
-            f"DATABASE_URL asks for the driver {error.name}, which is not installed. `pip install "
+            f"DATABASE_URL needs the driver {error.name}, which is not installed. `pip install "
             f"-r requirements/postgres.txt` installs psycopg, for addresses that begin with "
             f"postgresql+psycopg://."
         ) from error
     except (ArgumentError, NoSuchModuleError, ValueError) as error:
-        raise DatabaseUnusable(f"DATABASE_URL is no address of a database. {_ADDRESSES}") from error
+        raise DatabaseUnusable(f"DATABASE_URL is not a valid database URL. {_ADDRESSES}") from error
     if parsed.get_backend_name() == "sqlite" and sqlite_file(url) is None:
         raise DatabaseUnusable(
             f"DATABASE_URL must name a file: jobs are processes of their own, which cannot see a "
@@ -41,8 +41,8 @@ def require_usable(url: str) -> None:
         )
 
 
-def place_of(url: str) -> str:
-    """`/x/senet.db`, or `senet on host:5432`: for people, never with a password."""
+def location_of(url: str) -> str:
+    """`/x/senet.db`, or `senet on host:5432`; never contains a password."""
     file = sqlite_file(url)
     if file is not None:
         return str(file)
@@ -51,21 +51,21 @@ def place_of(url: str) -> str:
     return f"{parsed.database or 'without a name'} on {parsed.host or 'this machine'}{port}"
 
 
-def told(url: str) -> str:
-    """The subject of a sentence about the database."""
-    return f"The database {place_of(url)}"
+def database_label(url: str) -> str:
+    """`The database /x/senet.db`, as the subject of a message."""
+    return f"The database {location_of(url)}"
 
 
-def gone(url: str) -> str:
-    """What to do when the file of a database is not there any more."""
+def missing_database_message(url: str) -> str:
+    """Message for a database file that no longer exists, with what to do."""
     return (
-        f"{told(url)} is gone, and with it the jobs and results that were in it. Put the file "
-        f"back; or `{program()} home new-database` begins with an empty one."
+        f"{database_label(url)} no longer exists; the jobs and results in it are lost. Restore the "
+        f"file from a backup, or create an empty database: `{program()} home new-database`."
     )
 
 
 def without_password(text: str, url: str) -> str:
-    """What a driver says, which may quote the address that it was given."""
+    """A driver's error text with the password replaced; drivers may quote the whole URL."""
     try:
         parsed = make_url(url)
     except (ArgumentError, ValueError):

@@ -1,4 +1,4 @@
-"""The machine and its software, as far as they can change a measurement."""
+"""Facts of the machine and its software that can change a measurement."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from engine.common.digests import data_digest
 from engine.config import usable_cores
 
 PACKAGES = ("onnxruntime", "torch", "timm", "onnx", "numpy", "pillow", "opencv-python-headless")
-HALF_FLAGS = ("avx512_fp16", "fphp", "asimdhp")
+FP16_FLAGS = ("avx512_fp16", "fphp", "asimdhp")
 ISA_FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8", "asimddp")
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
-    """`facts` decide the digest; `load_1min` is of the moment and does not."""
+class MachineFacts:
+    """`facts` define the digest; `load_1min` is the current load and is not part of it."""
 
     facts: dict[str, Any]
     load_1min: float
 
     @property
     def digest(self) -> str:
-        """Two measurements are comparable in speed only when this is equal."""
+        """Speeds are comparable only between equal digests."""
         return data_digest(self.facts)
 
     @property
@@ -43,7 +43,7 @@ class Surroundings:
         return f"{facts['cpu']}, {facts['cores']} cores, onnxruntime {runtime}"
 
 
-def observe() -> Surroundings:
+def observe_machine() -> MachineFacts:
     """Reads the facts of this machine now."""
     facts = {
         "cpu": _cpu_name(),
@@ -58,11 +58,11 @@ def observe() -> Surroundings:
         "gpu": _gpu(),
         "packages": library_versions(),
     }
-    return Surroundings(facts, os.getloadavg()[0])
+    return MachineFacts(facts, os.getloadavg()[0])
 
 
-def record(surroundings: Surroundings, url: str) -> str:
-    """Writes the environment's row, once; returns its digest."""
+def record(surroundings: MachineFacts, url: str) -> str:
+    """Stores the environment if it is new; returns its digest."""
     with writing(url) as session:
         session.merge(
             Environment(
@@ -73,7 +73,7 @@ def record(surroundings: Surroundings, url: str) -> str:
 
 
 def library_versions() -> dict[str, str]:
-    """Versions of the packages that decide results; without importing any."""
+    """Versions of the packages that influence results, read without importing them."""
     return {name: found for name in PACKAGES if (found := _version(name))}
 
 
@@ -92,13 +92,13 @@ def _cpu_name() -> str:
 
 
 def instruction_sets() -> list[str]:
-    """Those of this processor that decide which integer kernels run."""
+    """Instruction sets of this processor that decide which integer kernels run."""
     return [flag for flag in ISA_FLAGS if flag in _processor_flags()]
 
 
-def half_instructions() -> list[str]:
-    """Those of this processor that compute in half precision."""
-    return [flag for flag in HALF_FLAGS if flag in _processor_flags()]
+def fp16_instructions() -> list[str]:
+    """Instruction sets of this processor that compute in fp16."""
+    return [flag for flag in FP16_FLAGS if flag in _processor_flags()]
 
 
 def _processor_flags() -> set[str]:
@@ -125,7 +125,7 @@ def _read(path: str) -> str | None:
 
 
 def peak_rss_mb() -> float:
-    """The most memory that this process, or one of its ended children, ever held, in MB."""
+    """Peak resident memory of this process and its ended children, in MB."""
     unit = 1 if sys.platform == "darwin" else 1024
     whose = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
     return max(resource.getrusage(who).ru_maxrss for who in whose) * unit / 1e6

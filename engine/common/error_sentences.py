@@ -1,7 +1,7 @@
-"""What went wrong with the machine or the database, as one sentence with the way out.
+"""Errors of the system and the database as one sentence with the way out.
 
-This is the one place that knows the errors of the system, of SQLite and of PostgreSQL. Commands,
-pages, the dispatcher and the jobs ask it before they call an error unexpected.
+The only place that knows the errors of the operating system, SQLite and PostgreSQL. Commands,
+pages, the dispatcher and jobs use it before they report an error as unexpected.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from db.session import BUSY_TIMEOUT_MS, DatabaseGone
-from engine.common.database_url import gone, told, without_password
+from engine.common.database_url import database_label, missing_database_message, without_password
 from engine.common.program import program
 from engine.config import settings
 from engine.errors import WorkbenchError
@@ -35,8 +35,8 @@ _OTHERS: dict[int, str] = {
 }
 
 
-def sentence_of(error: BaseException) -> str | None:
-    """The sentence for an error of the product, the machine or the database; else None."""
+def error_message(error: BaseException) -> str | None:
+    """The sentence for an error of the product, the system or the database; None for others."""
     if isinstance(error, WorkbenchError):
         return str(error)
     if isinstance(error, MemoryError):
@@ -44,40 +44,40 @@ def sentence_of(error: BaseException) -> str | None:
     if isinstance(error, OSError):
         return _of_system(error)
     if isinstance(error, DatabaseGone):
-        return gone(settings().url)
+        return missing_database_message(settings().url)
     found = _driver_error(error)
     if found is not None or isinstance(error, SQLAlchemyError):
         return _of_database(found or error)
     return None
 
 
-def unexpected(error: BaseException) -> str:
-    """One line of an error that nothing here explains."""
+def unexpected_error_message(error: BaseException) -> str:
+    """One line for an error without a sentence of its own."""
     lines = str(error).strip().splitlines()
     return f"Unexpected {type(error).__name__}: {lines[0][:200] if lines else 'no message'}"
 
 
 def full_disk(folder: Path) -> str:
-    """How full it is, and what to do."""
+    """Message for a full disk: free space and the way out."""
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent
     free_mb = shutil.disk_usage(folder).free / 1e6
     return (
-        f"The disk is full ({free_mb:.0f} MB free): nothing half-written was kept. Free some space "
+        f"The disk is full ({free_mb:.0f} MB free): no partial file was kept. Free some space "
         f"under {settings().home} and retry."
     )
 
 
 @contextmanager
-def speaking() -> Iterator[None]:
-    """Ends the process with a sentence instead of a traceback, for `python -m` of a module."""
+def errors_as_sentences() -> Iterator[None]:
+    """Exits with a sentence instead of a traceback, for modules run by `python -m`."""
     try:
         yield
     except Exception as error:
-        told_ = sentence_of(error)
-        if told_ is None:
+        message = error_message(error)
+        if message is None:
             raise
-        print(f"Error: {told_}", file=sys.stderr, flush=True)
+        print(f"Error: {message}", file=sys.stderr, flush=True)
         sys.exit(1)
 
 
@@ -92,19 +92,19 @@ def _of_system(error: OSError) -> str:
         )
     if error.errno in _OTHERS:
         return _OTHERS[error.errno]
-    return f"{name}: {error.strerror}." if name else f"The system said: {error}."
+    return f"{name}: {error.strerror}." if name else f"System error: {error}."
 
 
 def _driver_error(error: BaseException) -> BaseException | None:
-    """What the database's driver said, inside of what SQLAlchemy or pandas made of it."""
-    seen = 0
+    """The error of the database driver, wrapped by SQLAlchemy or pandas."""
+    depth = 0
     found: BaseException | None = error
-    while found is not None and seen < 8:
+    while found is not None and depth < 8:
         if isinstance(found, DBAPIError) and found.orig is not None:
             return found.orig
         if isinstance(found, sqlite3.Error):
             return found
-        found, seen = found.__cause__, seen + 1
+        found, depth = found.__cause__, depth + 1
     return None
 
 
@@ -117,16 +117,16 @@ def _of_database(error: BaseException) -> str:
         known = _SQLITE.get((code or 0) & 0xFF)
         if known is None:
             return _other(detail)
-        return known.format(told=told(url), home=settings().home, program=program())
+        return known.format(told=database_label(url), home=settings().home, program=program())
     state = getattr(error, "sqlstate", None) or _state_in(detail, type(error).__name__)
     for begin, known in _POSTGRESQL.items():
         if state.startswith(begin):
-            return known.format(told=told(url), detail=detail)
+            return known.format(told=database_label(url), detail=detail)
     return _other(detail)
 
 
 def _state_in(detail: str, kind: str) -> str:
-    """The SQLSTATE of a connection that was refused: the driver has only words for it."""
+    """The SQLSTATE of a refused connection, for which the driver gives only text."""
     known = (state for words, state in _REFUSALS.items() if words in detail)
     return next(known, "08001" if kind == "OperationalError" else "")
 
@@ -142,7 +142,7 @@ _SQLITE = {
     ),
     sqlite3.SQLITE_LOCKED: "{told} is locked by another process: try again when it is done.",
     sqlite3.SQLITE_FULL: (
-        "{told} cannot grow, the disk is full: nothing half-written was kept. Free some space and "
+        "{told} cannot grow, the disk is full: no partial file was kept. Free some space and "
         "try again."
     ),
     sqlite3.SQLITE_READONLY: (
@@ -151,19 +151,19 @@ _SQLITE = {
     ),
     sqlite3.SQLITE_PERM: "{told} may not be opened by this user: change its permissions.",
     sqlite3.SQLITE_IOERR: (
-        "{told} could not be read or written by the system: see whether its disk is full, "
+        "{told} could not be read or written by the system: check whether its disk is full, "
         "read-only or damaged (`dmesg`)."
     ),
     sqlite3.SQLITE_CANTOPEN: (
-        "{told} cannot be opened: see whether its folder is there, is writable and has space left."
+        "{told} cannot be opened: check that its folder exists, is writable and has free space."
     ),
     sqlite3.SQLITE_CORRUPT: (
-        "{told} is damaged: put it back from a backup, or move it away and `{program} "
-        "home new-database` begins with an empty one."
+        "{told} is damaged: restore it from a backup, or move it away and `{program} "
+        "home new-database` creates an empty one."
     ),
     sqlite3.SQLITE_NOTADB: (
-        "{told} is a file of another kind, not a database: set DATABASE_URL or SENET_HOME to "
-        "another place, or move the file away and `{program} home new-database` begins with an "
+        "{told} is not a database file: set DATABASE_URL or SENET_HOME to "
+        "another location, or move the file away and `{program} home new-database` creates an "
         "empty one."
     ),
 }
@@ -171,15 +171,15 @@ _SQLITE = {
 
 _POSTGRESQL = {
     "28": "{told} refuses the login ({detail}): correct user and password in DATABASE_URL.",
-    "3D": "{told} does not exist on that server: make it (`createdb`), or correct DATABASE_URL.",
+    "3D": "{told} does not exist on that server: create it (`createdb`), or correct DATABASE_URL.",
     "42501": "{told} does not let this user do that ({detail}): grant the rights, and try again.",
     "53100": "{told} cannot grow, the server's disk is full: free some space, and try again.",
     "25006": "{told} is read-only at the moment: set DATABASE_URL to the server that takes writes.",
     "55P03": "{told} is locked by another process: try again when it is done.",
     "57014": "{told} took too long to answer ({detail}): try again.",
-    "53": "{told} takes no further connection at the moment ({detail}): try again.",
+    "53": "{told} accepts no further connections at the moment ({detail}): try again.",
     "57": "{told} is shutting down or starting ({detail}): try again.",
-    "option": "DATABASE_URL holds what the driver does not know ({detail}): correct it.",
+    "option": "DATABASE_URL has an option that the driver does not support ({detail}): correct it.",
     "08": "{told} cannot be reached ({detail}): start the server, or correct DATABASE_URL.",
 }
 """By the beginning of the SQLSTATE, the most exact first."""
@@ -197,5 +197,5 @@ _REFUSALS = {
 
 
 def explain(error: BaseException) -> str:
-    """One sentence for the user: what happened, and the way out where there is one."""
-    return sentence_of(error) or f"{unexpected(error)} (see the log)."
+    """One sentence for users; for an unexpected error its type and message."""
+    return error_message(error) or f"{unexpected_error_message(error)} (see the log)."

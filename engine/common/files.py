@@ -1,4 +1,4 @@
-"""Files are written whole or not at all, and a full disk gets one sentence."""
+"""Atomic file writes; a full disk is reported in one sentence."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def disk_space(folder: Path) -> Iterator[None]:
-    """Turns a full disk into one sentence."""
+def disk_full_as_error(folder: Path) -> Iterator[None]:
+    """Raises StorageFull instead of the OSError of a full disk."""
     try:
         yield
     except OSError as error:
@@ -27,14 +27,14 @@ def disk_space(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def whole(path: Path) -> Iterator[Path]:
-    """Another path to write to, which takes the place of `path` at the end unless that failed.
+def atomic_write(path: Path) -> Iterator[Path]:
+    """Yields a temporary path that replaces `path` at the end, unless the block failed.
 
-    Makes its folder where that is missing. Raises StorageFull when the disk is full.
+    Creates the folder if needed. Raises StorageFull when the disk is full.
     """
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
-        with disk_space(path.parent):
+        with disk_full_as_error(path.parent):
             path.parent.mkdir(parents=True, exist_ok=True)
             yield part
             part.replace(path)
@@ -42,8 +42,8 @@ def whole(path: Path) -> Iterator[Path]:
         part.unlink(missing_ok=True)
 
 
-def expanded(path: str | Path) -> Path:
-    """A path with its ~ expanded; as it is where there is no such user."""
+def expand_user(path: str | Path) -> Path:
+    """A path with ~ expanded; unchanged if there is no such user."""
     try:
         return Path(path).expanduser()
     except RuntimeError:
@@ -51,7 +51,7 @@ def expanded(path: str | Path) -> Path:
 
 
 def is_file(path: Path) -> bool:
-    """Whether a path that a user or a file gave is a file; no also for what no path can be."""
+    """Whether an untrusted path is a file; False also for an impossible path."""
     try:
         return path.is_file()
     except (OSError, ValueError):  # a name too long, no permission, a NUL
@@ -59,14 +59,14 @@ def is_file(path: Path) -> bool:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a text file (UTF-8) whole or not at all."""
-    with whole(path) as part:
+    """Writes a text file (UTF-8) atomically."""
+    with atomic_write(path) as part:
         part.write_text(text, encoding="utf-8")
 
 
 def save_arrays(path: Path, **arrays: np.ndarray) -> None:
-    """Writes an npz file whole or not at all."""
+    """Writes an npz file atomically."""
     import numpy as np
 
-    with whole(path) as part, part.open("wb") as stream:
+    with atomic_write(path) as part, part.open("wb") as stream:
         np.savez(stream, **arrays)  # type: ignore[arg-type]

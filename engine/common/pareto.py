@@ -1,22 +1,22 @@
-"""Which points nothing else beats."""
+"""Pareto fronts."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
 
-def frontier(costs: Iterable[float], values: Iterable[float]) -> list[int]:
-    """Positions of the points that no other beats: more value at no more cost; by rising cost.
+def pareto_front(costs: Iterable[float], values: Iterable[float]) -> list[int]:
+    """Positions of the non-dominated points, by rising cost.
 
-    Lower cost is better, higher value is better; of equal points the first stays. A point whose
-    cost or value is not a number is on no frontier.
+    Lower cost and higher value are better. Of equal points the first is kept. A point whose cost
+    or value is NaN is never on the front.
     """
     cost, value = list(costs), list(values)
-    known = [i for i in range(len(cost)) if cost[i] == cost[i] and value[i] == value[i]]
+    finite = [i for i in range(len(cost)) if cost[i] == cost[i] and value[i] == value[i]]
     best = float("-inf")
-    kept = []
-    for position in sorted(known, key=lambda i: (cost[i], -value[i], i)):
+    front = []
+    for position in sorted(finite, key=lambda i: (cost[i], -value[i], i)):
         if value[position] > best:
             best = float(value[position])
-            kept.append(position)
-    return kept
+            front.append(position)
+    return front

@@ -1,4 +1,4 @@
-"""From a network's output rows to classes: background taken off, ranked, as probabilities."""
+"""Scores of a network: background class removed, ranked, turned into probabilities."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from engine.errors import InvalidRequest
 
 
 def as_scores(values: np.ndarray) -> np.ndarray:
-    """What a session gives, as float32 (n, classes): whole numbers and other floats are cast.
+    """Session outputs as float32 (n, classes); other numeric types are cast.
 
     (n, classes, 1, 1) is one row an image; maps of several rows keep their shape.
     """
@@ -17,31 +17,31 @@ def as_scores(values: np.ndarray) -> np.ndarray:
 
 
 def drop_background(scores: np.ndarray, background: int | None) -> np.ndarray:
-    """Scores (n, classes) without the column that is no class of the dataset.
+    """Scores (n, classes) without the background column.
 
-    Raises InvalidRequest where there is no such column.
+    Raises InvalidRequest if there is no such column.
     """
     if background is None:
         return scores
     if not 0 <= background < scores.shape[1]:
         raise InvalidRequest(
-            f"Background class {background} is none of the {scores.shape[1]:,} outputs, which "
-            f"count from 0."
+            f"Background class {background} is out of range: the model has {scores.shape[1]:,} "
+            f"outputs, counted from 0."
         )
     return np.delete(scores, background, axis=1)
 
 
 def top_k(scores: np.ndarray, k: int) -> np.ndarray:
-    """Class indices (n, k), best first; equal scores in the order of their index, NaN last.
+    """Class indices (n, k), best first; ties by lowest index, NaN last.
 
-    Scores may be of any numeric type: they are not negated, which unsigned numbers cannot be.
+    Works for all numeric types: scores are never negated, which unsigned types cannot be.
     """
     ascending = np.argsort(_ranked(scores)[:, ::-1], axis=1, kind="stable")
     return scores.shape[1] - 1 - ascending[:, ::-1][:, :k]
 
 
 def rank_of(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """How many classes stand before the label in the order of `top_k`; 0 means top-1."""
+    """Rank of each label (n,) in the order of `top_k`; 0 means top-1."""
     scores = _ranked(scores)
     truth = np.take_along_axis(scores, labels[:, None], axis=1)
     before = (scores > truth).sum(axis=1)
@@ -50,7 +50,7 @@ def rank_of(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def _ranked(scores: np.ndarray) -> np.ndarray:
-    """NaN compares as false with everything, and would rank first; here it is the least."""
+    """Scores with NaN replaced by -inf, so that NaN never ranks first."""
     if scores.dtype.kind != "f" or not np.isnan(scores).any():
         return scores
     return np.where(np.isnan(scores), -np.inf, scores)

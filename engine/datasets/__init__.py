@@ -1,1 +1,1 @@
-"""Folders of images with labels: recognised, checked, indexed, drawn from, read."""
+"""Folders of images with labels: recognized, checked, indexed, drawn from, read."""

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from engine.common import python_child
+from engine.config import child_command, child_environment
 from engine.datasets.reader import DatasetIndex
 from engine.datasets.squares import Filler, PixelCache, Work
 from engine.errors import DatasetInvalid, ImageRejected
@@ -107,11 +107,11 @@ class _Child:
         self, root: Path, spec: PreprocessSpec, memory: int, cache: PixelCache | None
     ) -> None:
         self._process = subprocess.Popen(
-            python_child.command("engine.datasets.decode_worker"),
+            child_command("engine.datasets.decode_worker"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             pass_fds=(memory,),
-            env=python_child.environment(),
+            env=child_environment(),
         )
         begin = {
             "root": str(root),

@@ -30,7 +30,7 @@ _DIGITS = re.compile(r"(\d+)")
 
 
 @dataclass(frozen=True, slots=True)
-class Labelling:
+class Labeling:
     """What a user says of labels: a file, its columns (name, class), the first number, the classes.
 
     All may be None: then the folder, the file and what it holds say it themselves.
@@ -46,7 +46,7 @@ class Labelling:
         return read_class_list(self.classes) if self.classes else None
 
 
-NOTHING_SAID = Labelling()
+NOTHING_SAID = Labeling()
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class Labels:
 def label_images(
     images: Sequence[str],
     file: Path,
-    labelling: Labelling,
+    labeling: Labeling,
     known: ClassList | None,
     root: Path | None = None,
 ) -> Labels:
@@ -76,7 +76,7 @@ def label_images(
     anywhere. Raises DatasetInvalid for images without a line, for lines without an image of the
     root, and for classes that cannot be told.
     """
-    table = read_label_table(file, labelling.columns)
+    table = read_label_table(file, labeling.columns)
     if table.in_order:
         lines, matched = _by_order(table, images)
     else:
@@ -86,17 +86,17 @@ def label_images(
     texts = [lines[place].label for place in matched if place >= 0]
     numbers = [lines[place].number for place in matched if place >= 0]
     named = _are_imagenet(kept)
-    indices, classes, notes = _indices(file, texts, numbers, labelling, known, named)
+    indices, classes, notes = _indices(file, texts, numbers, labeling, known, named)
     told = [table.note] if table.note else []
     return Labels(kept, indices, classes, (*told, *notes))
 
 
-def labels_by_name(file: Path, labelling: Labelling) -> Labels:
+def labels_by_name(file: Path, labeling: Labeling) -> Labels:
     """The labels of a file whose images are elsewhere, sorted by name.
 
     Paths before the names are left out where the names alone are distinct.
     """
-    table = read_label_table(file, labelling.columns)
+    table = read_label_table(file, labeling.columns)
     if table.in_order:
         raise DatasetInvalid(
             f"{file.name} names no image: give lines {EXPECTED}, or register the images."
@@ -110,9 +110,7 @@ def labels_by_name(file: Path, labelling: Labelling) -> Labels:
     ordered = tuple(sorted(lines))
     texts = [lines[name].label for name in ordered]
     numbers = [lines[name].number for name in ordered]
-    found = _indices(
-        file, texts, numbers, labelling, labelling.class_list(), _are_imagenet(ordered)
-    )
+    found = _indices(file, texts, numbers, labeling, labeling.class_list(), _are_imagenet(ordered))
     return Labels(ordered, *found)
 
 
@@ -132,7 +130,7 @@ def _indices(
     file: Path,
     texts: Sequence[str],
     lines: Sequence[int],
-    labelling: Labelling,
+    labeling: Labeling,
     known: ClassList | None,
     imagenet: bool,
 ) -> _Found:
@@ -142,7 +140,7 @@ def _indices(
         return by_list
     if all(whole_number(text) is not None for text in texts):
         values = [int(whole_number(text) or 0) for text in texts]
-        return _by_number(file, values, labelling.base, known, imagenet)
+        return _by_number(file, values, labeling.base, known, imagenet)
     if known is None and all(wnid_of(text) for text in texts):
         return _by_wnid(file, [str(wnid_of(text)) for text in texts])
     _require_one_kind(file, texts, lines)

@@ -108,7 +108,7 @@ def match_lines(
         elif agreeing < known[1]:
             absent.append(line)
         elif not _agree(lines[known[0]], line):
-            raise DatasetInvalid(f"{file}, line {line.number}: {line.name} is labelled twice.")
+            raise DatasetInvalid(f"{file}, line {line.number}: {line.name} is labeled twice.")
     aside = {place for place, image in enumerate(images) if "/" in image}
     if root is None or len(aside) == len(images) or aside & line_of.keys():
         aside = set()
@@ -150,4 +150,4 @@ def refuse_doubles(file: str, names: Sequence[str], lines: Sequence[Line]) -> No
     for name, line in zip(names, lines, strict=True):
         before = seen.setdefault(name, line)
         if not _agree(before, line):
-            raise DatasetInvalid(f"{file}, line {line.number}: {name} is labelled twice.")
+            raise DatasetInvalid(f"{file}, line {line.number}: {name} is labeled twice.")

@@ -1,4 +1,4 @@
-"""Recognises how a folder of images says which class each image belongs to.
+"""Recognizes how a folder of images says which class each image belongs to.
 
 Three layouts: a folder per class (named by wnid, by number, or by anything), a flat folder of
 `nXXXXXXXX_*` files, and images with a label file (engine.datasets.label_files).
@@ -15,7 +15,7 @@ from engine.datasets.class_lists import ClassList, imagenet_list
 from engine.datasets.classes import Classes, ClassSource
 from engine.datasets.folders import Contents, counted, listed, look_into
 from engine.datasets.imagenet import WNID, class_names, wnid_to_index
-from engine.datasets.label_files import Labelling, classes_of_wnids, label_images
+from engine.datasets.label_files import Labeling, classes_of_wnids, label_images
 from engine.datasets.nesting import refuse_nested
 from engine.datasets.numbering import MOST_CLASSES, number_classes
 from engine.errors import DatasetInvalid
@@ -23,7 +23,7 @@ from engine.errors import DatasetInvalid
 LABEL_FILE = "val_label.txt"
 LABEL_FILES = (LABEL_FILE, "val_annotations.txt")
 """Label files that are found without being named; the second is Tiny ImageNet's."""
-UNLABELLED = "flat, without labels"
+UNLABELED = "flat, without labels"
 PER_CLASS = "folder per class"
 IN_A_FOLDER = "in a folder, where the others are in none"
 _WNID_AND_NAME = re.compile(r"(n\d{8})(?:[-_ .].+)?")
@@ -49,42 +49,42 @@ class Layout:
         return self.classes.names if self.classes else ()
 
 
-def recognise(root: Path, labelling: Labelling | None = None, unlabelled: bool = False) -> Layout:
+def recognize(root: Path, labeling: Labeling | None = None, unlabelled: bool = False) -> Layout:
     """The layout of a folder; DatasetInvalid says what was found instead of one.
 
     `unlabelled` images have no classes and the label -1: builds are compared on them, not scored.
     """
-    labelling = labelling or Labelling()
+    labeling = labeling or Labeling()
     if unlabelled:
         contents = _images_under(root)
         images = tuple(contents.images)
-        return Layout(UNLABELLED, images, (-1,) * len(images), None, tuple(contents.notes()))
-    return _recognise(root, labelling, labelling.class_list())
+        return Layout(UNLABELED, images, (-1,) * len(images), None, tuple(contents.notes()))
+    return _recognize(root, labeling, labeling.class_list())
 
 
-def _recognise(root: Path, labelling: Labelling, known: ClassList | None) -> Layout:
+def _recognize(root: Path, labeling: Labeling, known: ClassList | None) -> Layout:
     contents = _images_under(root)
-    file = labelling.file or next((root / n for n in LABEL_FILES if (root / n).is_file()), None)
+    file = labeling.file or next((root / n for n in LABEL_FILES if (root / n).is_file()), None)
     if file is not None:
-        return _with_label_file(root, contents, file, labelling, known)
+        return _with_label_file(root, contents, file, labeling, known)
     loose = contents.loose()
     if _is_flat(contents, loose):
         return _flat_wnids(root, contents, loose)
-    return _folder_per_class(root, contents, labelling, known)
+    return _folder_per_class(root, contents, labeling, known)
 
 
-def sortable(root: Path, labelling: Labelling) -> Layout:
-    """As `recognise`, of images that have no folder of their class yet, labelled by ImageNet's.
+def sortable(root: Path, labeling: Labeling) -> Layout:
+    """As `recognize`, of images that have no folder of their class yet, labeled by ImageNet's.
 
     Raises DatasetInvalid for a folder per class.
     """
-    known = labelling.class_list() or imagenet_list()
+    known = labeling.class_list() or imagenet_list()
     if known.source is not ClassSource.INDICES:
         raise DatasetInvalid(
             "valprep makes folders named by ImageNet's wnids, and these classes are others: "
             "`dataset add --classes FILE` takes them as they are."
         )
-    layout = _recognise(root, labelling, known)
+    layout = _recognize(root, labeling, known)
     if layout.name == PER_CLASS:
         raise DatasetInvalid(
             f"{root} has a folder per class already ({len(layout.files):,} images)."
@@ -118,9 +118,9 @@ def _is_flat(contents: Contents, loose: list[str]) -> bool:
 
 
 def _with_label_file(
-    root: Path, contents: Contents, file: Path, labelling: Labelling, known: ClassList | None
+    root: Path, contents: Contents, file: Path, labeling: Labeling, known: ClassList | None
 ) -> Layout:
-    found = label_images(contents.images, file, labelling, known, root)
+    found = label_images(contents.images, file, labeling, known, root)
     contents.others[file.suffix.lower()] -= root in file.parents
     contents.others += type(contents.others)()  # without those that are 0 now
     kept = set(found.images)
@@ -159,12 +159,12 @@ def _left_out(images: Sequence[str], why: str) -> list[str]:
 
 
 def _folder_per_class(
-    root: Path, contents: Contents, labelling: Labelling, known: ClassList | None
+    root: Path, contents: Contents, labeling: Labeling, known: ClassList | None
 ) -> Layout:
     found = contents.by_folder()
     if known is None or any(images and known.find(f) is None for f, images in found.items()):
         refuse_nested(root, found)
-    index_of, classes, notes = _class_order(root, found, labelling, known)
+    index_of, classes, notes = _class_order(root, found, labeling, known)
     files = [image for folder in sorted(found) if folder in index_of for image in found[folder]]
     labels = tuple(index_of[image.partition("/")[0]] for image in files)
     deeper = [image for image in files if image.count("/") > 1]
@@ -182,7 +182,7 @@ _Order = tuple[dict[str, int], Classes, list[str]]
 
 
 def _class_order(
-    root: Path, found: dict[str, list[str]], labelling: Labelling, known: ClassList | None
+    root: Path, found: dict[str, list[str]], labeling: Labeling, known: ClassList | None
 ) -> _Order:
     """The class index of each folder that is a class, the classes, and what was assumed.
 
@@ -191,11 +191,11 @@ def _class_order(
     """
     full = [name for name, images in found.items() if images]
     if known is not None:
-        return _by_list(root, found, full, labelling, known)
+        return _by_list(root, found, full, labeling, known)
     if _begin_with_wnids(full):
         return _by_wnid(root, found)
     if all(_is_number(name) for name in full):
-        return _by_number(root, found, labelling)
+        return _by_number(root, found, labeling)
     strangers = [name for name in full if name not in wnid_to_index()]
     if len(strangers) < len(full):
         raise DatasetInvalid(
@@ -258,11 +258,11 @@ def _by_wnid(root: Path, found: dict[str, list[str]]) -> _Order:
     return index_of, classes, notes
 
 
-def _by_number(root: Path, found: dict[str, list[str]], labelling: Labelling) -> _Order:
+def _by_number(root: Path, found: dict[str, list[str]], labeling: Labeling) -> _Order:
     numbers = {name: int(name) for name in found if _is_number(name)}
     _refuse_doubles(root, numbers)
     what = f"The folders of {root}"
-    numbering = number_classes(set(numbers.values()), what, None, labelling.base, from_one=True)
+    numbering = number_classes(set(numbers.values()), what, None, labeling.base, from_one=True)
     index_of = {name: number - numbering.base for name, number in numbers.items()}
     notes = [numbering.note] if numbering.note else []
     if numbering.count == len(class_names()):
@@ -271,7 +271,7 @@ def _by_number(root: Path, found: dict[str, list[str]], labelling: Labelling) ->
     else:
         name_of = {index: name for name, index in index_of.items()}
         names = [name_of.get(i, str(i + numbering.base)) for i in range(numbering.count)]
-        open_end = not numbering.complete and (numbering.base == 0 or labelling.base is not None)
+        open_end = not numbering.complete and (numbering.base == 0 or labeling.base is not None)
         source = ClassSource.OPEN_NUMBERS if open_end else ClassSource.NUMBERS
         classes = Classes(tuple(names), source)
     if not notes:
@@ -308,7 +308,7 @@ def _by_list(
     root: Path,
     found: dict[str, list[str]],
     full: list[str],
-    labelling: Labelling,
+    labeling: Labeling,
     known: ClassList,
 ) -> _Order:
     places = {name: known.find(name) for name in found}
@@ -320,7 +320,7 @@ def _by_list(
         _refuse_doubles(root, numbers)
         what = f"The folders of {root}"
         numbering = number_classes(
-            set(numbers.values()), what, len(known), labelling.base, from_one=True
+            set(numbers.values()), what, len(known), labeling.base, from_one=True
         )
         index_of = {name: number - numbering.base for name, number in numbers.items()}
         notes += [numbering.note] if numbering.note else []

@@ -141,7 +141,7 @@ def _key(digest: str, spec: PreprocessSpec) -> str:
 
 
 def _geometry(spec: PreprocessSpec) -> dict[str, object]:
-    """What decides the pixels before normalisation."""
+    """What decides the pixels before normalization."""
     plain = spec.to_dict()
     names = ("resize", "resize_mode", "crop", "interpolation", "resizer")
     return {name: plain[name] for name in names}

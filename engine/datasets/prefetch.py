@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from engine.preprocess import PreprocessSpec, normalise
+from engine.preprocess import PreprocessSpec, normalize
 
 BATCHES_AHEAD = 3
 Item = TypeVar("Item")
@@ -40,4 +40,4 @@ def prepared_ahead(
 
 
 def _collect(futures: list[Future[np.ndarray]], spec: PreprocessSpec) -> np.ndarray:
-    return normalise(np.stack([future.result() for future in futures]), spec)
+    return normalize(np.stack([future.result() for future in futures]), spec)

@@ -40,7 +40,7 @@ class DatasetIndex:
         return len(self.files)
 
     @property
-    def labelled(self) -> bool:
+    def labeled(self) -> bool:
         """Whether the images have labels; those of an unlabelled set are all -1."""
         return bool(len(self.classes))
 

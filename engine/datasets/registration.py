@@ -19,8 +19,8 @@ from engine.common.files import write_text
 from engine.config import settings
 from engine.datasets.classes import Classes, ClassSource
 from engine.datasets.imagenet import class_names
-from engine.datasets.label_files import Labelling
-from engine.datasets.layouts import UNLABELLED, Layout, recognise
+from engine.datasets.label_files import Labeling
+from engine.datasets.layouts import UNLABELED, Layout, recognize
 from engine.datasets.sampling import draw_to_calibrate
 from engine.errors import DatasetInvalid, ImageRejected
 from engine.jobs.context import JobContext
@@ -49,10 +49,10 @@ class Checked:
 
 
 def check(
-    root: Path, labelling: Labelling | None, progress: Progress, unlabelled: bool = False
+    root: Path, labeling: Labeling | None, progress: Progress, unlabelled: bool = False
 ) -> Checked:
-    """Recognises the layout and decodes every image. Raises DatasetInvalid when none is usable."""
-    return check_layout(root, recognise(root, labelling, unlabelled), progress)
+    """Recognizes the layout and decodes every image. Raises DatasetInvalid when none is usable."""
+    return check_layout(root, recognize(root, labeling, unlabelled), progress)
 
 
 def check_layout(root: Path, layout: Layout, progress: Progress) -> Checked:
@@ -214,7 +214,7 @@ def run(params: dict[str, Any], context: JobContext) -> dict[str, Any]:
     layout = (
         draw_to_calibrate(root, spec.suffix, spec.calibration_images)
         if spec.calibration_images
-        else recognise(root, labelling_of(spec), spec.unlabelled)
+        else recognize(root, labeling_of(spec), spec.unlabelled)
     )
     checked = check_layout(
         root, layout, lambda done, total: context.progress(done, total, "images")
@@ -233,9 +233,9 @@ def run(params: dict[str, Any], context: JobContext) -> dict[str, Any]:
 SAID = ("labels", "label_columns", "label_base", "classes")
 
 
-def labelling_of(spec: DatasetSpec) -> Labelling:
+def labeling_of(spec: DatasetSpec) -> Labeling:
     """What the user says of the labels."""
-    return Labelling(
+    return Labeling(
         file=Path(spec.labels) if spec.labels else None,
         columns=spec.label_columns,
         base=spec.label_base,
@@ -247,7 +247,7 @@ def layout_now(row: Dataset) -> Layout:
     """A registered folder as it is now, read as it was when it was registered."""
     root = root_of(row)
     spec = DatasetSpec(name=row.name, root=str(root), **row.report.get("said", {}))
-    return recognise(root, labelling_of(spec), row.layout == UNLABELLED)
+    return recognize(root, labeling_of(spec), row.layout == UNLABELED)
 
 
 def _draw(spec: DatasetSpec, context: JobContext) -> Path:

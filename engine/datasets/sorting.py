@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.common.digests import file_digest
-from engine.common.files import disk_space
+from engine.common.files import disk_full_as_error
 from engine.datasets.imagenet import wnid_to_index
-from engine.datasets.label_files import Labelling
+from engine.datasets.label_files import Labeling
 from engine.datasets.layouts import Layout, sortable
 from engine.errors import DatasetInvalid
 
@@ -33,14 +33,14 @@ class Sorted:
 
 
 def sort_by_class(
-    root: Path, labelling: Labelling | None, target: Path, copy: bool, progress: Progress
+    root: Path, labeling: Labeling | None, target: Path, copy: bool, progress: Progress
 ) -> Sorted:
     """Fills `<target>/<wnid>/<file>` from images with labels of ImageNet's 1,000 classes.
 
-    Raises DatasetInvalid: no flat labelled folder, another file where an image belongs, files in
+    Raises DatasetInvalid: no flat labeled folder, another file where an image belongs, files in
     the target that are no images of the source, or a file system that cannot link.
     """
-    layout = sortable(root, labelling or Labelling())
+    layout = sortable(root, labeling or Labeling())
     places = _places(root, layout, target)
     _require_no_strangers(target, places)
     made = 0
@@ -88,7 +88,7 @@ def _put(source: Path, place: Path, copy: bool) -> bool:
             )
         return False
     part = place.with_name(f"{place.name}.part")
-    with disk_space(place.parent):
+    with disk_full_as_error(place.parent):
         place.parent.mkdir(parents=True, exist_ok=True)
         part.unlink(missing_ok=True)
         try:

@@ -1,6 +1,6 @@
 """Files of prepared squares, and who fills them; light, because every decoding process loads it.
 
-A square is what a network sees before normalisation: uint8, planar (3, side, side). `pixels` holds
+A square is what a network sees before normalization: uint8, planar (3, side, side). `pixels` holds
 one after the other at the place of its image, `checks` a CRC-32 of each, 0 where there is none
 yet. A square is written before its check and compared with it when read, so that whatever cuts a
 write short leaves an image that is not there, never a wrong one. Squares are read, not mapped: a

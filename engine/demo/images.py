@@ -53,7 +53,7 @@ BUILTIN = {"demo": EVALUATION, "demo-calibration": CALIBRATION}
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Where a shape lies: centre and radius in pixels, turn, and width relative to height."""
+    """Where a shape lies: center and radius in pixels, turn, and width relative to height."""
 
     x: float
     y: float
@@ -101,11 +101,11 @@ def _blend_texture(
     columns: tuple[int, int],
     rows: tuple[int, int],
 ) -> None:
-    x, y = _pixel_centres(columns, rows)
+    x, y = _pixel_centers(columns, rows)
     area += (color - area) * random_texture(rng, x, y)[:, :, None]
 
 
-def _pixel_centres(
+def _pixel_centers(
     columns: tuple[int, int], rows: tuple[int, int]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Coordinates (1, w) and (h, 1) of a window, in pixels from the middle of the image."""
@@ -115,9 +115,9 @@ def _pixel_centres(
     return x, y
 
 
-def _window(centre: float, reach: float) -> tuple[int, int]:
-    first = int(centre - reach + IMAGE_SIZE / 2)
-    last = int(centre + reach + IMAGE_SIZE / 2) + 1
+def _window(center: float, reach: float) -> tuple[int, int]:
+    first = int(center - reach + IMAGE_SIZE / 2)
+    last = int(center + reach + IMAGE_SIZE / 2) + 1
     return min(max(first, 0), IMAGE_SIZE), min(max(last, 0), IMAGE_SIZE)
 
 
@@ -129,7 +129,7 @@ def _paint(
     columns, rows = _window(at.x, reach), _window(at.y, reach)
     if columns[0] == columns[1] or rows[0] == rows[1]:
         return
-    x, y = _pixel_centres(columns, rows)
+    x, y = _pixel_centers(columns, rows)
     cosine, sine = at.turn
     dx, dy = (x - at.x) * (1.0 / at.radius), (y - at.y) * (1.0 / at.radius)
     u, v = (cosine * dx + sine * dy) * (1.0 / at.aspect), cosine * dy - sine * dx
@@ -150,7 +150,7 @@ def _paint_subject(
     hardness: float,
 ) -> None:
     color = _color(rng)
-    # Below 0.5 some colour always lies far enough from the ground, so this ends.
+    # Below 0.5 some color always lies far enough from the ground, so this ends.
     while abs(color - ground).max() < 0.45 - 0.25 * hardness:
         color = _color(rng)
     at = Placement(
@@ -194,7 +194,7 @@ def _bar(u: np.ndarray, v: np.ndarray, proportion: float) -> np.ndarray:
 
 def _develop(rng: np.random.Generator, canvas: np.ndarray, hardness: float) -> np.ndarray:
     """Light that falls off to one side, blur, exposure and noise; then 8-bit pixels."""
-    x, y = _pixel_centres((0, IMAGE_SIZE), (0, IMAGE_SIZE))
+    x, y = _pixel_centers((0, IMAGE_SIZE), (0, IMAGE_SIZE))
     cosine, sine = rotation(rng)
     light = 1.0 + uniform(rng, 0.0, 0.4) * (cosine * x + sine * y) * (1.0 / 32.0)
     canvas = canvas * light[:, :, None]

@@ -53,7 +53,7 @@ class SEBlock(nn.Module):
 
 
 class DemoNetwork(nn.Module):
-    """Images (N, 3, 64, 64), normalised -> logits (N, 16)."""
+    """Images (N, 3, 64, 64), normalized -> logits (N, 16)."""
 
     def __init__(self) -> None:
         super().__init__()

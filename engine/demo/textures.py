@@ -1,4 +1,4 @@
-"""Random two-colour textures for the demo images, from uniform draws and plain arithmetic."""
+"""Random two-color textures for the demo images, from uniform draws and plain arithmetic."""
 
 from __future__ import annotations
 

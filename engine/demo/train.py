@@ -61,7 +61,7 @@ def draw_split(split: Split) -> Images:
     return Images(torch.from_numpy(channels_first), torch.from_numpy(labels))
 
 
-def normalise(pixels: torch.Tensor) -> torch.Tensor:
+def normalize(pixels: torch.Tensor) -> torch.Tensor:
     """uint8 (N, 3, 64, 64) -> float32, as `MEAN` and `STD` say."""
     mean, std = torch.tensor(MEAN).view(3, 1, 1), torch.tensor(STD).view(3, 1, 1)
     return ((pixels.float() / 255 - mean) / std).contiguous(memory_format=torch.channels_last)
@@ -74,7 +74,7 @@ def top1_percent(network: nn.Module, images: Images) -> float:
     with torch.inference_mode():
         for start in range(0, len(images.labels), 256):
             part = slice(start, start + 256)
-            answers = network(normalise(images.pixels[part])).argmax(1)
+            answers = network(normalize(images.pixels[part])).argmax(1)
             right += int((answers == images.labels[part]).sum())
     return 100.0 * right / len(images.labels)
 
@@ -92,7 +92,7 @@ def train(images: Images, epochs: int, seed: int) -> nn.Module:
     network.train()
     for step, (pixels, labels) in enumerate(_batches(images, epochs, seed), start=1):
         loss = nn.functional.cross_entropy(
-            network(normalise(pixels)), labels, label_smoothing=LABEL_SMOOTHING
+            network(normalize(pixels)), labels, label_smoothing=LABEL_SMOOTHING
         )
         optimizer.zero_grad()
         loss.backward()

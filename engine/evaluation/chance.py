@@ -13,7 +13,7 @@ CONVINCING = 0.3
 
 def is_at_chance(images: PerImage, classes: int) -> bool:
     """Whether the share of right answers is what guessing would give."""
-    if not images.labelled or classes < 2:
+    if not images.labeled or classes < 2:
         return False
     return at_chance(int(images.right.sum()), len(images), classes)
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from db.models import Evaluation
 from engine.errors import InvalidRequest
+from engine.evaluation.comparability import require_same_images, why_not_comparable
 from engine.evaluation.per_image import NO_LABEL, PerImage, find, load
 
 CLASS_COLUMNS = ["label", "images", "first", "second", "change", "lost", "gained"]
@@ -36,10 +36,12 @@ class Flips:
 def flips(first_id: int, second_id: int, url: str) -> Flips:
     """Compares two evaluations image by image.
 
-    Raises InvalidRequest when they are not of the same images, ArtifactMissing when the per-image
-    results of one are gone.
+    Raises InvalidRequest when they are not comparable, ArtifactMissing when the per-image results
+    of one are gone.
     """
     rows = find(first_id, url), find(second_id, url)
+    if (reason := why_not_comparable(*rows, url)) is not None:
+        raise InvalidRequest(reason.sentence)
     first, second = load(rows[0]), load(rows[1])
     require_same_images(*rows, first, second)
     frame = side_by_side(first, second)
@@ -52,20 +54,6 @@ def flips(first_id: int, second_id: int, url: str) -> Flips:
         gained=gained.sort_values("second_probability", ascending=False)[FLIP_COLUMNS],
         confusions=confusions.sort_values("images", ascending=False, kind="stable"),
     )
-
-
-def require_same_images(first: Evaluation, second: Evaluation, a: PerImage, b: PerImage) -> None:
-    """Raises InvalidRequest unless both hold the same images with the same labels, in one order."""
-    if first.dataset_digest != second.dataset_digest or not np.array_equal(a.image, b.image):
-        raise InvalidRequest(
-            f"Evaluations {first.id} and {second.id} are not of the same images: they cannot be "
-            f"compared pairwise."
-        )
-    if not np.array_equal(a.label, b.label):
-        raise InvalidRequest(
-            f"Evaluations {first.id} and {second.id} are scored with different labels: they "
-            f"cannot be compared pairwise."
-        )
 
 
 def side_by_side(a: PerImage, b: PerImage) -> pd.DataFrame:

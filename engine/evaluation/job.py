@@ -75,7 +75,7 @@ def _compute_missing(task: Task, context: JobContext) -> None:
             task,
             missing,
             context,
-            _Tally(context, before, len(task.images), task.index.labelled).report,
+            _Tally(context, before, len(task.images), task.index.labeled).report,
             lambda: record.record_partial(task, context),
         )
 
@@ -83,14 +83,14 @@ def _compute_missing(task: Task, context: JobContext) -> None:
 class _Tally:
     """Running accuracy over the images that this attempt has seen."""
 
-    def __init__(self, context: JobContext, before: int, total: int, labelled: bool) -> None:
+    def __init__(self, context: JobContext, before: int, total: int, labeled: bool) -> None:
         self.context, self.before, self.total = context, before, total
-        self.labelled = labelled
+        self.labeled = labeled
 
     def report(self, images: int, right: int) -> None:
         """Progress so far."""
         text = None
-        if self.labelled:
+        if self.labeled:
             low, high = wilson_interval(right, images)
             text = f"top-1 so far {right / images:.1%} ({low:.1%} to {high:.1%})"
         self.context.progress(self.before + images, self.total, "images", text)

@@ -17,7 +17,7 @@ import numpy as np
 from db.models import Evaluation
 from db.session import writing
 from engine.common.digests import data_digest, file_digest, images_digest
-from engine.common.untrusted import MOST_CLASSES, read_json
+from engine.common.untrusted import MAX_CLASSES, read_json
 from engine.config import settings
 from engine.errors import DatasetInvalid, InvalidRequest
 from engine.evaluation.overlap_text import without_rest
@@ -46,7 +46,7 @@ def read_label_set(path: Path) -> list[list[int]] | dict[str, list[int]]:
         raise DatasetInvalid(f"{path.name} must hold a JSON list (or object) of lists of indices.")
     for place, answers in data.items() if isinstance(data, dict) else enumerate(data):
         good = isinstance(answers, list) and all(
-            type(a) is int and 0 <= a < MOST_CLASSES for a in answers
+            type(a) is int and 0 <= a < MAX_CLASSES for a in answers
         )
         if not good:
             raise DatasetInvalid(

@@ -57,20 +57,20 @@ def _share(count: int | None, n: int) -> tuple[float | None, float | None, float
 
 
 def _mean_rank(images: PerImage) -> float | None:
-    if not images.labelled or (images.rank == BEYOND_TOP).any():
+    if not images.labeled or (images.rank == BEYOND_TOP).any():
         return None
     return float(images.rank.mean()) + 1
 
 
 def _negative_log_likelihood(images: PerImage) -> float | None:
-    if not images.labelled or images.truth_probability is None:
+    if not images.labeled or images.truth_probability is None:
         return None
     probability = images.truth_probability.astype(np.float64)
     return float(-np.log(np.maximum(probability, _LEAST_PROBABILITY)).mean())
 
 
 def _calibration_error(images: PerImage) -> float | None:
-    if not images.labelled or images.top_probability is None:
+    if not images.labeled or images.top_probability is None:
         return None
     return expected_calibration_error(images.top_probability[:, 0], images.right)
 
@@ -91,7 +91,7 @@ def expected_calibration_error(
 
 def per_class(images: PerImage) -> pd.DataFrame:
     """One row a class that has images: class_index, images, right, top1, low, high (fractions)."""
-    if not images.labelled:
+    if not images.labeled:
         return pd.DataFrame(columns=["class_index", "images", "right", "top1", "low", "high"])
     classes, place = np.unique(images.label, return_inverse=True)
     totals = np.bincount(place)
@@ -113,7 +113,7 @@ def confusions(images: PerImage, most: int = 20) -> pd.DataFrame:
     """The commonest mistakes: label, predicted, images, share of the label's images; most first."""
     columns = ["label", "predicted", "images", "share"]
     best = images.best
-    if not images.labelled or best is None:
+    if not images.labeled or best is None:
         return pd.DataFrame(columns=columns)
     wrong = ~images.right
     pairs, counts = np.unique(

@@ -9,8 +9,13 @@ import pandas as pd
 from db.models import Evaluation
 from engine.common.stats import PairedDifference, paired_difference, wilson_interval
 from engine.errors import InvalidRequest
-from engine.evaluation.comparability import remark, why_not_comparable
-from engine.evaluation.flips import changed, require_same_images
+from engine.evaluation.comparability import (
+    Differs,
+    remark,
+    require_same_images,
+    why_not_comparable,
+)
+from engine.evaluation.flips import changed
 from engine.evaluation.per_image import PerImage, find, load, names_of
 
 
@@ -50,20 +55,21 @@ def compare(first_id: int, second_id: int, url: str, *, anyway: bool = False) ->
     """
     first, second = find(first_id, url), find(second_id, url)
     reason = why_not_comparable(first, second, url)
-    prepared_differently = reason is not None and "prepare the images differently" in reason
-    if reason is not None and not (anyway and prepared_differently):
-        way_out = " `--anyway` compares them all the same." if prepared_differently else ""
-        raise InvalidRequest(reason + way_out)
+    if reason is not None:
+        only_prepared = reason.differs == Differs.PREPROCESSING
+        if not (anyway and only_prepared):
+            way_out = " `--anyway` compares them all the same." if only_prepared else ""
+            raise InvalidRequest(reason.sentence + way_out)
     a, b = load(first), load(second)
     require_same_images(first, second, a, b)
     return Pair(
         first,
         second,
-        difference=paired_difference(a.right, b.right) if a.labelled else None,
+        difference=paired_difference(a.right, b.right) if a.labeled else None,
         top5_difference=_top5(a, b),
         agreement=agreement(a, b),
         flips=changed(a, b, names_of(first, a)),
-        remark=reason or remark(first, second),
+        remark=reason.sentence if reason else remark(first, second),
     )
 
 

@@ -42,7 +42,7 @@ class PerImage:
         return len(self.image)
 
     @property
-    def labelled(self) -> bool:
+    def labeled(self) -> bool:
         """Whether there is a truth to compare with."""
         return bool(len(self.label)) and bool((self.label != NO_LABEL).all())
 
@@ -58,7 +58,7 @@ class PerImage:
 
     def counts(self) -> tuple[int | None, int | None]:
         """(top-1, top-5) counts; None without labels, and top-5 None where fewer are known."""
-        if not self.labelled:
+        if not self.labeled:
             return None, None
         known = self.top is None or self.top.shape[1] >= 5 or not (self.rank == BEYOND_TOP).any()
         return int((self.rank == 0).sum()), int((self.rank < 5).sum()) if known else None

@@ -1,4 +1,4 @@
-"""Decoding, normalising and inference at once, every core busy, results in order.
+"""Decoding, normalizing and inference at once, every core busy, results in order.
 
 Each batch is computed by one thread, several batches at a time: that keeps all cores busy without
 any waiting on each other, and makes a result independent of how many threads there are.
@@ -17,7 +17,7 @@ from engine.datasets.decoding import Decoders
 from engine.datasets.pixel_cache import square_bytes
 from engine.datasets.reader import DatasetIndex
 from engine.datasets.squares import PixelCache
-from engine.preprocess import PreprocessSpec, normalise_planar
+from engine.preprocess import PreprocessSpec, normalize_planar
 
 MAX_IN_FLIGHT = 4
 BATCHES_AHEAD = 4
@@ -96,7 +96,7 @@ class Pipeline:
             self._decoders.wait(filling)
             for offset in np.flatnonzero(~wanted):
                 self._decoders.fill_cached(place + int(offset), int(images[offset]))
-            inputs = normalise_planar(
+            inputs = normalize_planar(
                 self._decoders.squares[place : place + len(images)], self._spec
             )
         finally:

@@ -91,7 +91,7 @@ def _write(task: Task, images: PerImage, chance: bool, context: JobContext) -> E
         "environment_digest": environment.record(task.surroundings, context.url),
         "dataset_name": task.index.name,
         "dataset_digest": task.index.digest,
-        "label_set": "dataset" if task.index.labelled else "none",
+        "label_set": "dataset" if task.index.labeled else "none",
         "preprocess": task.preprocess.to_dict(),
         "images": len(images),
         "images_planned": len(task.images),

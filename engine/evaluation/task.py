@@ -13,7 +13,7 @@ from db.models import Artifact
 from engine.build.lookup import artifact_of
 from engine.common import environment
 from engine.common.digests import data_digest
-from engine.common.environment import Surroundings
+from engine.common.environment import MachineFacts
 from engine.config import settings
 from engine.datasets.classes import ClassMatching, match_outputs
 from engine.datasets.reader import DatasetIndex, open_index
@@ -37,7 +37,7 @@ class Task:
     index: DatasetIndex
     images: np.ndarray
     preprocess: PreprocessSpec
-    surroundings: Surroundings
+    surroundings: MachineFacts
     matching: ClassMatching | None
 
     @property
@@ -83,13 +83,13 @@ def prepare(spec: EvaluateSpec, url: str) -> Task:
             f"{artifact.model_id} has random weights: fit to measure speed, never accuracy."
         )
     index = open_index(find_dataset(spec.dataset, url))
-    matching = match_classes(artifact, index) if index.labelled else None
+    matching = match_classes(artifact, index) if index.labeled else None
     images = np.arange(len(index))
     if spec.limit is not None and spec.limit < len(index):
         images = draw_by_class(index.labels, spec.limit, seed=0)
     preprocess = artifacts.preprocess_of(artifact).changed(spec.preprocess)
     require_same_side(artifact, preprocess)
-    return Task(spec, artifact, index, images, preprocess, environment.observe(), matching)
+    return Task(spec, artifact, index, images, preprocess, environment.observe_machine(), matching)
 
 
 def require_same_side(artifact: Artifact, preprocess: PreprocessSpec) -> None:

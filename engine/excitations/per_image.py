@@ -8,21 +8,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import onnx
-import onnxruntime as ort
-from onnx import ModelProto, TensorProto, helper
 
 from db.models import Artifact
-from engine.build.int8.sessions import GraphSession
 from engine.config import settings
 from engine.errors import InvalidRequest
-from engine.onnx.macs.skeleton import build_skeleton
 from engine.onnx.se_blocks import find_gates
-from engine.preprocess import crop_pixels, normalise, open_image
+from engine.preprocess import crop_pixels, normalize, open_image
 from engine.specs import CPU_PROVIDER
 from engine.store import artifacts
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +46,8 @@ def gate_tensors(model: ModelProto) -> list[tuple[str, int]]:
 
     What a gate is: see engine.onnx.se_blocks.
     """
+    from engine.onnx.macs.skeleton import build_skeleton
+
     skeleton = build_skeleton(model, batch=1)
     found: dict[str, int] = {}
     for gate in find_gates(skeleton.nodes, skeleton.shapes, skeleton.constants):
@@ -56,6 +57,8 @@ def gate_tensors(model: ModelProto) -> list[tuple[str, int]]:
 
 def with_gates(model: ModelProto) -> tuple[ModelProto, list[tuple[str, int]]]:
     """A copy whose gates are outputs too. Raises InvalidRequest for a network without SE."""
+    from onnx import ModelProto, TensorProto, helper
+
     gates = gate_tensors(model)
     if not gates:
         raise InvalidRequest("This network has no SE block whose excitations could be shown.")
@@ -82,6 +85,11 @@ class Excitations:
 
     def __init__(self, artifact: Artifact) -> None:
         """Raises InvalidRequest for a network without SE, ArtifactMissing."""
+        import onnx
+        import onnxruntime as ort
+
+        from engine.build.int8.sessions import GraphSession
+
         self.artifact = artifact
         self.preprocess = artifacts.preprocess_of(artifact)
         model, gates = with_gates(onnx.load(artifacts.model_path(artifact.digest)))
@@ -102,4 +110,4 @@ class Excitations:
     def of_image(self, source: Path | bytes, name: str | None = None) -> list[np.ndarray]:
         """(channels,) of each block. Raises ImageRejected."""
         crop = crop_pixels(open_image(source, name), self.preprocess)
-        return [values[0] for values in self.of_batch(normalise(crop, self.preprocess)[None])]
+        return [values[0] for values in self.of_batch(normalize(crop, self.preprocess)[None])]

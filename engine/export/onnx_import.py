@@ -25,7 +25,7 @@ from engine.onnx import graph_io
 from engine.onnx.adapters import adapt_input, adapt_output
 from engine.onnx.batch import open_batch, set_batch
 from engine.onnx.opset import OPSET, to_own_opset, weights_are_no_inputs
-from engine.onnx.prequantized import quantised
+from engine.onnx.prequantized import quantized
 from engine.onnx.signature import LARGEST_PIXEL, ScoreOutput, score_output
 from engine.onnx.widen import to_float32, widened
 from engine.preprocess import PreprocessSpec
@@ -265,7 +265,7 @@ def _tell_form(taken: Taken, form: Form, batch: int, mended: int, failures: list
 
 
 def _tell_quantized(taken: Taken) -> None:
-    integers = quantised(taken.graph)
+    integers = quantized(taken.graph)
     if integers is not None:
         taken.about["quantised"] = integers
         taken.notes.append(

@@ -2,7 +2,7 @@
 
 paddle2onnx 2.1 runs in an environment of its own (`make setup-paddle`). It returns 0 with a file
 without weights when the parameters are missing, and with an invalid one when they are cut short;
-its default optimiser installs packages while it runs, so none is asked for. What it wrote must
+its default optimizer installs packages while it runs, so none is asked for. What it wrote must
 hold the weights, load in ONNX Runtime, and compute what our own network does with them.
 """
 

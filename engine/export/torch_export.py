@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx
 
-from engine.common.files import disk_space
+from engine.common.files import disk_full_as_error
 from engine.config import settings
 from engine.errors import ExportFailed
 from engine.export.verify import Scores
@@ -90,7 +90,7 @@ def to_torchscript(module: nn.Module, side: int, path: Path) -> None:
             raise ExportFailed(
                 f"The model cannot be traced to TorchScript: {first_line(error)}"
             ) from error
-        with disk_space(path.parent):
+        with disk_full_as_error(path.parent):
             torch.jit.save(traced, whole)
             _copy_without_debug(whole, path)
     whole.unlink()

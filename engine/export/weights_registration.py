@@ -13,7 +13,7 @@ from db.enums import WeightsKind
 from db.models import Weights
 from engine.catalog.models import CatalogModel
 from engine.common.digests import file_digest
-from engine.common.files import disk_space, expanded, is_file, write_text
+from engine.common.files import disk_full_as_error, expand_user, is_file, write_text
 from engine.errors import CheckpointRejected, InvalidRequest
 from engine.export.loaded_model import load_weights
 from engine.store import artifacts
@@ -44,7 +44,7 @@ def register(
             f"{model.id} takes no registered weights: only models of {', '.join(SOURCES)} do. An "
             f"ONNX file is given to the export itself, with --weights FILE."
         )
-    path = expanded(file).resolve()
+    path = expand_user(file).resolve()
     if not is_file(path):
         raise CheckpointRejected(f"There is no file {file}.")
     given = WeightsFile(path, f"registered by hand: {path.name}", file_digest(path), key)
@@ -75,7 +75,7 @@ def _keep(given: WeightsFile, model: CatalogModel) -> WeightsFile:
     staging = home / f"{uuid4().hex}.part"
     staging.mkdir()
     try:
-        with disk_space(home):
+        with disk_full_as_error(home):
             for source in (given.path, *_companions(given.path)):
                 shutil.copyfile(source, staging / source.name)
         if file_digest(staging / given.path.name) != given.digest:

@@ -1,8 +1,8 @@
 """The home: the folder of all data, private to its user, with an identity of its own.
 
-The identity is kept in a file of the folder: it moves with it, and knows nothing of the names of
-hosts and containers. Beside it stand the databases that the home has used, so that one that is
-deleted is missed.
+`home.json` in the folder holds the identity, which therefore does not depend on the name of the
+host or container. It also lists the databases that the home has used, so that a deleted database
+is noticed.
 """
 
 from __future__ import annotations
@@ -27,32 +27,32 @@ FILE = "home.json"
 
 
 @dataclass(frozen=True, slots=True)
-class Identity:
-    """Who a home is, and the databases it has used (as `name_of`)."""
+class HomeIdentity:
+    """The id of a home, and the databases it has used (named as by `name_of`)."""
 
     identity: str
     databases: tuple[str, ...] = ()
 
-    def with_database(self, name: str) -> Identity:
-        """Has used one more."""
+    def with_database(self, name: str) -> HomeIdentity:
+        """A copy that also lists this database."""
         return replace(self, databases=tuple(dict.fromkeys((*self.databases, name))))
 
-    def without_database(self, name: str) -> Identity:
-        """Has never used it."""
-        return replace(self, databases=tuple(one for one in self.databases if one != name))
+    def without_database(self, name: str) -> HomeIdentity:
+        """A copy that no longer lists this database."""
+        return replace(self, databases=tuple(used for used in self.databases if used != name))
 
 
 def prepare() -> Path:
-    """Makes the home where there is none, and keeps other users out of it. Raises HomeUnusable."""
+    """Creates the home if needed, readable by its user only. Raises HomeUnusable."""
     folder = settings().home
     try:
         folder.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError) as error:
         raise HomeUnusable(
-            f"The home {folder} cannot be made: it, or a folder above it, is a file. Set "
+            f"The home {folder} cannot be created: it, or a folder above it, is a file. Set "
             f"SENET_HOME to another folder."
         ) from error
-    with suppress(OSError):  # of another user, or read-only: what needs more fails for itself
+    with suppress(OSError):  # another user's or read-only; later writes report their own error
         _keep_private(folder)
     return folder
 
@@ -69,38 +69,38 @@ def _keep_private(folder: Path) -> None:
             lock.chmod(PRIVATE_FILE)
 
 
-def load(folder: Path | None = None) -> Identity | None:
-    """What a home's file says (this home's, or that of another folder); None where none is kept.
+def load(folder: Path | None = None) -> HomeIdentity | None:
+    """Reads home.json of this home, or of another folder; None if there is none.
 
     Raises HomeUnusable when the file is damaged.
     """
     path = (folder or settings().home) / FILE
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-        return Identity(str(uuid.UUID(found["identity"])), tuple(map(str, found["databases"])))
+        return HomeIdentity(str(uuid.UUID(found["identity"])), tuple(map(str, found["databases"])))
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise HomeUnusable(
-            f"{path} is damaged, which says who this home is. Put it back from a backup; or delete "
-            f"it, and `{program()} home take-over` makes the database this home's again."
+            f"{path}, which holds the identity of this home, is damaged. Restore it from a backup; "
+            f"or delete it and run `{program()} home take-over`."
         ) from error
 
 
-def new() -> Identity:
-    """Another one than all others; not written yet."""
-    return Identity(str(uuid.uuid4()))
+def new_identity() -> HomeIdentity:
+    """A new, unique identity; not written to disk yet."""
+    return HomeIdentity(str(uuid.uuid4()))
 
 
-def save(known: Identity) -> None:
-    """Writes the file of this home, whole."""
+def save(identity: HomeIdentity) -> None:
+    """Writes home.json of this home."""
     path = settings().home / FILE
-    write_text(path, json.dumps(asdict(known), indent=1))
+    write_text(path, json.dumps(asdict(identity), indent=1))
     path.chmod(PRIVATE_FILE)
 
 
 def name_of(url: str) -> str:
-    """A database as the home's file names it: without a password, a file inside it relatively."""
+    """A database's name in home.json: without password, relative to the home if inside it."""
     file = sqlite_file(url)
     if file is not None:
         return str(file.relative_to(settings().home) if is_inside(url) else file)
@@ -108,6 +108,6 @@ def name_of(url: str) -> str:
 
 
 def is_inside(url: str) -> bool:
-    """Whether the database is a file in this home: it moves, and is copied, with it."""
+    """Whether the database is a file inside this home, and so moves and is copied with it."""
     file = sqlite_file(url)
     return file is not None and file.is_relative_to(settings().home)

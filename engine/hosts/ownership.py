@@ -1,7 +1,7 @@
-"""Whose a database is: one home's, whose dispatcher alone runs the jobs in it.
+"""Ownership of a database: exactly one home, whose dispatcher runs the jobs in it.
 
-Two homes on one database would take each other's running jobs, and fail those whose files lie in
-the other one. Until work on more than one machine is a feature, the second one is refused.
+Two homes on one database would claim each other's jobs and fail those whose files are in the other
+home. Until several machines are supported, the second home is refused.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from db.clock import utc_epoch
 from db.enums import JobStatus
 from db.models import Home, Job
 from db.session import DatabaseGone, is_missing, reading, sqlite_file, writing
-from engine.common.database_url import told
+from engine.common.database_url import database_label
 from engine.common.program import program
 from engine.config import settings
 from engine.errors import DatabaseUnusable, HomeUnusable
 from engine.hosts import home
-from engine.hosts.home import Identity
+from engine.hosts.home import HomeIdentity
 
 
 def owner_of(url: str) -> Home | None:
-    """The home that a database belongs to; None where none has claimed it."""
+    """The home that owns a database; None if no home has claimed it."""
     if is_missing(url):
         return None
     with reading(url) as session:
@@ -34,97 +34,103 @@ def owner_of(url: str) -> Home | None:
         return session.get(Home, 1)
 
 
-def is_foreign(owner: Home | None, known: Identity | None, url: str) -> bool:
-    """Whether another home owns the database: by its identity, or as what this one is a copy of.
+def is_foreign(owner: Home | None, identity: HomeIdentity | None, url: str) -> bool:
+    """Whether another home owns the database, judged by identity; a copy of the owner counts too.
 
-    A home that has moved, or whose host has another name now, is still the same one; a database
-    that lies in a home is copied with it, and so is another one.
+    A home that was moved, or whose host was renamed, keeps its identity. A database inside a home
+    is copied together with the home, so the copy owns its own database.
     """
     if owner is None:
         return False
-    if known is None:
+    if identity is None:
         return not home.is_inside(url)
-    if owner.identity != known.identity:
+    if owner.identity != identity.identity:
         return True
-    return not home.is_inside(url) and _is_copy_of(Path(owner.folder), known)
+    return not home.is_inside(url) and _is_copy_of(Path(owner.folder), identity)
 
 
-def _is_copy_of(folder: Path, known: Identity) -> bool:
+def _is_copy_of(folder: Path, identity: HomeIdentity) -> bool:
     try:
         there = home.load(folder)
-        same = there is not None and there.identity == known.identity
+        same = there is not None and there.identity == identity.identity
         return same and not folder.samefile(settings().home)
     except (OSError, HomeUnusable):
         return False
 
 
-def refuse_foreign(owner: Home | None, known: Identity | None, url: str) -> None:
-    """Raises DatabaseUnusable, with the ways out, where another home owns the database."""
-    if owner is None or not is_foreign(owner, known, url):
+def refuse_foreign(owner: Home | None, identity: HomeIdentity | None, url: str) -> None:
+    """Raises DatabaseUnusable, with the ways out, if another home owns the database."""
+    if owner is None or not is_foreign(owner, identity, url):
         return
-    copied = known is not None and owner.identity == known.identity
+    copied = identity is not None and owner.identity == identity.identity
     raise DatabaseUnusable(
-        f"{told(url)} belongs to the home {owner.folder} of the machine {owner.host}"
+        f"{database_label(url)} belongs to the home {owner.folder} of the machine {owner.host}"
         + (", of which this home is a copy" if copied else "")
-        + f"; this home is {settings().home}. Two homes on one database would take each other's "
-        f"jobs, and work on more than one machine is no feature yet. Use that home "
-        f"(SENET_HOME={owner.folder}), or give this one a database of its own (DATABASE_URL); if "
-        f"that home is given up, `{program()} home take-over` makes the database this one's."
+        + f"; this home is {settings().home}. Two homes cannot share one database. Use that home "
+        f"(SENET_HOME={owner.folder}), or set DATABASE_URL to another database; if that home is no "
+        f"longer used, `{program()} home take-over` makes this home the owner."
     )
 
 
-def require_own(url: str) -> str:
-    """The identity of this home, which owns the database. Raises DatabaseUnusable, DatabaseGone."""
+def require_ownership(url: str) -> str:
+    """The identity of this home if it owns the database.
+
+    Raises DatabaseUnusable if it does not, DatabaseGone if the file is missing.
+    """
     if is_missing(url):
         raise DatabaseGone(sqlite_file(url))
-    known, owner = home.load(), owner_of(url)
-    refuse_foreign(owner, known, url)
-    if known is None or owner is None:
+    identity, owner = home.load(), owner_of(url)
+    refuse_foreign(owner, identity, url)
+    if identity is None or owner is None:
         raise DatabaseUnusable(
-            f"{told(url)} belongs to no home yet; "
-            "`python -m engine.store.database` makes it this one's."
+            f"{database_label(url)} has no owner yet; `python -m engine.store.database` makes this "
+            "home its owner."
         )
-    return known.identity
+    return identity.identity
 
 
-def known_to(owner: Home | None, url: str) -> Identity:
-    """This home's identity; a new one where none is kept.
+def identity_for(owner: Home | None, url: str) -> HomeIdentity:
+    """This home's identity; a new one if the home has none.
 
-    A database that was put back into a new home, without the file beside it, brings its own.
+    A database that was restored into a new home without home.json brings the owner's identity.
     """
-    known = home.load() or home.new()
+    identity = home.load() or home.new_identity()
     if owner is not None and home.load() is None and home.is_inside(url):
-        return replace(known, identity=owner.identity)
-    return known
+        return replace(identity, identity=owner.identity)
+    return identity
 
 
-def claim(known: Identity, url: str) -> None:
-    """Writes into database and home that they belong together."""
+def claim(identity: HomeIdentity, url: str) -> None:
+    """Records the ownership in the database and in home.json."""
     folder = str(settings().home)
-    home.save(known.with_database(home.name_of(url)))
+    home.save(identity.with_database(home.name_of(url)))
     with writing(url) as session:
-        session.merge(Home(id=1, identity=known.identity, folder=folder, host=socket.gethostname()))
+        session.merge(
+            Home(id=1, identity=identity.identity, folder=folder, host=socket.gethostname())
+        )
 
 
 def take_over(url: str) -> Home | None:
-    """Makes the database this home's own; returns whose it was, None where it was nobody else's.
+    """Makes this home the owner of the database; returns the previous owner, or None.
 
     Raises DatabaseUnusable while a job of the other home runs.
     """
     owner = owner_of(url)
-    known = known_to(owner, url)
+    identity = identity_for(owner, url)
     if owner is None or not is_foreign(owner, home.load(), url):
-        claim(known, url)
+        claim(identity, url)
         return None
-    now = Job.status == JobStatus.RUNNING, Job.lease_until > utc_epoch()
+    is_running = Job.status == JobStatus.RUNNING, Job.lease_until > utc_epoch()
     with reading(url) as session:
-        running = session.scalar(select(func.count()).select_from(Job).where(*now))
+        running = session.scalar(select(func.count()).select_from(Job).where(*is_running))
     if running:
         raise DatabaseUnusable(
-            f"Jobs of the home {owner.folder} run at this moment ({running}): cancel them, or wait "
-            f"until they have ended."
+            f"{running} jobs of the home {owner.folder} are running: cancel them, or wait until "
+            f"they have ended."
         )
-    if owner.identity == known.identity:
-        known = replace(home.new(), databases=known.databases)  # it is no copy any longer
-    claim(known, url)
+    if owner.identity == identity.identity:
+        identity = replace(
+            home.new_identity(), databases=identity.databases
+        )  # from here on it is a home of its own
+    claim(identity, url)
     return owner

@@ -23,7 +23,7 @@ from db.enums import Precision
 from db.models import Benchmark
 from db.session import writing
 from engine.catalog.models import find_model
-from engine.common.untrusted import MOST_FIGURE, MOST_WHOLE, plain_facts, plain_name, read_json
+from engine.common.untrusted import MAX_FIGURE, MAX_INTEGER, plain_facts, plain_name, read_json
 from engine.errors import InvalidRequest
 from engine.imports.builds import SOURCE_LENGTH, record_build, record_outside
 from engine.imports.tables import read_csv
@@ -43,15 +43,15 @@ def _no_truth_value(value: Any) -> Any:
 
 
 def _no_denormal_number(value: float) -> float:
-    if value < 1 / MOST_FIGURE:
+    if value < 1 / MAX_FIGURE:
         raise ValueError(f"{value:g} is too small to be a measured figure")
     return value
 
 
 _Number = BeforeValidator(_no_truth_value)
-Count = Annotated[int, Field(ge=1, le=MOST_WHOLE), _Number]
-Figure = Annotated[float, Field(gt=0, le=MOST_FIGURE), _Number, AfterValidator(_no_denormal_number)]
-Cost = Annotated[float, Field(ge=0, le=MOST_FIGURE), _Number]
+Count = Annotated[int, Field(ge=1, le=MAX_INTEGER), _Number]
+Figure = Annotated[float, Field(gt=0, le=MAX_FIGURE), _Number, AfterValidator(_no_denormal_number)]
+Cost = Annotated[float, Field(ge=0, le=MAX_FIGURE), _Number]
 
 
 class OutsideBenchmark(BaseModel):

@@ -17,7 +17,7 @@ from engine.common.untrusted import plain_facts
 from engine.config import settings
 from engine.datasets.classes import CLASS_MATCHING, ClassMatching, ClassSource, match_outputs
 from engine.datasets.imagenet import class_names
-from engine.datasets.label_files import NOTHING_SAID, Labelling
+from engine.datasets.label_files import NOTHING_SAID, Labeling
 from engine.errors import InvalidRequest, LabelsMismatch
 from engine.evaluation.chance import is_at_chance, likely_cause
 from engine.evaluation.per_image import PerImage, save
@@ -41,7 +41,7 @@ class OutsideEvaluation:
     precision: Precision
     source: str
     dataset: str
-    labels: Labelling = NOTHING_SAID
+    labels: Labeling = NOTHING_SAID
     per_class: int | None = None
     background: int | None = None
     preprocess: PreprocessSpec | None = None
@@ -157,7 +157,7 @@ def _row(
         imported_digest=build.digest,
         dataset_name=images.dataset_name,
         dataset_digest=images.dataset_digest,
-        label_set="dataset" if columns.labelled else "none",
+        label_set="dataset" if columns.labeled else "none",
         preprocess=asked.preprocess.to_dict() if asked.preprocess else None,
         images=len(columns),
         images_planned=len(columns),

@@ -14,7 +14,7 @@ from db.session import reading
 from engine.common.digests import data_digest
 from engine.common.untrusted import plain_name
 from engine.datasets.classes import Classes, ClassSource
-from engine.datasets.label_files import Labelling, labels_by_name
+from engine.datasets.label_files import Labeling, labels_by_name
 from engine.datasets.reader import classes_in
 from engine.datasets.registration import index_path
 from engine.errors import DatasetInvalid, InvalidRequest
@@ -45,7 +45,7 @@ class ImageSet:
 def image_set(
     dataset: str,
     predictions: Predictions,
-    labelling: Labelling,
+    labeling: Labeling,
     per_class: int | None,
     url: str,
 ) -> ImageSet:
@@ -61,7 +61,7 @@ def image_set(
         name
         for name, given in (
             (f"dataset {dataset!r} (registered)", row is not None),
-            ("--labels", labelling.file is not None),
+            ("--labels", labeling.file is not None),
             ("--per-class", per_class is not None),
         )
         if given
@@ -74,8 +74,8 @@ def image_set(
     if row is not None:
         return _registered(row)
     dataset = plain_name(dataset, "The name of the dataset", DATASET_LENGTH)
-    if labelling.file is not None:
-        return _of_label_file(dataset, labelling.file, labelling)
+    if labeling.file is not None:
+        return _of_label_file(dataset, labeling.file, labeling)
     if per_class is not None:
         return _by_class(dataset, len(predictions), per_class)
     if predictions.label is not None:
@@ -98,8 +98,8 @@ def _registered(row: Dataset) -> ImageSet:
     return ImageSet(row.name, row.digest, labels, names, classes_in(row.layout, index) or None)
 
 
-def _of_label_file(dataset: str, path: Path, labelling: Labelling) -> ImageSet:
-    found = labels_by_name(path, labelling)
+def _of_label_file(dataset: str, path: Path, labeling: Labeling) -> ImageSet:
+    found = labels_by_name(path, labeling)
     labels = np.asarray(found.indices, np.int64)
     numbers = found.classes.source in (ClassSource.NUMBERS, ClassSource.OPEN_NUMBERS)
     return ImageSet(

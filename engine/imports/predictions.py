@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from engine.common.scores import drop_background
-from engine.common.untrusted import MOST_CLASSES, MOST_WHOLE
+from engine.common.untrusted import MAX_CLASSES, MAX_INTEGER
 from engine.errors import InvalidRequest
 from engine.evaluation.per_image import NO_LABEL
 from engine.imports.tables import SHOWN, Columns, header_of, list_of, place_of, read_columns
@@ -128,7 +128,7 @@ def _label(path: Path, columns: Columns, top: np.ndarray | None) -> np.ndarray |
                 f"write it with --include-index, as timm's inference.py can."
             )
     found = _whole(path, column, columns[column]).reshape(len(columns[column]), -1)[:, 0]
-    beyond = np.flatnonzero((found < NO_LABEL) | (found >= MOST_CLASSES))
+    beyond = np.flatnonzero((found < NO_LABEL) | (found >= MAX_CLASSES))
     if beyond.size:
         row = int(beyond[0])
         raise _wrong(path, column, (row,), str(found[row]), "the index of a class")
@@ -204,7 +204,7 @@ def _whole(path: Path, column: str, values: np.ndarray) -> np.ndarray:
     if len(wrong):
         place = tuple(int(axis) for axis in wrong[0])
         raise _wrong(path, column, place, f"{numbers[place]:g}", "a whole number, as a class is")
-    beyond = np.argwhere(np.abs(numbers) > MOST_WHOLE)
+    beyond = np.argwhere(np.abs(numbers) > MAX_INTEGER)
     if len(beyond):
         place = tuple(int(axis) for axis in beyond[0])
         raise _wrong(path, column, place, f"{numbers[place]:g}", "the index of a class")
@@ -247,7 +247,7 @@ def _holds_scores(values: np.ndarray) -> bool:
         return False
     if not known.size or (known != np.floor(known)).any() or (known < 0).any():
         return True
-    # A list of the best classes is short and names each once; quantised scores repeat.
+    # A list of the best classes is short and names each once; quantized scores repeat.
     return rows.shape[1] > MOST_BEST and _has_twice(rows)
 
 

@@ -1,4 +1,4 @@
-"""What a job's code sees of the machinery: progress, a log, and a folder to work in."""
+"""The interface of a job's code to the queue: progress, log and a working folder."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from sqlalchemy.exc import SQLAlchemyError
 
 from db.session import is_unavailable
-from engine.common.error_sentences import sentence_of
+from engine.common.error_sentences import error_message
 from engine.errors import JobLost
 from engine.jobs import queue
 
@@ -22,7 +22,7 @@ RATE_WINDOW_S = 10.0
 
 @dataclass
 class JobContext:
-    """Handed to every job handler. `workspace` is removed however the attempt ends."""
+    """Passed to every job handler. `workspace` is removed however the attempt ends."""
 
     url: str
     job_id: int
@@ -39,7 +39,7 @@ class JobContext:
         """
         now = time.monotonic()
         if self._history and done < self._history[-1][1]:
-            self._history.clear()  # another count has begun: it has a rate of its own
+            self._history.clear()  # a new count has begun, with its own rate
         self._history.append((now, done))
         if done < total and now - self._reported_at < REPORT_EVERY_S:
             return
@@ -50,12 +50,12 @@ class JobContext:
         self._write(values)
 
     def say(self, message: str) -> None:
-        """One line for the log, and the job's message of the moment."""
+        """Writes a line to the log and shows it as the job's current message."""
         self._log(message)
         self._write({"message": message})
 
     def stage(self, message: str) -> None:
-        """A new stage of the job begins: its progress starts over."""
+        """Begins a new stage of the job: progress restarts from zero."""
         self._history.clear()
         self._reported_at = 0.0
         self._write({"done": None, "total": None, "rate": None})
@@ -70,11 +70,11 @@ class JobContext:
         return None
 
     def _log(self, message: str) -> None:
-        with suppress(OSError):  # a full disk takes no log; the work may still succeed
+        with suppress(OSError):  # a full disk takes no log line, but the job may still succeed
             print(f"{time.strftime('%H:%M:%S')} {message}", flush=True)
 
     def _write(self, values: dict[str, object]) -> None:
-        """What the database cannot take now is skipped: work does not fail for its progress."""
+        """Progress that cannot be written now is skipped; it never fails the job."""
         if self._quiet_until and time.monotonic() < self._quiet_until:
             return
         try:
@@ -83,7 +83,7 @@ class JobContext:
             if not is_unavailable(error):
                 raise
             self._quiet_until = time.monotonic() + QUIET_S
-            self._log(f"Progress was not written: {sentence_of(error)}")
+            self._log(f"Progress was not written: {error_message(error)}")
             return
         if not owned:
             raise JobLost(f"Attempt {self.attempt} of job {self.job_id} is over.")

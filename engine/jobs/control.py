@@ -1,4 +1,4 @@
-"""What a user may do to a job: cancel it, or ask for it again."""
+"""Cancel and retry jobs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from engine.jobs.queue import DEAD_ENDS, dependents, requirements
 
 
 def cancel(url: str, job_id: int) -> JobStatus:
-    """Cancels a queued job at once; asks a running one to stop (within about half a second)."""
+    """Cancels a queued job at once; a running one is stopped within about half a second."""
     with writing(url) as session:
         job = session.get(Job, job_id)
         if job is None:
@@ -29,9 +29,9 @@ def cancel(url: str, job_id: int) -> JobStatus:
 
 
 def cancel_run(url: str, run_id: int) -> list[int]:
-    """Cancels what is left of a run; ids of the jobs. Those that another run needs go on.
+    """Cancels the remaining jobs of a run, except those another run needs; returns their ids.
 
-    What was done stays: the same request, given again, goes on from there.
+    Finished jobs are kept: the same request, submitted again, continues from there.
     """
     shared = select(RunJob.job_id).where(RunJob.run_id != run_id)
     left = (
@@ -44,16 +44,16 @@ def cancel_run(url: str, run_id: int) -> list[int]:
         if session.get(Run, run_id) is None:
             raise InvalidRequest(f"There is no run {run_id}; the page Jobs lists all runs.")
         ids = list(session.scalars(left))
-    for job_id in ids:  # the last first, so that none starts meanwhile
+    for job_id in ids:  # last first, so that none starts in between
         cancel(url, job_id)
     return sorted(ids)
 
 
 def retry(url: str, job_id: int) -> list[int]:
-    """Queues an ended job again, with what it needs that failed and what was skipped for it.
+    """Queues an ended job again, with its failed dependencies and the jobs skipped because of it.
 
-    Returns the ids queued. Raises InvalidRequest for a job that succeeded or is still live, and
-    when an equal job is already queued.
+    Returns the queued ids. Raises InvalidRequest if the job succeeded or is still live, or if an
+    equal job is already queued.
     """
     try:
         with writing(url) as session:

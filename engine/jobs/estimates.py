@@ -1,4 +1,4 @@
-"""When a queued job will start, from how long jobs of its kind took before."""
+"""Estimates of start times, from the durations of earlier jobs of the same kind."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from db.enums import ENDED, JobKind, JobStatus
 from db.models import Job
 from db.session import reading
 
-LAST = 20
+SAMPLE_JOBS = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
-    """A live job: seconds it still takes (None: unknown), what it needs, whether it runs alone."""
+class LiveJob:
+    """A live job: remaining seconds (None: unknown), its dependencies, whether it is exclusive."""
 
     id: int
     seconds: float | None
@@ -27,10 +27,10 @@ class Waiting:
     running: bool = False
 
 
-def usual_seconds(url: str, kinds: Iterable[str]) -> dict[str, float]:
-    """Median duration of the last LAST succeeded jobs of each kind; no entry where none ended.
+def median_duration_s(url: str, kinds: Iterable[str]) -> dict[str, float]:
+    """Median duration of the last LAST succeeded jobs of each kind; no entry without one.
 
-    Jobs that only found what was there already say nothing of how long the work takes.
+    Jobs that reused an existing result are left out.
     """
     found = {}
     with reading(url) as session:
@@ -39,7 +39,7 @@ def usual_seconds(url: str, kinds: Iterable[str]) -> dict[str, float]:
                 select(Job.ended_at - Job.started_at, Job.result)
                 .where(Job.kind == kind, Job.status == JobStatus.SUCCEEDED)
                 .order_by(Job.id.desc())
-                .limit(LAST)
+                .limit(SAMPLE_JOBS)
             )
             rows = session.execute(statement).all()
             worked = [row for row in rows if not (row[1] or {}).get("reused")]
@@ -50,29 +50,30 @@ def usual_seconds(url: str, kinds: Iterable[str]) -> dict[str, float]:
 
 
 @dataclass(frozen=True, slots=True)
-class PointsLeft:
-    """How far the benchmarks of a run are: `seconds` left, None before the first is done."""
+class RemainingPoints:
+    """Progress of the benchmarks of a run; `seconds` remaining, None before the first is done."""
 
     done: int
     total: int
     seconds: float | None
 
     @property
-    def under_way(self) -> bool:
-        """Whether a benchmark is still to come; other jobs of the run may be."""
+    def in_progress(self) -> bool:
+        """Whether benchmarks remain (other jobs of the run may remain too)."""
         return self.done < self.total
 
     def sentence(self) -> str:
         """`point 4 of 16, about 40 s left`."""
         place = f"point {min(self.done + 1, self.total)} of {self.total}"
-        left = "" if self.seconds is None else f", about {in_words(self.seconds)} left"
+        left = "" if self.seconds is None else f", about {format_duration(self.seconds)} left"
         return place + left
 
 
-def points_left(jobs: Iterable[Job], now: float) -> PointsLeft | None:
-    """Of a run's jobs; `now` as seconds since the epoch. None for fewer than two benchmarks.
+def remaining_points(jobs: Iterable[Job], now: float) -> RemainingPoints | None:
+    """Remaining benchmarks of a run's jobs; None for fewer than two.
 
-    By the median of those that were measured; one that was measured before takes no time.
+    `now` is in seconds since the epoch. Estimated by the median duration of the benchmarks
+    measured in this run; reused results take no time.
     """
     points = [job for job in jobs if job.kind == JobKind.BENCHMARK]
     ended = [job for job in points if job.status in ENDED]
@@ -87,15 +88,15 @@ def points_left(jobs: Iterable[Job], now: float) -> PointsLeft | None:
         and not (job.result or {}).get("reused")
     ]
     if not times:
-        return PointsLeft(len(ended), len(points), None)
+        return RemainingPoints(len(ended), len(points), None)
     usual = median(times)
     running = [job for job in points if job.status == JobStatus.RUNNING]
     spent = sum(min(usual, max(0.0, now - (job.started_at or now))) for job in running)
     left = (len(points) - len(ended)) * usual - spent
-    return PointsLeft(len(ended), len(points), max(0.0, left))
+    return RemainingPoints(len(ended), len(points), max(0.0, left))
 
 
-def in_words(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """`45 s`, `2 min 5 s`, `1 h 4 min`."""
     whole = round(seconds)
     if whole < 60:
@@ -105,11 +106,11 @@ def in_words(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
-def expected_starts(jobs: list[Waiting], slots: int) -> Mapping[int, float | None]:
-    """Seconds until each queued job starts; None where a job before it has no known duration.
+def expected_starts(jobs: list[LiveJob], slots: int) -> Mapping[int, float | None]:
+    """Seconds until each queued job starts; None if a job ahead of it has no known duration.
 
-    The queue as the dispatcher runs it: in order, `slots` at once, an exclusive job alone, each
-    after what it needs. `jobs` in the order of the queue, the running ones among them.
+    Simulates the dispatcher: queue order, `slots` jobs at once, exclusive jobs alone, each after
+    its dependencies. `jobs` are in queue order and include the running ones.
     """
     ends: dict[int, float | None] = {}
     starts: dict[int, float | None] = {}

@@ -1,4 +1,4 @@
-"""Makes sure that a child never outlives the process that watches it."""
+"""Ends a child process together with the process that supervises it."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from functools import cache
 from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
-UNRECORDED = os.EX_TEMPFAIL
+EXIT_NOT_RECORDED = os.EX_TEMPFAIL
 """Exit status of a job whose end the database did not take; the job is to be tried again."""
 
 
 @cache
-def hold() -> None:
-    """Ties this process, and the group it leads, to its parent; once, and as early as can be.
+def attach() -> None:
+    """Ties this process, and the group it leads, to its parent; call it as early as possible.
 
-    The parent holds the other end of our stdin: its end means that the parent is gone. On Linux
-    the kernel also kills us itself, which works while native code holds the interpreter.
+    The parent holds the other end of stdin: end of file means that the parent has exited. On
+    Linux the kernel also kills this process, even while native code holds the interpreter.
     """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
@@ -36,7 +36,7 @@ def _watch() -> None:
 
 
 def _volunteer_for_the_oom_killer() -> None:
-    # Memory running out should end the job, not the dashboard.
+    # Running out of memory should end the job, not the dashboard.
     try:
         Path("/proc/self/oom_score_adj").write_text("500")
     except OSError:

@@ -1,4 +1,4 @@
-"""File locks that the kernel frees when the last process holding them is gone.
+"""File locks that the kernel releases when the last process holding them has exited.
 
 A lock belongs to the open file description: a child that inherits the descriptor keeps the lock
 even when its parent is killed, so it lasts exactly as long as the work it protects.
@@ -18,12 +18,12 @@ from pathlib import Path
 from engine.config import PRIVATE, PRIVATE_FILE
 
 WAIT_S = 0.2
-OF_ALL_USERS = 0o644
-"""Mode of the lock that users of one machine share: to read a file is enough to lock it."""
+SHARED_MODE = 0o644
+"""Mode of the lock file that all users of a machine share: read permission allows locking."""
 
 
 def try_lock(path: Path, *, exclusive: bool = True, mode: int = PRIVATE_FILE) -> int | None:
-    """Takes the lock without waiting: an inheritable descriptor, or None when it is taken."""
+    """Tries to take the lock; returns an inheritable descriptor, or None if it is taken."""
     descriptor = _open(path, mode)
     try:
         mode = fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH
@@ -36,7 +36,7 @@ def try_lock(path: Path, *, exclusive: bool = True, mode: int = PRIVATE_FILE) ->
 
 
 def _open(path: Path, mode: int) -> int:
-    # No links: in a folder that all users write to, one could lead to a file of somebody's.
+    # Never follow links: in a shared folder a link could point to another user's file.
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
     except FileNotFoundError:
@@ -53,12 +53,12 @@ def _open(path: Path, mode: int) -> int:
 
 
 @contextmanager
-def held(path: Path, *, exclusive: bool, wanted: Callable[[], bool]) -> Iterator[int | None]:
-    """Waits for a lock of all users as long as `wanted()`; its descriptor, or None if given up."""
-    descriptor = try_lock(path, exclusive=exclusive, mode=OF_ALL_USERS)
+def acquire(path: Path, *, exclusive: bool, wanted: Callable[[], bool]) -> Iterator[int | None]:
+    """Waits for a shared lock while `wanted()` is true; yields its descriptor, or None."""
+    descriptor = try_lock(path, exclusive=exclusive, mode=SHARED_MODE)
     while descriptor is None and wanted():
         time.sleep(WAIT_S)
-        descriptor = try_lock(path, exclusive=exclusive, mode=OF_ALL_USERS)
+        descriptor = try_lock(path, exclusive=exclusive, mode=SHARED_MODE)
     try:
         yield descriptor
     finally:

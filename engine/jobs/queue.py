@@ -29,8 +29,8 @@ RENEW_WAIT_S = 2.0
 INSIST_EVERY_S = 0.5
 
 
-def insist(write: Callable[[], T], until: float) -> T:
-    """Repeats a write that the database cannot take now until a moment (monotonic), then raises."""
+def retry_until(write: Callable[[], T], until: float) -> T:
+    """Retries a write while the database is unavailable, until a time (monotonic), then raises."""
     while True:
         try:
             return write()
@@ -42,7 +42,7 @@ def insist(write: Callable[[], T], until: float) -> T:
 
 @dataclass(frozen=True, slots=True)
 class NewJob:
-    """A job to submit. Equal (kind, params) that are queued or running are one job."""
+    """A job to submit. A job with equal (kind, params) that is queued or running is reused."""
 
     kind: JobKind | str
     title: str
@@ -55,7 +55,7 @@ class NewJob:
     key: str = field(default="")
 
     def identity(self) -> str:
-        """The digest under which an equal job is recognised."""
+        """The digest by which equal jobs are recognized."""
         return self.key or data_digest({"kind": str(self.kind), "params": self.params})
 
 
@@ -84,7 +84,7 @@ def submit(session: Session, new: NewJob) -> int:
 
 
 def ready(url: str, limit: int = 100) -> list[tuple[int, bool]]:
-    """(id, exclusive) of queued jobs whose needs have all succeeded, in the order to start them."""
+    """(id, exclusive) of queued jobs whose dependencies succeeded, in the order to start them."""
     needed = aliased(Job)
     unmet = (
         select(JobNeed.job_id)
@@ -116,9 +116,9 @@ def has_live(url: str) -> bool:
 def claim(
     url: str, job_id: int, *, host: str, pid: int, lease_s: float, home: str | None = None
 ) -> int | None:
-    """queued -> running; the new attempt's number, or None when somebody else was first.
+    """queued -> running; returns the new attempt's number, or None if another process was first.
 
-    `home` is the identity of the home that runs it; `host` and `pid` are for people.
+    `home` is the identity of the home that runs the job; `host` and `pid` are shown to users.
     """
     statement = (
         update(Job)
@@ -147,7 +147,7 @@ def claim(
 
 
 def renew(url: str, job_id: int, attempt: int, *, lease_s: float, log_tail: str) -> bool | None:
-    """Prolongs the lease; returns the cancel flag, or None when the row is no longer ours."""
+    """Extends the lease; returns the cancel flag, or None if the attempt lost the job."""
     statement = (
         update(Job)
         .where(*_fence(job_id, attempt))
@@ -165,13 +165,13 @@ def set_child(url: str, job_id: int, attempt: int, pid: int) -> None:
 
 
 def progress(url: str, job_id: int, attempt: int, **values: Any) -> bool:
-    """Writes done, total, unit, rate (1/s), message; False when the row is no longer ours."""
+    """Writes done, total, unit, rate (1/s) and message; False if the attempt lost the job."""
     with writing(url, PROGRESS_WAIT_S) as session:
         return _hit(session, update(Job).where(*_fence(job_id, attempt)).values(**values))
 
 
 def keep_log(url: str, job_id: int, attempt: int, log_tail: str) -> None:
-    """Writes the end of the log of the newest attempt, which may have ended already."""
+    """Writes the last lines of the log of the newest attempt, which may have ended already."""
     statement = update(Job).where(Job.id == job_id, Job.attempt == attempt)
     with writing(url) as session:
         session.execute(statement.values(log_tail=log_tail))
@@ -186,7 +186,7 @@ def end(
     result: dict[str, Any] | None = None,
     error: str | None = None,
 ) -> bool:
-    """running -> an end state; False when the attempt owns the row no more."""
+    """running -> an end state; False if this attempt no longer owns the job."""
     values = {"status": status, "result": result, "error": error, "ended_at": utc_epoch()}
     with writing(url) as session:
         return _hit(
@@ -196,20 +196,20 @@ def end(
 
 
 def requeue(url: str, job_id: int, attempt: int, reason: str) -> bool:
-    """running -> queued for another attempt, or failed when none is left; one statement."""
+    """running -> queued for another attempt, or failed if no attempt is left; one statement."""
     with writing(url) as session:
         return _hit(session, _requeue(reason).where(*_fence(job_id, attempt)))
 
 
 def recover(url: str, home: str) -> int:
-    """Requeues every running row of this home, by its identity, and those of before homes had one.
+    """Requeues all running jobs of this home, and those without a home (older versions).
 
     Call it only while holding the dispatcher lock.
     """
     reason = "The workbench stopped while this job ran."
-    ours = or_(Job.home == home, Job.home.is_(None))
+    of_this_home = or_(Job.home == home, Job.home.is_(None))
     with writing(url) as session:
-        statement = _requeue(reason).where(Job.status == JobStatus.RUNNING, ours)
+        statement = _requeue(reason).where(Job.status == JobStatus.RUNNING, of_this_home)
         return _count(session, statement)
 
 
@@ -221,12 +221,12 @@ def sweep(url: str) -> None:
         if session.scalar(lost.limit(1)) is None and session.scalar(blocked.limit(1)) is None:
             return
     with writing(url) as session:
-        reason = "The process that ran this job fell silent."
+        reason = "The job was lost: its process stopped reporting."
         session.execute(_requeue(reason).where(Job.id.in_(lost)))
         skip = update(Job).values(
             status=JobStatus.SKIPPED,
             ended_at=utc_epoch(),
-            error="Skipped: a job that this one needs did not succeed.",
+            error="Skipped: a job it depends on did not succeed.",
         )
         while _count(session, skip.where(Job.id.in_(blocked))):
             pass
@@ -251,7 +251,7 @@ def _requeue(reason: str) -> Any:
             else_=JobStatus.FAILED.value,
         ),
         error=case((again, None), else_=f"{reason} No attempt is left."),
-        message=case((again, f"{reason} It will be tried again."), else_=None),
+        message=case((again, f"{reason} It will be retried."), else_=None),
         ended_at=case((or_(Job.cancel.is_(True), ~again), utc_epoch()), else_=None),
         lease_until=None,
         pid=None,

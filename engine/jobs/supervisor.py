@@ -1,6 +1,6 @@
-"""Runs one job on this machine: lock, claim, child process, lease, and its end.
+"""Supervises one job on this machine: lock, claim, child process, lease, end state.
 
-This is the only seam between the queue and where work happens: `run_job(url, job_id)`.
+`run_job(url, job_id)` is the only interface between the queue and the place where work runs.
 """
 
 from __future__ import annotations
@@ -19,13 +19,12 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from db.enums import JobStatus
 from db.session import is_unavailable
-from engine.common import python_child
 from engine.common.error_sentences import explain
-from engine.config import REPOSITORY, settings
+from engine.config import REPOSITORY, child_command, child_environment, settings
 from engine.hosts import home
 from engine.jobs import queue
-from engine.jobs.lifeline import UNRECORDED
-from engine.jobs.locks import held
+from engine.jobs.lifeline import EXIT_NOT_RECORDED
+from engine.jobs.locks import acquire
 from engine.jobs.workspaces import workspace_of
 
 TICK_S = 0.05
@@ -35,10 +34,10 @@ HOST = socket.gethostname()
 
 
 def run_job(url: str, job_id: int, worker: str = "engine.worker") -> None:
-    """Runs a queued job to its end; returns at once when somebody else has it.
+    """Runs a queued job to its end; returns at once if another process has claimed it.
 
-    The host lock is taken before the claim, so that the row stays queued while it waits, and is
-    inherited by the child, so that it lasts as long as the work. Benchmarks hold it alone.
+    The host lock is taken before the claim, so the job stays queued while it waits, and the child
+    inherits it, so it lasts as long as the work. Benchmarks take it exclusively.
     """
     job = queue.get(url, job_id)
     if job is None:
@@ -48,7 +47,7 @@ def run_job(url: str, job_id: int, worker: str = "engine.worker") -> None:
         row = queue.get(url, job_id)
         return row is not None and row.status == JobStatus.QUEUED
 
-    with held(settings().host_lock, exclusive=job.exclusive, wanted=still_queued) as lock:
+    with acquire(settings().host_lock, exclusive=job.exclusive, wanted=still_queued) as lock:
         if lock is None:
             return
         own = home.load()
@@ -79,28 +78,28 @@ class _Attempt:
         try:
             child = self._start(worker, lock)
         except OSError as error:
-            told = explain(error)
+            message = explain(error)
             self._clear()
-            self._insist(lambda: self._fail(told))
+            self._write_end(lambda: self._fail(message))
             return
         try:
-            with suppress(SQLAlchemyError):  # for people; the lease is what counts
+            with suppress(SQLAlchemyError):  # only shown to users; the lease decides
                 queue.set_child(self.url, self.job_id, self.attempt, child.pid)
             stopped_for = self._watch(child)
         finally:
             _kill(child)
             self._clear()
         if stopped_for != "lost":
-            self._insist(lambda: self._record(stopped_for, child.returncode))
+            self._write_end(lambda: self._record(stopped_for, child.returncode))
 
     def _clear(self) -> None:
         with suppress(OSError):
             shutil.rmtree(workspace_of(self.job_id, self.attempt))
 
-    def _insist(self, write: Callable[[], None]) -> None:
-        """The last write; one that cannot be made is left to the lease, which then runs out."""
+    def _write_end(self, write: Callable[[], None]) -> None:
+        """Writes the end state; if the database stays unavailable, the lease expires instead."""
         try:
-            queue.insist(write, self.lease_ends)
+            queue.retry_until(write, self.lease_ends)
         except SQLAlchemyError as error:
             if not is_unavailable(error):
                 raise
@@ -109,16 +108,15 @@ class _Attempt:
     def _start(self, worker: str, lock: int) -> subprocess.Popen[bytes]:
         temporary = workspace_of(self.job_id, self.attempt) / "temporary"
         temporary.mkdir(parents=True, exist_ok=True)
-        environment = python_child.environment(
-            TMPDIR=str(temporary),  # goes with the workspace, however the attempt ends
-            SENET_HOST_LOCK=str(settings().host_lock),
-            SENET_HOME=str(settings().home),
-            DATABASE_URL=self.url,
-        )
+        environment = {
+            **child_environment(),
+            "TMPDIR": str(temporary),  # removed with the workspace, however the attempt ends
+            "DATABASE_URL": self.url,
+        }
         settings().folder("logs")
         with self.log.open("wb") as log:
             return subprocess.Popen(
-                python_child.command(worker, str(self.job_id), str(self.attempt)),
+                child_command(worker, str(self.job_id), str(self.attempt)),
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -129,7 +127,7 @@ class _Attempt:
             )
 
     def _watch(self, child: subprocess.Popen[bytes]) -> str | None:
-        """Waits for the child; the reason why it must be stopped, or None when it ended itself."""
+        """Waits for the child; returns why it must be stopped, or None if it ended by itself."""
         renew_at = 0.0
         while child.poll() is None:
             now = time.monotonic()
@@ -154,30 +152,30 @@ class _Attempt:
             )
             row = queue.get(self.url, self.job_id) if cancelled is None else None
         except SQLAlchemyError:
-            # The database is away: go on until the lease must have run out, never beyond.
+            # The database is unavailable: continue until the lease has expired, never longer.
             return "lost" if time.monotonic() >= self.lease_ends else None
         if cancelled is None:
-            ours = row is not None and row.attempt == self.attempt
-            ended = ours and row is not None and row.status != JobStatus.RUNNING
+            owned = row is not None and row.attempt == self.attempt
+            ended = owned and row is not None and row.status != JobStatus.RUNNING
             return None if ended else "lost"
         self.lease_ends = time.monotonic() + settings().lease_s
         return "cancel" if cancelled else None
 
     def _record(self, stopped_for: str | None, returncode: int) -> None:
-        """Writes what the child could not say; a row that has already ended is left as it is."""
+        """Records how the child ended if it could not do so itself; ended rows are not changed."""
         queue.keep_log(self.url, self.job_id, self.attempt, read_tail(self.log))
         if stopped_for == "cancel":
             queue.end(self.url, self.job_id, self.attempt, JobStatus.CANCELLED)
         elif stopped_for == "timeout":
             self._fail(f"Stopped after its time limit of {self.timeout_s:.0f} s.")
         elif returncode < 0 and _oom_kills() > self.oom_kills:
-            self._fail("Out of memory: the system stopped this job to save the machine.")
+            self._fail("Out of memory: the operating system stopped this job.")
         elif returncode < 0:
             name = signal.Signals(-returncode).name
-            reason = f"The job's process died by {name}."
+            reason = f"The job's process was killed by {name}."
             queue.requeue(self.url, self.job_id, self.attempt, reason)
-        elif returncode == UNRECORDED:
-            reason = "The database could not be written for too long while this job ran."
+        elif returncode == EXIT_NOT_RECORDED:
+            reason = "The database was unavailable for too long while this job ran."
             queue.requeue(self.url, self.job_id, self.attempt, reason)
         else:
             self._fail(f"The job's process ended ({returncode}) without a result; see the log.")
@@ -197,7 +195,7 @@ def read_tail(path: Path, size: int = LOG_TAIL_BYTES) -> str:
 
 
 def _kill(child: subprocess.Popen[bytes]) -> None:
-    # The whole group: a job may have started processes of its own.
+    # The process group: a job may have started child processes.
     with suppress(ProcessLookupError):
         os.killpg(child.pid, signal.SIGKILL)
     if child.stdin is not None:

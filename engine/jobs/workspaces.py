@@ -1,4 +1,4 @@
-"""The folders that attempts of jobs work in, and what killed attempts left behind."""
+"""Working folders of job attempts, and cleanup of what killed attempts left."""
 
 from __future__ import annotations
 
@@ -23,30 +23,30 @@ STALE_S = 600.0
 
 
 def workspace_of(job_id: int, attempt: int) -> Path:
-    """The folder of one attempt, on the file system that its artifacts are renamed within."""
+    """The working folder of an attempt, on the same file system as the artifacts."""
     return settings().folder("tmp") / f"job-{job_id}.{attempt}"
 
 
 def abandoned(url: str) -> list[Path]:
-    """Folders of attempts that do not run any more, and what their processes left half-written.
+    """Folders of attempts that have ended, and partly written files of ended processes.
 
-    An attempt is recorded before it has a folder: one that is seen here and is not recorded as
-    running is over.
+    An attempt is recorded before its folder exists, so a folder without a running attempt is
+    abandoned.
     """
     home = settings().home
     folders = [path for path in _entries(home / "tmp") if _ATTEMPT.fullmatch(path.name)]
-    # The built-in sets are drawn beside the place that they get when they are whole.
+    # Built-in datasets are generated in a temporary sibling folder and then renamed.
     drawn = [path for path in _entries(home / "datasets") if path.name.startswith(_DRAWN)]
     parts = [*(home / "datasets").glob("*.part"), *(home / "results").rglob("*.part")]
     running = select(Job.id, Job.attempt).where(Job.status == JobStatus.RUNNING)
     with reading(url) as session:
         live = {tuple(row) for row in session.execute(running)}
     over = [path for path in folders if _attempt_of(path) not in live]
-    return over + ([] if live else drawn) + [path for path in parts if _is_left(path)]
+    return over + ([] if live else drawn) + [path for path in parts if _is_orphaned_part(path)]
 
 
 def remove(paths: list[Path]) -> None:
-    """Removes what is abandoned; each at once, so that no orphan goes on writing into it."""
+    """Removes abandoned paths; folders are renamed first, so that no orphan writes into them."""
     for path in paths:
         if not path.is_dir():
             path.unlink(missing_ok=True)
@@ -69,8 +69,11 @@ def _attempt_of(folder: Path) -> tuple[int, ...]:
     return tuple(map(int, found.groups()))
 
 
-def _is_left(part: Path) -> bool:
-    """Whether the process that began a file is gone; one of minutes ago may be in a container."""
+def _is_orphaned_part(part: Path) -> bool:
+    """Whether the process that began a partial file has ended.
+
+    Files younger than STALE_S are kept: their process may run in another container.
+    """
     found = _PART.fullmatch(part.name)
     try:
         old = time.time() - part.stat().st_mtime > STALE_S

@@ -12,7 +12,7 @@ import onnx
 from google.protobuf.message import DecodeError
 from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto
 
-from engine.common.files import disk_space
+from engine.common.files import disk_full_as_error
 from engine.errors import ExportFailed
 
 INPUT, OUTPUT, BATCH = "input", "logits", "batch"
@@ -26,7 +26,7 @@ def save(model: ModelProto, path: Path) -> None:
     size = model.ByteSize()
     if size > MAX_ONE_FILE_BYTES:
         raise ExportFailed(f"The model has {size / 1e9:.1f} GB; one ONNX file holds at most 2 GB.")
-    with disk_space(path.parent):
+    with disk_full_as_error(path.parent):
         onnx.save(model, path)
 
 

@@ -1,4 +1,4 @@
-"""ONNX files that come quantised: how many layers, and whether 16 bits hold their sums.
+"""ONNX files that come quantized: how many layers, and whether 16 bits hold their sums.
 
 Such a file is taken as it is. But it has to be known: its speed and accuracy are not those of fp32,
 and on a processor without VNNI the fast kernels overflow on weights of full 8 bits.
@@ -24,7 +24,7 @@ LARGEST_IN_PAIRS = 64
 """Two products of weights up to this with unsigned 8-bit values fit 16 bits."""
 
 
-def quantised(model: ModelProto) -> dict[str, Any] | None:
+def quantized(model: ModelProto) -> dict[str, Any] | None:
     """`layers` in integers of all `of` layers, and whether it `overflows`; None where none is."""
     constants = {tensor.name: tensor for tensor in model.graph.initializer}
     makers = {name: node for node in model.graph.node for name in node.output}

@@ -18,7 +18,7 @@ from engine.specs import PeakSpec
 def run(params: dict[str, Any], context: JobContext) -> dict[str, Any]:
     """Job handler: measures and keeps the peaks beside the environment they belong to."""
     spec = PeakSpec.model_validate(params)
-    digest = environment.record(environment.observe(), context.url)
+    digest = environment.record(environment.observe_machine(), context.url)
     with Watch(time.process_time) as watch:
         speeds = _measure_all(spec, context)
     noise = watch.seen().reasons()

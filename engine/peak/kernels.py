@@ -24,7 +24,7 @@ Arrays = dict[str, np.ndarray]
 class Kernel:
     """One operator with its input: `macs` multiply-accumulates a run; `name` says what and how big.
 
-    `model` is a serialised ONNX model with one input `x`.
+    `model` is a serialized ONNX model with one input `x`.
     """
 
     name: str
@@ -91,7 +91,7 @@ def _matmul_integer(rows: int, depth: int, columns: int) -> Kernel:
 
 def _qlinear_matmul(rows: int, depth: int, columns: int) -> Kernel:
     node = helper.make_node("QLinearMatMul", list(_QLINEAR), ["y"])
-    weights = _quantised(_signed(depth, columns), columns)
+    weights = _quantized(_signed(depth, columns), columns)
     return _kernel(
         f"QLinearMatMul {rows} x {depth} x {columns}",
         Precision.INT8,
@@ -105,7 +105,7 @@ def _qlinear_matmul(rows: int, depth: int, columns: int) -> Kernel:
 
 def _qlinear_conv(inputs: int, outputs: int, side: int) -> Kernel:
     node = helper.make_node("QLinearConv", list(_QLINEAR), ["y"], kernel_shape=[3, 3], pads=[1] * 4)
-    weights = _quantised(_signed(outputs, inputs, 3, 3), outputs)
+    weights = _quantized(_signed(outputs, inputs, 3, 3), outputs)
     return _kernel(
         _conv_name("QLinearConv", inputs, outputs, side),
         Precision.INT8,
@@ -120,7 +120,7 @@ def _qlinear_conv(inputs: int, outputs: int, side: int) -> Kernel:
 _QLINEAR = ("x", "x_scale", "x_zero", "w", "w_scale", "w_zero", "y_scale", "y_zero")
 
 
-def _quantised(weights: np.ndarray, channels: int) -> Arrays:
+def _quantized(weights: np.ndarray, channels: int) -> Arrays:
     """The eight inputs of a QLinear operator but the first, a scale for each output channel."""
     return {
         "x_scale": np.array(0.02, np.float32),

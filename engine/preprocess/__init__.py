@@ -1,4 +1,4 @@
-"""From an image file to the tensor a network is fed: decode, resize, crop, colour, normalise.
+"""From an image file to the tensor a network is fed: decode, resize, crop, color, normalize.
 
 The settings (`spec`) are read in many places that touch no pixel: what needs NumPy and Pillow is
 imported when it is first taken from here.
@@ -12,11 +12,11 @@ from engine.preprocess.spec import Color, Interpolation, PreprocessSpec, ResizeM
 
 if TYPE_CHECKING:
     from engine.preprocess.decode import FORMATS, MAX_PIXELS, open_image
-    from engine.preprocess.pixels import crop_pixels, normalise, normalise_planar, preprocess
+    from engine.preprocess.pixels import crop_pixels, normalize, normalize_planar, preprocess
 else:
     _OF_PIXELS = {
         "decode": ("FORMATS", "MAX_PIXELS", "open_image"),
-        "pixels": ("crop_pixels", "normalise", "normalise_planar", "preprocess"),
+        "pixels": ("crop_pixels", "normalize", "normalize_planar", "preprocess"),
     }
 
     def __getattr__(name: str) -> Any:
@@ -35,8 +35,8 @@ __all__ = [
     "ResizeMode",
     "Resizer",
     "crop_pixels",
-    "normalise",
-    "normalise_planar",
+    "normalize",
+    "normalize_planar",
     "open_image",
     "preprocess",
     "require_one_scale",

@@ -30,7 +30,7 @@ def open_image(source: Path | bytes | BinaryIO, name: str | None = None) -> Imag
 
     That is `convert("RGB")` of the first frame: EXIF orientation is not applied, ICC profiles are
     ignored. Gray images of 16 bits, which ImageFolder turns white, keep their upper 8 bits, as
-    colour images of 16 bits do in Pillow and all do in OpenCV. The size is read from the header
+    color images of 16 bits do in Pillow and all do in OpenCV. The size is read from the header
     before any pixel is decoded. A stream must be seekable; `name` is what a message calls the image
     (a path names itself). Raises ImageRejected: empty, unreadable, of no known format, over
     MAX_PIXELS, cut short, of numbers without a known white.

@@ -1,4 +1,4 @@
-"""Resize, crop and normalise.
+"""Resize, crop and normalize.
 
 `pillow` is bit for bit torchvision's Resize, CenterCrop, ToTensor and Normalize on a PIL image.
 `opencv` is PaddleClas' path: cv2.resize without antialias, both sides `round(side * percent)` with
@@ -22,11 +22,11 @@ from engine.preprocess.spec import Color, Interpolation, PreprocessSpec, ResizeM
 
 def preprocess(image: Image.Image, spec: PreprocessSpec) -> np.ndarray:
     """The network's input for one image: float32 (3, crop, crop)."""
-    return normalise(crop_pixels(image, spec), spec)
+    return normalize(crop_pixels(image, spec), spec)
 
 
 def crop_pixels(image: Image.Image, spec: PreprocessSpec) -> np.ndarray:
-    """The square the network will see, before normalisation: uint8 (crop, crop, 3), RGB.
+    """The square the network will see, before normalization: uint8 (crop, crop, 3), RGB.
 
     Raises ImageRejected where an extreme aspect ratio would resize the image past MAX_PIXELS.
     """
@@ -38,16 +38,16 @@ def crop_pixels(image: Image.Image, spec: PreprocessSpec) -> np.ndarray:
             f"have {size[0]} x {size[1]}, and at most {MAX_PIXELS:,} pixels are accepted."
         )
     resized = _RESIZERS[spec.resizer](rgb, size, spec.interpolation)
-    return _centre_crop(resized, spec.crop, _CROP_STARTS[spec.resizer])
+    return _center_crop(resized, spec.crop, _CROP_STARTS[spec.resizer])
 
 
-def normalise(pixels: np.ndarray, spec: PreprocessSpec) -> np.ndarray:
+def normalize(pixels: np.ndarray, spec: PreprocessSpec) -> np.ndarray:
     """uint8 (..., H, W, 3) RGB -> float32 (..., 3, H, W), C-contiguous, in the network's order.
 
     Each channel has 256 possible values, so they are computed once and looked up.
     """
     if pixels.dtype != np.uint8 or pixels.ndim < 3 or pixels.shape[-1] != 3:
-        raise TypeError(f"normalise takes uint8 (..., H, W, 3), not {pixels.dtype} {pixels.shape}")
+        raise TypeError(f"normalize takes uint8 (..., H, W, 3), not {pixels.dtype} {pixels.shape}")
     *lead, height, width, _ = pixels.shape
     out = np.empty((*lead, 3, height, width), np.float32)
     levels = _levels(spec)
@@ -56,12 +56,12 @@ def normalise(pixels: np.ndarray, spec: PreprocessSpec) -> np.ndarray:
     return out
 
 
-def normalise_planar(pixels: np.ndarray, spec: PreprocessSpec) -> np.ndarray:
-    """uint8 (n, 3, H, W) RGB, C-contiguous -> what `normalise` makes, in a fraction of its time."""
+def normalize_planar(pixels: np.ndarray, spec: PreprocessSpec) -> np.ndarray:
+    """uint8 (n, 3, H, W) RGB, C-contiguous -> what `normalize` makes, in a fraction of its time."""
     import cv2
 
     if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[1] != 3:
-        raise TypeError(f"normalise_planar takes uint8 (n, 3, H, W), not {pixels.shape}")
+        raise TypeError(f"normalize_planar takes uint8 (n, 3, H, W), not {pixels.shape}")
     out = np.empty(pixels.shape, np.float32)
     levels = _levels(spec)
     for image, made in zip(pixels, out, strict=True):
@@ -120,8 +120,8 @@ def _resize_opencv(
     return cv2.resize(np.asarray(image), size, interpolation=filters[interpolation])
 
 
-def _centre_crop(pixels: np.ndarray, side: int, start: Callable[[int], int]) -> np.ndarray:
-    """A centred square; a side that is too short is first padded with zeros to the square's."""
+def _center_crop(pixels: np.ndarray, side: int, start: Callable[[int], int]) -> np.ndarray:
+    """A centered square; a side that is too short is first padded with zeros to the square's."""
     height, width = pixels.shape[:2]
     missing = (max(0, side - height), max(0, side - width))
     if any(missing):

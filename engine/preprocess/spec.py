@@ -24,7 +24,7 @@ class ResizeMode(StrEnum):
 
 
 class Interpolation(StrEnum):
-    """How a resized pixel is made from its neighbours."""
+    """How a resized pixel is made from its neighbors."""
 
     BILINEAR = "bilinear"
     BICUBIC = "bicubic"
@@ -49,7 +49,7 @@ class PreprocessSpec:
     """Everything that lies between an image and a network's input.
 
     `resize` is the short side (or both sides, squashed) in pixels, None for no resize; `crop` is
-    the side of the centred square the network is fed, zero-padded where the image is smaller.
+    the side of the centered square the network is fed, zero-padded where the image is smaller.
     A pixel becomes (pixel * scale - mean) / std; mean and std are in the order of `color`.
     Text and lists are taken for enums and tuples. Raises InvalidRequest naming the wrong field.
     """
@@ -112,7 +112,7 @@ class PreprocessSpec:
         """One line for people: what is done, in order."""
         parts = [
             _RESIZE_PHRASES[self.resize_mode].format(self) if self.resize else "no resize",
-            f"centre crop {self.crop}",
+            f"center crop {self.crop}",
             f"mean {' '.join(f'{value:g}' for value in self.mean)}",
             f"std {' '.join(f'{value:g}' for value in self.std)}",
         ]

@@ -31,7 +31,7 @@ def run(params: dict[str, Any], context: JobContext) -> dict[str, Any]:
     path = artifacts.model_path(artifact.digest)
     # Refuses a provider that would not be the one to run.
     OnnxRuntime(path, spec.provider, threads)
-    machine = environment.observe()
+    machine = environment.observe_machine()
     digest = environment.record(machine, context.url)
     side = artifacts.preprocess_of(artifact).crop
     inputs = np.random.default_rng(0).standard_normal((batch, 3, side, side))

@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from onnx import ModelProto
-
 from engine.onnx.se_blocks import block_members, find_gates
 from engine.profiling.times import NodeTime, Trace
 
 if TYPE_CHECKING:
     import pandas as pd
+    from onnx import ModelProto
 
 CONVERSIONS = frozenset(
     {

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from onnx import NodeProto
+if TYPE_CHECKING:
+    from onnx import NodeProto
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ digest of their imported build; `origin` says where they come from.
 """
 
 from engine.results.builds import MEASURED_HERE
-from engine.results.columns import COLUMNS
+from engine.results.columns import COLUMNS, STORED
 from engine.results.joining import (
     ResultTables,
     join_results,
@@ -20,6 +20,7 @@ from engine.results.published import published_frame
 __all__ = [
     "COLUMNS",
     "MEASURED_HERE",
+    "STORED",
     "ResultTables",
     "join_results",
     "published_frame",

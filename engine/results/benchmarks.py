@@ -12,10 +12,9 @@ from engine.benchmark.interference import NOISY_CORES
 from engine.benchmark.placement import nodes_elsewhere
 from engine.benchmark.scenarios.definitions import label_of, verdict_of
 from engine.peak.shares import with_shares
-from engine.results.columns import COLUMNS, SAME_CONDITIONS
+from engine.results.columns import COLUMNS
 from engine.results.reading import newest, read_frame
-
-_BENCHMARK_KEY = ["artifact_digest", *SAME_CONDITIONS]
+from engine.specs.comparability import SAME_CONDITIONS
 
 
 def all_benchmarks(url: str, builds: pd.DataFrame) -> pd.DataFrame:
@@ -25,7 +24,7 @@ def all_benchmarks(url: str, builds: pd.DataFrame) -> pd.DataFrame:
 
 def newest_benchmarks(url: str, builds: pd.DataFrame) -> pd.DataFrame:
     """The newest of each build, machine, provider, setting and scenario."""
-    return newest(all_benchmarks(url, builds), _BENCHMARK_KEY, "benchmarked_at")
+    return newest(all_benchmarks(url, builds), SAME_CONDITIONS, "benchmarked_at")
 
 
 def _benchmarks() -> Select:

@@ -63,7 +63,7 @@ def _made_here(builds: pd.DataFrame) -> pd.DataFrame:
 
 def _target(build: dict[str, Any]) -> str | None:
     """What an int8 build is made for; missing for those made before there was a choice."""
-    target = (build.get("quantisation") or {}).get("target")
+    target = (build.get("quantization") or {}).get("target")
     return target["summary"] if target else None
 
 

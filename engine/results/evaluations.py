@@ -10,18 +10,11 @@ from sqlalchemy import Select, Text, cast, func, select
 
 from db.models import Environment, Evaluation
 from engine.common.stats import wilson_interval
+from engine.evaluation.comparability import NOT_STATED
 from engine.evaluation.overlap_text import SEEN_BEFORE
 from engine.preprocess import PreprocessSpec
 from engine.results.reading import newest, read_frame
-
-_EVALUATION_KEY = [
-    "artifact_digest",
-    "dataset_digest",
-    "label_set",
-    "preprocess",
-    "images",
-    "images_digest",
-]
+from engine.specs.comparability import SAME_EVALUATION
 
 
 def all_evaluations(url: str) -> pd.DataFrame:
@@ -31,7 +24,7 @@ def all_evaluations(url: str) -> pd.DataFrame:
 
 def newest_evaluations(url: str) -> pd.DataFrame:
     """The newest of each build, dataset, labels, preprocessing and subset."""
-    return newest(all_evaluations(url), _EVALUATION_KEY, "evaluated_at")
+    return newest(all_evaluations(url), SAME_EVALUATION, "evaluated_at")
 
 
 def _evaluations() -> Select:
@@ -74,7 +67,7 @@ def _with_accuracy(frame: pd.DataFrame) -> pd.DataFrame:
 @lru_cache(maxsize=1024)
 def _summary(preprocess: str | None) -> str:
     plain = json.loads(preprocess) if preprocess else None
-    return PreprocessSpec.from_dict(plain).summary() if plain else "not stated"
+    return PreprocessSpec.from_dict(plain).summary() if plain else NOT_STATED
 
 
 def _wilson(count: float, images: int) -> tuple[float, float]:

@@ -10,10 +10,10 @@ from typing import Any
 
 import pandas as pd
 
-from engine.results import COLUMNS
-from engine.text import printable
+from engine.results.columns import COLUMNS, Column, header_of
+from engine.text import MISSING, printable
 
-MARKDOWN_DIGITS = 2
+_NO_COLUMN = Column("", "", "", form=",.6g")
 
 
 def to_csv(frame: pd.DataFrame) -> str:
@@ -22,7 +22,15 @@ def to_csv(frame: pd.DataFrame) -> str:
     A text that a spreadsheet would take for a formula gets a `'` before it, as in a spreadsheet;
     numbers stay numbers.
     """
-    return str(_without_formulas(frame).rename(columns=COLUMNS).to_csv(index=False))
+    return str(
+        _without_formulas(with_integers(frame)).rename(columns=header_of).to_csv(index=False)
+    )
+
+
+def with_integers(frame: pd.DataFrame) -> pd.DataFrame:
+    """Counts as integers; pandas holds them as floats where some are missing."""
+    counts = [name for name in frame.columns if name in COLUMNS and COLUMNS[name].integer]
+    return frame.astype(dict.fromkeys(counts, "Int64"))
 
 
 def _without_formulas(frame: pd.DataFrame) -> pd.DataFrame:
@@ -48,18 +56,15 @@ def to_json(frame: pd.DataFrame) -> str:
 
 
 def to_records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """Plain Python values, ready for JSON."""
-    text = frame.to_json(orient="records", date_format="iso", double_precision=15)
+    """Plain Python values, ready for JSON; counts are integers."""
+    text = with_integers(frame).to_json(orient="records", date_format="iso", double_precision=15)
     records: list[dict[str, Any]] = json.loads(text or "[]")
     return records
 
 
 def to_markdown(frame: pd.DataFrame) -> str:
     """A table with rounded numbers; text is no markup, no link and no HTML."""
-    header = [_markdown(COLUMNS.get(name, name)) for name in frame.columns]
-    rows = [[_markdown(_cell(value)) for value in row] for row in frame.itertuples(index=False)]
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+    return _table(frame, "pipe", _markdown) + "\n"
 
 
 def _markdown(text: str) -> str:
@@ -81,13 +86,28 @@ _BARE_LINK = re.compile(r"(?i)\b(https?|ftp|mailto|javascript|www)([:.])")
 
 def to_latex(frame: pd.DataFrame) -> str:
     r"""A `tabular` that needs no package, with rounded numbers; special characters escaped."""
-    numeric = ["r" if pd.api.types.is_numeric_dtype(kind) else "l" for kind in frame.dtypes]
-    header = [_latex(COLUMNS.get(name, name)) for name in frame.columns]
-    rows = [[_latex(_cell(value)) for value in row] for row in frame.itertuples(index=False)]
-    body = "\n".join(" & ".join(line) + r" \\" for line in rows)
-    return (
-        f"\\begin{{tabular}}{{{''.join(numeric)}}}\n\\hline\n"
-        f"{' & '.join(header)} \\\\\n\\hline\n{body}\n\\hline\n\\end{{tabular}}\n"
+    return _table(frame, "latex_raw", _latex) + "\n"
+
+
+def _table(frame: pd.DataFrame, form: str, escape: Callable[[str], str]) -> str:
+    """The table in a format of the library tabulate; numbers to the right."""
+    from tabulate import tabulate
+
+    columns = [COLUMNS.get(name, _NO_COLUMN) for name in frame.columns]
+    rows = [
+        [escape(column.text(value)) for column, value in zip(columns, row, strict=True)]
+        for row in frame.itertuples(index=False)
+    ]
+    if form == "latex_raw" and not rows:  # which would be a table of no columns
+        rows = [[MISSING] * len(columns)]
+    return tabulate(
+        rows,
+        headers=[escape(header_of(name)) for name in frame.columns],
+        tablefmt=form,
+        colalign=[
+            "right" if pd.api.types.is_numeric_dtype(kind) else "left" for kind in frame.dtypes
+        ],
+        disable_numparse=True,
     )
 
 
@@ -121,7 +141,7 @@ def to_excel(frame: pd.DataFrame) -> bytes:
 
     A text that begins like a formula stays a text.
     """
-    plain = frame.rename(columns=COLUMNS)
+    plain = with_integers(frame).rename(columns=header_of)
     for name in plain.columns:
         if isinstance(plain[name].dtype, pd.DatetimeTZDtype):
             plain[name] = plain[name].dt.tz_localize(None)  # Excel knows no time zones
@@ -133,16 +153,6 @@ def to_excel(frame: pd.DataFrame) -> bytes:
         sheet.autofilter(0, 0, len(plain), len(plain.columns) - 1)
         sheet.autofit()
     return stream.getvalue()
-
-
-def _cell(value: Any) -> str:
-    if value is None or (not isinstance(value, str) and pd.isna(value)):
-        return "–"
-    if isinstance(value, float):
-        return f"{value:,.0f}" if value == int(value) else f"{value:,.{MARKDOWN_DIGITS}f}"
-    if isinstance(value, pd.Timestamp):
-        return value.strftime("%Y-%m-%d %H:%M")
-    return printable(" ".join(str(value).split()))
 
 
 FORMATS: dict[str, Callable[[pd.DataFrame], str]] = {

@@ -11,7 +11,7 @@ from db.enums import Precision
 from engine.build.fp16.execution import NATIVE
 from engine.results.benchmarks import all_benchmarks, newest_benchmarks
 from engine.results.builds import all_builds
-from engine.results.columns import COLUMNS
+from engine.results.columns import STORED
 from engine.results.evaluations import all_evaluations, newest_evaluations
 from engine.specs import CPU_PROVIDER
 
@@ -26,7 +26,7 @@ class ResultTables:
 
 
 def results_frame(url: str) -> pd.DataFrame:
-    """One row a result, columns as in COLUMNS; accuracies in percent, times in ms, sizes in MB."""
+    """One row a result, columns as in STORED; accuracies in percent, times in ms, sizes in MB."""
     return join_results(result_tables(url))
 
 
@@ -54,13 +54,13 @@ def result_tables(url: str) -> ResultTables:
 
 
 def join_results(tables: ResultTables) -> pd.DataFrame:
-    """Each build's evaluations beside its benchmarks, the newest first; columns as in COLUMNS.
+    """Each build's evaluations beside its benchmarks, the newest first; columns as in STORED.
 
     The rows are a product: keep only the evaluations and benchmarks in question before.
     """
     builds = tables.builds
     if builds.empty:
-        return pd.DataFrame({name: pd.Series(dtype=object) for name in COLUMNS})
+        return pd.DataFrame({name: pd.Series(dtype=object) for name in STORED})
     measured = tables.evaluations.merge(
         tables.benchmarks, on="artifact_digest", how="outer", suffixes=("", "_benchmark")
     )
@@ -73,7 +73,7 @@ def join_results(tables: ResultTables) -> pd.DataFrame:
     newest = frame[["evaluated_at", "benchmarked_at"]].max(axis=1).fillna(frame["built_at"])
     frame["measured_at"] = pd.to_datetime(newest, unit="s", utc=True)
     frame = frame.sort_values("measured_at", ascending=False, kind="stable")
-    return frame.reindex(columns=list(COLUMNS)).reset_index(drop=True)
+    return frame.reindex(columns=list(STORED)).reset_index(drop=True)
 
 
 def _executed(frame: pd.DataFrame) -> pd.Series:

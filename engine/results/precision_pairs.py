@@ -5,36 +5,14 @@ from __future__ import annotations
 import pandas as pd
 
 from engine.common.stats import PairedDifference, paired_difference
-from engine.evaluation.flips import require_same_images
+from engine.evaluation.comparability import require_same_images
 from engine.evaluation.per_image import find, load
-from engine.results.columns import SAME_CONDITIONS
+from engine.specs.comparability import SAME_CONDITIONS, SAME_EVALUATION, SAME_MODEL
 
-SAME_BUILDS = ["model_id", "weights_digest", "origin"]
-SAME_ACCURACY = [
-    *SAME_BUILDS,
-    "dataset_digest",
-    "label_set",
-    "preprocess",
-    "images",
-    "images_digest",
-]
-SAME_SPEED = [*SAME_BUILDS, *SAME_CONDITIONS]
 PAIR_COLUMNS = [
-    *SAME_BUILDS,
-    "dataset",
-    "images",
-    "drop",
-    "drop_low",
-    "drop_high",
-    "p_value",
-    "lost",
-    "gained",
-    "batch",
-    "threads",
-    "environment",
-    "speed_up",
-    "size_ratio",
-]
+    *SAME_MODEL, "dataset", "images", "drop", "drop_low", "drop_high", "p_value", "lost",
+    "gained", "batch", "threads", "environment", "speed_up", "size_ratio",
+]  # fmt: skip
 
 
 def paired(first_id: int, second_id: int, url: str) -> PairedDifference:
@@ -56,15 +34,15 @@ def precision_pairs(frame: pd.DataFrame, url: str, first: str, second: str) -> p
     """
     accuracy = _accuracy_pairs(frame, url, first, second)
     speed = _speed_pairs(frame, first, second)
-    merged = accuracy.merge(speed, on=SAME_BUILDS, how="outer") if len(speed) else accuracy
+    merged = accuracy.merge(speed, on=list(SAME_MODEL), how="outer") if len(speed) else accuracy
     return merged.reindex(columns=PAIR_COLUMNS).sort_values("model_id").reset_index(drop=True)
 
 
 def _sides(
-    frame: pd.DataFrame, told: list[str], keys: list[str], first: str, second: str
+    frame: pd.DataFrame, told: list[str], same: tuple[str, ...], first: str, second: str
 ) -> pd.DataFrame:
-    """What is `told` of both sides, the first of it by which a measurement is known."""
-    known_by = told[0]
+    """`told` of both precisions of a model that agree in `same`; told[0] names a measurement."""
+    known_by, keys = told[0], [*SAME_MODEL, *same]
     measured = frame.loc[frame[known_by].notna(), ["precision", *keys, *told]]
     measured = measured.drop_duplicates([known_by])
     left = measured[measured["precision"] == first]
@@ -74,13 +52,13 @@ def _sides(
 
 def _accuracy_pairs(frame: pd.DataFrame, url: str, first: str, second: str) -> pd.DataFrame:
     scored = frame[frame["top1"].notna() & (frame["images"] == frame["images_planned"])]
-    pairs = _sides(scored, ["evaluation_id", "dataset"], SAME_ACCURACY, first, second)
+    pairs = _sides(scored, ["evaluation_id", "dataset"], SAME_EVALUATION, first, second)
     rows = []
     for pair in pairs.to_dict("records"):
         result = paired(int(pair["evaluation_id_first"]), int(pair["evaluation_id_second"]), url)
         rows.append(
             {
-                **{name: pair[name] for name in SAME_BUILDS},
+                **{name: pair[name] for name in SAME_MODEL},
                 "dataset": pair["dataset_first"],
                 "images": int(pair["images"]),
                 "drop": 100 * result.difference,
@@ -96,10 +74,10 @@ def _accuracy_pairs(frame: pd.DataFrame, url: str, first: str, second: str) -> p
 
 def _speed_pairs(frame: pd.DataFrame, first: str, second: str) -> pd.DataFrame:
     told = ["benchmark_id", "environment", "images_per_s", "size_mb"]
-    pairs = _sides(frame, told, SAME_SPEED, first, second)
+    pairs = _sides(frame, told, SAME_CONDITIONS, first, second)
     return pd.DataFrame(
         {
-            **{name: pairs[name] for name in SAME_BUILDS},
+            **{name: pairs[name] for name in SAME_MODEL},
             "batch": pairs["batch"],
             "threads": pairs["threads"],
             "environment": pairs["environment_first"],

@@ -13,7 +13,7 @@ from db.base import Base
 from db.models import Artifact, Benchmark, Dataset, Environment, Evaluation, Weights
 from db.session import reading
 from engine.common.untrusted import as_json
-from engine.results import COLUMNS
+from engine.results.columns import PROVENANCE_KEYS, header_of
 from engine.results.formats import to_records
 
 FORMAT = "senet-workbench results 1"
@@ -26,8 +26,7 @@ def with_provenance(frame: pd.DataFrame, shown: list[str], url: str) -> str:
 
     Each result names its artifact, evaluation, benchmark and machine, which stand beside it once.
     """
-    identity = ["artifact_digest", "evaluation_id", "benchmark_id"]
-    columns = [name for name in dict.fromkeys([*shown, *identity]) if name in frame]
+    columns = [name for name in dict.fromkeys([*shown, *PROVENANCE_KEYS]) if name in frame]
     with reading(url) as session:
         artifacts = _rows(session, Artifact, "digest", frame["artifact_digest"])
         evaluations = _rows(session, Evaluation, "id", frame["evaluation_id"])
@@ -38,7 +37,7 @@ def with_provenance(frame: pd.DataFrame, shown: list[str], url: str) -> str:
         document = {
             "format": FORMAT,
             "written_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            "columns": {name: COLUMNS.get(name, name) for name in columns},
+            "columns": {name: header_of(name) for name in columns},
             "results": to_records(frame[columns]),
             "artifacts": artifacts,
             "weights": _rows(

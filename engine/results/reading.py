@@ -14,6 +14,7 @@ def read_frame(url: str, statement: Select) -> pd.DataFrame:
         return pd.read_sql(statement, session.connection())
 
 
-def newest(frame: pd.DataFrame, key: list[str], time: str) -> pd.DataFrame:
-    """The last row in `time` of each key."""
-    return frame.sort_values(time, kind="stable").drop_duplicates(key, keep="last")
+def newest(frame: pd.DataFrame, key: tuple[str, ...], time: str) -> pd.DataFrame:
+    """The last row in `time` of each build and key."""
+    ordered = frame.sort_values(time, kind="stable")
+    return ordered.drop_duplicates(["artifact_digest", *key], keep="last")

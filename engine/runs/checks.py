@@ -23,7 +23,7 @@ def matching_of(
 ) -> ClassMatching | None:
     """How the outputs go with the classes of the dataset, where both are known beforehand.
 
-    They are for pretrained weights of the catalogue. Raises LabelsMismatch where they do not.
+    They are for pretrained weights of the catalog. Raises LabelsMismatch where they do not.
     """
     known = datasets.get(request.dataset or "")
     pretrained = model.in_catalogue and request.weights.kind == WeightsKind.PRETRAINED

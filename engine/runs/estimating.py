@@ -17,7 +17,7 @@ from engine.build.lookup import recipe_of
 from engine.common import environment
 from engine.config import settings
 from engine.errors import WorkbenchError
-from engine.jobs.estimates import in_words
+from engine.jobs.estimates import format_duration
 from engine.runs.requests import RunRequest, Task
 from engine.runs.submitting import build_spec, with_dataset_classes, with_file_digest
 from engine.runs.sweeps import benchmark_spec, is_sweep, points_of
@@ -54,8 +54,8 @@ class Estimate:
         )
         points = f"{self.points} point{'' if self.points == 1 else 's'}"
         return (
-            f"{points}, about {in_words(self.seconds)} ({basis}), at most {in_words(self.most_s)}"
-            f"{before}."
+            f"{points}, about {format_duration(self.seconds)} ({basis}), "
+            f"at most {format_duration(self.most_s)}{before}."
         )
 
 
@@ -84,7 +84,7 @@ def estimate(request: RunRequest, url: str) -> Estimate | None:
 
 def _measured_before(request: RunRequest, url: str) -> int:
     count, cores = 0, settings().threads
-    machine = environment.observe().digest
+    machine = environment.observe_machine().digest
     request = with_dataset_classes(with_file_digest(request), url)
     for precision in request.precisions:
         build = build_spec(request, precision)

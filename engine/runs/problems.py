@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from db.enums import Precision, WeightsKind
 from engine.catalog.models import CatalogModel
-from engine.common.files import expanded, is_file
+from engine.common.files import expand_user, is_file
 from engine.errors import LabelsMismatch, WorkbenchError
 from engine.export.routes import program_beside, require_environment, require_route
 from engine.preprocess import PreprocessSpec, require_one_scale
@@ -29,7 +29,7 @@ def _needs_choices(request: RunRequest, model: CatalogModel, datasets: Datasets)
 
 def _needs_weights(request: RunRequest, model: CatalogModel, datasets: Datasets) -> Iterator[str]:
     weights = request.weights
-    if weights.kind == WeightsKind.FILE and not is_file(expanded(weights.path or "")):
+    if weights.kind == WeightsKind.FILE and not is_file(expand_user(weights.path or "")):
         yield f"There is no file {weights.path}."
     if weights.key is not None and model.source in ("onnx", "demo"):
         yield f"The weights of {model.id} are one set: leave the weights key out."
@@ -107,7 +107,7 @@ def _needs_route(request: RunRequest, model: CatalogModel, datasets: Datasets) -
     try:
         require_route(model, request.format, request.via)
         if request.via == "paddle2onnx":
-            program_beside(expanded(request.weights.path or ""))
+            program_beside(expand_user(request.weights.path or ""))
             require_environment()
     except WorkbenchError as error:
         yield str(error)

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import Field, field_validator
 
 from db.enums import Precision
-from engine.common.untrusted import MOST_CLASSES, MOST_WHOLE
+from engine.common.untrusted import MAX_CLASSES, MAX_INTEGER
 from engine.specs import (
     CALIBRATION_IMAGES,
     CPU_PROVIDER,
@@ -54,7 +54,7 @@ class RunRequest(Spec):
     precisions: tuple[Precision, ...] = tuple(Precision)
     tasks: tuple[Task, ...] = USUAL_TASKS
     dataset: str | None = None
-    limit: int | None = Field(None, ge=1, le=MOST_WHOLE)
+    limit: int | None = Field(None, ge=1, le=MAX_INTEGER)
     calibration_dataset: str | None = None
     calibration_images: int = Field(CALIBRATION_IMAGES, ge=1, le=50_000)
     calibration_mode: CalibrationMode = CalibrationMode.MSE
@@ -69,11 +69,11 @@ class RunRequest(Spec):
     scenario: Scenario = Scenario.CLOSED_LOOP
     rate_per_s: float | None = Field(None, gt=0)
     limit_ms: float | None = Field(None, gt=0)
-    arrivals_seed: int = Field(0, ge=0, le=MOST_WHOLE)
+    arrivals_seed: int = Field(0, ge=0, le=MAX_INTEGER)
     again: bool = Field(False, description="measure points of a sweep that were measured before")
     provider: str = CPU_PROVIDER
     preprocess: dict[str, Any] | None = None
-    background: int | None = Field(None, ge=0, le=MOST_CLASSES)
+    background: int | None = Field(None, ge=0, le=MAX_CLASSES)
     output: str | None = Field(None, description="of an ONNX file of several: the scores")
     classes: tuple[int, ...] = Field(
         (), description="that fit the dataset: scores are found by them; filled in when queued"

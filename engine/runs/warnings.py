@@ -81,7 +81,7 @@ def _warns_of_precision(
     if model.source == "onnx" and request.preprocess is None:
         yield (
             "An ONNX file does not say how images are prepared: ImageNet mean and deviation and a "
-            "7/8 centre crop are assumed. A wrong guess costs accuracy; set them if you know them."
+            "7/8 center crop are assumed. A wrong guess costs accuracy; set them if you know them."
         )
 
 

@@ -7,7 +7,7 @@ from enum import StrEnum
 from pydantic import Field, model_validator
 
 from engine.common.digests import data_digest
-from engine.common.untrusted import MOST_WHOLE
+from engine.common.untrusted import MAX_INTEGER
 from engine.specs.base import Spec
 from engine.specs.builds import BuildSpec
 
@@ -41,7 +41,7 @@ class BenchmarkSpec(Spec):
     instances: int = Field(1, ge=1, le=256, description="requests in flight in each process")
     processes: int = Field(1, ge=1, le=64)
     least_samples: int = Field(
-        0, ge=0, le=MOST_WHOLE, description="images each process does at least"
+        0, ge=0, le=MAX_INTEGER, description="images each process does at least"
     )
     provider: str = CPU_PROVIDER
     window_s: float = Field(WINDOW_S, gt=0)
@@ -50,7 +50,7 @@ class BenchmarkSpec(Spec):
     scenario: Scenario = Scenario.CLOSED_LOOP
     rate_per_s: float | None = Field(None, gt=0)
     limit_ms: float | None = Field(None, gt=0)
-    seed: int = Field(0, ge=0, le=MOST_WHOLE, description="of the arrivals of scenario server")
+    seed: int = Field(0, ge=0, le=MAX_INTEGER, description="of the arrivals of scenario server")
     reuse: bool = False
 
     @model_validator(mode="after")

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from db.enums import Precision
 from engine.common.digests import data_digest
-from engine.common.untrusted import MOST_WHOLE
+from engine.common.untrusted import MAX_INTEGER
 from engine.specs.base import Spec
 from engine.specs.exports import ExportSpec
 
@@ -42,7 +42,7 @@ class CalibrationSpec(Spec):
 
     dataset: str
     images: int = Field(CALIBRATION_IMAGES, ge=1, le=50_000)
-    seed: int = Field(0, ge=0, le=MOST_WHOLE)
+    seed: int = Field(0, ge=0, le=MAX_INTEGER)
     mode: CalibrationMode = CalibrationMode.MSE
     percentile: float = Field(PERCENTILE, gt=50, le=100, description="of mode percentile only")
     keep_in_float: tuple[int, ...] = Field(
@@ -72,7 +72,7 @@ class RangeCheckSpec(Spec):
 
     dataset: str
     images: int = Field(CALIBRATION_IMAGES, ge=1, le=50_000)
-    seed: int = Field(0, ge=0, le=MOST_WHOLE)
+    seed: int = Field(0, ge=0, le=MAX_INTEGER)
 
 
 class BuildSpec(Spec):

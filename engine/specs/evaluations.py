@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import Field
 
-from engine.common.untrusted import MOST_WHOLE
+from engine.common.untrusted import MAX_INTEGER
 from engine.specs.base import Spec
 from engine.specs.benchmarks import CPU_PROVIDER
 from engine.specs.builds import BuildSpec
@@ -21,7 +21,7 @@ class EvaluateSpec(Spec):
     artifact: str | None = None
     dataset: str
     preprocess: dict[str, Any] | None = None
-    limit: int | None = Field(None, ge=1, le=MOST_WHOLE)
+    limit: int | None = Field(None, ge=1, le=MAX_INTEGER)
     batch: int = Field(16, ge=1, le=1024)
     provider: str = CPU_PROVIDER
     start: int | None = None

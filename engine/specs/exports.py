@@ -9,8 +9,8 @@ from pydantic import Field, model_validator
 
 from db.enums import WeightsKind
 from engine.common.digests import data_digest
-from engine.common.files import expanded
-from engine.common.untrusted import MOST_CLASSES, MOST_WHOLE
+from engine.common.files import expand_user
+from engine.common.untrusted import MAX_CLASSES, MAX_INTEGER
 from engine.preprocess.spec import PreprocessSpec
 from engine.specs.base import Spec
 
@@ -19,7 +19,7 @@ ExportRoute = Literal["torch", "paddle2onnx"]
 
 
 class WeightsSpec(Spec):
-    """Which weights: pretrained by the catalogue's tag, a file (by its digest), or random.
+    """Which weights: pretrained by the catalog's tag, a file (by its digest), or random.
 
     Pretrained ones have a digest here where they are a file registered by hand. `key` names one of
     several sets of weights in a file, such as `state_dict_ema`; None: the usual one.
@@ -28,7 +28,7 @@ class WeightsSpec(Spec):
     kind: WeightsKind = WeightsKind.PRETRAINED
     path: str | None = None
     sha256: str | None = None
-    seed: int = Field(0, ge=-MOST_WHOLE, le=MOST_WHOLE)
+    seed: int = Field(0, ge=-MAX_INTEGER, le=MAX_INTEGER)
     key: str | None = Field(None, min_length=1, max_length=200)
 
     @model_validator(mode="after")
@@ -62,7 +62,7 @@ class ExportSpec(Spec):
     model_id: str
     weights: WeightsSpec = WeightsSpec()
     preprocess: dict[str, Any] | None = None
-    background: int | None = Field(None, ge=0, le=MOST_CLASSES)
+    background: int | None = Field(None, ge=0, le=MAX_CLASSES)
     format: ExportFormat = "onnx"
     via: ExportRoute = "torch"
     output: str | None = None
@@ -93,4 +93,4 @@ _USUAL = {"format": "onnx", "via": "torch", "output": None, "classes": ()}
 
 def absolute(path: str | Path) -> str:
     """A user's path made absolute, with ~ and .. resolved."""
-    return str(expanded(path).resolve())
+    return str(expand_user(path).resolve())

@@ -1,4 +1,4 @@
-"""Fills a draft from a build file by a table of keys: read, of no effect here, or misspelt."""
+"""Fills a draft from a build file by a table of keys: read, of no effect here, or misspelled."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from engine.vacc.yaml_text import Entry, leaves
 
 Keys = tuple[str, ...]
 ANY = "*"
-LIKE = 0.85  # how alike a misspelt key must be to the one that is meant
+LIKE = 0.85  # how alike a misspelled key must be to the one that is meant
 MOST_SHOWN = 80
 
 
@@ -82,7 +82,7 @@ def fill(draft: Draft, root: Entry, table: Mapping[Keys, Rule]) -> None:
             )
         if meant != keys:
             draft.warnings.append(
-                f"{draft.file}, line {entry.line}: {dotted(keys)} is misspelt; it was read as "
+                f"{draft.file}, line {entry.line}: {dotted(keys)} is misspelled; it was read as "
                 f"{dotted(meant)}."
             )
         if rule.apply is None:

@@ -28,7 +28,7 @@ from engine.vacc.yaml_text import Entry
 MOST_LAYERS = 10_000
 _MODES = {str(mode): mode for mode in CalibrationMode}
 _PRECISIONS = {str(precision): precision for precision in Precision}
-_STAYS_INTEGER = "is not offered here: those layers are quantised like all others."
+_STAYS_INTEGER = "is not offered here: those layers are quantized like all others."
 
 
 def _input_shape(draft: Draft, keys: Keys, entry: Entry) -> None:
@@ -42,7 +42,7 @@ def _input_shape(draft: Draft, keys: Keys, entry: Entry) -> None:
         and 1 <= shape[2] <= 4096
     )
     if not fits:
-        raise wrong(draft, keys, entry, "[1, 3, side, side], one square colour image")
+        raise wrong(draft, keys, entry, "[1, 3, side, side], one square color image")
     if draft.shape:
         raise wrong(draft, keys, entry, f"one input only ({draft.input_name} is the first)")
     draft.input_name, draft.shape = keys[-1], tuple(shape)

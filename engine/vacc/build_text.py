@@ -115,12 +115,12 @@ def _ops(spec: PreprocessSpec) -> list[dict[str, Any]]:
     ops.append(crop)
     if spec.color is Color.BGR:
         ops.append({"type": "CvtColor", "code": "COLOR_RGB2BGR"})
-    mean, std, div255 = _normalise(spec)
+    mean, std, div255 = _normalize(spec)
     ops.append({"type": "Normalize", "div255": div255, "mean": mean, "std": std})
     return [*ops, {"type": "ToTensor"}]
 
 
-def _normalise(spec: PreprocessSpec) -> tuple[list[float], list[float], bool]:
+def _normalize(spec: PreprocessSpec) -> tuple[list[float], list[float], bool]:
     """Mean and std for pixels in [0, 1], or for pixels as they are with any other scale."""
     if spec.scale == PIXEL_SCALE:
         return list(spec.mean), list(spec.std), True

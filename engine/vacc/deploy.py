@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from db.models import Artifact
-from engine.common.files import expanded, is_file, whole, write_text
+from engine.common.files import atomic_write, expand_user, is_file, write_text
 from engine.common.untrusted import read_json
 from engine.errors import ArtifactMissing, InvalidRequest, WorkbenchError
 from engine.store import artifacts
@@ -23,7 +23,7 @@ _DIGEST = re.compile(r"[0-9a-f]{8,64}")
 def deploy(artifact: Artifact, prefix: Path, about: dict[str, Any]) -> list[Path]:
     """Writes a build under a prefix, each file whole or not at all; the paths written."""
     target, note = (prefix.with_name(f"{prefix.name}.{suffix}") for suffix in ("onnx", "json"))
-    with whole(target) as part:
+    with atomic_write(target) as part:
         shutil.copyfile(artifacts.model_path(artifact.digest), part)
     facts = {
         "artifact": artifact.digest,
@@ -41,7 +41,7 @@ def find_deployed(model: str, url: str) -> Artifact:
 
     Raises InvalidRequest for what is none of these, ArtifactMissing for a build of elsewhere.
     """
-    path = expanded(model)
+    path = expand_user(model)
     note = next((place for place in _notes(path) if is_file(place)), None)
     if note is None:
         if _DIGEST.fullmatch(model):

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from engine.common.files import disk_space
+from engine.common.files import disk_full_as_error
 from engine.datasets.prefetch import prepared_ahead
 from engine.errors import VaccFileInvalid
 from engine.preprocess import PreprocessSpec, crop_pixels
@@ -55,7 +55,7 @@ def infer(
         before = time.perf_counter()
         scores = run(group)
         latencies.append((time.perf_counter() - before) * 1e3)
-        with disk_space(folder):
+        with disk_full_as_error(folder):
             for row in scores:
                 write_output(folder / names[done], row)
                 done += 1

@@ -11,7 +11,7 @@ import numpy as np
 from engine.datasets.class_lists import imagenet_list
 from engine.datasets.classes import Classes, ClassSource
 from engine.datasets.imagenet import class_names, wnid_to_index
-from engine.datasets.label_files import Labelling, label_images
+from engine.datasets.label_files import Labeling, label_images
 from engine.datasets.label_matching import parts_of
 from engine.datasets.label_tables import looks_like_labels
 from engine.errors import VaccFileInvalid
@@ -35,20 +35,20 @@ def is_label_file(path: Path) -> bool:
 
 
 def truth_of(
-    paths: Sequence[str | PurePath], labelling: Labelling, outputs: int | None = None
+    paths: Sequence[str | PurePath], labeling: Labeling, outputs: int | None = None
 ) -> Truth:
     """The class of each path; `outputs` are those of the network, where they are known.
 
     From a label file, by the images' names; else from the wnid of the folder that an image lies
     in. Raises VaccFileInvalid or DatasetInvalid naming the first image without a label.
     """
-    file = labelling.file
+    file = labeling.file
     if file is not None and is_label_file(file):
-        known = labelling.class_list()
+        known = labeling.class_list()
         if known is None and outputs == IMAGENET_OUTPUTS:
             known = imagenet_list()
         images = {str(path): None for path in paths}
-        found = label_images([_with_slashes(i) for i in images], file, labelling, known)
+        found = label_images([_with_slashes(i) for i in images], file, labeling, known)
         index_of = dict(zip(images, found.indices, strict=True))
         labels = np.array([index_of[str(path)] for path in paths], np.int64)
         return Truth(labels, found.classes, found.notes)

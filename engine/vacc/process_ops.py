@@ -45,7 +45,7 @@ class _Ops:
         }
     )
     sides: list[int] = field(default_factory=list)
-    normalised: bool = False
+    normalized: bool = False
     swapped_after: bool = False
 
     def refuse(self, entry: Entry, text: str) -> VaccFileInvalid:
@@ -65,7 +65,7 @@ def read_ops(ops: list[Entry], draft: Draft) -> PreprocessSpec:
         _apply(found, entry)
     if not found.sides:
         raise VaccFileInvalid(f"{draft.file}: the process ops hold no Resize and no CenterCrop.")
-    if not found.normalised:
+    if not found.normalized:
         draft.warnings.append(
             f"{draft.file}: the process ops hold no Normalize; pixels go in as 0 to 255."
         )
@@ -143,8 +143,8 @@ def _crop(found: _Ops, entry: Entry, keys: dict[str, Entry]) -> None:
         found.settings["resizer"] = _own(found, keys, "resizer", Resizer.OPENCV)
 
 
-def _normalise(found: _Ops, entry: Entry, keys: dict[str, Entry]) -> None:
-    if found.normalised:
+def _normalize(found: _Ops, entry: Entry, keys: dict[str, Entry]) -> None:
+    if found.normalized:
         raise found.refuse(entry, "a second Normalize is not offered here.")
     div255 = keys["div255"].value if "div255" in keys else True
     if type(div255) is not bool:
@@ -156,7 +156,7 @@ def _normalise(found: _Ops, entry: Entry, keys: dict[str, Entry]) -> None:
             raise found.refuse(entry, f"Normalize.{key} must be three numbers, one a channel.")
         found.settings[key] = keys[key].plain()
     found.settings["scale"] = PIXEL_SCALE if div255 else 1.0
-    found.normalised = True
+    found.normalized = True
 
 
 def _three_numbers(value: object) -> bool:
@@ -167,7 +167,7 @@ def _three_numbers(value: object) -> bool:
     )
 
 
-def _colour(found: _Ops, entry: Entry, keys: dict[str, Entry]) -> None:
+def _color(found: _Ops, entry: Entry, keys: dict[str, Entry]) -> None:
     code = keys["code"].value if "code" in keys else None
     if code not in _COLOR_CODES:
         raise found.refuse(
@@ -177,7 +177,7 @@ def _colour(found: _Ops, entry: Entry, keys: dict[str, Entry]) -> None:
         raise found.refuse(entry, "a second CvtColor is not offered here.")
     # Images are decoded to RGB, and either code swaps red and blue.
     found.settings["color"] = Color.BGR
-    found.swapped_after = found.normalised
+    found.swapped_after = found.normalized
 
 
 def _nothing(found: _Ops, entry: Entry, keys: dict[str, Entry]) -> None:
@@ -189,7 +189,7 @@ _READERS: dict[str, tuple[tuple[str, ...], Reader]] = {
     "DecodeImage": ((), _nothing),
     "Resize": (_RESIZE_KEYS, _resize),
     "CenterCrop": (("crop_size", "resizer"), _crop),
-    "Normalize": (("mean", "std", "div255"), _normalise),
-    "CvtColor": (("code",), _colour),
+    "Normalize": (("mean", "std", "div255"), _normalize),
+    "CvtColor": (("code",), _color),
     "ToTensor": ((), _nothing),
 }

@@ -1,7 +1,7 @@
 """What the vendor's benchmark prints, line by line, in its two layouts.
 
 Layout 1 (2023) has percentiles, temperature and power; layout 2 has samples and the forward time,
-spelt "forwad" as the tool does. What cannot be known here says n/a.
+spelled "forwad" as the tool does. What cannot be known here says n/a.
 """
 
 from __future__ import annotations

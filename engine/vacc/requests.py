@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from db.enums import Precision, WeightsKind
-from engine.catalog.models import SOURCE_LABELS, CatalogModel, catalogue, find_model
+from engine.catalog.models import SOURCE_LABELS, CatalogModel, catalog, find_model
 from engine.common.digests import data_digest
-from engine.common.files import expanded, is_file
+from engine.common.files import expand_user, is_file
 from engine.errors import VaccFileInvalid
 from engine.runs.requests import RunRequest, Task
 from engine.specs import CALIBRATION_IMAGES, PERCENTILE, DatasetSpec, WeightsSpec, absolute
@@ -85,7 +85,7 @@ def _model_of(
     weights = weights.model_copy(update={"key": key or weights.key})
     if model is not None:
         return model, weights, ()
-    if weights.path is not None and is_file(expanded(weights.path)):
+    if weights.path is not None and is_file(expand_user(weights.path)):
         other = replace(file, checkpoint=weights.path)
         return model_of(other, model, weights.key)
     model_id, _, remarks = model_of(file, model, key)
@@ -100,7 +100,7 @@ def model_of(
     An ONNX file, a checkpoint (which says itself what it holds), or a name. Raises VaccFileInvalid
     where that leads to no network.
     """
-    path, key = expanded(file.checkpoint), key or file.weights_key
+    path, key = expand_user(file.checkpoint), key or file.weights_key
     if is_file(path):
         return _of_file(path, file, model, key)
     if path.suffix in _FILE_SUFFIXES or path.is_absolute():
@@ -133,7 +133,7 @@ def network_of(
 ) -> tuple[str, tuple[str, ...]]:
     """The network that a checkpoint holds, and what to say of it.
 
-    The row of the catalogue that its tensors fit; else, of the networks that its own name or one of
+    The row of the catalog that its tensors fit; else, of the networks that its own name or one of
     `names` may stand for, the one that they fit; else the likeliest of those, so that the export
     says what differs. Raises VaccFileInvalid where there is none.
     """
@@ -151,7 +151,7 @@ def network_of(
     ]
     if likely:
         return likely[0], found.remarks
-    reason = (found.error or "its tensors fit no network of the catalogue").rstrip(".")
+    reason = (found.error or "its tensors fit no network of the catalog").rstrip(".")
     raise VaccFileInvalid(
         f"The checkpoint {path.name} does not say which network it belongs to, nor does its name: "
         f"{reason}; add --model, such as --model timm/seresnet50."
@@ -173,9 +173,9 @@ def _guesses(path: Path, names: Sequence[str]) -> list[str]:
 
 
 def _rows(name: str) -> list[CatalogModel]:
-    """The rows of a name or class name, in the order of the catalogue: timm's first."""
+    """The rows of a name or class name, in the order of the catalog: timm's first."""
     plain = name.lower()
-    return [m for m in catalogue().values() if plain in (m.name.lower(), m.architecture.lower())]
+    return [m for m in catalog().values() if plain in (m.name.lower(), m.architecture.lower())]
 
 
 def _by_name(name: str, file: BuildFile) -> str:
@@ -191,5 +191,5 @@ def _by_name(name: str, file: BuildFile) -> str:
         return f"timm/{name}"
     raise VaccFileInvalid(
         f"The checkpoint {cut(file.checkpoint)} of {file.name} is neither a file here nor a model "
-        f"that timm or the catalogue knows; add --model, such as --model timm/seresnet50."
+        f"that timm or the catalog knows; add --model, such as --model timm/seresnet50."
     )

@@ -2,8 +2,8 @@
 
 1. A flat object of numbers (2023, "sdk1.0"). 2. `vdsp_op_type` with a `config` list of properties,
 means and deviations as bit patterns of half floats. 3. `OpType` with `OpConfig` (today). The
-hardware squashes to the resize sides and crops the centre; the network sees the channels in the
-order after the colour code, and mean and std belong to that order.
+hardware squashes to the resize sides and crops the center; the network sees the channels in the
+order after the color code, and mean and std belong to that order.
 """
 
 from __future__ import annotations
@@ -194,7 +194,7 @@ def _spec_of(params: _Params, generation: int, geometry: PreprocessSpec | None) 
             f"{file} resizes to {resize[0]} x {resize[1]} and crops {output[0]} x {output[1]}; "
             f"allowed: squares."
         )
-    _require_centre(params, resize[0], output[0])
+    _require_center(params, resize[0], output[0])
     scale, mean, std = _one_of(file, "NormaType", params.norm_type, _NORMS)(params)
     try:
         spec = PreprocessSpec(
@@ -214,12 +214,12 @@ def _spec_of(params: _Params, generation: int, geometry: PreprocessSpec | None) 
     return Vdsp(spec, generation, tuple(remarks))
 
 
-def _require_centre(params: _Params, resize: int, crop: int) -> None:
+def _require_center(params: _Params, resize: int, crop: int) -> None:
     middle = (resize - crop) // 2
     if params.crop_at is not None and params.crop_at != (middle, middle):
         raise VaccFileInvalid(
             f"{params.file}: CropX, CropY is {params.crop_at[0]}, {params.crop_at[1]}; allowed: "
-            f"{middle}, {middle}, the centre of {resize} for a crop of {crop}."
+            f"{middle}, {middle}, the center of {resize} for a crop of {crop}."
         )
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from engine.common.digests import data_digest, file_digest
-from engine.common.files import disk_space
+from engine.common.files import disk_full_as_error
 from engine.config import PRIVATE_FILE, settings
 from engine.errors import WeightsUnavailable
 from engine.weights.cache import digest_in_name
@@ -42,7 +42,7 @@ def _download(url: str, target: Path, progress: Progress) -> Path:
     part = target.with_name(target.name + ".part")
     part.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with disk_space(part.parent):
+        with disk_full_as_error(part.parent):
             _fetch(url, part, progress)
     except (OSError, HTTPException) as error:
         reason = getattr(error, "reason", None) or error
@@ -62,7 +62,7 @@ def by_hand(reason: str, url: str, target: Path) -> str:
 
 def _fetch(url: str, part: Path, progress: Progress) -> None:
     have = part.stat().st_size if part.exists() else 0
-    request = urllib.request.Request(url)  # noqa: S310 (https URLs of the catalogue)
+    request = urllib.request.Request(url)  # noqa: S310 (https URLs of the catalog)
     if have:
         request.add_header("Range", f"bytes={have}-")
     try:

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.catalog.models import catalogue
-from engine.common import python_child
+from engine.catalog.models import catalog
+from engine.errors import WorkbenchError
+from engine.jobs.warm_child import WarmChild
 
-TIMEOUT_S = 300
+LIMIT_S = 300.0
+child = WarmChild("engine.checkpoints.identify_process:HANDLERS", "checkpoints", idle_s=120.0)
 
 
 @dataclass(frozen=True, slots=True)
 class Identified:
     """What a file of weights says of itself.
 
-    `model_id` is the row of the catalogue, or the guess, that its tensors fit; None where none
+    `model_id` is the row of the catalog, or the guess, that its tensors fit; None where none
     does, `error` then says why where the file cannot be read. `classes` is that of its head where
     it is not the network's own, `sets` what --weights-key can name, `guesses` those that exist.
     """
@@ -37,21 +37,13 @@ def identify(path: Path | None, key: str | None = None, guesses: Sequence[str] =
 
     Nothing of the file is run, and a file that cannot be read is no error of the caller.
     """
-    asked = {"path": None if path is None else str(path), "key": key, "guesses": list(guesses)}
+    where = None if path is None else str(path.absolute())
+    asked: dict[str, object] = {"path": where, "key": key, "guesses": list(guesses)}
     try:
-        done = subprocess.run(
-            python_child.command("engine.checkpoints.identify_process"),
-            input=json.dumps(asked),
-            env=python_child.environment(),
-            capture_output=True,
-            text=True,
-            timeout=TIMEOUT_S,
-        )
-        told = json.loads(done.stdout)
-    except (OSError, ValueError, subprocess.TimeoutExpired):
+        return of_answer(child.ask("identify", LIMIT_S, asked).facts)
+    except WorkbenchError as error:
         name = path.name if path is not None else "timm"
-        return Identified(error=f"{name} could not be looked into.")
-    return of_answer(told)
+        return Identified(error=f"{name} could not be looked into: {error}")
 
 
 def of_answer(told: dict[str, object]) -> Identified:
@@ -62,7 +54,7 @@ def of_answer(told: dict[str, object]) -> Identified:
 def published_as(file_name: str) -> str | None:
     """The row whose published weights have this file name, with or without a suffix."""
     wanted = _bare(file_name)
-    for model in catalogue().values():
+    for model in catalog().values():
         if model.weights_ref is not None and _bare(model.weights_ref) == wanted:
             return model.id
     return None

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from db.enums import WeightsKind
-from engine.catalog.models import CatalogModel, catalogue
+from engine.catalog.models import CatalogModel, catalog
 from engine.common.digests import file_digest
 from engine.common.files import is_file
 from engine.config import REPOSITORY, settings
@@ -37,7 +37,7 @@ class Remote:
 def remote_of(model: CatalogModel) -> Remote:
     """URL and place of a model's pretrained weights. Raises WeightsUnavailable if it has none.
 
-    The catalogue names timm's exact tag, because a bare name today means another set of weights
+    The catalog names timm's exact tag, because a bare name today means another set of weights
     than the published figure's; other timm names use timm's own default tag.
     """
     reference = model.weights_ref or (_timm_default(model) if model.source == "timm" else None)
@@ -108,7 +108,7 @@ _FINDERS: dict[WeightsKind, Callable[[CatalogModel, WeightsSpec, Progress], Weig
 
 def all_downloaded() -> Iterator[tuple[str, Path]]:
     """(model id, path) of every cached file of published weights, by hand or by download."""
-    ids: dict[Path, str] = {remote_of(m).target: m.id for m in catalogue().values()}
+    ids: dict[Path, str] = {remote_of(m).target: m.id for m in catalog().values()}
     for path in sorted((settings().home / "weights").glob("*/*")):
         if path.is_file() and path.suffix not in (NOTE_SUFFIX, ".part"):
             yield ids.get(path, f"{path.parent.name}/{path.stem}"), path

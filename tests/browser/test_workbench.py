@@ -291,7 +291,7 @@ def test_the_keyboard_reaches_what_the_page_offers(page: Page, address: str) -> 
 def test_the_keyboard_goes_through_a_form_in_reading_order(page: Page, address: str) -> None:
     open_page(page, f"{address}/new-run")
     reached = tabbed_through(page, 50)
-    names = ("Jobs", "vamc build file", "Catalogue", "Pretrained", "fp32", "Options", "Queue run")
+    names = ("Jobs", "vamc build file", "Catalog", "Pretrained", "fp32", "Options", "Queue run")
     places = [next((n for n, text in enumerate(reached) if name in text), None) for name in names]
     assert None not in places, (names, reached)
     assert places == sorted(places), (names, reached)

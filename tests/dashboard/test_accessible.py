@@ -1,4 +1,4 @@
-"""Every chart, table and image says in words what it shows; colours can be read in both themes."""
+"""Every chart, table and image says in words what it shows; colors can be read in both themes."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_every_picture_and_table_has_words_of_its_own() -> None:
 
 
 def contrast(one: str, other: str) -> float:
-    """WCAG 2.1 contrast ratio of two colours `#rrggbb`."""
+    """WCAG 2.1 contrast ratio of two colors `#rrggbb`."""
     low, high = sorted((luminance(one), luminance(other)))
     return (high + 0.05) / (low + 0.05)
 

@@ -7,10 +7,10 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from dashboard.charts.baseline import against_one, brief_keys
-from dashboard.components.compare.baseline import takeaway
 from dashboard.palette import LIGHT
-from dashboard.shipping import head_and_evidence, most_accurate
 from engine.config import REPOSITORY
+from engine.results.recommend import most_accurate
+from engine.results.wording import of_reference
 from tests.dashboard import rows
 
 FOUND = pd.DataFrame(
@@ -40,7 +40,7 @@ def test_each_build_has_its_interval_and_its_figure() -> None:
 
 
 def test_what_is_told_apart_is_counted() -> None:
-    assert takeaway(FOUND, "c") == (
+    assert of_reference(FOUND, "c") == (
         "Of 2 builds against c: 1 less accurate, 1 not told apart by these images (p < 0.05)."
     )
 
@@ -75,6 +75,6 @@ def test_a_colon_in_a_label_does_not_end_the_head() -> None:
         "images": 50_000,
         "dataset": "val",
     }
-    head, evidence = head_and_evidence(most_accurate(best, None, None), best)
-    assert head == "Most accurate is timm/a (imported: card) at fp32:"
-    assert evidence.startswith("81.30 % top-1 (80.90 to 81.60 on 50,000 images of val)")
+    said = most_accurate(best, None, None)
+    assert said.head == "Most accurate is timm/a (imported: card) at fp32:"
+    assert said.evidence.startswith("81.30 % top-1 (80.90 to 81.60 on 50,000 images of val)")

@@ -3,60 +3,20 @@
 from __future__ import annotations
 
 import pandas as pd
-import pytest
 import streamlit as st
 
 from dashboard.charts.accuracy import accuracy_against_throughput
 from dashboard.charts.accuracy_marks import APART
-from dashboard.comparables import accuracy_groups, newest_builds, with_apart
 from dashboard.palette import LIGHT
 from db.models import Evaluation
 from db.session import writing
-from engine.catalog.models import find_model
 from engine.preprocess.protocols import VENDOR
 from engine.results import result_tables
+from engine.results.groups import accuracy_groups, newest_builds
 from tests.dashboard import rows
 from tests.dashboard.test_pages import figures, opened, texts
 
-A, B = "timm/seresnet50", "timm/legacy_senet154"
 VENDORS = VENDOR.summary()
-
-
-def own(model_id: str) -> str:
-    published = find_model(model_id).preprocess
-    assert published is not None
-    return published.summary()
-
-
-def table(*evaluated: tuple[str, str, str | None]) -> pd.DataFrame:
-    """Rows of (model, preprocess, preparation)."""
-    columns = ["model_id", "preprocess", "preparation"]
-    return pd.DataFrame(evaluated, columns=columns).assign(top1=80.0)
-
-
-@pytest.mark.parametrize(
-    ("evaluated", "apart"),
-    [
-        ([(A, own(A), "published"), (B, own(B), "published")], []),
-        ([(A, own(A), None), (B, own(B), "published")], []),
-        ([(A, own(A), "published"), (B, VENDORS, "vendor")], [1]),
-        ([(A, VENDORS, "vendor"), (B, VENDORS, "vendor")], []),
-        ([(A, own(A), "published"), (A, VENDORS, "vendor")], [1]),
-        ([(A, own(A), "published"), (A, VENDORS, "the export's own")], [1]),
-        ([(A, own(A), "published"), (B, "not stated", None)], []),
-        ([("onnx/x", "a", None), ("onnx/y", "a", None), ("onnx/z", "b", None)], [2]),
-    ],
-)
-def test_who_stands_apart(evaluated: list[tuple[str, str, str | None]], apart: list[int]) -> None:
-    found = with_apart(table(*evaluated))
-    assert found.index[found["apart"].notna()].tolist() == apart
-    for place in apart:
-        assert found.loc[place, "apart"].startswith(f"prepared with {evaluated[place][1]}")
-
-
-def test_rows_without_accuracy_are_left_alone() -> None:
-    found = with_apart(table((A, own(A), "published"), (A, VENDORS, "vendor")).assign(top1=None))
-    assert found["apart"].isna().all()
 
 
 def change(url: str, evaluation: int, **values: object) -> None:

@@ -18,11 +18,11 @@ from dashboard.charts.common import (
 )
 from dashboard.charts.excitations import excitations
 from dashboard.charts.precision_pairs import accuracy_change, speed_and_size
-from dashboard.charts.published import with_estimates, with_gmacs
-from dashboard.comparables import accuracy_points
 from dashboard.palette import DARK, LIGHT, SYMBOLS
-from engine.catalog.models import catalogue
-from engine.common.pareto import frontier
+from engine.catalog.models import catalog
+from engine.common.pareto import pareto_front
+from engine.results.groups import accuracy_points
+from engine.results.published import with_estimates, with_gmacs
 
 
 def point(precision: str, top1: float, images_per_s: float, **other: object) -> dict[str, object]:
@@ -66,7 +66,7 @@ def trace(figure: object, name: str) -> object:
 
 
 @pytest.mark.parametrize("palette", [LIGHT, DARK])
-def test_each_precision_has_its_colour_symbol_and_interval(palette: object) -> None:
+def test_each_precision_has_its_color_symbol_and_interval(palette: object) -> None:
     figure = accuracy_against_throughput(THREE, palette, "val", "batch 1")
     for precision in ("fp32", "fp16", "int8"):
         drawn = trace(figure, precision)
@@ -78,7 +78,7 @@ def test_each_precision_has_its_colour_symbol_and_interval(palette: object) -> N
         assert len(drawn.error_x.array) == 1
 
 
-def test_colours_and_symbols_are_all_different() -> None:
+def test_colors_and_symbols_are_all_different() -> None:
     for palette in (LIGHT, DARK):
         assert len({*palette.precisions.values(), palette.published}) == 4
     assert len(set(SYMBOLS.values())) == 3
@@ -110,12 +110,12 @@ def test_arrows_lead_from_fp32_to_the_others_of_one_model_prepared_one_way() -> 
     assert list(arrows.marker.size) == [0, 9, 0, 0, 9, 0]
 
 
-def test_what_does_not_meet_the_limits_is_grey_and_the_one_to_ship_is_ringed() -> None:
+def test_what_does_not_meet_the_limits_is_gray_and_the_one_to_ship_is_ringed() -> None:
     rows = THREE.assign(meets=[True, False, True], ship=[False, False, True], key=["a", "b", "c"])
     figure = accuracy_against_throughput(rows, LIGHT, "val", "batch 1")
-    (grey,) = [t for t in figure.data if t.name == "outside the limits" and t.x[0] is not None]
-    assert grey.marker.color == LIGHT.published
-    assert grey.customdata[0][1] == "b"
+    (gray,) = [t for t in figure.data if t.name == "outside the limits" and t.x[0] is not None]
+    assert gray.marker.color == LIGHT.published
+    assert gray.customdata[0][1] == "b"
     ring = trace(figure, "to ship")
     assert list(ring.x) == [30]
     (name,) = [a for a in figure.layout.annotations if a.bgcolor]
@@ -180,8 +180,8 @@ def test_names_are_no_markup_in_titles_and_templates() -> None:
 
 def test_frontier_keeps_what_nothing_beats() -> None:
     costs, values = pd.Series([1, 2, 2, 3, 4]), pd.Series([10, 30, 30, 20, 40])
-    assert frontier(costs, values) == [0, 1, 4]
-    assert frontier(pd.Series([], dtype=float), pd.Series([], dtype=float)) == []
+    assert pareto_front(costs, values) == [0, 1, 4]
+    assert pareto_front(pd.Series([], dtype=float), pd.Series([], dtype=float)) == []
 
 
 def published() -> pd.DataFrame:
@@ -196,7 +196,7 @@ def published() -> pd.DataFrame:
             "published_params_m": model.published_params_m,
             "compute_gmacs": None,
         }
-        for model in catalogue().values()
+        for model in catalog().values()
     )
 
 
@@ -212,7 +212,7 @@ def test_published_flops_become_macs_by_their_own_convention() -> None:
     assert rows["approximate"].sum() == 24
 
 
-def test_published_rows_are_small_grey_crosses_and_approximate() -> None:
+def test_published_rows_are_small_gray_crosses_and_approximate() -> None:
     figure = accuracy_against_compute(THREE[:0], with_gmacs(published()), LIGHT, "ImageNet-1k")
     (drawn,) = figure.data
     assert len(drawn.x) == 25
@@ -256,7 +256,7 @@ PAIRS = pd.DataFrame(
 )
 
 
-def test_change_is_told_by_sign_and_glyph_not_colour_alone() -> None:
+def test_change_is_told_by_sign_and_glyph_not_color_alone() -> None:
     figure = accuracy_change(PAIRS, "fp16", "int8", LIGHT)
     assert list(figure.data[0].x) == [0.2, -1.5]
     assert figure.data[0].error_x.array == pytest.approx((0.3, 0.5))

@@ -14,27 +14,29 @@ from dashboard import queries
 from dashboard.charts.excitations import excitations, last_of_stages, takeaway
 from dashboard.components.classify import predictions
 from dashboard.palette import LIGHT
+from engine.classify import client
 from engine.classify.predict import Classified, Guess
 from engine.config import REPOSITORY, settings
 from engine.datasets.reader import DatasetIndex
+from engine.errors import ChildFailed
 from engine.jobs.locks import try_lock
 from engine.preprocess import open_image
 from tests.dashboard import rows
 
 
-class Answering:
-    """Decodes as the real one does, then always says the same."""
-
-    def classify(self, data: bytes, name: str) -> Classified:
-        open_image(data, name)
-        guesses = tuple(Guess(i, f"class [{i}]", 0.5 / (i + 1)) for i in range(5))
-        return Classified(guesses, np.zeros((8, 8, 3), np.uint8), 1.0, 2.0, 3.0)
+def classified(artifact: str, data: bytes, name: str) -> Classified:
+    """Decodes as the real one does, then always says the same; one image ends the child."""
+    if name == "fatal.png":
+        raise ChildFailed("The child process was ended by SIGSEGV: try again.")
+    open_image(data, name)
+    guesses = tuple(Guess(i, f"class [{i}]", 0.5 / (i + 1)) for i in range(5))
+    return Classified(guesses, np.zeros((8, 8, 3), np.uint8), 1.0, 2.0, 3.0)
 
 
 @pytest.fixture
 def app(url: str, monkeypatch: pytest.MonkeyPatch) -> AppTest:
     rows.add_measured_model(url)
-    monkeypatch.setattr(predictions, "classifier", lambda digest, _artifact: Answering())
+    monkeypatch.setattr(client, "classify", classified)
     page = AppTest.from_file(str(REPOSITORY / "dashboard" / "app.py"), default_timeout=30)
     page.run()
     return page.switch_page("app_pages/classify.py").run()
@@ -71,6 +73,19 @@ def test_refused_files_are_named_and_the_others_go_on(app: AppTest) -> None:
         assert name in refused
     assert "save it as JPEG" in refused
     assert len(app.dataframe) == 2
+
+
+def test_an_image_that_ends_the_child_is_named_and_can_be_tried_again(app: AppTest) -> None:
+    for name in ("fine.png", "fatal.png", "never_asked.png"):
+        app.file_uploader(key="photographs").upload(name, png(), "image/png")
+    app.run()
+    assert not app.exception
+    (error,) = app.error
+    assert error.value.replace("\\", "").startswith("fatal.png: The child process was ended by")
+    assert len(app.dataframe) == 2
+    assert "never" not in said(app)
+    app.button(key="classify_again").click().run()
+    assert len(app.error) == 1
 
 
 def test_too_many_files_are_refused_by_name(app: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:

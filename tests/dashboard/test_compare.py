@@ -14,11 +14,11 @@ from dashboard.charts import batches, latency
 from dashboard.charts.classes import class_changes, worst_classes
 from dashboard.charts.parallel_coordinates import all_dimensions
 from dashboard.charts.sweep import latency_against_throughput
-from dashboard.comparables import with_keys
 from dashboard.components.compare import side_by_side
 from dashboard.components.compare.side_by_side import MOST, PICKED, accuracy_words, pick_from
 from dashboard.palette import LIGHT
 from engine.benchmark.sweep import Percentile, find_sweet_spot
+from engine.results.groups import with_keys
 from tests.dashboard import rows
 from tests.dashboard.test_charts import point
 from tests.dashboard.test_pages import opened, texts
@@ -229,7 +229,7 @@ def test_parallel_axes_flip_costs_and_tell_true_values() -> None:
     size = axes["size (MB) ↑ less"]
     assert size["values"][1] > size["values"][0]
     assert set(size["ticktext"]) <= {"20", "50", "100"}
-    assert "memory (MB) ↑ less" not in axes  # equal for both: nothing to tell apart
+    assert "peak memory (MB) ↑ less" not in axes  # equal for both: nothing to tell apart
 
 
 def test_the_camera_saves_the_chosen_format(url: str) -> None:

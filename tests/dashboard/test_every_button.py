@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import re
 import sqlite3
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 
@@ -16,16 +17,17 @@ import pytest
 from sqlalchemy import select
 from streamlit.testing.v1 import AppTest
 
-from dashboard.components.classify import predictions
 from dashboard.components.run_form.choices import BUILT_IN
 from dashboard.queries import checkpoints
 from db.enums import JobStatus
 from db.models import Artifact
 from db.session import connect, reading, writing
+from engine.classify import client
 from engine.config import REPOSITORY, settings
 from engine.weights.identify import Identified
 from tests.dashboard import rows
-from tests.dashboard.test_classify import Answering, png
+from tests.dashboard.test_classify import classified, png
+from tests.dashboard.test_no_runtime import FOREIGN
 from tests.engine.vacc.test_build_files import TODAY
 
 PAGES = sorted(path.stem for path in (REPOSITORY / "dashboard" / "app_pages").glob("*.py"))
@@ -36,7 +38,8 @@ NOT_HERE = {"login.py"}  # there are none unless a login is set up
 
 
 def test_every_button_can_be_pressed(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(predictions, "classifier", lambda digest, _artifact: Answering())
+    monkeypatch.setattr(client, "classify", classified)
+    before = set(sys.modules)
     held = Identified(model_id="timm/legacy_seresnet18")
     monkeypatch.setattr(checkpoints, "identify", lambda path, key, guesses: held)
     pressed = {label for page in PAGES for label in press_all(url, page, nothing_more)}
@@ -45,6 +48,7 @@ def test_every_button_can_be_pressed(url: str, monkeypatch: pytest.MonkeyPatch) 
         pressed |= set(press_all(url, page, nothing_more))
     for page, further in FURTHER:
         pressed |= set(press_all(url, page, further))
+    assert not {name.partition(".")[0] for name in set(sys.modules) - before} & set(FOREIGN)
     missed = [
         f"{place}: {label.pattern}"
         for place, label in buttons_of_the_code()
@@ -157,6 +161,10 @@ def _a_photograph(app: AppTest) -> None:
     app.toggle(key="excitations").set_value(True).run()
 
 
+def _an_image_that_ends_the_child(app: AppTest) -> None:
+    app.file_uploader(key="photographs").upload("fatal.png", png(), "image/png").run()
+
+
 FURTHER: list[tuple[str, Callable[[AppTest], None]]] = [
     ("results", _nothing_matches),
     ("compare", _only_random_weights),
@@ -164,6 +172,7 @@ FURTHER: list[tuple[str, Callable[[AppTest], None]]] = [
     ("new_run", _a_build_file),
     ("new_run", _weights_of_another_row),
     ("classify", _a_photograph),
+    ("classify", _an_image_that_ends_the_child),
 ]
 """Pages with something chosen that shows more buttons."""
 

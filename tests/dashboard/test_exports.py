@@ -13,11 +13,12 @@ import pandas as pd
 import pytest
 
 from dashboard import queries
-from dashboard.components.results.table import SETS, columns_of, with_notes
 from dashboard.report import report
 from db.models import Environment
 from db.session import writing
+from engine.results.columns import SETS, columns_of
 from engine.results.formats import to_csv, to_excel, to_latex
+from engine.results.notes import with_notes
 from engine.results.provenance import with_provenance
 from tests.dashboard import rows
 from tests.dashboard.test_pages import opened, texts

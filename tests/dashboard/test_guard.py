@@ -39,7 +39,7 @@ def test_a_database_that_is_deleted_while_jobs_wait(url: str, home: Path) -> Non
     app = opened("jobs")
     for file in home.glob("senet.db*"):
         file.unlink()
-    assert "is gone, and with it the jobs and results" in said(app.run())
+    assert "no longer exists; the jobs and results" in said(app.run())
     assert not (home / "senet.db").exists(), "it is not replaced"
 
 
@@ -57,7 +57,7 @@ def test_a_lock_that_is_held(url: str, home: Path) -> None:
 def test_a_file_that_is_no_database(home: Path) -> None:
     home.mkdir()
     (home / "senet.db").write_text("dear diary, " * 100)
-    assert "is a file of another kind, not a database" in said(opened("results"))
+    assert "is not a database file" in said(opened("results"))
 
 
 def test_a_home_that_cannot_be_written(

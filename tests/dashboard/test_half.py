@@ -7,11 +7,10 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard.components.details.provenance import cards_of
-from dashboard.queries import Provenance
 from db.models import Artifact
 from engine.build.fp16.builder import NOT_CHECKED
 from engine.cli.main import main
+from engine.results.facts import Provenance, cards_of
 
 HALF: dict[str, Any] = {
     "kept_in_float": [
@@ -61,7 +60,7 @@ def test_the_card_says_what_stays_in_float_and_on_what_it_was_checked() -> None:
 def test_the_card_names_the_target_and_the_bound() -> None:
     bound = {"max_drop": 1.0, "held": False, "drop": 0.5, "drop_at_most": 1.8, "images": 200}
     target = {"summary": "arm (s8 x s8)", "why": "the processor is an Arm"}
-    shown = card({"quantisation": {"target": target, "bound": bound}})
+    shown = card({"quantization": {"target": target, "bound": bound}})
     assert shown["int8 target"] == "arm (s8 x s8): the processor is an Arm"
     assert shown["bound on the drop"] == (
         "1 points of top-1, not shown to hold: 0.5, at most 1.8 on 200 images"

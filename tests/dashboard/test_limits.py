@@ -56,7 +56,7 @@ def profile(digest: str, **values: object) -> dict:
 def test_the_peak_is_shown_and_measured_again_on_request(url: str) -> None:
     app = opened("system")
     assert any("is measured once" in caption.value for caption in app.caption)
-    digest = environment.record(environment.observe(), url)
+    digest = environment.record(environment.observe_machine(), url)
     keep(digest, [Speed("a product", "fp32", 1, 1, 57.0, 56.0)], ["it was busy"], url)
     app = opened("system")
     assert not app.exception

@@ -168,7 +168,7 @@ def test_a_plan_says_what_is_missing(url: str) -> None:
 
 def test_queue_run_writes_the_rows(url: str) -> None:
     app = opened("new_run")
-    app.selectbox(key="catalogue_model").select("ppcls/seresnet18")
+    app.selectbox(key="catalog_model").select("ppcls/seresnet18")
     app.button_group(key="weights").set_value("Random")
     app.button_group(key="precisions").set_value(["fp32"]).run()
     assert not app.button(key="queue").disabled

@@ -32,7 +32,7 @@ class Listening:
 
 def test_what_an_evaluation_says_is_understood() -> None:
     listening = Listening()
-    _Tally(listening, before=0, total=1000, labelled=True).report(200, 150)
+    _Tally(listening, before=0, total=1000, labeled=True).report(200, 150)
     done, _, text = listening.said
     found = so_far(done, text)
     assert (found.images, found.top1) == (200, 75.0)

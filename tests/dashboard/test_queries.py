@@ -5,18 +5,12 @@ import time
 from sqlalchemy import select
 
 from dashboard import queries
-from dashboard.comparables import (
-    SPEED,
-    accuracy_groups,
-    newest_builds,
-    speed_groups,
-    with_labels,
-)
 from db.enums import JobStatus
 from db.models import Benchmark, JobNeed
 from db.session import writing
 from engine.config import settings
-from engine.results.columns import SAME_CONDITIONS
+from engine.results.groups import accuracy_groups, newest_builds, speed_groups, with_labels
+from engine.specs.comparability import SAME_CONDITIONS, SAME_IMAGES
 from tests.dashboard import rows
 
 
@@ -66,8 +60,11 @@ def test_one_process_and_several_are_never_held_against_each_other(url: str) -> 
     assert [len(group.of(queries.results())) for group in groups] == [1, 1]
 
 
-def test_every_condition_of_a_benchmark_keeps_groups_apart() -> None:
-    assert set(SAME_CONDITIONS) <= set(SPEED)
+def test_every_condition_of_a_measurement_keeps_groups_apart(url: str) -> None:
+    rows.add_measured_model(url)
+    frame = with_labels(queries.results())
+    assert set(SAME_CONDITIONS) <= set(speed_groups(frame)[0].values)
+    assert set(SAME_IMAGES) <= set(accuracy_groups(frame)[0].values)
 
 
 def test_empty_results_have_no_groups(url: str) -> None:

@@ -10,7 +10,7 @@ from streamlit.testing.v1 import AppTest
 from db.enums import JobKind, JobStatus
 from db.models import Benchmark, Job, Run, RunJob
 from db.session import reading, writing
-from engine.results import COLUMNS
+from engine.results.columns import header_of
 from engine.runs.requests import RunRequest
 from tests.dashboard import rows
 from tests.dashboard.test_pages import opened, texts
@@ -71,7 +71,7 @@ def test_the_sweet_spot_is_named_and_drawn(url: str) -> None:
     assert "the most images/s of 6 points" in said
     names = [trace["name"] for trace in sweep_chart(app)["data"]]
     assert {"frontier", "sweet spot", "fp32", "int8"} <= set(names)
-    assert app.dataframe[-1].value["on the frontier"].sum() >= 2
+    assert app.dataframe[-1].value["front"].sum() >= 2
 
 
 def test_the_limit_of_the_deployment_moves_it(url: str) -> None:
@@ -107,7 +107,7 @@ def test_a_noisy_point_says_so_in_the_table(url: str) -> None:
     rows.add_measured_model(url)
     add_settings(url, noise=["the clock moved by 15 % (1,700 to 2,000 MHz)"])
     shown = opened(view="Sweet spot").dataframe[-1].value
-    assert shown["noisy because"].dropna().str.startswith("the clock moved").sum() == 3
+    assert shown["noise"].dropna().str.startswith("the clock moved").sum() == 3
     assert "Doubtful: the clock moved" in said_by(opened(view="Sweet spot"))
 
 
@@ -136,7 +136,7 @@ def test_a_runs_page_shows_its_sweep_and_how_far_it_is(url: str, live: bool) -> 
     assert not app.exception
     said = said_by(app)
     assert f"of {5 if live else 6} points" in said
-    assert "p99 (ms)" in [COLUMNS[name] for name in app.dataframe[-1].value]  # those of speed
+    assert "p99 (ms)" in [header_of(name) for name in app.dataframe[-1].value]  # those of speed
     assert [b.label for b in app.button if b.key == "cancel_rest"] == ["Cancel the rest"] * live
     if live:
         assert "point 6 of 6, about 9 s left" in str([p.text for p in app.get("progress")])

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.errors import WorkbenchError
-from engine.text import MOST_SENTENCE, printable
+from engine.text import MAX_SENTENCE, printable
 
 MUTATIONS = 2000
 LEAST_PAST = 0.2
@@ -74,7 +74,7 @@ def fuzz(
             taken += 1
         except WorkbenchError as error:
             text = str(error)
-            assert 0 < len(text) <= MOST_SENTENCE + 1, f"seed {seed}: {text[:300]}"
+            assert 0 < len(text) <= MAX_SENTENCE + 1, f"seed {seed}: {text[:300]}"
             assert text == printable(text), f"seed {seed}: {text!r}"
         except Exception as error:
             raise AssertionError(f"seed {seed}: {type(error).__name__}: {error}") from error

@@ -24,7 +24,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from engine.errors import ArtifactMissing, CheckpointRejected, ExportFailed
 from engine.onnx.macs import Compute, count_compute
 
-CATALOGUE = Path(__file__).parents[2] / "engine" / "catalog.csv"
+CATALOG = Path(__file__).parents[2] / "engine" / "catalog.csv"
 
 
 def graph(
@@ -349,7 +349,7 @@ def test_a_timm_network_has_the_figures_of_torch(name: str) -> None:
     assert (found.macs, found.parameters, found.activations) == torch_figures(network, 64)
 
 
-# GMACs and millions of parameters (before folding) at the sizes of the catalogue: torch's
+# GMACs and millions of parameters (before folding) at the sizes of the catalog: torch's
 # FlopCounterMode / 2 on timm 1.0.31's modules, taken outside this project's code.
 PUBLISHED = {
     "seresnet50": (4.09170, 28.0880),
@@ -371,19 +371,19 @@ PUBLISHED = {
 }
 
 
-def catalogue_sizes() -> dict[str, int]:
-    with CATALOGUE.open(newline="") as stream:
+def catalog_sizes() -> dict[str, int]:
+    with CATALOG.open(newline="") as stream:
         rows = [row for row in csv.DictReader(stream) if row["source"] == "timm"]
     return {row["name"]: int(row["input_size"]) for row in rows}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", PUBLISHED)
-def test_the_catalogue_has_its_reference_figures(name: str) -> None:
+def test_the_catalog_has_its_reference_figures(name: str) -> None:
     import timm
 
     network = with_random_norms(timm.create_model(name))
-    found = count_compute(export(network, catalogue_sizes()[name]))
+    found = count_compute(export(network, catalog_sizes()[name]))
     gmacs, parameters_m = PUBLISHED[name]
     assert round(found.compute_gmacs, 5) == gmacs
     unfolded = found.parameters + sum(p.numel() for p in network.parameters())
@@ -391,8 +391,8 @@ def test_the_catalogue_has_its_reference_figures(name: str) -> None:
 
 
 @pytest.mark.slow
-def test_the_reference_figures_cover_the_timm_rows_of_the_catalogue() -> None:
-    assert set(catalogue_sizes()) == set(PUBLISHED)
+def test_the_reference_figures_cover_the_timm_rows_of_the_catalog() -> None:
+    assert set(catalog_sizes()) == set(PUBLISHED)
 
 
 @pytest.mark.real

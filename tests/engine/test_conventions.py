@@ -15,7 +15,7 @@ from engine.catalog.flops_conventions import (
     convention_of,
     published_gmacs,
 )
-from engine.catalog.models import CatalogModel, catalogue, find_model
+from engine.catalog.models import CatalogModel, catalog, find_model
 from engine.checkpoints.registry import build_on_meta
 from engine.results import published_frame
 
@@ -70,7 +70,7 @@ def test_the_others_are_twice_the_macs(model_id: str) -> None:
 
 
 def test_four_rows_divided_by_the_groups_twice() -> None:
-    rows = [m for m in catalogue().values() if convention_of(m) is GROUPS_TWICE]
+    rows = [m for m in catalog().values() if convention_of(m) is GROUPS_TWICE]
     assert len(rows) == 4
     for model in rows:
         assert model.published_flops_g is not None
@@ -83,7 +83,7 @@ def test_four_rows_divided_by_the_groups_twice() -> None:
         assert 1.39 < real - model.published_params_m < 7.45
 
 
-def test_the_catalogue_says_so(url: str) -> None:
+def test_the_catalog_says_so(url: str) -> None:
     frame = published_frame(url).set_index("model_id")
     assert frame["convention"].notna().all()
     assert frame.loc["timm/seresnet50", "convention"] == THOP.label

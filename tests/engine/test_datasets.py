@@ -1,4 +1,4 @@
-"""Layouts are recognised, labels are checked, corrupt images are named, draws are fair."""
+"""Layouts are recognized, labels are checked, corrupt images are named, draws are fair."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from PIL import Image
 
 from engine.datasets.classes import ClassSource
 from engine.datasets.imagenet import class_names, wnid_to_index
-from engine.datasets.layouts import recognise
+from engine.datasets.layouts import recognize
 from engine.datasets.reader import open_index, read_batches
 from engine.datasets.registration import (
     check,
@@ -32,9 +32,9 @@ def quiet(done: int, total: int) -> None:
     """Progress that nobody watches."""
 
 
-def save(path: Path, colour: int = 0) -> None:
+def save(path: Path, color: int = 0) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("RGB", (20, 20), (colour, 0, 0)).save(path)
+    Image.new("RGB", (20, 20), (color, 0, 0)).save(path)
 
 
 def test_imagenet_classes_are_in_the_official_order() -> None:
@@ -47,14 +47,14 @@ def test_imagenet_classes_are_in_the_official_order() -> None:
 def test_folders_named_by_wnid_keep_their_imagenet_index(tmp_path: Path) -> None:
     save(tmp_path / "n01443537" / "a.png")
     save(tmp_path / "n03126707" / "b.png")
-    layout = recognise(tmp_path)
+    layout = recognize(tmp_path)
     assert (layout.labels, len(layout.class_names)) == ((1, 517), 1000)
 
 
 def test_other_folders_are_numbered_in_the_order_of_their_names(tmp_path: Path) -> None:
     save(tmp_path / "zebra" / "a.png")
     save(tmp_path / "ant" / "b.png")
-    layout = recognise(tmp_path)
+    layout = recognize(tmp_path)
     assert layout.files == ("ant/b.png", "zebra/a.png")
     assert (layout.labels, layout.class_names) == ((0, 1), ("ant", "zebra"))
 
@@ -63,13 +63,13 @@ def test_mixed_naming_is_refused(tmp_path: Path) -> None:
     save(tmp_path / "n01443537" / "a.png")
     save(tmp_path / "goldfish" / "b.png")
     with pytest.raises(DatasetInvalid, match="goldfish"):
-        recognise(tmp_path)
+        recognize(tmp_path)
 
 
 def test_a_flat_folder_with_wnids_in_the_names(tmp_path: Path) -> None:
     save(tmp_path / "n01440764_tench.png")
     save(tmp_path / "n01443537_goldfish.png")
-    assert recognise(tmp_path).labels == (0, 1)
+    assert recognize(tmp_path).labels == (0, 1)
 
 
 def test_a_flat_folder_with_a_label_file(tmp_path: Path) -> None:
@@ -78,7 +78,7 @@ def test_a_flat_folder_with_a_label_file(tmp_path: Path) -> None:
     (tmp_path / "val_label.txt").write_text(
         "ILSVRC2012_val_00000001.png 65\n\nILSVRC2012_val_00000002.png 970\n"
     )
-    assert recognise(tmp_path).labels == (65, 970)
+    assert recognize(tmp_path).labels == (65, 970)
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_a_flat_folder_with_a_label_file(tmp_path: Path) -> None:
         ("a.png 1\nb.png 1000\n", "1 to 1,000 without a 0.*--label-base 1.*--label-base 0"),
         ("a.png 1\nb.png 2\n", "1 to 2 without a 0.*--label-base 1.*--label-base 0"),
         ("a.png 1\nb.png cat\n", "line 2: expected '<file> <class index>'"),
-        ("a.png 1\na.png 2\nb.png 3\n", "line 2: a.png is labelled twice"),
+        ("a.png 1\na.png 2\nb.png 3\n", "line 2: a.png is labeled twice"),
         ("a.png 1\nb.png -1\n", "line 2: expected"),
         ("a.png 1\nb.png 2 \n\n c.png\n", "line 4: expected"),
         ("a.png 1\nb.png 1.5\n", "line 2: expected"),
@@ -100,26 +100,26 @@ def test_a_wrong_label_file_is_explained(tmp_path: Path, lines: str, message: st
     save(tmp_path / "b.png")
     (tmp_path / "val_label.txt").write_text(lines)
     with pytest.raises(DatasetInvalid, match=message):
-        recognise(tmp_path)
+        recognize(tmp_path)
 
 
 def test_images_without_labels_are_refused_with_the_way_out(tmp_path: Path) -> None:
     save(tmp_path / "n01440764_tench.png")
     save(tmp_path / "holiday.png")
     with pytest.raises(DatasetInvalid, match=r"1 of 2 images have no label .*holiday.*val_label"):
-        recognise(tmp_path)
+        recognize(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["nowhere", "file.txt"])
 def test_what_is_no_folder_is_named(tmp_path: Path, name: str) -> None:
     (tmp_path / "file.txt").write_text("x")
     with pytest.raises(DatasetInvalid, match="is not a folder"):
-        recognise(tmp_path / name)
+        recognize(tmp_path / name)
 
 
 def test_an_empty_folder_says_what_was_expected(tmp_path: Path) -> None:
     with pytest.raises(DatasetInvalid, match="holds no images"):
-        recognise(tmp_path)
+        recognize(tmp_path)
 
 
 def test_corrupt_images_are_counted_and_named_and_left_out(tmp_path: Path, url: str) -> None:
@@ -149,7 +149,7 @@ def test_the_digest_changes_with_a_pixel_and_with_a_label(tmp_path: Path) -> Non
     assert check(root, None, quiet).digest == before
     (root / "class0" / "000.png").rename(root / "class1" / "900.png")
     moved = check(root, None, quiet).digest
-    save(root / "class0" / "001.png", colour=9)
+    save(root / "class0" / "001.png", color=9)
     assert len({before, moved, check(root, None, quiet).digest}) == 3
 
 
@@ -198,7 +198,7 @@ def odd_images(root: Path) -> dict[str, bool]:
     exif[0x0112] = 6
     whole = encoded(photo(61, 47), "JPEG")
     files: dict[str, tuple[bytes, bool]] = {
-        "grey.jpg": (encoded(photo(61, 47).convert("L"), "JPEG"), True),
+        "gray.jpg": (encoded(photo(61, 47).convert("L"), "JPEG"), True),
         "cmyk.jpg": (encoded(Image.fromarray(noise(61, 47, 4), "CMYK"), "JPEG"), True),
         "png-inside.JPEG": (encoded(photo(61, 47), "PNG"), True),
         "rotated.jpg": (encoded(photo(61, 47), "JPEG", exif=exif), True),

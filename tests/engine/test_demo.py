@@ -92,7 +92,7 @@ def test_shapes_are_signed_distances(name: str) -> None:
 
 
 @pytest.mark.parametrize("texture", TEXTURES)
-def test_textures_stay_between_their_two_colours(texture: object) -> None:
+def test_textures_stay_between_their_two_colors(texture: object) -> None:
     x = np.arange(-20, 20, dtype=np.float32)[None, :]
     y = np.arange(-10, 10, dtype=np.float32)[:, None]
     for seed in range(20):

@@ -29,7 +29,7 @@ from tests.engine.tiny import (
     PREPROCESS,
     Quiet,
     image_folder,
-    labelled_by,
+    labeled_by,
     store_build,
     tiny_se_model,
 )
@@ -63,7 +63,7 @@ def columns_of(row: Evaluation) -> dict[str, np.ndarray]:
 
 def test_counts_equal_those_of_a_plain_loop(url: str, tmp_path: Path) -> None:
     labeller, judged = tiny_se_model(seed=0), tiny_se_model(seed=5)
-    dataset = labelled_by(labeller, image_folder(tmp_path / "set"), url)
+    dataset = labeled_by(labeller, image_folder(tmp_path / "set"), url)
     artifact = store_build(url, judged, Precision.INT8)
     row = run(url, tmp_path, spec_of(artifact.digest))
 
@@ -86,7 +86,7 @@ def test_an_evaluation_that_was_killed_resumes_to_the_bit(
     url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = tiny_se_model()
-    labelled_by(model, image_folder(tmp_path / "set"), url)
+    labeled_by(model, image_folder(tmp_path / "set"), url)
     artifact = store_build(url, model)
     undisturbed = columns_of(run(url, tmp_path, spec_of(artifact.digest)))
 
@@ -115,7 +115,7 @@ def test_an_evaluation_that_was_killed_resumes_to_the_bit(
 
 def test_shard_jobs_and_the_whole_give_the_same(url: str, tmp_path: Path) -> None:
     model = tiny_se_model()
-    labelled_by(model, image_folder(tmp_path / "set"), url)
+    labeled_by(model, image_folder(tmp_path / "set"), url)
     artifact = store_build(url, model)
     for start, stop in reversed(shard_ranges(120, BATCH)):
         shard = spec_of(artifact.digest, start=start, stop=stop)
@@ -129,7 +129,7 @@ def test_shard_jobs_and_the_whole_give_the_same(url: str, tmp_path: Path) -> Non
 
 def test_the_same_evaluation_is_not_computed_twice(url: str, tmp_path: Path) -> None:
     model = tiny_se_model()
-    labelled_by(model, image_folder(tmp_path / "set"), url)
+    labeled_by(model, image_folder(tmp_path / "set"), url)
     spec = spec_of(store_build(url, model).digest)
     first = evaluation.run(spec.to_json(), Quiet(url, tmp_path / "a"))
     second = evaluation.run(spec.to_json(), Quiet(url, tmp_path / "b"))
@@ -139,7 +139,7 @@ def test_the_same_evaluation_is_not_computed_twice(url: str, tmp_path: Path) -> 
 
 def test_a_setting_that_is_left_out_stays_as_the_export_has_it(url: str, tmp_path: Path) -> None:
     model = tiny_se_model()
-    labelled_by(model, image_folder(tmp_path / "set"), url)
+    labeled_by(model, image_folder(tmp_path / "set"), url)
     artifact = store_build(url, model).digest
     row = run(url, tmp_path, spec_of(artifact, preprocess={"mean": [0.1, 0.2, 0.3]}))
     assert row.preprocess == {**PREPROCESS.to_dict(), "mean": [0.1, 0.2, 0.3]}
@@ -147,7 +147,7 @@ def test_a_setting_that_is_left_out_stays_as_the_export_has_it(url: str, tmp_pat
 
 def test_a_limit_draws_evenly_and_says_so(url: str, tmp_path: Path) -> None:
     model = tiny_se_model()
-    labelled_by(model, image_folder(tmp_path / "set"), url)
+    labeled_by(model, image_folder(tmp_path / "set"), url)
     row = run(url, tmp_path, spec_of(store_build(url, model).digest, limit=40))
     assert (row.images, row.images_in_dataset) == (40, 120)
 
@@ -156,7 +156,7 @@ def test_outputs_for_some_of_imagenets_classes_are_scored_as_those(
     url: str, tmp_path: Path
 ) -> None:
     model, wnids = tiny_se_model(), list(wnid_to_index())[100:900:200]
-    own = labelled_by(model, image_folder(tmp_path / "set", per_class=8), url)
+    own = labeled_by(model, image_folder(tmp_path / "set", per_class=8), url)
     labels, root = open_index(own).labels, tmp_path / "wnids"
     for file, label in zip(open_index(own).files, labels.tolist(), strict=True):
         place = root / wnids[label] / file.replace("/", "_")
@@ -177,7 +177,7 @@ def test_outputs_for_some_of_imagenets_classes_are_scored_as_those(
 
 def test_guessing_in_fp32_means_that_the_labels_do_not_fit(url: str, tmp_path: Path) -> None:
     model = tiny_se_model()
-    labelled_by(model, image_folder(tmp_path / "set"), url, shift=1)
+    labeled_by(model, image_folder(tmp_path / "set"), url, shift=1)
     artifact = store_build(url, model)
     with pytest.raises(LabelsMismatch, match=r"as guessing would be: labels or class order"):
         run(url, tmp_path, spec_of(artifact.digest))
@@ -187,7 +187,7 @@ def test_guessing_in_fp32_means_that_the_labels_do_not_fit(url: str, tmp_path: P
 
 def test_guessing_in_int8_is_recorded_as_collapsed(url: str, tmp_path: Path) -> None:
     model = tiny_se_model()
-    labelled_by(model, image_folder(tmp_path / "set"), url, shift=1)
+    labeled_by(model, image_folder(tmp_path / "set"), url, shift=1)
     row = run(url, tmp_path, spec_of(store_build(url, model, Precision.INT8).digest))
     assert row.at_chance
     assert row.top1_count == 0
@@ -197,7 +197,7 @@ def test_guessing_in_int8_is_recorded_as_collapsed(url: str, tmp_path: Path) -> 
 def test_another_number_of_classes_is_stopped_before_any_image(
     url: str, tmp_path: Path, classes: int, hint: str
 ) -> None:
-    labelled_by(tiny_se_model(), image_folder(tmp_path / "set"), url)
+    labeled_by(tiny_se_model(), image_folder(tmp_path / "set"), url)
     artifact = store_build(url, tiny_se_model(classes=classes))
     with pytest.raises(LabelsMismatch, match=hint):
         run(url, tmp_path, spec_of(artifact.digest))
@@ -207,7 +207,7 @@ def test_a_declared_background_class_is_taken_off(url: str, tmp_path: Path) -> N
     from onnx import numpy_helper
 
     plain = tiny_se_model()
-    labelled_by(plain, image_folder(tmp_path / "set"), url)
+    labeled_by(plain, image_folder(tmp_path / "set"), url)
     with_background = tiny_se_model(classes=5)
     weights = {tensor.name: tensor for tensor in with_background.graph.initializer}
     own = {t.name: numpy_helper.to_array(t) for t in plain.graph.initializer}
@@ -219,7 +219,7 @@ def test_a_declared_background_class_is_taken_off(url: str, tmp_path: Path) -> N
 
 
 def test_random_weights_are_never_evaluated(url: str, tmp_path: Path) -> None:
-    labelled_by(tiny_se_model(), image_folder(tmp_path / "set"), url)
+    labeled_by(tiny_se_model(), image_folder(tmp_path / "set"), url)
     artifact = store_build(url, tiny_se_model(), weights_kind=WeightsKind.RANDOM)
     with pytest.raises(InvalidRequest, match="never accuracy"):
         run(url, tmp_path, spec_of(artifact.digest))
@@ -252,7 +252,7 @@ def test_what_is_finished_is_shown_as_partial(
     url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = tiny_se_model()
-    labelled_by(model, image_folder(tmp_path / "set"), url)
+    labeled_by(model, image_folder(tmp_path / "set"), url)
     artifact = store_build(url, model)
     write = shards._write
 
@@ -280,7 +280,7 @@ def test_a_network_that_guesses_is_stopped_at_its_first_shards(
 ) -> None:
     monkeypatch.setattr(evaluations, "SHARD_IMAGES", 104)
     model = tiny_se_model()
-    labelled_by(model, image_folder(tmp_path / "set", per_class=60), url, shift=1)
+    labeled_by(model, image_folder(tmp_path / "set", per_class=60), url, shift=1)
     artifact = store_build(url, model)
     context = Quiet(url, tmp_path / "work")
     with pytest.raises(LabelsMismatch, match=r"of 104 images.*labels count from 1"):
@@ -293,7 +293,7 @@ def test_the_number_of_threads_changes_no_bit(
     url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = tiny_se_model()
-    labelled_by(model, image_folder(tmp_path / "set"), url)
+    labeled_by(model, image_folder(tmp_path / "set"), url)
     artifact = store_build(url, model)
     found = []
     for threads in ("1", "3"):

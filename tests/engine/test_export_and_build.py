@@ -33,7 +33,7 @@ from engine.specs import (
     WeightsSpec,
 )
 from engine.store import artifacts
-from tests.engine.tiny import PREPROCESS, SIDE, Quiet, image_folder, labelled_by, tiny_se_model
+from tests.engine.tiny import PREPROCESS, SIDE, Quiet, image_folder, labeled_by, tiny_se_model
 
 DEMO = ExportSpec(model_id="demo/senet")
 
@@ -127,7 +127,7 @@ def test_a_foreign_onnx_file_is_taken_in(url: str, tmp_path: Path, tiny_file: Pa
     assert artifact.manifest["preprocess"]["crop"] == SIDE
 
 
-def test_a_final_softmax_is_recognised(url: str, tmp_path: Path) -> None:
+def test_a_final_softmax_is_recognized(url: str, tmp_path: Path) -> None:
     model = tiny_se_model()
     model.graph.node[-1].output[0] = "raw"
     model.graph.node.append(onnx.helper.make_node("Softmax", ["raw"], ["logits"], axis=1))
@@ -179,7 +179,7 @@ def test_another_crop_than_the_file_takes_is_refused(
 
 
 def test_the_three_precisions(url: str, tmp_path: Path, tiny_file: Path) -> None:
-    dataset = labelled_by(tiny_se_model(), image_folder(tmp_path / "set"), url)
+    dataset = labeled_by(tiny_se_model(), image_folder(tmp_path / "set"), url)
     spec = onnx_spec(tiny_file)
     exported = run_export(url, tmp_path / "export", spec)
     built = {}
@@ -211,21 +211,21 @@ def test_the_three_precisions(url: str, tmp_path: Path, tiny_file: Path) -> None
 def test_int8_ranges_belong_to_the_images_not_to_the_name(
     url: str, tmp_path: Path, tiny_file: Path
 ) -> None:
-    labelled_by(tiny_se_model(), image_folder(tmp_path / "one", per_class=3), url)
+    labeled_by(tiny_se_model(), image_folder(tmp_path / "one", per_class=3), url)
     asked = BuildSpec(
         export=onnx_spec(tiny_file),
         precision=Precision.INT8,
         calibration=CalibrationSpec(dataset="tiny"),
     )
     before = job.recipe_of(asked, url)
-    labelled_by(tiny_se_model(), image_folder(tmp_path / "two", per_class=4), url)
+    labeled_by(tiny_se_model(), image_folder(tmp_path / "two", per_class=4), url)
     assert job.recipe_of(asked, url) != before
 
 
 def test_the_target_is_part_of_the_recipe_and_auto_is_what_it_comes_to(
     url: str, tmp_path: Path, tiny_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    labelled_by(tiny_se_model(), image_folder(tmp_path / "one", per_class=3), url)
+    labeled_by(tiny_se_model(), image_folder(tmp_path / "one", per_class=3), url)
 
     def recipe(target: TargetName) -> str:
         calibration = CalibrationSpec(dataset="tiny", target=target)
@@ -255,7 +255,7 @@ def loud_file(path: Path) -> Path:
 def test_fp16_keeps_what_does_not_fit_in_float_and_says_on_which_images(
     url: str, tmp_path: Path
 ) -> None:
-    dataset = labelled_by(tiny_se_model(), image_folder(tmp_path / "set"), url)
+    dataset = labeled_by(tiny_se_model(), image_folder(tmp_path / "set"), url)
     spec = onnx_spec(loud_file(tmp_path / "loud.onnx"))
     run_export(url, tmp_path / "export", spec)
     checked = RangeCheckSpec(dataset="tiny", images=500)

@@ -17,7 +17,7 @@ from sqlalchemy.exc import OperationalError
 from db.session import connect, sqlite_file, wait_for_locks
 from engine.cli import models
 from engine.cli.main import main
-from engine.common.error_sentences import sentence_of
+from engine.common.error_sentences import error_message
 from engine.config import REPOSITORY, settings
 from engine.store.database import prepare_database
 
@@ -73,7 +73,7 @@ def test_a_home_that_is_a_file(home: Path, monkeypatch: pytest.MonkeyPatch, says
 def test_a_file_that_is_no_database(home: Path, says) -> None:
     home.mkdir()
     (home / "senet.db").write_text("dear diary, " * 100)
-    assert "is a file of another kind, not a database" in says()
+    assert "is not a database file" in says()
     assert (home / "senet.db").read_text().startswith("dear diary"), "it is left as it was"
 
 
@@ -82,22 +82,22 @@ def test_a_database_of_something_else(home: Path, says) -> None:
     with closing(sqlite3.connect(home / "senet.db")) as other:
         other.execute("CREATE TABLE bookmarks (id)")
         other.commit()
-    assert "holds tables of something else" in says()
+    assert "holds tables of another program" in says()
 
 
 def test_a_newer_schema(url: str, says) -> None:
     with connect(url).begin() as connection:
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
-    assert "newer version of the workbench (schema 9999; this one knows up to 0" in says()
+    assert "newer version of the workbench (schema 9999; this version supports up to 0" in says()
 
 
 @pytest.mark.parametrize(
     ("address", "sentence"),
     [
-        ("nonsense", "DATABASE_URL is no address"),
-        ("postgresl//me:hush@host/name", "DATABASE_URL is no address"),
-        ("postgresql://me:hush@host:port/name", "DATABASE_URL is no address"),
-        ("mysql://me:hush@host/name", "asks for mysql"),
+        ("nonsense", "DATABASE_URL is not a valid"),
+        ("postgresl//me:hush@host/name", "DATABASE_URL is not a valid"),
+        ("postgresql://me:hush@host:port/name", "DATABASE_URL is not a valid"),
+        ("mysql://me:hush@host/name", "names mysql"),
         ("postgresql+psycopg2://me:hush@host/name", "driver psycopg2, which is not installed"),
         ("sqlite://", "must name a file"),
         ("sqlite:////no/such/folder/senet.db", "cannot be opened"),
@@ -125,7 +125,7 @@ class Refused(Exception):
         ('FATAL: password authentication failed for user "me"', None, "refuses the login"),
         ('FATAL: database "name" does not exist', None, "does not exist on that server"),
         ("FATAL: the database system is starting up", None, "shutting down or starting"),
-        ("too many clients", "53300", "takes no further connection"),
+        ("too many clients", "53300", "accepts no further connections"),
         ("could not extend file", "53100", "the server's disk is full"),
         ("terminating connection", "57P01", "is shutting down"),
         ("dsn of me:hush", "XX000", "could not be read or written (dsn of me:***)"),
@@ -135,7 +135,7 @@ def test_a_server(setting: pytest.MonkeyPatch, text: str, state: str | None, sen
     setting.setenv("DATABASE_URL", "postgresql+psycopg://me:hush@host/name")
     settings.cache_clear()
     Refused.__name__ = "OperationalError" if state is None else "Refused"
-    said = sentence_of(OperationalError("SELECT", {}, Refused(text, state)))
+    said = error_message(OperationalError("SELECT", {}, Refused(text, state)))
     assert said is not None
     assert sentence in said
     assert "hush" not in said
@@ -153,11 +153,11 @@ def test_a_database_that_was_deleted_is_said_and_not_replaced(url: str, home: Pa
     connect(url).dispose()
     for file in home.glob("senet.db*"):
         file.unlink()
-    assert "is gone, and with it the jobs and results" in says()
+    assert "no longer exists; the jobs and results" in says()
     assert not (home / "senet.db").exists()
     assert main(["home", "new-database"]) == 0
     assert main(["jobs", "list"]) == 0
-    assert "is there: nothing was done" in says("home", "new-database")
+    assert "exists already; nothing was changed" in says("home", "new-database")
 
 
 @pytest.mark.parametrize(
@@ -186,7 +186,7 @@ def test_a_defect_is_one_line_and_the_rest_is_kept(
     url: str, home: Path, monkeypatch: pytest.MonkeyPatch, says
 ) -> None:
     monkeypatch.setattr(models, "prepare_database", lambda: {}["nothing"])
-    assert "Unexpected KeyError: 'nothing'. This is a defect" in says("models")
+    assert "Unexpected KeyError: 'nothing'. This is a bug" in says("models")
     assert "Traceback" in (home / "logs" / "errors.log").read_text()
 
 

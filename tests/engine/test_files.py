@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from engine.common.files import whole, write_text
+from engine.common.files import atomic_write, write_text
 from engine.errors import StorageFull
 
 
 def break_off(path: Path, error: Exception) -> None:
-    with whole(path) as part:
+    with atomic_write(path) as part:
         part.write_text("half")
         raise error
 

@@ -18,7 +18,7 @@ from safetensors.torch import save as safetensors_bytes
 from engine.checkpoints.reading import read_checkpoint
 from engine.cli.parsing import read_object, read_preprocess
 from engine.datasets.class_lists import read_class_list
-from engine.datasets.label_files import Labelling, labels_by_name
+from engine.datasets.label_files import Labeling, labels_by_name
 from engine.datasets.label_tables import looks_like_labels
 from engine.evaluation.label_sets import read_label_set
 from engine.export.onnx_reading import load_onnx
@@ -94,7 +94,7 @@ BENCHMARK = {
 LINE = b"/val/n01440764/a.JPEG: Relay top-%d id: %d, prob: 0.10000000, class name: tench\n"
 DOOR = not_refused_as(
     *(
-        "it is no JSON",
+        "it is not JSON",
         "readable as JSON",
         "is no text",
         "is not YAML",
@@ -160,7 +160,7 @@ def environment(path: Path) -> object:
 
 
 def labels(path: Path) -> object:
-    return labels_by_name(path, Labelling()), looks_like_labels(path)
+    return labels_by_name(path, Labeling()), looks_like_labels(path)
 
 
 def onnx_import(path: Path) -> object:

@@ -12,13 +12,13 @@ import pytest
 from db.enums import JobStatus
 from db.session import connect
 from engine.cli.main import main
-from engine.common.database_url import told
+from engine.common.database_url import database_label
 from engine.common.program import program
 from engine.config import settings
 from engine.errors import DatabaseUnusable, HomeUnusable
 from engine.hosts import home as homes
-from engine.hosts.ownership import owner_of, require_own
-from engine.jobs.locks import OF_ALL_USERS, try_lock
+from engine.hosts.ownership import owner_of, require_ownership
+from engine.jobs.locks import SHARED_MODE, try_lock
 from engine.store.database import prepare_database, take_over
 from tests.engine.jobs.harness import queue, row
 
@@ -67,12 +67,12 @@ def test_a_folder_of_all_users_is_left_as_it_is(home: Path) -> None:
 
 def test_the_lock_of_the_machine_is_readable_and_never_a_link(tmp_path: Path) -> None:
     path = tmp_path / "host.lock"
-    os.close(try_lock(path, mode=OF_ALL_USERS) or 0)
+    os.close(try_lock(path, mode=SHARED_MODE) or 0)
     assert mode(path) == 0o644
     (tmp_path / "mine").write_text("mine")
     (tmp_path / "link").symlink_to(tmp_path / "mine")
     with pytest.raises(OSError, match="link"):
-        try_lock(tmp_path / "link", mode=OF_ALL_USERS)
+        try_lock(tmp_path / "link", mode=SHARED_MODE)
 
 
 def test_a_second_home_on_one_database_is_refused(
@@ -124,7 +124,7 @@ def test_a_copied_home_on_the_same_database_is_refused(home: Path, tmp_path: Pat
     with pytest.raises(DatabaseUnusable, match="of which this home is a copy"):
         prepare_database()
     take_over()
-    assert require_own(shared) != homes.load(home).identity  # type: ignore[union-attr]
+    assert require_ownership(shared) != homes.load(home).identity  # type: ignore[union-attr]
     live_in(home, shared)
     with pytest.raises(DatabaseUnusable, match="belongs to the home"):
         prepare_database()
@@ -137,7 +137,7 @@ def test_a_database_put_back_without_the_file_brings_its_home(
     live_in(tmp_path / "new")
     (tmp_path / "new").mkdir()
     shutil.copy(home / "senet.db", tmp_path / "new" / "senet.db")
-    assert require_own(prepare_database()) == (who.identity if who else None)
+    assert require_ownership(prepare_database()) == (who.identity if who else None)
 
 
 def test_taking_over_waits_for_running_jobs(home: Path, tmp_path: Path, live_in) -> None:
@@ -149,7 +149,7 @@ def test_taking_over_waits_for_running_jobs(home: Path, tmp_path: Path, live_in)
     job = queue(shared, "sleep")
     store.claim(shared, job, home="that one", host="h", pid=1, lease_s=60)
     live_in(tmp_path / "second", shared)
-    with pytest.raises(DatabaseUnusable, match="run at this moment"):
+    with pytest.raises(DatabaseUnusable, match="are running"):
         take_over()
     store.end(shared, job, 1, JobStatus.SUCCEEDED)
     before = take_over()
@@ -169,7 +169,7 @@ def test_databases_of_before_there_were_homes_are_claimed_by_the_first(
         connection.exec_driver_sql("DELETE FROM home")
     (home / homes.FILE).unlink()
     prepare_database()
-    assert require_own(shared)
+    assert require_ownership(shared)
 
 
 def test_a_damaged_file_is_named(url: str, home: Path) -> None:
@@ -180,5 +180,5 @@ def test_a_damaged_file_is_named(url: str, home: Path) -> None:
 
 def test_a_password_is_never_kept_nor_told(monkeypatch: pytest.MonkeyPatch) -> None:
     url = "postgresql+psycopg://me:hush@host:5432/name?password=hush"
-    assert "hush" not in homes.name_of(url) + told(url)
-    assert told(url) == "The database name on host:5432"
+    assert "hush" not in homes.name_of(url) + database_label(url)
+    assert database_label(url) == "The database name on host:5432"

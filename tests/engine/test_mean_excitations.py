@@ -18,7 +18,7 @@ from tests.engine.tiny import (
     PREPROCESS,
     Quiet,
     image_folder,
-    labelled_by,
+    labeled_by,
     store_build,
     tiny_se_model,
 )
@@ -27,7 +27,7 @@ from tests.engine.tiny import (
 @pytest.fixture
 def folder(url: str, tmp_path: Path) -> Path:
     found = image_folder(tmp_path / "set")
-    labelled_by(tiny_se_model(), found, url)
+    labeled_by(tiny_se_model(), found, url)
     return found
 
 

@@ -23,7 +23,7 @@ from engine.datasets.registration import check, register
 from engine.datasets.squares import PixelCache
 from engine.errors import DatasetInvalid
 from engine.evaluation.pipeline import Pipeline
-from engine.preprocess import PreprocessSpec, crop_pixels, normalise, open_image
+from engine.preprocess import PreprocessSpec, crop_pixels, normalize, open_image
 from tests.engine.tiny import image_folder
 
 SPEC = PreprocessSpec(resize=20, crop=16)
@@ -54,7 +54,7 @@ def inputs(index: DatasetIndex, cache: PixelCache | None, threads: int = 2) -> n
 
 def expected(index: DatasetIndex) -> np.ndarray:
     return np.stack(
-        [normalise(crop_pixels(open_image(index.root / f), SPEC), SPEC) for f in index.files]
+        [normalize(crop_pixels(open_image(index.root / f), SPEC), SPEC) for f in index.files]
     )
 
 

@@ -27,8 +27,8 @@ from engine.preprocess import (
     ResizeMode,
     Resizer,
     crop_pixels,
-    normalise,
-    normalise_planar,
+    normalize,
+    normalize_planar,
     open_image,
     preprocess,
 )
@@ -93,7 +93,7 @@ def test_pillow_equals_torchvision_bit_for_bit(
         assert_equals_torchvision(image, spec)
 
 
-def test_every_pixel_level_is_normalised_as_torch_does_it() -> None:
+def test_every_pixel_level_is_normalized_as_torch_does_it() -> None:
     levels = np.arange(256, dtype=np.uint8).reshape(16, 16, 1).repeat(3, 2)
     for mean, std in [
         ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
@@ -105,7 +105,7 @@ def test_every_pixel_level_is_normalised_as_torch_does_it() -> None:
         assert_equals_torchvision(Image.fromarray(levels), spec)
 
 
-def colour_variants() -> dict[str, bytes]:
+def color_variants() -> dict[str, bytes]:
     """The same scene as files of every kind that ImageFolder meets."""
     image = photo(61, 47)
     exif = Image.Exif()
@@ -116,14 +116,14 @@ def colour_variants() -> dict[str, bytes]:
     frames = [photo(61, 47).quantize(32), Image.new("P", (61, 47))]
     return {
         "jpeg": encoded(image, "JPEG", quality=90),
-        "grey jpeg": encoded(image.convert("L"), "JPEG"),
+        "gray jpeg": encoded(image.convert("L"), "JPEG"),
         "cmyk jpeg": encoded(Image.fromarray(noise(61, 47, 4), "CMYK"), "JPEG"),
         "exif-rotated jpeg": encoded(image, "JPEG", exif=exif),
         "jpeg with an ICC profile": encoded(image, "JPEG", icc_profile=b"not a profile"),
         "progressive jpeg": encoded(image, "JPEG", progressive=True),
         "png": encoded(image, "PNG"),
         "rgba png": encoded(rgba, "PNG"),
-        "grey-alpha png": encoded(rgba.convert("LA"), "PNG"),
+        "gray-alpha png": encoded(rgba.convert("LA"), "PNG"),
         "bilevel png": encoded(image.convert("1"), "PNG"),
         "palette png with transparency": encoded(palette, "PNG"),
         "animated gif": encoded(frames[0], "GIF", save_all=True, append_images=frames[1:]),
@@ -133,11 +133,11 @@ def colour_variants() -> dict[str, bytes]:
     }
 
 
-@pytest.mark.parametrize("kind", colour_variants())
+@pytest.mark.parametrize("kind", color_variants())
 @pytest.mark.filterwarnings("ignore:Palette images with Transparency")
 def test_decoding_equals_the_imagefolder_loader(kind: str, tmp_path: Path) -> None:
     path = tmp_path / "image"
-    path.write_bytes(colour_variants()[kind])
+    path.write_bytes(color_variants()[kind])
     expected = default_loader(str(path))
     for source in (path, path.read_bytes(), io.BytesIO(path.read_bytes())):
         found = open_image(source)
@@ -257,27 +257,27 @@ def test_crop_pixels_are_what_the_network_sees() -> None:
     pixels = crop_pixels(image, spec)
     assert pixels.shape == (36, 36, 3)
     assert pixels.dtype == np.uint8
-    np.testing.assert_array_equal(normalise(pixels, spec), preprocess(image, spec))
+    np.testing.assert_array_equal(normalize(pixels, spec), preprocess(image, spec))
 
 
-def test_normalise_keeps_leading_dimensions() -> None:
+def test_normalize_keeps_leading_dimensions() -> None:
     spec = PreprocessSpec()
     batch = noise(30, 20).reshape(2, 5, 4, 15, 3)
-    found = normalise(batch, spec)
+    found = normalize(batch, spec)
     assert found.shape == (2, 5, 3, 4, 15)
     for i, j in itertools.product(range(2), range(5)):
-        np.testing.assert_array_equal(found[i, j], normalise(batch[i, j], spec))
+        np.testing.assert_array_equal(found[i, j], normalize(batch[i, j], spec))
 
 
 @pytest.mark.parametrize("color", Color)
-def test_planar_pixels_are_normalised_to_the_same_bits(color: Color) -> None:
+def test_planar_pixels_are_normalized_to_the_same_bits(color: Color) -> None:
     spec = PreprocessSpec(color=color)
     pixels = np.stack([noise(31, 17), noise(31, 17)[::-1]])
     planar = np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))
-    found = normalise_planar(planar, spec)
-    np.testing.assert_array_equal(found.view(np.uint32), normalise(pixels, spec).view(np.uint32))
+    found = normalize_planar(planar, spec)
+    np.testing.assert_array_equal(found.view(np.uint32), normalize(pixels, spec).view(np.uint32))
     with pytest.raises(TypeError, match="uint8"):
-        normalise_planar(pixels, spec)
+        normalize_planar(pixels, spec)
 
 
 def test_bgr_swaps_channels_and_takes_mean_and_std_in_its_own_order() -> None:
@@ -300,9 +300,9 @@ def test_scale_one_feeds_raw_levels() -> None:
 @pytest.mark.parametrize(
     "pixels", [np.zeros((4, 4, 3)), np.zeros((4, 4, 4), np.uint8), np.zeros((4, 3), np.uint8)]
 )
-def test_normalise_refuses_other_arrays(pixels: np.ndarray) -> None:
+def test_normalize_refuses_other_arrays(pixels: np.ndarray) -> None:
     with pytest.raises(TypeError, match="uint8"):
-        normalise(pixels, PreprocessSpec())
+        normalize(pixels, PreprocessSpec())
 
 
 def png_of_size(width: int, height: int) -> bytes:
@@ -464,10 +464,10 @@ def test_a_wrong_setting_is_named(key: str, value: object) -> None:
 
 def test_summary_says_what_is_done() -> None:
     assert PreprocessSpec().summary() == (
-        "short side 256 bilinear (pillow), centre crop 224, "
+        "short side 256 bilinear (pillow), center crop 224, "
         "mean 0.485 0.456 0.406, std 0.229 0.224 0.225"
     )
-    assert SPECS[1].summary().startswith("no resize, centre crop 96, ")
+    assert SPECS[1].summary().startswith("no resize, center crop 96, ")
     assert SPECS[1].summary().endswith(", channels BGR")
     assert SPECS[2].summary().startswith("squashed to 320 x 320 bicubic (opencv), ")
     assert SPECS[2].summary().endswith(", scale 1")

@@ -28,7 +28,7 @@ from tests.engine.tiny import (
     PREPROCESS,
     Quiet,
     image_folder,
-    labelled_by,
+    labeled_by,
     store_build,
     tiny_se_model,
 )
@@ -45,7 +45,7 @@ def test_the_vendor_squashes_with_opencv() -> None:
     assert prepared is not None
     spec = PreprocessSpec.from_dict(prepared)
     assert spec == VENDOR
-    assert spec.summary().startswith("squashed to 256 x 256 bilinear (opencv), centre crop 224")
+    assert spec.summary().startswith("squashed to 256 x 256 bilinear (opencv), center crop 224")
 
 
 def test_published_is_the_rows_own_and_custom_the_options() -> None:
@@ -77,7 +77,7 @@ def test_what_is_left_open_is_as_published() -> None:
     assert whole.recipe() != spec.recipe(), "what is left open may mean another thing tomorrow"
 
 
-def test_timm_says_what_is_left_open_for_models_outside_the_catalogue() -> None:
+def test_timm_says_what_is_left_open_for_models_outside_the_catalog() -> None:
     module = nn.Identity()
     module.pretrained_cfg = {"input_size": (3, 288, 288), "crop_pct": 0.96, "mean": (0.5,) * 3}
     spec = ExportSpec(model_id="timm/unlisted", preprocess={"crop": 192})
@@ -103,7 +103,7 @@ def test_protocols_are_named_by_what_they_do() -> None:
 
 
 def test_an_evaluation_may_prepare_otherwise_and_records_which(url: str, tmp_path: Path) -> None:
-    labelled_by(tiny_se_model(), image_folder(tmp_path / "set"), url)
+    labeled_by(tiny_se_model(), image_folder(tmp_path / "set"), url)
     build = store_build(url, tiny_se_model(), Precision.FP32)
     names = []
     for number, preprocess in enumerate((None, OTHER)):
@@ -118,12 +118,12 @@ def test_an_evaluation_may_prepare_otherwise_and_records_which(url: str, tmp_pat
 
 
 def test_images_of_another_size_than_the_export_takes_are_refused(url: str, tmp_path: Path) -> None:
-    labelled_by(tiny_se_model(), image_folder(tmp_path / "set", per_class=1), url)
+    labeled_by(tiny_se_model(), image_folder(tmp_path / "set", per_class=1), url)
     build = store_build(url, tiny_se_model(), Precision.FP32)
     spec = EvaluateSpec(artifact=build.digest, dataset="tiny", preprocess=VENDOR.to_dict())
     with pytest.raises(InvalidRequest, match=r"exported for 16 x 16 pixels.*at 224 x 224"):
         evaluation.run(spec.to_json(), Quiet(url, tmp_path / "a"))
-    with pytest.raises(InvalidRequest, match="no row of the catalogue"):
+    with pytest.raises(InvalidRequest, match="no row of the catalog"):
         published_of(build.digest, url)
 
 

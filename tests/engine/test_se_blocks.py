@@ -36,8 +36,8 @@ def test_a_gate_has_one_value_a_channel(
     assert gated_channels(small, large) == channels
 
 
-def test_a_quantised_multiplication_is_one_too_and_a_scale_is_no_gate() -> None:
-    quantised = helper.make_node(
+def test_a_quantized_multiplication_is_one_too_and_a_scale_is_no_gate() -> None:
+    quantized = helper.make_node(
         "QLinearMul",
         ["x", "xs", "xz", "g", "gs", "gz", "ys", "yz"],
         ["y"],
@@ -45,5 +45,5 @@ def test_a_quantised_multiplication_is_one_too_and_a_scale_is_no_gate() -> None:
     )
     constant = helper.make_node("Mul", ["x", "scale"], ["z"])
     shapes = {"x": (1, 7, 7, 8), "g": (1, 1, 1, 8), "scale": (1, 1, 1, 8)}
-    found = find_gates([quantised, constant], shapes, {"scale"})
+    found = find_gates([quantized, constant], shapes, {"scale"})
     assert [(gate.tensor, gate.node.op_type) for gate in found] == [("g", "QLinearMul")]

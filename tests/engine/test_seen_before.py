@@ -28,13 +28,13 @@ from engine.export import job as export
 from engine.results import results_frame
 from engine.specs import BuildSpec, CalibrationSpec, EvaluateSpec, ExportSpec, WeightsSpec
 from engine.store import artifacts
-from tests.engine.tiny import PREPROCESS, Quiet, image_folder, labelled_by, tiny_se_model
+from tests.engine.tiny import PREPROCESS, Quiet, image_folder, labeled_by, tiny_se_model
 
 
 @pytest.fixture
 def spec(url: str, tmp_path: Path) -> ExportSpec:
     """The tiny network, exported; the set `tiny` has 120 images."""
-    labelled_by(tiny_se_model(), image_folder(tmp_path / "set"), url)
+    labeled_by(tiny_se_model(), image_folder(tmp_path / "set"), url)
     path = tmp_path / "tiny.onnx"
     onnx.save(tiny_se_model(), path)
     weights = WeightsSpec(kind=WeightsKind.FILE, path=str(path))
@@ -100,7 +100,7 @@ def test_of_part_of_a_set_only_that_part_counts(url: str, tmp_path: Path, spec: 
     assert row.protocol["seen_before"]["of"] == 30
 
 
-def test_the_same_files_under_another_name_are_recognised(
+def test_the_same_files_under_another_name_are_recognized(
     url: str, tmp_path: Path, spec: ExportSpec
 ) -> None:
     artifact, _ = int8(url, tmp_path, spec)

@@ -20,16 +20,16 @@ from engine.common import arrays
 from engine.common.arrays import ArraysInvalid, read_npy, read_npz
 from engine.common.untrusted import as_json, plain_facts, plain_name, read_json
 from engine.errors import InvalidRequest
-from engine.text import MOST_QUOTED, printable, quoted, sentence, shown
+from engine.text import MAX_QUOTED, printable, quoted, sentence, shown
 
 
 def test_text_in_sentences_is_printable_and_short() -> None:
     assert printable("a\x1b[31m\0\u202eb\ud800\tc\n") == "a\\x1b[31m\\x00\\u202eb\\ud800\tc\n"
-    assert quoted("x" * 5000) == f"'{'x' * MOST_QUOTED}…'"
+    assert quoted("x" * 5000) == f"'{'x' * MAX_QUOTED}…'"
     assert quoted("a\x1b'b") == '"a\\x1b\'b"'
     assert shown([1, 2]) == "[1, 2]"
     assert shown(10**5000) == "a int too large to show"
-    assert str(InvalidRequest(f"No {'y' * 100_000}.")) == f"No {'y' * MOST_QUOTED}…"
+    assert str(InvalidRequest(f"No {'y' * 100_000}.")) == f"No {'y' * MAX_QUOTED}…"
     assert len(sentence("word " * 10_000)) < 2100
 
 
@@ -76,9 +76,9 @@ def test_facts_that_no_database_holds_are_refused(facts: Any) -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ('{"a": NaN}', "NaN is no number"),
-        ('{"a": -Infinity}', "-Infinity is no number"),
-        ('{"a": 1e999}', "beyond every number"),
+        ('{"a": NaN}', "NaN is not a number"),
+        ('{"a": -Infinity}', "-Infinity is not a number"),
+        ('{"a": 1e999}', "too large to be stored"),
         ('{"a": ' + "9" * 5000 + "}", "4300 digits"),
         ('{"a":' * 90_000, "nested too deep"),
         ('"\\ud800"', "surrogates"),
@@ -89,7 +89,7 @@ def test_facts_that_no_database_holds_are_refused(facts: Any) -> None:
 def test_what_is_no_json_gets_one_sentence(tmp_path: Path, text: str | bytes, reason: str) -> None:
     path = tmp_path / "a.json"
     path.write_bytes(text.encode() if isinstance(text, str) else text)
-    with pytest.raises(InvalidRequest, match=rf"a\.json cannot be read: it is no JSON .*{reason}"):
+    with pytest.raises(InvalidRequest, match=rf"a\.json cannot be read: it is not JSON .*{reason}"):
         read_json(path)
 
 

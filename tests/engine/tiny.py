@@ -103,7 +103,7 @@ def store_build(
 
 
 def image_folder(root: Path, per_class: int = 30, classes: int = CLASSES) -> Path:
-    """A folder per class of small PNG images, each class with a colour of its own."""
+    """A folder per class of small PNG images, each class with a color of its own."""
     random = np.random.default_rng(1)
     for label in range(classes):
         folder = root / f"class{label}"
@@ -116,8 +116,8 @@ def image_folder(root: Path, per_class: int = 30, classes: int = CLASSES) -> Pat
     return root
 
 
-def labelled_by(model: ModelProto, root: Path, url: str, shift: int = 0) -> Dataset:
-    """Registers a folder as `tiny`, each image labelled with the class the model gives it.
+def labeled_by(model: ModelProto, root: Path, url: str, shift: int = 0) -> Dataset:
+    """Registers a folder as `tiny`, each image labeled with the class the model gives it.
 
     So the fp32 model is right on all of them, which no guess is; with a `shift` on none.
     """
@@ -129,13 +129,13 @@ def labelled_by(model: ModelProto, root: Path, url: str, shift: int = 0) -> Data
     given = runtime.run(np.stack(images))
     classes = given.shape[1]
     labels = (given.argmax(1) + shift) % classes
-    labelled = replace(
+    labeled = replace(
         found,
         labels=tuple(int(label) for label in labels),
         classes=tuple(f"class {i}" for i in range(classes)),
         digest=data_digest([found.digest, labels.tolist()]),
     )
-    return register("tiny", labelled, url)
+    return register("tiny", labeled, url)
 
 
 class Quiet(JobContext):

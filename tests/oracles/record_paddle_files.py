@@ -16,7 +16,7 @@ from seeded import seeded_weights
 
 
 class Small(nn.Layer):
-    """A convolution, its normalisation and a linear layer, with named parameters."""
+    """A convolution, its normalization and a linear layer, with named parameters."""
 
     def __init__(self, softmax: bool = False) -> None:
         super().__init__()

@@ -17,7 +17,7 @@ LOGIT_STEP = 25
 def seeded_weights(name: str, shape: tuple[int, ...]) -> np.ndarray:
     """Return a float32 array drawn from a generator seeded by the name.
 
-    Convolutions and linear layers keep the variance of their input about constant; normalisation
+    Convolutions and linear layers keep the variance of their input about constant; normalization
     gets statistics and gains that are far from trivial.
     """
     random = np.random.default_rng(zlib.crc32(name.encode()))

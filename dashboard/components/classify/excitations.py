@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+import numpy as np
 import streamlit as st
 
 from dashboard.charts.excitations import excitations, last_of_stages, takeaway
@@ -13,23 +12,12 @@ from dashboard.components.common.theme import chart_config, current_palette
 from dashboard.formats import escape_markdown, message
 from db.enums import Precision
 from db.models import Artifact
+from engine.classify import client
+from engine.classify.client import ImageExcitations
 from engine.errors import WorkbenchError
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    from engine.excitations.per_image import Excitations
 
 MOST_PANELS = 8
 SKELETON_HEIGHT = 420
-
-
-@st.cache_resource(max_entries=2, show_spinner=False)
-def gates_of(digest: str, _artifact: Artifact) -> Excitations:
-    """The loaded network; at most two stay in memory."""
-    from engine.excitations.per_image import Excitations
-
-    return Excitations(_artifact)
 
 
 def excitations_view(pictures: list[Picture], chosen: list[Artifact], all_: list[Artifact]) -> None:
@@ -51,20 +39,19 @@ def excitations_view(pictures: list[Picture], chosen: list[Artifact], all_: list
     mean = usual_excitations(build)
     with st.skeleton(height=SKELETON_HEIGHT):
         try:
-            network = gates_of(build.digest, build)
-            found = network.of_image(picture.data, picture.name)
+            found = client.excitations(build.digest, picture.data, picture.name)
         except WorkbenchError as error:
             st.info(message(str(error)), icon=":material/info:")
             return
-    draw(network, found, None if mean is None else list(mean.values))
+    draw(found, None if mean is None else list(mean.values))
 
 
-def draw(network: Excitations, found: list[np.ndarray], mean: list[np.ndarray] | None) -> None:
+def draw(found: ImageExcitations, mean: list[np.ndarray] | None) -> None:
     """The chart of the last block of each stage, and its sentence."""
-    blocks = network.blocks
+    blocks = found.blocks
     which = last_of_stages([block.stage for block in blocks])[-MOST_PANELS:]
     labels = [blocks[n].name for n in which]
-    image = [found[n] for n in which]
+    image = [found.values[n] for n in which]
     usual = None if mean is None else [mean[n] for n in which]
     said = takeaway(image, usual, labels)
     st.caption(escape_markdown(said))

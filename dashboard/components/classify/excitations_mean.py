@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import streamlit as st
 
 from dashboard import queries
@@ -13,14 +11,12 @@ from dashboard.formats import escape_markdown, message
 from db.enums import LIVE, JobStatus
 from db.models import Artifact, Dataset, Job
 from db.session import writing
+from engine.excitations.job import MeanExcitations, known_mean
 from engine.jobs import dispatcher
 from engine.jobs import queue as store
 from engine.jobs.queue import NewJob
 from engine.runs.new_jobs import excitations_job
 from engine.specs import ExcitationsSpec
-
-if TYPE_CHECKING:
-    from engine.excitations.job import MeanExcitations
 
 MEAN_IMAGES = 256
 REFRESH_S = 1.0
@@ -31,8 +27,6 @@ def usual_excitations(build: Artifact) -> MeanExcitations | None:
 
     None until it is there.
     """
-    from engine.excitations.job import known_mean
-
     fitting = [row for row in queries.datasets() if queries.same_classes(build, row)]
     if not fitting:
         st.caption("Register a dataset of the same classes to see its mean beside the image.")

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import pandas as pd
 import streamlit as st
 
 from dashboard.components.classify.uploads import Rejected, require_image
 from dashboard.components.common.theme import current_palette
-from dashboard.formats import escape_markdown
+from dashboard.formats import escape_markdown, message
 from db.models import Artifact
-from engine.errors import ImageRejected
-
-if TYPE_CHECKING:
-    from engine.classify.predict import Classified, Classifier
+from engine.classify import client
+from engine.classify.predict import Classified
+from engine.errors import ChildFailed, ImageRejected
 
 THUMBNAIL_WIDTH = 224
 MOST_NAMED = 3
@@ -39,28 +37,26 @@ class Judged:
     answers: tuple[Classified, ...]
 
 
-@st.cache_resource(max_entries=4, show_spinner=False)
-def classifier(digest: str, _artifact: Artifact) -> Classifier:
-    """A loaded build; at most four stay in memory."""
-    from engine.classify.predict import Classifier
-
-    return Classifier(_artifact)
-
-
 @st.cache_data(max_entries=128, show_spinner=False)
-def _answer(digest: str, image: str, name: str, _artifact: Artifact, _data: bytes) -> Classified:
-    return classifier(digest, _artifact).classify(_data, name)
+def _answer(digest: str, image: str, name: str, _data: bytes) -> Classified:
+    return client.classify(digest, _data, name)
 
 
 def classify_and_show(pictures: list[Picture], builds: list[Artifact]) -> list[Picture]:
     """Every picture by every build, each drawn as soon as it is judged; returns those judged.
 
-    A picture that is refused says why in its place, and does not stop the others.
+    A picture that is refused says why in its place, and does not stop the others. Where the child
+    process fails (time, memory, a crash) the list ends, with a button that tries again.
     """
     shown = []
     for picture in pictures:
-        with st.skeleton(height=CARD_HEIGHT):
-            judged = classify(picture, builds)
+        try:
+            with st.skeleton(height=CARD_HEIGHT):
+                judged = classify(picture, builds)
+        except ChildFailed as error:
+            st.error(message(f"{picture.name}: {error}"), icon=":material/error:")
+            st.button("Try again", key="classify_again", icon=":material/refresh:")
+            break
         if isinstance(judged, Rejected):
             show_rejected([judged])
         else:
@@ -75,7 +71,7 @@ def classify(picture: Picture, builds: list[Artifact]) -> Judged | Rejected:
         require_image(picture.name, picture.data)
         image = hashlib.sha256(picture.data).hexdigest()
         answers = tuple(
-            _answer(build.digest, image, picture.name, build, picture.data) for build in builds
+            _answer(build.digest, image, picture.name, picture.data) for build in builds
         )
     except ImageRejected as error:
         return Rejected(picture.name, str(error))
@@ -152,7 +148,7 @@ def first_name(name: str) -> str:
 
 
 def agreement(*answers: Classified) -> tuple[str, str]:
-    """A word and its colour: do all builds say the same?"""
+    """A word and its color: do all builds say the same?"""
     lists = [[guess.index for guess in answer.guesses] for answer in answers]
     if all(own == lists[0] for own in lists):
         return "same top-5", "green"

@@ -8,7 +8,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.common.files import disk_space
+from engine.common.files import disk_full_as_error
 from engine.config import settings
 from engine.errors import ImageRejected, InvalidRequest
 
@@ -70,7 +70,7 @@ def store_upload(name: str, data: bytes | memoryview) -> Path:
     target = folder / safe_name(name)
     if target.is_file():
         return target
-    with disk_space(settings().home):
+    with disk_full_as_error(settings().home):
         folder.mkdir(exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=folder, prefix=".", delete=False) as part:
             temporary = Path(part.name)

@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from dashboard.components.common.notice import leave_notice
 from dashboard.formats import message
-from engine.common.error_sentences import sentence_of
+from engine.common.error_sentences import error_message
 from engine.errors import WorkbenchError
 
 log = logging.getLogger("dashboard")
@@ -41,7 +41,7 @@ def told(error: Exception) -> str:
     if isinstance(error, WorkbenchError):
         return str(error)
     log.error("A page failed.", exc_info=error)
-    return sentence_of(error) or (
+    return error_message(error) or (
         "This part of the page failed unexpectedly; what happened is in the log of the server. "
         "The rest of the workbench goes on."
     )
@@ -50,4 +50,4 @@ def told(error: Exception) -> str:
 def _icon(error: Exception) -> str:
     if isinstance(error, SQLAlchemyError | DatabaseError):
         return ":material/database_off:"
-    return ":material/error:" if sentence_of(error) else ":material/bug_report:"
+    return ":material/error:" if error_message(error) else ":material/bug_report:"

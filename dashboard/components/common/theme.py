@@ -1,4 +1,4 @@
-"""How charts look and are saved in this browser: colours of its theme, format of its camera."""
+"""How charts look and are saved in this browser: colors of its theme, format of its camera."""
 
 from __future__ import annotations
 

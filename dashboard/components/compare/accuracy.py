@@ -6,26 +6,22 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
-from dashboard import queries, takeaways
+from dashboard import queries
 from dashboard.charts.accuracy import accuracy_against_compute, accuracy_against_throughput
 from dashboard.charts.accuracy_marks import MOST_INTERVALS
-from dashboard.charts.published import (
-    ESTIMATE_BESIDE,
-    ESTIMATE_NOTE,
-    PUBLISHED_NOTE,
-    with_estimates,
-    with_gmacs,
-)
-from dashboard.charts.sweep import doubtful
-from dashboard.comparables import accuracy_points
+from dashboard.charts.published import ESTIMATE_BESIDE, ESTIMATE_NOTE, PUBLISHED_NOTE
 from dashboard.components.common.theme import chart_config, current_palette
 from dashboard.components.compare.filters import Chosen
 from dashboard.components.compare.precision_pairs import warn_of_rough_speeds
 from dashboard.components.compare.side_by_side import pick_from
 from dashboard.formats import escape_markdown, plural
-from engine.common.pareto import frontier
+from engine.common.pareto import pareto_front
 from engine.common.program import program
 from engine.results import MEASURED_HERE
+from engine.results.groups import accuracy_points, sound
+from engine.results.notes import unreliable
+from engine.results.published import with_estimates, with_gmacs
+from engine.results.wording import of_frontier
 
 NO_SPEED = (
     "No chart of throughput: nothing of this has a speed in the chosen setting. Benchmark it here "
@@ -86,8 +82,8 @@ def marks_note(points: pd.DataFrame, chosen: Chosen) -> None:
         "Throughput with the range over its measured windows."
         if points["images_per_s"].notna().any()
         else "",
-        "Filled: on the frontier; hollow: beaten; grey: outside the limits.",
-        "?: a noisy or unstable speed." if any(doubtful(points)) else "",
+        "Filled: on the frontier; hollow: beaten; gray: outside the limits.",
+        "?: a noisy or unstable speed." if any(unreliable(points)) else "",
         APART_NOTE if points["apart"].notna().any() else "",
         CROWDED_NOTE if len(points) > MOST_INTERVALS else "",
         "Select points (click, or box) to put them side by side.",
@@ -106,7 +102,7 @@ def compute_chart(points: pd.DataFrame, chosen: Chosen) -> None:
     points = with_estimates(points)
     drawn = points["compute_gmacs"].notna()
     if not drawn.any() and published is None:
-        st.info("Nothing of this was exported here, and nothing of it is in the catalogue.")
+        st.info("Nothing of this was exported here, and nothing of it is in the catalog.")
         return
     compared = points[points["apart"].isna()]
     best = compared.loc[compared["top1"].idxmax()]
@@ -126,9 +122,8 @@ def compute_chart(points: pd.DataFrame, chosen: Chosen) -> None:
 def throughput_chart(points: pd.DataFrame, chosen: Chosen) -> None:
     """P1: one point an evaluation with a benchmark in the chosen setting."""
     points = points[points["images_per_s"].notna()]
-    sound = points[~points["at_chance"].fillna(False).astype(bool) & points["apart"].isna()]
-    kept = frontier(-sound["images_per_s"], sound["top1"])
-    takeaway = takeaways.of_frontier(sound, kept)
+    fair = sound(points)
+    takeaway = of_frontier(fair, pareto_front(-fair["images_per_s"], fair["top1"]))
     st.caption(takeaway)
     figure = accuracy_against_throughput(points, current_palette(), chosen.images, chosen.setting)
     selectable(figure, "throughput", takeaway)

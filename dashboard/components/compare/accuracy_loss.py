@@ -10,12 +10,12 @@ import streamlit as st
 
 from dashboard import queries
 from dashboard.charts import classes as chart
-from dashboard.comparables import newest_builds
 from dashboard.components.common.theme import chart_config, current_palette
 from dashboard.formats import escape_markdown, message, number, plural
 from engine.datasets.reader import DatasetIndex, class_name
 from engine.errors import ImageRejected, WorkbenchError
 from engine.evaluation.flips import Flips
+from engine.results.groups import newest_builds
 
 MOST_IMAGES = 12
 THUMBNAIL = 168
@@ -46,9 +46,6 @@ def lost_view(rows: pd.DataFrame, first: str, second: str) -> None:
     )
     own = evaluated[evaluated["label"] == model]
     sides = [own[own["precision"] == precision].iloc[0].to_dict() for precision in (first, second)]
-    if sides[0]["preprocess"] != sides[1]["preprocess"]:
-        st.warning("Not comparable: the two were evaluated with different preprocessing.")
-        return
     try:
         found = queries.flips_of(queries.url(), *(int(side["evaluation_id"]) for side in sides))
     except WorkbenchError as error:

@@ -7,9 +7,10 @@ import streamlit as st
 
 from dashboard import queries
 from dashboard.charts.baseline import against_one
-from dashboard.comparables import accuracy_points
 from dashboard.components.common.theme import chart_config, current_palette
 from dashboard.formats import escape_markdown, plural
+from engine.results.groups import accuracy_points
+from engine.results.wording import of_reference
 
 MOST_ROWS = 20
 
@@ -34,7 +35,7 @@ def against_view(rows: pd.DataFrame) -> None:
             icon=":material/balance:",
         )
         return
-    said = takeaway(found, str(reference))
+    said = of_reference(found, str(reference))
     st.caption(escape_markdown(said))
     figure = against_one(found, str(reference), current_palette())
     st.plotly_chart(figure, key="against", config=chart_config(), alt=said)
@@ -65,21 +66,3 @@ def changes(others: pd.DataFrame, reference_id: int) -> pd.DataFrame:
                 }
             )
     return pd.DataFrame(found)
-
-
-def takeaway(found: pd.DataFrame, reference: str) -> str:
-    """How many are better, how many worse, of how many it cannot be told."""
-    told = found["p_value"] < 0.05
-    better = int((told & (found["change"] > 0)).sum())
-    worse = int((told & (found["change"] < 0)).sum())
-    open_ = len(found) - better - worse
-    parts = [
-        f"{count} {word}"
-        for count, word in (
-            (worse, "less accurate"),
-            (better, "more accurate"),
-            (open_, "not told apart by these images"),
-        )
-        if count
-    ]
-    return f"Of {plural(len(found), 'build')} against {reference}: {', '.join(parts)} (p < 0.05)."

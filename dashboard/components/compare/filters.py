@@ -8,15 +8,15 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import queries
-from dashboard.comparables import (
+from engine.evaluation.comparability import with_apart
+from engine.results import ResultTables
+from engine.results.groups import (
     Group,
     accuracy_groups,
     speed_groups,
-    with_apart,
     with_keys,
     with_labels,
 )
-from engine.results import ResultTables
 
 IMAGENET_CLASSES = 1000
 
@@ -89,7 +89,7 @@ def _published_toggle(accuracy: Group | None, tables: ResultTables) -> bool:
         value=comparable,
         key="published" if comparable else "published_beside",
         bind="query-params",
-        help="Small grey crosses: the 25 rows of the catalogue as their authors published them. "
+        help="Small gray crosses: the 25 rows of the catalog as their authors published them. "
         "They are of ImageNet-1k and say nothing about accuracy on other images.",
     )
 

@@ -11,10 +11,9 @@ from dashboard.components.common.theme import chart_config, current_palette
 from dashboard.components.compare.benchmarked_model import benchmarked_model
 from dashboard.formats import escape_markdown, is_missing, short
 from engine.benchmark.sweep import Percentile, find_sweet_spot
-from engine.results.columns import SAME_CONDITIONS
+from engine.results.groups import benchmarked_at
 
 MOST_SERIES = 6
-BATCH_KEYS = [name for name in SAME_CONDITIONS if name != "batch"]
 
 
 def latency_view(rows: pd.DataFrame) -> None:
@@ -78,7 +77,7 @@ def batch_view(
     if setting is None or model is None:
         return
     own = rows[rows["label"] == model]
-    found = _all_batches(own, setting)
+    found = benchmarked_at(queries.tables().benchmarks, own, setting, vary=("batch",))
     if found["batch"].nunique() < 2:
         st.info(
             "Only one batch size was benchmarked: choose more on New run, under Options.",
@@ -89,14 +88,3 @@ def batch_view(
     st.caption(escape_markdown(spot.sentence()))
     figure = batches.batch_scaling(spot, current_palette())
     st.plotly_chart(figure, key="batches", config=chart_config(), alt=spot.sentence())
-
-
-def _all_batches(own: pd.DataFrame, setting: dict[str, object]) -> pd.DataFrame:
-    """The newest build a precision, at every batch with the other settings as chosen."""
-    builds = own.drop_duplicates("precision").set_index("artifact_digest")
-    benchmarks = queries.tables().benchmarks
-    keep = benchmarks["artifact_digest"].isin(builds.index)
-    for name in BATCH_KEYS:
-        keep &= benchmarks[name] == setting[name]
-    known = builds[["precision", "model_id", "label"]]
-    return benchmarks[keep].join(known, on="artifact_digest").reset_index(drop=True)

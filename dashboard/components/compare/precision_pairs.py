@@ -5,13 +5,15 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from dashboard import queries, takeaways
+from dashboard import queries
 from dashboard.charts.precision_pairs import accuracy_change, speed_and_size
-from dashboard.comparables import newest_builds
 from dashboard.components.common.theme import chart_config, current_palette
 from dashboard.components.compare.precision_table import pairs_table
 from dashboard.formats import escape_markdown, plural
-from engine.results.precision_pairs import SAME_BUILDS
+from engine.results import wording
+from engine.results.groups import newest_builds
+from engine.results.notes import of_speeds
+from engine.specs.comparability import SAME_MODEL
 
 MOST_MODELS = 30
 
@@ -22,8 +24,8 @@ def pairs_view(rows: pd.DataFrame, first: str, second: str) -> None:
     newest, left_out = _few(newest)
     extra = ["label", "key", "meets", "ship"]
     found, missing = queries.pairs(newest.drop(columns=extra), first, second)
-    labels = rows.drop_duplicates(SAME_BUILDS)
-    found = found.merge(labels[[*SAME_BUILDS, "label"]], on=SAME_BUILDS)
+    labels = rows[[*SAME_MODEL, "label"]].drop_duplicates(list(SAME_MODEL))
+    found = found.merge(labels, on=list(SAME_MODEL))
     if missing:
         st.warning(escape_markdown(missing))
     if left_out:
@@ -57,9 +59,9 @@ def _show(found: pd.DataFrame, first: str, second: str) -> None:
         if found[column].notna().any()
     }
     if "drop" not in charts:
-        st.caption(takeaways.of_change(found, first, second))
+        st.caption(wording.of_change(found, first, second))
     if "speed_up" not in charts:
-        st.caption(takeaways.of_speed(found, first, second))
+        st.caption(wording.of_speed(found, first, second))
     if charts:
         with st.grid(len(charts), min_column_width=420):
             for chart in charts.values():
@@ -71,7 +73,7 @@ def _show(found: pd.DataFrame, first: str, second: str) -> None:
 
 def _change(found: pd.DataFrame, first: str, second: str) -> None:
     st.markdown(f"**{second} minus {first}: top-1**")
-    takeaway = takeaways.of_change(found, first, second)
+    takeaway = wording.of_change(found, first, second)
     st.caption(takeaway)
     figure = accuracy_change(found, first, second, current_palette())
     st.plotly_chart(figure, key="change", config=chart_config(), alt=takeaway)
@@ -79,29 +81,18 @@ def _change(found: pd.DataFrame, first: str, second: str) -> None:
 
 def _speed(found: pd.DataFrame, first: str, second: str) -> None:
     st.markdown(f"**{second} over {first}: throughput and size**")
-    takeaway = takeaways.of_speed(found, first, second)
+    takeaway = wording.of_speed(found, first, second)
     st.caption(takeaway)
     figure = speed_and_size(found, first, second, current_palette())
     st.plotly_chart(figure, key="speed_up", config=chart_config(), alt=takeaway)
 
 
-def _noisy(reasons: pd.Series) -> str:
-    """`noisy`, with the reason where all share one."""
-    told = reasons.dropna().unique()
-    return f"noisy ({told[0]})" if len(told) == 1 else "noisy (Results tells why)"
-
-
 def warn_of_rough_speeds(rows: pd.DataFrame) -> None:
     """Says how many of the speeds shown are rough ones, and why."""
-    measured = rows.drop_duplicates("benchmark_id")
-    reasons = {
-        "unstable (the windows did not agree)": int((measured["stable"] == 0).sum()),
-        _noisy(measured["noise"]): int(measured["noise"].notna().sum()),
-    }
-    told = ", ".join(f"{count} {reason}" for reason, count in reasons.items() if count)
+    told = of_speeds(rows)
     if told:
         st.caption(
-            f":orange[:material/warning:] Of {plural(len(measured), 'speed')}: "
+            f":orange[:material/warning:] Of {plural(rows['benchmark_id'].nunique(), 'speed')}: "
             f"{escape_markdown(told)}. Take them "
             f"as rough, or measure again when the machine is quiet."
         )

@@ -5,6 +5,9 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
+from dashboard.components.results.table import table_column
+from engine.results.columns import COLUMNS
+
 
 def pairs_table(pairs: pd.DataFrame, first: str, second: str) -> None:
     """One row a model; dashes where a side was not measured."""
@@ -17,11 +20,11 @@ def pairs_table(pairs: pd.DataFrame, first: str, second: str) -> None:
         "lost": number(f"right only in {first}", format="localized"),
         "gained": number(f"right only in {second}", format="localized"),
         "p_value": number("McNemar p", format="%.2g"),
-        "images": number("images", format="localized"),
+        "images": table_column(COLUMNS["images"]),
         "speed_up": number("images/s ratio", format="%.2f ×"),
         "size_ratio": number("size ratio", format="%.2f ×"),
-        "batch": number("batch", format="%d"),
-        "threads": number("threads", format="%d"),
+        "batch": table_column(COLUMNS["batch"]),
+        "threads": table_column(COLUMNS["threads"]),
     }
     st.dataframe(
         pairs[list(columns)],

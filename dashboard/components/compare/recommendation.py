@@ -2,43 +2,45 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 import streamlit as st
 
 from dashboard import queries
-from dashboard.comparables import accuracy_points
 from dashboard.components.compare.filters import Chosen
 from dashboard.formats import escape_markdown, is_missing
-from dashboard.shipping import (
-    ACCURATE,
-    FAST,
-    LATENCIES,
-    Limits,
-    Verdict,
+from db.enums import Precision
+from engine.benchmark.sweep import Percentile
+from engine.common.stats import PairedDifference
+from engine.results.recommend import (
+    Answer,
+    Constraints,
+    Goal,
+    Recommendation,
+    answer,
+    candidates,
+    comparable_points,
     doubts,
-    head_and_evidence,
-    judge,
     most_accurate,
-    sentence,
-    with_drops,
+    recommend,
 )
 
 
 def ship_card(rows: pd.DataFrame, chosen: Chosen) -> pd.DataFrame:
     """Draws limits and answer; returns `rows` with `meets` and `ship`."""
-    points = accuracy_points(rows)
-    points = points[points["apart"].isna()]
-    candidates = with_drops(points[points["images_per_s"].notna()])
+    points = comparable_points(rows)
+    offered = candidates(points)
     with st.container(border=True):
-        if candidates.empty:
+        if offered.empty:
             _without_speed(points)
             return rows.assign(meets=True, ship=False)
         st.markdown("**Which one to ship**")
-        limits = choose_limits()
-        verdict = judge(candidates, limits)
-        _answer(verdict, limits, chosen)
-    meets = rows.index.map(verdict.meets).astype(object)
-    chosen_key = verdict.row["key"] if verdict.row else None
+        constraints = choose_constraints()
+        found = recommend(offered, constraints)
+        _answer(found, constraints, chosen)
+    meets = rows.index.map(found.meets).astype(object)
+    chosen_key = found.row["key"] if found.row else None
     return rows.assign(
         meets=pd.Series(meets, index=rows.index).fillna(True).astype(bool),
         ship=rows["key"] == chosen_key,
@@ -53,18 +55,29 @@ def _without_speed(points: pd.DataFrame) -> None:
         return
     best, *others = points.sort_values("top1", ascending=False).to_dict("records")
     second = others[0] if others else None
-    lead = None
-    if second is not None:
-        lead = queries.difference(int(second["evaluation_id"]), int(best["evaluation_id"]))
-    head, evidence = head_and_evidence(most_accurate(best, second, lead), best)
-    st.success(f"**{escape_markdown(head)}** {escape_markdown(evidence)}", icon=":material/trophy:")
+    lead = _paired(second["evaluation_id"], best) if second is not None else None
+    _show(most_accurate(best, second, lead), ":material/trophy:")
 
 
-def choose_limits() -> Limits:
+def _paired(other_id: float, row: dict[str, Any]) -> PairedDifference | None:
+    """`row` minus another evaluation, image by image; None where they cannot be paired."""
+    return queries.difference(int(other_id), int(row["evaluation_id"]))
+
+
+def _show(said: Answer, icon: str) -> None:
+    st.success(f"**{escape_markdown(said.head)}** {escape_markdown(said.evidence)}", icon=icon)
+
+
+def choose_constraints() -> Constraints:
     """The widgets; every one is in the URL."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
         percentile = st.selectbox(
-            "Latency", list(LATENCIES), index=1, key="percentile", bind="query-params", width=90
+            "Latency",
+            [str(percentile) for percentile in Percentile],
+            index=1,
+            key="percentile",
+            bind="query-params",
+            width=90,
         )
         latency = _limit("at most (ms)", "latency", None, "p50 to p99 of one request of a batch.")
         drop = _limit(
@@ -73,8 +86,8 @@ def choose_limits() -> Limits:
         size = _limit("Size at most (MB)", "size", None, "Bytes of the model file.")
         prefer = st.segmented_control(
             "Then the",
-            [ACCURATE, FAST],
-            default=ACCURATE,
+            [str(goal) for goal in Goal],
+            default=str(Goal.ACCURATE),
             required=True,
             key="prefer",
             bind="query-params",
@@ -82,7 +95,7 @@ def choose_limits() -> Limits:
             "fastest of its precisions within them. Without a limit on the drop, the most "
             "accurate build outright.",
         )
-    return Limits(str(percentile), latency, drop, size, str(prefer))
+    return Constraints(Percentile(percentile), latency, drop, size, Goal(prefer))
 
 
 def _limit(label: str, key: str, value: float | None, about: str) -> float | None:
@@ -101,21 +114,16 @@ def _limit(label: str, key: str, value: float | None, about: str) -> float | Non
     return None if found is None else float(found)
 
 
-def _answer(verdict: Verdict, limits: Limits, chosen: Chosen) -> None:
-    row = verdict.row
+def _answer(found: Recommendation, constraints: Constraints, chosen: Chosen) -> None:
+    row = found.row
     if row is None:
-        st.warning(escape_markdown(verdict.against), icon=":material/block:")
+        st.warning(escape_markdown(found.reason), icon=":material/block:")
         return
     drop = None
-    if row["precision"] != "fp32" and not is_missing(row["fp32_id"]):
-        drop = queries.difference(int(row["fp32_id"]), int(row["evaluation_id"]))
-    said = sentence(row, limits, drop, chosen.setting, verdict.against)
-    head, evidence = head_and_evidence(said, row)
-    st.success(
-        f"**{escape_markdown(head)}** {escape_markdown(evidence)}",
-        icon=":material/local_shipping:",
-    )
-    told = "; ".join(doubts(row, limits, drop))
+    if row["precision"] != Precision.FP32 and not is_missing(row["fp32_id"]):
+        drop = _paired(row["fp32_id"], row)
+    _show(answer(found, constraints, drop, chosen.setting), ":material/local_shipping:")
+    told = "; ".join(doubts(row, constraints, drop))
     if told:
         whole = escape_markdown(f"{told[0].upper()}{told[1:]}.")
         st.caption(f":orange[:material/warning:] {whole}")

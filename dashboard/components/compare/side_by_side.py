@@ -8,9 +8,10 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import queries
-from dashboard.components.details.provenance import cards_of
 from dashboard.formats import escape_markdown, is_missing, number, signed
 from engine.common.stats import PairedDifference
+from engine.results.facts import cards_of
+from engine.results.wording import interval_of, verdict
 
 PICKED = "picked"
 MOST = 4
@@ -89,11 +90,9 @@ def accuracy_words(
         return "accuracy not comparable (one was not evaluated on these images)"
     if paired is None:
         return "accuracy not comparable image by image (different or missing per-image results)"
-    verdict = "more than chance" if paired.p_value < 0.05 else "no more than chance"
     words = (
-        f"{signed(100 * paired.difference, 2)} points of top-1 (paired 95 % interval "
-        f"{signed(100 * paired.low, 2)} to {signed(100 * paired.high, 2)}, p = "
-        f"{paired.p_value:.2g}: {verdict}; right only in A {paired.only_a:,}, only here "
+        f"{signed(100 * paired.difference, 2)} points of top-1 ({interval_of(paired)}: "
+        f"{verdict(paired.p_value)}; right only in A {paired.only_a:,}, only here "
         f"{paired.only_b:,})"
     )
     if first["preprocess"] != second["preprocess"]:

@@ -9,22 +9,13 @@ from dashboard import queries
 from dashboard.charts.sweep import latency_against_throughput
 from dashboard.components.common.theme import chart_config, current_palette
 from dashboard.components.compare.benchmarked_model import benchmarked_model
+from dashboard.components.results.table import table_column
 from dashboard.formats import escape_markdown, plural
 from engine.benchmark.scenarios.definitions import CLOSED_LOOP
 from engine.benchmark.sweep import Percentile, SweetSpot, find_sweet_spot
+from engine.results.columns import COLUMNS, SWEEP
+from engine.results.groups import benchmarked_at
 
-COLUMNS = {
-    "precision": "precision",
-    "batch": "batch",
-    "instances": "in flight",
-    "threads": "threads",
-    "images_per_s": "images/s",
-    "latency_p50_ms": "p50 (ms)",
-    "latency_p90_ms": "p90 (ms)",
-    "latency_p99_ms": "p99 (ms)",
-    "on frontier": "on the frontier",
-    "noise": "noisy because",
-}
 LEAST_POINTS = 2
 
 
@@ -38,22 +29,9 @@ def sweep_view(
     model = benchmarked_model(rows, "sweep_model")
     if setting is None or model is None:
         return
-    found = all_settings(rows[rows["label"] == model], setting)
+    swept = {**setting, "scenario": CLOSED_LOOP, "processes": 1}
+    found = benchmarked_at(queries.tables().benchmarks, rows[rows["label"] == model], swept)
     show_sweep(find_sweet_spot(found, Percentile(percentile or "p90"), limit), "sweep")
-
-
-def all_settings(own: pd.DataFrame, setting: dict[str, object]) -> pd.DataFrame:
-    """The newest build a precision, at every batch, threads and in flight, on one machine."""
-    builds = own.drop_duplicates("precision").set_index("artifact_digest")
-    benchmarks = queries.tables().benchmarks
-    keep = benchmarks["artifact_digest"].isin(builds.index)
-    keep &= benchmarks["scenario"] == CLOSED_LOOP
-    keep &= benchmarks["processes"] == 1
-    for name in ("environment_digest", "provider"):
-        keep &= benchmarks[name] == setting[name]
-    found = benchmarks[keep]
-    known = builds[["precision", "model_id", "label"]]
-    return found.join(known, on="artifact_digest").reset_index(drop=True)
 
 
 def show_sweep(found: SweetSpot, key: str) -> None:
@@ -84,19 +62,15 @@ def show_sweep(found: SweetSpot, key: str) -> None:
 
 
 def _table(found: SweetSpot, key: str) -> None:
-    best = set(found.frontier["benchmark_id"])
-    shown = found.points.assign(**{"on frontier": found.points["benchmark_id"].isin(best)})
-    order = ["images_per_s"]
-    column = st.column_config
+    best = set(found.pareto_front["benchmark_id"])
+    shown = found.points[list(SWEEP)].assign(front=found.points["benchmark_id"].isin(best))
+    config = {name: table_column(COLUMNS[name]) for name in SWEEP}
     with st.expander(f"All {plural(len(shown), 'setting')}", icon=":material/table_rows:"):
         st.dataframe(
-            shown[list(COLUMNS)].sort_values(order, ascending=False).rename(columns=COLUMNS),
+            shown.sort_values("images_per_s", ascending=False),
             key=f"{key}_table",
             hide_index=True,
             placeholder="–",
-            column_config={
-                "images/s": column.NumberColumn(format="%.1f"),
-                **{f"{p} (ms)": column.NumberColumn(format="%.2f") for p in ("p50", "p90", "p99")},
-            },
+            column_config={**config, "front": "on the frontier"},
             alt="Every setting with its throughput and latency",
         )

@@ -16,7 +16,7 @@ from dashboard.queries import JobView
 from db.enums import JobKind, JobStatus
 from db.models import Job
 from engine.config import settings
-from engine.jobs.estimates import Waiting, expected_starts, points_left, usual_seconds
+from engine.jobs.estimates import LiveJob, expected_starts, median_duration_s, remaining_points
 
 STAGES = {
     JobKind.PREPARE_DATASET: "Dataset",
@@ -80,8 +80,8 @@ def live_runs(live: list[JobView]) -> None:
                 )
             st.markdown(stepper(statuses))
             done = sum(status == JobStatus.SUCCEEDED for _, status in statuses)
-            left = points_left((view.row for view in queries.run_jobs(run_id)), now)
-            place = f" · benchmark {left.sentence()}" if left and left.under_way else ""
+            left = remaining_points((view.row for view in queries.run_jobs(run_id)), now)
+            place = f" · benchmark {left.sentence()}" if left and left.in_progress else ""
             st.progress(
                 done / len(statuses), text=f"{done} of {plural(len(statuses), 'job')} done{place}"
             )
@@ -89,9 +89,9 @@ def live_runs(live: list[JobView]) -> None:
 
 def waiting_texts(live: list[JobView]) -> Mapping[int, str]:
     """`position 2, starts in about 40 s` for each queued job, as far as it can be known."""
-    usual = usual_seconds(queries.url(), (view.row.kind for view in live))
+    usual = median_duration_s(queries.url(), (view.row.kind for view in live))
     jobs = [
-        Waiting(
+        LiveJob(
             view.row.id,
             _seconds_left(view.row, usual.get(view.row.kind)),
             view.row.exclusive,

@@ -44,7 +44,7 @@ def progress_text(job: Job) -> str:
 
 
 def status_badge(status: str) -> None:
-    """A coloured chip with the status as a word."""
+    """A colored chip with the status as a word."""
     known = JobStatus(status)
     st.badge(known.value, icon=STATUS_ICONS[known], color=STATUS_COLORS[known])  # type: ignore[arg-type]
 

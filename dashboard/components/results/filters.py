@@ -8,17 +8,11 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import queries
-from dashboard.comparables import Group, accuracy_groups, speed_groups
-from dashboard.components.results.table import (
-    IDENTITY,
-    SETS,
-    all_columns,
-    columns_of,
-    title_of,
-    with_notes,
-)
 from db.enums import Precision
 from engine.results import ResultTables
+from engine.results.columns import IDENTITY, SETS, choosable_columns, columns_of, header_of
+from engine.results.groups import Group, accuracy_groups, speed_groups
+from engine.results.notes import with_notes
 
 ANY = "any"
 OWN = "Own choice"
@@ -106,8 +100,8 @@ def _columns_and_order() -> tuple[list[str], str, bool]:
         )
         order = st.selectbox(
             "Sorted by",
-            [NEWEST, *(column for column in all_columns() if column != NEWEST), *IDENTITY],
-            format_func=title_of,
+            [NEWEST, *(column for column in choosable_columns() if column != NEWEST), *IDENTITY],
+            format_func=header_of,
             key="sort",
             bind="query-params",
             width=200,
@@ -117,9 +111,9 @@ def _columns_and_order() -> tuple[list[str], str, bool]:
     if name == OWN:
         own = st.multiselect(
             "Columns to show",
-            all_columns(),
+            choosable_columns(),
             default=SETS["Summary"],
-            format_func=title_of,
+            format_func=header_of,
             key="own_columns",
             bind="query-params",
         )
@@ -139,7 +133,7 @@ def _in_words(
     parts.append(", ".join(precisions))
     parts.append(f"accuracy on {accuracy.label if accuracy else 'any images'}")
     parts.append(f"speed at {speed.label if speed else 'any setting'}")
-    parts.append(f"sorted by {title_of(order)}, {'lowest' if rising else 'highest'} first")
+    parts.append(f"sorted by {header_of(order)}, {'lowest' if rising else 'highest'} first")
     return "; ".join(parts) + "."
 
 

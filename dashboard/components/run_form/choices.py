@@ -13,12 +13,12 @@ from dashboard.components.classify.uploads import store_upload
 from dashboard.components.common.guard import guard
 from dashboard.formats import escape_markdown, message
 from db.enums import Precision, WeightsKind
-from engine.catalog.models import SOURCE_LABELS, catalogue
+from engine.catalog.models import SOURCE_LABELS, catalog
 from engine.runs.requests import BUILTIN_CALIBRATION, BUILTIN_DATASETS, DEMO, USUAL_TASKS, Task
 from engine.specs import CALIBRATION_IMAGES
 
-CATALOGUE, OTHER_TIMM, ONNX, BUILT_IN = (
-    "Catalogue",
+CATALOG, OTHER_TIMM, ONNX, BUILT_IN = (
+    "Catalog",
     "Other timm model",
     "ONNX file",
     "Built-in demo",
@@ -36,31 +36,31 @@ def choose_model() -> tuple[str, str, str | None]:
     """(where from, model id, path of the ONNX file if it is one)."""
     kind = st.segmented_control(
         "Model",
-        [CATALOGUE, OTHER_TIMM, ONNX, BUILT_IN],
-        default=CATALOGUE,
+        [CATALOG, OTHER_TIMM, ONNX, BUILT_IN],
+        default=CATALOG,
         required=True,
         key="from",
         bind="query-params",
         wrap=True,
     )
-    return str(kind), *_MODEL_CHOICES.get(str(kind), _from_catalogue)()
+    return str(kind), *_MODEL_CHOICES.get(str(kind), _from_catalog)()
 
 
-def _from_catalogue() -> tuple[str, str | None]:
-    models = catalogue()
+def _from_catalog() -> tuple[str, str | None]:
+    models = catalog()
     chosen = st.selectbox(
         "Which of the 25",
         list(models),
-        format_func=_catalogue_label,
-        key="catalogue_model",
+        format_func=_catalog_label,
+        key="catalog_model",
         label_visibility="collapsed",
         help="Type to search. Grouped by source.",
     )
     return str(chosen), None
 
 
-def _catalogue_label(model_id: str) -> str:
-    model = catalogue()[model_id]
+def _catalog_label(model_id: str) -> str:
+    model = catalog()[model_id]
     source = SOURCE_LABELS[model.source]
     return f"{source} · {model.name} · published top-1 {model.published_top1:.2f} %"
 
@@ -87,7 +87,7 @@ def _built_in() -> tuple[str, str | None]:
 
 
 _MODEL_CHOICES: dict[str, Callable[[], tuple[str, str | None]]] = {
-    CATALOGUE: _from_catalogue,
+    CATALOG: _from_catalog,
     OTHER_TIMM: _other_timm,
     ONNX: _onnx_file,
     BUILT_IN: _built_in,
@@ -153,14 +153,14 @@ def say_what_it_holds(path: str, key: str | None, model_id: str) -> None:
     if found.error is not None:
         st.error(message(found.error))
     elif found.model_id is None:
-        st.warning(message(f"Its tensors fit neither {model_id} nor a network of the catalogue."))
+        st.warning(message(f"Its tensors fit neither {model_id} nor a network of the catalog."))
     elif found.model_id != model_id:
         st.warning(message(f"It holds the weights of {found.model_id}, not of {model_id}."))
-        if found.model_id in catalogue():
+        if found.model_id in catalog():
             st.button(
                 f"Choose {escape_markdown(found.model_id)}",
                 key="choose_held",
-                on_click=choose_catalogue_model,
+                on_click=choose_catalog_model,
                 args=(found.model_id,),
             )
     else:
@@ -169,9 +169,9 @@ def say_what_it_holds(path: str, key: str | None, model_id: str) -> None:
         st.caption(message(remark))
 
 
-def choose_catalogue_model(model_id: str) -> None:
-    """Puts a row of the catalogue into the widgets, before they are drawn again."""
-    st.session_state.update({"from": CATALOGUE, "catalogue_model": model_id})
+def choose_catalog_model(model_id: str) -> None:
+    """Puts a row of the catalog into the widgets, before they are drawn again."""
+    st.session_state.update({"from": CATALOG, "catalog_model": model_id})
 
 
 def choose_precisions() -> list[str]:

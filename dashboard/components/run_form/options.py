@@ -111,7 +111,7 @@ def preparation_options(kind: str) -> dict[str, Any]:
         return _protocol_options()
     with st.expander("How images are prepared for this file", icon=":material/crop:"):
         st.caption(
-            "A wrong guess costs accuracy. Left off: short side 256, centre crop 224, bilinear, "
+            "A wrong guess costs accuracy. Left off: short side 256, center crop 224, bilinear, "
             "ImageNet mean and deviation."
         )
         own = st.toggle("Set it", key="own_preprocessing")
@@ -154,7 +154,7 @@ def _own_spec() -> dict[str, Any]:
     resize = left.number_input(
         "Resize to (0: not at all)", min_value=0, max_value=4096, value=256, key="pre_resize"
     )
-    crop = right.number_input("Centre crop", min_value=1, max_value=4096, value=224, key="pre_crop")
+    crop = right.number_input("Center crop", min_value=1, max_value=4096, value=224, key="pre_crop")
     mode = left.selectbox("Resize", [str(mode) for mode in ResizeMode], key="pre_mode")
     interpolation = right.selectbox(
         "Interpolation", [str(one) for one in Interpolation], key="pre_interpolation"

@@ -10,14 +10,14 @@ from dashboard import queries
 from dashboard.components.run_form.build_options import build_values
 from dashboard.components.run_form.choices import (
     BUILT_IN,
-    CATALOGUE,
+    CATALOG,
     NO_DATASET,
     ONNX,
     OTHER_TIMM,
     WEIGHTS,
 )
 from dashboard.components.run_form.options import BATCHES, INSTANCES, PROVIDERS, THREADS
-from engine.catalog.models import catalogue, find_model
+from engine.catalog.models import catalog, find_model
 from engine.preprocess import PreprocessSpec
 from engine.preprocess.pixel_scale import raw_levels
 from engine.preprocess.protocols import VENDOR, Protocol
@@ -93,8 +93,8 @@ def _model(request: RunRequest) -> tuple[str, dict[str, Any]]:
             "onnx_path": request.weights.path or "",
             "onnx_output": request.output or "",
         }
-    if request.model_id in catalogue():
-        return CATALOGUE, {"catalogue_model": request.model_id, **weights}
+    if request.model_id in catalog():
+        return CATALOG, {"catalog_model": request.model_id, **weights}
     return OTHER_TIMM, {"timm_name": name, **weights}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 from dataclasses import dataclass
 
-from engine.common.environment import half_instructions
+from engine.common.environment import fp16_instructions
 from engine.specs import CPU_PROVIDER
 
 NATIVE, EMULATED = "native", "emulated"
@@ -23,7 +23,7 @@ def expected(provider: str = CPU_PROVIDER) -> Execution:
     """What a provider on this machine does, by its instruction set; nothing is run."""
     if provider != CPU_PROVIDER:
         return Execution(NATIVE, f"{provider} computes in half precision")
-    found = half_instructions()
+    found = fp16_instructions()
     if not found:
         return Execution(EMULATED, "the processor has no half precision arithmetic")
     if platform.machine().lower() in ("aarch64", "arm64"):

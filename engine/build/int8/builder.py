@@ -91,7 +91,7 @@ def build(
     write_seen(path.parent, images.index, drawn, searched)
     _say_what_is_constant(mixed, context)
     return {
-        "quantisation": {**mixed.facts, "macs_in_int8": report["macs_in_int8"]},
+        "quantization": {**mixed.facts, "macs_in_int8": report["macs_in_int8"]},
         "calibration": {
             **asked.to_json(),
             "images": len(drawn),
@@ -169,13 +169,13 @@ def _bound(
         )
     scores = images.scores(model, others, threads)
     wanted = scores.argmax(axis=1)
-    labelled = len(index.classes) > 1
+    labeled = len(index.classes) > 1
     labels = wanted
-    if labelled:
+    if labeled:
         outputs = scores.shape[1]
         matching = match_outputs("The network", outputs, None, index.name, index.all_classes)
         labels = matching.output_of(index.labels[others])
-    if labelled and at_chance(int((wanted == labels).sum()), len(labels), scores.shape[1]):
+    if labeled and at_chance(int((wanted == labels).sum()), len(labels), scores.shape[1]):
         raise LabelsMismatch(
             f"fp32 is right on no more images of {index.name!r} than guessing would be: labels or "
             f"class order do not match, and a drop cannot be judged. Calibrate on the model's own "
@@ -185,7 +185,7 @@ def _bound(
     def margins(candidate: ModelProto, progress: Callable[[int, int], None]) -> np.ndarray:
         return margins_of(images.scores(candidate, others, threads, progress), labels)
 
-    measure = TOP1 if labelled else AGREEMENT
+    measure = TOP1 if labeled else AGREEMENT
     reference = margins_of(scores, labels)
     return Bound(float(asked.max_drop or 0), margins, reference, asked.search_s, measure)
 
@@ -204,7 +204,7 @@ def _say_what_is_drawn(
             f"{index.name} has no more."
         )
     classes, all_classes = len(np.unique(index.labels[drawn])), len(np.unique(index.labels))
-    if index.labelled and classes < all_classes:
+    if index.labeled and classes < all_classes:
         context.say(
             f"{classes:,} of {all_classes:,} classes are among the {len(drawn):,} images; "
             f"--calibration-images {all_classes} and more draws from every class."

@@ -1,4 +1,4 @@
-"""The int8 recipe: rewrite, observe, equalise, choose ranges, write."""
+"""The int8 recipe: rewrite, observe, equalize, choose ranges, write."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from onnx import ModelProto
 
-from engine.build.int8.equalization.cross_layer import equalise
+from engine.build.int8.equalization.cross_layer import equalize
 from engine.build.int8.mixed_precision.sensitivity import Rounding
 from engine.build.int8.passes.channels_last import arrange
 from engine.build.int8.passes.channelwise_mul import unscaling_as_products
@@ -68,7 +68,7 @@ def prepare(
     kept: frozenset[str] = frozenset(),
     target: Target = VNNI,
 ) -> Prepared:
-    """Rewrites a copy of `source`, equalises its channels and takes ranges of what is stored.
+    """Rewrites a copy of `source`, equalizes its channels and takes ranges of what is stored.
 
     One pass over the images for `max`, a second for the modes that look at distributions; none for
     what an earlier call found. Raises BuildFailed naming the layer when a value is not finite, and
@@ -81,7 +81,7 @@ def prepare(
     split_hard_swish(model)
     observed = _observe(model, calibration)
     constant = _constant(model, observed)
-    equalised = equalise(model, observed, kept)
+    equalized = equalize(model, observed, kept)
     if target.fuses_only_in_integers:
         gates = hard_gates_to_convolutions(model, kept)
         placing = place(model, kept)
@@ -89,29 +89,29 @@ def prepare(
         gates = 0
         unscaling_as_products(model)
         placing = place_for_tensorrt(model, kept)
-    stats = equalised.stats | _unseen(model, placing, equalised.stats, calibration)
+    stats = equalized.stats | _unseen(model, placing, equalized.stats, calibration)
     ranges = _extremes(placing, stats)
     if calibration.mode != "max":
         ranges = _distributed(model, placing, ranges, stats, calibration)
     facts = {
         "squeezes_rewritten": squeezes,
         "gates_rewritten": gates,
-        "equalisation": equalised.strengths,
+        "equalization": equalized.strengths,
         "kept_in_float": placing.floating,
         "constant": constant,
     }
-    means = {name: stats.mean for name, stats in equalised.stats.items()}
+    means = {name: stats.mean for name, stats in equalized.stats.items()}
     return Prepared(model, placing, ranges, means, facts)
 
 
 def rounding_of(prepared: Prepared, target: Target) -> Rounding:
-    """What `quantise` would round, for measuring what each rounding does."""
+    """What `quantize` would round, for measuring what each rounding does."""
     grids = choose_grids(prepared.placing, prepared.ranges, target.activations)
     in_pairs = target.adds_pairs_in_16_bits
     return Rounding(prepared.model, prepared.placing, grids, prepared.means, in_pairs)
 
 
-def quantise(prepared: Prepared, target: Target) -> tuple[ModelProto, dict[str, Any]]:
+def quantize(prepared: Prepared, target: Target) -> tuple[ModelProto, dict[str, Any]]:
     """(int8 model, what it is) for the target it was prepared for."""
     grids = choose_grids(prepared.placing, prepared.ranges, target.activations)
     model = write(prepared.model, prepared.placing, grids, target, prepared.means)

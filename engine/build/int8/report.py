@@ -14,7 +14,7 @@ from engine.build.int8.mixed_precision.sensitivity import decibels
 from engine.build.int8.passes.hard_swish import LINE
 from engine.build.int8.qdq.placement import WEIGHTED
 from engine.build.int8.qdq.qparams import Grid, choose_grids
-from engine.build.int8.qdq.weights import channel_axis, quantise_layer
+from engine.build.int8.qdq.weights import channel_axis, quantize_layer
 from engine.build.int8.sessions import plain_session_of
 from engine.onnx import graph_io
 
@@ -134,7 +134,7 @@ def _sums(value: np.ndarray, grid: Grid) -> np.ndarray:
 
 def _weights_sqnr(node: NodeProto, constants: dict[str, np.ndarray], in_pairs: bool) -> float:
     values = constants[node.input[1]]
-    whole, steps = quantise_layer(node, values, in_pairs)
+    whole, steps = quantize_layer(node, values, in_pairs)
     weights = np.moveaxis(values, channel_axis(node), 0).astype(np.float64)
     kept = whole * steps.reshape(-1, *[1] * (weights.ndim - 1))
     return decibels(float(((kept - weights) ** 2).sum() / max((weights**2).sum(), 1e-30)))

@@ -17,7 +17,7 @@ from engine.specs import CPU_PROVIDER, TargetName
 
 def overflow_here(artifact: Artifact) -> str | None:
     """What an artifact does wrong on this machine, in a sentence; None where nothing."""
-    made = (artifact.manifest.get("build") or {}).get("quantisation") or {}
+    made = (artifact.manifest.get("build") or {}).get("quantization") or {}
     made_for = (made.get("target") or {}).get("name")
     if (artifact.manifest.get("quantised") or {}).get("overflows"):
         made_for = TargetName.X86_VNNI

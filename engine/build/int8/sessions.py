@@ -39,8 +39,8 @@ def _joined(values: tuple[np.ndarray, ...], images: int) -> np.ndarray:
     return np.concatenate(values)[:images]
 
 
-def session_of(model: ModelProto, threads: int, optimised: Path | None = None) -> GraphSession:
-    """A CPU session; with `optimised`, the graph that ONNX Runtime makes of it is written there.
+def session_of(model: ModelProto, threads: int, optimized: Path | None = None) -> GraphSession:
+    """A CPU session; with `optimized`, the graph that ONNX Runtime makes of it is written there.
 
     What is written stops at the extended level: the last one is for one machine only. Integers are
     added up exactly, also where the processor's fast kernels would overflow.
@@ -49,9 +49,9 @@ def session_of(model: ModelProto, threads: int, optimised: Path | None = None) -
     options.add_session_config_entry(EXACT_SUMS, "1")
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
-    if optimised is not None:
+    if optimized is not None:
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
-        options.optimized_model_filepath = str(optimised)
+        options.optimized_model_filepath = str(optimized)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
         onnx.save(model, path)

@@ -1,7 +1,7 @@
 """What an int8 build is made for: the types and ranges that one family of kernels wants.
 
 ONNX Runtime on x86 multiplies unsigned activations by signed weights. Without VNNI it adds two such
-products in 16 bits, which bounds what neighbouring weights may add up to (`weights.py`). Arm and
+products in 16 bits, which bounds what neighboring weights may add up to (`weights.py`). Arm and
 TensorRT multiply signed by signed; TensorRT knows no zero point but 0, and adds biases in float.
 """
 

@@ -14,7 +14,7 @@ from db.enums import JobStatus, WeightsKind
 from engine.catalog.models import CatalogModel, find_model
 from engine.cli.follow import finish_run, submit_noting
 from engine.cli.output import emit_json, note
-from engine.common.files import whole
+from engine.common.files import atomic_write
 from engine.errors import InvalidRequest
 from engine.runs.requests import RunRequest, Task
 from engine.specs import ExportFormat, WeightsSpec
@@ -82,7 +82,7 @@ def export_by_flags(
         )
     if flags.model_library is ModelLibrary.TORCHVISION:
         raise InvalidRequest(
-            f"torchvision has no SE networks of the catalogue; export {flags.model_name} to ONNX "
+            f"torchvision has no SE networks of the catalog; export {flags.model_name} to ONNX "
             f"there and bring it as onnx/{flags.model_name} with --weights FILE."
         )
     if detach:
@@ -105,7 +105,7 @@ def export_by_flags(
     digest = made[-1]
     side = artifacts.preprocess_of(artifacts.find_by_digest(digest, prepare_database())).crop
     target = (flags.save_dir or Path()) / f"{flags.model_name}_{side}.{mode}"
-    with whole(target) as part:
+    with atomic_write(target) as part:
         shutil.copyfile(artifacts.folder_of(digest) / FILES[mode], part)
     emit_json({"artifact": digest, "file": str(target)}) if json else note(
         f"[INFO] convert model save: {target}"

@@ -15,11 +15,11 @@ from engine.cli import option_groups as g
 from engine.cli import options as o
 from engine.cli.option_grouping import grouped
 from engine.cli.output import emit_json, note, progress_bar
-from engine.common.files import whole
+from engine.common.files import atomic_write
 from engine.common.stats import at_chance, wilson_interval
 from engine.datasets.classes import ClassMatching, match_outputs
 from engine.datasets.imagenet import class_names
-from engine.datasets.label_files import Labelling
+from engine.datasets.label_files import Labeling
 from engine.errors import InvalidRequest, VaccFileInvalid
 from engine.store.database import prepare_database
 from engine.text import cut
@@ -97,7 +97,7 @@ def eval_topk(
     result_txt: Annotated[Path, typer.Argument(help="A result file, from vamp_npz_decode.")],
     label: Label = None,
     *,
-    labelling: g.Labelling,
+    labeling: g.Labeling,
     by_name_: ByName = False,
     record_: Record = None,
     precision: OnePrecision = Precision.INT8,
@@ -117,7 +117,7 @@ def eval_topk(
     short = [one.path for one in ranked if len(one.ids) != TOP]
     if short:
         note(f"Warning: {len(short):,} images have not {TOP} lines (the first: {cut(short[0])}).")
-    truth = truth_of([one.path for one in ranked], labelling.of(label))
+    truth = truth_of([one.path for one in ranked], labeling.of(label))
     labels = truth.labels
     for text in truth.notes:
         note(text)
@@ -136,7 +136,7 @@ def eval_imagenet(
     datalist: Annotated[Path, typer.Option("--datalist", help="The list given to vamp.")],
     label: Label = None,
     *,
-    labelling: g.Labelling,
+    labeling: g.Labeling,
     by_name_: ByName = False,
     result_lines: Annotated[
         Path | None, typer.Option("--result-lines", help="Write the old result file too.")
@@ -155,7 +155,7 @@ def eval_imagenet(
     said = _said(record_, precision, source, dataset)
     inputs = read_datalist(datalist, must_exist=False)
     pairs = pair(inputs, result_path)
-    truth, matching = _matched(pairs, labelling.of(label), background)
+    truth, matching = _matched(pairs, labeling.of(label), background)
     labels = truth.labels
     outputs = [
         replace(one, ids=_classes_of(one.ids, matching), old_ids=_classes_of(one.old_ids, matching))
@@ -178,14 +178,14 @@ def eval_imagenet(
 
 
 def _matched(
-    pairs: list[tuple[Path, Path]], labelling: Labelling, background: int | None
+    pairs: list[tuple[Path, Path]], labeling: Labeling, background: int | None
 ) -> tuple[Truth, ClassMatching]:
     """The truth of the inputs, and how the scores of the first output go with its classes."""
     outputs = read_output(pairs[0][1]).size
     inputs = [given for given, _ in pairs]
-    truth = truth_of(inputs, labelling, outputs - (background is not None))
+    truth = truth_of(inputs, labeling, outputs - (background is not None))
     hint = "`eval_imagenet` takes `--background 0`"
-    where = labelling.file.name if labelling.file else "of the folders"
+    where = labeling.file.name if labeling.file else "of the folders"
     matching = match_outputs("The network", outputs, background, where, truth.classes, hint)
     for text in (*truth.notes, matching.assumed):
         if text:
@@ -224,7 +224,7 @@ def _decoded(
 
 
 def _write_lines(path: Path, outputs: list[Output], names: tuple[str, ...], file: str) -> None:
-    with whole(path) as part, part.open("w", encoding="utf-8") as stream:
+    with atomic_write(path) as part, part.open("w", encoding="utf-8") as stream:
         for one in outputs:
             ranked = Ranked(str(one.path), one.ids, one.scores, names_of(one.ids, names, file))
             stream.writelines(format_lines(ranked))

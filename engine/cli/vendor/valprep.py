@@ -25,7 +25,7 @@ def valprep(
         ),
     ] = None,
     *,
-    labelling: g.Labelling,
+    labeling: g.Labeling,
     copy: Annotated[bool, typer.Option("--copy", help="Copy instead of hard links.")] = False,
     json: Json = False,
 ) -> None:
@@ -37,7 +37,7 @@ def valprep(
         bar = progress.add_task("Images", total=None)
         found = sort_by_class(
             folder,
-            labelling.of(labels),
+            labeling.of(labels),
             target,
             copy,
             lambda done, total: progress.update(bar, completed=done, total=total),

@@ -1,12 +1,12 @@
 """Multiply-accumulates, parameters and activations of a network, counted on its ONNX graph.
 
 * MACs: multiply-accumulates of convolutions, Gemm and MatMul; 1 GMAC = 2 GFLOPs. Elementwise
-  operators, pooling, normalisation and the addition of biases are not counted.
+  operators, pooling, normalization and the addition of biases are not counted.
 * Parameters: the elements of the constants that these layers learned, biases included, and of
-  the scale and bias of a normalisation that is still a node. A BatchNorm folded at export leaves
+  the scale and bias of a normalization that is still a node. A BatchNorm folded at export leaves
   one bias a channel in its convolution, where training had a scale and a bias: the count is lower
   than the published one by one a channel, and by two on random weights, whose biases of zero the
-  exporter leaves out. Running statistics and quantisation scales are no parameters. Every layer
+  exporter leaves out. Running statistics and quantization scales are no parameters. Every layer
   counts its own, even where an exporter stored equal tensors once.
 * Activations: output elements of the counted layers ("macts" in fvcore and timm).
 

@@ -1,6 +1,6 @@
 """An ONNX graph reduced to what counting needs: float operators, fixed shapes, no weights.
 
-Quantised and fused operators are written as the float operators they stand for, so that one rule
+Quantized and fused operators are written as the float operators they stand for, so that one rule
 counts them all and standard shape inference reaches through operators it has never heard of.
 """
 

@@ -14,12 +14,14 @@ from db.enums import Precision
 from db.models import Evaluation
 from db.session import writing
 from engine.errors import DatasetInvalid, InvalidRequest
-from engine.evaluation.comparability import comparability_key
+from engine.evaluation.comparability import why_not_comparable
 from engine.evaluation.label_sets import answers_for, relabel
 from engine.evaluation.paired import compare
 from engine.evaluation.per_image import find
 from engine.imports.evaluation import OutsideEvaluation, import_evaluation
 from engine.preprocess import PreprocessSpec
+from engine.results.evaluations import all_evaluations
+from engine.specs.comparability import SAME_EVALUATION
 
 N, CLASSES = 300, 10
 TRUTH = np.arange(N) % CLASSES
@@ -81,11 +83,19 @@ def change(url: str, row: Evaluation, **values: Any) -> None:
             setattr(session.get(Evaluation, row.id), name, value)
 
 
+def key_in_the_table(url: str, row: Evaluation) -> tuple[object, ...]:
+    frame = all_evaluations(url).set_index("evaluation_id")
+    return tuple(frame.loc[row.id, list(SAME_EVALUATION)])
+
+
 @pytest.mark.parametrize(
     ("values", "sentence"),
     [
         ({"dataset_digest": "f" * 64, "dataset_name": "v2"}, "one is of val .*, the other of v2"),
-        ({"images": 200, "images_planned": 300}, "200 images .*unfinished: 300 planned"),
+        (
+            {"images": 200, "images_planned": 300, "top1_count": 150, "top5_count": 190},
+            "200 images .*unfinished: 300 planned",
+        ),
         ({"images_digest": "f" * 64}, "not of the same images"),
         ({"label_set": "real"}, "scored with different labels: dataset against real"),
         ({"preprocess": PreprocessSpec(crop=200).to_dict()}, "prepare the images differently"),
@@ -96,10 +106,11 @@ def test_what_differs_is_said_in_one_sentence(
 ) -> None:
     first = imported(url, tmp_path, 1, preprocess=PreprocessSpec())
     second = imported(url, tmp_path, 2, preprocess=PreprocessSpec())
-    same = comparability_key(find(first.id, url))
-    assert comparability_key(find(second.id, url)) == same
+    assert why_not_comparable(first, second, url) is None
+    assert len({key_in_the_table(url, row) for row in (first, second)}) == 1
     change(url, second, **values)
-    assert comparability_key(find(second.id, url)) != same
+    assert why_not_comparable(find(first.id, url), find(second.id, url), url) is not None
+    assert len({key_in_the_table(url, row) for row in (first, second)}) == 2
     with pytest.raises(InvalidRequest, match=sentence):
         compare(first.id, second.id, url)
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from engine.benchmark.sweep import Percentile, find_sweet_spot
-from engine.common.pareto import frontier
+from engine.common.pareto import pareto_front
 
 
 def rows(*points: tuple[float, float], **columns: object) -> pd.DataFrame:
@@ -99,7 +99,7 @@ def test_the_frontier_is_what_no_point_beats(seed: int) -> None:
     """Against the definition, by looking at every pair."""
     random = np.random.default_rng(seed)
     cost, value = random.integers(1, 12, 30), random.integers(1, 12, 30)
-    kept = frontier(cost.tolist(), value.tolist())
+    kept = pareto_front(cost.tolist(), value.tolist())
     for i in range(30):
         beaten = any(
             (cost[j] <= cost[i] and value[j] > value[i])
@@ -112,4 +112,11 @@ def test_the_frontier_is_what_no_point_beats(seed: int) -> None:
 
 
 def test_what_is_not_a_number_is_on_no_frontier() -> None:
-    assert frontier([1.0, float("nan"), 2.0], [1.0, 9.0, float("nan")]) == [0]
+    assert pareto_front([1.0, float("nan"), 2.0], [1.0, 9.0, float("nan")]) == [0]
+
+
+def test_counts_of_the_document_are_integers() -> None:
+    floats = SWEEP.assign(batch=SWEEP["batch"].astype(float), samples=300.0)
+    found = find_sweet_spot(floats).to_json()
+    for row in [found["row"], *found["frontier"]]:
+        assert [type(row[name]) for name in ("benchmark_id", "batch", "samples")] == [int] * 3

@@ -9,8 +9,8 @@ import pytest
 
 from engine.datasets.classes import ClassSource
 from engine.datasets.imagenet import wnid_to_index
-from engine.datasets.label_files import Labelling
-from engine.datasets.layouts import Layout, recognise
+from engine.datasets.label_files import Labeling
+from engine.datasets.layouts import Layout, recognize
 from engine.errors import DatasetInvalid
 
 WNIDS = list(wnid_to_index())
@@ -31,7 +31,7 @@ def read(
         (root / name).touch()
     file = tmp_path / "labels"
     file.write_bytes(text if isinstance(text, bytes) else text.encode())
-    return recognise(root, Labelling(file, **said))  # type: ignore[arg-type]
+    return recognize(root, Labeling(file, **said))  # type: ignore[arg-type]
 
 
 def lines(form: str) -> str:
@@ -143,7 +143,7 @@ def test_lines_of_comment_are_left_out(tmp_path: Path, form: str) -> None:
 
 def test_an_image_may_have_two_lines_that_agree(tmp_path: Path) -> None:
     assert read(tmp_path, lines("{n} {l}") + "im_1.JPEG 02.0\n").labels == LABELS
-    with pytest.raises(DatasetInvalid, match=r"line 4: im_1.JPEG is labelled twice"):
+    with pytest.raises(DatasetInvalid, match=r"line 4: im_1.JPEG is labeled twice"):
         read(tmp_path, lines("{n} {l}") + "im_1.JPEG 1\n")
 
 

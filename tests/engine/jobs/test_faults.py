@@ -110,9 +110,9 @@ def test_the_last_write_is_insisted_on(url: str) -> None:
             raise failure
         return store.end(url, job, 1, JobStatus.SUCCEEDED)
 
-    assert store.insist(write, time.monotonic() + 30)
+    assert store.retry_until(write, time.monotonic() + 30)
     with pytest.raises(DatabaseGone):
-        store.insist(_raising(DatabaseGone(Path("x"))), time.monotonic())
+        store.retry_until(_raising(DatabaseGone(Path("x"))), time.monotonic())
 
 
 def _raising(error: Exception) -> Callable[[], None]:
@@ -201,11 +201,11 @@ def test_the_lifeline_is_held_before_anything_heavy_is_imported() -> None:
     code = (
         "import sys, runpy\n"
         "from engine.jobs import lifeline\n"
-        "def hold():\n"
+        "def attach():\n"
         "    heavy = {'sqlalchemy', 'pydantic', 'numpy', 'torch'} & set(sys.modules)\n"
         "    print('heavy' if heavy else 'light', flush=True)\n"
         "    raise SystemExit\n"
-        "lifeline.hold = hold\n"
+        "lifeline.attach = attach\n"
         "runpy.run_module('engine.worker', run_name='__main__')\n"
     )
     done = subprocess.run(

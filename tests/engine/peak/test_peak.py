@@ -83,7 +83,7 @@ def speed(best: float, precision: str = "fp32", threads: int = 1) -> Speed:
 
 
 def test_the_best_kernel_is_kept_and_never_lowered(url: str) -> None:
-    digest = environment.record(environment.observe(), url)
+    digest = environment.record(environment.observe_machine(), url)
     assert peaks_of(digest, url) == []
     keep(digest, [speed(50), speed(57), speed(200, "int8"), speed(110, threads=2)], ["busy"], url)
     keep(digest, [speed(56), speed(220, "int8")], [], url)
@@ -95,7 +95,7 @@ def test_the_best_kernel_is_kept_and_never_lowered(url: str) -> None:
     }
     assert [t["best_gmacs_per_s"] for t in peaks_of(digest, url)[0].tried] == [50, 57]
     assert missing_threads(digest, (1, 2, 8), url) == [8]
-    environment.record(environment.observe(), url)
+    environment.record(environment.observe_machine(), url)
     assert peaks_of(digest, url), "another benchmark of this machine leaves its peaks alone"
 
 
@@ -144,7 +144,7 @@ BUILDS = pd.DataFrame(
 
 
 def test_shares_are_of_all_threads_in_use(url: str) -> None:
-    surroundings = environment.observe()
+    surroundings = environment.observe_machine()
     digest = environment.record(surroundings, url)
     nothing = with_shares(benchmarks(digest), BUILDS, url)
     assert nothing["peak_share"].isna().all(), "no peak, no share"
@@ -165,7 +165,7 @@ def set_cores(url: str, digest: str, cores: int) -> None:
 
 
 def test_no_share_exceeds_the_whole(url: str) -> None:
-    digest = environment.record(environment.observe(), url)
+    digest = environment.record(environment.observe_machine(), url)
     set_cores(url, digest, 2)
     keep(digest, [speed(40, threads=2)], [], url)
     found = with_shares(benchmarks(digest), BUILDS, url)
@@ -204,7 +204,7 @@ def test_a_kernel_that_fails_without_a_word_is_named_too(
 def test_the_first_benchmark_of_a_machine_queues_its_peak_once(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    digest = environment.record(environment.observe(), url)
+    digest = environment.record(environment.observe_machine(), url)
     with writing(url) as session:
         benchmark = queue.submit(session, queue.NewJob("benchmark", "b", {}))
         session.add(run := Run(title="r", request={}))

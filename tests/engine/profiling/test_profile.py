@@ -1,4 +1,4 @@
-"""Profiles: node times stay within the run, nodes are those of the optimised graph, sums add up."""
+"""Profiles: node times stay within the run, nodes are those of the optimized graph, sums add up."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tests.engine.tiny import SIDE, Quiet, store_build, tiny_se_model
 CPU = "CPUExecutionProvider"
 
 
-def optimised(path: Path, folder: Path) -> onnx.ModelProto:
+def optimized(path: Path, folder: Path) -> onnx.ModelProto:
     """The graph that a session of the same settings runs, written by a session of its own."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
@@ -37,13 +37,13 @@ def optimised(path: Path, folder: Path) -> onnx.ModelProto:
     return onnx.load(folder / "oracle.onnx")
 
 
-def test_nodes_are_those_of_the_optimised_graph_and_fit_into_the_run(
+def test_nodes_are_those_of_the_optimized_graph_and_fit_into_the_run(
     url: str, tmp_path: Path
 ) -> None:
     path = artifacts.model_path(store_build(url, tiny_se_model()).digest)
     inputs = np.zeros((2, 3, SIDE, SIDE), np.float32)
     trace = take_trace(path, CPU, 1, inputs, tmp_path, seconds=0.2)
-    expected = Counter(node.op_type for node in optimised(path, tmp_path).graph.node)
+    expected = Counter(node.op_type for node in optimized(path, tmp_path).graph.node)
     assert Counter(one.node.op_type for one in trace.nodes) == expected
     assert 0 < sum(one.ms for one in trace.nodes) <= trace.wall_ms
     assert trace.latency_ms > 0

@@ -20,7 +20,7 @@ from engine.specs import BuildSpec, CalibrationSpec, ExportSpec
 from engine.store import artifacts
 from tests.engine.quantize.test_recipe import scores
 from tests.engine.test_export_and_build import onnx_spec, run_export
-from tests.engine.tiny import PREPROCESS, Quiet, image_folder, labelled_by, tiny_se_model
+from tests.engine.tiny import PREPROCESS, Quiet, image_folder, labeled_by, tiny_se_model
 
 
 class Stopped(Quiet):
@@ -57,14 +57,14 @@ def asked(spec: ExportSpec, **more: Any) -> dict[str, Any]:
 
 def bound_of(url: str, made: dict[str, Any]) -> dict[str, Any]:
     manifest = artifacts.find_by_digest(made["artifact"], url).manifest
-    found: dict[str, Any] = manifest["build"]["quantisation"]["bound"]
+    found: dict[str, Any] = manifest["build"]["quantization"]["bound"]
     return found
 
 
 def test_a_search_that_was_stopped_is_not_judged_again(
     url: str, tmp_path: Path, spec: ExportSpec
 ) -> None:
-    labelled_by(tiny_se_model(), image_folder(tmp_path / "set"), url)
+    labeled_by(tiny_se_model(), image_folder(tmp_path / "set"), url)
     first = Stopped(url, tmp_path / "first")
     first.stage_of_death = "Looking at every layer"
     with pytest.raises(JobLost):
@@ -97,7 +97,7 @@ def test_without_labels_agreement_is_bounded(url: str, tmp_path: Path, spec: Exp
 def test_labels_that_do_not_match_are_not_taken_for_a_small_drop(
     url: str, tmp_path: Path, spec: ExportSpec
 ) -> None:
-    labelled_by(tiny_se_model(), image_folder(tmp_path / "set", per_class=40), url, shift=1)
+    labeled_by(tiny_se_model(), image_folder(tmp_path / "set", per_class=40), url, shift=1)
     with pytest.raises(LabelsMismatch, match="no more images of 'tiny' than guessing"):
         job.run(asked(spec), Quiet(url, tmp_path / "build"))
 

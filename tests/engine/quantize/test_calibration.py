@@ -89,7 +89,7 @@ def values_of(
 def test_max_equals_onnx_runtime(made: Made, tmp_path: Path) -> None:
     """The range of each stored tensor, to float32's rounding, widened to 0 as every grid is.
 
-    Ours are of the graph before equalisation, with its factors; theirs are seen after it.
+    Ours are of the graph before equalization, with its factors; theirs are seen after it.
     """
     prepared = prepare(made(), calibration("max"))
     expected = theirs(MinMaxCalibrater, prepared, tmp_path)
@@ -147,16 +147,16 @@ def test_kl_equals_the_published_procedure_step_by_step() -> None:
     for kept in range(128, half + 1, 8):
         reference = [float(b) for b in bins[:kept]]
         reference[-1] += sum(bins[kept:])
-        quantised = [0.0] * kept
+        quantized = [0.0] * kept
         for level in range(128):
             members = [i for i in range(kept) if i * 128 // kept == level]
             filled = [i for i in members if bins[i]]
             for i in filled:
-                quantised[i] = sum(bins[j] for j in members) / len(filled)
-        p_sum, q_sum = sum(reference), sum(quantised)
+                quantized[i] = sum(bins[j] for j in members) / len(filled)
+        p_sum, q_sum = sum(reference), sum(quantized)
         divergences[kept] = sum(
             p / p_sum * np.log((p / p_sum) / max(q / q_sum, 1e-12))
-            for p, q in zip(reference, quantised, strict=True)
+            for p, q in zip(reference, quantized, strict=True)
             if p
         )
     least = min(divergences.values())

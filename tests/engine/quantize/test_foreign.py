@@ -1,4 +1,4 @@
-"""ONNX files that come quantised are known for it, taken as they are, and scored exactly."""
+"""ONNX files that come quantized are known for it, taken as they are, and scored exactly."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from db.enums import Precision, WeightsKind
 from db.models import Artifact
 from engine.build import job
 from engine.build.int8 import saturation
-from engine.build.int8.pipeline import prepare, quantise
+from engine.build.int8.pipeline import prepare, quantize
 from engine.build.int8.targets import target_of
 from engine.errors import BuildFailed
 from engine.export import job as export
-from engine.onnx.prequantized import quantised
+from engine.onnx.prequantized import quantized
 from engine.specs import (
     BuildSpec,
     CalibrationSpec,
@@ -30,12 +30,12 @@ from engine.specs import (
 )
 from engine.store import artifacts
 from tests.engine.quantize.test_recipe import calibration
-from tests.engine.tiny import PREPROCESS, Quiet, image_folder, labelled_by, tiny_se_model
+from tests.engine.tiny import PREPROCESS, Quiet, image_folder, labeled_by, tiny_se_model
 
 
 def int8_model(target: TargetName = TargetName.X86_VNNI) -> ModelProto:
     asked = target_of(target)
-    return quantise(prepare(tiny_se_model(), calibration(), target=asked), asked)[0]
+    return quantize(prepare(tiny_se_model(), calibration(), target=asked), asked)[0]
 
 
 def fused(model: ModelProto, folder: Path) -> ModelProto:
@@ -69,9 +69,9 @@ def exported(url: str, tmp_path: Path) -> Artifact:
 
 def test_layers_in_integers_are_counted_in_either_form(tmp_path: Path) -> None:
     model = int8_model()
-    assert quantised(tiny_se_model()) is None
-    assert quantised(model) == {"layers": 4, "of": 4, "overflows": True}
-    found = quantised(fused(model, tmp_path))
+    assert quantized(tiny_se_model()) is None
+    assert quantized(model) == {"layers": 4, "of": 4, "overflows": True}
+    found = quantized(fused(model, tmp_path))
     assert found is not None
     assert (found["layers"], found["overflows"]) == (4, True)
 
@@ -93,7 +93,7 @@ def test_weights_of_seven_bits_fit(weights: np.ndarray, overflows: bool) -> None
         [helper.make_tensor_value_info("y", TensorProto.INT32, [1, 1])],
         [numpy_helper.from_array(weights.reshape(2, 1), "w")],
     )
-    found = quantised(helper.make_model(graph))
+    found = quantized(helper.make_model(graph))
     assert found is not None
     assert found["overflows"] is overflows
 
@@ -113,10 +113,10 @@ def test_such_a_file_is_taken_as_it_is_and_its_sums_are_exact_where_they_would_o
     assert saturation.overflow_here(plain) is None
 
 
-def test_it_is_not_quantised_again(url: str, tmp_path: Path, exported: Artifact) -> None:
-    labelled_by(tiny_se_model(), image_folder(tmp_path / "set"), url)
+def test_it_is_not_quantized_again(url: str, tmp_path: Path, exported: Artifact) -> None:
+    labeled_by(tiny_se_model(), image_folder(tmp_path / "set"), url)
     calibrated = CalibrationSpec(dataset="tiny", images=1)
-    with pytest.raises(BuildFailed, match="quantised already, so there is no int8 build of it"):
+    with pytest.raises(BuildFailed, match="quantized already, so there is no int8 build of it"):
         built(url, tmp_path / "int8", precision=Precision.INT8, calibration=calibrated)
     checked = RangeCheckSpec(dataset="tiny", images=1)
     with pytest.raises(BuildFailed, match="choose fp32"):

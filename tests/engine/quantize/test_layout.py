@@ -11,7 +11,7 @@ import pytest
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from engine.build.int8.passes.channels_last import end_channels_last, pad_image_channels
-from engine.build.int8.pipeline import Calibration, prepare, quantise
+from engine.build.int8.pipeline import Calibration, prepare, quantize
 from engine.build.int8.sessions import session_of
 from engine.build.int8.targets import target_of
 from engine.onnx.graph_view import view_of
@@ -64,7 +64,7 @@ def built(
     with pytest.MonkeyPatch.context() as patch:
         if not laid_out:
             patch.setattr("engine.build.int8.pipeline.arrange", lambda model, view, target: None)
-        return quantise(prepare(model, how, target=asked), asked)[0]
+        return quantize(prepare(model, how, target=asked), asked)[0]
 
 
 def scores(model: ModelProto) -> np.ndarray:

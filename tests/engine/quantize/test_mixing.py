@@ -21,7 +21,7 @@ from engine.build.int8.mixed_precision.sensitivity import (
     rounded,
     scores_on,
 )
-from engine.build.int8.pipeline import Calibration, prepare, quantise
+from engine.build.int8.pipeline import Calibration, prepare, quantize
 from engine.build.int8.report import report_of
 from engine.build.int8.sessions import session_of
 from engine.build.int8.statistics.hard_swish_ranges import GateSample
@@ -80,7 +80,7 @@ def test_roundings_one_at_a_time_add_up_to_all_at_once() -> None:
 def test_rounding_everything_is_what_the_build_computes() -> None:
     prepared = prepare(mobile_model(), how())
     rounding = pipeline.rounding_of(prepared, VNNI)
-    built, _ = quantise(prepared, VNNI)
+    built, _ = quantize(prepared, VNNI)
     images = np.concatenate(batches(2))
     imitated = rounded(rounding, frozenset(prepared.placing.stored), rounding.layers())
     ours, theirs = scores_on(images, 1)(imitated), scores_on(images, 1)(built)
@@ -92,12 +92,12 @@ def test_a_layer_that_is_kept_is_not_rounded_behind_our_back(tmp_path: Path) -> 
     source = mobile_model()
     kept = frozenset(n.output[0] for n in source.graph.node if n.output[0] == "d")
     prepared = prepare(source, how(), kept)
-    built, _ = quantise(prepared, VNNI)
-    session_of(built, 1, tmp_path / "optimised.onnx")
-    optimised = onnx.load(tmp_path / "optimised.onnx")
-    in_float = [n for n in optimised.graph.node if n.op_type in ("Conv", "FusedConv")]
+    built, _ = quantize(prepared, VNNI)
+    session_of(built, 1, tmp_path / "optimized.onnx")
+    optimized = onnx.load(tmp_path / "optimized.onnx")
+    in_float = [n for n in optimized.graph.node if n.op_type in ("Conv", "FusedConv")]
     assert len(in_float) == 1
-    weights = {t.name: numpy_helper.to_array(t) for t in optimised.graph.initializer}
+    weights = {t.name: numpy_helper.to_array(t) for t in optimized.graph.initializer}
     assert weights[in_float[0].input[1]].dtype == np.float32
 
 
@@ -106,8 +106,8 @@ def test_keeping_everything_in_float_leaves_next_to_no_noise() -> None:
     layers = frozenset(n.output[0] for n in source.graph.node if n.op_type == "Conv")
     images = np.concatenate(batches(2))
     wanted = scores(source, images)
-    plain, _ = quantise(prepare(source, how()), VNNI)
-    kept, _ = quantise(prepare(source, how(), layers), VNNI)
+    plain, _ = quantize(prepare(source, how()), VNNI)
+    kept, _ = quantize(prepare(source, how(), layers), VNNI)
     assert noise(scores(kept, images), wanted) < noise(scores(plain, images), wanted)
 
 
@@ -129,7 +129,7 @@ def test_a_dead_channel_keeps_its_bias() -> None:
         ],
     )
     source = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
-    built, _ = quantise(prepare(source, how()), VNNI)
+    built, _ = quantize(prepare(source, how()), VNNI)
     out = session_of(built, 1).run(None, {"input": batches(1)[0]})[0]
     assert np.allclose(out[:, 2], 7, atol=0.2)
 

@@ -92,5 +92,5 @@ def test_a_large_tensor_is_sampled_evenly(monkeypatch: pytest.MonkeyPatch) -> No
     ranges = {"input": (float(images.min()), float(images.max()))}
     made = histograms(tiny_se_model(), ranges, [images], 1, lambda n: None)["input"]
     assert 40 * 60 < made.counts.sum() <= 40 * 100
-    centres = (made.edges[:-1] + made.edges[1:]) / 2
-    assert abs((made.counts * centres).sum() / made.counts.sum()) < 0.1
+    centers = (made.edges[:-1] + made.edges[1:]) / 2
+    assert abs((made.counts * centers).sum() / made.counts.sum()) < 0.1

@@ -1,4 +1,4 @@
-"""The int8 recipe: equalisation that changes nothing, a graph that fuses, scores that stay near."""
+"""The int8 recipe: equalization that changes nothing, a graph that fuses, scores that stay near."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import onnx
 import pytest
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
-from engine.build.int8.equalization.cross_layer import equalise
+from engine.build.int8.equalization.cross_layer import equalize
 from engine.build.int8.passes.hard_swish import hard_gates_to_convolutions, split_hard_swish
 from engine.build.int8.passes.squeeze import squeeze_to_global_pool
-from engine.build.int8.pipeline import Calibration, Prepared, prepare, quantise
+from engine.build.int8.pipeline import Calibration, Prepared, prepare, quantize
 from engine.build.int8.qdq.placement import place
 from engine.build.int8.qdq.qparams import grid_of
 from engine.build.int8.sessions import session_of
@@ -112,10 +112,10 @@ def test_what_is_prepared_computes_what_the_source_does(made: object) -> None:
     ready = prepared_like(model)
     onnx.checker.check_model(ready.model, full_check=True)
     assert np.allclose(before, scores(ready.model, batch), rtol=1e-4, atol=1e-4)
-    assert any(strength > 0 for strength in ready.facts["equalisation"].values())
+    assert any(strength > 0 for strength in ready.facts["equalization"].values())
 
 
-def test_equalisation_brings_channels_to_one_size() -> None:
+def test_equalization_brings_channels_to_one_size() -> None:
     model = mobile_model()
     squeeze_to_global_pool(model)
     split_hard_swish(model)
@@ -130,7 +130,7 @@ def test_equalisation_brings_channels_to_one_size() -> None:
 
     before = spread("h")
     stats = channel_stats(model, ranks, batches(), 1, lambda n: None)
-    predicted = equalise(model, stats).stats
+    predicted = equalize(model, stats).stats
     assert spread("h") < before / 10
     seen = channel_stats(model, ranks, batches(), 1, lambda n: None)
     for name in ("c", "h", "d", "e", "m", "p", "a"):
@@ -139,14 +139,14 @@ def test_equalisation_brings_channels_to_one_size() -> None:
             assert np.allclose(ours, theirs, rtol=1e-3, atol=1e-3 * abs(theirs).max()), name
 
 
-def test_equalisation_is_what_keeps_the_scores() -> None:
+def test_equalization_is_what_keeps_the_scores() -> None:
     model = mobile_model()
     batch = np.concatenate(batches())
     exact = scores(model, batch)
-    rounded, _ = quantise(prepared_like(model), VNNI)
+    rounded, _ = quantize(prepared_like(model), VNNI)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("engine.build.int8.equalization.cross_layer.STRENGTHS", (0.0,))
-        plain, _ = quantise(prepared_like(model), VNNI)
+        plain, _ = quantize(prepared_like(model), VNNI)
     ours, theirs = sqnr_db(exact, scores(rounded, batch)), sqnr_db(exact, scores(plain, batch))
     assert ours > 20
     assert ours > theirs + 6
@@ -156,13 +156,13 @@ def test_equalisation_is_what_keeps_the_scores() -> None:
 def test_every_mode_gives_a_usable_build(mode: str) -> None:
     batch = np.concatenate(batches())
     exact = scores(tiny_se_model(), batch)
-    rounded, _ = quantise(prepared_like(tiny_se_model(), mode), VNNI)
+    rounded, _ = quantize(prepared_like(tiny_se_model(), mode), VNNI)
     onnx.checker.check_model(rounded)
     assert sqnr_db(exact, scores(rounded, batch)) > 15
 
 
 def test_the_main_path_of_an_se_network_stays_in_integers(tmp_path: Path) -> None:
-    rounded, _ = quantise(prepared_like(tiny_se_model()), VNNI)
+    rounded, _ = quantize(prepared_like(tiny_se_model()), VNNI)
     ops = fused(rounded, tmp_path)
     assert ops["QLinearConv"] == 3, "its own and the two of the SE branch"
     assert ops["QLinearGlobalAveragePool"] == 2 - ops["ReduceMean"]
@@ -173,7 +173,7 @@ def test_the_main_path_of_an_se_network_stays_in_integers(tmp_path: Path) -> Non
 
 
 def test_hard_swish_becomes_integer_kernels(tmp_path: Path) -> None:
-    rounded, facts = quantise(prepared_like(mobile_model()), VNNI)
+    rounded, facts = quantize(prepared_like(mobile_model()), VNNI)
     ops = fused(rounded, tmp_path)
     assert facts["gates_rewritten"] == 2
     assert ops["QLinearConv"] == 8, "six convolutions and two gates"
@@ -201,14 +201,14 @@ def test_nodes_kept_in_float_stay_so_with_the_activation_behind_them() -> None:
 
 def test_weights_are_bounded_in_pairs_where_sums_could_overflow() -> None:
     ready = prepared_like(tiny_se_model())
-    wide, facts = quantise(ready, VNNI)
-    narrow, narrow_facts = quantise(ready, target_of(TargetName.X86))
+    wide, facts = quantize(ready, VNNI)
+    narrow, narrow_facts = quantize(ready, target_of(TargetName.X86))
     assert largest_pair(wide) > 128 >= largest_pair(narrow)
     assert facts["weights"] != narrow_facts["weights"]
 
 
 def largest_pair(model: ModelProto) -> int:
-    """Of the stored weights that are added in pairs: what two neighbours add up to."""
+    """Of the stored weights that are added in pairs: what two neighbors add up to."""
     found = 0
     for tensor in model.graph.initializer:
         weights = numpy_helper.to_array(tensor).astype(int)
@@ -233,7 +233,7 @@ def test_no_image_is_an_error() -> None:
 
 def test_constant_images_still_give_a_build() -> None:
     flat = [np.zeros((2, 3, SIDE, SIDE), np.float32)]
-    rounded, _ = quantise(prepare(tiny_se_model(), calibration(images=flat)), VNNI)
+    rounded, _ = quantize(prepare(tiny_se_model(), calibration(images=flat)), VNNI)
     assert np.isfinite(scores(rounded, flat[0])).all()
 
 
@@ -268,7 +268,7 @@ def test_a_grid_holds_zero_exactly() -> None:
 
 
 def test_rows_of_all_images_together_are_not_rows_of_images() -> None:
-    """(batch * tokens, c), as LeViT normalises tokens; its tokens are no feature map."""
+    """(batch * tokens, c), as LeViT normalizes tokens; its tokens are no feature map."""
     nodes = [
         helper.make_node("Shape", ["input"], ["shape"], end=1),
         helper.make_node("Concat", ["shape", "rest"], ["target"], axis=0),

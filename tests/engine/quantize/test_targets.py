@@ -11,7 +11,7 @@ import onnxruntime as ort
 import pytest
 from onnx import ModelProto, numpy_helper
 
-from engine.build.int8.pipeline import prepare, quantise
+from engine.build.int8.pipeline import prepare, quantize
 from engine.build.int8.qdq.qparams import grid_of
 from engine.build.int8.saturation import overflow_of
 from engine.build.int8.sessions import session_of
@@ -75,7 +75,7 @@ def test_a_build_that_overflows_on_this_processor_is_named(
 
 def built_for(name: TargetName, model: ModelProto, mode: str = "max") -> ModelProto:
     target = target_of(name)
-    built, facts = quantise(prepare(model, calibration(mode), target=target), target)
+    built, facts = quantize(prepare(model, calibration(mode), target=target), target)
     onnx.checker.check_model(built, full_check=True)
     assert facts["target"]["name"] == name
     return built
@@ -175,7 +175,7 @@ def test_tensorrt_rounds_what_convolutions_read_and_nothing_between() -> None:
 def test_a_layer_kept_in_float_is_float_for_tensorrt_too() -> None:
     target = target_of(TargetName.TENSORRT)
     prepared = prepare(mobile_model(), calibration(), frozenset({"p"}), target)
-    built, _ = quantise(prepared, target)
+    built, _ = quantize(prepared, target)
     kept = next(n for n in built.graph.node if n.output[0] == "p")
     constants = {t.name: numpy_helper.to_array(t) for t in built.graph.initializer}
     assert constants[kept.input[1]].dtype == np.float32

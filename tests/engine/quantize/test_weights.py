@@ -10,7 +10,7 @@ import pytest
 import torch
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
-from engine.build.int8.qdq.weights import LARGEST_PAIR, quantise_layer, quantise_weights
+from engine.build.int8.qdq.weights import LARGEST_PAIR, quantize_layer, quantize_weights
 from engine.runtimes.onnx_runtime import OnnxRuntime
 from engine.specs import CPU_PROVIDER
 
@@ -25,7 +25,7 @@ SHAPES = {
 
 
 def heavy(shape: tuple[int, ...]) -> np.ndarray:
-    """Weights whose neighbours are alike, so that 8 bits of each overflow 16 bits together."""
+    """Weights whose neighbors are alike, so that 8 bits of each overflow 16 bits together."""
     rng = np.random.default_rng(0)
     sign = np.where(rng.random((shape[0], *[1] * (len(shape) - 1))) < 0.5, 1, -1)
     return (sign * rng.uniform(0.5, 1.0, shape)).astype(np.float32)
@@ -43,7 +43,7 @@ def relative_error(weights: np.ndarray, whole: np.ndarray, steps: np.ndarray) ->
 def test_weights_take_the_step_of_least_error() -> None:
     weights = np.random.default_rng(0).normal(0, 1, (5, 40))
     weights[0, 0] = 12
-    whole, steps = quantise_weights(weights)
+    whole, steps = quantize_weights(weights)
     ours = ((weights - whole * steps[:, None]) ** 2).sum(axis=1)
     plain = np.abs(weights).max(axis=1, keepdims=True) / 127
     theirs = ((weights - np.round(weights / plain) * plain) ** 2).sum(axis=1)
@@ -52,11 +52,11 @@ def test_weights_take_the_step_of_least_error() -> None:
 
 @pytest.mark.parametrize("name", [name for name in SHAPES if name != "depthwise"])
 @pytest.mark.parametrize("kind", ["heavy", "normal"])
-def test_neighbours_fit_in_the_order_in_which_they_are_added(name: str, kind: str) -> None:
+def test_neighbors_fit_in_the_order_in_which_they_are_added(name: str, kind: str) -> None:
     shape, group = SHAPES[name]
     normal = np.random.default_rng(1).normal(0, 1, shape).astype(np.float32)
     weights = heavy(shape) if kind == "heavy" else normal
-    whole, _ = quantise_layer(conv(group), weights, in_pairs=True)
+    whole, _ = quantize_layer(conv(group), weights, in_pairs=True)
     rows = whole.astype(int).transpose(0, 2, 3, 1).reshape(len(whole), -1)
     end = rows.shape[1] // 2 * 2
     pairs = rows[:, 0:end:2], rows[:, 1:end:2]
@@ -66,8 +66,8 @@ def test_neighbours_fit_in_the_order_in_which_they_are_added(name: str, kind: st
 
 def test_bounded_pairs_lose_far_less_than_seven_bits() -> None:
     weights = np.random.default_rng(2).normal(0, 1, (64, 256))
-    free = relative_error(weights, *quantise_weights(weights))
-    pairs = relative_error(weights, *quantise_weights(weights, in_pairs=True))
+    free = relative_error(weights, *quantize_weights(weights))
+    pairs = relative_error(weights, *quantize_weights(weights, in_pairs=True))
     step = np.abs(weights).max(axis=1, keepdims=True) / 63
     seven = float(((np.round(weights / step) * step - weights) ** 2).sum() / (weights**2).sum())
     assert free <= pairs < seven / 2
@@ -76,8 +76,8 @@ def test_bounded_pairs_lose_far_less_than_seven_bits() -> None:
 def test_depthwise_weights_are_not_bounded() -> None:
     shape, group = SHAPES["depthwise"]
     weights = heavy(shape)
-    bounded, _ = quantise_layer(conv(group), weights, in_pairs=True)
-    free, _ = quantise_layer(conv(group), weights, in_pairs=False)
+    bounded, _ = quantize_layer(conv(group), weights, in_pairs=True)
+    free, _ = quantize_layer(conv(group), weights, in_pairs=False)
     assert (bounded == free).all()
 
 
@@ -85,7 +85,7 @@ def test_depthwise_weights_are_not_bounded() -> None:
 def test_the_integer_kernel_adds_them_up_exactly(name: str) -> None:
     """ONNX Runtime against float64 on the largest activations; a saturated sum would be far off."""
     shape, group = SHAPES[name]
-    whole, _ = quantise_layer(conv(group), heavy(shape), in_pairs=True)
+    whole, _ = quantize_layer(conv(group), heavy(shape), in_pairs=True)
     images, wanted, step = _exactly(whole, group)
     session = ort.InferenceSession(
         _integer_convolution(images, whole, group, step), providers=[CPU_PROVIDER]
@@ -100,7 +100,7 @@ def test_asked_for_exact_sums_weights_of_8_bits_do_not_overflow_either(
 ) -> None:
     """A build for VNNI on a processor without: its scores must be those it has where it belongs."""
     shape, group = SHAPES[name]
-    whole, _ = quantise_layer(conv(group), heavy(shape), in_pairs=False)
+    whole, _ = quantize_layer(conv(group), heavy(shape), in_pairs=False)
     images, wanted, step = _exactly(whole, group)
     path = tmp_path / "model.onnx"
     path.write_bytes(_integer_convolution(images, whole, group, step))

@@ -19,7 +19,7 @@ from engine.runs.planning import plan
 from engine.runs.requests import DEMO, RunRequest, Task
 from engine.runs.submitting import build_spec, jobs_of, submit
 from engine.specs import TargetName, WeightsSpec
-from tests.engine.tiny import image_folder, labelled_by, tiny_se_model
+from tests.engine.tiny import image_folder, labeled_by, tiny_se_model
 
 RANDOM = WeightsSpec(kind=WeightsKind.RANDOM)
 
@@ -59,7 +59,7 @@ def test_an_export_alone_is_one_job(url: str) -> None:
 
 
 def test_a_large_evaluation_is_sharded(url: str, tmp_path: Path) -> None:
-    labelled_by(tiny_se_model(), image_folder(tmp_path / "set", per_class=1), url)
+    labeled_by(tiny_se_model(), image_folder(tmp_path / "set", per_class=1), url)
     from db.session import writing
 
     with writing(url) as session:
@@ -145,7 +145,7 @@ def test_the_plan_names_downloads_with_url_and_place(url: str, home: Path) -> No
 
 
 def test_the_plan_warns_of_calibration_on_the_evaluation_set(url: str, tmp_path: Path) -> None:
-    labelled_by(tiny_se_model(), image_folder(tmp_path / "set", per_class=2), url)
+    labeled_by(tiny_se_model(), image_folder(tmp_path / "set", per_class=2), url)
     same = plan(RunRequest(model_id="timm/x", dataset="tiny"), url)
     assert any("calibrated on 8 of the images that it is then" in w for w in same.warnings)
     assert any("has 8 images, fewer than the 300 to calibrate on" in w for w in same.warnings)
@@ -158,7 +158,7 @@ def test_the_plan_warns_of_calibration_on_the_evaluation_set(url: str, tmp_path:
 
 
 def test_the_plan_says_how_sure_an_accuracy_can_be(url: str, tmp_path: Path) -> None:
-    labelled_by(tiny_se_model(), image_folder(tmp_path / "set", per_class=25), url)
+    labeled_by(tiny_se_model(), image_folder(tmp_path / "set", per_class=25), url)
     request = RunRequest(model_id="timm/x", dataset="tiny", limit=100)
     assert any("100 images give about ±7.8 points" in w for w in plan(request, url).warnings)
 
@@ -212,7 +212,7 @@ def test_a_weights_file_is_known_by_its_bytes_not_its_place(url: str, tmp_path: 
     assert jobs_of(submit(requests[0], url), url) == jobs_of(submit(requests[1], url), url)
 
 
-@pytest.mark.parametrize("wrong", [{"limit": 0}, {"threads": -1}, {"colour": "red"}])
+@pytest.mark.parametrize("wrong", [{"limit": 0}, {"threads": -1}, {"color": "red"}])
 def test_values_out_of_range_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         RunRequest.model_validate({"model_id": "timm/seresnet50", **wrong})

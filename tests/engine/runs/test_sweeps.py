@@ -15,7 +15,7 @@ from engine.benchmark.scenarios.server import OVERTIME
 from engine.config import settings
 from engine.errors import InvalidRequest
 from engine.jobs import control
-from engine.jobs.estimates import points_left
+from engine.jobs.estimates import remaining_points
 from engine.runs.estimating import estimate
 from engine.runs.planning import plan
 from engine.runs.requests import RunRequest, Task
@@ -175,22 +175,22 @@ def test_progress_is_the_point_and_the_time_left(url: str) -> None:
     running = row(JobStatus.RUNNING, started_at=100.0)
     failed = row(JobStatus.FAILED, started_at=0.0, ended_at=0.1)
     jobs = [*done, reused, running, row(JobStatus.QUEUED), row(JobStatus.QUEUED)]
-    left = points_left(jobs, now=104.0)
+    left = remaining_points(jobs, now=104.0)
     assert left is not None
     assert (left.done, left.total) == (3, 6)
     assert left.seconds == pytest.approx(3 * 9.0 - 4.0)
     assert left.sentence() == "point 4 of 6, about 23 s left"
-    without = points_left([failed, running], now=104.0)
+    without = remaining_points([failed, running], now=104.0)
     assert without is not None
     assert without.seconds is None, "a failure says nothing of the time"
-    assert points_left([running], now=104.0) is None, "one benchmark is no sweep"
-    fresh = points_left([running, row(JobStatus.QUEUED)], now=104.0)
+    assert remaining_points([running], now=104.0) is None, "one benchmark is no sweep"
+    fresh = remaining_points([running, row(JobStatus.QUEUED)], now=104.0)
     assert fresh is not None
     assert fresh.sentence() == "point 1 of 2"
-    over = points_left([job for job in jobs if job.status == JobStatus.SUCCEEDED], now=104.0)
-    assert fresh.under_way
+    over = remaining_points([job for job in jobs if job.status == JobStatus.SUCCEEDED], now=104.0)
+    assert fresh.in_progress
     assert over is not None
-    assert not over.under_way, "other jobs of the run may go on"
+    assert not over.in_progress, "other jobs of the run may go on"
 
 
 def test_cancelling_a_run_leaves_what_is_done_and_what_others_need(url: str) -> None:

@@ -45,7 +45,7 @@ def hostile(request: pytest.FixtureRequest, canary: Path) -> Hostile:
 
 @pytest.fixture
 def network() -> nn.Module:
-    """A convolution, its normalisation and a classifier of 5 classes."""
+    """A convolution, its normalization and a classifier of 5 classes."""
     torch.manual_seed(0)
     return nn.Sequential(
         nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4, 5)

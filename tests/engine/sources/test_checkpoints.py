@@ -320,7 +320,7 @@ def test_compressed_archives_are_refused(tmp_path: Path) -> None:
         ({"state_dict": {"a": np.ones(2)}}, "'a' is a numpy"),
         ({"epoch": 3, "net": {}}, "'epoch' is a int"),
         ({3: torch.ones(1)}, "entry 3"),
-        ({"a": torch.ones(2, device="meta")}, "sparse, quantised or empty"),
+        ({"a": torch.ones(2, device="meta")}, "sparse, quantized or empty"),
         ([torch.ones(1)], "a list"),
         (torch.ones(1), "a Tensor"),
         ({}, "no tensors"),

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from engine.checkpoints.fitting import Fitted, fit
-from engine.checkpoints.identify import recognise
+from engine.checkpoints.identify import recognize
 from engine.checkpoints.load_state import load_into
 from engine.checkpoints.reading import Checkpoint
 from engine.checkpoints.registry import build_module, build_on_meta
@@ -143,8 +143,8 @@ def test_what_differs_is_told_without_the_prefix(state: State) -> None:
         fitted(under("module.model.", missing))
 
 
-def test_rows_are_recognised_in_wrapping_modules() -> None:
+def test_rows_are_recognized_in_wrapping_modules() -> None:
     state = dict(build_on_meta("timm", "legacy_seresnet18").state_dict())
-    assert recognise(under("_orig_mod.module.model.", state)) == "timm/legacy_seresnet18"
+    assert recognize(under("_orig_mod.module.model.", state)) == "timm/legacy_seresnet18"
     both = {**under("model.", state), **under("model_ema.", state)}
-    assert recognise(both) == "timm/legacy_seresnet18"
+    assert recognize(both) == "timm/legacy_seresnet18"

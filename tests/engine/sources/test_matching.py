@@ -83,7 +83,7 @@ def test_values_that_are_no_numbers_are_refused(
         load_into(network, state, ID)
 
 
-def test_quantised_values_are_refused(network: nn.Module, state: dict[str, torch.Tensor]) -> None:
+def test_quantized_values_are_refused(network: nn.Module, state: dict[str, torch.Tensor]) -> None:
     state["0.weight"] = state["0.weight"].to(torch.int8)
-    with pytest.raises(CheckpointRejected, match=r"int8.*unquantised"):
+    with pytest.raises(CheckpointRejected, match=r"int8.*unquantized"):
         load_into(network, state, ID)

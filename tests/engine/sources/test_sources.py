@@ -12,8 +12,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from engine.catalog.models import CatalogModel, catalogue
-from engine.checkpoints.identify import model_id_of, recognise
+from engine.catalog.models import CatalogModel, catalog
+from engine.checkpoints.identify import model_id_of, recognize
 from engine.checkpoints.load_state import load_into
 from engine.checkpoints.reading import read_checkpoint
 from engine.checkpoints.registry import SOURCES, adapter, build_module, build_on_meta
@@ -30,8 +30,8 @@ def test_importing_the_package_imports_no_torch() -> None:
     assert subprocess.run([sys.executable, "-c", program], cwd=root, check=False).returncode == 0
 
 
-@pytest.mark.parametrize("model", catalogue().values(), ids=lambda model: model.id)
-def test_every_row_of_the_catalogue_can_be_built(model: CatalogModel) -> None:
+@pytest.mark.parametrize("model", catalog().values(), ids=lambda model: model.id)
+def test_every_row_of_the_catalog_can_be_built(model: CatalogModel) -> None:
     network = build_on_meta(model.source, model.architecture)
     assert not network.training
     assert [p.shape[0] for p in network.parameters()][-1] == 1000
@@ -106,7 +106,7 @@ def test_the_demo_takes_its_own_weights(tmp_path: Path) -> None:
     trained = build_module("demo", "senet", seed=1)
     save_file(trained.state_dict(), tmp_path / "weights.safetensors")
     state = read_checkpoint(tmp_path / "weights.safetensors").tensors
-    assert recognise(state) == "demo/senet"
+    assert recognize(state) == "demo/senet"
     network = build_module("demo", "senet")
     load_into(network, fitted("demo", "senet", state), "demo/senet")
     image = torch.randn(1, 3, 64, 64)
@@ -114,28 +114,28 @@ def test_the_demo_takes_its_own_weights(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "row", [model for model in catalogue().values() if model.source == "timm"], ids=lambda m: m.id
+    "row", [model for model in catalog().values() if model.source == "timm"], ids=lambda m: m.id
 )
-def test_timm_checkpoints_are_recognised(row: CatalogModel) -> None:
+def test_timm_checkpoints_are_recognized(row: CatalogModel) -> None:
     """All but values: the shapes of a network on the meta device."""
     state = build_on_meta(row.source, row.architecture).state_dict()
-    assert recognise(state) == row.id
+    assert recognize(state) == row.id
 
 
-def test_a_checkpoint_with_other_classes_is_recognised() -> None:
+def test_a_checkpoint_with_other_classes_is_recognized() -> None:
     state = dict(build_on_meta("timm", "legacy_seresnet18").state_dict())
     state["last_linear.weight"] = torch.empty(10, 512, device="meta")
     state["last_linear.bias"] = torch.empty(10, device="meta")
-    assert recognise(state) == "timm/legacy_seresnet18"
+    assert recognize(state) == "timm/legacy_seresnet18"
 
 
 @pytest.mark.parametrize("state", [{}, {"a": torch.ones(1)}, {"fc6_weights": torch.ones(1)}])
-def test_others_are_not_recognised(state: dict[str, torch.Tensor]) -> None:
-    assert recognise(state) is None
+def test_others_are_not_recognized(state: dict[str, torch.Tensor]) -> None:
+    assert recognize(state) is None
 
 
-def test_a_resnet_without_se_is_not_recognised() -> None:
-    assert recognise(build_on_meta("timm", "resnet50").state_dict()) is None
+def test_a_resnet_without_se_is_not_recognized() -> None:
+    assert recognize(build_on_meta("timm", "resnet50").state_dict()) is None
 
 
 @pytest.mark.parametrize(
@@ -168,7 +168,7 @@ def test_unknown_checkpoints_are_refused_by_key(source: str, architecture: str) 
 
 
 @pytest.mark.real
-def test_real_weights_of_a_timm_network_outside_the_catalogue() -> None:
+def test_real_weights_of_a_timm_network_outside_the_catalog() -> None:
     if "SENET_REAL_DATA" not in os.environ:
         pytest.skip("SENET_REAL_DATA is not set")
     folder = Path(os.environ["SENET_REAL_DATA"]) / "weights"

@@ -152,17 +152,17 @@ def test_do_quantization_of_2023(value: str, precision: str) -> None:
         ("calibrate_mdoe", "backend.quantize.calibrate_mode"),
     ],
 )
-def test_a_misspelt_key_is_read_and_named(wrong: str, right: str) -> None:
+def test_a_misspelled_key_is_read_and_named(wrong: str, right: str) -> None:
     found = read(TODAY.replace("calibrate_mode:", f"{wrong}:"))
     assert found.mode == CalibrationMode.PERCENTILE
     (warning,) = found.warnings
-    assert f"line 15: backend.quantize.{wrong} is misspelt; it was read as {right}." in warning
+    assert f"line 15: backend.quantize.{wrong} is misspelled; it was read as {right}." in warning
 
 
 def test_a_key_that_nobody_knows_is_said_and_changes_nothing() -> None:
-    found = read(TODAY.replace("  type: tvm_vacc", "  type: tvm_vacc\n  colour: blue"))
+    found = read(TODAY.replace("  type: tvm_vacc", "  type: tvm_vacc\n  color: blue"))
     (warning,) = found.warnings
-    assert "line 10: backend.colour is not known here and has no effect." in warning
+    assert "line 10: backend.color is not known here and has no effect." in warning
 
 
 def test_an_empty_block_is_no_key() -> None:

@@ -85,7 +85,7 @@ def walk_the_chain(
     Path("vdsp.json").write_text(json.dumps(vdsp(resize, side)))
     Path("imagenet.txt").write_text("".join(f"{name}\n" for name in class_names()))
     built = json.loads(said(capsys, "vamc", "compile", "build.yaml", "--json"))
-    assert any("alibrate_mode is misspelt" in text for text in built["warnings"])
+    assert any("alibrate_mode is misspelled" in text for text in built["warnings"])
     assert Path(f"deploy_weights/{name}/mod.onnx").is_file()
     said(capsys, "valprep", str(flat), "val", "--copy")
     said(
@@ -113,7 +113,7 @@ def walk_the_chain(
 
 
 def drawn_photographs(folder: Path, model: Path) -> Path:
-    """Twelve JPEGs; two of three are labelled with the class that the model gives them."""
+    """Twelve JPEGs; two of three are labeled with the class that the model gives them."""
     random = np.random.default_rng(5)
     folder.mkdir()
     spec = PreprocessSpec(

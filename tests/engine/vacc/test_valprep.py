@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from engine.datasets.imagenet import wnid_to_index
-from engine.datasets.label_files import Labelling
-from engine.datasets.layouts import recognise
+from engine.datasets.label_files import Labeling
+from engine.datasets.layouts import recognize
 from engine.datasets.sorting import sort_by_class
 from engine.errors import DatasetInvalid
 
@@ -33,7 +33,7 @@ def test_every_image_stands_in_its_class_once(flat: Path, tmp_path: Path, copy: 
     target = tmp_path / "val"
     found = sort_by_class(flat, None, target, copy, silent)
     assert (found.images, found.classes, found.made) == (3, 2, 3)
-    layout = recognise(target)
+    layout = recognize(target)
     assert layout.labels == (0, 0, 2)
     place = target / "n01440764" / "ILSVRC2012_val_00000001.JPEG"
     source = flat / "ILSVRC2012_val_00000001.JPEG"
@@ -53,7 +53,7 @@ def test_label_files_of_any_form_are_sorted(flat: Path, tmp_path: Path, line: st
         stem = f"ILSVRC2012_val_0000000{number}"
         lines += line.format(n=f"{stem}.JPEG", s=stem, i=index, w=wnids[index]) + "\n"
     (tmp_path / "labels").write_text(lines)
-    sort_by_class(flat, Labelling(tmp_path / "labels"), tmp_path / "val", True, silent)
+    sort_by_class(flat, Labeling(tmp_path / "labels"), tmp_path / "val", True, silent)
     made = {path.name: path.parent.name for path in (tmp_path / "val").rglob("*.JPEG")}
     assert [made[name] for name in sorted(made)] == [wnids[7], wnids[0], wnids[999]]
 

@@ -184,7 +184,7 @@ def test_files_that_are_no_json(tmp_path: Path) -> None:
         read_vdsp(path)
     for text in ("{", "[" * 100_000):
         path.write_text(text)
-        with pytest.raises(VaccFileInvalid, match=r"p\.json cannot be read: it is no JSON"):
+        with pytest.raises(VaccFileInvalid, match=r"p\.json cannot be read: it is not JSON"):
             read_vdsp(path)
     path.write_text(json.dumps(third()))
     assert read_vdsp(path).spec.resize == 256

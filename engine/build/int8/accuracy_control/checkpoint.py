@@ -12,7 +12,7 @@ from typing import Any
 
 from engine.build.int8.accuracy_control.expected_drop import ExpectedDrop
 from engine.build.int8.mixed_precision.sensitivity import Effects
-from engine.common.files import disk_space
+from engine.common.files import disk_full_as_error
 from engine.common.stats import PairedDifference
 from engine.config import settings
 
@@ -68,7 +68,7 @@ class Journal:
         if self.path is None:
             return
         temporary = self.path.with_name(f"{self.path.name}.part")
-        with disk_space(self.path.parent):
+        with disk_full_as_error(self.path.parent):
             temporary.write_text(json.dumps(_plain(self)))
         temporary.replace(self.path)
 

@@ -24,7 +24,7 @@ GROUPS = 20
 LOOKS = 6
 T_ONE_SIDED_95 = 2.625
 """Of Student's t with GROUPS - 1 degrees of freedom, at 1 - 0.05 / LOOKS: a search looks at up to
-six builds and takes the first that is good enough, which favours luck unless all limits hold at
+six builds and takes the first that is good enough, which favors luck unless all limits hold at
 once (Bonferroni)."""
 
 
@@ -62,12 +62,12 @@ def expected_drop(before: np.ndarray, after: np.ndarray) -> ExpectedDrop:
 
 
 def _points(before: np.ndarray, after: np.ndarray) -> float:
-    moved_by, centred = after - before, before - before.mean()
-    slope = (centred @ moved_by) / max(centred @ centred, SMALLEST)
-    rest = moved_by - slope * centred
+    moved_by, centered = after - before, before - before.mean()
+    slope = (centered @ moved_by) / max(centered @ centered, SMALLEST)
+    rest = moved_by - slope * centered
     # The scale of a logistic distribution of the same deviation.
     width = max(rest.std() * np.sqrt(3) / np.pi, SMALLEST)
-    places = before + slope * centred
+    places = before + slope * centered
     right = _logistic((places[:, None] + rest[None, :]) / width).mean()
     return float(100 * (_logistic(before / width).mean() - right))
 

@@ -1,4 +1,4 @@
-"""Cross-layer equalisation: channels are scaled so that one 8-bit step suits all of them.
+"""Cross-layer equalization: channels are scaled so that one 8-bit step suits all of them.
 
 An int8 feature map has one step for all its channels. Where one channel reaches 40 and another 0.5,
 the second is left with three values; depthwise convolutions, which never mix channels, cannot make
@@ -42,14 +42,14 @@ Stats = dict[str, ChannelStats]
 
 
 @dataclass(frozen=True, slots=True)
-class Equalised:
+class Equalized:
     """What was done: `strengths` by the first tensor of each class, `stats` as they are now."""
 
     strengths: dict[str, float]
     stats: Stats
 
 
-def equalise(model: ModelProto, stats: Stats, kept: frozenset[str] = frozenset()) -> Equalised:
+def equalize(model: ModelProto, stats: Stats, kept: frozenset[str] = frozenset()) -> Equalized:
     """Scales channels in place, and says how far for each class of tensors.
 
     The model computes what it did, to rounding. `stats` are those of the tensors before; the
@@ -77,7 +77,7 @@ def equalise(model: ModelProto, stats: Stats, kept: frozenset[str] = frozenset()
         ratio = factors.get(excitation.y, np.ones(1)) / factors.get(excitation.x, np.ones(1))
         if excitation.gate in stats:
             now[scaled_name(excitation.gate)] = stats[excitation.gate].scaled(ratio)
-    return Equalised(strengths, now)
+    return Equalized(strengths, now)
 
 
 class _Judge:

@@ -97,7 +97,7 @@ def written(
     request: Request, prepared: Prepared, ranking: Ranking | None, kept: frozenset[str]
 ) -> Mixed:
     """The int8 model of a prepared one."""
-    model, facts = pipeline.quantise(prepared, request.target)
+    model, facts = pipeline.quantize(prepared, request.target)
     if ranking is not None:
         facts |= {
             "noise_db_all_int8": decibels(ranking.effects.whole),

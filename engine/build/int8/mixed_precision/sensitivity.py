@@ -16,7 +16,7 @@ from onnx import ModelProto, NodeProto, helper, numpy_helper
 
 from engine.build.int8.qdq.placement import WEIGHTED, Placing
 from engine.build.int8.qdq.qparams import Grid
-from engine.build.int8.qdq.weights import channel_axis, quantise_layer
+from engine.build.int8.qdq.weights import channel_axis, quantize_layer
 from engine.build.int8.qdq.writer import mean_output
 from engine.build.int8.sessions import plain_session_of
 from engine.onnx import graph_io
@@ -37,7 +37,7 @@ class Effects:
 
 
 def noise(scores: np.ndarray, wanted: np.ndarray) -> float:
-    """Mean square of the difference over that of `wanted` (images, classes), both centred."""
+    """Mean square of the difference over that of `wanted` (images, classes), both centered."""
     right = wanted - wanted.mean(axis=1, keepdims=True)
     wrong = scores - scores.mean(axis=1, keepdims=True) - right
     return float((wrong**2).sum() / max(float((right**2).sum()), 1e-30))
@@ -153,7 +153,7 @@ def _round_weights(model: ModelProto, rounding: Rounding, layers: set[str]) -> N
         weights = constants[node.input[1]]
         axis = channel_axis(node)
         rows = np.moveaxis(weights, axis, 0)
-        whole, steps = quantise_layer(node, weights, rounding.in_pairs)
+        whole, steps = quantize_layer(node, weights, rounding.in_pairs)
         kept = (whole * steps.reshape(-1, *[1] * (rows.ndim - 1))).astype(np.float32)
         stored = np.ascontiguousarray(np.moveaxis(kept, 0, axis))
         node.input[1] = _add(model, f"{node.output[0]}/rounded weights", stored)

@@ -63,15 +63,15 @@ def pad_image_channels(model: ModelProto) -> None:
     for tensor in images.weights:
         values = np.pad(numpy_helper.to_array(tensor), [(0, 0), (0, added), (0, 0), (0, 0)])
         tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
-    stored, zero = images.quantised.output[0], images.quantised.input[2]
+    stored, zero = images.quantized.output[0], images.quantized.input[2]
     padded, counts = f"{stored}/padded", f"{stored}/pads"
     places = np.array([0, 0, 0, 0, 0, added, 0, 0], np.int64)
     model.graph.initializer.append(numpy_helper.from_array(places, counts))
-    for node in images.dequantised:
+    for node in images.dequantized:
         node.input[0] = padded
     pad = helper.make_node("Pad", [stored, counts, zero], [padded], name=padded)
     nodes = list(model.graph.node)
-    behind = nodes.index(images.quantised) + 1
+    behind = nodes.index(images.quantized) + 1
     graph_io.set_nodes(model.graph, [*nodes[:behind], pad, *nodes[behind:]])
 
 
@@ -79,8 +79,8 @@ def pad_image_channels(model: ModelProto) -> None:
 class _Images:
     """How the input is stored and read, and the int8 weights (c_out, c_in, kh, kw) for it."""
 
-    quantised: NodeProto
-    dequantised: list[NodeProto]
+    quantized: NodeProto
+    dequantized: list[NodeProto]
     weights: list[TensorProto]
 
 
@@ -89,17 +89,17 @@ def _images_of(model: ModelProto) -> _Images | None:
     for node in model.graph.node:
         for name in node.input:
             readers[name].append(node)
-    quantised = readers[model.graph.input[0].name]
-    if [node.op_type for node in quantised] != ["QuantizeLinear"]:
+    quantized = readers[model.graph.input[0].name]
+    if [node.op_type for node in quantized] != ["QuantizeLinear"]:
         return None
-    dequantised = readers[quantised[0].output[0]]
-    layers = [node for given in dequantised for node in readers[given.output[0]]]
+    dequantized = readers[quantized[0].output[0]]
+    layers = [node for given in dequantized for node in readers[given.output[0]]]
     if not layers or any(node.op_type != "Conv" or group_of(node) != 1 for node in layers):
         return None
     makers = {node.output[0]: node for node in model.graph.node}
     stored = {makers[node.input[1]].input[0] for node in layers if node.input[1] in makers}
     weights = [tensor for tensor in model.graph.initializer if tensor.name in stored]
-    return _Images(quantised[0], dequantised, weights) if len(weights) == len(layers) else None
+    return _Images(quantized[0], dequantized, weights) if len(weights) == len(layers) else None
 
 
 def _flattens(node: NodeProto, view: GraphView) -> bool:

@@ -9,7 +9,7 @@ from engine.onnx.graph_view import view_of
 
 
 def unscaling_as_products(model: ModelProto) -> int:
-    """The depthwise 1x1 convolutions that equalisation puts before gates become Mul, in place.
+    """The depthwise 1x1 convolutions that equalization puts before gates become Mul, in place.
 
     They are convolutions for the gates that saturate; without those each would be a kernel of its
     own. Returns how many there were.

@@ -1,6 +1,6 @@
 """HardSwish in integers: its gate becomes a convolution that saturates.
 
-ONNX Runtime has no quantised HardSigmoid; left in float it costs a dequantised feature map at every
+ONNX Runtime has no quantized HardSigmoid; left in float it costs a dequantized feature map at every
 activation. clip(alpha x + beta, 0, 1) is a depthwise 1x1 convolution whose 8-bit output saturates
 at 0 and 1 by itself, so x * gate(x) runs as QLinearConv and QLinearMul.
 """
@@ -39,7 +39,7 @@ def split_hard_swish(model: ModelProto) -> int:
 def hard_gates_to_convolutions(model: ModelProto, kept: frozenset[str] = frozenset()) -> int:
     """HardSigmoid gates of feature maps become convolution and Clip, in place; returns how many.
 
-    A division that equalisation put in front is taken into the convolution. Vectors, as in SE
+    A division that equalization put in front is taken into the convolution. Vectors, as in SE
     branches and heads, stay as they are: they cost nothing in float. So do the gates of tensors in
     `kept`, which are made in float.
     """

@@ -1,4 +1,4 @@
-"""Graph rewrites before quantisation; each leaves what the graph computes unchanged."""
+"""Graph rewrites before quantization; each leaves what the graph computes unchanged."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ SPATIAL = ({2, 3}, {-2, -1})
 def squeeze_to_global_pool(model: ModelProto) -> int:
     """ReduceMean over height and width, dimensions kept, becomes GlobalAveragePool.
 
-    The SE squeeze is exported as ReduceMean, which has no quantised kernel in ONNX Runtime:
-    each would cost a dequantise/quantise round trip of a whole feature map. Returns how many
+    The SE squeeze is exported as ReduceMean, which has no quantized kernel in ONNX Runtime:
+    each would cost a dequantize/quantize round trip of a whole feature map. Returns how many
     were rewritten.
     """
     constants = {tensor.name: tensor for tensor in model.graph.initializer}

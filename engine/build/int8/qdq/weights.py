@@ -1,7 +1,7 @@
 """Weights in 8 bits: a step for each output channel, within what the kernel can add up.
 
-Kernels without a dot product of bytes (VNNI) add two products of neighbouring inputs in 16 bits.
-Activations reach 255, so of two neighbouring weights of one sign the sum may be 128 at most. That
+Kernels without a dot product of bytes (VNNI) add two products of neighboring inputs in 16 bits.
+Activations reach 255, so of two neighboring weights of one sign the sum may be 128 at most. That
 is 7 bits only where both are large, which few pairs are: a pair beyond it is moved to the nearest
 one that fits, and the step is chosen with that error counted in.
 """
@@ -22,7 +22,7 @@ SHARES_OF_PAIRS = np.linspace(0.6, 2.0, 43)
 """At 2.0 no weight is over 64, and every pair fits."""
 
 
-def quantise_layer(
+def quantize_layer(
     node: NodeProto,
     weights: np.ndarray,
     in_pairs: bool,
@@ -36,10 +36,10 @@ def quantise_layer(
     by_channel = np.moveaxis(weights, channel_axis(node), 0)
     depthwise = node.op_type == "Conv" and weights.shape[:2] == (group_of(node), 1)
     if not in_pairs or depthwise:
-        return quantise_weights(by_channel, least_step)
+        return quantize_weights(by_channel, least_step)
     # The kernel walks over places, and at each over the channels, whatever the layout of the file.
     walked = np.moveaxis(by_channel, 1, -1)
-    whole, steps = quantise_weights(walked, least_step, in_pairs=True)
+    whole, steps = quantize_weights(walked, least_step, in_pairs=True)
     return np.ascontiguousarray(np.moveaxis(whole, -1, 1)), steps
 
 
@@ -48,7 +48,7 @@ def channel_axis(node: NodeProto) -> int:
     return int(node.op_type == "Gemm" and not attributes_of(node).get("transB", 0))
 
 
-def quantise_weights(
+def quantize_weights(
     weights: np.ndarray,
     least_step: np.ndarray | float = SMALLEST_STEP,
     in_pairs: bool = False,

@@ -1,6 +1,6 @@
 """Writes the int8 model: QuantizeLinear and DequantizeLinear around what is to run in integers.
 
-Each stored tensor is quantised once, where it is made; each reader has a DequantizeLinear of its
+Each stored tensor is quantized once, where it is made; each reader has a DequantizeLinear of its
 own. So every integer node stands between the two, which is what ONNX Runtime fuses.
 """
 
@@ -14,7 +14,7 @@ from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 from engine.build.int8.equalization.apply_scales import SCALED
 from engine.build.int8.qdq.placement import WEIGHTED, Placing
 from engine.build.int8.qdq.qparams import SMALLEST_STEP, Grid
-from engine.build.int8.qdq.weights import channel_axis, quantise_layer
+from engine.build.int8.qdq.weights import channel_axis, quantize_layer
 from engine.build.int8.targets import Target
 from engine.onnx.graph_view import group_of
 
@@ -42,7 +42,7 @@ class _Writer:
             self.constant(f"{tensor}/zero", np.array(grid.zero, grid.dtype)),
         ]
 
-    def quantise_scaled(self, node: NodeProto) -> None:
+    def quantize_scaled(self, node: NodeProto) -> None:
         """A product by channel and the rounding after it, as one QuantizeLinear by channel."""
         tensor, (source, factors) = node.output[0], node.input
         grid, name = self.grids[tensor], f"{tensor}/stored"
@@ -54,20 +54,20 @@ class _Writer:
         ]
         self.nodes.append(helper.make_node("QuantizeLinear", inputs, [name], name=name, axis=1))
 
-    def quantise(self, tensor: str) -> None:
+    def quantize(self, tensor: str) -> None:
         name = f"{tensor}/stored"
         self.nodes.append(
             helper.make_node("QuantizeLinear", [tensor, *self.grid(tensor)], [name], name=name)
         )
 
-    def dequantise(self, tensor: str, reader: str) -> str:
+    def dequantize(self, tensor: str, reader: str) -> str:
         name = f"{tensor}/for/{reader}"
         if not any(node.output[0] == name for node in self.nodes[-4:]):
             inputs = [f"{tensor}/stored", *self.grid(tensor)]
             self.nodes.append(helper.make_node("DequantizeLinear", inputs, [name], name=name))
         return name
 
-    def dequantise_by_channel(self, tensor: str, reader: str) -> str:
+    def dequantize_by_channel(self, tensor: str, reader: str) -> str:
         """For a layer that stays in float.
 
         Behind one step for the whole tensor, ONNX Runtime (WeightBiasQuantization) would round the
@@ -84,14 +84,14 @@ class _Writer:
         return name
 
     def weights(self, node: NodeProto, step: float) -> list[str]:
-        """Names of dequantised weights and bias; the bias on the grid of the products, or float."""
+        """Names of dequantized weights and bias; the bias on the grid of the products, or float."""
         values = self.placing.view.constants
         weights, output = values[node.input[1]], node.output[0]
         axis = channel_axis(node)
         given = values[node.input[2]].astype(np.float64) if len(node.input) > 2 else 0.0
         # A channel of next to no weights may have a bias that 32 bits could not count in its steps.
         least = np.abs(given) / (step * LARGEST_BIAS) + SMALLEST_STEP
-        whole, steps = quantise_layer(node, weights, self.target.adds_pairs_in_16_bits, least)
+        whole, steps = quantize_layer(node, weights, self.target.adds_pairs_in_16_bits, least)
         bias = given + self._lost(node, weights, whole, steps, axis)
         names = [self._along(f"{output}/w", np.moveaxis(whole, 0, axis), steps, axis)]
         if self.target.float_bias:
@@ -136,7 +136,7 @@ def write(
     stored = set(placing.stored)
     for value in model.graph.input:
         if value.name in stored:
-            writer.quantise(value.name)
+            writer.quantize(value.name)
     for node in model.graph.node:
         _write_node(writer, node, stored)
     return _assemble(model, writer)
@@ -145,12 +145,12 @@ def write(
 def _write_node(writer: _Writer, node: NodeProto, stored: set[str]) -> None:
     output, by_channel = node.output[0], writer.target.fuses_only_in_integers
     if by_channel and output in stored and output.endswith(SCALED) and node.input[0] not in stored:
-        writer.quantise_scaled(node)
+        writer.quantize_scaled(node)
         return
     weighted = node.op_type in WEIGHTED and output not in writer.placing.floating
     in_float = node.op_type in WEIGHTED and not weighted
-    dequantise = writer.dequantise_by_channel if in_float and by_channel else writer.dequantise
-    inputs = [dequantise(name, output) if name in stored else name for name in node.input]
+    dequantize = writer.dequantize_by_channel if in_float and by_channel else writer.dequantize
+    inputs = [dequantize(name, output) if name in stored else name for name in node.input]
     if weighted and node.input[0] in stored:
         inputs[1:] = writer.weights(node, writer.grids[node.input[0]].step)
     copied = NodeProto()
@@ -158,7 +158,7 @@ def _write_node(writer: _Writer, node: NodeProto, stored: set[str]) -> None:
     copied.input[:] = inputs
     writer.nodes.append(copied)
     if output in stored:
-        writer.quantise(output)
+        writer.quantize(output)
 
 
 def mean_output(node: NodeProto, weights: np.ndarray, means: np.ndarray) -> np.ndarray:

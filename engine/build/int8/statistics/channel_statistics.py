@@ -116,5 +116,5 @@ class _Tally:
             number = int(np.searchsorted(np.cumsum(self.widths), np.argmax(bad), side="right"))
             raise BuildFailed(
                 f"{self.probes.place_of(self.probes.names[number])} takes values that are not "
-                f"finite on the calibration images; the model cannot be quantised."
+                f"finite on the calibration images; the model cannot be quantized."
             )

@@ -1,7 +1,7 @@
 """Ranges of what a HardSwish reads, judged by what comes out of it.
 
 Below -3 the output is 0 whatever the input, and just above it hardly moves; so room for such values
-is wasted. After equalisation that point lies elsewhere in each channel, which a histogram of the
+is wasted. After equalization that point lies elsewhere in each channel, which a histogram of the
 whole tensor cannot see. Values are therefore sampled with their channels.
 """
 

@@ -57,7 +57,7 @@ def kl_range(histogram: Histogram, percentile: float) -> tuple[float, float]:
 
     Migacz, 8-bit inference with TensorRT (GTC 2017): the magnitudes are cut at a threshold, what
     lies beyond is added to the last bin, and the rest is rounded to 128 levels. The bin next to 0
-    counts as its neighbour does: behind a Relu it holds zeros, which any step keeps exactly, and
+    counts as its neighbor does: behind a Relu it holds zeros, which any step keeps exactly, and
     so many of them that nothing else would matter.
     """
     half = len(histogram.counts) // 2
@@ -92,11 +92,11 @@ def mse_range(histogram: Histogram, percentile: float) -> tuple[float, float]:
     Rounding within the range costs step^2 / 12, cutting the squared distance to its end. The two
     ends are searched in turn.
     """
-    centres = (histogram.edges[:-1] + histogram.edges[1:]) / 2
+    centers = (histogram.edges[:-1] + histogram.edges[1:]) / 2
     low, high = min(histogram.low, 0.0), max(histogram.high, 0.0)
 
     def error(a: float, b: float) -> float:
-        beyond = np.clip(centres, a, b) - centres
+        beyond = np.clip(centers, a, b) - centers
         return float((histogram.counts * (beyond**2 + ((b - a) / LEVELS) ** 2 / 12)).sum())
 
     best_low, best_high = low, high

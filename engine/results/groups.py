@@ -2,34 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import pandas as pd
 
-from dashboard.formats import short
 from db.enums import WeightsKind
 from engine.benchmark.scenarios.definitions import CLOSED_LOOP
-from engine.catalog.models import find_model
-from engine.errors import WorkbenchError
-from engine.evaluation.comparability import WAYS_OF_THE_MODEL
-from engine.preprocess.protocols import Protocol
-from engine.results import MEASURED_HERE
-from engine.results.columns import SAME_CONDITIONS
+from engine.results.builds import MEASURED_HERE
+from engine.specs import CPU_PROVIDER
+from engine.specs.comparability import SAME_CONDITIONS, SAME_IMAGES, SAME_MODEL, SWEPT
+from engine.text import plural, short
 
-ACCURACY = [
-    "dataset",
-    "dataset_digest",
-    "label_set",
-    "images",
-    "images_in_dataset",
-    "images_digest",
-]
-SPEED = ["environment", *SAME_CONDITIONS]
-CPU = "CPUExecutionProvider"
 DIGEST_LENGTH = 64
-NOT_STATED = "not stated"
-OWN_WAY = "own"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +34,8 @@ class Group:
 
 def accuracy_groups(frame: pd.DataFrame) -> list[Group]:
     """Sets of images that something was evaluated on, the most used first."""
-    finished = frame["images"] == frame["images_planned"]
-    return _groups(frame[frame["evaluation_id"].notna() & finished], ACCURACY, _accuracy_label)
+    some = frame[frame["evaluation_id"].notna() & finished(frame)]
+    return _groups(some, ["dataset", *SAME_IMAGES, "images_in_dataset"], _accuracy_label)
 
 
 def speed_groups(frame: pd.DataFrame) -> list[Group]:
@@ -58,7 +43,8 @@ def speed_groups(frame: pd.DataFrame) -> list[Group]:
 
     Those of a scenario come after those of the closed loop, which is the usual one.
     """
-    found = _groups(frame[frame["benchmark_id"].notna()], SPEED, _speed_label)
+    some = frame[frame["benchmark_id"].notna()]
+    found = _groups(some, ["environment", *SAME_CONDITIONS], _speed_label)
     return sorted(found, key=lambda group: group.values["scenario"] != CLOSED_LOOP)
 
 
@@ -93,16 +79,56 @@ def _speed_label(values: dict[str, object]) -> str:
     batch, threads, instances, processes = (
         int(float(str(values[name]))) for name in ("batch", "threads", "instances", "processes")
     )
-    parts = [f"batch {batch}", f"{threads} thread{'s' if threads != 1 else ''}"]
+    parts = [f"batch {batch}", plural(threads, "thread")]
     if instances > 1:
         parts.append(f"{instances} requests in flight")
     if processes > 1:
         parts.append(f"{processes} processes")
     if values["scenario"] != CLOSED_LOOP:
         parts.insert(0, str(values["scenario"]))
-    if values["provider"] != CPU:
+    if values["provider"] != CPU_PROVIDER:
         parts.append(str(values["provider"]).removesuffix("ExecutionProvider"))
     return f"{', '.join(parts)} · {values['environment']}"
+
+
+def finished(frame: pd.DataFrame) -> pd.Series:
+    """Whether each row's evaluation saw all images that it was asked for."""
+    return frame["images"] == frame["images_planned"]
+
+
+def accuracy_points(frame: pd.DataFrame) -> pd.DataFrame:
+    """One row an evaluation that may be shown as accuracy: finished, and not of random weights."""
+    trained = frame["weights_kind"] != WeightsKind.RANDOM
+    shown = frame[frame["top1"].notna() & trained & finished(frame)]
+    return shown.drop_duplicates("evaluation_id")
+
+
+def collapsed(frame: pd.DataFrame) -> pd.Series:
+    """Whether each row is only as right as guessing would be."""
+    return frame["at_chance"].fillna(False).astype(bool)
+
+
+def sound(points: pd.DataFrame) -> pd.DataFrame:
+    """What may be on a Pareto front: not collapsed, and comparable (as from `with_apart`)."""
+    return points[~collapsed(points) & points["apart"].isna()]
+
+
+def benchmarked_at(
+    benchmarks: pd.DataFrame,
+    own: pd.DataFrame,
+    conditions: dict[str, object],
+    vary: Iterable[str] = SWEPT,
+) -> pd.DataFrame:
+    """The benchmarks of one model's builds, the first of `own` at each precision.
+
+    All under `conditions` (values of SAME_CONDITIONS), but those that may `vary`.
+    """
+    builds = own.drop_duplicates("precision").set_index("artifact_digest")
+    same = {name: conditions[name] for name in SAME_CONDITIONS if name not in vary}
+    found = Group("", same).of(benchmarks)
+    found = found[found["artifact_digest"].isin(builds.index)]
+    known = builds[["precision", "model_id", "label"]]
+    return found.join(known, on="artifact_digest").reset_index(drop=True)
 
 
 def with_labels(frame: pd.DataFrame) -> pd.DataFrame:
@@ -136,63 +162,14 @@ def _brief(value: object) -> str:
     return text[:6] if len(text) == DIGEST_LENGTH else text
 
 
-def accuracy_points(frame: pd.DataFrame) -> pd.DataFrame:
-    """One row an evaluation that may be shown as accuracy: finished, and not of random weights."""
-    trained = frame["weights_kind"] != WeightsKind.RANDOM
-    finished = frame["images"] == frame["images_planned"]
-    return frame[frame["top1"].notna() & trained & finished].drop_duplicates("evaluation_id")
-
-
-def with_apart(frame: pd.DataFrame) -> pd.DataFrame:
-    """Adds `apart`: why a row must not be held against the others of its images; None: it may be.
-
-    Models prepared each in its own way stand together, and so do those prepared all in one way;
-    one model prepared in two ways does not. What an import does not state is not held against it.
-    The rule is that of engine.evaluation.comparability, for many rows at once.
-    """
-    frame = frame.assign(apart=None)
-    told = frame[frame["top1"].notna() & (frame["preprocess"] != NOT_STATED)]
-    own = _in_own_way(told)
-    ways = told["preprocess"].where(~own, OWN_WAY)
-    if ways.empty:
-        return frame
-    usual = OWN_WAY if own.any() else ways.value_counts().index[0]
-    apart = ways != usual
-    published = told["preparation"] == Protocol.PUBLISHED
-    several = told[~apart].groupby("model_id")["preprocess"].nunique()
-    split = told["model_id"].isin(several.index[several > 1]) & ~apart
-    reference = told["model_id"].map(
-        told[split & published].groupby("model_id")["preprocess"].first()
-    )
-    apart |= split & reference.notna() & (told["preprocess"] != reference)
-    others = "each in its own way" if usual == OWN_WAY else f"with {usual}"
-    reasons = "prepared with " + told["preprocess"] + f", the others {others}: not compared"
-    return frame.assign(apart=reasons.where(apart).reindex(frame.index).astype(object))
-
-
-def _in_own_way(rows: pd.DataFrame) -> pd.Series:
-    """Whether images were prepared as the model's own protocol has it."""
-    named = rows["preparation"].isin(WAYS_OF_THE_MODEL)
-    known = rows["model_id"].map({name: _published(name) for name in rows["model_id"].unique()})
-    return named | (rows["preprocess"] == known)
-
-
-def _published(model_id: str) -> str | None:
-    try:
-        own = find_model(model_id).preprocess
-    except WorkbenchError:
-        return None
-    return own.summary() if own is not None else None
-
-
 def newest_builds(frame: pd.DataFrame) -> pd.DataFrame:
     """Of several builds of one model at one precision, the rows of the last one measured.
 
     Where some rows stand apart (as from `with_apart`), those that do not come before them.
     """
-    keys = ["model_id", "weights_digest", "origin", "precision"]
     together = frame["apart"].isna() if "apart" in frame else True
     ranked = frame.assign(together=together).sort_values(["together", "measured_at"], kind="stable")
-    newest = ranked.drop_duplicates(keys, keep="last")[["artifact_digest", "together"]]
+    newest = ranked.drop_duplicates([*SAME_MODEL, "precision"], keep="last")
+    newest = newest[["artifact_digest", "together"]]
     kept = ranked.reset_index().merge(newest, on=["artifact_digest", "together"])["index"]
     return frame[frame.index.isin(kept)]

@@ -1,4 +1,4 @@
-"""The one build to ship: each limit decides, nothing unmeasured passes, the sentence is true."""
+"""The recommended build: each constraint decides, nothing unmeasured passes, the answer is true."""
 
 from __future__ import annotations
 
@@ -6,8 +6,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dashboard.shipping import FAST, Limits, doubts, judge, sentence, with_drops
+from engine.benchmark.sweep import Percentile
 from engine.common.stats import paired_difference
+from engine.results.recommend import (
+    Constraints,
+    Goal,
+    answer,
+    candidates,
+    comparable_points,
+    doubts,
+    recommend,
+    with_drops,
+)
 
 
 def build(model: str, precision: str, top1: float, rate: float, **other: object) -> dict:
@@ -48,8 +58,8 @@ SMALL = [build("small", "fp32", 75.0, 50), build("small", "int8", 70.0, 200)]
 POINTS = with_drops(pd.DataFrame(BIG + SMALL))
 
 
-def chosen(**limits: object) -> tuple[str, str]:
-    row = judge(POINTS, Limits(**limits)).row
+def chosen(**constraints: object) -> tuple[str, str]:
+    row = recommend(POINTS, Constraints(**constraints)).row
     return (row["label"], row["precision"])
 
 
@@ -60,46 +70,68 @@ def test_drops_are_against_fp32_of_the_same_model_and_images() -> None:
 
 
 def test_within_the_tolerated_drop_speed_decides_the_precision() -> None:
-    assert chosen(drop_points=1.0) == ("big", "int8")
-    assert chosen(drop_points=0.4) == ("big", "fp32")
+    assert chosen(max_drop_pp=1.0) == ("big", "int8")
+    assert chosen(max_drop_pp=0.4) == ("big", "fp32")
 
 
 def test_without_a_limit_on_the_drop_accuracy_alone_decides() -> None:
-    assert chosen(drop_points=None) == ("big", "fp32")
+    assert chosen(max_drop_pp=None) == ("big", "fp32")
 
 
 def test_each_limit_excludes() -> None:
-    assert chosen(latency_ms=30.0, percentile="p90") == ("small", "fp32")
-    assert chosen(latency_ms=45.0, percentile="p90") == ("big", "int8")
-    assert chosen(size_mb=27.0) == ("big", "int8")
-    assert chosen(prefer=FAST) == ("small", "fp32")
-    assert chosen(prefer=FAST, drop_points=None) == ("small", "int8")
+    assert chosen(max_latency_ms=30.0, percentile=Percentile.P90) == ("small", "fp32")
+    assert chosen(max_latency_ms=45.0, percentile=Percentile.P90) == ("big", "int8")
+    assert chosen(max_size_mb=27.0) == ("big", "int8")
+    assert chosen(goal=Goal.FAST) == ("small", "fp32")
+    assert chosen(goal=Goal.FAST, max_drop_pp=None) == ("small", "int8")
 
 
 def test_what_was_not_measured_meets_no_limit() -> None:
-    verdict = judge(POINTS, Limits(percentile="p99", latency_ms=1e9))
-    assert verdict.row is None
+    found = recommend(POINTS, Constraints(percentile=Percentile.P99, max_latency_ms=1e9))
+    assert found.row is None
     without_fp32 = with_drops(pd.DataFrame(BIG[1:]))
-    assert judge(without_fp32, Limits(drop_points=50.0)).row is None
+    assert recommend(without_fp32, Constraints(max_drop_pp=50.0)).row is None
+
+
+def test_builds_whose_weights_are_not_stated_are_recommended_too() -> None:
+    rows = [build("big", "fp32", 81.0, 10), build("big", "int8", 80.5, 30)]
+    imported = pd.DataFrame([{**row, "weights_digest": None, "origin": "card"} for row in rows])
+    found = recommend(with_drops(imported), Constraints())
+    assert found.row is not None
+    assert found.row["precision"] == "int8"
+
+
+def test_candidates_are_finished_trained_comparable_and_have_a_speed() -> None:
+    more = {"images_planned": 1000, "weights_kind": "file", "apart": None}
+    rows = [
+        build("whole", "fp32", 80.0, 10, evaluation_id=1, **more),
+        build("partial", "fp32", 80.0, 10, evaluation_id=2, **{**more, "images_planned": 2000}),
+        build("random", "fp32", 80.0, 10, evaluation_id=3, **{**more, "weights_kind": "random"}),
+        build("apart", "fp32", 80.0, 10, evaluation_id=4, **{**more, "apart": "prepared as x"}),
+        build("slow", "fp32", 80.0, 10, evaluation_id=5, **{**more, "images_per_s": None}),
+    ]
+    points = comparable_points(pd.DataFrame(rows))
+    assert points["model_id"].tolist() == ["whole", "slow"]
+    assert candidates(points)["model_id"].tolist() == ["whole"]
 
 
 def test_collapsed_builds_are_never_shipped() -> None:
     fallen = POINTS.assign(at_chance=[False, True, False, False])
-    assert judge(fallen, Limits()).row["precision"] == "fp32"
+    assert recommend(fallen, Constraints()).row["precision"] == "fp32"
 
 
 def test_when_nothing_meets_it_says_which_limit_stands_in_the_way() -> None:
-    verdict = judge(POINTS, Limits(latency_ms=0.1, drop_points=1.0))
-    assert "None of 4 builds" in verdict.against
-    assert "3 builds without p90 of at most 0.1 ms" in verdict.against
-    assert "without a drop" not in verdict.against
+    found = recommend(POINTS, Constraints(max_latency_ms=0.1, max_drop_pp=1.0))
+    assert "None of 4 builds" in found.reason
+    assert "3 builds without p90 of at most 0.1 ms" in found.reason
+    assert "without a drop" not in found.reason
 
 
 def test_the_sentence_carries_its_evidence() -> None:
-    verdict = judge(POINTS, Limits())
+    found = recommend(POINTS, Constraints())
     right = np.arange(1000) < 810
     drop = paired_difference(right, np.arange(1000) < 805)
-    said = sentence(verdict.row, Limits(), drop, "batch 1, 2 threads", verdict.against)
+    said = str(answer(found, Constraints(), drop, "batch 1, 2 threads"))
     for part in ("Ship big at int8", "80.50 %", "1,000 images of val", "−0.50 points", "p = 0.06"):
         assert part in said
     assert "p90 40.00 ms" in said
@@ -117,7 +149,7 @@ def test_doubts_are_told() -> None:
     }
     row = build("big", "int8", 80.5, 30, **doubtful)
     drop = paired_difference(np.arange(100) < 81, np.arange(100) < 79)
-    told = " ".join(doubts(row, Limits(), drop))
+    told = " ".join(doubts(row, Constraints(), drop))
     for part in (
         "interval reaches",
         "stable",
@@ -127,4 +159,4 @@ def test_doubts_are_told() -> None:
         "of 9 nodes",
     ):
         assert part in told
-    assert doubts(BIG[0], Limits(), None) == []
+    assert doubts(BIG[0], Constraints(), None) == []
