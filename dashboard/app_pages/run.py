@@ -28,6 +28,7 @@ from db.models import Run
 from engine.benchmark.sweep import find_sweet_spot
 from engine.jobs import control
 from engine.jobs.estimates import remaining_points
+from engine.jobs.results import JobResult
 from engine.results.columns import columns_of
 from engine.results.notes import with_notes
 from engine.specs import CalibrationMode, Scenario
@@ -35,7 +36,6 @@ from engine.specs.comparability import SWEPT
 
 REFRESH_S = 2.0
 _KINDS = ("evaluation", "benchmark")
-_MADE = ("artifact", "profile")  # where a job's result names the build it made or timed
 MOST_DONE = 8  # more jobs that succeeded are folded away, so that results stay in sight
 
 
@@ -171,10 +171,10 @@ def cancel_rest(run_id: int) -> None:
 
 def results_part(views: list[JobView]) -> None:
     """What the run measured, and what made it."""
-    results = [view.row.result or {} for view in views]
-    made = {str(result[key]) for result in results for key in _MADE if key in result}
-    evaluations = {result["evaluation"] for result in results if "evaluation" in result}
-    benchmarks = {result["benchmark"] for result in results if "benchmark" in result}
+    results = [JobResult.of(view.row.result) for view in views]
+    made = {digest for one in results for digest in (one.artifact, one.profile) if digest}
+    evaluations = {one.evaluation for one in results if one.evaluation}
+    benchmarks = {one.benchmark for one in results if one.benchmark}
     rows = with_notes(queries.results_of(made, evaluations, benchmarks), queries.outdated())
     st.subheader("Results")
     if rows.empty:

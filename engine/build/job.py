@@ -22,17 +22,17 @@ from engine.common.files import disk_full_as_error
 from engine.common.scores import softmax
 from engine.config import settings
 from engine.errors import ArtifactMissing, BuildFailed
-from engine.export.onnx_import import NOT_QUANTIZABLE
 from engine.export.verify import Agreement, compare, probe_inputs
 from engine.jobs.context import JobContext
+from engine.jobs.results import JobResult
 from engine.onnx import graph_io
 from engine.onnx.opset import OPSET
 from engine.runtimes.onnx_runtime import OnnxRuntime
 from engine.specs import CPU_PROVIDER, BuildSpec
 from engine.store import artifacts
+from engine.store.manifest import PROBABILITIES, BuildDetails, BuildManifest, ExportManifest
 
 LARGEST_FP32_DIFFERENCE = 1e-4
-PROBABILITIES = "probabilities"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +40,7 @@ class Source:
     """What a builder works from; `recipe` is that of the build."""
 
     export: Artifact
+    manifest: ExportManifest
     model: ModelProto
     spec: BuildSpec
     recipe: str
@@ -52,17 +53,18 @@ def run(params: dict[str, Any], context: JobContext) -> dict[str, Any]:
     known = artifacts.find_by_recipe(key, context.url)
     if known is not None:
         context.say(f"Already there: artifact {known.digest[:12]}.")
-        return {"artifact": known.digest, "reused": True}
+        return JobResult(artifact=known.digest, reused=True).dump()
     export = artifacts.find_by_recipe(spec.export.recipe(), context.url)
     if export is None:
         raise ArtifactMissing(f"The export of {spec.export.model_id} is gone; queue the run again.")
-    if spec.precision != Precision.FP32 and export.manifest.get("quantised"):
+    manifest = ExportManifest.of(export)
+    if spec.precision != Precision.FP32 and manifest.quantized:
         raise BuildFailed(
             f"{export.model_id} comes from a file that is quantized already, so there is no "
             f"{spec.precision} build of it: choose fp32, which takes the file as it is, or bring "
             f"the file that it was made of."
         )
-    if spec.precision == Precision.INT8 and (why := export.manifest.get(NOT_QUANTIZABLE)):
+    if spec.precision == Precision.INT8 and (why := manifest.not_quantizable):
         raise BuildFailed(
             f"There is no int8 build of {export.model_id}: {why}. Export the network again in "
             f"opset {OPSET} or newer, or choose fp32 or fp16."
@@ -70,17 +72,17 @@ def run(params: dict[str, Any], context: JobContext) -> dict[str, Any]:
     path = context.workspace / "artifact" / artifacts.MODEL_FILE
     path.parent.mkdir()
     context.stage(f"Building {spec.precision}.")
-    source = Source(export, _optimized(export, context), spec, key)
-    report = _BUILDERS[spec.precision](source, path, context)
+    source = Source(export, manifest, _optimized(export, context), spec, key)
+    details = _BUILDERS[spec.precision](source, path, context)
     if _appends_softmax(source):
         graph_io.append_softmax(path)
-        report["appended"] = "softmax"
+        details = details.model_copy(update={"appended": "softmax"})
     context.stage("Comparing the build with the export.")
     agreement = _agreement(source, path)
     context.say(f"Largest relative difference {agreement.max_relative_difference:.1e}.")
-    digest = _store(source, key, path, report, agreement, context)
+    digest = _store(source, key, path, details, agreement, context)
     Journal(journal_path(key)).remove()
-    return {"artifact": digest, "reused": False}
+    return JobResult(artifact=digest, reused=False).dump()
 
 
 def _optimized(export: Artifact, context: JobContext) -> ModelProto:
@@ -106,23 +108,23 @@ def _optimized(export: Artifact, context: JobContext) -> ModelProto:
     return model
 
 
-def _fp32(source: Source, path: Path, context: JobContext) -> dict[str, Any]:
+def _fp32(source: Source, path: Path, context: JobContext) -> BuildDetails:
     graph_io.save(source.model, path)
-    return {"optimised": "onnxruntime basic level"}
+    return BuildDetails(optimized="onnxruntime basic level")
 
 
-def _fp16(source: Source, path: Path, context: JobContext) -> dict[str, Any]:
+def _fp16(source: Source, path: Path, context: JobContext) -> BuildDetails:
     return half.build(source.model, source.export, source.spec.range_check, path, context)
 
 
-def _int8(source: Source, path: Path, context: JobContext) -> dict[str, Any]:
+def _int8(source: Source, path: Path, context: JobContext) -> BuildDetails:
     calibration = source.spec.calibration
     if calibration is None:
         raise BuildFailed("int8 needs a calibration dataset.")
     return builder.build(source.model, source.export, calibration, path, context, source.recipe)
 
 
-_BUILDERS: dict[Precision, Callable[[Source, Path, JobContext], dict[str, Any]]] = {
+_BUILDERS: dict[Precision, Callable[[Source, Path, JobContext], BuildDetails]] = {
     Precision.FP32: _fp32,
     Precision.FP16: _fp16,
     Precision.INT8: _int8,
@@ -131,7 +133,7 @@ _BUILDERS: dict[Precision, Callable[[Source, Path, JobContext], dict[str, Any]]]
 
 def _appends_softmax(source: Source) -> bool:
     """Whether one is asked for and the export's scores are no probabilities yet."""
-    return source.spec.softmax and source.export.manifest.get("scores") != PROBABILITIES
+    return source.spec.softmax and not source.manifest.gives_probabilities
 
 
 def _agreement(source: Source, path: Path) -> Agreement:
@@ -162,15 +164,11 @@ def _store(
     source: Source,
     key: str,
     path: Path,
-    report: dict[str, Any],
+    details: BuildDetails,
     agreement: Agreement,
     context: JobContext,
 ) -> str:
-    export, inherited = source.export, source.export.manifest
-    carried = (
-        *("preprocess", "classes", "background", "compute", "scores", "quantised"),
-        *(artifacts.FIXED_BATCH, artifacts.NOTES, artifacts.WEIGHTS_KEY),
-    )
+    export = source.export
     new = artifacts.NewArtifact(
         recipe=key,
         kind=ArtifactKind.BUILD,
@@ -179,14 +177,14 @@ def _store(
         weights_kind=WeightsKind(export.weights_kind),
         precision=source.spec.precision,
         parent_digest=export.digest,
-        weights_origin=inherited["weights"].get("origin"),
-        manifest={
-            **{key: inherited[key] for key in carried if key in inherited},
-            **({"scores": PROBABILITIES} if source.spec.softmax else {}),
-            "build": report,
-            "agreement": agreement.to_dict(),
-            "versions": library_versions(),
-        },
+        weights_origin=source.manifest.weights.origin,
+        manifest=BuildManifest(
+            **source.manifest.inherited()
+            | ({"scores": PROBABILITIES} if source.spec.softmax else {}),
+            build=details,
+            agreement=agreement.to_dict(),
+            versions=library_versions(),
+        ),
     )
     artifact = artifacts.store(path.parent, new, context.url)
     context.say(f"Stored as artifact {artifact.digest[:12]} ({artifact.size_bytes / 1e6:.1f} MB).")

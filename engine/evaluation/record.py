@@ -14,10 +14,9 @@ from engine.catalog.models import find_model
 from engine.common import environment
 from engine.common.digests import images_digest
 from engine.config import settings
-from engine.datasets.classes import CLASS_MATCHING
 from engine.errors import LabelsMismatch
 from engine.evaluation.chance import is_at_chance, likely_cause
-from engine.evaluation.overlap import facts_of
+from engine.evaluation.overlap import overlap_facts
 from engine.evaluation.per_image import PerImage, save
 from engine.evaluation.shards import finished_shards, join
 from engine.evaluation.task import Task
@@ -25,6 +24,7 @@ from engine.jobs.context import JobContext
 from engine.preprocess.protocols import Protocol, name_of
 from engine.runtimes.onnx_runtime import OnnxRuntime
 from engine.store import artifacts
+from engine.store.protocols import EvaluationProtocol
 
 
 def find_whole(recipe: str, url: str) -> Evaluation | None:
@@ -101,17 +101,7 @@ def _write(task: Task, images: PerImage, chance: bool, context: JobContext) -> E
         "top5_count": top5,
         "at_chance": chance,
         "per_image_path": str(path.relative_to(settings().home)),
-        "protocol": {
-            "batch": task.artifact.manifest.get(artifacts.FIXED_BATCH) or task.spec.batch,
-            "provider": task.spec.provider,
-            "threads": settings().threads,
-            "preprocessing": _protocol_name(task),
-            "scoring": "by class index; equal scores in the order of their index",
-            "runtime": f"{OnnxRuntime.name} {OnnxRuntime.version}",
-            "classes": task.classes,
-            **_assumed(task),
-            **facts_of(task, images),
-        },
+        "protocol": _protocol(task, images).dump(),
     }
     with writing(context.url) as session:
         row = session.scalar(select(Evaluation).where(Evaluation.recipe == task.recipe))
@@ -122,10 +112,22 @@ def _write(task: Task, images: PerImage, chance: bool, context: JobContext) -> E
     return row
 
 
-def _assumed(task: Task) -> dict[str, str]:
-    """What was assumed of outputs and classes, where that is not plain."""
-    assumed = task.matching.assumed if task.matching is not None else None
-    return {} if assumed is None else {CLASS_MATCHING: assumed}
+def _protocol(task: Task, images: PerImage) -> EvaluationProtocol:
+    """How it was measured; what was assumed of classes and seen before only where it was."""
+    told = {
+        "class_matching": task.matching.assumed if task.matching is not None else None,
+        "overlap": overlap_facts(task, images),
+    }
+    return EvaluationProtocol(
+        batch=task.manifest.fixed_batch or task.spec.batch,
+        provider=task.spec.provider,
+        threads=settings().threads,
+        preprocessing=_protocol_name(task),
+        scoring="by class index; equal scores in the order of their index",
+        runtime=f"{OnnxRuntime.name} {OnnxRuntime.version}",
+        classes=task.classes,
+        **{name: value for name, value in told.items() if value is not None},
+    )
 
 
 def _find(recipe: str, url: str) -> Evaluation | None:

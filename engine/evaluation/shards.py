@@ -81,13 +81,12 @@ def _write(task: Task, shard: Shard, parts: list[PerImage]) -> None:
 
 def judge(task: Task, outputs: np.ndarray, images: np.ndarray) -> PerImage:
     """Per-image results of one batch, in classes of the dataset."""
-    manifest = task.artifact.manifest
     return score_matched(
-        drop_background(outputs, manifest.get("background")),
+        drop_background(outputs, task.manifest.background),
         images,
         task.index.labels[images],
         task.matching,
-        probabilities=manifest.get("scores") == "probabilities",
+        probabilities=task.manifest.gives_probabilities,
     )
 
 

@@ -6,10 +6,10 @@ and on a processor without VNNI the fast kernels overflow on weights of full 8 b
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from onnx import ModelProto, numpy_helper
+
+from engine.store.manifest import Prequantized
 
 WEIGHTS_OF = {
     "QLinearConv": 3,
@@ -24,7 +24,7 @@ LARGEST_IN_PAIRS = 64
 """Two products of weights up to this with unsigned 8-bit values fit 16 bits."""
 
 
-def quantized(model: ModelProto) -> dict[str, Any] | None:
+def quantized(model: ModelProto) -> Prequantized | None:
     """`layers` in integers of all `of` layers, and whether it `overflows`; None where none is."""
     constants = {tensor.name: tensor for tensor in model.graph.initializer}
     makers = {name: node for node in model.graph.node for name in node.output}
@@ -41,7 +41,7 @@ def quantized(model: ModelProto) -> dict[str, Any] | None:
     if not stored:
         return None
     weights = [numpy_helper.to_array(constants[name]) for name in stored if name in constants]
-    return {"layers": len(stored), "of": layers, "overflows": any(map(_is_wide, weights))}
+    return Prequantized(layers=len(stored), of=layers, overflows=any(map(_is_wide, weights)))
 
 
 def _is_wide(weights: np.ndarray) -> bool:

@@ -27,7 +27,7 @@ def peak_precision(precision: str, execution: str, provider: str, runtime: str) 
     if provider != CPU_PROVIDER or not runtime.startswith(RUNTIME):
         return None
     if precision == Precision.FP16:
-        return Precision.FP32 if EMULATED in execution else None
+        return Precision.FP32 if execution == EMULATED else None
     return precision
 
 

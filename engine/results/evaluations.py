@@ -11,7 +11,6 @@ from sqlalchemy import Select, Text, cast, func, select
 from db.models import Environment, Evaluation
 from engine.common.stats import wilson_interval
 from engine.evaluation.comparability import NOT_STATED
-from engine.evaluation.overlap_text import SEEN_BEFORE
 from engine.preprocess import PreprocessSpec
 from engine.results.reading import newest, read_frame
 from engine.specs.comparability import SAME_EVALUATION
@@ -45,7 +44,7 @@ def _evaluations() -> Select:
         Evaluation.top1_count,
         Evaluation.top5_count,
         Evaluation.at_chance,
-        Evaluation.protocol[(SEEN_BEFORE, "images")].label("seen_images"),
+        Evaluation.protocol[("seen_before", "images")].label("seen_images"),
         Evaluation.created_at.label("evaluated_at"),
         Evaluation.environment_digest,
         Environment.label.label("environment"),

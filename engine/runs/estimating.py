@@ -18,6 +18,7 @@ from engine.common import environment
 from engine.config import settings
 from engine.errors import WorkbenchError
 from engine.jobs.estimates import format_duration
+from engine.jobs.results import JobResult
 from engine.runs.requests import RunRequest, Task
 from engine.runs.submitting import build_spec, with_dataset_classes, with_file_digest
 from engine.runs.sweeps import benchmark_spec, is_sweep, points_of
@@ -113,7 +114,7 @@ def _usual_seconds(request: RunRequest, url: str) -> float | None:
         seconds
         for seconds, params, result in rows
         if seconds is not None
-        and not (result or {}).get("reused")
+        and not JobResult.of(result).reused
         and params.get("scenario", Scenario.CLOSED_LOOP) == request.scenario
     ]
     return float(median(times[:LAST])) if times else None

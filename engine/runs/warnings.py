@@ -13,6 +13,7 @@ from engine.build.int8.saturation import overflow_of
 from engine.catalog.models import CatalogModel
 from engine.common.environment import instruction_sets
 from engine.config import settings
+from engine.datasets.report import DatasetReport
 from engine.errors import LabelsMismatch
 from engine.runs.checks import Check, Datasets, matching_of
 from engine.runs.overlaps import images_of_both
@@ -125,8 +126,8 @@ def _warns_of_dataset(
         matching = matching_of(request, model, datasets)
         if matching is not None and matching.assumed:
             yield matching.assumed
-    if known.report.get("corrupt"):
-        yield f"{known.report['corrupt']} images of {known.name} cannot be read and are left out."
+    if corrupt := DatasetReport.of(known).corrupt:
+        yield f"{corrupt} images of {known.name} cannot be read and are left out."
 
 
 WARNINGS: tuple[Check, ...] = (

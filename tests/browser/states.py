@@ -53,7 +53,8 @@ def fill(url: str) -> None:
     rows.add_job(
         url, JobStatus.RUNNING, "Evaluate timm/seresnet50 fp32 on val", **running, done=1280,
         total=50_000, unit="images", rate=214.0,
-        message="1,280 images: top-1 79.5 % (77.2 to 81.6)",
+        message="top-1 so far 79.5% (77.2% to 81.6%)",
+        partial_result={"images": 1280, "correct": 1018},
     )  # fmt: skip
     rows.add_job(url, JobStatus.RUNNING, "Export timm/senet154", **running)
     rows.add_job(url, JobStatus.QUEUED, "Build timm/senet154 int8", attempt=0)

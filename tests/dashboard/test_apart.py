@@ -79,6 +79,7 @@ def points_one_of_them_apart() -> pd.DataFrame:
             "stable": True,
             "noise": None,
             "verdict": None,
+            "valid": None,
             "batch": 1,
             "threads": 1,
             "images": 1000,

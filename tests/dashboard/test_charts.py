@@ -48,6 +48,7 @@ def point(precision: str, top1: float, images_per_s: float, **other: object) -> 
         "stable": True,
         "noise": None,
         "verdict": None,
+        "valid": None,
         "compute_gmacs": 4.0,
         "size_mb": 100.0,
         "execution": "native",

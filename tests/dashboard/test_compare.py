@@ -166,6 +166,7 @@ SWEEP = pd.DataFrame(
         "stable": True,
         "scenario": "closed loop",
         "verdict": None,
+        "valid": None,
         "noise": [None, "other processes used 0.60 cores", None],
     }
 )

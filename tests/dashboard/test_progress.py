@@ -15,6 +15,7 @@ from db.models import Job, JobNeed, Run
 from db.session import reading, writing
 from engine.config import REPOSITORY
 from engine.evaluation.job import _Tally
+from engine.jobs.results import PartialResult
 from engine.preprocess import PreprocessSpec
 from engine.preprocess.protocols import VENDOR
 from engine.runs.requests import DEMO, RunRequest
@@ -26,19 +27,21 @@ from tests.dashboard.test_pages import opened, texts
 class Listening:
     """Keeps what a job reports."""
 
-    def progress(self, done: int, total: int, unit: str, text: str) -> None:
-        self.said = (done, total, text)
+    def progress(
+        self, done: int, total: int, unit: str, text: str | None, partial: PartialResult | None
+    ) -> None:
+        self.said = (done, partial)
 
 
 def test_what_an_evaluation_says_is_understood() -> None:
     listening = Listening()
     _Tally(listening, before=0, total=1000, labeled=True).report(200, 150)
-    done, _, text = listening.said
-    found = so_far(done, text)
+    done, partial = listening.said
+    found = so_far(done, partial.dump())
     assert (found.images, found.top1) == (200, 75.0)
     assert found.low < 75 < found.high
-    assert so_far(5, "Loading") is None
-    assert so_far(None, text) is None
+    assert so_far(5, None) is None
+    assert so_far(None, partial.dump()) is None
 
 
 @pytest.mark.parametrize("palette", [LIGHT, DARK])

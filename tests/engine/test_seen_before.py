@@ -22,12 +22,12 @@ from engine.datasets.reader import open_index
 from engine.datasets.registration import check, register
 from engine.datasets.sampling import draw_by_class
 from engine.errors import DatasetInvalid
-from engine.evaluation.overlap_text import seen_sentence, without_rest
 from engine.evaluation.per_image import load
 from engine.export import job as export
 from engine.results import results_frame
 from engine.specs import BuildSpec, CalibrationSpec, EvaluateSpec, ExportSpec, WeightsSpec
 from engine.store import artifacts
+from engine.store.protocols import EvaluationProtocol
 from tests.engine.tiny import PREPROCESS, Quiet, image_folder, labeled_by, tiny_se_model
 
 
@@ -85,7 +85,7 @@ def test_the_images_in_common_are_counted_and_the_rest_has_its_own_accuracy(
     }
     sentence = "40 of 120 images were also calibrated on; top-1 on the other 80: "
     assert any(sentence in text for text in said)
-    assert sentence in str(seen_sentence(row.protocol))
+    assert sentence in str(EvaluationProtocol.of(row).overlap_text)
     shown = CliRunner().invoke(app, ["evaluation", "show", str(row.id)])
     assert "40 of 120 images were also calibrated on" in " ".join(shown.output.split())
     assert results_frame(url).set_index("precision").loc["int8", "seen_images"] == 40
@@ -125,7 +125,10 @@ def test_images_apart_are_said_to_be_so(url: str, tmp_path: Path, spec: ExportSp
     register("other", check(other, None, lambda done, total: None), url)
     row, said = evaluated(url, tmp_path, artifact, dataset="other")
     assert row.protocol["seen_before"]["images"] == 0
-    assert seen_sentence(row.protocol) == "none of the images was calibrated or searched on"
+    assert (
+        EvaluationProtocol.of(row).overlap_text
+        == "none of the images was calibrated or searched on"
+    )
     assert not any("new to this build" in text for text in said)
 
 
@@ -138,7 +141,8 @@ def test_images_that_a_search_was_judged_on_count_too(
     row, _ = evaluated(url, tmp_path, artifact)
     found = row.protocol["seen_before"]
     assert (found["calibrated"], found["searched"], found["images"]) == (40, 80, 120)
-    assert seen_sentence(row.protocol) == "120 of 120 images were also calibrated or searched on"
+    sentence = "120 of 120 images were also calibrated or searched on"
+    assert EvaluationProtocol.of(row).overlap_text == sentence
 
 
 def test_older_builds_are_known_by_drawing_again(
@@ -160,14 +164,15 @@ def test_float_builds_have_seen_nothing(url: str, tmp_path: Path, spec: ExportSp
     digest = job.run(asked.to_json(), Quiet(url, tmp_path / "fp32"))["artifact"]
     row, _ = evaluated(url, tmp_path, artifacts.find_by_digest(digest, url))
     assert "seen_before" not in row.protocol
-    assert seen_sentence(row.protocol) is None
+    assert EvaluationProtocol.of(row).overlap_text is None
 
 
 def test_other_labels_say_nothing_of_the_rest() -> None:
     facts = {"calibrated": 3, "searched": 0, "images": 3, "of": 9, "rest": {"images": 6, "top1": 5}}
-    kept = without_rest({"batch": 4, "seen_before": facts})
-    assert kept["batch"] == 4
-    assert seen_sentence(kept) == "3 of 9 images were also calibrated on"
+    stored = {"batch": 4, "seen_before": facts, "of_a_later_version": [1]}
+    kept = EvaluationProtocol.model_validate(stored).without_rest()
+    assert kept.dump() == stored | {"seen_before": {k: facts[k] for k in facts if k != "rest"}}
+    assert kept.overlap_text == "3 of 9 images were also calibrated on"
 
 
 def test_images_held_out_are_apart_and_spread_over_the_classes() -> None:

@@ -24,6 +24,7 @@ from engine.preprocess import PreprocessSpec, open_image, preprocess
 from engine.runtimes.onnx_runtime import OnnxRuntime
 from engine.store import artifacts
 from engine.store.database import record_model
+from engine.store.manifest import BuildManifest
 
 SIDE, CLASSES = 16, 4
 PREPROCESS = PreprocessSpec(resize=None, crop=SIDE, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
@@ -97,7 +98,7 @@ def store_build(
         weights_digest="0" * 64,
         weights_kind=weights_kind,
         precision=precision,
-        manifest=about,
+        manifest=BuildManifest.model_validate(about),
     )
     return artifacts.store(folder, new, url)
 

@@ -36,12 +36,12 @@ def show_layers(artifact: Artifact | None) -> None:
     report = layer_report(artifact.digest) if artifact is not None else None
     if report is None:
         return
-    layers = pd.DataFrame(report["layers"])
+    layers = pd.DataFrame([layer.dump() for layer in report.layers])
     with st.expander("What int8 did to each layer", icon=":material/stacked_bar_chart:"):
-        changed = report["changed_classes"]
+        changed = report.changed_classes
         st.markdown(
-            f"**{report['macs_in_int8']:.1%}** of the multiply-accumulates compute in int8; "
-            f"**{changed['changed']} of {changed['images']}** calibration images get another class "
+            f"**{report.macs_in_int8:.1%}** of the multiply-accumulates compute in int8; "
+            f"**{changed.changed} of {changed.images}** calibration images get another class "
             f"than in fp32."
         )
         known = {name: text for name, text in MEASURES.items() if layers[name].notna().any()}

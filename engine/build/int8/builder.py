@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from onnx import ModelProto
@@ -40,6 +39,8 @@ from engine.jobs.context import JobContext
 from engine.onnx import graph_io
 from engine.specs import CalibrationSpec
 from engine.store import artifacts
+from engine.store.int8_report import ChangedClasses
+from engine.store.manifest import BuildDetails, CalibrationFacts
 
 REPORT_IMAGES = 16
 CHANGED_IMAGES = 64
@@ -57,7 +58,7 @@ def build(
     path: Path,
     context: JobContext,
     key: str,
-) -> dict[str, Any]:
+) -> BuildDetails:
     """Writes the int8 model of `model` to `path`; returns what is said of it in the manifest.
 
     `key` is the build's recipe: a search that was stopped goes on where it was.
@@ -83,24 +84,25 @@ def build(
     graph_io.save(mixed.model, path)
     report = report_of(model, mixed, images.one_by_one(drawn[:REPORT_IMAGES]), settings().threads)
     changed = _changed(model, mixed.model, images, drawn[:CHANGED_IMAGES])
-    report["changed_classes"] = {"images": changed.images, "changed": changed.changed}
+    counted = ChangedClasses(images=changed.images, changed=changed.changed)
+    report = report.model_copy(update={"changed_classes": counted})
     if changed.changed > MANY_CHANGED * changed.images:
         context.say(changed.sentence())
-    write_text(path.parent / artifacts.REPORT_FILE, json.dumps(report, indent=1))
+    write_text(path.parent / artifacts.REPORT_FILE, json.dumps(report.dump(), indent=1))
     searched = _others(images.index, drawn) if asked.max_drop is not None else drawn[:0]
     write_seen(path.parent, images.index, drawn, searched)
     _say_what_is_constant(mixed, context)
-    return {
-        "quantization": {**mixed.facts, "macs_in_int8": report["macs_in_int8"]},
-        "calibration": {
-            **asked.to_json(),
-            "images": len(drawn),
-            "images_asked": asked.images,
-            "images_searched": len(searched),
-            "classes": len(np.unique(images.index.labels[drawn])),
-            "dataset_digest": dataset.digest,
-        },
+    calibration = asked.to_json() | {
+        "images": len(drawn),
+        "images_asked": asked.images,
+        "images_searched": len(searched),
+        "classes": len(np.unique(images.index.labels[drawn])),
+        "dataset_digest": dataset.digest,
     }
+    return BuildDetails(
+        quantization=mixed.facts.model_copy(update={"macs_in_int8": report.macs_in_int8}),
+        calibration=CalibrationFacts(**calibration),
+    )
 
 
 def _require_layers(model: ModelProto, export: Artifact) -> None:
@@ -212,7 +214,7 @@ def _say_what_is_drawn(
 
 
 def _say_what_is_constant(mixed: Mixed, context: JobContext) -> None:
-    names = mixed.prepared.facts.get("constant", [])
+    names = mixed.prepared.facts.constant
     if names:
         shown = ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
         context.say(

@@ -14,6 +14,7 @@ from engine.config import settings
 from engine.datasets.reader import DatasetIndex, read_batches
 from engine.onnx import graph_io
 from engine.store import artifacts
+from engine.store.manifest import ExportManifest
 
 BATCH = 16
 
@@ -24,7 +25,7 @@ class PreparedImages:
     def __init__(self, index: DatasetIndex, export: Artifact) -> None:
         self.index = index
         self.preprocess = artifacts.preprocess_of(export)
-        self.background: int | None = export.manifest.get("background")
+        self.background = ExportManifest.of(export).background
 
     def batches(self, which: np.ndarray) -> Iterator[np.ndarray]:
         """float32 (n, 3, crop, crop), n at most BATCH."""

@@ -13,13 +13,15 @@ from db.models import Artifact
 from engine.build.int8.targets import fitting
 from engine.common.environment import instruction_sets
 from engine.specs import CPU_PROVIDER, TargetName
+from engine.store.manifest import BuildManifest
 
 
 def overflow_here(artifact: Artifact) -> str | None:
     """What an artifact does wrong on this machine, in a sentence; None where nothing."""
-    made = (artifact.manifest.get("build") or {}).get("quantization") or {}
-    made_for = (made.get("target") or {}).get("name")
-    if (artifact.manifest.get("quantised") or {}).get("overflows"):
+    manifest = BuildManifest.of(artifact)
+    made = manifest.build.quantization
+    made_for = made.target.name if made is not None and made.target is not None else None
+    if manifest.quantized is not None and manifest.quantized.overflows:
         made_for = TargetName.X86_VNNI
     return overflow_of(made_for, instruction_sets())
 

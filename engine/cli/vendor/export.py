@@ -16,6 +16,7 @@ from engine.cli.follow import finish_run, submit_noting
 from engine.cli.output import emit_json, note
 from engine.common.files import atomic_write
 from engine.errors import InvalidRequest
+from engine.jobs.results import artifacts_made
 from engine.runs.requests import RunRequest, Task
 from engine.specs import ExportFormat, WeightsSpec
 from engine.store import artifacts
@@ -99,7 +100,7 @@ def export_by_flags(
         preprocess=_preprocess(found, flags.size),
     )
     jobs = finish_run(submit_noting(request))
-    made = [job.result["artifact"] for job in jobs if job.result and "artifact" in job.result]
+    made = artifacts_made(job.result for job in jobs)
     if any(job.status != JobStatus.SUCCEEDED for job in jobs):
         return 1
     digest = made[-1]

@@ -65,10 +65,10 @@ def bound_of(judge: Judge, max_drop: float = 1.0, limit_s: float = 60.0) -> Boun
 def test_a_bounded_build_stops_at_the_first_step_that_holds() -> None:
     judge = Judge(right_at=0.3)
     mixed = within(request_for(mobile_model()), bound_of(judge))
-    found = mixed.facts["bound"]
-    assert found["held"]
-    assert found["drop"] == 0
-    assert [step["drop"] > 1 for step in found["steps"]] == [True] * (len(judge.seen) - 1) + [False]
+    found = mixed.facts.bound
+    assert found.held
+    assert found.drop == 0
+    assert [step.drop > 1 for step in found.steps] == [True] * (len(judge.seen) - 1) + [False]
     assert mixed.ranking is not None
     assert 0.3 <= mixed.ranking.share(mixed.kept) < 0.95
     assert judge.float_share(mixed.model) == pytest.approx(judge.seen[-1])
@@ -80,8 +80,8 @@ def test_a_bound_that_cannot_be_met_is_said() -> None:
     wrong = np.concatenate([np.zeros(100, bool), np.ones(300, bool)])
     bound = Bound(1.0, lambda candidate, count: sure(wrong), ALL_RIGHT, 60, AGREEMENT)
     mixed = within(request, bound)
-    assert not mixed.facts["bound"]["held"]
-    assert mixed.facts["bound"]["measure"] == "agreement with fp32"
+    assert not mixed.facts.bound.held
+    assert mixed.facts.bound.measure == "agreement with fp32"
     assert "not shown to hold on 400 images: the drop itself is 25.0 points" in said[-1]
     assert any("drop of agreement with fp32 25.00 points" in line for line in said)
 
@@ -97,7 +97,7 @@ def test_where_none_holds_the_nearest_is_built() -> None:
 
     mixed = within(request_for(mobile_model()), Bound(1.0, right, ALL_RIGHT, 60))
     assert len(built) > 2
-    assert mixed.facts["bound"]["drop"] == pytest.approx(5.0)
+    assert mixed.facts.bound.drop == pytest.approx(5.0)
     assert mixed.model.SerializeToString() == built[1].SerializeToString()
 
 
@@ -114,7 +114,7 @@ def test_too_few_images_are_said_before_the_search_and_no_step_is_taken_in_vain(
     mixed = within(request, Bound(1.0, unchanged, right, 60))
     assert "Only 200 images are left" in said[0]
     assert "cannot show less than 1.3 points" in said[0]
-    assert not mixed.facts["bound"]["held"]
+    assert not mixed.facts.bound.held
     assert "it would take about 268." in said[-1]
     assert "the first step that is expected to keep it" in said[-1]
     assert len(calls) == 1, "nothing can reach less far than no change at all"
@@ -138,11 +138,11 @@ def test_where_none_can_be_shown_the_first_that_is_expected_to_hold_is_built() -
         return np.abs(moved) * np.sign(before) if len(built) == 1 else moved
 
     mixed = within(request_for(mobile_model()), Bound(1.0, margins, before, 60))
-    found = mixed.facts["bound"]
-    assert found["steps"][0]["drop"] == 0
-    assert found["steps"][0]["expected_at_most"] > 1
-    assert found["expected_at_most"] <= 1
-    assert not found["held"]
+    found = mixed.facts.bound
+    assert found.steps[0].drop == 0
+    assert found.steps[0].expected_at_most > 1
+    assert found.expected_at_most <= 1
+    assert not found.held
     assert len(built) == 3, "the first that is expected to hold ends a search that can show none"
     assert mixed.model.SerializeToString() == built[2].SerializeToString()
 
@@ -151,7 +151,7 @@ def test_without_a_share_in_float_the_first_step_is_all_int8() -> None:
     judge = Judge(right_at=0.01)
     mixed = within(request_for(mobile_model(), float_share=0.0), bound_of(judge))
     assert judge.seen[0] == 0
-    assert mixed.facts["bound"]["held"]
+    assert mixed.facts.bound.held
 
 
 @pytest.mark.parametrize("dies_at_call", [1, 2, 3])
@@ -180,8 +180,8 @@ def test_a_search_that_was_killed_goes_on_from_the_steps_it_judged(
     assert [*killed.seen, *rest.seen] == whole.seen
     assert ranked == once, "no layer is ranked twice"
     assert found.model.SerializeToString() == wanted.model.SerializeToString()
-    assert found.facts["bound"]["steps"] == wanted.facts["bound"]["steps"]
-    assert found.facts["bound"]["steps_of_earlier_attempts"] == dies_at_call - 1
+    assert found.facts.bound.steps == wanted.facts.bound.steps
+    assert found.facts.bound.steps_of_earlier_attempts == dies_at_call - 1
 
 
 def test_a_search_that_was_finished_is_not_judged_again(tmp_path: Path) -> None:
@@ -220,7 +220,7 @@ def test_the_time_of_all_attempts_counts(tmp_path: Path) -> None:
     slow = replace(request_for(mobile_model()), say=said.append)
     mixed = within(slow, bound_of(judge), journal)
     assert judge.seen == []
-    assert not mixed.facts["bound"]["held"]
+    assert not mixed.facts.bound.held
     assert any("another step does not fit its 60 s" in line for line in said)
 
 
@@ -232,4 +232,4 @@ def test_progress_counts_all_the_steps_that_may_be_left() -> None:
     most = 1 + sum(share > request.float_share for share in SHARES)
     assert judging[0] == (IMAGES, IMAGES * most, "images", f"Judging step 1 of at most {most}")
     assert judging[-1][1] < judging[0][1]
-    assert len(judging) <= len(mixed.facts["bound"]["steps"])
+    assert len(judging) <= len(mixed.facts.bound.steps)

@@ -273,7 +273,7 @@ def test_a_layer_behind_which_nothing_changes_is_named() -> None:
     model = tiny_se_model()
     weights = next(t for t in model.graph.initializer if t.name == "w1")
     weights.CopyFrom(numpy_helper.from_array(np.zeros((4, 8, 1, 1), np.float32), "w1"))
-    constant = prepare(model, calibration()).facts["constant"]
+    constant = prepare(model, calibration()).facts.constant
     assert "w1" in constant
     assert "w" not in constant
-    assert prepare(tiny_se_model(), calibration()).facts["constant"] == []
+    assert prepare(tiny_se_model(), calibration()).facts.constant == []

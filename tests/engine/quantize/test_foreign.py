@@ -29,6 +29,7 @@ from engine.specs import (
     WeightsSpec,
 )
 from engine.store import artifacts
+from engine.store.manifest import Prequantized
 from tests.engine.quantize.test_recipe import calibration
 from tests.engine.tiny import PREPROCESS, Quiet, image_folder, labeled_by, tiny_se_model
 
@@ -70,10 +71,10 @@ def exported(url: str, tmp_path: Path) -> Artifact:
 def test_layers_in_integers_are_counted_in_either_form(tmp_path: Path) -> None:
     model = int8_model()
     assert quantized(tiny_se_model()) is None
-    assert quantized(model) == {"layers": 4, "of": 4, "overflows": True}
+    assert quantized(model) == Prequantized(layers=4, of=4, overflows=True)
     found = quantized(fused(model, tmp_path))
     assert found is not None
-    assert (found["layers"], found["overflows"]) == (4, True)
+    assert (found.layers, found.overflows) == (4, True)
 
 
 @pytest.mark.parametrize(
@@ -95,7 +96,7 @@ def test_weights_of_seven_bits_fit(weights: np.ndarray, overflows: bool) -> None
     )
     found = quantized(helper.make_model(graph))
     assert found is not None
-    assert found["overflows"] is overflows
+    assert found.overflows is overflows
 
 
 def test_such_a_file_is_taken_as_it_is_and_its_sums_are_exact_where_they_would_overflow(

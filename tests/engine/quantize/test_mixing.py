@@ -149,14 +149,14 @@ def test_the_report_names_every_layer() -> None:
     images = np.concatenate(batches(2))
     mixed = mixed_precision.by_default(request_for(source, forced=frozenset({"d"})))
     report = report_of(source, mixed, (image[None] for image in images), 1)
-    layers = {layer["tensor"]: layer for layer in report["layers"]}
+    layers = {layer.tensor: layer for layer in report.layers}
     convolutions = {n.output[0] for n in source.graph.node if n.op_type in ("Conv", "Gemm")}
     assert convolutions <= set(layers)
-    assert sum(layer["macs_share"] for layer in layers.values()) == pytest.approx(1)
-    assert layers["d"]["precision"] == "float"
-    assert "asked" in layers["d"]["reason"]
-    assert layers["d"]["effect_db"] is None
-    assert layers["p"]["layer"] == "pw", "the name of its weights"
-    inside = [layer for layer in layers.values() if layer["precision"] == "int8"]
-    assert all(layer["weights_sqnr_db"] > 25 for layer in inside)
-    assert report["macs_in_int8"] == pytest.approx(sum(layer["macs_share"] for layer in inside))
+    assert sum(layer.macs_share for layer in layers.values()) == pytest.approx(1)
+    assert layers["d"].precision == "float"
+    assert "asked" in layers["d"].reason
+    assert layers["d"].effect_db is None
+    assert layers["p"].layer == "pw", "the name of its weights"
+    inside = [layer for layer in layers.values() if layer.precision == "int8"]
+    assert all(layer.weights_sqnr_db > 25 for layer in inside)
+    assert report.macs_in_int8 == pytest.approx(sum(layer.macs_share for layer in inside))

@@ -112,7 +112,7 @@ def test_what_is_prepared_computes_what_the_source_does(made: object) -> None:
     ready = prepared_like(model)
     onnx.checker.check_model(ready.model, full_check=True)
     assert np.allclose(before, scores(ready.model, batch), rtol=1e-4, atol=1e-4)
-    assert any(strength > 0 for strength in ready.facts["equalization"].values())
+    assert any(strength > 0 for strength in ready.facts.equalization.values())
 
 
 def test_equalization_brings_channels_to_one_size() -> None:
@@ -175,7 +175,7 @@ def test_the_main_path_of_an_se_network_stays_in_integers(tmp_path: Path) -> Non
 def test_hard_swish_becomes_integer_kernels(tmp_path: Path) -> None:
     rounded, facts = quantize(prepared_like(mobile_model()), VNNI)
     ops = fused(rounded, tmp_path)
-    assert facts["gates_rewritten"] == 2
+    assert facts.gates_rewritten == 2
     assert ops["QLinearConv"] == 8, "six convolutions and two gates"
     assert ops["QLinearMul"] == 3, "two gates and the SE branch"
     assert ops["QLinearAdd"] == 1
@@ -204,7 +204,7 @@ def test_weights_are_bounded_in_pairs_where_sums_could_overflow() -> None:
     wide, facts = quantize(ready, VNNI)
     narrow, narrow_facts = quantize(ready, target_of(TargetName.X86))
     assert largest_pair(wide) > 128 >= largest_pair(narrow)
-    assert facts["weights"] != narrow_facts["weights"]
+    assert facts.weights != narrow_facts.weights
 
 
 def largest_pair(model: ModelProto) -> int:

@@ -77,7 +77,7 @@ def built_for(name: TargetName, model: ModelProto, mode: str = "max") -> ModelPr
     target = target_of(name)
     built, facts = quantize(prepare(model, calibration(mode), target=target), target)
     onnx.checker.check_model(built, full_check=True)
-    assert facts["target"]["name"] == name
+    assert facts.target.name == name
     return built
 
 

@@ -47,6 +47,7 @@ def build(model: str, precision: str, top1: float, rate: float, **other: object)
         "stable": 1,
         "noise": None,
         "verdict": None,
+        "valid": None,
         "elsewhere": None,
         "execution": "native",
     }
@@ -144,8 +145,9 @@ def test_doubts_are_told() -> None:
         "stable": 0,
         "noise": "other processes used 1.00 cores",
         "verdict": "invalid: 9 of 900",
+        "valid": False,
         "elsewhere": "of 9 nodes ran 2 on x",
-        "execution": "emulated on x",
+        "execution": "emulated",
     }
     row = build("big", "int8", 80.5, 30, **doubtful)
     drop = paired_difference(np.arange(100) < 81, np.arange(100) < 79)
