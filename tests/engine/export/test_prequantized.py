@@ -19,7 +19,7 @@ from engine.build.int8.pipeline import prepare, quantize
 from engine.build.int8.targets import target_of
 from engine.errors import BuildFailed
 from engine.export import job as export
-from engine.onnx.prequantized import quantized
+from engine.export.prequantized import quantized
 from engine.specs import (
     BuildSpec,
     CalibrationSpec,
