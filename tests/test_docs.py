@@ -23,7 +23,6 @@ MAKEFILE = (REPOSITORY / "Makefile").read_text()
 README_LINES = 120
 PENDING = {
     "engine/build/builders.py",
-    "engine/runs/fields.py",
     "engine/runtimes/base.py",
     "engine/runtimes/registry.py",
     "engine/specs/precisions.py",

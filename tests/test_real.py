@@ -23,8 +23,8 @@ from engine.errors import LabelsMismatch
 from engine.export import job as export
 from engine.specs import BuildSpec, EvaluateSpec, ExportSpec
 from engine.store import artifacts
-from tests.engine.tiny import Quiet
-from tests.real_photographs import counts, spec_of
+from tests.support.real_photographs import counts, spec_of
+from tests.support.tiny import Quiet
 
 pytestmark = pytest.mark.real
 

@@ -12,7 +12,7 @@ import pytest
 import streamlit
 from playwright.sync_api import Browser, expect
 
-from tests.browser.server import REPOSITORY, serving
+from tests.support.server import REPOSITORY, serving
 
 pytestmark = pytest.mark.browser
 

@@ -8,14 +8,7 @@ import plotly.graph_objects as go
 import pytest
 
 from dashboard.charts.accuracy import accuracy_against_compute, accuracy_against_throughput
-from dashboard.charts.common import (
-    CARD_WIDTH,
-    card,
-    layout,
-    log_range,
-    log_ticks,
-    percent_range,
-)
+from dashboard.charts.common import CARD_WIDTH, card, layout, log_range, log_ticks, percent_range
 from dashboard.charts.excitations import excitations
 from dashboard.charts.precision_pairs import accuracy_change, speed_and_size
 from dashboard.palette import DARK, LIGHT, SYMBOLS
@@ -23,41 +16,7 @@ from engine.catalog.models import catalog
 from engine.common.pareto import pareto_front
 from engine.results.groups import accuracy_points
 from engine.results.published import with_estimates, with_gmacs
-
-
-def point(precision: str, top1: float, images_per_s: float, **other: object) -> dict[str, object]:
-    row: dict[str, object] = {
-        "label": "timm/a",
-        "weights_digest": "w",
-        "weights_kind": "pretrained",
-        "preprocess": "p",
-        "precision": precision,
-        "top1": top1,
-        "top1_low": top1 - 2,
-        "top1_high": top1 + 1,
-        "images": 1000,
-        "images_planned": 1000,
-        "dataset": "val",
-        "at_chance": False,
-        "images_per_s": images_per_s,
-        "images_per_s_low": images_per_s * 0.9,
-        "images_per_s_high": images_per_s * 1.1,
-        "latency_p50_ms": 3.0,
-        "batch": 1,
-        "threads": 2,
-        "stable": True,
-        "noise": None,
-        "verdict": None,
-        "valid": None,
-        "compute_gmacs": 4.0,
-        "size_mb": 100.0,
-        "execution": "native",
-        "calibration": None,
-        "environment": "A CPU",
-        "evaluation_id": hash((precision, top1)),
-    }
-    return row | other
-
+from tests.support.points import point
 
 THREE = pd.DataFrame([point("fp32", 80.0, 10), point("fp16", 79.9, 9), point("int8", 79.0, 30)])
 
@@ -137,7 +96,7 @@ def test_a_rough_speed_has_a_question_mark_beside_it() -> None:
     figure = accuracy_against_throughput(rows, LIGHT, "val", "batch 1")
     assert ["?" in trace(figure, p).text[0] for p in SYMBOLS] == [False, True, True]
     assert trace(figure, "fp16").textposition == ("top right",), "above the frontier"
-    assert "noisy: the clock moved by 15 %" in trace(figure, "fp16").customdata[0][0]
+    assert "clock moved by 15 %" in trace(figure, "fp16").customdata[0][0]
     compute = accuracy_against_compute(rows, None, LIGHT, "val")
     assert trace(compute, "fp16").text == ("",), "the compute was not measured by the clock"
 

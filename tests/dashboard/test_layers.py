@@ -17,7 +17,7 @@ from engine.build.int8.layer_reports import layer_report, worst
 from engine.cli.main import main
 from engine.store.artifacts import REPORT_FILE, folder_of
 from engine.store.int8_report import LayerReport
-from tests.dashboard import rows
+from tests.support import rows
 
 
 def layer(name: str, effect: float | None, **other: object) -> dict[str, object]:

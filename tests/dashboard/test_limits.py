@@ -22,8 +22,8 @@ from engine.peak.records import Speed, keep
 from engine.profiling import records
 from engine.profiling.summary import by_operator, sums_of
 from engine.results import results_frame
-from tests.dashboard import rows
-from tests.dashboard.test_pages import opened
+from tests.support import rows
+from tests.support.pages import opened
 
 PLAIN: list[dict[str, Any]] = [
     {"name": "conv", "op": "Conv", "ms": 6.0, "se_block": None, "inserted": False},

@@ -19,7 +19,9 @@ from engine.config import settings
 from engine.errors import BenchmarkFailed, ProviderUnavailable
 from engine.specs import CPU_PROVIDER, BenchmarkSpec
 from engine.store.artifacts import model_path
-from tests.engine.tiny import SIDE, Quiet, store_build, tiny_se_model
+from tests.support.tiny import SIDE, Quiet, store_build, tiny_se_model
+
+pytestmark = pytest.mark.serial
 
 
 def run(url: str, tmp_path: Path, **options: object) -> Benchmark:

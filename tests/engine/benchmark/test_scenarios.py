@@ -19,7 +19,9 @@ from engine.benchmark.scenarios.definitions import asked_label, label_of, verdic
 from engine.benchmark.scenarios.offline import Offline, take_pass
 from engine.specs import BenchmarkSpec
 from engine.store.protocols import BenchmarkProtocol, ScenarioFacts
-from tests.engine.tiny import Quiet, store_build, tiny_se_model
+from tests.support.tiny import Quiet, store_build, tiny_se_model
+
+pytestmark = pytest.mark.serial
 
 
 def run(url: str, tmp_path: Path, **options: Any) -> Benchmark:

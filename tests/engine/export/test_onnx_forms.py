@@ -23,7 +23,7 @@ from engine.export import onnx_import, original
 from engine.runtimes.onnx_runtime import OnnxRuntime
 from engine.specs import BenchmarkSpec, BuildSpec, CalibrationSpec, ExportSpec, WeightsSpec
 from engine.store import artifacts
-from tests.engine.gray_levels import (
+from tests.support.gray_levels import (
     BIAS,
     CLASSES,
     FLOAT,
@@ -36,7 +36,7 @@ from tests.engine.gray_levels import (
     network,
     node,
 )
-from tests.engine.tiny import Quiet
+from tests.support.tiny import Quiet
 
 UINT8, INT8, INT32, INT64 = (
     TensorProto.UINT8,

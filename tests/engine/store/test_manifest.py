@@ -33,7 +33,7 @@ from engine.store import artifacts
 from engine.store.int8_report import BoundFacts
 from engine.store.manifest import EMULATED, NATIVE, BuildManifest, ExportManifest
 from engine.store.protocols import BenchmarkProtocol, EvaluationProtocol
-from tests.engine.tiny import PREPROCESS, Quiet, image_folder, labeled_by, tiny_se_model
+from tests.support.tiny import PREPROCESS, Quiet, image_folder, labeled_by, tiny_se_model
 
 HEADER = {"kind", "model_id", "weights", "format", "precision", "parent", "recipe"}
 EXPORT = {"preprocess", "classes", "background", "via", "opset", "compute", "agreement", "versions"}

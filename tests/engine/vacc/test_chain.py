@@ -15,7 +15,7 @@ from engine.cli.main import main
 from engine.datasets.imagenet import class_names
 from engine.preprocess import PreprocessSpec, ResizeMode, Resizer, open_image, preprocess
 from engine.runtimes.onnx_runtime import OnnxRuntime
-from tests.engine.tiny import SIDE, tiny_se_model
+from tests.support.tiny import SIDE, tiny_se_model
 
 BUILD = """\
 name: {name}
