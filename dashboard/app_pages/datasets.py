@@ -20,8 +20,8 @@ from engine.datasets.report import DatasetReport
 from engine.errors import DatasetInvalid, InvalidRequest
 from engine.jobs import dispatcher
 from engine.jobs import queue as store
-from engine.runs.new_jobs import dataset_job
-from engine.runs.requests import BUILTIN_DATASETS
+from engine.runs.compile import dataset_job
+from engine.runs.request import BUILTIN_DATASETS
 from engine.specs import DatasetSpec, absolute
 
 BASES: dict[int | None, str] = {None: "as recognized", 0: "0", 1: "1"}

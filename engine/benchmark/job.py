@@ -24,7 +24,6 @@ from engine.config import settings
 from engine.errors import BenchmarkFailed
 from engine.jobs.context import JobContext
 from engine.jobs.results import JobResult
-from engine.peak.queueing import queue_if_unknown
 from engine.runtimes.onnx_runtime import OnnxRuntime
 from engine.specs import BenchmarkSpec
 from engine.store import artifacts
@@ -55,8 +54,6 @@ def run(params: dict[str, Any], context: JobContext) -> dict[str, Any]:
         row = _row(task, outcome, watch.seen(), surroundings, threads)
     with writing(context.url) as session:
         session.add(row)
-    used = threads * spec.instances * spec.processes
-    queue_if_unknown(context.job_id, row.environment_digest, used, context.url)
     noise = BenchmarkProtocol.of(row).noise_text
     elsewhere = nodes_elsewhere(loaded.nodes, spec.provider)
     overflow = overflow_warning(artifact)

@@ -34,7 +34,7 @@ from engine.datasets.sampling import LAYOUT
 from engine.errors import DatasetInvalid, InvalidRequest
 from engine.jobs import queue
 from engine.jobs.results import JobResult
-from engine.runs.new_jobs import dataset_job
+from engine.runs.compile import dataset_job
 from engine.specs import DatasetSpec, absolute
 from engine.specs.datasets import BUILTIN_DATASETS
 from engine.store.database import prepare_database

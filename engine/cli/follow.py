@@ -16,9 +16,9 @@ from engine.jobs import queue
 from engine.jobs.dispatcher import ensure_dispatcher
 from engine.jobs.queue import NewJob
 from engine.jobs.results import JobResult
-from engine.runs.planning import plan
-from engine.runs.requests import RunRequest
-from engine.runs.submitting import jobs_of, submit
+from engine.runs.plan import plan
+from engine.runs.request import RunRequest
+from engine.runs.submit import jobs_of, submit
 from engine.store.database import prepare_database
 
 if TYPE_CHECKING:

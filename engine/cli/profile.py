@@ -17,8 +17,8 @@ from engine.common.untrusted import MAX_INTEGER
 from engine.jobs.results import JobResult
 from engine.profiling.records import Profile, profiles_of
 from engine.profiling.summary import by_operator, slowest, sums_of
-from engine.runs.new_jobs import profile_job
-from engine.runs.requests import RunRequest, Task
+from engine.runs.compile import profile_job
+from engine.runs.request import RunRequest, Task
 from engine.specs import CPU_PROVIDER, ProfileSpec
 from engine.store import artifacts
 from engine.store.database import prepare_database
@@ -30,8 +30,8 @@ def profile(
     *,
     builds: g.Builds,
     calibrate_on: o.CalibrationSet = None,
-    batch: Annotated[int, typer.Option("--batch", "-b", min=1, help="Images in a request.")] = 1,
-    threads: Annotated[int, typer.Option(min=0, help="0: all cores.")] = 0,
+    batch: Annotated[int, o.option("batches")] = 1,
+    threads: Annotated[int, o.option("threads")] = 0,
     provider: o.Provider = CPU_PROVIDER,
     most: Annotated[
         int, typer.Option(min=1, max=MAX_INTEGER, help="So many of the slowest nodes.")

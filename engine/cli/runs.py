@@ -13,8 +13,8 @@ from engine.cli.vendor import export as v
 from engine.errors import InvalidRequest
 from engine.preprocess import require_one_scale
 from engine.preprocess.protocols import Protocol
-from engine.runs.new_jobs import evaluate_job
-from engine.runs.requests import DEMO, RunRequest, Task
+from engine.runs.compile import evaluate_job
+from engine.runs.request import DEMO, RunRequest, Task
 from engine.specs import CPU_PROVIDER, EvaluateSpec
 from engine.store import artifacts
 from engine.store.database import prepare_database

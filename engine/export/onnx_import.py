@@ -17,6 +17,7 @@ from engine.errors import ExportFailed
 from engine.export.onnx_cleanup import lift_constants, tidy
 from engine.export.onnx_reading import load_onnx
 from engine.export.original import Original, open_original, runtime_reason
+from engine.export.prequantized import quantization_summary
 from engine.export.record import Exported, finish
 from engine.export.shape_values import fold_shape_values
 from engine.export.verify import TOLERANCE, Agreement, compare, probe_inputs
@@ -25,7 +26,6 @@ from engine.onnx import graph_io
 from engine.onnx.adapters import adapt_input, adapt_output
 from engine.onnx.batch import open_batch, set_batch
 from engine.onnx.opset import OPSET, convert_opset, remove_weight_inputs
-from engine.onnx.prequantized import quantization_summary
 from engine.onnx.signature import MAX_PIXEL, ScoreOutput, find_score_output
 from engine.onnx.widen import to_float32, widened_type
 from engine.preprocess import PreprocessSpec

@@ -16,7 +16,7 @@ from db.models import Job, Run
 from db.session import reading, writing
 from engine.config import REPOSITORY
 from engine.imports.evaluation import OutsideEvaluation, import_evaluation
-from engine.runs.requests import DEMO
+from engine.runs.request import DEMO
 from engine.weights.identify import Identified
 from tests.support import rows
 from tests.support.pages import PAGES, figures, missing, opened, plain_texts, texts
@@ -191,17 +191,17 @@ def test_a_weights_file_says_what_it_holds(
     assert run.request["weights"]["key"] == "model_ema"
 
 
-@pytest.mark.parametrize("scale", [True, False])
-def test_mean_and_deviation_of_raw_pixels_need_the_switch(url: str, scale: bool) -> None:
+@pytest.mark.parametrize("divided", [True, False])
+def test_mean_and_std_of_raw_pixels_need_a_scale_of_1(url: str, divided: bool) -> None:
     app = opened("new_run")
     app.button_group(key="weights").set_value("Random")
     app.button_group(key="protocol").set_value("custom").run()
     app.text_input(key="pre_mean").set_value("123.675, 116.28, 103.53")
     app.text_input(key="pre_std").set_value("58.395 57.12 57.375")
-    app.toggle(key="pre_div255").set_value(scale).run()
-    assert app.button(key="queue").disabled == scale
+    app.text_input(key="pre_scale").set_value("1/255" if divided else "1").run()
+    assert app.button(key="queue").disabled == divided
     told = "mean 0.485,0.456,0.406 and std 0.229,0.224,0.225" in plain_texts(app)
-    assert told == scale
+    assert told == divided
 
 
 @pytest.mark.parametrize(("protocol", "mode"), [("published", None), ("vendor", "squash")])

@@ -8,7 +8,6 @@ from streamlit.testing.v1 import AppTest
 from dashboard.charts.running_accuracy import SoFar, running_accuracy, so_far
 from dashboard.components.jobs.progress import stepper
 from dashboard.components.run_form import prefill
-from dashboard.components.run_form.prefill import widget_values
 from dashboard.palette import DARK, LIGHT
 from db.enums import JobStatus, Precision, WeightsKind
 from db.models import Job, JobNeed, Run
@@ -18,7 +17,7 @@ from engine.evaluation.job import _Tally
 from engine.jobs.results import PartialResult
 from engine.preprocess import PreprocessSpec
 from engine.preprocess.protocols import VENDOR
-from engine.runs.requests import DEMO, RunRequest
+from engine.runs.request import DEMO, RunRequest
 from engine.specs import CalibrationMode, WeightsSpec
 from tests.support import rows
 from tests.support.pages import missing, opened, texts
@@ -194,13 +193,7 @@ def test_a_run_says_how_its_builds_were_asked_for(url: str) -> None:
         session.get(Run, 1).request = asked.to_json()
     (facts,) = (table.value for table in opened("run", id="1").table)
     told = facts.iloc[:, 0].to_dict()
-    assert told["int8 ranges"].replace("\\", "") == "percentile 99.5 %"
-    assert told["kept in float"] == "0, 4"
-    assert told["softmax appended"] == "yes"
-
-
-def test_a_dataset_that_is_gone_is_not_asked_for() -> None:
-    request = RunRequest(model_id="ppcls/seresnet18", dataset="gone", batches=(3, 8))
-    values = widget_values(request, known_datasets=set())
-    assert not [key for key in values if key.startswith("dataset_for")]
-    assert values["batches"] == [8]
+    assert told["Calibration method"] == "percentile"
+    assert told["Percentile"].replace("\\", "") == "99.5 %"
+    assert told["Layers excluded from quantization"] == "0, 4"
+    assert told["Append a softmax"] == "yes"

@@ -11,7 +11,7 @@ from db.enums import JobKind, JobStatus
 from db.models import Benchmark, Job, Run, RunJob
 from db.session import reading, writing
 from engine.results.columns import header_of
-from engine.runs.requests import RunRequest
+from engine.runs.request import RunRequest
 from tests.support import rows
 from tests.support.pages import missing, opened, texts
 

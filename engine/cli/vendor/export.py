@@ -17,7 +17,8 @@ from engine.cli.output import emit_json, note
 from engine.common.files import atomic_write
 from engine.errors import InvalidRequest
 from engine.jobs.results import artifacts_made
-from engine.runs.requests import RunRequest, Task
+from engine.runs.fields import FIELDS
+from engine.runs.request import RunRequest, Task
 from engine.specs import ExportFormat, WeightsSpec
 from engine.store import artifacts
 from engine.store.database import prepare_database
@@ -42,10 +43,7 @@ FORMATS: dict[Convert, ExportFormat] = {Convert.ONNX: "onnx", Convert.PT: "torch
 FILES = {Convert.ONNX: artifacts.MODEL_FILE, Convert.PT: artifacts.TORCHSCRIPT_FILE}
 ModelOrFlags = Annotated[
     str | None,
-    typer.Argument(
-        help="A model: `timm/seresnet50`, `mmcls/seresnet101`, `ppcls/senet154`, any "
-        "`timm/<name>`, or `onnx/<name>` with --weights FILE. Or --model_name."
-    ),
+    typer.Argument(help=f"{FIELDS['model_id'].help} Or --model_name."),
 ]
 Library = Annotated[
     ModelLibrary | None, typer.Option("--model_library", help="As in the vendor's script.")

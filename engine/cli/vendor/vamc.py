@@ -15,8 +15,8 @@ from engine.cli.output import emit_json, note
 from engine.cli.parsing import read_weights
 from engine.jobs.dispatcher import ensure_dispatcher
 from engine.jobs.results import artifacts_made
-from engine.runs.new_jobs import dataset_job
-from engine.runs.requests import RunRequest
+from engine.runs.compile import dataset_job
+from engine.runs.request import RunRequest
 from engine.specs import TargetName
 from engine.store import artifacts
 from engine.store.database import prepare_database

@@ -18,7 +18,7 @@ from engine.config import settings
 from engine.errors import ArtifactMissing, InvalidRequest
 from engine.jobs.results import JobResult
 from engine.preprocess import PreprocessSpec
-from engine.runs.new_jobs import benchmark_job
+from engine.runs.compile import benchmark_job
 from engine.runtimes.onnx_runtime import OnnxRuntime
 from engine.specs import BenchmarkSpec
 from engine.store import artifacts

@@ -22,6 +22,7 @@ from engine.cli.option_grouping import grouped
 from engine.cli.options import joined, numbers
 from engine.cli.output import emit_table
 from engine.cli.parsing import read_preprocess, read_weights
+from engine.common.program import program
 from engine.config import REPOSITORY, settings
 from engine.errors import InvalidRequest
 from engine.preprocess.spec import PIXEL_SCALE
@@ -97,7 +98,7 @@ def test_the_commands_are_all_there() -> None:
 
 @pytest.mark.parametrize("name", sorted(commands()))
 def test_every_help_teaches_by_an_example(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert f"`python -m engine {name}" in commands()[name]
+    assert f"`{program()} {name}" in commands()[name]
     assert main([*name.split(), "--help"]) == 0
     assert "--json" in capsys.readouterr().out
 
@@ -121,7 +122,7 @@ def test_models_as_json(capsys: pytest.CaptureFixture[str]) -> None:
         (["jobs", "retry", "5"], "There is no job 5"),
         (["dataset", "check", "none"], "There is no dataset 'none'"),
         (["classify", "x.png"], "There is no build yet"),
-        (["run", "timm/x", "--mean", "a,b,c"], "--mean and --std take three numbers"),
+        (["run", "timm/x", "--mean", "a,b,c"], "--mean must be three numbers"),
         (["run", "timm/x", "--scale", "1/0"], "--scale takes a number, such as 1 or 1/255"),
         (["export", "timm/x", "--mean", "124,116,104"], "If it takes pixels from 0 to 255, use"),
         (["run", "timm/x", "--scale", "1", "-d", "demo"], "The mean 0.485,0.456,0.406 and the std"),
@@ -355,9 +356,9 @@ def test_a_hostile_checkpoint_is_refused_and_never_executed(tmp_path: Path) -> N
 
 def test_numbers_are_given_in_a_list_or_one_by_one() -> None:
     read = numbers(0, 64)
-    assert joined([read("1,2"), read("8"), read("2, 16")], 1) == (1, 2, 8, 16)
-    assert joined(None, 1) == (1,)
-    assert joined([read("0")], 1) == (0,)
+    assert joined([read("1,2"), read("8"), read("2, 16")], "batches") == (1, 2, 8, 16)
+    assert joined(None, "batches") == (1,)
+    assert joined([read("0")], "batches") == (0,)
 
 
 def test_a_sweep_names_its_sweet_spot_and_is_not_measured_twice(url: str) -> None:

@@ -15,8 +15,8 @@ from engine.common.digests import data_digest
 from engine.errors import ArtifactMissing, InvalidRequest
 from engine.export import job as export
 from engine.export.torch_export import scores_of
-from engine.runs.planning import plan
-from engine.runs.requests import RunRequest, Task
+from engine.runs.plan import plan
+from engine.runs.request import RunRequest, Task
 from engine.specs import BuildSpec, ExportSpec, WeightsSpec
 from engine.store import artifacts
 from tests.support.tiny import Quiet

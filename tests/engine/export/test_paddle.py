@@ -22,8 +22,8 @@ from engine.export import job as export
 from engine.export.paddle import convert, read_converted, take_softmax_off
 from engine.export.verify import compare
 from engine.onnx.opset import OPSET
-from engine.runs.planning import plan
-from engine.runs.requests import RunRequest, Task
+from engine.runs.plan import plan
+from engine.runs.request import RunRequest, Task
 from engine.specs import ExportSpec, WeightsSpec
 from tests.support.tiny import Quiet, scores, tiny_se_model
 

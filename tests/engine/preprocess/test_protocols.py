@@ -20,9 +20,9 @@ from engine.errors import InvalidRequest
 from engine.export.job import protocol_of
 from engine.preprocess import PreprocessSpec, Resizer
 from engine.preprocess.protocols import VENDOR, Protocol, name_of
-from engine.runs.planning import plan
-from engine.runs.requests import RunRequest, Task
-from engine.runs.submitting import submit
+from engine.runs.plan import plan
+from engine.runs.request import RunRequest, Task
+from engine.runs.submit import submit
 from engine.specs import EvaluateSpec, ExportSpec
 from tests.support.tiny import (
     PREPROCESS,

@@ -19,8 +19,8 @@ from engine.profiling import job
 from engine.profiling.records import NodeFacts, profiles_of
 from engine.profiling.summary import by_operator, slowest, sums_of
 from engine.profiling.trace import WARM_UP_RUNS, take_trace, trace_of
-from engine.runs.requests import RunRequest, Task
-from engine.runs.submitting import jobs_of, submit
+from engine.runs.request import RunRequest, Task
+from engine.runs.submit import jobs_of, submit
 from engine.specs import ProfileSpec, WeightsSpec
 from engine.store import artifacts
 from tests.support.tiny import SIDE, Quiet, store_build, tiny_se_model

@@ -1,24 +1,54 @@
-"""What a run will do, one sentence a step, in order."""
+"""The plan of a run: what will happen, what is missing and how to get it, what to beware of."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
+from sqlalchemy import select
+
 from db.enums import Precision, WeightsKind
+from db.models import Dataset
+from db.session import reading
 from engine.build.int8 import targets
-from engine.catalog.models import CatalogModel
+from engine.catalog.models import CatalogModel, find_model
 from engine.common.environment import instruction_sets
 from engine.demo import images
 from engine.errors import WorkbenchError
 from engine.preprocess import PreprocessSpec
-from engine.runs.checks import Datasets
-from engine.runs.requests import BUILTIN_DATASETS, RunRequest, Task
-from engine.runs.sweeps import points_of
+from engine.runs.request import BUILTIN_DATASETS, RunRequest, Task, points_of
+from engine.runs.validation import PROBLEMS, WARNINGS, Datasets
 from engine.specs import Scenario
 from engine.weights.registry import find_registered
 
 _FORMAT_LABELS = {"onnx": "ONNX", "torchscript": "TorchScript"}
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """`steps` in order; `problems` stop the run, `warnings` do not."""
+
+    steps: tuple[str, ...]
+    problems: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+
+def plan(request: RunRequest, url: str) -> Plan:
+    """What the run would do; computes nothing and reaches for nothing but the database."""
+    try:
+        model = find_model(request.model_id)
+    except WorkbenchError as error:
+        return Plan((), (str(error),), ())
+    datasets = _datasets(url)
+    problems = [p for check in PROBLEMS for p in check(request, model, datasets)]
+    warnings = [w for check in WARNINGS for w in check(request, model, datasets)]
+    return Plan(tuple(steps_of(request, model, datasets)), tuple(problems), tuple(warnings))
+
+
+def _datasets(url: str) -> Datasets:
+    with reading(url) as session:
+        return {row.name: row for row in session.scalars(select(Dataset))}
 
 
 def steps_of(request: RunRequest, model: CatalogModel, datasets: Datasets) -> Iterator[str]:

@@ -19,9 +19,9 @@ from engine.config import settings
 from engine.errors import WorkbenchError
 from engine.jobs.estimates import format_duration
 from engine.jobs.results import JobResult
-from engine.runs.requests import RunRequest, Task
-from engine.runs.submitting import build_spec, with_dataset_classes, with_file_digest
-from engine.runs.sweeps import benchmark_spec, is_sweep, points_of
+from engine.runs.compile import benchmark_spec, build_spec
+from engine.runs.request import RunRequest, Task, is_sweep, points_of
+from engine.runs.submit import with_dataset_classes, with_file_digest
 from engine.specs import SEARCH_TIMES, WINDOW_S, Scenario
 from engine.store import artifacts
 

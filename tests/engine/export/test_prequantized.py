@@ -19,7 +19,7 @@ from engine.build.int8.pipeline import prepare, quantize
 from engine.build.int8.targets import get_target
 from engine.errors import BuildFailed
 from engine.export import job as export
-from engine.onnx.prequantized import quantization_summary
+from engine.export.prequantized import quantization_summary
 from engine.specs import (
     BuildSpec,
     CalibrationSpec,

@@ -1,7 +1,9 @@
-"""What a user asks for in one go, as validated data."""
+"""What a user asks for in one go, as validated data, and the settings of its benchmarks."""
 
 from __future__ import annotations
 
+import itertools
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -9,6 +11,7 @@ from pydantic import Field, field_validator
 
 from db.enums import Precision
 from engine.common.untrusted import MAX_CLASSES, MAX_INTEGER
+from engine.config import settings
 from engine.specs import (
     CALIBRATION_IMAGES,
     CPU_PROVIDER,
@@ -129,3 +132,31 @@ DEMO = RunRequest(
     calibration_images=256,
     benchmark_max_s=10,
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One setting of a sweep; `threads` 0 means all cores, shared out among the instances."""
+
+    batch: int
+    instances: int
+    threads: int
+
+    def threads_on(self, cores: int) -> int:
+        """Threads of each instance on so many cores."""
+        return self.threads or max(1, cores // self.instances)
+
+
+def points_of(request: RunRequest, cores: int | None = None) -> tuple[Point, ...]:
+    """Batch x instances x threads, in the order of measuring; equal ones are measured once."""
+    cores = cores or settings().threads
+    found: dict[tuple[int, int, int], Point] = {}
+    for values in itertools.product(request.threads, request.instances, request.batches):
+        point = Point(batch=values[2], instances=values[1], threads=values[0])
+        found.setdefault((point.batch, point.instances, point.threads_on(cores)), point)
+    return tuple(found.values())
+
+
+def is_sweep(request: RunRequest) -> bool:
+    """Whether each build is measured at more than one setting."""
+    return len(points_of(request)) > 1
