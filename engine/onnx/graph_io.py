@@ -103,9 +103,9 @@ def rename_tensor(model: ModelProto, old: str, new: str) -> None:
     """
     if old == new:
         return
-    taken = tensor_names(model.graph)
-    if new in taken:
-        number = next(n for n in count(1) if f"{new}_{n}" not in taken)
+    used_names = tensor_names(model.graph)
+    if new in used_names:
+        number = next(n for n in count(1) if f"{new}_{n}" not in used_names)
         _rename(model.graph, {new: f"{new}_{number}"})
     _rename(model.graph, {old: new})
 

@@ -41,8 +41,8 @@ def find_gates(
         if len(factors) != 2 or node.domain not in ("", "ai.onnx", "com.microsoft"):
             continue
         for gate, features in (factors, reversed(factors)):
-            known = {gate, features} <= set(shapes) and gate not in constants
-            channels = gated_channels(shapes[gate], shapes[features]) if known else 0
+            is_candidate = {gate, features} <= set(shapes) and gate not in constants
+            channels = gated_channels(shapes[gate], shapes[features]) if is_candidate else 0
             if channels:
                 gates.append(Gate(gate, features, channels, node))
     return gates

@@ -23,8 +23,8 @@ def to_float32(model: ModelProto) -> str | None:
     """
     types = {tensor.name: tensor.data_type for tensor in model.graph.initializer}
     layers = [node for node in model.graph.node if node.op_type in _WEIGHTED_OPS]
-    found = {types.get(name, 0) for node in layers for name in node.input[1:2]}
-    other = next((type_ for type_ in OTHER_FLOATS if type_ in found), None)
+    weight_types = {types.get(name, 0) for node in layers for name in node.input[1:2]}
+    other = next((type_ for type_ in OTHER_FLOATS if type_ in weight_types), None)
     if other is None:
         return None
     _widen(model.graph)

@@ -245,14 +245,14 @@ def _statistics_source(
 
 def _convolution_outputs(model: ModelProto, positions: tuple[int, ...]) -> frozenset[str]:
     """Outputs of the convolutions at these positions, counted from 0 in graph order."""
-    found = [node.output[0] for node in model.graph.node if node.op_type == "Conv"]
-    out_of_range = [position for position in positions if position >= len(found)]
+    outputs = [node.output[0] for node in model.graph.node if node.op_type == "Conv"]
+    out_of_range = [position for position in positions if position >= len(outputs)]
     if out_of_range:
         raise BuildFailed(
             f"Convolution {out_of_range[0]} cannot be excluded from quantization: the model has "
-            f"{len(found)} convolutions, counted from 0."
+            f"{len(outputs)} convolutions, counted from 0."
         )
-    return frozenset(found[position] for position in positions)
+    return frozenset(outputs[position] for position in positions)
 
 
 @dataclass(frozen=True, slots=True)

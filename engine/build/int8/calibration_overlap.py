@@ -1,7 +1,7 @@
 """Images that an int8 build used: for calibration, and for the accuracy-constrained search.
 
-They lie beside the model, by their place in the dataset and by their bytes, so that an evaluation
-can tell how many of its own images they are, also where the same files were registered twice.
+The lists are stored beside the model, with the index and the content of each image, so that an
+evaluation can count the overlap with its own images, also where files are registered twice.
 """
 
 from __future__ import annotations

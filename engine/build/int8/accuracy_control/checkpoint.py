@@ -85,11 +85,15 @@ def checkpoint_path(recipe: str) -> Path:
 
 
 def _to_json(checkpoint: SearchCheckpoint) -> dict[str, Any]:
-    found = checkpoint.sensitivity
+    stored = checkpoint.sensitivity
     return {
         "spent_s": checkpoint.spent_s,
-        "effects": found
-        and {"whole": found.full_int8, "tensors": found.tensors, "weights": found.weights},
+        "effects": stored
+        and {
+            "whole": stored.full_int8,
+            "tensors": stored.tensors,
+            "weights": stored.weights,
+        },
         "steps": [
             {
                 "float_share": step.float_share,
@@ -107,8 +111,16 @@ def _to_json(checkpoint: SearchCheckpoint) -> dict[str, Any]:
 
 
 def _from_json(path: Path, plain: dict[str, Any]) -> SearchCheckpoint:
-    found = plain["effects"]
-    sensitivity = Sensitivity(found["whole"], found["tensors"], found["weights"]) if found else None
+    stored = plain["effects"]
+    sensitivity = (
+        Sensitivity(
+            stored["whole"],
+            stored["tensors"],
+            stored["weights"],
+        )
+        if stored
+        else None
+    )
     steps = tuple(
         EvaluatedCandidate(
             float_share=float(step["float_share"]),
