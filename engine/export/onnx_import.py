@@ -29,7 +29,7 @@ from engine.onnx.opset import OPSET, to_own_opset, weights_are_no_inputs
 from engine.onnx.signature import LARGEST_PIXEL, ScoreOutput, score_output
 from engine.onnx.widen import to_float32, widened
 from engine.preprocess import PreprocessSpec
-from engine.runtimes.onnx_runtime import OnnxRuntime
+from engine.runtimes.onnxruntime import OnnxSession
 from engine.specs import CPU_PROVIDER, ExportSpec
 from engine.store import artifacts
 from engine.store.database import record_model
@@ -226,7 +226,7 @@ def _agreement(
     """
     expected = iter(wanted)
     try:
-        stored = OnnxRuntime(path, CPU_PROVIDER, settings().threads)
+        stored = OnnxSession(path, CPU_PROVIDER, settings().threads)
         agreement = compare(lambda _: next(expected), stored.run, inputs, tolerance)
     except Exception as error:  # ONNX Runtime has errors of its own for each kind of damage
         raise ExportFailed(runtime_reason(error)) from error

@@ -12,6 +12,7 @@ from onnx import ModelProto
 
 from db.enums import WeightsKind
 from db.models import Artifact
+from engine.build.builders import Source
 from engine.build.int8 import targets
 from engine.build.int8.accuracy_control import search
 from engine.build.int8.accuracy_control.bound import AGREEMENT, TOP1, Bound
@@ -51,18 +52,14 @@ BOUND_SEED = 1
 SHOWN = 5
 
 
-def build(
-    model: ModelProto,
-    export: Artifact,
-    asked: CalibrationSpec,
-    path: Path,
-    context: JobContext,
-    key: str,
-) -> BuildDetails:
-    """Writes the int8 model of `model` to `path`; returns what is said of it in the manifest.
+def build(source: Source, path: Path, context: JobContext) -> BuildDetails:
+    """Writes the int8 model to `path`; returns its details for the manifest.
 
-    `key` is the build's recipe: a search that was stopped goes on where it was.
+    A search that was stopped goes on where it was: it is kept under the build's recipe.
     """
+    model, export, asked = source.model, source.export, source.spec.calibration
+    if asked is None:
+        raise BuildFailed("int8 needs a calibration dataset.")
     _require_layers(model, export)
     dataset = find_dataset(asked.dataset, context.url)
     images = PreparedImages(open_index(dataset), export)
@@ -79,7 +76,7 @@ def build(
         count=len(drawn),
         known=Known(_subject(export, images, drawn), context.say),
     )
-    mixed = _mixed(model, export, asked, images, drawn, how, context, key)
+    mixed = _mixed(model, export, asked, images, drawn, how, context, source.recipe)
     context.stage("Looking at every layer.")
     graph_io.save(mixed.model, path)
     report = report_of(model, mixed, images.one_by_one(drawn[:REPORT_IMAGES]), settings().threads)

@@ -1,7 +1,7 @@
 """Builds whose sums do not fit the kernels of this processor, and what is done about it.
 
 ONNX Runtime does not tell: a build for VNNI runs everywhere on x86, and is wrong where products are
-added in 16 bits. Whoever wants its scores asks for exact sums (`OnnxRuntime(..., exact=True)`).
+added in 16 bits. Whoever wants its scores asks for exact sums (`OnnxSession(..., exact=True)`).
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ import onnx
 import pytest
 
 from db.enums import Precision
-from engine.build import job
+from engine.build import job as build
 from engine.config import settings
 from engine.datasets.registration import check, register
 from engine.errors import JobLost, LabelsMismatch
@@ -68,12 +68,12 @@ def test_a_search_that_was_stopped_is_not_judged_again(
     first = Stopped(url, tmp_path / "first")
     first.stage_of_death = "Looking at every layer"
     with pytest.raises(JobLost):
-        job.run(asked(spec), first)
+        build.run(asked(spec), first)
     searches = settings().home / "cache" / "searches"
     assert len(list(searches.iterdir())) == 1
 
     second = Watched(url, tmp_path / "second")
-    made = job.run(asked(spec), second)
+    made = build.run(asked(spec), second)
     assert any("of this search were judged before it stopped" in said for said in second.said)
     assert not any("Judging" in said for said in second.said)
     found = bound_of(url, made)
@@ -89,7 +89,7 @@ def test_without_labels_agreement_is_bounded(url: str, tmp_path: Path, spec: Exp
     for number, path in enumerate(sorted(image_folder(tmp_path / "set").rglob("*.png"))):
         path.rename(flat / f"{number}.png")
     register("tiny", check(flat, None, lambda done, total: None, unlabelled=True), url)
-    found = bound_of(url, job.run(asked(spec), Quiet(url, tmp_path / "build")))
+    found = bound_of(url, build.run(asked(spec), Quiet(url, tmp_path / "build")))
     assert found["measure"] == "agreement with fp32"
     assert found["images"] == 104
 
@@ -99,7 +99,7 @@ def test_labels_that_do_not_match_are_not_taken_for_a_small_drop(
 ) -> None:
     labeled_by(tiny_se_model(), image_folder(tmp_path / "set", per_class=40), url, shift=1)
     with pytest.raises(LabelsMismatch, match="no more images of 'tiny' than guessing"):
-        job.run(asked(spec), Quiet(url, tmp_path / "build"))
+        build.run(asked(spec), Quiet(url, tmp_path / "build"))
 
 
 def test_a_background_class_is_no_class(url: str, tmp_path: Path) -> None:
@@ -113,4 +113,4 @@ def test_a_background_class_is_no_class(url: str, tmp_path: Path) -> None:
     onnx.save(model, tmp_path / "tiny.onnx")
     spec = onnx_spec(tmp_path / "tiny.onnx", background=0)
     run_export(url, tmp_path / "export", spec)
-    assert bound_of(url, job.run(asked(spec), Quiet(url, tmp_path / "build")))["drop"] < 5
+    assert bound_of(url, build.run(asked(spec), Quiet(url, tmp_path / "build")))["drop"] < 5

@@ -11,7 +11,7 @@ import torch
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from engine.build.int8.qdq.weights import LARGEST_PAIR, quantize_layer, quantize_weights
-from engine.runtimes.onnx_runtime import OnnxRuntime
+from engine.runtimes.onnxruntime import OnnxSession
 from engine.specs import CPU_PROVIDER
 
 SHAPES = {
@@ -104,7 +104,7 @@ def test_asked_for_exact_sums_weights_of_8_bits_do_not_overflow_either(
     images, wanted, step = _exactly(whole, group)
     path = tmp_path / "model.onnx"
     path.write_bytes(_integer_convolution(images, whole, group, step))
-    found = OnnxRuntime(path, CPU_PROVIDER, 1, exact=True).run(images)
+    found = OnnxSession(path, CPU_PROVIDER, 1, exact=True).run(images)
     assert np.abs(found.astype(int) - wanted).max() <= 1
 
 
