@@ -24,7 +24,7 @@ from engine.config import settings
 from engine.errors import BenchmarkFailed
 from engine.jobs.context import JobContext
 from engine.jobs.results import JobResult
-from engine.runtimes.onnx_runtime import OnnxRuntime
+from engine.runtimes import registry
 from engine.specs import BenchmarkSpec
 from engine.store import artifacts
 from engine.store.manifest import ExportManifest
@@ -101,7 +101,9 @@ def _load(spec: BenchmarkSpec, artifact: Artifact, threads: int) -> Alone | Team
     side = artifacts.preprocess_of(artifact).crop
     members = [
         Member(
+            runtime=spec.runtime,
             path=artifacts.model_path(artifact.digest),
+            precision=artifact.precision,
             provider=spec.provider,
             threads=threads,
             instances=spec.instances,
@@ -137,7 +139,7 @@ def _row(
         job_id=context.job_id,
         artifact_digest=task.artifact.digest,
         environment_digest=environment.record(surroundings, context.url),
-        runtime=f"{OnnxRuntime.name} {OnnxRuntime.version}",
+        runtime=registry.with_version(spec.runtime),
         provider=spec.provider,
         batch=spec.batch,
         threads=threads,

@@ -46,15 +46,15 @@ class Classifier:
     """An artifact, loaded once; safe to use from several threads."""
 
     def __init__(self, artifact: Artifact, provider: str = CPU_PROVIDER) -> None:
-        # Pages use the results above; the runtime is loaded only where it runs.
-        from engine.runtimes.onnx_runtime import OnnxRuntime
+        # Imported here: pages import this module and must not load a runtime.
+        from engine.runtimes.onnxruntime import OnnxSession
 
         self.artifact = artifact
         self.preprocess = artifacts.preprocess_of(artifact)
         self._manifest = ExportManifest.of(artifact)
         path = artifacts.model_path(artifact.digest)
         exact = overflow_warning(artifact) is not None
-        self._model = OnnxRuntime(path, provider, settings().threads, exact)
+        self._model = OnnxSession(path, provider, settings().threads, exact)
         self._names = class_names_of(artifact)
 
     def classify(self, source: Path | bytes | BinaryIO, name: str | None = None) -> Classified:

@@ -29,7 +29,7 @@ from engine.onnx.opset import OPSET, convert_opset, remove_weight_inputs
 from engine.onnx.signature import MAX_PIXEL, ScoreOutput, find_score_output
 from engine.onnx.widen import to_float32, widened_type
 from engine.preprocess import PreprocessSpec
-from engine.runtimes.onnx_runtime import OnnxRuntime
+from engine.runtimes.onnxruntime import OnnxSession
 from engine.specs import CPU_PROVIDER, ExportSpec
 from engine.store import artifacts
 from engine.store.database import record_model
@@ -230,7 +230,7 @@ def _agreement(
     """
     expected = iter(wanted)
     try:
-        stored = OnnxRuntime(path, CPU_PROVIDER, settings().threads)
+        stored = OnnxSession(path, CPU_PROVIDER, settings().threads)
         agreement = compare(lambda _: next(expected), stored.run, inputs, tolerance)
     except Exception as error:  # ONNX Runtime has errors of its own for each kind of damage
         raise ExportFailed(runtime_reason(error)) from error

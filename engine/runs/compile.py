@@ -10,21 +10,19 @@ from collections.abc import Collection, Iterable
 
 from db.enums import JobKind, Precision
 from engine.benchmark.scenarios.definitions import asked_label
-from engine.build.int8 import targets
 from engine.common.digests import data_digest
-from engine.common.environment import instruction_sets
 from engine.jobs.queue import NewJob
+from engine.runs.build_options import build_fields
 from engine.runs.request import BUILTIN_DATASETS, Point, RunRequest, Task, is_sweep, points_of
 from engine.specs import (
+    DEFAULT_RUNTIME,
     BenchmarkSpec,
     BuildSpec,
-    CalibrationSpec,
     DatasetSpec,
     EvaluateSpec,
     ExcitationsSpec,
     ExportSpec,
     ProfileSpec,
-    RangeCheckSpec,
     Scenario,
     shard_ranges,
 )
@@ -151,9 +149,11 @@ def excitations_job(spec: ExcitationsSpec, model_id: str) -> NewJob:
 
 
 def _subject(spec: BenchmarkSpec | EvaluateSpec | ProfileSpec) -> str:
+    runtime = getattr(spec, "runtime", DEFAULT_RUNTIME)
+    where = f" in {runtime}" if runtime != DEFAULT_RUNTIME else ""
     if spec.build is not None:
-        return f"{spec.build.export.model_id} {spec.build.precision}"
-    return f"artifact {str(spec.artifact)[:12]}"
+        return f"{spec.build.export.model_id} {spec.build.precision}{where}"
+    return f"artifact {str(spec.artifact)[:12]}{where}"
 
 
 def _key(kind: str, recipe: str) -> str:
@@ -175,33 +175,13 @@ def export_spec(request: RunRequest) -> ExportSpec:
 
 
 def build_spec(request: RunRequest, precision: Precision) -> BuildSpec:
-    """One build of the run; the target of int8 is settled here, on the machine that asks."""
+    """One build of the run, with the options of its precision."""
     return BuildSpec(
         export=export_spec(request),
         precision=precision,
-        calibration=_calibration_spec(request) if precision == Precision.INT8 else None,
-        range_check=_range_check_spec(request) if precision == Precision.FP16 else None,
         softmax=request.softmax,
+        **build_fields(request, precision),
     )
-
-
-def _calibration_spec(request: RunRequest) -> CalibrationSpec:
-    return CalibrationSpec(
-        dataset=request.calibration_set,
-        images=request.calibration_images,
-        mode=request.calibration_mode,
-        percentile=request.calibration_percentile,
-        keep_in_float=request.keep_in_float,
-        max_drop=request.max_drop,
-        target=targets.resolve(request.target, instruction_sets(), request.provider).name,
-    )
-
-
-def _range_check_spec(request: RunRequest) -> RangeCheckSpec | None:
-    dataset = request.range_check_set
-    if dataset is None:
-        return None
-    return RangeCheckSpec(dataset=dataset, images=request.calibration_images)
 
 
 def profile_spec(request: RunRequest, build: BuildSpec) -> ProfileSpec:
@@ -229,6 +209,7 @@ def benchmark_spec(
         threads=point.threads,
         instances=point.instances,
         provider=request.provider,
+        runtime=request.runtime,
         max_s=request.benchmark_max_s,
         scenario=request.scenario,
         rate_per_s=request.rate_per_s,
@@ -246,6 +227,7 @@ def evaluation_spec(request: RunRequest, build: BuildSpec) -> EvaluateSpec:
         preprocess=request.evaluation_preprocess,
         limit=request.limit,
         provider=request.provider,
+        runtime=request.runtime,
     )
 
 

@@ -6,7 +6,7 @@ from the models themselves.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import MISSING, dataclass, fields
 from fractions import Fraction
 from typing import Any, get_args
@@ -25,6 +25,7 @@ from engine.preprocess.spec import (
     Resizer,
 )
 from engine.runs.request import RunRequest, Task
+from engine.runtimes.registry import RUNTIMES
 from engine.specs import (
     CalibrationMode,
     ExportFormat,
@@ -33,6 +34,7 @@ from engine.specs import (
     TargetName,
     WeightsSpec,
 )
+from engine.specs.precisions import PRECISIONS, any_precision
 
 INT8 = str(Precision.INT8)
 SERVER = str(Scenario.SERVER)
@@ -42,9 +44,10 @@ SERVER = str(Scenario.SERVER)
 class Field:
     """One field: how it is called and explained, its bounds and choices, and where it applies.
 
-    `choices` are all there are where `closed`, else proposals. `applies` names another field and
-    the values of it that this one belongs to. `always`: among the facts of a run even where it is
-    the default, if it applies. `derived`: filled in when a run is queued, asked of nobody.
+    `choices`, a tuple or a table of entries, are complete if `closed`, else proposals. `applies`
+    names another field and the values of it that this one belongs to. `always`: among the facts of
+    a run even where it is the default, if it applies. `derived`: filled in when a run is queued,
+    asked of nobody.
     """
 
     name: str
@@ -54,7 +57,7 @@ class Field:
     flags: tuple[str, ...] = ()
     least: float | None = None
     most: float | None = None
-    choices: tuple[Any, ...] = ()
+    choices: Collection[Any] = ()
     closed: bool = True
     zero: str = "0"
     applies: tuple[str, tuple[str, ...]] | None = None
@@ -102,8 +105,8 @@ _TABLE = (
     Field("weights.key", "Weights key", "Which of several sets of weights in a file, such as "
           "`state_dict_ema`, `model_ema` or `ema`; without it the weights themselves are taken "
           "before averages of them.", flags=("--weights-key",)),
-    Field("precisions", "Precisions", "fp32, fp16 or int8. All if left out.",
-          flags=("--precision", "-p"), choices=_all(Precision), always=True),
+    Field("precisions", "Precisions", f"{any_precision()}. All if left out.",
+          flags=("--precision", "-p"), choices=PRECISIONS, always=True),
     Field("tasks", "Tasks", "A build implies the export, a measurement the build. Profile: where "
           "the time of an inference goes, operator by operator.", choices=_all(Task), always=True),
     Field("dataset", "Evaluation dataset", "A registered dataset to evaluate on.",
@@ -162,6 +165,8 @@ _TABLE = (
           flags=("--arrivals-seed",), least=0, most=MAX_INTEGER, applies=("scenario", (SERVER,))),
     Field("again", "Ignore cached results", "Measure points of a sweep anew that were measured "
           "before. Without it a sweep that was stopped goes on where it was.", flags=("--again",)),
+    Field("runtime", "Runtime", "What executes the model.", flags=("--runtime", "-r"),
+          choices=RUNTIMES, closed=False),
     Field("provider", "Execution provider", "ONNX Runtime execution provider.",
           flags=("--provider",), closed=False, always=True,
           choices=("CPUExecutionProvider", "CUDAExecutionProvider", "TensorrtExecutionProvider")),
@@ -212,7 +217,8 @@ SETTINGS = tuple(name for name in FIELDS if name.startswith("preprocess."))
 def _defaults() -> Iterator[tuple[str, Any]]:
     for prefix, model in (("", RunRequest), ("weights.", WeightsSpec)):
         for name, info in model.model_fields.items():
-            yield f"{prefix}{name}", None if info.is_required() else info.default
+            default = None if info.is_required() else info.get_default(call_default_factory=True)
+            yield f"{prefix}{name}", default
     for setting in fields(PreprocessSpec):
         assert setting.default is not MISSING
         yield f"preprocess.{setting.name}", setting.default

@@ -11,14 +11,14 @@ from sqlalchemy import select
 from db.enums import Precision, WeightsKind
 from db.models import Dataset
 from db.session import reading
-from engine.build.int8 import targets
 from engine.catalog.models import CatalogModel, find_model
-from engine.common.environment import instruction_sets
 from engine.demo import images
 from engine.errors import WorkbenchError
 from engine.preprocess import PreprocessSpec
+from engine.runs.build_options import BUILD_OPTIONS
 from engine.runs.request import BUILTIN_DATASETS, RunRequest, Task, points_of
 from engine.runs.validation import PROBLEMS, WARNINGS, Datasets
+from engine.runtimes.registry import is_choice, label_of
 from engine.specs import Scenario
 from engine.weights.registry import find_registered
 
@@ -60,14 +60,15 @@ def steps_of(request: RunRequest, model: CatalogModel, datasets: Datasets) -> It
     target = _FORMAT_LABELS[request.format]
     yield f"Export {model.id} with {_weights_phrase(request, model)} to {target}{via} and check it."
     for precision in request.built:
-        made = _MADE[precision](request, datasets) if precision in _MADE else ""
+        made = _made_phrase(request, precision, datasets)
         softmax = ", with a softmax appended" if request.softmax else ""
         yield f"Build {precision}{made}{softmax}."
     if Task.EVALUATE in request.tasks and request.dataset:
         looked_at = _images_phrase(request.limit, request.dataset, datasets)
         yield f"Evaluate each on {looked_at}{_prepared_phrase(request, model)}."
     if Task.BENCHMARK in request.tasks:
-        yield f"Benchmark each {_settings_phrase(request)}, alone on the machine."
+        runtime = f" in {label_of(request.runtime)}" if is_choice() else ""
+        yield f"Benchmark each{runtime} {_settings_phrase(request)}, alone on the machine."
     if Task.PROFILE in request.tasks:
         batch = request.batches[0] if request.batches else 1
         yield f"Profile each at batch {batch}: where the time goes, operator by operator."
@@ -100,21 +101,12 @@ def _images_phrase(asked: int | None, dataset: str, datasets: Datasets) -> str:
     return f"{min(counts):,} images of {dataset}" if counts else dataset
 
 
-def _int8_phrase(request: RunRequest, datasets: Datasets) -> str:
-    target = targets.resolve(request.target, instruction_sets(), request.provider)
-    looked_at = _images_phrase(request.calibration_images, request.calibration_set, datasets)
-    return f" for {target.summary}, calibrated on {looked_at}"
-
-
-def _fp16_phrase(request: RunRequest, datasets: Datasets) -> str:
-    dataset = request.range_check_set
-    if dataset is None:
-        return ", not range-checked on data"
-    looked_at = _images_phrase(request.calibration_images, dataset, datasets)
-    return f", range-checked on {looked_at}"
-
-
-_MADE = {Precision.INT8: _int8_phrase, Precision.FP16: _fp16_phrase}
+def _made_phrase(request: RunRequest, precision: Precision, datasets: Datasets) -> str:
+    """`, calibrated on 300 images of v20`: what is special about the build of a precision."""
+    options, dataset = BUILD_OPTIONS.get(precision), request.images_for(precision)
+    if options is None or dataset is None:
+        return options.untold if options else ""
+    return options.told(request, _images_phrase(request.calibration_images, dataset, datasets))
 
 
 def _prepared_phrase(request: RunRequest, model: CatalogModel) -> str:

@@ -19,12 +19,13 @@ from engine.specs import (
     CalibrationMode,
     ExportFormat,
     ExportRoute,
+    MeasuredSpec,
     Scenario,
-    Spec,
     TargetName,
     WeightsSpec,
 )
 from engine.specs.datasets import BUILTIN_CALIBRATION, BUILTIN_DATASETS
+from engine.specs.precisions import in_order
 
 Batch = Annotated[int, Field(ge=1, le=4096)]
 Threads = Annotated[int, Field(ge=0, le=1024)]
@@ -44,7 +45,7 @@ class Task(StrEnum):
 USUAL_TASKS = (Task.EXPORT, Task.BUILD, Task.BENCHMARK, Task.EVALUATE)
 
 
-class RunRequest(Spec):
+class RunRequest(MeasuredSpec):
     """A model with its weights, at some precisions, with some tasks.
 
     `preprocess` is the export's, and so that of all that is made of it; `evaluation_preprocess`
@@ -54,7 +55,7 @@ class RunRequest(Spec):
 
     model_id: str
     weights: WeightsSpec = WeightsSpec()
-    precisions: tuple[Precision, ...] = tuple(Precision)
+    precisions: tuple[Precision, ...] = Field(default_factory=in_order)
     tasks: tuple[Task, ...] = USUAL_TASKS
     dataset: str | None = None
     limit: int | None = Field(None, ge=1, le=MAX_INTEGER)
@@ -117,12 +118,16 @@ class RunRequest(Spec):
     @property
     def datasets(self) -> tuple[str, ...]:
         """Names of all that the run looks at, each once: to evaluate, calibrate, check ranges."""
-        looked_at = (
-            (Task.EVALUATE in self.tasks, self.dataset),
-            (Precision.INT8 in self.built, self.calibration_set),
-            (Precision.FP16 in self.built, self.range_check_set),
-        )
-        return tuple(dict.fromkeys(name for wanted, name in looked_at if wanted and name))
+        looked_at = [self.dataset if Task.EVALUATE in self.tasks else None]
+        looked_at += [self.images_for(precision) for precision in self.built]
+        return tuple(dict.fromkeys(filter(None, looked_at)))
+
+    def images_for(self, precision: Precision) -> str | None:
+        """Name of the dataset that the build of a precision looks at; None where it needs none."""
+        return getattr(self, _IMAGES[precision]) if precision in _IMAGES else None
+
+
+_IMAGES = {Precision.INT8: "calibration_set", Precision.FP16: "range_check_set"}
 
 
 DEMO = RunRequest(

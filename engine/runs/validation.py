@@ -25,6 +25,7 @@ from engine.datasets.sampling import draw_by_class
 from engine.errors import LabelsMismatch, WorkbenchError
 from engine.export.routes import program_beside, require_environment, require_route
 from engine.preprocess import PreprocessSpec, require_one_scale
+from engine.runs.build_options import BUILD_OPTIONS
 from engine.runs.request import (
     BUILTIN_CALIBRATION,
     BUILTIN_DATASETS,
@@ -32,6 +33,7 @@ from engine.runs.request import (
     Task,
     points_of,
 )
+from engine.runtimes.registry import RUNTIMES, why_not
 from engine.specs import TargetName, scenario_problem
 from engine.weights.registry import find_registered
 
@@ -93,10 +95,9 @@ def _needs_datasets(request: RunRequest, model: CatalogModel, datasets: Datasets
         if not request.dataset:
             yield "Evaluate needs a dataset: choose one, or add one with `dataset add NAME FOLDER`."
         wanted["evaluate on"] = request.dataset
-    if Precision.INT8 in request.built:
-        wanted["calibrate on"] = request.calibration_set
-    if Precision.FP16 in request.built:
-        wanted["check ranges on"] = request.range_check_set
+    for precision in request.built:
+        if precision in BUILD_OPTIONS:
+            wanted[BUILD_OPTIONS[precision].purpose] = request.images_for(precision)
     for name in dict.fromkeys(filter(None, wanted.values())):
         if name not in datasets and name not in BUILTIN_DATASETS:
             purposes = [purpose for purpose, other in wanted.items() if other == name]
@@ -163,8 +164,18 @@ def _needs_route(request: RunRequest, model: CatalogModel, datasets: Datasets) -
         yield "TorchScript is for other tools: builds and measurements start from ONNX."
 
 
+def _needs_a_runtime(request: RunRequest, model: CatalogModel, datasets: Datasets) -> Iterator[str]:
+    measured = {Task.BENCHMARK, Task.EVALUATE, Task.PROFILE} & set(request.tasks)
+    reasons = (why_not(request.runtime, precision) for precision in request.precisions)
+    yield from dict.fromkeys(reason for reason in reasons if measured and reason)
+    entry = RUNTIMES.get(request.runtime)
+    if entry is not None and Task.PROFILE in measured and not entry.profiles:
+        yield f"Runtime {request.runtime} has no profiler here: leave out Profile."
+
+
 PROBLEMS: tuple[Check, ...] = (
     _needs_choices,
+    _needs_a_runtime,
     _needs_weights,
     _needs_datasets,
     _needs_images_to_judge,

@@ -55,12 +55,12 @@ class Control:
     def choices(self) -> list[Any]:
         """The field's choices, and what the widget holds or held beside them."""
         if self.field.choices and self.field.closed:
-            return list(self.field.choices)
+            return list(map(_plain, self.field.choices))
         more = st.session_state.setdefault(f"{self.key}_more", [])
         held = st.session_state.get(self.key)
-        known = [*self.field.choices, *more]
+        known = [*map(_plain, self.field.choices), *more]
         more += [one for one in (held if isinstance(held, list) else [held]) if one not in known]
-        found = [*self.field.choices, *(one for one in more if one is not None)]
+        found = [*map(_plain, self.field.choices), *(one for one in more if one is not None)]
         numbers = all(isinstance(one, int) for one in found)
         return sorted(found) if numbers else found
 
@@ -172,7 +172,7 @@ CONTROLS: dict[str, Control] = {
     for kind, names in {
         Pills: ("precisions", "batches", "threads", "instances"),
         Segments: ("scenario",),
-        Select: ("calibration_mode", "target", "provider", "format", "via"),
+        Select: ("runtime", "calibration_mode", "target", "provider", "format", "via"),
         Switch: ("softmax", "again"),
         Number: (
             *("limit", "calibration_images", "calibration_percentile", "max_drop", "rate_per_s"),

@@ -12,6 +12,7 @@ from onnx import ModelProto
 
 from db.enums import WeightsKind
 from db.models import Artifact
+from engine.build.builders import Source
 from engine.build.int8 import targets
 from engine.build.int8.accuracy_control import search
 from engine.build.int8.accuracy_control.bound import AGREEMENT, TOP1, AccuracyConstraint
@@ -51,18 +52,14 @@ SEARCH_SEED = 1
 MAX_NAMES = 5
 
 
-def build(
-    model: ModelProto,
-    export: Artifact,
-    asked: CalibrationSpec,
-    path: Path,
-    context: JobContext,
-    key: str,
-) -> BuildDetails:
-    """Writes the int8 model of `model` to `path`; returns its part of the manifest.
+def build(source: Source, path: Path, context: JobContext) -> BuildDetails:
+    """Writes the int8 model to `path`; returns its details for the manifest.
 
-    `key` is the digest of the build's recipe, by which a stopped search is resumed.
+    A stopped search is resumed; its checkpoint is stored under the digest of the build's recipe.
     """
+    model, export, asked = source.model, source.export, source.spec.calibration
+    if asked is None:
+        raise BuildFailed("int8 needs a calibration dataset.")
     _require_layers(model, export)
     dataset = find_dataset(asked.dataset, context.url)
     images = CalibrationImages(open_index(dataset), export)
@@ -79,7 +76,7 @@ def build(
         image_count=len(drawn),
         statistics_cache=StatisticsCache(_statistics_source(export, images, drawn), context.say),
     )
-    mixed = _mixed(model, export, asked, images, drawn, calibration, context, key)
+    mixed = _mixed(model, export, asked, images, drawn, calibration, context, source.recipe)
     context.stage("Analyzing layers.")
     graph_io.save(mixed.model, path)
     report = create_report(

@@ -8,11 +8,11 @@ import numpy as np
 from onnx import ModelProto
 
 from db.models import Artifact
-from engine.build.int8.sessions import session_of
 from engine.common.scores import drop_background
 from engine.config import settings
 from engine.datasets.reader import DatasetIndex, read_batches
 from engine.onnx import graph_io
+from engine.runtimes.observing import session_of
 from engine.store import artifacts
 from engine.store.manifest import ExportManifest
 

@@ -13,8 +13,8 @@ from engine.build.int8.passes.hard_swish import GATE_LINE
 from engine.build.int8.qdq.placement import WEIGHTED_OPS
 from engine.build.int8.qdq.qparams import QParams, choose_qparams
 from engine.build.int8.qdq.weights import channel_axis, quantize_layer
-from engine.build.int8.sessions import plain_session_of
 from engine.onnx import graph_io
+from engine.runtimes.observing import plain_session_of
 from engine.store.int8_report import Int8Report, LayerReport
 
 

@@ -1,8 +1,7 @@
 """Warns of int8 builds whose sums overflow (saturate) in the kernels of this processor.
 
 ONNX Runtime gives no warning: a build for VNNI runs on every x86 processor, and its scores are
-wrong where products are added in 16 bits. Exact sums must be requested (`OnnxRuntime(...,
-exact=True)`).
+wrong where products are added in 16 bits. Exact sums must be requested (`OnnxSession`, exact=True).
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from engine.errors import ArtifactMissing, InvalidRequest
 from engine.jobs.results import JobResult
 from engine.preprocess import PreprocessSpec
 from engine.runs.compile import benchmark_job
-from engine.runtimes.onnx_runtime import OnnxRuntime
+from engine.runtimes.onnxruntime import OnnxSession
 from engine.specs import BenchmarkSpec
 from engine.store import artifacts
 from engine.store.database import prepare_database
@@ -121,7 +121,7 @@ def _infer(call: Call, spec: PreprocessSpec, inputs: list[Path], folder: Path) -
     threads = settings().threads
     path = artifacts.model_path(call.artifact.digest)
     exact = overflow_warning(call.artifact) is not None
-    runtime = OnnxRuntime(path, call.asked.provider, threads, exact)
+    runtime = OnnxSession(path, call.asked.provider, threads, exact)
     with progress_bar() as progress:
         bar = progress.add_task("Images", total=len(inputs))
         return infer(

@@ -23,7 +23,7 @@ from engine.evaluation.paired import compare
 from engine.evaluation.per_image import load
 from engine.preprocess import open_image, preprocess
 from engine.results import results_frame
-from engine.runtimes.onnx_runtime import OnnxRuntime
+from engine.runtimes.onnxruntime import OnnxSession
 from engine.specs import EvaluateSpec, evaluations, shard_ranges
 from tests.support.tiny import (
     PREPROCESS,
@@ -69,7 +69,7 @@ def test_counts_equal_those_of_a_plain_loop(url: str, tmp_path: Path) -> None:
 
     index = open_index(dataset)
     path = settings().home / "artifacts" / artifact.digest / "model.onnx"
-    model = OnnxRuntime(path, "CPUExecutionProvider", 1)
+    model = OnnxSession(path, "CPUExecutionProvider", 1)
     outputs = np.concatenate(
         [model.run(preprocess(open_image(index.root / f), PREPROCESS)[None]) for f in index.files]
     )

@@ -15,7 +15,7 @@ from db.enums import Precision, WeightsKind
 from db.models import Artifact, Dataset, Evaluation
 from db.session import reading
 from engine import evaluation
-from engine.build import job
+from engine.build import job as build
 from engine.build.int8.calibration_overlap import find_overlap, select_held_out
 from engine.cli.main import app
 from engine.datasets.reader import open_index
@@ -48,7 +48,7 @@ def int8(url: str, folder: Path, spec: ExportSpec, **how: object) -> tuple[Artif
     calibration = CalibrationSpec.model_validate({"dataset": "tiny", "images": 40, **how})
     asked = BuildSpec(export=spec, precision=Precision.INT8, calibration=calibration)
     context = Quiet(url, folder / f"build-{uuid4().hex}")
-    digest = job.run(asked.to_json(), context)["artifact"]
+    digest = build.run(asked.to_json(), context)["artifact"]
     return artifacts.find_by_digest(digest, url), context.said
 
 
@@ -161,7 +161,7 @@ def test_older_builds_are_known_by_drawing_again(
 
 def test_float_builds_have_seen_nothing(url: str, tmp_path: Path, spec: ExportSpec) -> None:
     asked = BuildSpec(export=spec, precision=Precision.FP32)
-    digest = job.run(asked.to_json(), Quiet(url, tmp_path / "fp32"))["artifact"]
+    digest = build.run(asked.to_json(), Quiet(url, tmp_path / "fp32"))["artifact"]
     row, _ = evaluated(url, tmp_path, artifacts.find_by_digest(digest, url))
     assert "seen_before" not in row.protocol
     assert EvaluationProtocol.of(row).overlap_text is None

@@ -13,7 +13,7 @@ from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from db.enums import Precision, WeightsKind
 from db.models import Artifact
-from engine.build import job
+from engine.build import job as build
 from engine.build.int8 import saturation
 from engine.build.int8.pipeline import prepare, quantize
 from engine.build.int8.targets import get_target
@@ -57,7 +57,7 @@ def spec_of(path: Path) -> ExportSpec:
 def built(url: str, folder: Path, **asked: Any) -> Artifact:
     folder.mkdir()
     spec = BuildSpec(export=spec_of(folder.parent / "theirs.onnx"), **asked)
-    return artifacts.find_by_digest(job.run(spec.to_json(), Quiet(url, folder))["artifact"], url)
+    return artifacts.find_by_digest(build.run(spec.to_json(), Quiet(url, folder))["artifact"], url)
 
 
 @pytest.fixture

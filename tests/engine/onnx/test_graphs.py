@@ -11,7 +11,7 @@ from engine.onnx import graph_io
 from engine.onnx.macs import count_compute
 from engine.onnx.opset import OPSET, convert_opset
 from engine.onnx.widen import to_float32
-from engine.runtimes.onnx_runtime import values_by_run
+from engine.runtimes.shape_inference import values_by_run
 from tests.support.gray_levels import CLASSES, FLOAT, SIDE, branch, network, node
 
 

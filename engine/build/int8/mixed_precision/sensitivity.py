@@ -19,8 +19,8 @@ from engine.build.int8.qdq.placement import WEIGHTED_OPS, QuantizerPlacement
 from engine.build.int8.qdq.qparams import QParams
 from engine.build.int8.qdq.weights import channel_axis, quantize_layer
 from engine.build.int8.qdq.writer import mean_output
-from engine.build.int8.sessions import plain_session_of
 from engine.onnx import graph_io
+from engine.runtimes.observing import plain_session_of
 
 Scorer = Callable[[ModelProto], np.ndarray]
 

@@ -14,11 +14,11 @@ from math import gcd, prod
 import numpy as np
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
-from engine.build.int8.sessions import session_of
 from engine.build.int8.statistics.hard_swish_ranges import MAX_SAMPLES, HardSwishSample
 from engine.build.int8.statistics.range_estimators import BINS, Histogram, Ranges
 from engine.onnx import graph_io
 from engine.onnx.graph_view import GraphView, view_of
+from engine.runtimes.observing import session_of
 
 MAX_SAMPLE_PER_IMAGE = 32_768
 """Largest number of values counted per tensor and image; fewer where there are many images."""

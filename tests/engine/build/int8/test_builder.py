@@ -11,7 +11,7 @@ import onnx
 import pytest
 
 from db.enums import Precision
-from engine.build import job
+from engine.build import job as build
 from engine.config import settings
 from engine.datasets.registration import check, register
 from engine.errors import JobLost, LabelsMismatch
@@ -66,12 +66,12 @@ def test_a_stopped_search_is_resumed(url: str, tmp_path: Path, spec: ExportSpec)
     first = Stopped(url, tmp_path / "first")
     first.stage_of_death = "Analyzing layers"
     with pytest.raises(JobLost):
-        job.run(build_spec(spec), first)
+        build.run(build_spec(spec), first)
     searches = settings().home / "cache" / "searches"
     assert len(list(searches.iterdir())) == 1
 
     second = Watched(url, tmp_path / "second")
-    made = job.run(build_spec(spec), second)
+    made = build.run(build_spec(spec), second)
     assert any("Resuming a stopped search" in said for said in second.said)
     assert not any("Evaluating" in said for said in second.said)
     found = bound_facts(url, made)
@@ -89,7 +89,7 @@ def test_without_labels_agreement_is_constrained(
     for number, path in enumerate(sorted(image_folder(tmp_path / "set").rglob("*.png"))):
         path.rename(flat / f"{number}.png")
     register("tiny", check(flat, None, lambda done, total: None, unlabelled=True), url)
-    found = bound_facts(url, job.run(build_spec(spec), Quiet(url, tmp_path / "build")))
+    found = bound_facts(url, build.run(build_spec(spec), Quiet(url, tmp_path / "build")))
     assert found["measure"] == "agreement with fp32"
     assert found["images"] == 104
 
@@ -97,7 +97,7 @@ def test_without_labels_agreement_is_constrained(
 def test_labels_that_do_not_match_are_refused(url: str, tmp_path: Path, spec: ExportSpec) -> None:
     labeled_by(tiny_se_model(), image_folder(tmp_path / "set", per_class=40), url, shift=1)
     with pytest.raises(LabelsMismatch, match="fp32 on 'tiny' is not better than chance"):
-        job.run(build_spec(spec), Quiet(url, tmp_path / "build"))
+        build.run(build_spec(spec), Quiet(url, tmp_path / "build"))
 
 
 def test_a_background_class_is_ignored(url: str, tmp_path: Path) -> None:
@@ -111,4 +111,4 @@ def test_a_background_class_is_ignored(url: str, tmp_path: Path) -> None:
     onnx.save(model, tmp_path / "tiny.onnx")
     spec = onnx_spec(tmp_path / "tiny.onnx", background=0)
     run_export(url, tmp_path / "export", spec)
-    assert bound_facts(url, job.run(build_spec(spec), Quiet(url, tmp_path / "build")))["drop"] < 5
+    assert bound_facts(url, build.run(build_spec(spec), Quiet(url, tmp_path / "build")))["drop"] < 5

@@ -20,12 +20,12 @@ from onnxruntime.quantization.calibrate import (
 from engine.build.int8.passes.hard_swish import split_hard_swish
 from engine.build.int8.passes.squeeze import squeeze_to_global_pool
 from engine.build.int8.pipeline import PreparedModel, prepare
-from engine.build.int8.sessions import session_of
 from engine.build.int8.statistics.channel_statistics import collect_channel_statistics
 from engine.build.int8.statistics.observers import add_observers, observed_tensors
 from engine.build.int8.statistics.range_estimators import BINS, kl_range, mse_range
 from engine.errors import BuildFailed
 from engine.onnx.graph_view import view_of
+from engine.runtimes.observing import session_of
 from tests.support.histograms import histogram_of, tailed
 from tests.support.mobile import batches, calibration, mobile_model
 from tests.support.tiny import SIDE, tiny_se_model

@@ -14,8 +14,8 @@ from onnx import ModelProto, numpy_helper
 from engine.build.int8.pipeline import prepare, quantize
 from engine.build.int8.qdq.qparams import compute_qparams
 from engine.build.int8.saturation import overflow_warning_for
-from engine.build.int8.sessions import session_of
 from engine.build.int8.targets import TENSORRT_PROVIDER, Activations, get_target, resolve
+from engine.runtimes.observing import session_of
 from engine.specs import TargetName
 from tests.support.mobile import batches, calibration, fused, mobile_model, scores, sqnr_db
 from tests.support.tiny import tiny_se_model

@@ -11,7 +11,7 @@ import torch
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from engine.build.int8.qdq.weights import MAX_PAIR_SUM, quantize_layer, quantize_weights
-from engine.runtimes.onnx_runtime import OnnxRuntime
+from engine.runtimes.onnxruntime import OnnxSession
 from engine.specs import CPU_PROVIDER
 
 SHAPES = {
@@ -102,7 +102,7 @@ def test_with_exact_sums_full_8_bit_weights_do_not_overflow(name: str, tmp_path:
     images, wanted, step = _exact_convolution(quantized, group)
     path = tmp_path / "model.onnx"
     path.write_bytes(_integer_convolution(images, quantized, group, step))
-    found = OnnxRuntime(path, CPU_PROVIDER, 1, exact=True).run(images)
+    found = OnnxSession(path, CPU_PROVIDER, 1, exact=True).run(images)
     assert np.abs(found.astype(int) - wanted).max() <= 1
 
 

@@ -22,8 +22,8 @@ from engine.build.int8.mixed_precision.sensitivity import (
 )
 from engine.build.int8.pipeline import prepare, quantize
 from engine.build.int8.report import create_report
-from engine.build.int8.sessions import session_of
 from engine.build.int8.statistics.hard_swish_ranges import HardSwishSample
+from engine.runtimes.observing import session_of
 from tests.support.int8_requests import calibration_settings, request_for, silent
 from tests.support.mobile import VNNI, batches, mobile_model, scores
 

@@ -13,9 +13,9 @@ from onnx import ModelProto, TensorProto, helper, numpy_helper
 from engine.build.int8 import pipeline
 from engine.build.int8.passes.channels_last import keep_channels_last_at_end, pad_image_channels
 from engine.build.int8.pipeline import Calibration, prepare, quantize
-from engine.build.int8.sessions import session_of
 from engine.build.int8.targets import get_target
 from engine.onnx.graph_view import view_of
+from engine.runtimes.observing import session_of
 from engine.specs import TargetName
 
 SIDE, CLASSES, WIDTH = 32, 5, 16
