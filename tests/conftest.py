@@ -48,7 +48,7 @@ def real_data() -> Path:
 @pytest.fixture
 def photographs(url: str, real_data: Path) -> str:
     """Name of the registered dataset of the 1,000 photographs."""
-    from engine.datasets.registration import check, register
+    from engine.datasets.registration import check_folder, register
 
-    register("in1k", check(real_data / "imagenet_1000", None, lambda done, total: None), url)
+    register("in1k", check_folder(real_data / "imagenet_1000", None, lambda done, total: None), url)
     return "in1k"

@@ -23,7 +23,7 @@ from db.enums import Precision, WeightsKind
 from engine import evaluation
 from engine.build import job
 from engine.catalog.models import catalog
-from engine.datasets.registration import check, register
+from engine.datasets.registration import check_folder, register
 from engine.evaluation.paired import compare
 from engine.evaluation.per_image import PerImage, find, load
 from engine.export import job as export
@@ -111,7 +111,7 @@ def test_the_se_network_image_by_image_as_torch_has_it(
 
     path = real_data / "weights" / "tf_mobilenetv3_small_100.safetensors"
     photographs = real_data / "imagenet_1000"
-    register("in1k", check(photographs, None, lambda done, total: None), url)
+    register("in1k", check_folder(photographs, None, lambda done, total: None), url)
     weights = WeightsSpec(kind=WeightsKind.FILE, path=str(path))
     spec = ExportSpec(model_id="timm/tf_mobilenetv3_small_100", weights=weights)
     images = evaluated(url, tmp_path, spec)
@@ -143,7 +143,7 @@ def test_squeezenet_image_by_image_as_torchvision_has_it(
 
     path = real_data / "weights" / "squeezenet1_1.onnx"
     photographs = real_data / "imagenet_1000"
-    register("in1k", check(photographs, None, lambda done, total: None), url)
+    register("in1k", check_folder(photographs, None, lambda done, total: None), url)
     weights = WeightsSpec(kind=WeightsKind.FILE, path=str(path))
     spec = ExportSpec(
         model_id="onnx/squeezenet", weights=weights, preprocess={"resize": 256, "crop": 224}

@@ -11,8 +11,8 @@ from db.models import Artifact, Benchmark, Dataset
 from db.session import reading
 from engine.common.stats import PairedDifference
 from engine.config import settings
-from engine.datasets.classes import fits
-from engine.datasets.reader import DatasetIndex, classes_of, index_of
+from engine.datasets.classes import can_match_outputs
+from engine.datasets.reader import DatasetIndex, load_classes, open_index_by_digest
 from engine.errors import WorkbenchError
 from engine.evaluation import flips, per_image
 from engine.results.precision_pairs import paired, precision_pairs
@@ -64,7 +64,7 @@ def flips_of(url: str, first_id: int, second_id: int) -> flips.Flips:
 def dataset_index(url: str, version: Version, digest: str) -> DatasetIndex | None:
     """Files and classes of a dataset; None where it is not on this machine any more."""
     try:
-        return index_of(digest, url)
+        return open_index_by_digest(digest, url)
     except WorkbenchError:
         return None
 
@@ -72,10 +72,10 @@ def dataset_index(url: str, version: Version, digest: str) -> DatasetIndex | Non
 def same_classes(build: Artifact, dataset: Dataset) -> bool:
     """Whether the images of a dataset are of the classes that a build tells apart."""
     outputs, background = build.manifest["classes"], build.manifest.get("background")
-    classes = classes_of(dataset)
+    classes = load_classes(dataset)
     if classes is None:
         return bool(dataset.num_classes == outputs - (background is not None))
-    return fits(outputs, background, classes)
+    return can_match_outputs(outputs, background, classes)
 
 
 def classes_judged(evaluation_id: int) -> int:

@@ -61,12 +61,12 @@ def recipe_of(spec: BuildSpec, url: str) -> str:
     """
     images = spec.calibration or spec.range_check
     data = _images_digest(images.dataset, url) if images else None
-    made: dict[str, Any] = {"spec": spec.recipe(), "calibration": data}
+    made: dict[str, Any] = {"spec": spec.fingerprint(), "calibration": data}
     if spec.precision == Precision.FP16:
         made["fp16"] = FP16_VERSION
     if spec.calibration is not None:
         named, target = _without_target(spec, spec.calibration)
-        made |= {"spec": named.recipe(), "int8": INT8_VERSION, "target": target}
+        made |= {"spec": named.fingerprint(), "int8": INT8_VERSION, "target": target}
     return data_digest(made)
 
 

@@ -22,14 +22,14 @@ from engine.datasets import pixel_cache
 from engine.datasets.layouts import Layout
 from engine.datasets.reader import open_index
 from engine.datasets.registration import (
-    check_layout,
+    check_images,
+    current_layout,
     find_dataset,
-    layout_now,
-    require_there,
+    recovery_hint,
+    require_folder,
     root_of,
-    way_back,
 )
-from engine.datasets.sampling import LAYOUT
+from engine.datasets.sampling import CALIBRATION_LAYOUT
 from engine.errors import DatasetInvalid, InvalidRequest
 from engine.jobs import queue
 from engine.runs.new_jobs import dataset_job
@@ -150,17 +150,17 @@ def check_again(name: Name, json: Json = False) -> int:
     Example: `python -m engine dataset check imagenet-val`
     """
     row = find_dataset(name, prepare_database())
-    root = require_there(row)
+    root = require_folder(row)
     with progress_bar() as progress:
         bar = progress.add_task(f"Checking {name}", total=None)
         try:
-            found = check_layout(
+            found = check_images(
                 root,
                 _layout_now(row),
                 lambda done, total: progress.update(bar, completed=done, total=total),
             )
         except DatasetInvalid as error:
-            raise DatasetInvalid(f"{str(error).rstrip('.')}; {way_back(row)}.") from error
+            raise DatasetInvalid(f"{str(error).rstrip('.')}; {recovery_hint(row)}.") from error
     same = found.digest == row.digest
     if json:
         emit_json({**_describe(row), "unchanged": same, "corrupt_now": len(found.corrupt)})
@@ -169,7 +169,7 @@ def check_again(name: Name, json: Json = False) -> int:
     else:
         note(
             f"{name} has changed: {len(found.files):,} readable images now, {row.num_images:,} "
-            f"when registered; {way_back(row)}."
+            f"when registered; {recovery_hint(row)}."
         )
     return 0 if same else 1
 
@@ -195,7 +195,7 @@ def cache(
         else:
             note(f"{freed / 1e6:,.0f} MB freed.")
         return
-    kept = [k for k in pixel_cache.all_caches() if name in (None, k.dataset_name)]
+    kept = [k for k in pixel_cache.list_caches() if name in (None, k.dataset_name)]
     found = [k for k in known.all_kept() if name in (None, k.dataset_name)]
     if json:
         emit_json(
@@ -243,10 +243,12 @@ def _show_calibrations(found: list[KeptCalibration]) -> None:
 
 def _layout_now(row: Dataset) -> Layout:
     """As the folder is now; images to calibrate on were drawn, and are looked for one by one."""
-    if row.layout != LAYOUT:
-        return layout_now(row)
+    if row.layout != CALIBRATION_LAYOUT:
+        return current_layout(row)
     index = open_index(row)
-    return Layout(LAYOUT, index.files, tuple(int(label) for label in index.labels), None)
+    return Layout(
+        CALIBRATION_LAYOUT, index.files, tuple(int(label) for label in index.labels), None
+    )
 
 
 def _describe(row: Dataset) -> dict[str, object]:

@@ -9,7 +9,7 @@ from db.models import Dataset
 from engine.catalog.models import CatalogModel
 from engine.datasets.classes import ClassMatching, match_outputs
 from engine.datasets.imagenet import class_names
-from engine.datasets.reader import classes_of
+from engine.datasets.reader import load_classes
 from engine.runs.requests import RunRequest, Task
 
 Datasets = dict[str, Dataset]
@@ -29,7 +29,7 @@ def matching_of(
     pretrained = model.in_catalogue and request.weights.kind == WeightsKind.PRETRAINED
     if known is None or not pretrained or Task.EVALUATE not in request.tasks:
         return None
-    classes = classes_of(known)
+    classes = load_classes(known)
     if classes is None:
         return None
     return match_outputs(model.id, IMAGENET, request.background, known.name, classes)

@@ -6,7 +6,7 @@ import numpy as np
 
 from db.models import Dataset
 from engine.datasets.reader import open_index
-from engine.datasets.sampling import draw_by_class
+from engine.datasets.sampling import sample_by_class
 from engine.errors import WorkbenchError
 from engine.runs.requests import RunRequest
 
@@ -34,5 +34,5 @@ def _drawn(dataset: Dataset, count: int | None) -> set[str]:
     index = open_index(dataset)
     places = np.arange(len(index))
     if count is not None and count < len(index):
-        places = draw_by_class(index.labels, count, SEED)
+        places = sample_by_class(index.labels, count, SEED)
     return {index.files[int(place)] for place in places}

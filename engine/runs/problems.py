@@ -88,9 +88,11 @@ def _needs_valid_preprocessing(
         own = PreprocessSpec.from_dict(request.preprocess) if request.preprocess else None
         if request.preprocess:
             # Every network that knows its own way divides pixels by 255.
-            require_one_scale((model.preprocess or PreprocessSpec()).changed(request.preprocess))
+            require_one_scale(
+                (model.preprocess or PreprocessSpec()).with_overrides(request.preprocess)
+            )
         own = own or model.preprocess
-        other = (own or PreprocessSpec()).changed(request.evaluation_preprocess)
+        other = (own or PreprocessSpec()).with_overrides(request.evaluation_preprocess)
         if request.evaluation_preprocess:
             require_one_scale(other)
     except WorkbenchError as error:

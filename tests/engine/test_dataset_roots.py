@@ -16,7 +16,7 @@ from engine.cli.main import main
 from engine.config import settings
 from engine.datasets import registration as registering
 from engine.datasets.reader import open_index
-from engine.datasets.registration import check, find_dataset, register, root_of
+from engine.datasets.registration import check_folder, find_dataset, register, root_of
 from engine.demo import images
 from engine.jobs.supervisor import run_job
 from engine.store.database import prepare_database
@@ -37,7 +37,7 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def add(url: str, folder: Path, name: str) -> Dataset:
-    register(name, check(folder, None, lambda done, total: None), url)
+    register(name, check_folder(folder, None, lambda done, total: None), url)
     return find_dataset(name, url)
 
 

@@ -162,7 +162,7 @@ def _own_spec() -> dict[str, Any]:
     resizer = left.selectbox("Resizer", [str(one) for one in Resizer], key="pre_resizer")
     color = right.selectbox("Channels", [str(one) for one in Color], key="pre_color")
     div255 = st.toggle(
-        "Pixels are divided by 255 first",
+        "Scale to [0, 1]",
         value=True,
         key="pre_div255",
         help="Off: mean and deviation are of pixels from 0 to 255.",

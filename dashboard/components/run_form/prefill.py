@@ -107,7 +107,7 @@ def _preparation(kind: str, request: RunRequest) -> dict[str, Any]:
     if spec is None:
         return {"protocol": str(Protocol.PUBLISHED)} if kind != ONNX else {}
     own_way = find_model(request.model_id).preprocess
-    full = (own_way or PreprocessSpec()).changed(spec)
+    full = (own_way or PreprocessSpec()).with_overrides(spec)
     divided = full.scale == PIXEL_SCALE
     mean, std = (full.mean, full.std) if divided else raw_levels(full)
     own = {

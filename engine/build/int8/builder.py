@@ -34,7 +34,7 @@ from engine.config import settings
 from engine.datasets.classes import match_outputs
 from engine.datasets.reader import DatasetIndex, open_index
 from engine.datasets.registration import find_dataset
-from engine.datasets.sampling import draw_by_class
+from engine.datasets.sampling import sample_by_class
 from engine.errors import BuildFailed, InvalidRequest, LabelsMismatch
 from engine.jobs.context import JobContext
 from engine.onnx import graph_io
@@ -65,7 +65,7 @@ def build(
     _require_layers(model, export)
     dataset = find_dataset(asked.dataset, context.url)
     images = PreparedImages(open_index(dataset), export)
-    drawn = draw_by_class(images.index.labels, asked.images, asked.seed)
+    drawn = sample_by_class(images.index.labels, asked.images, asked.seed)
     _say_what_is_drawn(images.index, drawn, asked, context)
     context.stage(f"Calibrating on {len(drawn)} images of {dataset.name}.")
     mixed_up = np.random.default_rng(asked.seed).permutation(drawn)
@@ -174,7 +174,7 @@ def _bound(
     if labeled:
         outputs = scores.shape[1]
         matching = match_outputs("The network", outputs, None, index.name, index.all_classes)
-        labels = matching.output_of(index.labels[others])
+        labels = matching.outputs_of_labels(index.labels[others])
     if labeled and at_chance(int((wanted == labels).sum()), len(labels), scores.shape[1]):
         raise LabelsMismatch(
             f"fp32 is right on no more images of {index.name!r} than guessing would be: labels or "

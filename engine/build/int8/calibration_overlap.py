@@ -19,7 +19,7 @@ import numpy as np
 from db.models import Artifact
 from engine.common.files import write_text
 from engine.datasets.reader import DatasetIndex
-from engine.datasets.sampling import draw_by_class
+from engine.datasets.sampling import sample_by_class
 from engine.store import artifacts
 
 CALIBRATED, SEARCHED = "calibrated", "searched"
@@ -43,7 +43,7 @@ def held_out(labels: np.ndarray, drawn: np.ndarray, most: int, seed: int) -> np.
     """At most `most` images, evenly by class, that are not `drawn`; ascending."""
     others = np.setdiff1d(np.arange(len(labels)), drawn)
     if len(others) > most:
-        others = others[draw_by_class(labels[others], most, seed)]
+        others = others[sample_by_class(labels[others], most, seed)]
     return others
 
 
@@ -86,7 +86,7 @@ def _by_drawing_again(
     made = (artifact.manifest.get("build") or {}).get("calibration")
     if not made or made.get("dataset_digest") != index.digest or made.get("max_drop"):
         return None
-    drawn = draw_by_class(index.labels, int(made["images"]), int(made.get("seed", 0)))
+    drawn = sample_by_class(index.labels, int(made["images"]), int(made.get("seed", 0)))
     return Overlap(np.isin(images, drawn), np.zeros(len(images), bool))
 
 

@@ -10,7 +10,7 @@ import pytest
 from engine.datasets.classes import Classes, ClassSource, match_outputs
 from engine.datasets.imagenet import class_names
 from engine.datasets.reader import open_index
-from engine.datasets.registration import Checked, find_dataset, register
+from engine.datasets.registration import CheckedDataset, find_dataset, register
 from engine.errors import LabelsMismatch
 from engine.evaluation.scoring import score, score_matched
 
@@ -29,7 +29,7 @@ def test_outputs_for_the_wnids_that_are_there_are_in_their_order() -> None:
     matching = match(3, OF_WNIDS)
     assert matching.class_of_output == (5, 217, 999)
     assert "in the order of their wnids" in str(matching.assumed)
-    assert matching.output_of(np.array([999, 5])).tolist() == [2, 0]
+    assert matching.outputs_of_labels(np.array([999, 5])).tolist() == [2, 0]
     assert match(4, OF_WNIDS, background=0).class_of_output == (5, 217, 999)
 
 
@@ -103,7 +103,7 @@ def test_an_index_by_wnid_stays_where_the_same_labels_come_without(
         ("wnids", ClassSource.WNIDS, labels),
         ("indices", ClassSource.INDICES, None),
     ):
-        checked = Checked(
+        checked = CheckedDataset(
             tmp_path, "flat", files, labels, class_names(), (), "ab" * 32, source, present
         )
         register(name, checked, url)

@@ -9,8 +9,8 @@ import pytest
 
 from engine.datasets.classes import ClassSource
 from engine.datasets.imagenet import wnid_to_index
-from engine.datasets.label_files import Labeling
-from engine.datasets.layouts import Layout, recognize
+from engine.datasets.label_files import LabelOptions
+from engine.datasets.layouts import Layout, detect_layout
 from engine.errors import DatasetInvalid
 
 WNIDS = list(wnid_to_index())
@@ -31,7 +31,7 @@ def read(
         (root / name).touch()
     file = tmp_path / "labels"
     file.write_bytes(text if isinstance(text, bytes) else text.encode())
-    return recognize(root, Labeling(file, **said))  # type: ignore[arg-type]
+    return detect_layout(root, LabelOptions(file, **said))  # type: ignore[arg-type]
 
 
 def lines(form: str) -> str:

@@ -79,7 +79,7 @@ def test_registering_again_replaces_and_is_another_recipe(url: str, tmp_path: Pa
     for seed in (1, 2):
         register(checkpoint(tmp_path / "mine.safetensors", seed), model, url)
         asked.append(with_file_digest(request).weights)
-    assert asked[0].recipe() != asked[1].recipe() != PRETRAINED.recipe()
+    assert asked[0].fingerprint() != asked[1].fingerprint() != PRETRAINED.fingerprint()
     with pytest.raises(CheckpointRejected, match="Other weights of timm/test_resnet"):
         find_weights(model, asked[0], quiet)
     folder = settings().home / "weights" / "timm" / "registered" / "test_resnet"

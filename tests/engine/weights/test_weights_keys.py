@@ -53,10 +53,13 @@ def scores(artifact: Artifact) -> np.ndarray:
 
 def test_recipes_of_before_there_were_keys_mean_what_they_did() -> None:
     file = WeightsSpec(kind=WeightsKind.FILE, path="/a/b.pth", sha256="ab" * 32)
-    assert WeightsSpec().recipe()[:16] == "90d77d480c73583a"
-    assert file.recipe()[:16] == "3ba06f124aad42fe"
-    assert ExportSpec(model_id="timm/seresnet50", weights=file).recipe()[:16] == "1366c629eee06e50"
-    assert file.model_copy(update={"key": "ema"}).recipe() != file.recipe()
+    assert WeightsSpec().fingerprint()[:16] == "90d77d480c73583a"
+    assert file.fingerprint()[:16] == "3ba06f124aad42fe"
+    assert (
+        ExportSpec(model_id="timm/seresnet50", weights=file).fingerprint()[:16]
+        == "1366c629eee06e50"
+    )
+    assert file.model_copy(update={"key": "ema"}).fingerprint() != file.fingerprint()
 
 
 def test_two_sets_of_one_file_are_two_models(url: str, tmp_path: Path, both: Path) -> None:
@@ -89,7 +92,7 @@ def test_a_registration_remembers_its_set(url: str, tmp_path: Path, both: Path) 
     assert again.identity != kept.identity
     assert "model was taken" in said[0]
     other = with_file_digest(RunRequest(model_id=SMALL, tasks=(Task.EXPORT,)))
-    assert other.weights.recipe() != request.weights.recipe()
+    assert other.weights.fingerprint() != request.weights.fingerprint()
 
 
 def test_a_network_of_other_classes_is_said_and_leaves_the_models_figures_alone(
