@@ -13,7 +13,7 @@ from engine.cli.output import emit_json, emit_table, note
 from engine.store.database import prepare_database
 from engine.weights.cache import recorded_digest
 from engine.weights.lookup import all_downloaded
-from engine.weights.registry import all_registered, forget
+from engine.weights.registry import all_registered, remove_registration
 
 app = typer.Typer(no_args_is_help=True)
 ModelOption = Annotated[
@@ -96,7 +96,7 @@ def remove(model: ModelOption, json: Json = False) -> None:
 
     Example: `python -m engine weights remove -m ppcls/senet154`
     """
-    forget(find_model(model))
+    remove_registration(find_model(model))
     if json:
         emit_json({"model": model, "registered": False})
     else:

@@ -370,7 +370,7 @@ def test_a_dataset_form_takes_classes_and_columns(url: str, tmp_path: Path) -> N
 
 
 def test_what_was_assumed_of_a_dataset_stands_on_its_card(url: str) -> None:
-    rows.add_dataset(url, "val", notes=["The folders begin at 1: 1 is subtracted from each."])
+    rows.add_dataset(url, "val", notes=["The folders start at 1: 1 is subtracted from each."])
     assert "1 is subtracted from each" in texts(opened("datasets"))
 
 

@@ -97,7 +97,8 @@ def test_a_built_in_set_says_how_to_draw_it_again(
         damage()
         capsys.readouterr()
         assert main(["dataset", "check", "demo"]) == 1
-        assert "`dataset draw demo` draws it again." in " ".join(capsys.readouterr().err.split())
+        text = " ".join(capsys.readouterr().err.split())
+        assert "`dataset draw demo` generates it again." in text
     registering.run({"name": "demo", "builtin": True, "anew": True}, context)
     assert find_dataset("demo", url).digest == row.digest
     assert {path.name for path in folder.iterdir()} == whole
@@ -119,4 +120,4 @@ def test_a_set_of_a_users_own_says_how_to_register_it(
     shutil.rmtree(folder)
     assert main(["dataset", "check", "mine"]) == 1
     said = " ".join(capsys.readouterr().err.split())
-    assert f"{folder} of dataset 'mine' is gone; put it back as it was, or register" in said
+    assert f"{folder} of dataset 'mine' is missing; restore it, or register" in said

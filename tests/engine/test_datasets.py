@@ -85,11 +85,11 @@ def test_a_flat_folder_with_a_label_file(tmp_path: Path) -> None:
     ("lines", "message"),
     [
         ("a.png 1\n", "1 of 2 images have no line .*b.png"),
-        ("a.png 1\nb.png 2\nc.png 3\n", "names 1 images that are not in .*c.png"),
+        ("a.png 1\nb.png 2\nc.png 3\n", "lists 1 images that are not in .*c.png"),
         ("a.png 1\nb.png 1000\n", "1 to 1,000 without a 0.*--label-base 1.*--label-base 0"),
         ("a.png 1\nb.png 2\n", "1 to 2 without a 0.*--label-base 1.*--label-base 0"),
         ("a.png 1\nb.png cat\n", "line 2: expected '<file> <class index>'"),
-        ("a.png 1\na.png 2\nb.png 3\n", "line 2: a.png is labeled twice"),
+        ("a.png 1\na.png 2\nb.png 3\n", "line 2: a.png has another class"),
         ("a.png 1\nb.png -1\n", "line 2: expected"),
         ("a.png 1\nb.png 2 \n\n c.png\n", "line 4: expected"),
         ("a.png 1\nb.png 1.5\n", "line 2: expected"),
@@ -118,7 +118,7 @@ def test_what_is_no_folder_is_named(tmp_path: Path, name: str) -> None:
 
 
 def test_an_empty_folder_says_what_was_expected(tmp_path: Path) -> None:
-    with pytest.raises(DatasetInvalid, match="holds no images"):
+    with pytest.raises(DatasetInvalid, match="contains no images"):
         detect_layout(tmp_path)
 
 
@@ -163,7 +163,9 @@ def test_an_image_that_vanished_stops_the_reading_with_its_name(tmp_path: Path, 
     root = image_folder(tmp_path / "set", per_class=2)
     index = open_index(register("tiny", check_folder(root, None, quiet), url))
     (root / "class0" / "001.png").unlink()
-    with pytest.raises(DatasetInvalid, match=r"class0/001\.png of dataset .*cannot be prepared"):
+    with pytest.raises(
+        DatasetInvalid, match=r"class0/001\.png of dataset .*cannot be preprocessed"
+    ):
         list(read_batches(index, range(len(index)), PREPROCESS, 4, threads=2))
 
 

@@ -168,7 +168,7 @@ def test_outputs_for_some_of_imagenets_classes_are_scored_as_those(
     register("tiny", check_folder(root, None, lambda done, total: None), url)
     row = run(url, tmp_path, spec_of(store_build(url, model).digest))
     assert row.top1_count == row.images == 32
-    assert "in the order of their wnids" in row.protocol["class_matching"]
+    assert "sorted by wnid" in row.protocol["class_matching"]
     assert row.protocol["classes"] == 4
     found = columns_of(row)
     assert set(found["label"].tolist()) <= {100, 300, 500, 700}

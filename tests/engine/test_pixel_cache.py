@@ -75,10 +75,10 @@ def test_a_second_pass_decodes_nothing_whatever_mean_and_deviation(
     said: list[str] = []
     cache = opened(index, said)
     first = inputs(index, cache)
-    assert "0 of 40 are kept from before" in said[0]
+    assert "0 of 40 are cached" in said[0]
     monkeypatch.setattr("engine.datasets.squares.open_image", None)
     again = opened(index, said, PreprocessSpec(resize=20, crop=16, mean=(0, 0, 0), std=(1, 1, 1)))
-    assert "40 of 40 are kept from before; none is decoded" in said[1]
+    assert "40 of 40 are cached; none has to be decoded" in said[1]
     assert np.array_equal(inputs(index, again), first)
     other = opened(index, said, PreprocessSpec(resize=18, crop=16))
     assert other is not None
@@ -110,7 +110,7 @@ def test_where_there_is_no_room_nothing_is_kept_and_that_is_said(
     usage = type("Usage", (), {"free": 5 * 10**8})()
     monkeypatch.setattr("engine.datasets.pixel_cache.shutil.disk_usage", lambda path: usage)
     assert opened(index, said) is None
-    assert "only 0.5 GB of the disk are free" in said[0]
+    assert "0.5 GB of the disk are free" in said[0]
     monkeypatch.setenv("SENET_CACHE_GB", "0.00001")
     settings.cache_clear()
     assert opened(index, said) is None
@@ -162,7 +162,7 @@ def test_an_image_that_vanished_is_named(
 ) -> None:
     monkeypatch.setattr(decoding, "PROCESSES_FROM_IMAGES", processes_from)
     (index.root / index.files[17]).unlink()
-    with pytest.raises(DatasetInvalid, match=rf"'tiny' cannot be prepared: {index.files[17]} "):
+    with pytest.raises(DatasetInvalid, match=rf"'tiny' cannot be preprocessed: {index.files[17]} "):
         inputs(index, None)
 
 

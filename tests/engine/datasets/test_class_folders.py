@@ -45,7 +45,7 @@ def test_folders_numbered_from_0_are_the_indices(tmp_path: Path, form: str) -> N
     layout = detect_layout(folders(tmp_path, *names))
     assert label_of(layout) == {name: number for number, name in enumerate(names)}
     assert layout.class_names == tuple(names)
-    assert "the number is the index" in said(layout)
+    assert "the number is the class index" in said(layout)
 
 
 def test_imagenet_v2_has_a_thousand_numbered_folders(tmp_path: Path) -> None:
@@ -58,7 +58,7 @@ def test_folders_numbered_from_1_are_moved_by_one_and_that_is_said(tmp_path: Pat
     root = folders(tmp_path, *map(str, range(1, 13)))
     layout = detect_layout(root)
     assert label_of(layout) == {str(number): number - 1 for number in range(1, 13)}
-    assert "begin at 1: 1 is subtracted" in said(layout)
+    assert "start at 1: 1 is subtracted" in said(layout)
     kept = detect_layout(root, LabelOptions(base=0))
     assert label_of(kept)["12"] == 12
     assert len(kept.class_names) == 13
@@ -73,7 +73,7 @@ def test_a_number_that_is_missing_leaves_its_gap(tmp_path: Path) -> None:
 
 
 def test_two_folders_of_one_number_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(DatasetInvalid, match="the folders 01 and 1 are one number"):
+    with pytest.raises(DatasetInvalid, match="the folders 01 and 1 are the same number"):
         detect_layout(folders(tmp_path, "0", "1", "01"))
 
 
@@ -91,7 +91,7 @@ def test_an_empty_class_folder_keeps_its_index_and_is_named(
     layout = detect_layout(tmp_path)
     first = wnid_to_index().get(names[0], 0)
     assert label_of(layout) == {names[0]: first, names[2]: first + 2}
-    assert f"Without an image, but with an index: 1 class folder ({names[1]})" in said(layout)
+    assert f"Classes without images: 1 empty class folder ({names[1]})" in said(layout)
 
 
 @pytest.mark.parametrize("names", [("0", "1"), (WNIDS[3], WNIDS[9])])
@@ -123,7 +123,7 @@ def test_every_file_is_used_or_counted(tmp_path: Path) -> None:
         *("bee/a.png", "bee/more/and/c.png", "bee/more/b.png"),
     )
     assert layout.labels == (0, 0, 0, 0, 1, 1, 1)
-    for text in ("1 .heic", "1 .txt", "Used: 2 images in folders inside", "Left out: 1 image in"):
+    for text in ("1 .heic", "1 .txt", "Included: 2 images in subfolders", "Not used: 1 image in"):
         assert text in said(layout)
 
 
@@ -138,7 +138,7 @@ def test_other_names_with_digits_say_which_order_was_taken(tmp_path: Path) -> No
     root = folders(tmp_path / "set", *names)
     layout = detect_layout(root)
     assert layout.class_names == tuple(sorted(names))
-    assert "order of their folders' names as text" in said(layout)
+    assert "sorted by folder name as text" in said(layout)
     assert "class_1, class_10" in said(layout)
     listed = tmp_path / "classes.txt"
     listed.write_text("".join(f"{name}\n" for name in names))
@@ -172,11 +172,11 @@ def test_a_class_list_of_any_form_gives_the_order(tmp_path: Path, text: str) -> 
     ("text", "message"),
     [
         ("ant\n\nbee\n", "line 2: an empty line"),
-        ("", "holds no class names"),
-        ("ant\ncat\n", r"1 of 2 folders are not in the class list.*\(bee\).*begins ant, cat"),
-        ('{"0": "ant", "2": "bee"}', "numbered 0 to 1, each once"),
-        ('{"a": "ant"}', "no class list"),
-        ('["ant", ', "not readable as JSON"),
+        ("", "contains no class names"),
+        ("ant\ncat\n", r"1 of 2 folders are not in the class list.*\(bee\).*starts with ant, cat"),
+        ('{"0": "ant", "2": "bee"}', "numbered 0 to 1, each number once"),
+        ('{"a": "ant"}', "not a class list"),
+        ('["ant", ', "not valid JSON"),
         ("a.png 0\nb.png 1\n", "it is a label file"),
         ("ant\nbee\nbee\n", "more than once"),
     ],

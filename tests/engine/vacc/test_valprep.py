@@ -63,17 +63,17 @@ def test_other_files_are_never_replaced(flat: Path, tmp_path: Path) -> None:
     sort_by_class(flat, None, target, True, silent)
     place = target / "n01440764" / "ILSVRC2012_val_00000001.JPEG"
     place.write_bytes(b"other")
-    with pytest.raises(DatasetInvalid, match="is there already with other content"):
+    with pytest.raises(DatasetInvalid, match="exists already with other content"):
         sort_by_class(flat, None, target, True, silent)
     place.unlink()
     (target / "n01440764" / "stranger.JPEG").write_bytes(b"x")
-    with pytest.raises(DatasetInvalid, match=r"stranger\.JPEG is there already and is no image"):
+    with pytest.raises(DatasetInvalid, match=r"stranger\.JPEG exists already and is not an image"):
         sort_by_class(flat, None, target, True, silent)
 
 
 def test_a_sorted_folder_is_not_sorted_again(flat: Path, tmp_path: Path) -> None:
     sort_by_class(flat, None, tmp_path / "val", True, silent)
-    with pytest.raises(DatasetInvalid, match="a folder per class already"):
+    with pytest.raises(DatasetInvalid, match="already has a folder per class"):
         sort_by_class(tmp_path / "val", None, tmp_path / "again", True, silent)
     with pytest.raises(DatasetInvalid, match="is not a folder"):
         sort_by_class(tmp_path / "none", None, tmp_path / "again", True, silent)

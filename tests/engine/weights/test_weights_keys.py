@@ -70,7 +70,7 @@ def test_two_sets_of_one_file_are_two_models(url: str, tmp_path: Path, both: Pat
     named = exported(url, tmp_path / "c", both, "model")
     np.testing.assert_array_equal(scores(usual), scores(named))
     (told,) = usual.manifest["notes"]
-    assert "model was taken; `--weights-key model_ema` takes model_ema" in told
+    assert "model is used; use model_ema instead with `--weights-key model_ema`" in told
     assert "notes" not in average.manifest
     assert average.manifest["weights_key"] == "model_ema"
     request = RunRequest(
@@ -90,7 +90,7 @@ def test_a_registration_remembers_its_set(url: str, tmp_path: Path, both: Path) 
     assert request.weights.key == "model_ema"
     again = register(both, find_model(SMALL), url, None, said.append)
     assert again.identity != kept.identity
-    assert "model was taken" in said[0]
+    assert "model is used" in said[0]
     other = with_file_digest(RunRequest(model_id=SMALL, tasks=(Task.EXPORT,)))
     assert other.weights.fingerprint() != request.weights.fingerprint()
 
