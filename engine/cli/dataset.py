@@ -1,4 +1,4 @@
-"""`dataset`: add, list, check, cache."""
+"""Commands `dataset`: add, draw, list, check, cache."""
 
 from __future__ import annotations
 
@@ -59,18 +59,21 @@ def add(
     labels: Annotated[
         Path | None,
         typer.Option(
-            help="Another label file than val_label.txt: lines of image and class (an index, a "
+            help="Label file, if it is not val_label.txt: lines of image and class (an index, a "
             "wnid or a name), a CSV, or JSON."
         ),
     ] = None,
     labeling: g.Labeling,
-    unlabelled: Annotated[
+    unlabeled: Annotated[
         bool,
-        typer.Option("--unlabelled", help="Images without labels, to compare builds on."),
+        typer.Option(
+            "--unlabeled", help="Images without labels: for comparing builds, not for accuracy."
+        ),
     ] = False,
+    unlabelled: Annotated[bool, typer.Option("--unlabelled", hidden=True)] = False,
     json: Json = False,
 ) -> int:
-    """Registers a folder: every image is decoded once, and what was found is reported.
+    """Registers a folder of images: decodes every image once, and reports classes and problems.
 
     Example: `python -m engine dataset add imagenet-val ~/imagenet/val`
     """
@@ -83,27 +86,27 @@ def add(
         label_columns=labeling.label_columns,
         label_base=labeling.label_base,
         classes=absolute(classes) if classes else None,
-        unlabelled=unlabelled,
+        unlabelled=unlabeled or unlabelled,
     )
     return _register(spec, url, json)
 
 
 @app.command("draw")
 def draw(name: Name, json: Json = False) -> int:
-    """Draws a built-in set, `demo` or `demo-calibration`, and registers it; again if it is there.
+    """Generates and registers a built-in dataset (`demo`, `demo-calibration`), again if it exists.
 
     Example: `python -m engine dataset draw demo`
     """
     url = prepare_database()
     if name not in BUILTIN_DATASETS:
         raise InvalidRequest(
-            f"{name!r} is no built-in set; the workbench draws {' and '.join(BUILTIN_DATASETS)}."
+            f"{name!r} is not a built-in dataset; choose {' or '.join(BUILTIN_DATASETS)}."
         )
     return _register(DatasetSpec(name=name, builtin=True, anew=True), url, json)
 
 
 def _register(spec: DatasetSpec, url: str, json: bool) -> int:
-    """Queues the job, follows it, and says what was found; the exit code."""
+    """Queues the job, follows it, and reports the result; returns the exit code."""
     with writing(url) as session:
         job_id = queue.submit(session, dataset_job(spec))
     job = watch([job_id], url)[0]
@@ -140,12 +143,12 @@ def list_datasets(json: Json = False) -> None:
         ],
     )
     if not rows:
-        note("None yet; `dataset add NAME FOLDER` registers one, `demo` draws its own.")
+        note("None yet: register one with `dataset add NAME FOLDER`; `demo` generates its own.")
 
 
 @app.command("check")
 def check_again(name: Name, json: Json = False) -> int:
-    """Decodes a dataset again and says whether it is still what was registered.
+    """Decodes a dataset again and reports whether it is unchanged since its registration.
 
     Example: `python -m engine dataset check imagenet-val`
     """
@@ -176,13 +179,14 @@ def check_again(name: Name, json: Json = False) -> int:
 
 @app.command("cache")
 def cache(
-    name: Annotated[str | None, typer.Argument(help="Only those of this dataset.")] = None,
-    clear: Annotated[bool, typer.Option("--clear", help="Remove them.")] = False,
+    name: Annotated[str | None, typer.Argument(help="Only caches of this dataset.")] = None,
+    clear: Annotated[bool, typer.Option("--clear", help="Remove the caches.")] = False,
     json: Json = False,
 ) -> None:
-    """Shows, or removes, what is kept of datasets: prepared images, and what calibrations found.
+    """Lists, or removes, the caches of datasets: preprocessed images and calibration statistics.
 
-    The first spare later evaluations the decoding, the second later int8 builds their passes.
+    Cached images save the decoding in later evaluations; cached statistics save the calibration
+    passes of later int8 builds.
 
     Example: `python -m engine dataset cache --clear`
     """
@@ -204,8 +208,8 @@ def cache(
         )
         return
     emit_table(
-        "Prepared images",
-        ("dataset", "prepared", "images", "of", "MB", "last used"),
+        "Preprocessed images",
+        ("dataset", "preprocessing", "cached", "of", "MB", "last used"),
         [
             (
                 k.dataset_name,
@@ -226,7 +230,7 @@ def cache(
 
 def _show_calibrations(found: list[KeptCalibration]) -> None:
     emit_table(
-        "What calibrations found",
+        "Calibration statistics",
         ("dataset", "model", "images", "MB", "last used"),
         [
             (
@@ -242,7 +246,7 @@ def _show_calibrations(found: list[KeptCalibration]) -> None:
 
 
 def _layout_now(row: Dataset) -> Layout:
-    """As the folder is now; images to calibrate on were drawn, and are looked for one by one."""
+    """The current layout; calibration images were sampled, so their registered files are used."""
     if row.layout != CALIBRATION_LAYOUT:
         return current_layout(row)
     index = open_index(row)

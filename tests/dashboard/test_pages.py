@@ -333,7 +333,7 @@ def test_a_dataset_form_queues_or_says_what_is_wrong(url: str, tmp_path: Path) -
     app.text_input(key="dataset_name").set_value("not a name!")
     app.text_input(key="dataset_folder").set_value(str(tmp_path))
     app.form_submit_button[0].click().run()
-    assert "is no name for a dataset" in app.error[0].value.replace("\\", "")
+    assert "is not a valid dataset name" in app.error[0].value.replace("\\", "")
     app.text_input(key="dataset_name").set_value("mine")
     app.text_input(key="dataset_folder").set_value(str(tmp_path))
     app.form_submit_button[0].click().run()

@@ -109,7 +109,7 @@ def test_a_built_in_set_says_how_to_draw_it_again(
 def test_only_built_in_sets_are_drawn(url: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["dataset", "draw", "mine"]) == 1
     said = " ".join(capsys.readouterr().err.split())
-    assert "'mine' is no built-in set; the workbench draws demo and demo-calibration." in said
+    assert "'mine' is not a built-in dataset; choose demo or demo-calibration." in said
 
 
 def test_a_set_of_a_users_own_says_how_to_register_it(

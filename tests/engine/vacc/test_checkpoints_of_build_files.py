@@ -115,10 +115,8 @@ def test_the_set_of_weights_is_chosen_by_the_file_or_the_option(tmp_path: Path) 
     both = {"model": dict(state), "model_ema": dict(state)}
     torch.save(both, tmp_path / "test_resnet.pth")
     file = asking_for(tmp_path / "test_resnet.pth")
-    assert (
-        "model is used; use model_ema instead with `--weights-key model_ema`"
-        in model_of(file)[2][1]
-    )
+    remark = model_of(file)[2][1]
+    assert "model is used; use model_ema instead with `--weights-key model_ema`" in remark
     assert model_of(file, key="model_ema")[1].key == "model_ema"
     keyed = asking_for(f"{tmp_path}/test_resnet.pth\n  weights_key: model_ema")
     assert request_of(keyed).request.weights.key == "model_ema"
