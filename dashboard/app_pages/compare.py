@@ -26,9 +26,8 @@ from dashboard.components.compare.sweep import sweep_view
 from dashboard.formats import plural
 from engine.results.groups import accuracy_points, with_labels
 from engine.results.published import with_gmacs
+from engine.specs.precisions import pairs
 
-PAIRS = {"int8 − fp16": ("fp16", "int8"), "int8 − fp32": ("fp32", "int8")}
-PAIRS |= {"fp16 − fp32": ("fp32", "fp16")}
 LIVE_REFRESH_S = 3
 
 
@@ -72,21 +71,22 @@ def watch_for_results() -> None:
 def first_pair(rows: pd.DataFrame) -> str:
     """The first pair of which both precisions were evaluated on these images."""
     known = set(accuracy_points(rows)["precision"])
-    return next((name for name, pair in PAIRS.items() if known >= set(pair)), next(iter(PAIRS)))
+    usual = next(iter(pairs()))
+    return next((name for name, pair in pairs().items() if known >= set(pair)), usual)
 
 
 def precision_pair(key: str, rows: pd.DataFrame) -> tuple[str, str]:
     """Which two precisions are held against each other."""
     name = st.segmented_control(
         "Compare",
-        list(PAIRS),
+        list(pairs()),
         default=first_pair(rows),
         required=True,
         key=key,
         bind="query-params",
         label_visibility="collapsed",
     )
-    return PAIRS.get(str(name), next(iter(PAIRS.values())))
+    return pairs().get(str(name), next(iter(pairs().values())))
 
 
 def lower_precision(rows: pd.DataFrame, chosen: Chosen) -> None:

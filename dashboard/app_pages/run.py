@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from typing import Any
 
 import pandas as pd
 import streamlit as st
@@ -23,19 +22,19 @@ from dashboard.components.run_form.build_file import offer_build_file
 from dashboard.components.run_form.prefill import leave_request
 from dashboard.formats import ago, escape_markdown, is_missing, plural
 from dashboard.queries import JobView
-from db.enums import JobStatus, Precision
+from db.enums import JobStatus
 from db.models import Run
 from engine.benchmark.sweep import find_sweet_spot
 from engine.jobs import control
 from engine.jobs.estimates import remaining_points
+from engine.jobs.results import JobResult
 from engine.results.columns import columns_of
 from engine.results.notes import with_notes
-from engine.specs import CalibrationMode, Scenario
+from engine.runs.fields import facts_of
 from engine.specs.comparability import SWEPT
 
 REFRESH_S = 2.0
 _KINDS = ("evaluation", "benchmark")
-_MADE = ("artifact", "profile")  # where a job's result names the build it made or timed
 MOST_DONE = 8  # more jobs that succeeded are folded away, so that results stay in sight
 
 
@@ -57,60 +56,6 @@ def list_runs() -> None:
             label=f"Run {run.id} · {escape_markdown(run.title)} · {ago(run.created_at)}",
             query_params={"id": str(run.id)},
         )
-
-
-def request_facts(run: Run) -> dict[str, object]:
-    """What was asked for, in words."""
-    asked = run.request
-    weights = asked.get("weights") or {}
-    return {
-        "model": asked.get("model_id"),
-        "weights": weights.get("path") or weights.get("kind"),
-        "weights SHA-256": weights.get("sha256"),
-        "precisions": ", ".join(asked.get("precisions") or []) or None,
-        "tasks": ", ".join(asked.get("tasks") or []) or None,
-        "dataset": asked.get("dataset"),
-        "images at most": asked.get("limit"),
-        "calibration": asked.get("calibration_dataset"),
-        "calibration images": asked.get("calibration_images"),
-        "int8 ranges": _ranges(asked),
-        "kept in float": ", ".join(map(str, asked.get("keep_in_float") or [])) or None,
-        "softmax appended": "yes" if asked.get("softmax") else None,
-        "batches": ", ".join(str(batch) for batch in asked.get("batches") or []) or None,
-        "threads": _numbers(asked.get("threads") or 0, "all cores"),
-        "requests in flight": _numbers(asked.get("instances") or 1),
-        **_scenario(asked),
-        "provider": asked.get("provider"),
-        "preprocessing": asked.get("preprocess"),
-    }
-
-
-def _numbers(given: int | list[int], of_zero: str = "0") -> str:
-    """One number, as older runs have it, or several."""
-    several = given if isinstance(given, list) else [given]
-    return ", ".join(str(number or of_zero) for number in several)
-
-
-def _scenario(asked: dict[str, Any]) -> dict[str, object]:
-    """Only where it is not the usual one."""
-    scenario = asked.get("scenario")
-    if not scenario or scenario == Scenario.CLOSED_LOOP:
-        return {}
-    limit, rate = asked.get("limit_ms"), asked.get("rate_per_s")
-    return {
-        "scenario": scenario,
-        "longest p99": f"{limit:g} ms" if limit else None,
-        "requests a second": rate or ("the highest that holds" if limit else None),
-    }
-
-
-def _ranges(asked: dict[str, Any]) -> str | None:
-    mode = asked.get("calibration_mode")
-    if Precision.INT8 not in (asked.get("precisions") or []):
-        return None
-    if mode != CalibrationMode.PERCENTILE:
-        return mode
-    return f"{mode} {asked.get('calibration_percentile')} %"
 
 
 def jobs_part(run_id: int) -> None:
@@ -171,10 +116,10 @@ def cancel_rest(run_id: int) -> None:
 
 def results_part(views: list[JobView]) -> None:
     """What the run measured, and what made it."""
-    results = [view.row.result or {} for view in views]
-    made = {str(result[key]) for result in results for key in _MADE if key in result}
-    evaluations = {result["evaluation"] for result in results if "evaluation" in result}
-    benchmarks = {result["benchmark"] for result in results if "benchmark" in result}
+    results = [JobResult.of(view.row.result) for view in views]
+    made = {digest for one in results for digest in (one.artifact, one.profile) if digest}
+    evaluations = {one.evaluation for one in results if one.evaluation}
+    benchmarks = {one.benchmark for one in results if one.benchmark}
     rows = with_notes(queries.results_of(made, evaluations, benchmarks), queries.outdated())
     st.subheader("Results")
     if rows.empty:
@@ -229,7 +174,7 @@ def show_run(run: Run) -> None:
         st.fragment(run_every=REFRESH_S if live else None)(jobs_part)(run.id)
     with right:
         st.subheader("Asked for")
-        facts_table(request_facts(run), alt="What was asked for")
+        facts_table(facts_of(run.request), alt="What was asked for")
     results_part(views)
 
 

@@ -16,7 +16,7 @@ from dashboard.charts.accuracy_marks import add_arrows, add_precisions, add_ship
 from dashboard.charts.common import front_line, layout, log_axis, log_range, percent_range, safe
 from dashboard.charts.names import add_names, brief_names
 from dashboard.charts.published import published_trace
-from dashboard.palette import SYMBOLS, Palette
+from dashboard.palette import Palette, symbols
 from engine.common.pareto import pareto_front
 from engine.results.groups import collapsed, sound
 from engine.results.notes import unreliable
@@ -61,7 +61,9 @@ def _side_by_side(points: pd.DataFrame, xs: list[float]) -> pd.Series:
     if points["precision"].nunique() < 2:
         return points["compute_gmacs"].astype(float)
     low, high = log_range(xs)
-    steps = points["precision"].map({str(p): i - 1 for i, p in enumerate(SYMBOLS)}).astype(float)
+    order = list(symbols())
+    places = {name: place - (len(order) - 1) / 2 for place, name in enumerate(order)}
+    steps = points["precision"].map(places).astype(float)
     return points["compute_gmacs"].astype(float) * 10 ** (steps * STEP_ASIDE * (high - low))
 
 

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from dashboard.charts.common import MARKER_SIZE, card, layout, safe, whiskers
 from dashboard.charts.names import brief_names
 from dashboard.formats import signed
-from dashboard.palette import SYMBOLS, Palette
+from dashboard.palette import Palette, symbols
 
 ROW_HEIGHT, FRAME_HEIGHT, BELOW = 36, 145, 80
 # In lines that find room below a plot that long names have left narrow.
@@ -26,7 +26,7 @@ def against_one(rows: pd.DataFrame, reference: str, palette: Palette) -> go.Figu
     rows = rows.sort_values("change").reset_index(drop=True)
     names = rows["key"].map(brief_keys(rows["key"]))
     figure = go.Figure()
-    for precision, symbol in SYMBOLS.items():
+    for precision, symbol in symbols().items():
         some = rows["precision"] == precision
         if some.any():
             color = palette.precisions[precision]

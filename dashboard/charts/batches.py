@@ -7,11 +7,11 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from dashboard.charts.common import MARKER_SIZE, layout, log_axis, safe
-from dashboard.palette import SYMBOLS, Palette
+from dashboard.palette import Palette, symbols
 from engine.benchmark.sweep import SweetSpot
 from engine.results.notes import unreliable
+from engine.specs.precisions import facts_of
 
-STROKES = {"fp32": "solid", "fp16": "dash", "int8": "dot"}
 PANELS = ("images_per_s", "latency")
 
 
@@ -22,7 +22,7 @@ def batch_scaling(found: SweetSpot, palette: Palette) -> go.Figure:
     """
     figure = make_subplots(rows=2, cols=1, shared_xaxes=True, vertical_spacing=0.08)
     columns = dict(zip(PANELS, ("images_per_s", found.percentile.column), strict=True))
-    for precision, symbol in SYMBOLS.items():
+    for precision, symbol in symbols().items():
         rows = found.points[found.points["precision"] == precision].sort_values("batch")
         for panel, column in enumerate(columns.values(), 1):
             if len(rows):
@@ -48,7 +48,7 @@ def _line(
         mode="lines+markers",
         name=precision,
         legendgroup=precision,
-        line={"color": color, "width": 1.6, "dash": STROKES[precision]},
+        line={"color": color, "width": 1.6, "dash": facts_of(precision).stroke},
         marker={
             "symbol": [f"{symbol}-open" if doubt else symbol for doubt in unreliable(rows)],
             "size": MARKER_SIZE - 2,

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
+from typing import Any
 
 import plotly.graph_objects as go
 
 from dashboard.charts.common import layout, percent_range
 from dashboard.palette import Palette
+from engine.common.stats import wilson_interval
+from engine.jobs.results import PartialResult
 
-_SO_FAR = re.compile(r"top-1 so far ([\d.]+)% \(([\d.]+)% to ([\d.]+)%\)")
 HEIGHT = 230
 
 
@@ -24,13 +25,13 @@ class SoFar:
     high: float
 
 
-def so_far(images: int | None, message: str | None) -> SoFar | None:
-    """What the message of an evaluation says, as engine.evaluation words it; None for another."""
-    found = _SO_FAR.search(message or "")
-    if found is None or not images:
+def so_far(done: int | None, partial: dict[str, Any] | None) -> SoFar | None:
+    """What a running evaluation has found on `done` images; None where nothing is known yet."""
+    found = PartialResult.model_validate(partial or {})
+    if not done or not found.images:
         return None
-    top1, low, high = (float(text) for text in found.groups())
-    return SoFar(images, top1, low, high)
+    low, high = wilson_interval(found.correct, found.images)
+    return SoFar(done, 100 * found.correct / found.images, 100 * low, 100 * high)
 
 
 def running_accuracy(seen: list[SoFar], total: int, palette: Palette) -> go.Figure:

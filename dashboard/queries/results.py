@@ -13,8 +13,8 @@ from engine.common.environment import library_versions
 from engine.results import ResultTables, join_results, published_frame, result_tables
 from engine.results import results_of as measured_by
 from engine.results.groups import Group
+from engine.specs import DEFAULT_RUNTIME
 
-RUNTIME = "onnxruntime"
 Values = tuple[tuple[str, object], ...]
 
 
@@ -79,12 +79,12 @@ def outdated() -> dict[str, str]:
 
 @st.cache_data(show_spinner=False, max_entries=2)
 def _outdated(url: str, version: Version) -> dict[str, str]:
-    now = library_versions().get(RUNTIME)
+    now = library_versions().get(DEFAULT_RUNTIME)
     with reading(url) as session:
         rows = session.execute(select(Environment.digest, Environment.facts)).all()
-    then = {digest: (facts.get("packages") or {}).get(RUNTIME) for digest, facts in rows}
+    then = {digest: (facts.get("packages") or {}).get(DEFAULT_RUNTIME) for digest, facts in rows}
     return {
-        digest: f"with {RUNTIME} {found}, now {now}"
+        digest: f"with {DEFAULT_RUNTIME} {found}, now {now}"
         for digest, found in then.items()
         if found and now and found != now
     }

@@ -16,6 +16,8 @@ from engine.datasets.reader import DatasetIndex, load_classes, open_index_by_dig
 from engine.errors import WorkbenchError
 from engine.evaluation import flips, per_image
 from engine.results.precision_pairs import paired, precision_pairs
+from engine.store.manifest import ExportManifest
+from engine.store.protocols import BenchmarkProtocol
 
 
 def pairs(frame: pd.DataFrame, first: str, second: str) -> tuple[pd.DataFrame, str | None]:
@@ -50,7 +52,7 @@ def _latencies(url: str, version: Version, benchmark_id: int) -> np.ndarray | No
             windows, values = kept["window"], kept["latency_ms"]
     except (OSError, KeyError):
         return None
-    reported = int(row.protocol.get("reported_windows") or 1)
+    reported = BenchmarkProtocol.of(row).reported_windows
     return np.asarray(values[windows > windows.max() - reported], np.float64)
 
 
@@ -71,11 +73,10 @@ def dataset_index(url: str, version: Version, digest: str) -> DatasetIndex | Non
 
 def same_classes(build: Artifact, dataset: Dataset) -> bool:
     """Whether the images of a dataset are of the classes that a build tells apart."""
-    outputs, background = build.manifest["classes"], build.manifest.get("background")
-    classes = load_classes(dataset)
+    manifest, classes = ExportManifest.of(build), load_classes(dataset)
     if classes is None:
-        return bool(dataset.num_classes == outputs - (background is not None))
-    return can_match_outputs(outputs, background, classes)
+        return dataset.num_classes == manifest.class_outputs
+    return can_match_outputs(manifest.classes, manifest.background, classes)
 
 
 def classes_judged(evaluation_id: int) -> int:

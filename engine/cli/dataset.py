@@ -29,16 +29,18 @@ from engine.datasets.registration import (
     require_folder,
     root_of,
 )
+from engine.datasets.report import DatasetReport
 from engine.datasets.sampling import CALIBRATION_LAYOUT
 from engine.errors import DatasetInvalid, InvalidRequest
 from engine.jobs import queue
-from engine.runs.new_jobs import dataset_job
+from engine.jobs.results import JobResult
+from engine.runs.compile import dataset_job
 from engine.specs import DatasetSpec, absolute
 from engine.specs.datasets import BUILTIN_DATASETS
 from engine.store.database import prepare_database
 
 if TYPE_CHECKING:
-    from engine.build.int8.statistics.cache import KeptCalibration
+    from engine.build.int8.statistics.cache import CachedCalibration
 
 app = typer.Typer(no_args_is_help=True)
 Name = Annotated[str, typer.Argument(help="Name of the dataset.")]
@@ -114,9 +116,10 @@ def _register(spec: DatasetSpec, url: str, json: bool) -> int:
         emit_json({"job": job.id, "status": job.status, "error": job.error, "result": job.result})
     elif job.status == "succeeded":
         note(str(job.message))
-        for text in (job.result or {}).get("notes", []):
+        found = JobResult.of(job.result)
+        for text in found.notes:
             note(f"  {text}")
-        for file, reason in (job.result or {}).get("corrupt_files", []):
+        for file, reason in found.corrupt_files:
             note(f"  {file}: {reason}")
     if job.status != "succeeded" and not json:
         note(f"Error: {job.error}")
@@ -138,7 +141,7 @@ def list_datasets(json: Json = False) -> None:
         "Datasets",
         ("name", "images", "classes", "unreadable", "layout", "folder"),
         [
-            (r.name, r.num_images, r.num_classes, r.report["corrupt"], r.layout, root_of(r))
+            (r.name, r.num_images, r.num_classes, DatasetReport.of(r).corrupt, r.layout, root_of(r))
             for r in rows
         ],
     )
@@ -200,7 +203,7 @@ def cache(
             note(f"{freed / 1e6:,.0f} MB freed.")
         return
     kept = [k for k in pixel_cache.list_caches() if name in (None, k.dataset_name)]
-    found = [k for k in known.all_kept() if name in (None, k.dataset_name)]
+    found = [k for k in known.list_cached() if name in (None, k.dataset_name)]
     if json:
         emit_json(
             [{**asdict(k), "folder": str(k.folder)} for k in kept]
@@ -228,7 +231,7 @@ def cache(
     note(f"{total:.2f} GB of at most {settings().cache_gb:g} GB (SENET_CACHE_GB).")
 
 
-def _show_calibrations(found: list[KeptCalibration]) -> None:
+def _show_calibrations(found: list[CachedCalibration]) -> None:
     emit_table(
         "Calibration statistics",
         ("dataset", "model", "images", "MB", "last used"),

@@ -21,6 +21,7 @@ from engine.datasets.classes import Classes, ClassSource
 from engine.datasets.imagenet import class_names
 from engine.datasets.label_files import LabelOptions
 from engine.datasets.layouts import UNLABELED, Layout, detect_layout
+from engine.datasets.report import DatasetReport
 from engine.datasets.sampling import sample_calibration_images
 from engine.errors import DatasetInvalid, ImageRejected
 from engine.jobs.context import JobContext
@@ -134,13 +135,13 @@ def register(
     }
     if checked.source is ClassSource.WNIDS or not _has_wnids(index_path(checked.digest)):
         write_text(index_path(checked.digest), json.dumps(index))
-    report: dict[str, Any] = {
-        "corrupt": len(checked.corrupt),
-        "corrupt_files": [list(pair) for pair in checked.corrupt[:SHOWN_CORRUPT]],
-        "classes_present": len(set(checked.labels)) if checked.classes else 0,
-        "notes": list(checked.notes),
-        "said": label_options or {},
-    }
+    report = DatasetReport(
+        corrupt=len(checked.corrupt),
+        corrupt_files=list(checked.corrupt[:SHOWN_CORRUPT]),
+        classes_present=len(set(checked.labels)) if checked.classes else 0,
+        notes=list(checked.notes),
+        said=label_options or {},
+    )
     with writing(url) as session:
         row = session.scalar(select(Dataset).where(Dataset.name == name)) or Dataset(name=name)
         row.root = _stored_root(checked.root)
@@ -148,7 +149,7 @@ def register(
         row.digest = checked.digest
         row.num_images = len(checked.files)
         row.num_classes = len(checked.classes)
-        row.report = report
+        row.report = report.dump()
         session.add(row)
     return row
 
@@ -247,7 +248,7 @@ def label_options_of(spec: DatasetSpec) -> LabelOptions:
 def current_layout(row: Dataset) -> Layout:
     """The current layout of a registered folder, detected with the options of its registration."""
     root = root_of(row)
-    spec = DatasetSpec(name=row.name, root=str(root), **row.report.get("said", {}))
+    spec = DatasetSpec(name=row.name, root=str(root), **DatasetReport.of(row).said)
     return detect_layout(root, label_options_of(spec), row.layout == UNLABELED)
 
 

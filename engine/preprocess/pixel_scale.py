@@ -30,7 +30,7 @@ class Wording:
 
 
 OPTION_WORDING = Wording(
-    '`--scale 1` (`"scale": 1` in a JSON file; on the page, switch off "Scale to [0, 1]")',
+    '`--scale 1` (`"scale": 1` in a JSON file; on the page, a Scale of 1)',
     "the scale of 1/255",
 )
 Three = tuple[float, float, float]

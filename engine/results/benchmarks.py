@@ -11,10 +11,12 @@ from db.models import Benchmark, Environment
 from engine.benchmark.interference import NOISY_CORES
 from engine.benchmark.placement import nodes_elsewhere
 from engine.benchmark.scenarios.definitions import label_of, verdict_of
+from engine.errors import InvalidRequest
 from engine.peak.shares import with_shares
 from engine.results.columns import COLUMNS
 from engine.results.reading import newest, read_frame
 from engine.specs.comparability import SAME_CONDITIONS
+from engine.store.protocols import ScenarioFacts
 
 
 def all_benchmarks(url: str, builds: pd.DataFrame) -> pd.DataFrame:
@@ -52,14 +54,23 @@ def _with_protocol(frame: pd.DataFrame) -> pd.DataFrame:
     """Adds to the figures what the protocol says: processes, scenario, verdict, noise, nodes."""
     # Before there was a choice there was one process.
     frame["processes"] = frame["processes"].fillna(1).astype(int)
-    told = [found if isinstance(found, dict) else None for found in frame["scenario"]]
+    told = [_scenario(*pair) for pair in zip(frame["scenario"], frame["benchmark_id"], strict=True)]
     frame["scenario"] = [label_of(found) for found in told]
     frame["verdict"] = [verdict_of(found) for found in told]
+    frame["valid"] = pd.Series(
+        [None if found is None else found.valid for found in told], index=frame.index, dtype=object
+    )
     busy = frame["other_busy_cores"]
     frame["noise"] = [_noise(*pair) for pair in zip(frame["noise"], busy, strict=True)]
     pairs = zip(frame["elsewhere"], frame["provider"], strict=True)
     frame["elsewhere"] = [nodes_elsewhere(*pair) for pair in pairs]
     return frame
+
+
+def _scenario(found: Any, benchmark_id: int) -> ScenarioFacts | None:
+    if not isinstance(found, dict):
+        return None
+    return ScenarioFacts.read(found, f"The protocol of benchmark {benchmark_id}", InvalidRequest)
 
 
 def _noise(reasons: Any, other_busy_cores: float | None) -> str | None:

@@ -120,6 +120,7 @@ _COLUMNS = (
     Column("runtime", "runtime", "Runtime and its version."),
     Column("scenario", "scenario", "How requests arrive: closed loop, or one of MLPerf's."),
     Column("verdict", "verdict", "Whether the scenario's own condition held, and why not."),
+    Column("valid", "valid", "Whether the condition of the scenario was met (yes or no)."),
     Column("stable", "stable", "Whether the last windows agreed within the tolerance."),
     Column("noise", "noisy because", "What disturbed the measurement; a dash: nothing did."),
     Column(

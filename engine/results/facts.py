@@ -8,14 +8,25 @@ from typing import Any
 from db.models import Artifact, Benchmark, Environment, Evaluation, ImportedBuild, Weights
 from db.session import reading
 from engine.benchmark.scenarios.definitions import label_of, verdict_of
-from engine.build.int8.summary import bound_told
-from engine.datasets.classes import CLASS_MATCHING
 from engine.errors import WorkbenchError
 from engine.evaluation.comparability import NOT_STATED
-from engine.evaluation.overlap_text import seen_sentence
 from engine.preprocess import PreprocessSpec
 from engine.results.columns import title_of
-from engine.store import artifacts
+from engine.store.int8_report import Int8Build, TargetFacts
+from engine.store.manifest import (
+    BuildDetails,
+    BuildManifest,
+    CalibrationFacts,
+    Compute,
+    Fp16Build,
+    Prequantized,
+)
+from engine.store.protocols import (
+    BenchmarkProtocol,
+    EvaluationProtocol,
+    Interference,
+    ScenarioFacts,
+)
 from engine.text import duration, is_missing, number, plural, short, size
 
 
@@ -79,31 +90,32 @@ def _artifact(found: Provenance) -> dict[str, Any]:
         return _imported(found.imported)
     if artifact is None:
         return {}
-    made = artifact.manifest.get("build") or {}
+    manifest = BuildManifest.of(artifact)
+    made, int8 = manifest.build, manifest.build.quantization or Int8Build()
     return {
         "model_id": artifact.model_id,
         "precision": artifact.precision,
         "execution": _execution(made),
-        "quantized already": _quantized(artifact.manifest.get("quantised")),
-        "target": _target(made.get("quantization") or {}),
-        "calibration": _calibration(made.get("calibration")),
-        "bound on the drop": bound_told((made.get("quantization") or {}).get("bound")),
-        "range-checked on": _range_check(made.get("half")),
-        "fp16 against fp32": _half_agreement(made.get("half")),
+        "quantized already": _quantized(manifest.quantized),
+        "target": _target(int8.target),
+        "calibration": _calibration(made.calibration),
+        "bound on the drop": int8.bound.sentence() if int8.bound is not None else None,
+        "range-checked on": _range_check(made.half),
+        "fp16 against fp32": _half_agreement(made.half),
         "artifact SHA-256": short(artifact.digest),
         "size_mb": size(artifact.size_bytes),
         "weights_kind": artifact.weights_kind,
         "weights_digest": short(artifact.weights_digest),
         "weights from": weights.origin if weights else None,
-        "set of weights": artifact.manifest.get(artifacts.WEIGHTS_KEY),
-        "compute_gmacs": _gmacs(artifact.manifest.get("compute") or {}),
-        "taken in": " ".join(artifact.manifest.get(artifacts.NOTES, [])) or None,
+        "set of weights": manifest.weights_key,
+        "compute_gmacs": _gmacs(manifest.compute),
+        "taken in": " ".join(manifest.notes) or None,
     }
 
 
-def _gmacs(compute: dict[str, Any]) -> str:
-    counted = number(compute.get("gmacs"), 4)
-    return f"{counted} ({compute['unknown']})" if compute.get("unknown") else counted
+def _gmacs(compute: Compute) -> str:
+    counted = number(compute.gmacs, 4)
+    return f"{counted} ({compute.unknown})" if compute.unknown else counted
 
 
 def _imported(build: ImportedBuild) -> dict[str, Any]:
@@ -115,69 +127,69 @@ def _imported(build: ImportedBuild) -> dict[str, Any]:
     }
 
 
-def _execution(made: dict[str, Any]) -> str | None:
-    kind, why = made.get("execution"), made.get("execution_why")
+def _execution(made: BuildDetails) -> str | None:
+    kind, why = made.execution, made.execution_why
     return f"{kind}: {why}" if kind and why else kind
 
 
-def _quantized(found: dict[str, Any] | None) -> str | None:
-    if not found:
+def _quantized(found: Prequantized | None) -> str | None:
+    if found is None:
         return None
-    return f"{found['layers']} of {plural(found['of'], 'layer')} of the file are in integers"
+    return f"{found.layers} of {plural(found.of, 'layer')} of the file are in integers"
 
 
-def _target(made: dict[str, Any]) -> str | None:
-    target = made.get("target")
-    return f"{target['summary']}: {target['why']}" if target else None
+def _target(target: TargetFacts | None) -> str | None:
+    return f"{target.summary}: {target.why}" if target is not None else None
 
 
-def _range_check(made: dict[str, Any] | None) -> str | None:
-    if not made:
+def _range_check(made: Fp16Build | None) -> str | None:
+    if made is None:
         return None
-    checked = made["checked"]
-    kept = f"{plural(len(made['kept_in_float']), 'node')} kept in float"
-    if checked["dataset"] is None:
-        return f"{checked['note']}; {kept}"
-    return f"{checked['images']} images of {checked['dataset']}; {kept}"
+    checked = made.checked
+    kept = f"{plural(len(made.kept_in_float), 'node')} kept in float"
+    if checked.dataset is None:
+        return f"{checked.note}; {kept}"
+    return f"{checked.images} images of {checked.dataset}; {kept}"
 
 
-def _half_agreement(made: dict[str, Any] | None) -> str | None:
-    if not made:
+def _half_agreement(made: Fp16Build | None) -> str | None:
+    if made is None:
         return None
-    found = made["agreement"]
+    found = made.agreement
     return (
-        f"same class on {found['same_class']} of {found['images']} images, "
-        f"{found['signal_db']:.0f} dB of signal, with every stored value rounded"
+        f"same class on {found.same_class} of {found.images} images, "
+        f"{found.signal_db:.0f} dB of signal, with every stored value rounded"
     )
 
 
-def _calibration(made: dict[str, Any] | None) -> str | None:
-    if not made:
+def _calibration(made: CalibrationFacts | None) -> str | None:
+    if made is None:
         return None
-    text = f"{made['mode']} over {made['images']:,} images of {made['dataset']}"
-    asked = made.get("images_asked", made["images"])
-    return text if asked == made["images"] else f"{text} ({asked:,} were asked)"
+    if made.images_asked in (None, made.images):
+        return made.summary
+    return f"{made.summary} ({made.images_asked:,} were asked)"
 
 
 def _accuracy(found: Provenance) -> dict[str, Any]:
     row = found.evaluation
     if row is None:
         return {}
+    protocol = EvaluationProtocol.of(row)
     return {
         "top1": _count(row.top1_count, row.images),
         "top5": _count(row.top5_count, row.images),
         "partial": _partial(row),
-        "seen by the build before": seen_sentence(row.protocol),
+        "seen by the build before": protocol.overlap_text,
         "label_set": None if row.label_set == "dataset" else row.label_set,
-        "imported from": row.protocol.get("imported_from"),
+        "imported from": protocol.imported_from,
         "dataset": row.dataset_name,
         "dataset SHA-256": short(row.dataset_digest),
         "images_in_dataset": f"{row.images_in_dataset:,}",
         "preprocess": _preprocess(row.preprocess),
-        "classes": row.protocol.get(CLASS_MATCHING),
-        "scoring": row.protocol.get("scoring"),
-        "batch": row.protocol.get("batch"),
-        "provider": row.protocol.get("provider"),
+        "classes": protocol.class_matching,
+        "scoring": protocol.scoring,
+        "batch": protocol.batch,
+        "provider": protocol.provider,
         "evaluation_id": row.id,
     }
 
@@ -205,31 +217,31 @@ def _speed(found: Provenance) -> dict[str, Any]:
     row = found.benchmark
     if row is None:
         return {}
-    protocol = row.protocol
     if row.imported_digest is not None:
         return _imported_speed(row)
+    protocol = BenchmarkProtocol.of(row)
     range_text = f"{number(row.images_per_s_low)} to {number(row.images_per_s_high)}"
     return {
         "images_per_s": number(row.images_per_s)
         + ("" if row.images_per_s_low is None else f" ({range_text} over the reported windows)"),
         "achieved_gmacs_per_s": _achieved(row, found.peak_gmacs_per_s),
         "p50 / p90 / p99": _latencies(row),
-        "scenario": label_of(protocol.get("scenario")),
-        "verdict": verdict_of(protocol.get("scenario")),
-        **_scenario_facts(protocol.get("scenario") or {}),
+        "scenario": label_of(protocol.scenario),
+        "verdict": verdict_of(protocol.scenario),
+        **_scenario_facts(protocol.scenario or ScenarioFacts()),
         "stable": _stable(row),
-        "noise": "; ".join(protocol.get("noise") or []) or None,
+        "noise": protocol.noise_text,
         "samples": f"{row.samples:,}",
-        "windows": f"{protocol.get('windows')} of {protocol.get('window_s')} s",
-        "warm-up": duration(protocol.get("warm_up_s")),
+        "windows": f"{protocol.windows} of {protocol.window_s} s",
+        "warm-up": duration(protocol.warm_up_s),
         "batch, threads, in flight": f"{row.batch}, {row.threads}, {row.instances}",
-        "processes": protocol.get("processes", 1),
+        "processes": protocol.processes,
         "provider": row.provider,
-        "nodes by provider": _nodes(protocol.get("nodes")),
+        "nodes by provider": _nodes(protocol.nodes),
         "runtime": row.runtime,
         "other_busy_cores": number(row.other_busy_cores, 2),
-        "load before": number(protocol.get("load_1min_before"), 2),
-        **_during(protocol.get("during") or {}),
+        "load before": number(protocol.load_1min_before, 2),
+        **_during(protocol.during),
         "benchmark_id": row.id,
     }
 
@@ -241,17 +253,17 @@ def _stable(row: Benchmark) -> str | None:
     return "yes" if row.stable else "no: the last windows did not agree"
 
 
-def _scenario_facts(told: dict[str, Any]) -> dict[str, Any]:
-    """What only one scenario has."""
+def _scenario_facts(scenario: ScenarioFacts) -> dict[str, Any]:
+    """Facts that only one scenario has."""
     facts: dict[str, Any] = {}
-    if told.get("p90_estimate_ms"):
-        facts["p90, MLPerf's estimate"] = f"{number(told['p90_estimate_ms'], 2)} ms"
-    if "rate_per_s" in told:
-        facts["arrivals"] = f"{number(told['rate_per_s'])} requests/s, seed {told['seed']}"
-    if len(told.get("tried") or []) > 1:
+    if scenario.p90_estimate_ms:
+        facts["p90, MLPerf's estimate"] = f"{number(scenario.p90_estimate_ms, 2)} ms"
+    if scenario.rate_per_s is not None:
+        facts["arrivals"] = f"{number(scenario.rate_per_s)} requests/s, seed {scenario.seed}"
+    if len(scenario.tried) > 1:
         facts["rates tried"] = ", ".join(
-            f"{number(one['rate_per_s'])} {'valid' if one['valid'] else 'invalid'}"
-            for one in told["tried"]
+            f"{number(rate.rate_per_s)} {'valid' if rate.valid else 'invalid'}"
+            for rate in scenario.tried
         )
     return facts
 
@@ -262,19 +274,18 @@ def _nodes(counts: dict[str, int] | None) -> str:
     return ", ".join(f"{count:,} on {provider}" for provider, count in counts.items())
 
 
-def _during(seen: dict[str, Any]) -> dict[str, Any]:
+def _during(seen: Interference | None) -> dict[str, Any]:
     """What the machine did while the windows were taken."""
-    if not seen:
+    if seen is None:
         return {}
-    low, middle, high = seen.get("mhz") or (None, None, None)
+    low, middle, high = seen.mhz or (None, None, None)
     moved = f" ({number(low, 0)} to {number(high, 0)})" if low != high else ""
     clock = f"{number(middle, 0)} MHz{moved}"
     return {
-        "load after": number(seen["load_1min"][1], 2),
+        "load after": number(seen.load_1min[1] if seen.load_1min else None, 2),
         "clock meanwhile": clock if middle is not None else "not told by this system",
-        "busiest others": ", ".join(f"{name} {cores:.2f}" for name, cores in seen["others"])
-        or "none",
-        "watching cost": f"{100 * seen['watching_cores']:.2f} % of a core",
+        "busiest others": ", ".join(f"{name} {cores:.2f}" for name, cores in seen.others) or "none",
+        "watching cost": f"{100 * seen.watching_cores:.2f} % of a core",
     }
 
 

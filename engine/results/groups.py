@@ -10,7 +10,8 @@ import pandas as pd
 from db.enums import WeightsKind
 from engine.benchmark.scenarios.definitions import CLOSED_LOOP
 from engine.results.builds import MEASURED_HERE
-from engine.specs import CPU_PROVIDER
+from engine.runtimes.registry import RUNTIMES, name_in
+from engine.specs import CPU_PROVIDER, DEFAULT_RUNTIME
 from engine.specs.comparability import SAME_CONDITIONS, SAME_IMAGES, SAME_MODEL, SWEPT
 from engine.text import plural, short
 
@@ -88,6 +89,7 @@ def _speed_label(values: dict[str, object]) -> str:
         parts.insert(0, str(values["scenario"]))
     if values["provider"] != CPU_PROVIDER:
         parts.append(str(values["provider"]).removesuffix("ExecutionProvider"))
+    parts += filter(None, [_other_runtime(values["runtime"])])
     return f"{', '.join(parts)} · {values['environment']}"
 
 
@@ -131,6 +133,12 @@ def benchmarked_at(
     return found.join(known, on="artifact_digest").reset_index(drop=True)
 
 
+def _other_runtime(recorded: object) -> str:
+    """A registered runtime other than the default one, for people; else empty."""
+    name = name_in(str(recorded))
+    return RUNTIMES[name].label if name in RUNTIMES and name != DEFAULT_RUNTIME else ""
+
+
 def with_labels(frame: pd.DataFrame) -> pd.DataFrame:
     """Adds `label`: the model, told apart by weights where one model was run with several."""
     kinds = frame["weights_kind"].map(
@@ -148,7 +156,9 @@ def with_labels(frame: pd.DataFrame) -> pd.DataFrame:
 
 def with_keys(frame: pd.DataFrame) -> pd.DataFrame:
     """Adds `key`: a name for each row that people can read and that no other row has."""
+    runtimes = frame["runtime"].map(_other_runtime)
     key = frame["label"] + " " + frame["precision"]
+    key += (" in " + runtimes).where(runtimes != "", "")
     for more in ("artifact_digest", "preprocess", "evaluation_id"):
         several = key.duplicated(keep=False)
         if not several.any():

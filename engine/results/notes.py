@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from engine.results.builds import MEASURED_HERE
+from engine.store.manifest import EMULATED
 from engine.text import is_missing
 
 
@@ -40,7 +41,7 @@ def _note(row: dict[str, Any], version: str | None) -> str:
         notes.append(f"{row['seen_images']:,.0f} images also calibrated on")
     if row["weights_kind"] == "random":
         notes.append("random weights")
-    if "emulated" in str(row["execution"]):
+    if row["execution"] == EMULATED:
         notes.append("emulated")
     if row["stable"] == 0:
         notes.append("unstable speed")
@@ -56,11 +57,8 @@ def _note(row: dict[str, Any], version: str | None) -> str:
 
 def unreliable(rows: pd.DataFrame) -> list[bool]:
     """Whether each speed is noisy, did not become stable, or did not keep its scenario's limit."""
-    told = zip(rows["noise"], rows["stable"], rows["verdict"], strict=True)
-    return [
-        isinstance(noise, str) or stable == 0 or str(held).startswith("invalid")
-        for noise, stable, held in told
-    ]
+    told = zip(rows["noise"], rows["stable"], rows["valid"], strict=True)
+    return [isinstance(noise, str) or stable == 0 or held == 0 for noise, stable, held in told]
 
 
 def of_speeds(rows: pd.DataFrame) -> str | None:

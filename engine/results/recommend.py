@@ -14,6 +14,7 @@ from engine.common.stats import PairedDifference
 from engine.results.groups import accuracy_points, collapsed
 from engine.results.wording import accuracy_of, interval_of, verdict
 from engine.specs.comparability import SAME_EVALUATION, SAME_MODEL
+from engine.store.manifest import EMULATED
 from engine.text import is_missing, number, plural, signed
 
 ROUNDING = 1e-9  # a drop of exactly the limit is within it
@@ -213,10 +214,10 @@ def doubts(
         told.append("its speed did not become stable")
     if not is_missing(row["noise"]):
         told.append(f"its speed is noisy: {row['noise']}")
-    if str(row["verdict"]).startswith("invalid"):
+    if row["valid"] == 0:
         told.append(f"its run did not keep its limit: {row['verdict']}")
     if not is_missing(row["elsewhere"]):
         told.append(str(row["elsewhere"]))
-    if "emulated" in str(row["execution"]):
+    if row["execution"] == EMULATED:
         told.append("its precision is emulated on this processor")
     return told

@@ -12,6 +12,7 @@ from engine.specs.base import Spec
 from engine.specs.builds import BuildSpec
 
 CPU_PROVIDER = "CPUExecutionProvider"
+DEFAULT_RUNTIME = "onnxruntime"
 WINDOW_S = 1.0
 SEARCH_TIMES = 4
 """Scenario server without a rate may search for this multiple of the maximum duration."""
@@ -26,7 +27,17 @@ class Scenario(StrEnum):
     SERVER = "server"
 
 
-class BenchmarkSpec(Spec):
+class MeasuredSpec(Spec):
+    """Base of the specs that are measured in a runtime.
+
+    The default runtime is left out of the JSON, and so of all digests: those of measurements from
+    before this field existed stay valid.
+    """
+
+    runtime: str = Field(DEFAULT_RUNTIME, exclude_if=lambda name: name == DEFAULT_RUNTIME)
+
+
+class BenchmarkSpec(MeasuredSpec):
     """How a build's speed is measured; the build is given by `build` or by its digest, `artifact`.
 
     `rate_per_s` (arriving requests per second; None: search for the highest rate that meets the

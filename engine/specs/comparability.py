@@ -1,4 +1,4 @@
-"""What two measurements must have in common to be compared.
+"""What two measurements must share to be compared: the keys, for rows and for frames alike.
 
 Each key is a tuple of names: columns of the results table, and attributes of the stored rows.
 """
@@ -6,16 +6,17 @@ Each key is a tuple of names: columns of the results table, and attributes of th
 from __future__ import annotations
 
 SAME_MODEL = ("model_id", "weights_digest", "origin")
-"""Two builds are of the same model: its id, its weights, and where they were measured."""
+"""Two builds are of one model: its weights, and where they were measured."""
 
 SAME_IMAGES = ("dataset_digest", "images", "images_digest", "label_set")
-"""Two evaluations used the same images, scored with the same labels."""
+"""Two evaluations are of the same images, scored by the same labels."""
 
 SAME_EVALUATION = (*SAME_IMAGES, "preprocess")
-"""The same images with the same preprocessing; a build's newest evaluation is found by it."""
+"""The same images, prepared the same way: what one build's newest evaluation is known by."""
 
 SAME_CONDITIONS = (
     "environment_digest",
+    "runtime",
     "provider",
     "batch",
     "threads",
@@ -23,7 +24,7 @@ SAME_CONDITIONS = (
     "processes",
     "scenario",
 )
-"""Two benchmarks ran on the same machine, with the same configuration and scenario."""
+"""Two benchmarks are of the same machine, runtime, configuration and scenario."""
 
 SWEPT = ("batch", "instances", "threads")
-"""The conditions that a sweep varies."""
+"""Of the conditions, those that a sweep varies."""

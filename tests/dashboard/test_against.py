@@ -11,7 +11,8 @@ from dashboard.palette import LIGHT
 from engine.config import REPOSITORY
 from engine.results.recommend import most_accurate
 from engine.results.wording import of_reference
-from tests.dashboard import rows
+from tests.support import rows
+from tests.support.pages import missing, plain_texts
 
 FOUND = pd.DataFrame(
     {
@@ -60,9 +61,7 @@ def test_the_view_takes_the_most_accurate_as_reference(url: str) -> None:
     app.run()
     assert not app.exception
     assert app.selectbox(key="reference").value == "timm/other fp32"
-    assert "Of 3 builds against timm/other fp32" in "".join(c.value for c in app.caption).replace(
-        "\\", ""
-    )
+    assert not missing(plain_texts(app), "3 builds", "timm/other fp32")
 
 
 def test_a_colon_in_a_label_does_not_end_the_head() -> None:

@@ -26,15 +26,15 @@ from engine.imports.benchmark import read_benchmarks
 from engine.imports.builds import record_outside
 from engine.imports.predictions import read_predictions
 from engine.onnx.macs.skeleton import build_skeleton, load_graph
-from engine.onnx.opset import weights_are_no_inputs
-from engine.onnx.signature import image_inputs
+from engine.onnx.opset import remove_weight_inputs
+from engine.onnx.signature import find_image_inputs
 from engine.preprocess import PreprocessSpec, open_image
 from engine.vacc.build_file import read_build_file
 from engine.vacc.deploy import find_deployed
 from engine.vacc.npz import read_datalist, read_input, read_output
 from engine.vacc.result_lines import read_class_names, read_lines
 from engine.vacc.vdsp import read_vdsp
-from tests.engine.fuzzing import (
+from tests.support.fuzzing import (
     MUTATIONS,
     IsPast,
     Mutate,
@@ -50,7 +50,9 @@ from tests.engine.fuzzing import (
     text_changed,
     whole_zip,
 )
-from tests.engine.tiny import tiny_se_model
+from tests.support.tiny import tiny_se_model
+
+pytestmark = pytest.mark.integration
 
 RECORDED = Path(__file__).parents[1] / "oracles" / "recorded" / "paddle-2.6.2"
 BUILD_FILE = b"""name: senet
@@ -166,8 +168,8 @@ def labels(path: Path) -> object:
 def onnx_import(path: Path) -> object:
     """All that is done to a foreign graph before ONNX Runtime is asked to run it."""
     model = load_onnx(path)
-    weights_are_no_inputs(model)
-    return image_inputs(model, path.name, None)
+    remove_weight_inputs(model)
+    return find_image_inputs(model, path.name, None)
 
 
 _URL: list[str] = []

@@ -16,6 +16,7 @@ from dashboard.components.compare.precision_pairs import warn_of_rough_speeds
 from dashboard.components.compare.side_by_side import pick_from
 from dashboard.formats import escape_markdown, plural
 from engine.common.pareto import pareto_front
+from engine.common.program import program
 from engine.results import MEASURED_HERE
 from engine.results.groups import accuracy_points, sound
 from engine.results.notes import unreliable
@@ -24,12 +25,12 @@ from engine.results.wording import of_frontier
 
 NO_SPEED = (
     "No chart of throughput: nothing of this has a speed in the chosen setting. Benchmark it here "
-    "(New run), import its speed (`python -m engine import benchmark`), or choose another setting "
+    f"(New run), import its speed (`{program()} import benchmark`), or choose another setting "
     "above."
 )
 NO_SPEED_IMPORTED = (
     "No chart of throughput: these evaluations were imported, without a speed. Import it "
-    "(`python -m engine import benchmark`, with the same source), or benchmark the models here."
+    f"(`{program()} import benchmark`, with the same source), or benchmark the models here."
 )
 APART_NOTE = (
     "≠: the images were prepared otherwise than for the rest (its card says how); it is neither "

@@ -10,7 +10,7 @@ import streamlit as st
 from dashboard.charts.layers import MOST_LAYERS, layer_signal
 from dashboard.components.common.theme import chart_config, current_palette
 from db.models import Artifact
-from engine.build.int8.layer_reports import layer_report
+from engine.build.int8.layer_reports import load_layer_report
 
 MEASURES = {
     "effect_db": "Signal left in the scores when this layer alone is rounded (dB; more is better)",
@@ -33,15 +33,15 @@ COLUMNS: dict[str, Any] = {
 
 def show_layers(artifact: Artifact | None) -> None:
     """Chart and table of a build that has a report of its layers; else nothing."""
-    report = layer_report(artifact.digest) if artifact is not None else None
+    report = load_layer_report(artifact.digest) if artifact is not None else None
     if report is None:
         return
-    layers = pd.DataFrame(report["layers"])
+    layers = pd.DataFrame([layer.dump() for layer in report.layers])
     with st.expander("What int8 did to each layer", icon=":material/stacked_bar_chart:"):
-        changed = report["changed_classes"]
+        changed = report.changed_classes
         st.markdown(
-            f"**{report['macs_in_int8']:.1%}** of the multiply-accumulates compute in int8; "
-            f"**{changed['changed']} of {changed['images']}** calibration images get another class "
+            f"**{report.macs_in_int8:.1%}** of the multiply-accumulates compute in int8; "
+            f"**{changed.changed} of {changed.images}** calibration images get another class "
             f"than in fp32."
         )
         known = {name: text for name, text in MEASURES.items() if layers[name].notna().any()}

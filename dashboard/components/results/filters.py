@@ -8,11 +8,11 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import queries
-from db.enums import Precision
 from engine.results import ResultTables
 from engine.results.columns import IDENTITY, SETS, choosable_columns, columns_of, header_of
 from engine.results.groups import Group, accuracy_groups, speed_groups
 from engine.results.notes import with_notes
+from engine.specs.precisions import precision_names
 
 ANY = "any"
 OWN = "Own choice"
@@ -41,7 +41,7 @@ def choose(tables: ResultTables) -> Shown:
                 bind="query-params",
                 width=220,
             )
-            names = [str(precision) for precision in Precision]
+            names = precision_names()
             precisions = st.pills(
                 "Precision",
                 names,
@@ -140,6 +140,6 @@ def _in_words(
 def clear() -> None:
     """Back to the whole table."""
     st.session_state["model"] = ""
-    st.session_state["precision"] = [str(precision) for precision in Precision]
+    st.session_state["precision"] = precision_names()
     st.session_state["dataset"] = ANY
     st.session_state["speed"] = ANY
