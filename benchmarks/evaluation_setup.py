@@ -18,7 +18,7 @@ from engine.config import settings
 from engine.datasets import pixel_cache
 from engine.datasets.decoding import Decoders
 from engine.datasets.reader import DatasetIndex, open_index
-from engine.datasets.registration import check, register
+from engine.datasets.registration import check_folder, register
 from engine.evaluation import record, shards
 from engine.evaluation.pipeline import in_flight, threads_each
 from engine.evaluation.task import Task, prepare
@@ -49,7 +49,9 @@ class Workbench:
         self.url, self.folder, self.photographs = prepare_database(), folder, real_data
         self.real_weights = real_data / "weights" / "tf_mobilenetv3_small_100.safetensors"
         images = real_data / "imagenet_1000"
-        self.dataset = register("in1k", check(images, None, lambda done, total: None), self.url)
+        self.dataset = register(
+            "in1k", check_folder(images, None, lambda done, total: None), self.url
+        )
         self.index = open_index(self.dataset)
         self.threads = settings().threads
         self._built: dict[tuple[str, str], Artifact] = {}
@@ -93,12 +95,12 @@ class Workbench:
         decoders = Decoders(self.index, spec, BATCH, None, self.threads, 10**6)
         try:
             some = np.arange(BATCH)
-            decoders.wait(decoders.fill(0, some, np.ones(BATCH, bool)))
+            decoders.wait(decoders.start(0, some, np.ones(BATCH, bool)))
             stretch = Stretch()
             futures = [
                 future
                 for start in range(0, images - BATCH + 1, BATCH)
-                for future in decoders.fill(0, some + start, np.ones(BATCH, bool))
+                for future in decoders.start(0, some + start, np.ones(BATCH, bool))
             ]
             decoders.wait(futures)
             return stretch.rate(images // BATCH * BATCH)

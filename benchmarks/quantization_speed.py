@@ -110,9 +110,9 @@ def _side(path: Path) -> int:
 
 def _calibration_set(bench: Bench) -> None:
     """The images of the data folder: ranges of random weights only have to be some."""
-    from engine.datasets.registration import check_layout
-    from engine.datasets.sampling import draw_to_calibrate
+    from engine.datasets.registration import check_images
+    from engine.datasets.sampling import sample_calibration_images
 
     root = bench.options.images or bench.options.real_data / "imagenet_1000"
-    layout = draw_to_calibrate(root, count=32)
-    register("drawn", check_layout(root, layout, lambda done, total: None), bench.url)
+    layout = sample_calibration_images(root, count=32)
+    register("drawn", check_images(root, layout, lambda done, total: None), bench.url)

@@ -11,8 +11,8 @@ from db.models import Artifact, Benchmark, Dataset
 from db.session import reading
 from engine.common.stats import PairedDifference
 from engine.config import settings
-from engine.datasets.classes import fits
-from engine.datasets.reader import DatasetIndex, classes_of, index_of
+from engine.datasets.classes import can_match_outputs
+from engine.datasets.reader import DatasetIndex, load_classes, open_index_by_digest
 from engine.errors import WorkbenchError
 from engine.evaluation import flips, per_image
 from engine.results.precision_pairs import paired, precision_pairs
@@ -66,17 +66,17 @@ def flips_of(url: str, first_id: int, second_id: int) -> flips.Flips:
 def dataset_index(url: str, version: Version, digest: str) -> DatasetIndex | None:
     """Files and classes of a dataset; None where it is not on this machine any more."""
     try:
-        return index_of(digest, url)
+        return open_index_by_digest(digest, url)
     except WorkbenchError:
         return None
 
 
 def same_classes(build: Artifact, dataset: Dataset) -> bool:
     """Whether the images of a dataset are of the classes that a build tells apart."""
-    manifest, classes = ExportManifest.of(build), classes_of(dataset)
+    manifest, classes = ExportManifest.of(build), load_classes(dataset)
     if classes is None:
         return dataset.num_classes == manifest.class_outputs
-    return fits(manifest.classes, manifest.background, classes)
+    return can_match_outputs(manifest.classes, manifest.background, classes)
 
 
 def classes_judged(evaluation_id: int) -> int:

@@ -39,7 +39,9 @@ def run(params: dict[str, Any], context: JobContext) -> dict[str, Any]:
     surroundings = environment.observe_machine()
     threads = threads_of(spec)
     before = (
-        find_before(artifact.digest, surroundings.digest, spec.setting(), threads, context.url)
+        find_before(
+            artifact.digest, surroundings.digest, spec.conditions_key(), threads, context.url
+        )
         if spec.reuse
         else None
     )
@@ -129,7 +131,7 @@ def _row(
 ) -> Benchmark:
     spec, loaded, context = task.spec, task.loaded, task.context
     conditions = {
-        "setting": spec.setting(),
+        "setting": spec.conditions_key(),
         "nodes": loaded.nodes,
         "load_1min_before": surroundings.load_1min,
         "during": seen.facts(),

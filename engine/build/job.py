@@ -36,7 +36,7 @@ def run(params: dict[str, Any], context: JobContext) -> dict[str, Any]:
     if known is not None:
         context.say(f"Already there: artifact {known.digest[:12]}.")
         return JobResult(artifact=known.digest, reused=True).dump()
-    export = artifacts.find_by_recipe(spec.export.recipe(), context.url)
+    export = artifacts.find_by_recipe(spec.export.fingerprint(), context.url)
     if export is None:
         raise ArtifactMissing(f"The export of {spec.export.model_id} is gone; queue the run again.")
     manifest = ExportManifest.of(export)

@@ -57,11 +57,11 @@ def recipe_of(spec: BuildSpec, url: str) -> str:
     """
     images = spec.calibration or spec.range_check
     data = _images_digest(images.dataset, url) if images else None
-    made: dict[str, Any] = {"spec": spec.recipe(), "calibration": data}
+    made: dict[str, Any] = {"spec": spec.fingerprint(), "calibration": data}
     made |= builder_of(spec.precision).recipe
     if spec.calibration is not None:
         named, target = _without_target(spec, spec.calibration)
-        made |= {"spec": named.recipe(), "target": target}
+        made |= {"spec": named.fingerprint(), "target": target}
     return data_digest(made)
 
 

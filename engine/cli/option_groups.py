@@ -101,9 +101,9 @@ class Labeling:
     label_base: o.LabelBase = None
     classes: o.ClassesFile = None
 
-    def of(self, file: Path | None) -> label_files.Labeling:
+    def of(self, file: Path | None) -> label_files.LabelOptions:
         """With the label file, if there is one."""
-        return label_files.Labeling(file, self.label_columns, self.label_base, self.classes)
+        return label_files.LabelOptions(file, self.label_columns, self.label_base, self.classes)
 
 
 @dataclass(frozen=True, slots=True)

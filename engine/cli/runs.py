@@ -124,7 +124,7 @@ def evaluate(
             prepared = published_of(target, url).to_dict()
         if prepared is not None:
             own = artifacts.preprocess_of(artifact)
-            require_one_scale(own.changed(prepared))
+            require_one_scale(own.with_overrides(prepared))
         spec = EvaluateSpec(
             artifact=target,
             dataset=dataset,

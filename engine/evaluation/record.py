@@ -20,7 +20,7 @@ from engine.evaluation.per_image import PerImage, save
 from engine.evaluation.shards import finished_shards, join
 from engine.evaluation.task import Task
 from engine.jobs.context import JobContext
-from engine.preprocess.protocols import Protocol, name_of
+from engine.preprocess.protocols import Protocol, protocol_name
 from engine.runtimes import registry
 from engine.specs.precisions import PRECISIONS
 from engine.store import artifacts
@@ -144,5 +144,5 @@ def _forget(recipe: str, url: str) -> None:
 
 def _protocol_name(task: Task) -> str:
     own = artifacts.preprocess_of(task.artifact)
-    name = name_of(task.preprocess, find_model(task.artifact.model_id).preprocess)
+    name = protocol_name(task.preprocess, find_model(task.artifact.model_id).preprocess)
     return "the export's own" if name is Protocol.CUSTOM and task.preprocess == own else name

@@ -127,8 +127,8 @@ def _preprocess(spec: ExportSpec, original: Original, file: str) -> PreprocessSp
     side = original.input.side
     assumed = PreprocessSpec(resize=round(side / RESIZE_OF_CROP), crop=side)
     if original.input.takes_integer_pixels:
-        assumed = assumed.changed(PIXELS_AS_THEY_ARE)
-    given = assumed.changed(spec.preprocess)
+        assumed = assumed.with_overrides(PIXELS_AS_THEY_ARE)
+    given = assumed.with_overrides(spec.preprocess)
     if given.crop != side:
         raise ExportFailed(f"{file} takes {side} x {side} pixels, not {given.crop} x {given.crop}.")
     changed = {key: given.to_dict()[key] for key in PIXELS_AS_THEY_ARE}

@@ -157,7 +157,7 @@ def _changes_nothing(node: NodeProto, constants: dict[str, TensorProto]) -> bool
 
 def _preprocess(model: CatalogModel, spec: ExportSpec, side: int) -> PreprocessSpec:
     """As asked, else as published, at the size that the program was written for."""
-    asked = (model.preprocess or PreprocessSpec()).changed(spec.preprocess)
+    asked = (model.preprocess or PreprocessSpec()).with_overrides(spec.preprocess)
     if asked.crop != side:
         raise ExportFailed(
             f"The inference model takes {side} x {side} pixels, not {asked.crop} x {asked.crop}."

@@ -82,7 +82,7 @@ def finish(made: Exported, model: CatalogModel, spec: ExportSpec, context: JobCo
         **made.about,
     )
     new = artifacts.NewArtifact(
-        recipe=spec.recipe(),
+        recipe=spec.fingerprint(),
         kind=ArtifactKind.EXPORT,
         model_id=model.id,
         weights_digest=made.weights.digest,

@@ -17,7 +17,7 @@ from engine.common.untrusted import plain_facts
 from engine.config import settings
 from engine.datasets.classes import ClassMatching, ClassSource, match_outputs
 from engine.datasets.imagenet import class_names
-from engine.datasets.label_files import NOTHING_SAID, Labeling
+from engine.datasets.label_files import DEFAULT_LABEL_OPTIONS, LabelOptions
 from engine.errors import InvalidRequest, LabelsMismatch
 from engine.evaluation.chance import is_at_chance, likely_cause
 from engine.evaluation.per_image import PerImage, save
@@ -43,7 +43,7 @@ class OutsideEvaluation:
     precision: Precision
     source: str
     dataset: str
-    labels: Labeling = NOTHING_SAID
+    labels: LabelOptions = DEFAULT_LABEL_OPTIONS
     per_class: int | None = None
     background: int | None = None
     preprocess: PreprocessSpec | None = None

@@ -79,7 +79,7 @@ def dataset_job(spec: DatasetSpec) -> NewJob:
 def export_job(spec: ExportSpec) -> NewJob:
     """Exports a model."""
     title = f"Export {spec.model_id}"
-    return NewJob(JobKind.EXPORT, title, spec.to_json(), key=_key("export", spec.recipe()))
+    return NewJob(JobKind.EXPORT, title, spec.to_json(), key=_key("export", spec.fingerprint()))
 
 
 def build_job(spec: BuildSpec, needs: Iterable[int] = ()) -> NewJob:
@@ -89,7 +89,7 @@ def build_job(spec: BuildSpec, needs: Iterable[int] = ()) -> NewJob:
         f"Build {spec.export.model_id} {spec.precision}",
         spec.to_json(),
         needs=tuple(needs),
-        key=_key("build", spec.recipe()),
+        key=_key("build", spec.fingerprint()),
     )
 
 

@@ -95,7 +95,7 @@ def _measured_before(request: RunRequest, url: str) -> int:
             continue
         known = settings_before(artifact.digest, machine, url) if artifact else {}
         for point in points_of(request):
-            setting = benchmark_spec(request, point, build=build).setting()
+            setting = benchmark_spec(request, point, build=build).conditions_key()
             count += (setting, point.threads_on(cores)) in known
     return count
 

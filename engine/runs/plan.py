@@ -116,7 +116,7 @@ def _prepared_phrase(request: RunRequest, model: CatalogModel) -> str:
     try:
         own = PreprocessSpec.from_dict(request.preprocess) if request.preprocess else None
         own = own or model.preprocess
-        told = own.changed(given).summary() if own else f"other {', '.join(given)}"
+        told = own.with_overrides(given).summary() if own else f"other {', '.join(given)}"
     except WorkbenchError:
         return ""
     return f", prepared otherwise than the export says: {told}"

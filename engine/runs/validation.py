@@ -19,9 +19,9 @@ from engine.common.files import expand_user, is_file
 from engine.config import settings
 from engine.datasets.classes import ClassMatching, match_outputs
 from engine.datasets.imagenet import class_names
-from engine.datasets.reader import classes_of, open_index
+from engine.datasets.reader import load_classes, open_index
 from engine.datasets.report import DatasetReport
-from engine.datasets.sampling import draw_by_class
+from engine.datasets.sampling import sample_by_class
 from engine.errors import LabelsMismatch, WorkbenchError
 from engine.export.routes import program_beside, require_environment, require_route
 from engine.preprocess import PreprocessSpec, require_one_scale
@@ -59,7 +59,7 @@ def matching_of(
     pretrained = model.in_catalogue and request.weights.kind == WeightsKind.PRETRAINED
     if known is None or not pretrained or Task.EVALUATE not in request.tasks:
         return None
-    classes = classes_of(known)
+    classes = load_classes(known)
     if classes is None:
         return None
     return match_outputs(model.id, IMAGENET, request.background, known.name, classes)
@@ -137,9 +137,11 @@ def _needs_valid_preprocessing(
         own = PreprocessSpec.from_dict(request.preprocess) if request.preprocess else None
         if request.preprocess:
             # Every network that knows its own way divides pixels by 255.
-            require_one_scale((model.preprocess or PreprocessSpec()).changed(request.preprocess))
+            require_one_scale(
+                (model.preprocess or PreprocessSpec()).with_overrides(request.preprocess)
+            )
         own = own or model.preprocess
-        other = (own or PreprocessSpec()).changed(request.evaluation_preprocess)
+        other = (own or PreprocessSpec()).with_overrides(request.evaluation_preprocess)
         if request.evaluation_preprocess:
             require_one_scale(other)
     except WorkbenchError as error:
@@ -352,5 +354,5 @@ def _drawn(dataset: Dataset, count: int | None) -> set[str]:
     index = open_index(dataset)
     places = np.arange(len(index))
     if count is not None and count < len(index):
-        places = draw_by_class(index.labels, count, SEED)
+        places = sample_by_class(index.labels, count, SEED)
     return {index.files[int(place)] for place in places}

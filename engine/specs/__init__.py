@@ -1,7 +1,7 @@
-"""What is asked for, as frozen data that can be stored, compared and digested.
+"""Specifications of jobs: immutable data that is stored, compared and hashed.
 
-Each spec holds all that decides its result, so its digest (the recipe) finds what was made
-before. Nested: a build names its export, a measurement names its build.
+A spec holds everything that decides its result, so its fingerprint finds an existing result. Specs
+are nested: a build contains its export, a measurement contains its build.
 """
 
 from engine.specs.base import Spec

@@ -302,7 +302,7 @@ def test_a_dataset_form_queues_or_says_what_is_wrong(url: str, tmp_path: Path) -
     app.text_input(key="dataset_name").set_value("not a name!")
     app.text_input(key="dataset_folder").set_value(str(tmp_path))
     app.form_submit_button[0].click().run()
-    assert "is no name for a dataset" in app.error[0].value.replace("\\", "")
+    assert "is not a valid dataset name" in app.error[0].value.replace("\\", "")
     app.text_input(key="dataset_name").set_value("mine")
     app.text_input(key="dataset_folder").set_value(str(tmp_path))
     app.form_submit_button[0].click().run()
@@ -339,7 +339,7 @@ def test_a_dataset_form_takes_classes_and_columns(url: str, tmp_path: Path) -> N
 
 
 def test_what_was_assumed_of_a_dataset_stands_on_its_card(url: str) -> None:
-    rows.add_dataset(url, "val", notes=["The folders begin at 1: 1 is subtracted from each."])
+    rows.add_dataset(url, "val", notes=["The folders start at 1: 1 is subtracted from each."])
     assert "1 is subtracted from each" in texts(opened("datasets"))
 
 

@@ -18,8 +18,8 @@ from safetensors.torch import save as safetensors_bytes
 from engine.checkpoints.reading import read_checkpoint
 from engine.cli.parsing import read_object, read_preprocess
 from engine.datasets.class_lists import read_class_list
-from engine.datasets.label_files import Labeling, labels_by_name
-from engine.datasets.label_tables import looks_like_labels
+from engine.datasets.label_files import LabelOptions, labels_by_name
+from engine.datasets.label_tables import contains_labels
 from engine.evaluation.label_sets import read_label_set
 from engine.export.onnx_reading import load_onnx
 from engine.imports.benchmark import read_benchmarks
@@ -162,7 +162,7 @@ def environment(path: Path) -> object:
 
 
 def labels(path: Path) -> object:
-    return labels_by_name(path, Labeling()), looks_like_labels(path)
+    return labels_by_name(path, LabelOptions()), contains_labels(path)
 
 
 def onnx_import(path: Path) -> object:

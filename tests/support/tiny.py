@@ -16,7 +16,7 @@ from db.models import Artifact, Dataset, Weights
 from db.session import writing
 from engine.catalog.models import CatalogModel
 from engine.common.digests import data_digest
-from engine.datasets.registration import check, register
+from engine.datasets.registration import check_folder, register
 from engine.jobs import queue as jobs
 from engine.jobs.context import JobContext
 from engine.onnx import graph_io
@@ -125,7 +125,7 @@ def labeled_by(model: ModelProto, root: Path, url: str, shift: int = 0) -> Datas
     path = root.parent / "labeller.onnx"
     onnx.save(model, path)
     runtime = OnnxSession(path, "CPUExecutionProvider", 1)
-    found = check(root, None, lambda done, total: None)
+    found = check_folder(root, None, lambda done, total: None)
     images = [preprocess(open_image(root / name), PREPROCESS) for name in found.files]
     given = runtime.run(np.stack(images))
     classes = given.shape[1]

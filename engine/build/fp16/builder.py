@@ -22,7 +22,7 @@ from engine.build.int8.mixed_precision.sensitivity import noise_to_sqnr_db, rela
 from engine.config import settings
 from engine.datasets.reader import open_index, read_batches
 from engine.datasets.registration import find_dataset
-from engine.datasets.sampling import draw_by_class
+from engine.datasets.sampling import sample_by_class
 from engine.errors import BuildFailed
 from engine.export.verify import probe_inputs
 from engine.jobs.context import JobContext
@@ -83,7 +83,7 @@ def build(source: Source, path: Path, context: JobContext) -> BuildDetails:
 def _checked(export: Artifact, asked: RangeCheckSpec, context: JobContext) -> _Data:
     dataset = find_dataset(asked.dataset, context.url)
     index, spec = open_index(dataset), artifacts.preprocess_of(export)
-    drawn = draw_by_class(index.labels, asked.images, asked.seed)
+    drawn = sample_by_class(index.labels, asked.images, asked.seed)
     if len(drawn) < asked.images:
         context.say(f"Only {len(drawn)} images to check ranges on, {asked.images} were asked.")
     context.stage(f"Checking ranges on {len(drawn)} images of {dataset.name}.")

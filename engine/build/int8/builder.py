@@ -34,7 +34,7 @@ from engine.config import settings
 from engine.datasets.classes import match_outputs
 from engine.datasets.reader import DatasetIndex, open_index
 from engine.datasets.registration import find_dataset
-from engine.datasets.sampling import draw_by_class
+from engine.datasets.sampling import sample_by_class
 from engine.errors import BuildFailed, InvalidRequest, LabelsMismatch
 from engine.jobs.context import JobContext
 from engine.onnx import graph_io
@@ -63,7 +63,7 @@ def build(source: Source, path: Path, context: JobContext) -> BuildDetails:
     _require_layers(model, export)
     dataset = find_dataset(asked.dataset, context.url)
     images = CalibrationImages(open_index(dataset), export)
-    drawn = draw_by_class(images.index.labels, asked.images, asked.seed)
+    drawn = sample_by_class(images.index.labels, asked.images, asked.seed)
     _log_calibration_set(images.index, drawn, asked, context)
     context.stage(f"Calibrating on {len(drawn)} images of {dataset.name}.")
     shuffled = np.random.default_rng(asked.seed).permutation(drawn)
@@ -177,7 +177,7 @@ def _constraint(
     if labeled:
         outputs = scores.shape[1]
         matching = match_outputs("The model", outputs, None, index.name, index.all_classes)
-        labels = matching.output_of(index.labels[held_out_images])
+        labels = matching.outputs_of_labels(index.labels[held_out_images])
     if labeled and at_chance(int((wanted == labels).sum()), len(labels), scores.shape[1]):
         raise LabelsMismatch(
             f"The accuracy of fp32 on {index.name!r} is not better than chance: labels or class "

@@ -19,7 +19,7 @@ from db.models import Artifact
 from engine.common.document import Document
 from engine.common.files import write_text
 from engine.datasets.reader import DatasetIndex
-from engine.datasets.sampling import draw_by_class
+from engine.datasets.sampling import sample_by_class
 from engine.store import artifacts
 from engine.store.manifest import BuildManifest
 
@@ -57,7 +57,7 @@ def select_held_out(
     """At most `max_images` images that are not `calibrated`, balanced by class; ascending."""
     candidates = np.setdiff1d(np.arange(len(labels)), calibrated)
     if len(candidates) > max_images:
-        candidates = candidates[draw_by_class(labels[candidates], max_images, seed)]
+        candidates = candidates[sample_by_class(labels[candidates], max_images, seed)]
     return candidates
 
 
@@ -101,7 +101,7 @@ def _repeat_sampling(artifact: Artifact, index: DatasetIndex, images: np.ndarray
     calibration = BuildManifest.of(artifact).build.calibration
     if calibration is None or calibration.dataset_digest != index.digest or calibration.max_drop:
         return None
-    calibrated = draw_by_class(index.labels, calibration.images, calibration.seed)
+    calibrated = sample_by_class(index.labels, calibration.images, calibration.seed)
     return Overlap(np.isin(images, calibrated), np.zeros(len(images), bool))
 
 

@@ -19,8 +19,8 @@ from engine.build import job as build
 from engine.build.int8.calibration_overlap import find_overlap, select_held_out
 from engine.cli.main import app
 from engine.datasets.reader import open_index
-from engine.datasets.registration import check, register
-from engine.datasets.sampling import draw_by_class
+from engine.datasets.registration import check_folder, register
+from engine.datasets.sampling import sample_by_class
 from engine.errors import DatasetInvalid
 from engine.evaluation.per_image import load
 from engine.export import job as export
@@ -67,7 +67,7 @@ def evaluated(
 def drawn(url: str, count: int, seed: int = 0) -> np.ndarray:
     with reading(url) as session:
         dataset = session.query(Dataset).filter_by(name="tiny").one()
-    return draw_by_class(open_index(dataset).labels, count, seed)
+    return sample_by_class(open_index(dataset).labels, count, seed)
 
 
 def test_the_images_in_common_are_counted_and_the_rest_has_its_own_accuracy(
@@ -108,7 +108,7 @@ def test_the_same_files_under_another_name_are_recognized(
     shutil.copytree(tmp_path / "set", half)
     for path in sorted(half.rglob("*.png"))[::2]:
         path.unlink()
-    other = register("half", check(half, None, lambda done, total: None), url)
+    other = register("half", check_folder(half, None, lambda done, total: None), url)
     index = open_index(other)
     with reading(url) as session:
         tiny = open_index(session.query(Dataset).filter_by(name="tiny").one())
@@ -122,7 +122,7 @@ def test_images_apart_are_said_to_be_so(url: str, tmp_path: Path, spec: ExportSp
     other = image_folder(tmp_path / "other", per_class=31)
     for path in other.rglob("0[0-2]*.png"):
         path.unlink()
-    register("other", check(other, None, lambda done, total: None), url)
+    register("other", check_folder(other, None, lambda done, total: None), url)
     row, said = evaluated(url, tmp_path, artifact, dataset="other")
     assert row.protocol["seen_before"]["images"] == 0
     assert (
@@ -177,7 +177,7 @@ def test_other_labels_say_nothing_of_the_rest() -> None:
 
 def test_images_held_out_are_apart_and_spread_over_the_classes() -> None:
     labels = np.repeat(np.arange(10), 50)
-    calibrated = draw_by_class(labels, 100, 0)
+    calibrated = sample_by_class(labels, 100, 0)
     held = select_held_out(labels, calibrated, 60, 1)
     assert len(held) == 60
     assert not np.isin(held, calibrated).any()
@@ -201,7 +201,7 @@ def test_a_calibration_image_that_can_no_longer_be_read_is_named(
         index = open_index(session.query(Dataset).filter_by(name="tiny").one())
     name = index.files[int(drawn(url, 40)[7])]
     (index.root / name).write_bytes(b"no image")
-    with pytest.raises(DatasetInvalid, match=f"{name} of dataset 'tiny' cannot be prepared"):
+    with pytest.raises(DatasetInvalid, match=f"{name} of dataset 'tiny' cannot be preprocessed"):
         int8(url, tmp_path, spec)
 
 

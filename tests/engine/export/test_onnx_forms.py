@@ -16,7 +16,7 @@ from db.models import Artifact
 from engine.benchmark import job as benchmark
 from engine.build import job as build
 from engine.common.digests import file_digest
-from engine.datasets.registration import check, register
+from engine.datasets.registration import check_folder, register
 from engine.errors import BuildFailed, CheckpointRejected, ExportFailed
 from engine.export import job as export
 from engine.export import onnx_import, original
@@ -317,7 +317,7 @@ def test_inputs_of_whole_numbers_take_pixels_as_they_are(
      "squeezed to one row"],
 )  # fmt: skip
 def test_int8_of_a_form_is_right_too(url: str, tmp_path: Path, form: str) -> None:
-    found = check(gray_folder(tmp_path / "set"), None, lambda done, total: None)
+    found = check_folder(gray_folder(tmp_path / "set"), None, lambda done, total: None)
     register("grays", found, url)
     spec = spec_of(FORMS[form](), tmp_path)
     take_in(url, tmp_path, spec)
@@ -544,7 +544,7 @@ def test_a_graph_that_the_converter_gets_wrong_stays_in_its_opset(
         precision=Precision.INT8,
         calibration=CalibrationSpec(dataset="grays", images=60),
     )
-    found = check(gray_folder(tmp_path / "set"), None, lambda done, total: None)
+    found = check_folder(gray_folder(tmp_path / "set"), None, lambda done, total: None)
     register("grays", found, url)
     with pytest.raises(BuildFailed, match="it is in opset 11, which could not be brought to 18"):
         build.run(asked.to_json(), Quiet(url, tmp_path / "int8"))

@@ -49,7 +49,7 @@ def test_what_is_not_asked_for_leaves_the_recipe_as_it_was() -> None:
         calibration=calibration,
     )
     before = {
-        "export": spec.export.recipe(),
+        "export": spec.export.fingerprint(),
         "precision": "int8",
         "calibration": {
             "dataset": "set",
@@ -59,10 +59,10 @@ def test_what_is_not_asked_for_leaves_the_recipe_as_it_was() -> None:
             "percentile": 99.999,
         },
     }
-    assert spec.recipe() == data_digest(before)
+    assert spec.fingerprint() == data_digest(before)
     kept = calibration.model_copy(update={"keep_in_float": (3,)})
     others = [
         spec.model_copy(update={"softmax": True}),
         spec.model_copy(update={"calibration": kept}),
     ]
-    assert len({spec.recipe(), *(other.recipe() for other in others)}) == 3
+    assert len({spec.fingerprint(), *(other.fingerprint() for other in others)}) == 3

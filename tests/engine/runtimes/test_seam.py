@@ -121,9 +121,9 @@ def test_the_default_runtime_is_in_no_key_and_another_one_is() -> None:
     )
     other = BenchmarkSpec(artifact=digest, runtime=RUNTIME)
     assert "runtime" not in plain.to_json()
-    assert plain.setting() == named.setting() == KEY_BEFORE_RUNTIMES
-    assert plain.recipe() == named.recipe()
-    assert other.setting() != plain.setting()
+    assert plain.conditions_key() == named.conditions_key() == KEY_BEFORE_RUNTIMES
+    assert plain.fingerprint() == named.fingerprint()
+    assert other.conditions_key() != plain.conditions_key()
     assert BenchmarkSpec.model_validate(other.to_json()).runtime == RUNTIME
     assert "runtime" not in EvaluateSpec(artifact=digest, dataset="x").to_json()
 

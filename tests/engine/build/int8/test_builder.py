@@ -13,7 +13,7 @@ import pytest
 from db.enums import Precision
 from engine.build import job as build
 from engine.config import settings
-from engine.datasets.registration import check, register
+from engine.datasets.registration import check_folder, register
 from engine.errors import JobLost, LabelsMismatch
 from engine.preprocess import open_image, preprocess
 from engine.specs import BuildSpec, CalibrationSpec, ExportSpec
@@ -88,7 +88,7 @@ def test_without_labels_agreement_is_constrained(
     flat.mkdir()
     for number, path in enumerate(sorted(image_folder(tmp_path / "set").rglob("*.png"))):
         path.rename(flat / f"{number}.png")
-    register("tiny", check(flat, None, lambda done, total: None, unlabelled=True), url)
+    register("tiny", check_folder(flat, None, lambda done, total: None, unlabelled=True), url)
     found = bound_facts(url, build.run(build_spec(spec), Quiet(url, tmp_path / "build")))
     assert found["measure"] == "agreement with fp32"
     assert found["images"] == 104
@@ -103,7 +103,7 @@ def test_labels_that_do_not_match_are_refused(url: str, tmp_path: Path, spec: Ex
 def test_a_background_class_is_ignored(url: str, tmp_path: Path) -> None:
     """Labels start after the background class; otherwise fp32 would be at chance."""
     model, root = tiny_se_model(), image_folder(tmp_path / "set", per_class=40)
-    found = check(root, None, lambda done, total: None)
+    found = check_folder(root, None, lambda done, total: None)
     images = np.stack([preprocess(open_image(root / name), PREPROCESS) for name in found.files])
     labels = scores(model, images)[:, 1:].argmax(axis=1)
     known = replace(found, labels=tuple(labels.tolist()), classes=("a", "b", "c"))
