@@ -1,8 +1,8 @@
-"""Colors and symbols, told apart by color-blind eyes and on both backgrounds.
+"""Colors and symbols of the charts, for both themes.
 
-Every precision has a color of its own and a symbol of its own, so that neither is needed alone.
-The colors keep a contrast of 3:1 to their background and the greatest distance from each other
-under normal, protan, deutan and tritan vision.
+Every precision has its own color and its own symbol, so a reader needs only one of them. The colors
+have a contrast of at least 3:1 to the background and the largest distance from each other under
+normal, protan, deutan and tritan vision.
 """
 
 from __future__ import annotations
@@ -72,5 +72,5 @@ STATUS_ICONS = {
 
 
 def palette_of(theme: str | None) -> Palette:
-    """The colors of the theme the browser shows ("light", "dark"; light when it did not say)."""
+    """The colors of the browser's theme ("light" or "dark"); light if it is not known."""
     return DARK if theme == "dark" else LIGHT

@@ -1,4 +1,4 @@
-"""One run, by its number in the address: /run?id=7."""
+"""One run, by its ID in the URL: /run?id=7."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dashboard import queries
 from dashboard.components.common.guard import guard, noticed
 from dashboard.components.common.notice import go_to, leave_notice
 from dashboard.components.compare.sweep import show_sweep
-from dashboard.components.details.fp16 import show_half
+from dashboard.components.details.fp16 import show_fp16
 from dashboard.components.details.layers import show_layers
 from dashboard.components.details.profile import show_profile
 from dashboard.components.details.provenance import facts_table, show_provenance
@@ -28,28 +28,28 @@ from db.models import Run
 from engine.benchmark.sweep import find_sweet_spot
 from engine.jobs import control
 from engine.jobs.estimates import remaining_points
-from engine.results.columns import columns_of
+from engine.results.columns import columns_in_set
 from engine.results.notes import with_notes
 from engine.specs import CalibrationMode, Scenario
 from engine.specs.comparability import SWEPT
 
 REFRESH_S = 2.0
 _KINDS = ("evaluation", "benchmark")
-_MADE = ("artifact", "profile")  # where a job's result names the build it made or timed
-MOST_DONE = 8  # more jobs that succeeded are folded away, so that results stay in sight
+_ARTIFACT_KEYS = ("artifact", "profile")  # where a job's result names its build
+MAX_DONE = 8  # with more succeeded jobs, they are collapsed, so that results stay visible
 
 
-def asked_for() -> int | None:
-    """The number in the address, if it is one."""
+def requested_run_id() -> int | None:
+    """The run ID in the URL; None if there is none or it is no number."""
     text = str(st.query_params.get("id", ""))
     return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
 
 
 def list_runs() -> None:
-    """Links to the newest runs."""
+    """Links to the latest runs."""
     runs = queries.recent_runs()
     if not runs:
-        st.caption("Nothing was run yet.")
+        st.caption("No runs yet.")
         st.page_link("app_pages/new_run.py", label="Queue a run", icon=":material/add_circle:")
     for run in runs:
         st.page_link(
@@ -60,61 +60,62 @@ def list_runs() -> None:
 
 
 def request_facts(run: Run) -> dict[str, object]:
-    """What was asked for, in words."""
-    asked = run.request
-    weights = asked.get("weights") or {}
+    """The configuration of a run as names and values."""
+    request = run.request
+    weights = request.get("weights") or {}
     return {
-        "model": asked.get("model_id"),
+        "model": request.get("model_id"),
         "weights": weights.get("path") or weights.get("kind"),
         "weights SHA-256": weights.get("sha256"),
-        "precisions": ", ".join(asked.get("precisions") or []) or None,
-        "tasks": ", ".join(asked.get("tasks") or []) or None,
-        "dataset": asked.get("dataset"),
-        "images at most": asked.get("limit"),
-        "calibration": asked.get("calibration_dataset"),
-        "calibration images": asked.get("calibration_images"),
-        "int8 ranges": _ranges(asked),
-        "kept in float": ", ".join(map(str, asked.get("keep_in_float") or [])) or None,
-        "softmax appended": "yes" if asked.get("softmax") else None,
-        "batches": ", ".join(str(batch) for batch in asked.get("batches") or []) or None,
-        "threads": _numbers(asked.get("threads") or 0, "all cores"),
-        "requests in flight": _numbers(asked.get("instances") or 1),
-        **_scenario(asked),
-        "provider": asked.get("provider"),
-        "preprocessing": asked.get("preprocess"),
+        "precisions": ", ".join(request.get("precisions") or []) or None,
+        "tasks": ", ".join(request.get("tasks") or []) or None,
+        "dataset": request.get("dataset"),
+        "max images": request.get("limit"),
+        "calibration dataset": request.get("calibration_dataset"),
+        "calibration images": request.get("calibration_images"),
+        "calibration method": _calibration_method(request),
+        "layers excluded from quantization": ", ".join(map(str, request.get("keep_in_float") or []))
+        or None,
+        "softmax appended": "yes" if request.get("softmax") else None,
+        "batch sizes": ", ".join(str(batch) for batch in request.get("batches") or []) or None,
+        "intra-op threads": _numbers(request.get("threads") or 0, "all cores"),
+        "concurrency": _numbers(request.get("instances") or 1),
+        **_scenario(request),
+        "provider": request.get("provider"),
+        "preprocessing": request.get("preprocess"),
     }
 
 
-def _numbers(given: int | list[int], of_zero: str = "0") -> str:
-    """One number, as older runs have it, or several."""
-    several = given if isinstance(given, list) else [given]
-    return ", ".join(str(number or of_zero) for number in several)
+def _numbers(values: int | list[int], zero: str = "0") -> str:
+    """A list of numbers as text; older runs store a single number. `zero`: text for 0."""
+    numbers = values if isinstance(values, list) else [values]
+    return ", ".join(str(number or zero) for number in numbers)
 
 
-def _scenario(asked: dict[str, Any]) -> dict[str, object]:
-    """Only where it is not the usual one."""
-    scenario = asked.get("scenario")
+def _scenario(request: dict[str, Any]) -> dict[str, object]:
+    """The scenario and its parameters; empty for closed loop."""
+    scenario = request.get("scenario")
     if not scenario or scenario == Scenario.CLOSED_LOOP:
         return {}
-    limit, rate = asked.get("limit_ms"), asked.get("rate_per_s")
+    limit, rate = request.get("limit_ms"), request.get("rate_per_s")
     return {
         "scenario": scenario,
-        "longest p99": f"{limit:g} ms" if limit else None,
-        "requests a second": rate or ("the highest that holds" if limit else None),
+        "max p99": f"{limit:g} ms" if limit else None,
+        "request rate (1/s)": rate or ("highest that meets the limit" if limit else None),
     }
 
 
-def _ranges(asked: dict[str, Any]) -> str | None:
-    mode = asked.get("calibration_mode")
-    if Precision.INT8 not in (asked.get("precisions") or []):
+def _calibration_method(request: dict[str, Any]) -> str | None:
+    mode = request.get("calibration_mode")
+    if Precision.INT8 not in (request.get("precisions") or []):
         return None
     if mode != CalibrationMode.PERCENTILE:
         return mode
-    return f"{mode} {asked.get('calibration_percentile')} %"
+    return f"{mode} {request.get('calibration_percentile')} %"
 
 
 def jobs_part(run_id: int) -> None:
-    """The run's jobs: live ones move, failed ones say why."""
+    """The jobs of the run: progress of live ones, the error of failed ones."""
     with guard():
         views = queries.run_jobs(run_id)
         live = [v for v in views if v.row.status in (JobStatus.QUEUED, JobStatus.RUNNING)]
@@ -123,12 +124,16 @@ def jobs_part(run_id: int) -> None:
         st.session_state[f"run_{run_id}_live"] = bool(live)
         done = sum(view.row.status == JobStatus.SUCCEEDED for view in views)
         st.markdown(stepper([(view.row.kind, view.row.status) for view in views]))
-        left = remaining_points((view.row for view in views), time.time())
-        place = f" · benchmark {left.sentence()}" if left and left.in_progress and live else ""
-        text = f"{done} of {plural(len(views), 'job')} done{place}"
+        remaining = remaining_points((view.row for view in views), time.time())
+        progress = (
+            f" · benchmark {remaining.sentence()}"
+            if remaining and remaining.in_progress and live
+            else ""
+        )
+        text = f"{done} of {plural(len(views), 'job')} done{progress}"
         st.progress(done / max(1, len(views)), text=text)
-        ended_well = [view for view in views if view.row.status == JobStatus.SUCCEEDED]
-        folded = ended_well if len(ended_well) > MOST_DONE else []
+        succeeded = [view for view in views if view.row.status == JobStatus.SUCCEEDED]
+        folded = succeeded if len(succeeded) > MAX_DONE else []
         for view in views:
             if view not in folded:
                 job_part(view)
@@ -139,7 +144,7 @@ def jobs_part(run_id: int) -> None:
 
 
 def job_part(view: JobView) -> None:
-    """One job, drawn by its state; succeeded ones in one line."""
+    """One job, drawn according to its state; a succeeded one in one line."""
     job = view.row
     if job.status == JobStatus.RUNNING:
         running_card(view)
@@ -154,48 +159,51 @@ def job_part(view: JobView) -> None:
 
 
 def sweep_part(rows: pd.DataFrame) -> None:
-    """Where each setting of a sweep stands; nothing for a run at one setting."""
-    spot = find_sweet_spot(rows)
-    settings = spot.points[list(SWEPT)].drop_duplicates()
-    if len(settings) > 1:
+    """The sweep of the run; nothing for a run with one configuration."""
+    sweep = find_sweet_spot(rows)
+    configurations = sweep.points[list(SWEPT)].drop_duplicates()
+    if len(configurations) > 1:
         with st.container(border=True):
-            show_sweep(spot, "run_sweep")
+            show_sweep(sweep, "run_sweep")
 
 
-def cancel_rest(run_id: int) -> None:
-    """Callback: cancels what is left of a run."""
+def cancel_remaining(run_id: int) -> None:
+    """Callback: cancels the queued and running jobs of a run."""
     with noticed():
         ids = control.cancel_run(queries.url(), run_id)
-        leave_notice(f"Cancelled {plural(len(ids), 'job')}; what is done stays.")
+        leave_notice(f"Cancelled {plural(len(ids), 'job')}. Finished jobs are kept.")
 
 
 def results_part(views: list[JobView]) -> None:
-    """What the run measured, and what made it."""
+    """The results of the run, with the provenance of the selected one."""
     results = [view.row.result or {} for view in views]
-    made = {str(result[key]) for result in results for key in _MADE if key in result}
+    artifacts = {str(result[key]) for result in results for key in _ARTIFACT_KEYS if key in result}
     evaluations = {result["evaluation"] for result in results if "evaluation" in result}
     benchmarks = {result["benchmark"] for result in results if "benchmark" in result}
-    rows = with_notes(queries.results_of(made, evaluations, benchmarks), queries.outdated())
+    rows = with_notes(
+        queries.results_of_measurements(artifacts, evaluations, benchmarks),
+        queries.outdated_environments(),
+    )
     st.subheader("Results")
     if rows.empty:
-        st.caption("No build and no measurement so far.")
+        st.caption("No builds or measurements yet.")
         return
     sweep_part(rows[rows["benchmark_id"].notna()])
-    selection = results_table(rows, columns_of(column_set(rows)))
-    places = selection["selection"]["rows"] or [0]
-    row = rows.iloc[min(places[0], len(rows) - 1)]
-    st.subheader(f"What made {escape_markdown(row['model_id'])} {row['precision']}")
+    selection = results_table(rows, columns_in_set(column_set(rows)))
+    positions = selection["selection"]["rows"] or [0]
+    row = rows.iloc[min(positions[0], len(rows) - 1)]
+    st.subheader(f"Provenance of {escape_markdown(row['model_id'])} {row['precision']}")
     ids = [None if is_missing(row[c]) else int(row[c]) for c in ("evaluation_id", "benchmark_id")]
-    behind = queries.provenance(row["artifact_digest"], *ids)
-    show_provenance(behind)
-    show_profile(behind.artifact, expanded=ids == [None, None])
-    show_layers(behind.artifact)
-    show_half(behind.artifact)
-    offer_build_file(behind.artifact)
+    provenance = queries.provenance(row["artifact_digest"], *ids)
+    show_provenance(provenance)
+    show_profile(provenance.artifact, expanded=ids == [None, None])
+    show_layers(provenance.artifact)
+    show_fp16(provenance.artifact)
+    offer_build_file(provenance.artifact)
 
 
 def column_set(rows: pd.DataFrame) -> str:
-    """Which columns tell what a run found: those of accuracy, of speed, or of both."""
+    """The column set for the results of a run: accuracy, speed, or both (Summary)."""
     evaluated, benchmarked = (rows[f"{kind}_id"].notna().any() for kind in _KINDS)
     if evaluated == benchmarked:
         return "Summary"
@@ -203,7 +211,7 @@ def column_set(rows: pd.DataFrame) -> str:
 
 
 def show_run(run: Run) -> None:
-    """The whole page of one run."""
+    """The page of one run."""
     st.title(f"Run {run.id}")
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(
@@ -216,29 +224,33 @@ def show_run(run: Run) -> None:
         live = any(v.row.status in (JobStatus.QUEUED, JobStatus.RUNNING) for v in views)
         if live:
             st.button(
-                "Cancel the rest",
+                "Cancel remaining",
                 icon=":material/close:",
                 key="cancel_rest",
-                on_click=cancel_rest,
+                on_click=cancel_remaining,
                 args=(run.id,),
-                help="What is done stays: the same request, queued again, goes on from there.",
+                help="Finished jobs are kept. If you queue the same request again, it continues "
+                "from there.",
             )
     left, right = st.columns([3, 2], gap="large")
     with left:
         st.subheader("Jobs")
         st.fragment(run_every=REFRESH_S if live else None)(jobs_part)(run.id)
     with right:
-        st.subheader("Asked for")
-        facts_table(request_facts(run), alt="What was asked for")
+        st.subheader("Configuration")
+        facts_table(request_facts(run), alt="Configuration of the run")
     results_part(views)
 
 
-number = asked_for()
-found = queries.find_run(number) if number is not None else None
-if found is None:
+run_id = requested_run_id()
+run = queries.find_run(run_id) if run_id is not None else None
+if run is None:
     st.title("Runs")
     if "id" in st.query_params:
-        st.error(f"There is no run {escape_markdown(str(st.query_params['id'])[:20])}.")
+        st.error(
+            f"There is no run {escape_markdown(str(st.query_params['id'])[:20])}. Select one of "
+            f"the runs below."
+        )
     list_runs()
 else:
-    show_run(found)
+    show_run(run)

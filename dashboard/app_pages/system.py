@@ -20,7 +20,7 @@ from engine.common.database_url import location_of
 from engine.config import settings
 from engine.jobs import dispatcher
 from engine.jobs.workspaces import abandoned, remove
-from engine.results.cleanup import Stored, clean
+from engine.results.cleanup import StoredArtifact, remove_unused_artifacts
 from engine.results.facts import environment_facts
 
 MOST_NAMED = 12
@@ -107,7 +107,7 @@ def artifacts() -> None:
     )
 
 
-def clean_up(idle: list[Stored]) -> None:
+def clean_up(idle: list[StoredArtifact]) -> None:
     """Says what would go; removes it when told so."""
     with st.popover("Clean up", icon=":material/delete_sweep:", disabled=not idle):
         freed = size(sum(one.bytes_on_disk for one in idle))
@@ -131,7 +131,7 @@ def clean_up(idle: list[Stored]) -> None:
 def remove_idle() -> None:
     """Callback: removes, and leaves a word about it."""
     with noticed():
-        gone = clean(queries.url())
+        gone = remove_unused_artifacts(queries.url())
         remove(abandoned(queries.url()))
         freed = size(sum(one.bytes_on_disk for one in gone))
         leave_notice(f"Removed {plural(len(gone), 'artifact')}, {freed}.")

@@ -1,4 +1,4 @@
-"""Top-1 while an evaluation runs: the estimate so far, and its interval as it narrows."""
+"""Top-1 of a running evaluation: current estimate with its interval."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import plotly.graph_objects as go
 from dashboard.charts.common import layout, percent_range
 from dashboard.palette import Palette
 
-_SO_FAR = re.compile(r"top-1 so far ([\d.]+)% \(([\d.]+)% to ([\d.]+)%\)")
+_RUNNING_TOP1 = re.compile(r"top-1 so far ([\d.]+)% \(([\d.]+)% to ([\d.]+)%\)")
 HEIGHT = 230
 
 
 @dataclass(frozen=True, slots=True)
-class SoFar:
-    """Images seen, and top-1 with its Wilson interval in percent."""
+class RunningTop1:
+    """Number of images evaluated, and top-1 with its Wilson interval (%)."""
 
     images: int
     top1: float
@@ -24,24 +24,27 @@ class SoFar:
     high: float
 
 
-def so_far(images: int | None, message: str | None) -> SoFar | None:
-    """What the message of an evaluation says, as engine.evaluation words it; None for another."""
-    found = _SO_FAR.search(message or "")
-    if found is None or not images:
+def parse_running_top1(images: int | None, message: str | None) -> RunningTop1 | None:
+    """Parses the progress message of engine.evaluation; None for another message."""
+    match = _RUNNING_TOP1.search(message or "")
+    if match is None or not images:
         return None
-    top1, low, high = (float(text) for text in found.groups())
-    return SoFar(images, top1, low, high)
+    top1, low, high = (float(text) for text in match.groups())
+    return RunningTop1(images, top1, low, high)
 
 
-def running_accuracy(seen: list[SoFar], total: int, palette: Palette) -> go.Figure:
-    """The line and its band over the images seen, up to `total`."""
-    images = [one.images for one in seen]
+def running_accuracy(estimates: list[RunningTop1], total: int, palette: Palette) -> go.Figure:
+    """Top-1 and its interval over the number of images, up to `total`."""
+    images = [estimate.images for estimate in estimates]
     band = bytes.fromhex(palette.precisions["fp16"].removeprefix("#"))
     figure = go.Figure(
         [
             go.Scatter(
                 x=[*images, *reversed(images)],
-                y=[*(one.high for one in seen), *(one.low for one in reversed(seen))],
+                y=[
+                    *(estimate.high for estimate in estimates),
+                    *(estimate.low for estimate in reversed(estimates)),
+                ],
                 fill="toself",
                 mode="lines",
                 line={"width": 0},
@@ -51,7 +54,7 @@ def running_accuracy(seen: list[SoFar], total: int, palette: Palette) -> go.Figu
             ),
             go.Scatter(
                 x=images,
-                y=[one.top1 for one in seen],
+                y=[estimate.top1 for estimate in estimates],
                 mode="lines+markers",
                 line={"color": palette.text, "width": 1.6},
                 marker={"size": 4},
@@ -60,7 +63,10 @@ def running_accuracy(seen: list[SoFar], total: int, palette: Palette) -> go.Figu
             ),
         ]
     )
-    lows, highs = [one.low for one in seen], [one.high for one in seen]
+    lows, highs = (
+        [estimate.low for estimate in estimates],
+        [estimate.high for estimate in estimates],
+    )
     figure.update_yaxes(range=percent_range(lows, highs), title={"text": "top-1 (%)"})
-    figure.update_xaxes(range=[0, total], title={"text": f"images seen, of {total:,}"})
+    figure.update_xaxes(range=[0, total], title={"text": f"images evaluated, of {total:,}"})
     return layout(figure, palette, height=HEIGHT)

@@ -111,13 +111,15 @@ def _follow(
 
 def _results_of(jobs: list[Job], url: str) -> pd.DataFrame:
     """Rows of the results table that these jobs made or found."""
-    from engine.results import results_of  # with pandas, which who only queues does without
+    from engine.results import (
+        results_of_measurements,
+    )  # with pandas, which who only queues does without
 
     made = {
         name: {job.result[name] for job in jobs if job.result and name in job.result}
         for name in ("artifact", "evaluation", "benchmark")
     }
-    return results_of(url, made["artifact"], made["evaluation"], made["benchmark"])
+    return results_of_measurements(url, made["artifact"], made["evaluation"], made["benchmark"])
 
 
 def _describe(job: Job) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What evaluations found: shares of right answers with their intervals."""
+"""Evaluations as a table: top-1 and top-5 accuracy with Wilson intervals."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from engine.common.stats import wilson_interval
 from engine.evaluation.comparability import NOT_STATED
 from engine.evaluation.overlap_text import SEEN_BEFORE
 from engine.preprocess import PreprocessSpec
-from engine.results.reading import newest, read_frame
+from engine.results.reading import newest_rows, read_frame
 from engine.specs.comparability import SAME_EVALUATION
 
 
 def all_evaluations(url: str) -> pd.DataFrame:
-    """One row an evaluation, accuracies in percent."""
+    """One row per evaluation; accuracies in percent."""
     return _with_accuracy(read_frame(url, _evaluations()))
 
 
 def newest_evaluations(url: str) -> pd.DataFrame:
-    """The newest of each build, dataset, labels, preprocessing and subset."""
-    return newest(all_evaluations(url), SAME_EVALUATION, "evaluated_at")
+    """The newest evaluation of each build, dataset, label set, preprocessing and subset."""
+    return newest_rows(all_evaluations(url), SAME_EVALUATION, "evaluated_at")
 
 
 def _evaluations() -> Select:
@@ -71,5 +71,5 @@ def _summary(preprocess: str | None) -> str:
 
 
 def _wilson(count: float, images: int) -> tuple[float, float]:
-    unlabelled = count != count
-    return (float("nan"),) * 2 if unlabelled else wilson_interval(int(count), images)
+    without_labels = count != count
+    return (float("nan"),) * 2 if without_labels else wilson_interval(int(count), images)

@@ -1,4 +1,4 @@
-"""What the database says, as frames."""
+"""Database queries as data frames."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from db.session import reading
 
 
 def read_frame(url: str, statement: Select) -> pd.DataFrame:
-    """The rows that a statement selects, its labels as columns."""
+    """The rows of a SELECT statement; its labels are the columns."""
     with reading(url) as session:
         return pd.read_sql(statement, session.connection())
 
 
-def newest(frame: pd.DataFrame, key: tuple[str, ...], time: str) -> pd.DataFrame:
-    """The last row in `time` of each build and key."""
+def newest_rows(frame: pd.DataFrame, key: tuple[str, ...], time: str) -> pd.DataFrame:
+    """The newest row (by column `time`) of each build and `key`."""
     ordered = frame.sort_values(time, kind="stable")
     return ordered.drop_duplicates(["artifact_digest", *key], keep="last")

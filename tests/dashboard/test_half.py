@@ -10,7 +10,7 @@ from streamlit.testing.v1 import AppTest
 from db.models import Artifact
 from engine.build.fp16.builder import NOT_CHECKED
 from engine.cli.main import main
-from engine.results.facts import Provenance, cards_of
+from engine.results.facts import Provenance, provenance_cards
 
 HALF: dict[str, Any] = {
     "kept_in_float": [
@@ -44,17 +44,17 @@ def card(build: dict[str, Any]) -> dict[str, Any]:
         benchmark=None,
         environment=None,
     )
-    return cards_of(found)["Artifact"]
+    return provenance_cards(found)["Artifact"]
 
 
 def test_the_card_says_what_stays_in_float_and_on_what_it_was_checked() -> None:
     shown = card(BUILD)
     assert shown["execution"] == "emulated: the processor has none"
-    assert shown["range-checked on"] == "300 images of val; 1 node kept in float"
-    assert shown["fp16 against fp32"].startswith("same class on 63 of 64 images, 55 dB")
+    assert shown["overflow check"] == "300 images of val; 1 node kept in float"
+    assert shown["fp16 vs fp32"].startswith("top-1 agreement 63 of 64 images, logits SQNR 55 dB")
     unchecked = HALF["checked"] | {"dataset": None, "note": NOT_CHECKED}
     shown = card(BUILD | {"half": HALF | {"checked": unchecked}})
-    assert shown["range-checked on"].startswith("not range-checked on data")
+    assert shown["overflow check"].startswith("not range-checked on data")
 
 
 def test_the_card_names_the_target_and_the_bound() -> None:
@@ -62,10 +62,10 @@ def test_the_card_names_the_target_and_the_bound() -> None:
     target = {"summary": "arm (s8 x s8)", "why": "the processor is an Arm"}
     shown = card({"quantization": {"target": target, "bound": bound}})
     assert shown["int8 target"] == "arm (s8 x s8): the processor is an Arm"
-    assert shown["bound on the drop"] == (
+    assert shown["accuracy constraint"] == (
         "1 points of top-1, not shown to hold: 0.5, at most 1.8 on 200 images"
     )
-    assert shown["range-checked on"] is None
+    assert shown["overflow check"] is None
 
 
 def test_builds_of_before_have_none_of_this() -> None:
@@ -76,16 +76,16 @@ def test_builds_of_before_have_none_of_this() -> None:
 
 def test_the_nodes_in_float_are_listed() -> None:
     def page() -> None:
-        from dashboard.components.details.fp16 import show_half
+        from dashboard.components.details.fp16 import show_fp16
         from tests.dashboard.test_half import BUILD, fp16
 
-        show_half(fp16(BUILD))
+        show_fp16(fp16(BUILD))
 
     app = AppTest.from_function(page).run()
     assert not app.exception
     assert list(app.dataframe[0].value["node"]) == ["loud"]
     text = " ".join(element.value for element in app.markdown)
-    assert "**1 node** in float" in text
+    assert "**1 node** kept in float" in text
     assert "**63 of 64** images" in text
 
 
