@@ -340,7 +340,7 @@ def test_the_build_file_of_a_build_reads_back(page: Page, address: str) -> None:
     open_page(page, f"{address}/results?precision=int8")
     first_box = {"x": 16, "y": 33 + 16}  # the table is a canvas
     page.locator(".dvn-scroller").first.click(position=first_box)
-    expect(page.get_by_text("What made demo/senet int8")).to_be_visible(timeout=20_000)
+    expect(page.get_by_text("Provenance of demo/senet int8")).to_be_visible(timeout=20_000)
     text = download_of(page, "vamc build file").read_text()
     asked = build_file_of(parse_yaml(text, "b.yaml"), "b.yaml")
     assert asked.precision == Precision.INT8
