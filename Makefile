@@ -12,9 +12,12 @@ TORCH ?= default
 TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
 # What every command imports: its bytecode is made at once, for where Python may write none later.
 STARTUP := typer rich pydantic pydantic_settings sqlalchemy alembic pygments markdown_it
+PYTEST := $(BIN)/python -m pytest tests
+# As many tests at once; those marked `serial` run afterwards, with nothing beside them.
+SIDE_BY_SIDE := -n logical --maxprocesses 4 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-paddle oracles run test test-fast test-slow lint format demo migrate clean
+.PHONY: help setup setup-paddle oracles run test-unit test test-fast test-slow lint format docs demo migrate clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -29,8 +32,11 @@ $(VENV)/.torch: requirements.txt | $(VENV)/bin/python
 	fi
 	@touch $@
 
-$(VENV)/.runtime: requirements.txt $(VENV)/.torch
+# The project itself is installed editable, in the way that puts this folder on Python's path.
+$(VENV)/.runtime: requirements.txt pyproject.toml $(VENV)/.torch
 	$(BIN)/python -m pip install --quiet --no-compile -r requirements.txt
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation \
+	  --config-settings editable_mode=compat --editable .
 	@$(BIN)/python -m compileall -q -j 0 $(addprefix $(VENV)/lib/python3*/site-packages/,$(STARTUP))
 	@touch $@
 
@@ -47,11 +53,11 @@ setup-paddle: ## Create .venv-paddle, for `export --via paddle2onnx` (Python 3.1
 
 oracles: setup-paddle ## Record the oracles of PaddleClas and mmcls anew, in their own environments
 	.venv-paddle/bin/python -m pip install --quiet --no-deps paddleclas==2.6.0
-	.venv-paddle/bin/python tests/oracles/record_ppcls.py
-	.venv-paddle/bin/python tests/oracles/record_paddle_files.py
+	.venv-paddle/bin/python -m tests.oracles.record_ppcls
+	.venv-paddle/bin/python -m tests.oracles.record_paddle_files
 	$(PADDLE_PYTHON) -m venv .venv-oracles
 	.venv-oracles/bin/python -m pip install --quiet -r requirements/oracles.txt
-	.venv-oracles/bin/python tests/oracles/record_mmcls.py
+	.venv-oracles/bin/python -m tests.oracles.record_mmcls
 
 migrate: $(VENV)/.runtime ## Bring the database up to date
 	@$(BIN)/python -m engine.store.database
@@ -63,14 +69,19 @@ run: migrate ## Start the dashboard on 127.0.0.1:8501 (PORT=8502: elsewhere)
 demo: $(VENV)/.runtime ## Run the built-in demo in the terminal
 	@$(BIN)/python -m engine demo
 
+test-unit: $(VENV)/.dev ## Run what computes in one process, in under a minute: for every save
+	$(PYTEST) $(SIDE_BY_SIDE) -m unit
+
 test: $(VENV)/.dev ## Run the tests (the browser ones need Chromium)
-	$(BIN)/python -m pytest tests -m "not slow"
+	$(PYTEST) $(SIDE_BY_SIDE) -m "not slow and not serial"
+	$(PYTEST) -m "serial and not slow"
 
 test-fast: $(VENV)/.dev ## Run the tests that need no browser
-	$(BIN)/python -m pytest tests -m "not slow and not browser"
+	$(PYTEST) $(SIDE_BY_SIDE) -m "not slow and not serial"
+	$(PYTEST) -m "serial and not slow and not browser"
 
 test-slow: $(VENV)/.dev ## Run the long oracle tests (about ten minutes)
-	$(BIN)/python -m pytest tests -m slow
+	$(PYTEST) -m slow
 
 lint: $(VENV)/.dev ## Check format, lint and types
 	$(BIN)/ruff format --check .
@@ -81,5 +92,8 @@ format: $(VENV)/.dev ## Format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+docs: $(VENV)/.runtime ## Write docs/cli.md from the commands
+	$(BIN)/python -m engine.cli.reference > docs/cli.md
+
 clean: ## Remove the environment and caches (data in var/ stays)
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) build senet_workbench.egg-info .pytest_cache .mypy_cache .ruff_cache

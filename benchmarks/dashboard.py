@@ -92,7 +92,7 @@ def pages(found: dict[str, Measured], home: Path) -> None:
     """A fresh window a page in Chromium, on the real command; the page's own data, not the app."""
     from playwright.sync_api import WebSocket, sync_playwright
 
-    from tests.browser.server import CHROMIUM_ARGS, find_chromium, serving
+    from tests.support.server import CHROMIUM_ARGS, find_chromium, serving
 
     with sync_playwright() as playwright, serving(home) as address:
         browser = playwright.chromium.launch(

@@ -25,7 +25,7 @@ from engine.evaluation.task import Task, prepare
 from engine.export import job as export
 from engine.jobs.context import JobContext
 from engine.preprocess import PreprocessSpec
-from engine.runtimes.onnx_runtime import OnnxRuntime
+from engine.runtimes.onnxruntime import OnnxSession
 from engine.specs import BuildSpec, CalibrationSpec, EvaluateSpec, ExportSpec, WeightsSpec
 from engine.store import artifacts
 from engine.store.database import prepare_database
@@ -108,7 +108,7 @@ class Workbench:
     def inference_rate(self, artifact: Artifact) -> Rate:
         """Images a second of inference alone, on inputs made before."""
         path = artifacts.model_path(artifact.digest)
-        model = OnnxRuntime(path, "CPUExecutionProvider", threads_each(self.threads))
+        model = OnnxSession(path, "CPUExecutionProvider", threads_each(self.threads))
         side = artifacts.preprocess_of(artifact).crop
         inputs = np.random.default_rng(0).normal(size=(BATCH, 3, side, side)).astype(np.float32)
         parallel = in_flight(self.threads)

@@ -13,12 +13,13 @@ from benchmarks.quantization import say
 from benchmarks.quantization_peers import peer_builds
 from benchmarks.quantization_setup import HALVES, Bench, Model
 from benchmarks.quantization_speed import against
-from engine.build.int8.sessions import session_of
 from engine.common.stats import paired_difference
-from engine.runtimes.onnx_runtime import OnnxRuntime
+from engine.runtimes.observing import session_of
+from engine.runtimes.onnxruntime import OnnxSession
 from engine.store import artifacts
+from engine.store.manifest import BuildDetails, BuildManifest
 
-Files = dict[str, dict[int, tuple[Path, dict[str, Any]]]]
+Files = dict[str, dict[int, tuple[Path, BuildDetails]]]
 
 
 def accuracy_of(bench: Bench, model: Model) -> list[dict[str, Any]]:
@@ -48,7 +49,7 @@ def our_builds(bench: Bench, model: Model) -> Files:
             bench.halves  # noqa: B018 - registers them
             artifact = bench.build(model, precision, f"half-{half}", **calibration)
             path = artifacts.model_path(artifact.digest)
-            files[name][half] = (path, artifact.manifest["build"])
+            files[name][half] = (path, BuildManifest.of(artifact).build)
     return files
 
 
@@ -75,14 +76,14 @@ def _prepared(bench: Bench, model: Model, half: int) -> tuple[list[np.ndarray], 
 
 def _right(
     bench: Bench,
-    made: dict[int, tuple[Path, dict[str, Any]]],
+    made: dict[int, tuple[Path, BuildDetails]],
     images: dict[int, tuple[list[np.ndarray], np.ndarray]],
 ) -> np.ndarray:
     """Which images are right, each scored by the build that looked at the other half."""
     found = []
     for half in HALVES:
         batches, labels = images[half]
-        runtime = OnnxRuntime(made[1 - half][0], "CPUExecutionProvider", bench.threads)
+        runtime = OnnxSession(made[1 - half][0], "CPUExecutionProvider", bench.threads)
         best = np.concatenate([runtime.run(batch).argmax(axis=1) for batch in batches])
         found.append(best == labels)
     return np.concatenate(found)
@@ -93,12 +94,12 @@ def _row(
     name: str,
     right: np.ndarray,
     reference: np.ndarray,
-    made: tuple[Path, dict[str, Any]],
+    made: tuple[Path, BuildDetails],
     bench: Bench,
 ) -> dict[str, Any]:
     path, about = made
     change = paired_difference(reference, right)
-    quantized = about.get("quantization") or {}
+    int8 = about.quantization
     return {
         "model": model.name,
         "build": name,
@@ -106,15 +107,15 @@ def _row(
         "points": f"{100 * change.difference:+.1f} ({100 * change.low:+.1f} to "
         f"{100 * change.high:+.1f})",
         "MB": path.stat().st_size / 1e6,
-        "MACs in int8": quantized.get("macs_in_int8"),
+        "MACs in int8": int8.macs_in_int8 if int8 is not None else None,
         "in QLinearConv": integer_share(path, bench.folder) if "int8" in name else None,
     }
 
 
-def _bounds(made: dict[int, tuple[Path, dict[str, Any]]]) -> str | None:
+def _bounds(made: dict[int, tuple[Path, BuildDetails]]) -> str | None:
     """Whether the bound was shown to hold, in each of the two searches."""
-    found = [(about.get("quantization") or {}).get("bound") for _, about in made.values()]
-    return ", ".join("held" if b["held"] else "not shown" for b in found if b) or None
+    found = [about.quantization.bound for _, about in made.values() if about.quantization]
+    return ", ".join("held" if b.held else "not shown" for b in found if b) or None
 
 
 def integer_share(path: Path, folder: Path) -> str:

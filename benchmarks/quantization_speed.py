@@ -15,7 +15,7 @@ from benchmarks.quantization import say
 from benchmarks.quantization_setup import Bench, Model
 from engine.config import settings
 from engine.datasets.registration import register
-from engine.runtimes.onnx_runtime import OnnxRuntime
+from engine.runtimes.onnxruntime import OnnxSession
 from engine.store import artifacts
 
 ONNX_RUNTIME, OPENVINO = "onnxruntime", "openvino"
@@ -92,7 +92,7 @@ def against(first: Path, second: Path, batch: int, rounds: int) -> tuple[float, 
 
 def _load(runtime: str, path: Path) -> Run:
     if runtime == ONNX_RUNTIME:
-        return OnnxRuntime(path, "CPUExecutionProvider", settings().threads).run
+        return OnnxSession(path, "CPUExecutionProvider", settings().threads).run
     import openvino
 
     hints = {"INFERENCE_NUM_THREADS": settings().threads, "PERFORMANCE_HINT": "LATENCY"}

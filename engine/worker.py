@@ -33,7 +33,7 @@ HANDLERS: dict[str, str] = {
     JobKind.PREPARE_DATASET: "engine.datasets.registration:run",
     JobKind.EXPORT: "engine.export.job:run",
     JobKind.BUILD: "engine.build.job:run",
-    JobKind.BENCHMARK: "engine.benchmark.job:run",
+    JobKind.BENCHMARK: "engine.peak.queueing:run_benchmark",
     JobKind.EVALUATE_SHARD: "engine.evaluation.job:run_shard",
     JobKind.EVALUATE: "engine.evaluation.job:run",
     JobKind.PEAK: "engine.peak.job:run",

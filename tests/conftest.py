@@ -1,39 +1,69 @@
-"""Fixtures for all tests: a home of their own, a fresh database, the folder of real data."""
+"""What all tests share: their kinds, a home of their own, a fresh database, the real data.
+
+The kinds are markers, given here: `browser` by the folder, `real` by the fixtures that need real
+data, `integration` to what needs a database, `unit` to all the rest. A module, class or test says
+`integration`, `serial` or `slow` for itself where that is not seen from its fixtures.
+"""
 
 from __future__ import annotations
 
 import os
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # workers share the cores: no pool of threads in each
+    for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(_name, "1")
+
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from db.session import connect
-from engine.config import settings
 from engine.store.database import prepare_database
+from tests.support.homes import copy_of, own_home
+
+if TYPE_CHECKING:
+    from engine.datasets.registration import Checked
+
+BROWSER = Path(__file__).parent / "browser"
+DATABASE = {"url", "template_home"}
+NOT_UNIT = ("integration", "browser", "real", "slow", "serial")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Gives each test the marker of its kind."""
+    for item in items:
+        fixtures = set(getattr(item, "fixturenames", ()))
+        if BROWSER in item.path.parents:
+            item.add_marker("browser")
+            item.add_marker("serial")
+        if "real_data" in fixtures:
+            item.add_marker("real")
+        if fixtures & DATABASE or item.get_closest_marker("serial"):
+            item.add_marker("integration")
+        if not any(item.get_closest_marker(name) for name in NOT_UNIT):
+            item.add_marker("unit")
 
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """SENET_HOME and the host lock in a temporary folder; settings are read anew."""
-    folder = tmp_path / "home"
-    monkeypatch.setenv("SENET_HOME", str(folder))
-    monkeypatch.setenv("SENET_HOST_LOCK", str(tmp_path / "host.lock"))
-    monkeypatch.setenv("SENET_OFFLINE", "1")
-    monkeypatch.setenv("SENET_IDLE_S", "5")
-    monkeypatch.setenv("SENET_PEAK", "0")
-    monkeypatch.delenv("DATABASE_URL", raising=False)
-    settings.cache_clear()
-    yield folder
-    connect(settings().url).dispose()
-    settings.cache_clear()
-    connect.cache_clear()
+    with own_home(tmp_path / "home", monkeypatch) as folder:
+        yield folder
+
+
+@pytest.fixture(scope="session")
+def template_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home whose database was migrated once, to be copied."""
+    with own_home(tmp_path_factory.mktemp("template") / "home") as folder:
+        prepare_database()
+    return folder
 
 
 @pytest.fixture
-def url(home: Path) -> str:
-    """A migrated database with the catalog in it."""
-    return prepare_database()
+def url(template_home: Path, home: Path) -> str:
+    """A migrated database with the catalog in it, owned by the test's own home."""
+    return copy_of(template_home, home)
 
 
 @pytest.fixture
@@ -45,10 +75,18 @@ def real_data() -> Path:
     return Path(folder)
 
 
-@pytest.fixture
-def photographs(url: str, real_data: Path) -> str:
-    """Name of the registered dataset of the 1,000 photographs."""
-    from engine.datasets.registration import check, register
+@pytest.fixture(scope="session")
+def checked_photographs() -> Checked:
+    """The 1,000 photographs, each decoded once for all tests."""
+    from engine.datasets.registration import check
 
-    register("in1k", check(real_data / "imagenet_1000", None, lambda done, total: None), url)
+    return check(Path(os.environ["SENET_REAL_DATA"]) / "imagenet_1000", None, lambda done, n: None)
+
+
+@pytest.fixture
+def photographs(url: str, real_data: Path, request: pytest.FixtureRequest) -> str:
+    """Name of the registered dataset of the 1,000 photographs."""
+    from engine.datasets.registration import register
+
+    register("in1k", request.getfixturevalue("checked_photographs"), url)
     return "in1k"

@@ -5,7 +5,11 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 from engine.config import REPOSITORY
+
+pytestmark = pytest.mark.integration
 
 HEAVY = {"torch", "timm", "torchvision"}
 RUNTIMES = {"onnxruntime", "openvino", "tensorrt"}

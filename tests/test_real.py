@@ -14,7 +14,7 @@ from db.enums import Precision
 from db.models import Evaluation
 from db.session import reading
 from engine import evaluation
-from engine.build import job
+from engine.build import job as build
 from engine.classify.predict import Classifier
 from engine.datasets.imagenet import wnid_to_index
 from engine.datasets.label_files import Labeling
@@ -23,8 +23,8 @@ from engine.errors import LabelsMismatch
 from engine.export import job as export
 from engine.specs import BuildSpec, EvaluateSpec, ExportSpec
 from engine.store import artifacts
-from tests.engine.tiny import Quiet
-from tests.real_photographs import counts, spec_of
+from tests.support.real_photographs import counts, spec_of
+from tests.support.tiny import Quiet
 
 pytestmark = pytest.mark.real
 
@@ -111,7 +111,7 @@ def test_every_way_to_register_the_same_photographs_gives_the_same_counts(
     photographs = real_data / "imagenet_val_20"
     spec = se_network(real_data)
     export.run(spec.to_json(), Quiet(url, tmp_path / "export"))
-    built = job.run(
+    built = build.run(
         BuildSpec(export=spec, precision=Precision.FP32).to_json(), Quiet(url, tmp_path / "build")
     )["artifact"]
     found = {}
@@ -135,7 +135,7 @@ def test_the_flat_layout_with_a_label_file(url: str, tmp_path: Path, real_data: 
     register("val20", checked, url)
     spec = se_network(real_data)
     export.run(spec.to_json(), Quiet(url, tmp_path / "export"))
-    built = job.run(
+    built = build.run(
         BuildSpec(export=spec, precision=Precision.FP32).to_json(), Quiet(url, tmp_path / "build")
     )["artifact"]
     classifier = Classifier(artifacts.find_by_digest(built, url))

@@ -21,16 +21,15 @@ from torchvision.datasets.folder import default_loader
 
 from db.enums import Precision, WeightsKind
 from engine import evaluation
-from engine.build import job
+from engine.build import job as build
 from engine.catalog.models import catalog
-from engine.datasets.registration import check, register
 from engine.evaluation.paired import compare
 from engine.evaluation.per_image import PerImage, find, load
 from engine.export import job as export
 from engine.imports.evaluation import OutsideEvaluation, import_evaluation
 from engine.results import results_frame
 from engine.specs import BuildSpec, EvaluateSpec, ExportSpec, WeightsSpec
-from tests.engine.tiny import Quiet
+from tests.support.tiny import Quiet
 
 pytestmark = pytest.mark.real
 
@@ -79,7 +78,7 @@ def test_imported_predictions_of_six_networks(url: str, real_data: Path) -> None
 
 def evaluated(url: str, tmp_path: Path, spec: ExportSpec) -> PerImage:
     export.run(spec.to_json(), Quiet(url, tmp_path / "export"))
-    built = job.run(
+    built = build.run(
         BuildSpec(export=spec, precision=Precision.FP32).to_json(), Quiet(url, tmp_path / "build")
     )["artifact"]
     asked = EvaluateSpec(artifact=built, dataset="in1k")
@@ -104,14 +103,12 @@ def independent_pass(
 
 
 def test_the_se_network_image_by_image_as_torch_has_it(
-    url: str, tmp_path: Path, real_data: Path
+    url: str, tmp_path: Path, real_data: Path, photographs: str
 ) -> None:
     import timm
     from safetensors.torch import load_file
 
     path = real_data / "weights" / "tf_mobilenetv3_small_100.safetensors"
-    photographs = real_data / "imagenet_1000"
-    register("in1k", check(photographs, None, lambda done, total: None), url)
     weights = WeightsSpec(kind=WeightsKind.FILE, path=str(path))
     spec = ExportSpec(model_id="timm/tf_mobilenetv3_small_100", weights=weights)
     images = evaluated(url, tmp_path, spec)
@@ -126,7 +123,7 @@ def test_the_se_network_image_by_image_as_torch_has_it(
             transforms.Normalize(half, half),
         ]
     )
-    expected = independent_pass(photographs, network.eval(), transform)
+    expected = independent_pass(real_data / "imagenet_1000", network.eval(), transform)
     labels = np.arange(1000)
     assert images.top is not None
     assert np.array_equal(images.label, labels), "one image a class, in the order of the wnids"
@@ -137,13 +134,11 @@ def test_the_se_network_image_by_image_as_torch_has_it(
 
 
 def test_squeezenet_image_by_image_as_torchvision_has_it(
-    url: str, tmp_path: Path, real_data: Path
+    url: str, tmp_path: Path, real_data: Path, photographs: str
 ) -> None:
     from torchvision.models import squeezenet1_1
 
     path = real_data / "weights" / "squeezenet1_1.onnx"
-    photographs = real_data / "imagenet_1000"
-    register("in1k", check(photographs, None, lambda done, total: None), url)
     weights = WeightsSpec(kind=WeightsKind.FILE, path=str(path))
     spec = ExportSpec(
         model_id="onnx/squeezenet", weights=weights, preprocess={"resize": 256, "crop": 224}
@@ -161,7 +156,7 @@ def test_squeezenet_image_by_image_as_torchvision_has_it(
             transforms.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
         ]
     )
-    expected = independent_pass(photographs, network.eval(), transform)
+    expected = independent_pass(real_data / "imagenet_1000", network.eval(), transform)
     hits = expected == np.arange(1000)[:, None]
     assert images.top is not None
     assert np.array_equal(images.top[:, 0], expected[:, 0])

@@ -9,7 +9,7 @@ import pytest
 
 from db.enums import Precision
 from engine.specs import ExportSpec
-from tests.real_photographs import counts, spec_of
+from tests.support.real_photographs import counts, spec_of
 
 pytestmark = pytest.mark.real
 

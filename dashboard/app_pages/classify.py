@@ -13,10 +13,11 @@ from dashboard.components.classify.image_sources import choose_pictures
 from dashboard.components.classify.predictions import classify_and_show, show_rejected
 from dashboard.components.common.demo import demo_button
 from dashboard.formats import short
-from db.enums import Precision, WeightsKind
+from db.enums import WeightsKind
 from db.models import Artifact
 from engine.config import settings
 from engine.jobs.locks import SHARED_MODE, try_lock
+from engine.specs.precisions import precision_names
 
 MOST_BUILDS = 4
 
@@ -25,7 +26,7 @@ def choose_builds(builds: list[Artifact]) -> list[Artifact]:
     """Up to four builds, of any models; the newest model's first and last precision at first."""
     by_label = labeled(builds)
     newest = [label for label in by_label if by_label[label].model_id == builds[0].model_id]
-    first = sorted(newest, key=lambda label: list(Precision).index(by_label[label].precision))  # type: ignore[arg-type]
+    first = sorted(newest, key=lambda label: precision_names().index(by_label[label].precision))
     names = st.multiselect(
         f"Builds (at most {MOST_BUILDS}, side by side)",
         list(by_label),

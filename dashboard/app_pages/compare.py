@@ -27,14 +27,9 @@ from dashboard.components.compare.sweep import sweep_view
 from dashboard.formats import plural
 from engine.results.groups import accuracy_points, with_labels
 from engine.results.published import with_gmacs
+from engine.specs.precisions import pairs
 
-# Name -> (first precision, second precision).
-PAIRS = {
-    "int8 vs fp16": ("fp16", "int8"),
-    "int8 vs fp32": ("fp32", "int8"),
-    "fp16 vs fp32": ("fp32", "fp16"),
-}
-_OLD_PAIRS = {name.replace(" vs ", " − "): name for name in PAIRS}
+_OLD_PAIRS = {name.replace(" vs ", " − "): name for name in pairs()}
 OLD_VALUES = {
     "pair": _OLD_PAIRS,
     "lost_pair": _OLD_PAIRS,
@@ -87,21 +82,22 @@ def watch_for_results() -> None:
 def first_pair(rows: pd.DataFrame) -> str:
     """The first pair with both precisions evaluated on these images."""
     evaluated = set(accuracy_points(rows)["precision"])
-    return next((name for name, pair in PAIRS.items() if evaluated >= set(pair)), next(iter(PAIRS)))
+    default = next(iter(pairs()))
+    return next((name for name, pair in pairs().items() if evaluated >= set(pair)), default)
 
 
 def precision_pair(key: str, rows: pd.DataFrame) -> tuple[str, str]:
     """Selects the two precisions to compare."""
     name = st.segmented_control(
         "Compare",
-        list(PAIRS),
+        list(pairs()),
         default=first_pair(rows),
         required=True,
         key=key,
         bind="query-params",
         label_visibility="collapsed",
     )
-    return PAIRS.get(str(name), next(iter(PAIRS.values())))
+    return pairs().get(str(name), next(iter(pairs().values())))
 
 
 def precision_comparison(rows: pd.DataFrame, selection: Selection) -> None:

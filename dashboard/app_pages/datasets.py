@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import streamlit as st
 
@@ -17,11 +16,12 @@ from db.session import writing
 from engine.datasets.class_lists import read_class_list
 from engine.datasets.label_tables import read_label_table
 from engine.datasets.registration import root_of
+from engine.datasets.report import DatasetReport
 from engine.errors import DatasetInvalid, InvalidRequest
 from engine.jobs import dispatcher
 from engine.jobs import queue as store
-from engine.runs.new_jobs import dataset_job
-from engine.runs.requests import BUILTIN_DATASETS
+from engine.runs.compile import dataset_job
+from engine.runs.request import BUILTIN_DATASETS
 from engine.specs import DatasetSpec, absolute
 
 BASES: dict[int | None, str] = {None: "as recognized", 0: "0", 1: "1"}
@@ -158,8 +158,8 @@ def builtin_sets(known: list[Dataset]) -> None:
 
 def card(row: Dataset) -> None:
     """One dataset with its report."""
-    report = row.report or {}
-    corrupt = int(report.get("corrupt", 0))
+    report = DatasetReport.of(row)
+    corrupt = report.corrupt
     with st.container(border=True):
         with st.container(horizontal=True, vertical_alignment="center"):
             st.markdown(f"**{escape_markdown(row.name)}**")
@@ -171,7 +171,7 @@ def card(row: Dataset) -> None:
             {
                 "images": f"{row.num_images:,}",
                 "classes": f"{row.num_classes:,}, of which "
-                f"{number(report.get('classes_present'), 0)} have images",
+                f"{number(report.classes_present, 0)} have images",
                 "layout": row.layout,
                 "folder": root_of(row),
                 "SHA-256": short(row.digest),
@@ -179,15 +179,15 @@ def card(row: Dataset) -> None:
             },
             alt=f"Facts of dataset {row.name}",
         )
-        for text in report.get("notes", []):
+        for text in report.notes:
             st.caption(message(text))
         if corrupt:
             unreadable(report, corrupt)
 
 
-def unreadable(report: dict[str, Any], corrupt: int) -> None:
+def unreadable(report: DatasetReport, corrupt: int) -> None:
     """The files that cannot be read, by name."""
-    listed = report.get("corrupt_files", [])
+    listed = report.corrupt_files
     with st.expander(f"{plural(corrupt, 'unreadable image')}, left out", expanded=corrupt <= 5):
         st.dataframe(
             {"file": [name for name, _ in listed], "why": [why for _, why in listed]},

@@ -8,55 +8,37 @@ from pydantic import ValidationError
 from dashboard import queries
 from dashboard.components.common.guard import guard
 from dashboard.components.common.notice import go_to, leave_notice
-from dashboard.components.run_form import choices, options
+from dashboard.components.run_form import choices
 from dashboard.components.run_form.build_file import fill_from_build_file
-from dashboard.components.run_form.build_options import build_options
+from dashboard.components.run_form.controls import Form, carried
+from dashboard.components.run_form.options import take_options
 from dashboard.components.run_form.prefill import take_request
 from dashboard.formats import ago, escape_markdown, message
 from db.enums import WeightsKind
 from engine.errors import InvalidRequest
 from engine.jobs import dispatcher
-from engine.runs.estimating import estimate
-from engine.runs.planning import Plan, plan
-from engine.runs.requests import RunRequest
-from engine.runs.submitting import submit
+from engine.runs.estimates import estimate
+from engine.runs.plan import Plan, plan
+from engine.runs.request import RunRequest
+from engine.runs.submit import submit
+from engine.runtimes.registry import is_choice, label_of
 
 
 def gather() -> RunRequest:
-    """The widgets as a validated request. Raises InvalidRequest with what is still missing."""
+    """The widgets as a validated request. Raises InvalidRequest with what is missing or wrong."""
     fill_from_build_file()
+    form = Form()
     kind, model_id, onnx_path = choices.choose_model()
-    weights = choices.choose_weights(kind, model_id, onnx_path)
-    dataset = choices.choose_dataset(kind)
-    trained = weights.get("kind") != WeightsKind.RANDOM
-    precisions = choices.choose_precisions()
-    tasks = choices.choose_tasks(can_evaluate=dataset is not None and trained)
-    with st.expander("Options", icon=":material/tune:"):
-        calibration, images = choices.choose_calibration(kind)
-        building = build_options()
-        measuring = options.measuring_options(kind)
-    prepared = options.preparation_options(kind)
-    if model_id.endswith("/"):
-        raise InvalidRequest("Say which model: a name, or a file.")
-    if not weights:
-        raise InvalidRequest("Give the file of the weights: a path on this machine, or an upload.")
-    fields = {
-        "model_id": model_id,
-        "weights": weights,
-        "precisions": precisions,
-        "tasks": tasks,
-        "dataset": dataset,
-        "calibration_dataset": calibration,
-        "calibration_images": images,
-        **building,
-        **measuring,
-        **prepared,
-    }
-    try:
-        return RunRequest.model_validate(fields)
-    except ValidationError as error:
-        wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        raise InvalidRequest(f"This request does not hold together: {wrong}.") from error
+    form.note("model_id", lambda: choices.named(model_id))
+    choices.choose_weights(form, kind, model_id, onnx_path)
+    dataset = choices.choose_dataset(form, kind)
+    trained = form.fields["weights"]["kind"] != WeightsKind.RANDOM
+    form.take("precisions", bind="query-params")
+    choices.choose_tasks(form, can_evaluate=dataset is not None and trained)
+    if is_choice() or carried("runtime"):
+        form.take("runtime", bind="query-params", format_func=label_of)
+    take_options(form, kind, model_id)
+    return form.request()
 
 
 def show_plan(found: Plan) -> None:

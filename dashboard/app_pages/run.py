@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from typing import Any
 
 import pandas as pd
 import streamlit as st
@@ -23,19 +22,19 @@ from dashboard.components.run_form.build_file import offer_build_file
 from dashboard.components.run_form.prefill import leave_request
 from dashboard.formats import ago, escape_markdown, is_missing, plural
 from dashboard.queries import JobView
-from db.enums import JobStatus, Precision
+from db.enums import JobStatus
 from db.models import Run
 from engine.benchmark.sweep import find_sweet_spot
 from engine.jobs import control
 from engine.jobs.estimates import remaining_points
+from engine.jobs.results import JobResult
 from engine.results.columns import columns_in_set
 from engine.results.notes import with_notes
-from engine.specs import CalibrationMode, Scenario
+from engine.runs.fields import facts_of
 from engine.specs.comparability import SWEPT
 
 REFRESH_S = 2.0
 _KINDS = ("evaluation", "benchmark")
-_ARTIFACT_KEYS = ("artifact", "profile")  # where a job's result names its build
 MAX_DONE = 8  # with more succeeded jobs, they are collapsed, so that results stay visible
 
 
@@ -57,61 +56,6 @@ def list_runs() -> None:
             label=f"Run {run.id} · {escape_markdown(run.title)} · {ago(run.created_at)}",
             query_params={"id": str(run.id)},
         )
-
-
-def request_facts(run: Run) -> dict[str, object]:
-    """The configuration of a run as names and values."""
-    request = run.request
-    weights = request.get("weights") or {}
-    return {
-        "model": request.get("model_id"),
-        "weights": weights.get("path") or weights.get("kind"),
-        "weights SHA-256": weights.get("sha256"),
-        "precisions": ", ".join(request.get("precisions") or []) or None,
-        "tasks": ", ".join(request.get("tasks") or []) or None,
-        "dataset": request.get("dataset"),
-        "max images": request.get("limit"),
-        "calibration dataset": request.get("calibration_dataset"),
-        "calibration images": request.get("calibration_images"),
-        "calibration method": _calibration_method(request),
-        "layers excluded from quantization": ", ".join(map(str, request.get("keep_in_float") or []))
-        or None,
-        "softmax appended": "yes" if request.get("softmax") else None,
-        "batch sizes": ", ".join(str(batch) for batch in request.get("batches") or []) or None,
-        "intra-op threads": _numbers(request.get("threads") or 0, "all cores"),
-        "concurrency": _numbers(request.get("instances") or 1),
-        **_scenario(request),
-        "provider": request.get("provider"),
-        "preprocessing": request.get("preprocess"),
-    }
-
-
-def _numbers(values: int | list[int], zero: str = "0") -> str:
-    """A list of numbers as text; older runs store a single number. `zero`: text for 0."""
-    numbers = values if isinstance(values, list) else [values]
-    return ", ".join(str(number or zero) for number in numbers)
-
-
-def _scenario(request: dict[str, Any]) -> dict[str, object]:
-    """The scenario and its parameters; empty for closed loop."""
-    scenario = request.get("scenario")
-    if not scenario or scenario == Scenario.CLOSED_LOOP:
-        return {}
-    limit, rate = request.get("limit_ms"), request.get("rate_per_s")
-    return {
-        "scenario": scenario,
-        "max p99": f"{limit:g} ms" if limit else None,
-        "request rate (1/s)": rate or ("highest that meets the limit" if limit else None),
-    }
-
-
-def _calibration_method(request: dict[str, Any]) -> str | None:
-    mode = request.get("calibration_mode")
-    if Precision.INT8 not in (request.get("precisions") or []):
-        return None
-    if mode != CalibrationMode.PERCENTILE:
-        return mode
-    return f"{mode} {request.get('calibration_percentile')} %"
 
 
 def jobs_part(run_id: int) -> None:
@@ -176,10 +120,10 @@ def cancel_remaining(run_id: int) -> None:
 
 def results_part(views: list[JobView]) -> None:
     """The results of the run, with the provenance of the selected one."""
-    results = [view.row.result or {} for view in views]
-    artifacts = {str(result[key]) for result in results for key in _ARTIFACT_KEYS if key in result}
-    evaluations = {result["evaluation"] for result in results if "evaluation" in result}
-    benchmarks = {result["benchmark"] for result in results if "benchmark" in result}
+    results = [JobResult.of(view.row.result) for view in views]
+    artifacts = {digest for one in results for digest in (one.artifact, one.profile) if digest}
+    evaluations = {one.evaluation for one in results if one.evaluation}
+    benchmarks = {one.benchmark for one in results if one.benchmark}
     rows = with_notes(
         queries.results_of_measurements(artifacts, evaluations, benchmarks),
         queries.outdated_environments(),
@@ -238,7 +182,7 @@ def show_run(run: Run) -> None:
         st.fragment(run_every=REFRESH_S if live else None)(jobs_part)(run.id)
     with right:
         st.subheader("Configuration")
-        facts_table(request_facts(run), alt="Configuration of the run")
+        facts_table(facts_of(run.request), alt="Configuration of the run")
     results_part(views)
 
 

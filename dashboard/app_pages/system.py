@@ -15,6 +15,7 @@ from dashboard.components.common.notice import leave_notice
 from dashboard.components.details.peak import show_peak
 from dashboard.components.details.provenance import facts_table
 from dashboard.formats import escape_markdown, plural, short, size
+from engine import __version__
 from engine.common import environment
 from engine.common.database_url import location_of
 from engine.config import settings
@@ -52,6 +53,7 @@ def workbench() -> None:
             "data folder": found.home,
             "database": location_of(found.url),
             "network": "never (SENET_OFFLINE)" if found.offline else "for pretrained weights only",
+            "SENet Workbench": __version__,
             "streamlit": st.__version__,
             **queries.health(),
         },

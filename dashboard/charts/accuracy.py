@@ -23,7 +23,7 @@ from dashboard.charts.common import (
 )
 from dashboard.charts.names import add_names, brief_names
 from dashboard.charts.published import published_trace
-from dashboard.palette import SYMBOLS, Palette
+from dashboard.palette import Palette, symbols
 from engine.common.pareto import pareto_front
 from engine.results.groups import is_collapsed, pareto_candidates
 from engine.results.notes import is_unreliable
@@ -68,7 +68,9 @@ def _offset_by_precision(points: pd.DataFrame, xs: list[float]) -> pd.Series:
     if points["precision"].nunique() < 2:
         return points["compute_gmacs"].astype(float)
     low, high = log_range(xs)
-    steps = points["precision"].map({str(p): i - 1 for i, p in enumerate(SYMBOLS)}).astype(float)
+    order = list(symbols())
+    places = {name: place - (len(order) - 1) / 2 for place, name in enumerate(order)}
+    steps = points["precision"].map(places).astype(float)
     return points["compute_gmacs"].astype(float) * 10 ** (steps * PRECISION_OFFSET * (high - low))
 
 

@@ -19,7 +19,8 @@ from dashboard.charts.common import (
     whiskers,
 )
 from dashboard.charts.names import brief_names
-from dashboard.palette import SYMBOLS, Palette
+from dashboard.palette import Palette, symbols
+from engine.specs.precisions import REFERENCE
 
 LINE_KEYS = ["label", "weights_digest", "preprocess"]
 MAX_ARROWS = 40
@@ -42,7 +43,7 @@ def add_precisions(
     and only the recommended build has an interval.
     """
     crowded = len(points) > MAX_INTERVALS
-    for precision, symbol in SYMBOLS.items():
+    for precision, symbol in symbols().items():
         rows = points[points["precision"] == precision]
         for meets, color in ((True, palette.precisions[precision]), (False, palette.published)):
             selected = rows[rows["meets"] == meets]
@@ -139,8 +140,8 @@ def add_arrows(figure: go.Figure, points: pd.DataFrame, x: str, palette: Palette
     xs: list[float | None] = []
     ys: list[float | None] = []
     for _, rows in joined.groupby(LINE_KEYS, sort=False):
-        starts = rows[rows["precision"] == "fp32"]
-        for row in rows[rows["precision"] != "fp32"].to_dict("records") if len(starts) else []:
+        starts = rows[rows["precision"] == REFERENCE]
+        for row in rows[rows["precision"] != REFERENCE].to_dict("records") if len(starts) else []:
             xs += [starts.iloc[0][x], row[x], None]
             ys += [starts.iloc[0]["top1"], row["top1"], None]
     if xs:

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from dashboard.charts.common import MARKER_SIZE, card, layout, safe, whiskers
 from dashboard.charts.names import brief_names
 from dashboard.formats import signed
-from dashboard.palette import SYMBOLS, Palette
+from dashboard.palette import Palette, symbols
 
 ROW_HEIGHT, FRAME_HEIGHT, BELOW = 36, 145, 80
 # In short lines: long names make the plot narrow.
@@ -26,7 +26,7 @@ def baseline_differences(rows: pd.DataFrame, baseline: str, palette: Palette) ->
     rows = rows.sort_values("change").reset_index(drop=True)
     names = rows["key"].map(brief_keys(rows["key"]))
     figure = go.Figure()
-    for precision, symbol in SYMBOLS.items():
+    for precision, symbol in symbols().items():
         selected = rows["precision"] == precision
         if selected.any():
             color = palette.precisions[precision]

@@ -7,11 +7,11 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from dashboard.charts.common import MARKER_SIZE, layout, log_axis, safe
-from dashboard.palette import SYMBOLS, Palette
+from dashboard.palette import Palette, symbols
 from engine.benchmark.sweep import SweetSpot
 from engine.results.notes import is_unreliable
+from engine.specs.precisions import facts_of
 
-STROKES = {"fp32": "solid", "fp16": "dash", "int8": "dot"}
 PANELS = ("images_per_s", "latency")
 
 
@@ -23,7 +23,7 @@ def batch_scaling(sweep: SweetSpot, palette: Palette) -> go.Figure:
     """
     figure = make_subplots(rows=2, cols=1, shared_xaxes=True, vertical_spacing=0.08)
     columns = dict(zip(PANELS, ("images_per_s", sweep.percentile.column), strict=True))
-    for precision, symbol in SYMBOLS.items():
+    for precision, symbol in symbols().items():
         rows = sweep.points[sweep.points["precision"] == precision].sort_values("batch")
         for panel, column in enumerate(columns.values(), 1):
             if len(rows):
@@ -49,7 +49,7 @@ def _line(
         mode="lines+markers",
         name=precision,
         legendgroup=precision,
-        line={"color": color, "width": 1.6, "dash": STROKES[precision]},
+        line={"color": color, "width": 1.6, "dash": facts_of(precision).stroke},
         marker={
             "symbol": [
                 f"{symbol}-open" if unreliable else symbol for unreliable in is_unreliable(rows)

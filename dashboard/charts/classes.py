@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 
 from dashboard.charts.common import MARKER_SIZE, layout, safe
 from dashboard.formats import number, plural, signed
-from dashboard.palette import SYMBOLS, Palette
+from dashboard.palette import Palette, symbols
 
 MAX_CLASSES = 15
 ROW_HEIGHT = 26
@@ -51,7 +51,7 @@ def class_changes(classes: pd.DataFrame, first: str, second: str, palette: Palet
                 mode="markers",
                 name=precision,
                 marker={
-                    "symbol": SYMBOLS[precision],
+                    "symbol": symbols()[precision],
                     "size": MARKER_SIZE,
                     "color": palette.precisions[precision],
                 },

@@ -9,6 +9,7 @@ from plotly.subplots import make_subplots
 from dashboard.charts.common import layout, safe
 from dashboard.formats import number
 from dashboard.palette import Palette
+from engine.specs.precisions import REFERENCE
 
 COLUMNS = 2
 ROW_HEIGHT = 200
@@ -38,7 +39,7 @@ def excitations(
         row, column = place // COLUMNS + 1, place % COLUMNS + 1
         order = np.argsort(mean[place] if mean is not None else values, kind="stable")
         channels = [f"channel {channel}" for channel in order]
-        lines = [(values, "this image", palette.precisions["fp32"], 1.2)]
+        lines = [(values, "this image", palette.precisions[REFERENCE], 1.2)]
         if mean is not None:
             lines.append((mean[place], "dataset mean", palette.published, 2.5))
         for line, name, color, width in lines:

@@ -11,6 +11,7 @@ import plotly.graph_objects as go
 from dashboard.charts.common import FONT, log_ticks, modebar, safe
 from dashboard.palette import Palette
 from engine.results.columns import header_of
+from engine.specs.precisions import precision_names
 
 MAX_LINES = 200
 # column -> whether lower is better; all on logarithmic axes.
@@ -21,7 +22,6 @@ AXES = {
     "compute_gmacs": True,
     "peak_rss_mb": True,
 }
-ORDER = ("fp32", "fp16", "int8")
 LABEL_ANGLE = -30  # horizontal titles overlap on a narrow screen
 
 
@@ -32,19 +32,28 @@ def parallel_coordinates(points: pd.DataFrame, palette: Palette) -> go.Figure:
     all builds has no axis.
     """
     rows = points.head(MAX_LINES)
-    places = rows["precision"].map({name: place for place, name in enumerate(ORDER)})
-    colors = [palette.precisions[name] for name in ORDER]
-    steps = [[(place + edge) / 3, color] for place, color in enumerate(colors) for edge in (0, 1)]
+    order, colors = precision_names(), list(palette.precisions.values())
+    count = len(order)
+    places = rows["precision"].map({name: place for place, name in enumerate(order)})
+    steps = [
+        [(place + edge) / count, color] for place, color in enumerate(colors) for edge in (0, 1)
+    ]
     figure = go.Figure(
         go.Parcoords(
-            line={"color": places, "colorscale": steps, "cmin": 0, "cmax": 2, "showscale": False},
+            line={
+                "color": places,
+                "colorscale": steps,
+                "cmin": 0,
+                "cmax": count - 1,
+                "showscale": False,
+            },
             dimensions=[
                 {
                     "label": "precision",
                     "values": places,
-                    "tickvals": list(range(len(ORDER))),
-                    "ticktext": list(ORDER),
-                    "range": [-0.3, len(ORDER) - 0.7],
+                    "tickvals": list(range(count)),
+                    "ticktext": order,
+                    "range": [-0.3, count - 0.7],
                 },
                 {"label": header_of("top1"), "values": rows["top1"]},
                 *(

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 
 from dashboard.charts.common import MARKER_SIZE, card, layout, safe, whiskers
 from dashboard.formats import number, signed
-from dashboard.palette import SYMBOLS, Palette
+from dashboard.palette import Palette, symbols
 from engine.results.wording import pairs_with_accuracy, pairs_with_speed
 
 REFERENCE_DROP_PP = -1.0
@@ -55,7 +55,7 @@ def _changes(rows: pd.DataFrame, first: str, second: str, palette: Palette) -> g
         y=[safe(label) for label in rows["label"]],
         error_x=whiskers(rows["change"], rows["change_low"], rows["change_high"], color),
         mode="markers",
-        marker={"symbol": SYMBOLS[second], "size": MARKER_SIZE, "color": color},
+        marker={"symbol": symbols()[second], "size": MARKER_SIZE, "color": color},
         customdata=[_change_card(row, first, second) for row in rows.to_dict("records")],
         hovertemplate="%{customdata}<extra></extra>",
         showlegend=False,
@@ -83,7 +83,7 @@ def speed_and_size(pairs: pd.DataFrame, first: str, second: str, palette: Palett
     """
     rows = pairs_with_speed(pairs).sort_values("speed_up")
     cards = [_speed_card(row, first, second) for row in rows.to_dict("records")]
-    filled = {"symbol": SYMBOLS[second], "color": palette.precisions[second]}
+    filled = {"symbol": symbols()[second], "color": palette.precisions[second]}
     hollow = {"symbol": "square-open", "color": palette.published, "line": {"width": 2}}
     figure = go.Figure(
         [

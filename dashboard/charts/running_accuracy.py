@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
+from typing import Any
 
 import plotly.graph_objects as go
 
 from dashboard.charts.common import layout, percent_range
 from dashboard.palette import Palette
+from engine.common.stats import wilson_interval
+from engine.jobs.results import PartialResult
 
-_RUNNING_TOP1 = re.compile(r"top-1 so far ([\d.]+)% \(([\d.]+)% to ([\d.]+)%\)")
 HEIGHT = 230
 
 
@@ -24,13 +25,13 @@ class RunningTop1:
     high: float
 
 
-def parse_running_top1(images: int | None, message: str | None) -> RunningTop1 | None:
-    """Parses the progress message of engine.evaluation; None for another message."""
-    match = _RUNNING_TOP1.search(message or "")
-    if match is None or not images:
+def parse_running_top1(done: int | None, partial: dict[str, Any] | None) -> RunningTop1 | None:
+    """The partial result of a running evaluation after `done` images; None if there is none yet."""
+    result = PartialResult.model_validate(partial or {})
+    if not done or not result.images:
         return None
-    top1, low, high = (float(text) for text in match.groups())
-    return RunningTop1(images, top1, low, high)
+    low, high = wilson_interval(result.correct, result.images)
+    return RunningTop1(done, 100 * result.correct / result.images, 100 * low, 100 * high)
 
 
 def running_accuracy(estimates: list[RunningTop1], total: int, palette: Palette) -> go.Figure:

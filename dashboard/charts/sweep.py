@@ -19,7 +19,7 @@ from dashboard.charts.common import (
     whiskers,
 )
 from dashboard.formats import number
-from dashboard.palette import SYMBOLS, Palette
+from dashboard.palette import Palette, symbols
 from engine.benchmark.sweep import SweetSpot, setting_of
 from engine.results.notes import is_unreliable
 
@@ -36,7 +36,7 @@ def latency_against_throughput(sweep: SweetSpot, palette: Palette) -> go.Figure:
     front = sweep.pareto_front
     if len(front) > 1:
         figure.add_trace(pareto_front_line(front[column], front["images_per_s"], "hv", palette))
-    for precision, symbol in SYMBOLS.items():
+    for precision, symbol in symbols().items():
         rows = sweep.points[sweep.points["precision"] == precision]
         if len(rows):
             figure.add_trace(_marks(rows, column, str(precision), symbol, palette))

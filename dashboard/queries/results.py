@@ -13,8 +13,8 @@ from engine.common.environment import library_versions
 from engine.results import ResultTables, join_results, published_frame, result_tables
 from engine.results import results_of_measurements as read_results
 from engine.results.groups import Group
+from engine.specs import DEFAULT_RUNTIME
 
-RUNTIME = "onnxruntime"
 Values = tuple[tuple[str, object], ...]
 
 
@@ -81,12 +81,12 @@ def outdated_environments() -> dict[str, str]:
 
 @st.cache_data(show_spinner=False, max_entries=2)
 def _outdated(url: str, version: Version) -> dict[str, str]:
-    installed = library_versions().get(RUNTIME)
+    installed = library_versions().get(DEFAULT_RUNTIME)
     with reading(url) as session:
         rows = session.execute(select(Environment.digest, Environment.facts)).all()
-    used = {digest: (facts.get("packages") or {}).get(RUNTIME) for digest, facts in rows}
+    used = {digest: (facts.get("packages") or {}).get(DEFAULT_RUNTIME) for digest, facts in rows}
     return {
-        digest: f"with {RUNTIME} {version_used}, now {installed}"
+        digest: f"with {DEFAULT_RUNTIME} {version_used}, now {installed}"
         for digest, version_used in used.items()
         if version_used and installed and version_used != installed
     }

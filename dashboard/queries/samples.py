@@ -16,6 +16,8 @@ from engine.datasets.reader import DatasetIndex, classes_of, index_of
 from engine.errors import WorkbenchError
 from engine.evaluation import flips, per_image
 from engine.results.precision_pairs import paired_top1_difference, precision_pairs
+from engine.store.manifest import ExportManifest
+from engine.store.protocols import BenchmarkProtocol
 
 
 def pairs(frame: pd.DataFrame, first: str, second: str) -> tuple[pd.DataFrame, str | None]:
@@ -50,7 +52,7 @@ def _latencies(url: str, version: Version, benchmark_id: int) -> np.ndarray | No
             windows, values = archive["window"], archive["latency_ms"]
     except (OSError, KeyError):
         return None
-    reported = int(row.protocol.get("reported_windows") or 1)
+    reported = BenchmarkProtocol.of(row).reported_windows
     return np.asarray(values[windows > windows.max() - reported], np.float64)
 
 
@@ -71,11 +73,10 @@ def dataset_index(url: str, version: Version, digest: str) -> DatasetIndex | Non
 
 def has_same_classes(build: Artifact, dataset: Dataset) -> bool:
     """Whether a dataset has the classes that a build predicts."""
-    outputs, background = build.manifest["classes"], build.manifest.get("background")
-    classes = classes_of(dataset)
+    manifest, classes = ExportManifest.of(build), classes_of(dataset)
     if classes is None:
-        return bool(dataset.num_classes == outputs - (background is not None))
-    return fits(outputs, background, classes)
+        return dataset.num_classes == manifest.class_outputs
+    return fits(manifest.classes, manifest.background, classes)
 
 
 def labeled_class_count(evaluation_id: int) -> int:

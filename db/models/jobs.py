@@ -38,7 +38,10 @@ class Run(Base):
 
 
 class Job(Base):
-    """One unit of background work. `attempt` is the fence of every write by a running job."""
+    """One unit of background work. `attempt` is the fence of every write by a running job.
+
+    `result` is what it gave back, `partial_result` what it has found while it still runs.
+    """
 
     __tablename__ = "job"
     __table_args__ = (
@@ -76,6 +79,7 @@ class Job(Base):
     message: Mapped[str | None] = mapped_column(Text)
     log_tail: Mapped[str | None] = mapped_column(Text)
     result: Mapped[dict[str, Any] | None]
+    partial_result: Mapped[dict[str, Any] | None]
     error: Mapped[str | None] = mapped_column(Text)
     created_at: Mapped[CreatedAt]
     started_at: Mapped[float | None]

@@ -15,9 +15,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import median
-from typing import Any
 
 import psutil
+
+from engine.store.protocols import Interference
 
 EVERY_S = 0.5
 NOISY_CORES = 0.25  # work of others beyond which a speed is not trusted
@@ -85,19 +86,19 @@ class Seen:
             f"{self.mhz_high:,.0f} MHz)",
         )
 
-    def to_json(self) -> dict[str, Any]:
+    def facts(self) -> Interference:
         """For the protocol of the result."""
-        return {
-            "samples": self.samples,
-            "every_s": EVERY_S,
-            "other_busy_cores": round(self.other_busy_cores, 4),
-            "most_other_busy_cores": round(self.most_other_busy_cores, 4),
-            "stolen_cores": round(self.stolen_cores, 4),
-            "mhz": [self.mhz_low, self.mhz_median, self.mhz_high] if self.mhz_median else None,
-            "load_1min": [round(self.load_before, 2), round(self.load_after, 2)],
-            "others": [[name, round(cores, 3)] for name, cores in self.others],
-            "watching_cores": round(self.watching_cores, 5),
-        }
+        return Interference(
+            samples=self.samples,
+            every_s=EVERY_S,
+            other_busy_cores=round(self.other_busy_cores, 4),
+            most_other_busy_cores=round(self.most_other_busy_cores, 4),
+            stolen_cores=round(self.stolen_cores, 4),
+            mhz=(self.mhz_low, self.mhz_median, self.mhz_high) if self.mhz_median else None,
+            load_1min=(round(self.load_before, 2), round(self.load_after, 2)),
+            others=[(name, round(cores, 3)) for name, cores in self.others],
+            watching_cores=round(self.watching_cores, 5),
+        )
 
 
 class Watch:

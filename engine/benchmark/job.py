@@ -23,10 +23,12 @@ from engine.common.environment import MachineFacts
 from engine.config import settings
 from engine.errors import BenchmarkFailed
 from engine.jobs.context import JobContext
-from engine.peak.queueing import queue_if_unknown
-from engine.runtimes.onnx_runtime import OnnxRuntime
+from engine.jobs.results import JobResult
+from engine.runtimes import registry
 from engine.specs import BenchmarkSpec
 from engine.store import artifacts
+from engine.store.manifest import ExportManifest
+from engine.store.protocols import BenchmarkProtocol
 
 
 def run(params: dict[str, Any], context: JobContext) -> dict[str, Any]:
@@ -52,9 +54,7 @@ def run(params: dict[str, Any], context: JobContext) -> dict[str, Any]:
         row = _row(task, outcome, watch.seen(), surroundings, threads)
     with writing(context.url) as session:
         session.add(row)
-    used = threads * spec.instances * spec.processes
-    queue_if_unknown(context.job_id, row.environment_digest, used, context.url)
-    noise = "; ".join(row.protocol["noise"])
+    noise = BenchmarkProtocol.of(row).noise_text
     elsewhere = nodes_elsewhere(loaded.nodes, spec.provider)
     overflow = overflow_here(artifact)
     context.say(
@@ -63,12 +63,16 @@ def run(params: dict[str, Any], context: JobContext) -> dict[str, Any]:
         + (f" Beware: {overflow}." if overflow else "")
         + (f" Note that {elsewhere}." if elsewhere else "")
     )
-    return {"benchmark": row.id, "images_per_s": row.images_per_s, "stable": row.stable}
+    return _result(row).dump()
+
+
+def _result(row: Benchmark) -> JobResult:
+    return JobResult(benchmark=row.id, images_per_s=row.images_per_s, stable=row.stable)
 
 
 def _in_its_batch(spec: BenchmarkSpec, artifact: Artifact, context: JobContext) -> BenchmarkSpec:
     """The spec at the only batch that the model takes, measured once for all that were asked."""
-    batch = artifact.manifest.get(artifacts.FIXED_BATCH)
+    batch = ExportManifest.of(artifact).fixed_batch
     if batch is None or batch == spec.batch:
         return spec
     context.say(f"{artifact.model_id} takes batches of {batch} only: measured at that batch.")
@@ -90,15 +94,16 @@ def _reused(benchmark_id: int, context: JobContext) -> dict[str, Any]:
     with reading(context.url) as session:
         row = session.get_one(Benchmark, benchmark_id)
     context.say(f"Measured before, as benchmark {row.id}: {row.images_per_s:,.1f} images/s.")
-    result = {"benchmark": row.id, "images_per_s": row.images_per_s, "stable": row.stable}
-    return {**result, "reused": True}
+    return _result(row).model_copy(update={"reused": True}).dump()
 
 
 def _load(spec: BenchmarkSpec, artifact: Artifact, threads: int) -> Alone | Team:
     side = artifacts.preprocess_of(artifact).crop
     members = [
         Member(
+            runtime=spec.runtime,
             path=artifacts.model_path(artifact.digest),
+            precision=artifact.precision,
             provider=spec.provider,
             threads=threads,
             instances=spec.instances,
@@ -123,19 +128,18 @@ def _row(
     task: Task, outcome: Outcome, seen: Seen, surroundings: MachineFacts, threads: int
 ) -> Benchmark:
     spec, loaded, context = task.spec, task.loaded, task.context
-    protocol = {
-        **outcome.protocol,
+    conditions = {
         "setting": spec.setting(),
         "nodes": loaded.nodes,
         "load_1min_before": surroundings.load_1min,
-        "during": seen.to_json(),
+        "during": seen.facts(),
         "noise": list(seen.reasons()),
     }
     return Benchmark(
         job_id=context.job_id,
         artifact_digest=task.artifact.digest,
         environment_digest=environment.record(surroundings, context.url),
-        runtime=f"{OnnxRuntime.name} {OnnxRuntime.version}",
+        runtime=registry.with_version(spec.runtime),
         provider=spec.provider,
         batch=spec.batch,
         threads=threads,
@@ -145,6 +149,6 @@ def _row(
         peak_rss_mb=loaded.peak_rss_mb,
         other_busy_cores=seen.other_busy_cores,
         latencies_path=keep_latencies(outcome.windows, f"{context.job_id}.{context.attempt}"),
-        protocol=protocol,
+        protocol=outcome.protocol.model_copy(update=conditions).dump(),
         **outcome.figures,
     )

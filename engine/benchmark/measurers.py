@@ -29,6 +29,7 @@ from engine.benchmark.windows import Window, take_window
 from engine.common.stats import most_over
 from engine.jobs.context import JobContext
 from engine.specs import SEARCH_TIMES, BenchmarkSpec, Scenario
+from engine.store.protocols import RateTrial, ScenarioFacts
 
 SINGLE_STREAM_SHARE = 0.1  # may be over the p90
 SINGLE_STREAM_REQUESTS = 100
@@ -70,14 +71,13 @@ def single_stream(task: Task) -> Outcome:
     measured = measure(task.loaded.window, spec, task.progress, task.watch)
     figures = speed_figures(measured, task.artifact)
     latencies = np.concatenate([window.latencies_ms for window in measured.reported])
-    told = {
-        "name": str(Scenario.SINGLE_STREAM),
-        "p90_ms": figures["latency_p90_ms"],
-        "p90_estimate_ms": p90_estimate(latencies),
-    }
+    told = ScenarioFacts(
+        name=str(Scenario.SINGLE_STREAM),
+        p90_ms=figures["latency_p90_ms"],
+        p90_estimate_ms=p90_estimate(latencies),
+    )
     said = f"p90 {figures['latency_p90_ms']:.2f} ms, {_said(figures, measured)}"
-    protocol = {**protocol_of(measured, spec), "scenario": told}
-    return Outcome(figures, protocol, measured.windows, said)
+    return Outcome(figures, protocol_of(measured, spec, told), measured.windows, said)
 
 
 def p90_estimate(latencies_ms: np.ndarray) -> float | None:
@@ -97,11 +97,11 @@ def offline(task: Task) -> Outcome:
     measured = measure(passes.take, spec, task.progress, task.watch)
     figures = speed_figures(measured, task.artifact)
     figures |= {f"latency_{name}_ms": None for name in LATENCIES}
-    told = {
-        "name": str(Scenario.OFFLINE),
-        "samples_a_pass": [window.images for window in measured.reported],
-    }
-    protocol = {**protocol_of(measured, spec), "scenario": told}
+    told = ScenarioFacts(
+        name=str(Scenario.OFFLINE),
+        samples_a_pass=[window.images for window in measured.reported],
+    )
+    protocol = protocol_of(measured, spec, told)
     return Outcome(figures, protocol, measured.windows, _said(figures, measured))
 
 
@@ -154,30 +154,29 @@ def _served(task: Task, best: Served, tried: tuple[Served, ...], warm_up_s: floa
     reason = best.reason
     if len(tried) > 1 and not best.valid:
         reason = f"no rate down to {best.rate_per_s:,.1f} requests/s kept the limit; {reason}"
-    told = {
-        "name": str(Scenario.SERVER),
-        "asked_rate_per_s": spec.rate_per_s,
-        "rate_per_s": best.rate_per_s,
-        "limit_ms": best.limit_ms,
-        "seed": spec.seed,
-        "valid": best.valid,
-        "reason": reason,
-        "over": best.over,
-        "tried": [
-            {"rate_per_s": round(s.rate_per_s, 3), "valid": s.valid, "reason": s.reason}
+    told = ScenarioFacts(
+        name=str(Scenario.SERVER),
+        asked_rate_per_s=spec.rate_per_s,
+        rate_per_s=best.rate_per_s,
+        limit_ms=best.limit_ms,
+        seed=spec.seed,
+        valid=best.valid,
+        reason=reason,
+        over=best.over,
+        tried=[
+            RateTrial(rate_per_s=round(s.rate_per_s, 3), valid=s.valid, reason=s.reason)
             for s in tried
         ],
-    }
+    )
     figures = {
         **throughput_figures(window.images_per_s, task.artifact),
         **latency_figures(best.latencies_ms),
         "stable": None,
     }
     single = Measured((window,), True, warm_up_s, whole=True)
-    protocol = {**protocol_of(single, spec), "scenario": told}
     verdict = "valid" if best.valid else "invalid"
     said = f"{best.rate_per_s:,.1f} requests/s {verdict}: {reason}."
-    return Outcome(figures, protocol, (window,), said)
+    return Outcome(figures, protocol_of(single, spec, told), (window,), said)
 
 
 def _said(figures: dict[str, Any], measured: Measured) -> str:

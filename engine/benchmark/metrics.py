@@ -15,6 +15,8 @@ from engine.common.files import save_arrays
 from engine.common.stats import latency_percentiles
 from engine.config import settings
 from engine.specs import BenchmarkSpec
+from engine.store.manifest import ExportManifest
+from engine.store.protocols import BenchmarkProtocol, ScenarioFacts
 
 LATENCIES = ("mean", "p50", "p90", "p95", "p99")
 
@@ -24,7 +26,7 @@ class Outcome:
     """Columns of the result's row, its protocol, the windows to keep, and it all in a sentence."""
 
     figures: dict[str, Any]
-    protocol: dict[str, Any]
+    protocol: BenchmarkProtocol
     windows: tuple[Window, ...]
     said: str
 
@@ -45,7 +47,7 @@ def speed_figures(measured: Measured, artifact: Artifact) -> dict[str, Any]:
 
 def throughput_figures(images_per_s: float, artifact: Artifact) -> dict[str, Any]:
     """Images/s, and the multiply-accumulates that they are (10⁹ a second; None if not counted)."""
-    gmacs = (artifact.manifest.get("compute") or {}).get("gmacs")
+    gmacs = ExportManifest.of(artifact).compute.gmacs
     return {
         "images_per_s": images_per_s,
         "achieved_gmacs_per_s": gmacs * images_per_s if gmacs else None,
@@ -73,16 +75,19 @@ def keep_latencies(windows: Sequence[Window], name: str) -> str:
     return str(path.relative_to(settings().home))
 
 
-def protocol_of(measured: Measured, spec: BenchmarkSpec) -> dict[str, Any]:
+def protocol_of(
+    measured: Measured, spec: BenchmarkSpec, scenario: ScenarioFacts | None = None
+) -> BenchmarkProtocol:
     """How it was measured, as stored beside the figures."""
-    return {
-        "warm_up_s": round(measured.warm_up_s, 3),
-        "windows": len(measured.windows),
-        "reported_windows": len(measured.reported),
-        "window_images_per_s": [round(w.images_per_s, 3) for w in measured.windows],
-        "window_s": spec.window_s,
-        "tolerance": spec.tolerance,
-        "max_s": spec.max_s,
-        "processes": spec.processes,
-        "input": "standard normal float32, made before the clock starts",
-    }
+    protocol = BenchmarkProtocol(
+        warm_up_s=round(measured.warm_up_s, 3),
+        windows=len(measured.windows),
+        reported_windows=len(measured.reported),
+        window_images_per_s=[round(w.images_per_s, 3) for w in measured.windows],
+        window_s=spec.window_s,
+        tolerance=spec.tolerance,
+        max_s=spec.max_s,
+        processes=spec.processes,
+        input="standard normal float32, made before the clock starts",
+    )
+    return protocol.model_copy(update={"scenario": scenario}) if scenario else protocol

@@ -6,6 +6,7 @@ from sqlalchemy import select
 
 from db.models import Benchmark
 from db.session import reading
+from engine.store.protocols import BenchmarkProtocol
 
 
 def find_before(
@@ -24,6 +25,5 @@ def settings_before(artifact: str, environment: str, url: str) -> dict[tuple[str
     )
     with reading(url) as session:
         rows = session.execute(statement).all()
-    return {
-        (row.protocol["setting"], row.threads): row.id for row in rows if "setting" in row.protocol
-    }
+    known = ((BenchmarkProtocol.of(row).setting, row) for row in rows)
+    return {(setting, row.threads): row.id for setting, row in known if setting is not None}

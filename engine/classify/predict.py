@@ -17,6 +17,7 @@ from engine.datasets import imagenet
 from engine.preprocess import crop_pixels, normalize, open_image
 from engine.specs import CPU_PROVIDER
 from engine.store import artifacts
+from engine.store.manifest import ExportManifest
 
 TOP = 5
 
@@ -45,14 +46,15 @@ class Classifier:
     """An artifact, loaded once; safe to use from several threads."""
 
     def __init__(self, artifact: Artifact, provider: str = CPU_PROVIDER) -> None:
-        # Pages use the results above; the runtime is loaded only where it runs.
-        from engine.runtimes.onnx_runtime import OnnxRuntime
+        # Imported here: pages import this module and must not load a runtime.
+        from engine.runtimes.onnxruntime import OnnxSession
 
         self.artifact = artifact
         self.preprocess = artifacts.preprocess_of(artifact)
+        self._manifest = ExportManifest.of(artifact)
         path = artifacts.model_path(artifact.digest)
         exact = overflow_here(artifact) is not None
-        self._model = OnnxRuntime(path, provider, settings().threads, exact)
+        self._model = OnnxSession(path, provider, settings().threads, exact)
         self._names = class_names_of(artifact)
 
     def classify(self, source: Path | bytes | BinaryIO, name: str | None = None) -> Classified:
@@ -74,10 +76,8 @@ class Classifier:
         )
 
     def _guesses(self, outputs: np.ndarray) -> tuple[Guess, ...]:
-        manifest = self.artifact.manifest
-        scores = drop_background(outputs, manifest.get("background"))
-        given = manifest.get("scores") == "probabilities"
-        probabilities = (scores if given else softmax(scores))[0]
+        scores = drop_background(outputs, self._manifest.background)
+        probabilities = (scores if self._manifest.gives_probabilities else softmax(scores))[0]
         return tuple(
             Guess(int(i), self._names[i], float(probabilities[i])) for i in top_k(scores, TOP)[0]
         )
@@ -85,7 +85,7 @@ class Classifier:
 
 def class_names_of(artifact: Artifact) -> tuple[str, ...]:
     """Names of a model's classes by index: the demo's, ImageNet's 1,000, else plain numbers."""
-    classes = artifact.manifest["classes"] - (artifact.manifest.get("background") is not None)
+    classes = ExportManifest.of(artifact).class_outputs
     if artifact.model_id.startswith("demo/"):
         from engine.demo.images import CLASS_NAMES
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from engine.build.int8.layer_reports import layer_report, worst
-from engine.build.int8.summary import bound_told
 from engine.cli.options import Json
 from engine.cli.output import emit_json, emit_table, note
 from engine.errors import InvalidRequest
@@ -21,6 +20,8 @@ from engine.results.cleanup import (
 )
 from engine.store.artifacts import find_by_digest
 from engine.store.database import prepare_database
+from engine.store.int8_report import Int8Build, Int8Report, LayerReport
+from engine.store.manifest import BuildDetails, BuildManifest, Fp16Build
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -86,75 +87,73 @@ def report_layers(
     Example: `python -m engine artifacts report 3f2a91`
     """
     artifact = find_by_digest(digest, prepare_database())
-    build, report = artifact.manifest.get("build") or {}, layer_report(artifact.digest)
-    about = report or build.get("half")
+    build, report = BuildManifest.of(artifact).build, layer_report(artifact.digest)
+    about = report or build.half
     if about is None:
         raise InvalidRequest(
             f"Artifact {artifact.digest[:12]} ({artifact.precision}) has no report of its layers: "
             f"only int8 and fp16 builds made since there are reports have one."
         )
     if json:
-        emit_json(about)
+        emit_json(about.dump())
     elif report is None:
         _show_half(artifact.model_id, build)
     else:
-        _show_layers(artifact.model_id, report, build.get("quantization") or {}, every)
+        _show_layers(artifact.model_id, report, build.quantization or Int8Build(), every)
 
 
-def _show_layers(model_id: str, report: dict[str, Any], made: dict[str, Any], every: bool) -> None:
-    layers = report["layers"] if every else worst(report["layers"], 10)
+def _show_layers(model_id: str, report: Int8Report, made: Int8Build, every: bool) -> None:
+    layers = report.layers if every else worst(report.layers, 10)
     emit_table(
         f"{model_id} int8: {'all layers' if every else 'the ten worst layers'}",
         ["layer", "in", "MACs", "scores dB", "weights dB", "output dB", "range", "beyond", "why"],
         [_layer_row(layer) for layer in layers],
     )
-    changed = report["changed_classes"]
+    changed = report.changed_classes
     note(
-        f"{report['macs_in_int8']:.1%} of the multiply-accumulates in int8; "
-        f"{changed['changed']} of {changed['images']} images get another class than in fp32."
+        f"{report.macs_in_int8:.1%} of the multiply-accumulates in int8; "
+        f"{changed.changed} of {changed.images} images get another class than in fp32."
     )
-    if made.get("target"):
-        note(f"Made for {made['target']['summary']}: {made['target']['why']}.")
-    if (told := bound_told(made.get("bound"))) is not None:
-        note(f"Bound on the drop (limits of 95 %): {told}.")
+    if made.target is not None:
+        note(f"Made for {made.target.summary}: {made.target.why}.")
+    if made.bound is not None:
+        note(f"Bound on the drop (limits of 95 %): {made.bound.sentence()}.")
 
 
-def _show_half(model_id: str, build: dict[str, Any]) -> None:
-    half = build["half"]
-    kept, found, checked = half["kept_in_float"], half["agreement"], half["checked"]
+def _show_half(model_id: str, build: BuildDetails) -> None:
+    half = build.half or Fp16Build()
+    kept, found, checked = half.kept_in_float, half.agreement, half.checked
     if kept:
         emit_table(
             f"{model_id} fp16: what stays in float",
             ["node", "operator", "why"],
-            [[one["node"], one["op"], one["reason"]] for one in kept],
+            [[one.node, one.op, one.reason] for one in kept],
         )
     else:
         note(f"Nothing of {model_id} stays in float: all that was seen fits half precision.")
-    largest = half["largest"]
-    note(f"The largest value seen is {largest['value']:.4g}, in {largest['tensor']}.")
-    note(checked.get("note") or f"Checked on {checked['images']} images of {checked['dataset']}.")
+    note(f"The largest value seen is {half.largest.value:.4g}, in {half.largest.tensor}.")
+    note(checked.note or f"Checked on {checked.images} images of {checked.dataset}.")
     note(
-        f"{found['same_class']} of {found['images']} images get the class that fp32 gives, with "
-        f"every stored value rounded ({found['signal_db']:.0f} dB of signal)."
+        f"{found.same_class} of {found.images} images get the class that fp32 gives, with "
+        f"every stored value rounded ({found.signal_db:.0f} dB of signal)."
     )
-    note(f"On this kind of CPU it is {build['execution']}: {build['execution_why']}.")
+    note(f"On this kind of CPU it is {build.execution}: {build.execution_why}.")
 
 
-def _layer_row(layer: dict[str, Any]) -> list[str]:
-    def number(name: str, form: str = ".1f") -> str:
-        return "–" if layer[name] is None else format(layer[name], form)
+def _layer_row(layer: LayerReport) -> list[str]:
+    def number(value: float | None, form: str = ".1f") -> str:
+        return "–" if value is None else format(value, form)
 
-    stored = layer["low"] is not None
     return [
-        layer["layer"],
-        layer["precision"],
-        number("macs_share", ".1%"),
-        number("effect_db"),
-        number("weights_sqnr_db"),
-        number("output_sqnr_db"),
-        f"{layer['low']:.3g} to {layer['high']:.3g}" if stored else "–",
-        number("saturated", ".2%"),
-        layer["reason"] or "",
+        layer.layer,
+        layer.precision,
+        number(layer.macs_share, ".1%"),
+        number(layer.effect_db),
+        number(layer.weights_sqnr_db),
+        number(layer.output_sqnr_db),
+        f"{layer.low:.3g} to {layer.high:.3g}" if layer.low is not None else "–",
+        number(layer.saturated, ".2%"),
+        layer.reason or "",
     ]
 
 

@@ -13,49 +13,21 @@ from engine.cli.follow import queue_jobs, queue_run
 from engine.cli.option_grouping import grouped
 from engine.cli.output import emit_table, note
 from engine.cli.parsing import is_digest
-from engine.common.untrusted import MAX_FIGURE, MAX_INTEGER
 from engine.errors import InvalidRequest
-from engine.runs.estimating import estimate
-from engine.runs.new_jobs import benchmark_job
-from engine.runs.requests import RunRequest, Task
-from engine.runs.sweeps import benchmark_spec, is_sweep, point_problems, point_warnings, points_of
-from engine.specs import CPU_PROVIDER, Scenario
+from engine.runs.compile import benchmark_job, benchmark_spec
+from engine.runs.estimates import estimate
+from engine.runs.request import RunRequest, Task, is_sweep, points_of
+from engine.runs.validation import point_problems, point_warnings
+from engine.runtimes.registry import require
+from engine.specs import CPU_PROVIDER, DEFAULT_RUNTIME, Scenario
 from engine.store import artifacts
 from engine.store.database import prepare_database
 
 if TYPE_CHECKING:
     import pandas as pd
 
-AScenario = Annotated[
-    Scenario,
-    typer.Option(
-        help="How requests come: closed-loop (the next after the last), or as in MLPerf: "
-        "single-stream (p90 of one image at a time), offline (images/s of all at once), "
-        "server (arrivals by chance, a limit on the p99)."
-    ),
-]
-LatencyLimit = Annotated[
-    float | None,
-    typer.Option(
-        min=0.001,
-        max=MAX_FIGURE,
-        help="Longest latency in ms: of the sweet spot, or of the p99 in scenario server.",
-    ),
-]
 APercentile = Annotated[
     Percentile, typer.Option(help="Which latency the limit of the sweet spot is on.")
-]
-Rate = Annotated[
-    float | None,
-    typer.Option(
-        min=0.001,
-        max=MAX_FIGURE,
-        help="Requests a second of scenario server; if left out, the highest rate that keeps "
-        "the limit is searched, for at most four times --max-seconds.",
-    ),
-]
-ArrivalsSeed = Annotated[
-    int, typer.Option(min=0, max=MAX_INTEGER, help="Seed of the arrivals of scenario server.")
 ]
 
 
@@ -66,12 +38,13 @@ def benchmark(
     builds: g.Builds,
     calibrate_on: o.CalibrationSet = None,
     points: g.Points,
+    runtime: o.Runtime = DEFAULT_RUNTIME,
     provider: o.Provider = CPU_PROVIDER,
-    scenario: AScenario = Scenario.CLOSED_LOOP,
-    latency_limit: LatencyLimit = None,
+    scenario: o.AScenario = Scenario.CLOSED_LOOP,
+    latency_limit: o.LatencyLimit = None,
     percentile: APercentile = Percentile.P90,
-    rate: Rate = None,
-    arrivals_seed: ArrivalsSeed = 0,
+    rate: o.Rate = None,
+    arrivals_seed: o.ArrivalsSeed = 0,
     outputs: g.Outputs,
     detach: o.Detach = False,
     json: o.Json = False,
@@ -91,6 +64,7 @@ def benchmark(
         tasks=(Task.BENCHMARK,),
         calibration_dataset=calibrate_on,
         **points.asked(),
+        runtime=runtime,
         provider=provider,
         scenario=scenario,
         rate_per_s=rate,
@@ -112,6 +86,7 @@ def _of_artifact(
     request: RunRequest, detach: bool, json: bool, conclude: _Conclusion | None
 ) -> int:
     artifact = artifacts.find_by_digest(request.model_id, prepare_database())
+    require(request.runtime, artifact.precision)
     problems = list(point_problems(request))
     if problems:
         raise InvalidRequest(" ".join(problems))

@@ -16,6 +16,8 @@ import typer
 import typer.core
 import typer.main
 
+from engine.common.program import MODULE, program
+
 MARKUP: Literal["markdown"] = "markdown"
 
 
@@ -125,6 +127,8 @@ def load(name: str) -> typer.core.TyperCommand | typer.core.TyperGroup:
     else:
         holder.command(name)(found)
     loaded: Any = typer.main.get_group(holder).commands[name]
+    for command in (loaded, *getattr(loaded, "commands", {}).values()):
+        command.help = (command.help or "").replace(MODULE, program())
     return loaded
 
 

@@ -29,10 +29,12 @@ from engine.datasets.registration import (
     root_of,
     way_back,
 )
+from engine.datasets.report import DatasetReport
 from engine.datasets.sampling import LAYOUT
 from engine.errors import DatasetInvalid, InvalidRequest
 from engine.jobs import queue
-from engine.runs.new_jobs import dataset_job
+from engine.jobs.results import JobResult
+from engine.runs.compile import dataset_job
 from engine.specs import DatasetSpec, absolute
 from engine.specs.datasets import BUILTIN_DATASETS
 from engine.store.database import prepare_database
@@ -111,9 +113,10 @@ def _register(spec: DatasetSpec, url: str, json: bool) -> int:
         emit_json({"job": job.id, "status": job.status, "error": job.error, "result": job.result})
     elif job.status == "succeeded":
         note(str(job.message))
-        for text in (job.result or {}).get("notes", []):
+        found = JobResult.of(job.result)
+        for text in found.notes:
             note(f"  {text}")
-        for file, reason in (job.result or {}).get("corrupt_files", []):
+        for file, reason in found.corrupt_files:
             note(f"  {file}: {reason}")
     if job.status != "succeeded" and not json:
         note(f"Error: {job.error}")
@@ -135,7 +138,7 @@ def list_datasets(json: Json = False) -> None:
         "Datasets",
         ("name", "images", "classes", "unreadable", "layout", "folder"),
         [
-            (r.name, r.num_images, r.num_classes, r.report["corrupt"], r.layout, root_of(r))
+            (r.name, r.num_images, r.num_classes, DatasetReport.of(r).corrupt, r.layout, root_of(r))
             for r in rows
         ],
     )

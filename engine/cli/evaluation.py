@@ -11,15 +11,14 @@ import typer
 from db.models import Evaluation
 from engine.cli.options import EvaluationId, Json, Most
 from engine.cli.output import emit_json, emit_table, interval, note
-from engine.datasets.classes import CLASS_MATCHING
 from engine.evaluation.label_sets import relabel
 from engine.evaluation.metrics import Figures, confusions, figures, per_class
-from engine.evaluation.overlap_text import SEEN_BEFORE, seen_sentence
 from engine.evaluation.per_image import class_names_of, find, load
 from engine.results import results_frame
 from engine.results.columns import header_of
 from engine.results.formats import to_records
 from engine.store.database import prepare_database
+from engine.store.protocols import EvaluationProtocol
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -59,6 +58,8 @@ def show(evaluation: EvaluationId, most: Most = 10, json: Json = False) -> None:
     row = find(evaluation, prepare_database())
     images = load(row)
     found, names = figures(images), class_names_of(row)
+    protocol = EvaluationProtocol.of(row)
+    overlap = protocol.overlap
     weakest = per_class(images).sort_values(["top1", "class_index"]).head(most)
     confused = confusions(images, most)
     if json:
@@ -68,8 +69,8 @@ def show(evaluation: EvaluationId, most: Most = 10, json: Json = False) -> None:
                 "dataset": row.dataset_name,
                 "images_planned": row.images_planned or row.images,
                 **asdict(found),
-                SEEN_BEFORE: row.protocol.get(SEEN_BEFORE),
-                CLASS_MATCHING: row.protocol.get(CLASS_MATCHING),
+                "seen_before": overlap.dump() if overlap is not None else None,
+                "class_matching": protocol.class_matching,
                 "per_class": to_records(per_class(images)),
                 "confusions": to_records(confused),
             }
@@ -80,10 +81,10 @@ def show(evaluation: EvaluationId, most: Most = 10, json: Json = False) -> None:
     emit_table(
         f"Evaluation {row.id} on {row.dataset_name}", ("figure", "value", "95 %"), _of(found)
     )
-    if (seen := seen_sentence(row.protocol)) is not None:
-        note(f"Seen before: {seen}.")
-    if (assumed := row.protocol.get(CLASS_MATCHING)) is not None:
-        note(f"Classes: {assumed}")
+    if overlap is not None:
+        note(f"Seen before: {overlap.sentence()}.")
+    if protocol.class_matching is not None:
+        note(f"Classes: {protocol.class_matching}")
     if not images.labeled:
         note("These images have no labels; `compare` tells how far two evaluations agree.")
         return
@@ -142,7 +143,7 @@ def relabel_one(
     if json:
         emit_json({"label_set": row.label_set, **counts_of(row)})
         return
-    left_out = row.protocol["without_a_right_answer"]
+    left_out = EvaluationProtocol.of(row).without_a_right_answer
     note(
         f"Evaluation {row.id}: top-1 {100 * (row.top1_count or 0) / row.images:.3f} % of "
         f"{row.images:,} images by labels {row.label_set}; {left_out:,} without a right answer are "

@@ -15,10 +15,10 @@ from engine.cli.watch import watch
 from engine.jobs import queue
 from engine.jobs.dispatcher import ensure_dispatcher
 from engine.jobs.queue import NewJob
-from engine.runs.planning import plan
-from engine.runs.requests import RunRequest
-from engine.runs.submitting import jobs_of, submit
-from engine.store.artifacts import NOTES
+from engine.jobs.results import JobResult
+from engine.runs.plan import plan
+from engine.runs.request import RunRequest
+from engine.runs.submit import jobs_of, submit
 from engine.store.database import prepare_database
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def finish_job(new: NewJob) -> Job:
 
 def _named(jobs: list[Job]) -> list[Job]:
     for job in jobs:
-        for text in (job.result or {}).get(NOTES, []):
+        for text in JobResult.of(job.result).notes:
             note(f"Note: {text}")
         if job.status != JobStatus.SUCCEEDED:
             note(f"Job {job.id} ({job.title}) {job.status}: {job.error or 'no reason given'}")
@@ -115,11 +115,13 @@ def _results_of(jobs: list[Job], url: str) -> pd.DataFrame:
         results_of_measurements,
     )  # with pandas, which who only queues does without
 
-    made = {
-        name: {job.result[name] for job in jobs if job.result and name in job.result}
-        for name in ("artifact", "evaluation", "benchmark")
-    }
-    return results_of_measurements(url, made["artifact"], made["evaluation"], made["benchmark"])
+    made = [JobResult.of(job.result) for job in jobs]
+    return results_of_measurements(
+        url,
+        {one.artifact for one in made if one.artifact},
+        {one.evaluation for one in made if one.evaluation},
+        {one.benchmark for one in made if one.benchmark},
+    )
 
 
 def _describe(job: Job) -> dict[str, Any]:
@@ -127,7 +129,7 @@ def _describe(job: Job) -> dict[str, Any]:
 
 
 def _show_artifacts(jobs: list[Job]) -> None:
-    made = [(job.title, job.result) for job in jobs if job.result and "artifact" in job.result]
-    rows = [(title, result["artifact"][:12], result["reused"]) for title, result in made]
+    made = [(job.title, JobResult.of(job.result)) for job in jobs]
+    rows = [(title, one.artifact[:12], one.reused) for title, one in made if one.artifact]
     if rows:
         emit_table("Artifacts", ("made by", "artifact", "was there already"), rows)

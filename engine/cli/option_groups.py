@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from db.enums import Precision
 from engine.cli import options as o
 from engine.cli.parsing import read_preprocess, read_weights
 from engine.datasets import label_files
-from engine.specs import CALIBRATION_IMAGES, PERCENTILE, CalibrationMode, TargetName
+from engine.runs.fields import DEFAULTS
+from engine.specs.precisions import in_order
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +24,14 @@ class Builds:
     weights_key: o.WeightsKey = None
     seed: o.Seed = 0
     precision: o.Precisions = None
+    softmax: o.Softmax = False
 
     def asked(self) -> dict[str, Any]:
         """All precisions where none was named."""
         return {
             "weights": read_weights(self.weights, self.seed, self.weights_key),
-            "precisions": tuple(self.precision or Precision),
+            "precisions": tuple(dict.fromkeys(in_order(self.precision))),
+            "softmax": self.softmax,
         }
 
 
@@ -38,11 +40,12 @@ class Calibration:
     """How int8 is made."""
 
     calibrate_on: o.CalibrationSet = None
-    calibration_images: o.CalibrationImages = CALIBRATION_IMAGES
-    calibrate: o.CalibrationWay = CalibrationMode.MSE
-    percentile: o.Percentile = PERCENTILE
+    calibration_images: o.CalibrationImages = DEFAULTS["calibration_images"]
+    calibrate: o.CalibrationWay = DEFAULTS["calibration_mode"]
+    percentile: o.Percentile = DEFAULTS["calibration_percentile"]
+    keep_in_float: o.KeepInFloat = None
     max_drop: o.MaxDrop = None
-    target: o.Int8Target = TargetName.AUTO
+    target: o.Int8Target = DEFAULTS["target"]
 
     def asked(self) -> dict[str, Any]:
         """Under the names that a request has for them."""
@@ -51,6 +54,7 @@ class Calibration:
             "calibration_images": self.calibration_images,
             "calibration_mode": self.calibrate,
             "calibration_percentile": self.percentile,
+            "keep_in_float": tuple(sorted(set(self.keep_in_float or ()))),
             "max_drop": self.max_drop,
             "target": self.target,
         }
@@ -64,14 +68,14 @@ class Points:
     threads: o.Threads = None
     instances: o.Instances = None
     again: o.Again = False
-    max_seconds: o.Seconds = 30
+    max_seconds: o.Seconds = DEFAULTS["benchmark_max_s"]
 
     def asked(self) -> dict[str, Any]:
         """One request at a time on all cores where nothing was said."""
         return {
-            "batches": o.joined(self.batch, 1),
-            "threads": o.joined(self.threads, 0),
-            "instances": o.joined(self.instances, 1),
+            "batches": o.joined(self.batch, "batches"),
+            "threads": o.joined(self.threads, "threads"),
+            "instances": o.joined(self.instances, "instances"),
             "again": self.again,
             "benchmark_max_s": self.max_seconds,
         }
@@ -116,6 +120,7 @@ class Preparation:
     mean: o.Mean = None
     std: o.Std = None
     scale: o.Scale = None
+    color: o.Color = None
 
     def read(self) -> dict[str, Any] | None:
         """The preprocessing, None: as published; InvalidRequest where options do not agree."""
@@ -130,4 +135,5 @@ class Preparation:
             mean=self.mean,
             std=self.std,
             scale=self.scale,
+            color=self.color,
         )

@@ -4,106 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from db.enums import Precision
-from engine.common.untrusted import MAX_CLASSES, MAX_INTEGER
+from engine.common.untrusted import MAX_INTEGER
 from engine.errors import InvalidRequest
 from engine.preprocess.protocols import Protocol
-from engine.specs import CalibrationMode, ExportFormat, ExportRoute, TargetName
+from engine.runs.fields import FIELDS
+from engine.runtimes.registry import is_choice
+from engine.specs import CalibrationMode, ExportFormat, ExportRoute, Scenario, TargetName
 from engine.text import cut, quoted
 
-MOST_SECONDS = 86_400
 
-Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
-ModelId = Annotated[
-    str,
-    typer.Argument(
-        help="A model: `timm/seresnet50`, `mmcls/seresnet101`, `ppcls/senet154`, any "
-        "`timm/<name>`, or `onnx/<name>` with --weights FILE."
-    ),
-]
-Target = Annotated[
-    str, typer.Argument(help="A model such as `timm/seresnet50`, or the digest of an artifact.")
-]
-Weights = Annotated[
-    str,
-    typer.Option(
-        help="`pretrained`, `random` (speed only), or a file (.pth, .safetensors, .pdparams, "
-        ".pdiparams, .onnx)."
-    ),
-]
-WeightsKey = Annotated[
-    str | None,
-    typer.Option(
-        "--weights-key",
-        help="Which of several sets of weights in a file, such as `state_dict_ema`, `model_ema` or "
-        "`ema`; without it the weights themselves are taken before averages of them.",
-    ),
-]
-Seed = Annotated[
-    int, typer.Option(min=-MAX_INTEGER, max=MAX_INTEGER, help="Seed of random weights.")
-]
-Precisions = Annotated[
-    list[Precision] | None,
-    typer.Option(
-        "--precision", "-p", help="fp32, fp16 or int8; repeat for several. All if left out."
-    ),
-]
-DatasetName = Annotated[
-    str | None, typer.Option("--dataset", "-d", help="A registered dataset to evaluate on.")
-]
-Limit = Annotated[
-    int | None,
-    typer.Option(
-        min=1, max=MAX_INTEGER, help="Evaluate on so many images only, drawn evenly by class."
-    ),
-]
-CalibrationSet = Annotated[
-    str | None, typer.Option("--calibrate-on", help="Dataset that int8 ranges are taken from.")
-]
-CalibrationImages = Annotated[
-    int, typer.Option(min=1, max=50_000, help="Images to calibrate int8 on.")
-]
-CalibrationWay = Annotated[
-    CalibrationMode,
-    typer.Option("--calibrate", help="How int8 ranges are taken from the values seen."),
-]
-Percentile = Annotated[
-    float, typer.Option(min=50, max=100, help="Share of values kept by --calibrate percentile.")
-]
-MaxDrop = Annotated[
-    float | None,
-    typer.Option(
-        min=0.01,
-        max=100,
-        help="Points of top-1 that int8 may lose against fp32: as few layers as needed go back to "
-        "float, judged on images of the calibration set that ranges were not taken from.",
-    ),
-]
-Int8Target = Annotated[
-    TargetName,
-    typer.Option(
-        "--target",
-        help="What int8 is made for: x86-vnni (u8 x s8), x86 (the same without VNNI), "
-        "arm (s8 x s8), tensorrt (s8 x s8, no zero points); auto: this processor, or TensorRT "
-        "with its provider.",
-    ),
-]
-
-
-def row_number(what: str, way_out: str) -> Callable[[str], int]:
-    """Reads the number of a row; InvalidRequest for what can be none, however long."""
-
-    def read(text: str) -> int:
-        digits = text.isascii() and text.isdigit() and len(text) < 20
-        if not digits or not 0 < int(text) <= MAX_INTEGER:
-            raise InvalidRequest(f"There is no {what} {cut(text)}; {way_out}.")
-        return int(text)
-
-    return read
+def option(name: str, *, more: str = "", bounded: bool = True, **settings: Any) -> Any:
+    """The option of a field of a request: its flags, bounds and help are those of the table."""
+    field = FIELDS[name]
+    if bounded and "parser" not in settings:
+        settings |= {"min": field.least, "max": field.most}
+    told = " ".join(part for part in (field.help or f"{field.label}.", more) if part)
+    return typer.Option(*field.flags, help=told, **settings)
 
 
 class Numbers(tuple[int, ...]):
@@ -126,106 +47,85 @@ def numbers(least: int, most: int) -> Callable[[str], Numbers]:
     return read
 
 
-def joined(given: list[Numbers] | None, usual: int) -> tuple[int, ...]:
-    """All that was given to an option, each number once, in order; else the usual one."""
-    return tuple(dict.fromkeys(number for some in given or [] for number in some)) or (usual,)
+def several(name: str) -> Any:
+    """The option of a field that holds several numbers, each in its bounds."""
+    field = FIELDS[name]
+    parser = numbers(int(field.least or 0), int(field.most or MAX_INTEGER))
+    more = "Several as `1,2,4` or by repeating it."
+    return option(name, more=more, parser=parser, metavar="N[,N]")
 
 
-Batches = Annotated[
-    list[Numbers] | None,
-    typer.Option(
-        "--batch",
-        "--batches",
-        "-b",
-        parser=numbers(1, 4096),
-        metavar="N[,N]",
-        help="Batch size of the benchmark; several as `1,2,4` or by repeating it. 1 if left out.",
-    ),
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+ModelId = Annotated[str, typer.Argument(help=FIELDS["model_id"].help)]
+Target = Annotated[
+    str, typer.Argument(help="A model such as `timm/seresnet50`, or the digest of an artifact.")
 ]
-Threads = Annotated[
-    list[Numbers] | None,
-    typer.Option(
-        "--threads",
-        "-t",
-        parser=numbers(0, 1024),
-        metavar="N[,N]",
-        help="Threads of an instance, or several; 0 (if left out): all cores, shared out.",
-    ),
+Weights = Annotated[str, option("weights")]
+WeightsKey = Annotated[str | None, option("weights.key")]
+Seed = Annotated[int, option("weights.seed")]
+Precisions = Annotated[list[Precision] | None, option("precisions", more="Repeat for several.")]
+DatasetName = Annotated[str | None, option("dataset")]
+Limit = Annotated[int | None, option("limit")]
+CalibrationSet = Annotated[str | None, option("calibration_dataset")]
+CalibrationImages = Annotated[int, option("calibration_images")]
+CalibrationWay = Annotated[CalibrationMode, option("calibration_mode")]
+Percentile = Annotated[float, option("calibration_percentile")]
+KeepInFloat = Annotated[
+    Numbers | None, option("keep_in_float", parser=numbers(0, MAX_INTEGER), metavar="N[,N]")
 ]
-Instances = Annotated[
-    list[Numbers] | None,
-    typer.Option(
-        "--instances",
-        "-i",
-        parser=numbers(1, 256),
-        metavar="N[,N]",
-        help="Requests in flight, or several. 1 if left out.",
-    ),
+MaxDrop = Annotated[float | None, option("max_drop")]
+Int8Target = Annotated[TargetName, option("target")]
+
+
+def row_number(what: str, way_out: str) -> Callable[[str], int]:
+    """Reads the number of a row; InvalidRequest for what can be none, however long."""
+
+    def read(text: str) -> int:
+        digits = text.isascii() and text.isdigit() and len(text) < 20
+        if not digits or not 0 < int(text) <= MAX_INTEGER:
+            raise InvalidRequest(f"There is no {what} {cut(text)}; {way_out}.")
+        return int(text)
+
+    return read
+
+
+def joined(given: list[Numbers] | None, name: str) -> tuple[int, ...]:
+    """All that was given to an option, each number once, in order; else the field's default."""
+    found = tuple(dict.fromkeys(number for some in given or [] for number in some))
+    return found or tuple(FIELDS[name].default)
+
+
+Batches = Annotated[list[Numbers] | None, several("batches")]
+Threads = Annotated[list[Numbers] | None, several("threads")]
+Instances = Annotated[list[Numbers] | None, several("instances")]
+Softmax = Annotated[bool, option("softmax")]
+AScenario = Annotated[Scenario, option("scenario")]
+LatencyLimit = Annotated[
+    float | None, option("limit_ms", more="Of a sweep: longest latency of the sweet spot.")
 ]
-Again = Annotated[
-    bool,
-    typer.Option("--again", help="Measure points of a sweep anew that were measured before."),
-]
-Provider = Annotated[str, typer.Option(help="ONNX Runtime execution provider.")]
-Seconds = Annotated[
-    float,
-    typer.Option("--max-seconds", min=1, max=MOST_SECONDS, help="Longest time of a benchmark."),
-]
-Form = Annotated[ExportFormat, typer.Option("--format", help="onnx or torchscript.")]
-Via = Annotated[
-    ExportRoute,
-    typer.Option(
-        help="torch, or paddle2onnx for a PaddleClas inference model (.pdiparams with its .pdmodel "
-        "or .json beside it; needs `make setup-paddle`)."
-    ),
-]
-ProtocolName = Annotated[
-    Protocol | None,
-    typer.Option(
-        help="How images are prepared: `published` (as the model's figures were made), `vendor` "
-        "(squashed to 256 x 256, crop 224, OpenCV), or `custom` (the options below; what they "
-        "leave out is as published)."
-    ),
-]
+Rate = Annotated[float | None, option("rate_per_s")]
+ArrivalsSeed = Annotated[int, option("arrivals_seed")]
+Again = Annotated[bool, option("again")]
+Runtime = Annotated[str, option("runtime", hidden=not is_choice())]
+Provider = Annotated[str, option("provider")]
+Seconds = Annotated[float, option("benchmark_max_s")]
+Form = Annotated[ExportFormat, option("format")]
+Via = Annotated[ExportRoute, option("via")]
+ProtocolName = Annotated[Protocol | None, option("preprocess")]
 PreprocessFile = Annotated[
     Path | None,
     typer.Option("--preprocess", help="JSON file that says how images are prepared."),
 ]
-Resize = Annotated[int | None, typer.Option(help="Short side after resizing, in pixels.")]
-Crop = Annotated[
-    int | None,
-    typer.Option(help="Side of the center crop, in pixels; without --resize, that grows with it."),
-]
-Interpolation = Annotated[str | None, typer.Option(help="bilinear or bicubic.")]
-Resizer = Annotated[
-    str | None, typer.Option(help="pillow (smooths while shrinking) or opencv (does not).")
-]
-ResizeMode = Annotated[
-    str | None, typer.Option(help="short_side (keeps the aspect ratio) or squash.")
-]
-Mean = Annotated[
-    str | None,
-    typer.Option(
-        help="Mean by channel, e.g. `0.5,0.5,0.5`; with --std. Of pixels from 0 to 1, or with "
-        "--scale 1 from 0 to 255."
-    ),
-]
-Std = Annotated[str | None, typer.Option(help="Deviation by channel, e.g. `0.5,0.5,0.5`.")]
-Scale = Annotated[
-    str | None,
-    typer.Option(
-        help="What pixels are multiplied by before mean and std: `1/255` (the usual one), or `1` "
-        "for a network that takes pixels from 0 to 255."
-    ),
-]
-Background = Annotated[
-    int | None,
-    typer.Option(
-        min=0,
-        max=MAX_CLASSES,
-        help="Index of the output that is no class (0 for TF-Hub networks).",
-    ),
-]
+Resize = Annotated[int | None, option("preprocess.resize", bounded=False)]
+Crop = Annotated[int | None, option("preprocess.crop", bounded=False)]
+Interpolation = Annotated[str | None, option("preprocess.interpolation", bounded=False)]
+Resizer = Annotated[str | None, option("preprocess.resizer", bounded=False)]
+ResizeMode = Annotated[str | None, option("preprocess.resize_mode", bounded=False)]
+Mean = Annotated[str | None, option("preprocess.mean", bounded=False)]
+Std = Annotated[str | None, option("preprocess.std", bounded=False)]
+Color = Annotated[str | None, option("preprocess.color")]
+Scale = Annotated[str | None, option("preprocess.scale", bounded=False)]
+Background = Annotated[int | None, option("background")]
 EvaluationId = Annotated[
     int,
     typer.Argument(
@@ -237,14 +137,7 @@ EvaluationId = Annotated[
 Most = Annotated[
     int, typer.Option("--most", min=1, max=MAX_INTEGER, help="So many rows of each list.")
 ]
-Output = Annotated[
-    str | None,
-    typer.Option(
-        "--output",
-        help="Output that holds the scores, of an ONNX file of several; if left out, the one with "
-        "the dataset's number of classes.",
-    ),
-]
+Output = Annotated[str | None, option("output")]
 
 
 class Columns(tuple[str, str]):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from db.enums import WeightsKind
 from engine.common.untrusted import read_json
 from engine.errors import InvalidRequest
 from engine.preprocess.protocols import VENDOR, Protocol
+from engine.runs.fields import FIELDS, SETTINGS, read_number, read_three
 from engine.specs import WeightsSpec
 
 _DIGEST = re.compile(r"[0-9a-f]{6,64}")
@@ -54,7 +54,8 @@ def read_preprocess(
     given = read_object(path) if path is not None else {}
     for name, value in options.items():
         if value is not None:
-            given[name] = _READERS[name](name, value) if name in _READERS else value
+            read = _READERS.get(name)
+            given[name] = read(f"--{name}", value) if read else value
     if protocol in (Protocol.PUBLISHED, Protocol.VENDOR) and given:
         raise InvalidRequest(
             f"--protocol {protocol} leaves nothing open, but {', '.join(given)} was given; use "
@@ -62,33 +63,15 @@ def read_preprocess(
         )
     if protocol is Protocol.CUSTOM and not given:
         raise InvalidRequest(
-            "--protocol custom needs its settings: --preprocess FILE.json, or --resize, --crop, "
-            "--interpolation, --resizer, --resize-mode, --mean, --std and --scale."
+            "--protocol custom needs its settings: --preprocess FILE.json, or "
+            f"{', '.join(FIELDS[name].flags[0] for name in SETTINGS)}."
         )
     return VENDOR.to_dict() if protocol is Protocol.VENDOR else given or None
 
 
-def _three_numbers(name: str, text: Any) -> list[float]:
-    try:
-        return [float(word) for word in text.split(",")]
-    except ValueError as error:
-        raise InvalidRequest(
-            f"--mean and --std take three numbers, such as 0.5,0.5,0.5; --{name} is {text!r}."
-        ) from error
-
-
-def _number(name: str, text: Any) -> float:
-    """A number, or a fraction such as 1/255, which no decimal number is."""
-    try:
-        return float(Fraction(text))
-    except (ValueError, ZeroDivisionError) as error:
-        raise InvalidRequest(
-            f"--{name} takes a number, such as 1 or 1/255, not {text!r}."
-        ) from error
-
-
 _READERS: dict[str, Callable[[str, Any], Any]] = {
-    "mean": _three_numbers,
-    "std": _three_numbers,
-    "scale": _number,
+    "resize": lambda name, value: value or None,
+    "mean": read_three,
+    "std": read_three,
+    "scale": read_number,
 }

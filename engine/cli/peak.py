@@ -13,8 +13,8 @@ from engine.cli.options import Json
 from engine.cli.output import emit_json, emit_table, note
 from engine.common import environment
 from engine.config import settings
+from engine.peak.queueing import peak_job
 from engine.peak.records import Peak, missing_threads, peaks_of
-from engine.runs.new_jobs import peak_job
 from engine.specs import PeakSpec
 from engine.store.database import prepare_database
 

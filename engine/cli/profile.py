@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -14,10 +14,11 @@ from engine.cli.option_grouping import grouped
 from engine.cli.output import emit_json, emit_table, note
 from engine.cli.parsing import is_digest
 from engine.common.untrusted import MAX_INTEGER
+from engine.jobs.results import JobResult
 from engine.profiling.records import Profile, profiles_of
 from engine.profiling.summary import by_operator, slowest, sums_of
-from engine.runs.new_jobs import profile_job
-from engine.runs.requests import RunRequest, Task
+from engine.runs.compile import profile_job
+from engine.runs.request import RunRequest, Task
 from engine.specs import CPU_PROVIDER, ProfileSpec
 from engine.store import artifacts
 from engine.store.database import prepare_database
@@ -29,8 +30,8 @@ def profile(
     *,
     builds: g.Builds,
     calibrate_on: o.CalibrationSet = None,
-    batch: Annotated[int, typer.Option("--batch", "-b", min=1, help="Images in a request.")] = 1,
-    threads: Annotated[int, typer.Option(min=0, help="0: all cores.")] = 0,
+    batch: Annotated[int, o.option("batches")] = 1,
+    threads: Annotated[int, o.option("threads")] = 0,
     provider: o.Provider = CPU_PROVIDER,
     most: Annotated[
         int, typer.Option(min=1, max=MAX_INTEGER, help="So many of the slowest nodes.")
@@ -58,35 +59,31 @@ def profile(
             provider=provider,
         )
         jobs = finish_run(submit_noting(request))
-    results = [job.result for job in jobs if job.result and "profile" in job.result]
-    profiles = [_made_by(result) for result in results]
+    results = [JobResult.of(job.result) for job in jobs]
+    profiles = [_made_by(result, result.profile) for result in results if result.profile]
     if json:
-        emit_json(profiles)
+        emit_json([one.dump() for one in profiles])
     else:
         for one in profiles:
             _show(one, most)
     return 0 if all(job.status == JobStatus.SUCCEEDED for job in jobs) else 1
 
 
-def _made_by(result: dict[str, Any]) -> Profile:
+def _made_by(result: JobResult, artifact: str) -> Profile:
     """The profile that a job has just written."""
-    same = [
-        one
-        for one in profiles_of(result["profile"])
-        if (one["batch"], one["threads"]) == (result["batch"], result["threads"])
-    ]
-    return same[0]
+    setting = (result.batch, result.threads)
+    return next(one for one in profiles_of(artifact) if (one.batch, one.threads) == setting)
 
 
 def _show(found: Profile, most: int) -> None:
-    sums = sums_of(found["nodes"])
+    sums = sums_of(found.nodes)
     emit_table(
-        f"{found['model_id']} {found['precision']}, batch {found['batch']}, threads "
-        f"{found['threads']}: where the time goes",
+        f"{found.model_id} {found.precision}, batch {found.batch}, threads "
+        f"{found.threads}: where the time goes",
         ("operator", "nodes", "ms", "% of all", "ms in SE blocks", "only converts"),
         [
             (row["op"], row["nodes"], row["ms"], 100 * row["share"], row["se_ms"], row["inserted"])
-            for row in by_operator(found["nodes"]).to_dict("records")
+            for row in by_operator(found.nodes).to_dict("records")
         ],
     )
     emit_table(
@@ -94,14 +91,14 @@ def _show(found: Profile, most: int) -> None:
         ("node", "operator", "ms", "% of all", "output", "SE block"),
         [
             (
-                node["name"],
-                node["op"],
-                node["ms"],
-                100 * node["ms"] / sums.nodes_ms,
-                " x ".join(str(size) for size in node["output"]),
-                node["se_block"],
+                node.name,
+                node.op,
+                node.ms,
+                100 * node.ms / sums.nodes_ms,
+                " x ".join(str(size) for size in node.output),
+                node.se_block,
             )
-            for node in slowest(found["nodes"], most)
+            for node in slowest(found.nodes, most)
         ],
     )
     note(
@@ -110,10 +107,10 @@ def _show(found: Profile, most: int) -> None:
         + (f" ({sums.inserted_in_se_ms:.2f} ms of it in SE blocks)." if sums.se_blocks else ".")
     )
     note(
-        f"All nodes: {sums.nodes_ms:.2f} ms, {sums.nodes_ms / found['wall_ms']:.1%} of the "
-        f"{found['wall_ms']:.2f} ms that a run took under the profiler, and "
-        f"{sums.nodes_ms / found['latency_ms']:.1%} of the {found['latency_ms']:.2f} ms that it "
+        f"All nodes: {sums.nodes_ms:.2f} ms, {sums.nodes_ms / found.wall_ms:.1%} of the "
+        f"{found.wall_ms:.2f} ms that a run took under the profiler, and "
+        f"{sums.nodes_ms / found.latency_ms:.1%} of the {found.latency_ms:.2f} ms that it "
         f"takes without."
     )
-    for reason in found["noise"]:
+    for reason in found.noise:
         note(f"Noisy: {reason}.")

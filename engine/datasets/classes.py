@@ -11,8 +11,6 @@ from engine.datasets.imagenet import class_names
 from engine.errors import LabelsMismatch
 
 SHOWN = 3
-CLASS_MATCHING = "class_matching"
-"""Under which key the protocol of an evaluation says what was assumed."""
 BACKGROUND_HINT = (
     "`run`, `evaluate`, `export` and `build` take `--background 0` with the file (on the page: "
     "Background class)"

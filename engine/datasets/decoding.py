@@ -10,14 +10,13 @@ import json
 import os
 import queue
 import subprocess
-import sys
 import tempfile
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 
-from engine.config import child_environment
+from engine.config import child_command, child_environment
 from engine.datasets.reader import DatasetIndex
 from engine.datasets.squares import Filler, PixelCache, Work
 from engine.errors import DatasetInvalid, ImageRejected
@@ -108,7 +107,7 @@ class _Child:
         self, root: Path, spec: PreprocessSpec, memory: int, cache: PixelCache | None
     ) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "engine.datasets.decode_worker"],
+            child_command("engine.datasets.decode_worker"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             pass_fds=(memory,),

@@ -21,6 +21,7 @@ from engine.datasets.classes import Classes, ClassSource
 from engine.datasets.imagenet import class_names
 from engine.datasets.label_files import Labeling
 from engine.datasets.layouts import UNLABELED, Layout, recognize
+from engine.datasets.report import DatasetReport
 from engine.datasets.sampling import draw_to_calibrate
 from engine.errors import DatasetInvalid, ImageRejected
 from engine.jobs.context import JobContext
@@ -132,13 +133,13 @@ def register(name: str, checked: Checked, url: str, said: dict[str, Any] | None 
     }
     if checked.source is ClassSource.WNIDS or not _is_by_wnid(index_path(checked.digest)):
         write_text(index_path(checked.digest), json.dumps(index))
-    report: dict[str, Any] = {
-        "corrupt": len(checked.corrupt),
-        "corrupt_files": [list(pair) for pair in checked.corrupt[:SHOWN_CORRUPT]],
-        "classes_present": len(set(checked.labels)) if checked.classes else 0,
-        "notes": list(checked.notes),
-        "said": said or {},
-    }
+    report = DatasetReport(
+        corrupt=len(checked.corrupt),
+        corrupt_files=list(checked.corrupt[:SHOWN_CORRUPT]),
+        classes_present=len(set(checked.labels)) if checked.classes else 0,
+        notes=list(checked.notes),
+        said=said or {},
+    )
     with writing(url) as session:
         row = session.scalar(select(Dataset).where(Dataset.name == name)) or Dataset(name=name)
         row.root = _kept(checked.root)
@@ -146,7 +147,7 @@ def register(name: str, checked: Checked, url: str, said: dict[str, Any] | None 
         row.digest = checked.digest
         row.num_images = len(checked.files)
         row.num_classes = len(checked.classes)
-        row.report = report
+        row.report = report.dump()
         session.add(row)
     return row
 
@@ -246,7 +247,7 @@ def labeling_of(spec: DatasetSpec) -> Labeling:
 def layout_now(row: Dataset) -> Layout:
     """A registered folder as it is now, read as it was when it was registered."""
     root = root_of(row)
-    spec = DatasetSpec(name=row.name, root=str(root), **row.report.get("said", {}))
+    spec = DatasetSpec(name=row.name, root=str(root), **DatasetReport.of(row).said)
     return recognize(root, labeling_of(spec), row.layout == UNLABELED)
 
 

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from db.models import Evaluation
 from engine.build.int8.saturation import overflow_here
 from engine.common.stats import wilson_interval
-from engine.datasets.classes import CLASS_MATCHING
 from engine.errors import InvalidRequest
 from engine.evaluation import record, shards
-from engine.evaluation.overlap_text import SEEN_BEFORE, seen_sentence
 from engine.evaluation.task import Task, prepare
 from engine.jobs.context import JobContext
+from engine.jobs.results import JobResult, PartialResult
 from engine.specs import EvaluateSpec
+from engine.store.protocols import EvaluationProtocol
 
 
 def run_shard(params: dict[str, Any], context: JobContext) -> dict[str, Any]:
@@ -40,29 +39,26 @@ def run(params: dict[str, Any], context: JobContext) -> dict[str, Any]:
     known = record.find_whole(task.recipe, context.url)
     if known is not None:
         context.say("Already measured: the same artifact, images, preprocessing and environment.")
-        return {"evaluation": known.id, "reused": True}
+        return JobResult(evaluation=known.id, reused=True).dump()
     overflow = overflow_here(task.artifact)
     if overflow is not None:
         context.say(f"Beware: {overflow}.")
     _compute_missing(task, context)
     row = record.record_whole(task, context)
-    _say_what_was_seen(row, context)
+    protocol = EvaluationProtocol.of(row)
+    if protocol.overlap is not None and protocol.overlap.images:
+        context.say(f"Not all is new to this build: {protocol.overlap.sentence()}.")
     if row.top1_count is None:
         context.say(f"{row.images:,} images without labels: `compare` tells how far builds agree.")
-        return {"evaluation": row.id, "reused": False, "top1": None}
+        return JobResult(evaluation=row.id, reused=False, top1=None).dump()
     low, high = wilson_interval(row.top1_count, row.images)
-    assumed = row.protocol.get(CLASS_MATCHING)
+    assumed = protocol.class_matching
     context.say(
         f"top-1 {row.top1_count / row.images:.2%} ({row.top1_count} of {row.images}), "
         f"95 % interval {low:.2%} to {high:.2%}.{f' {assumed}' if assumed else ''}"
     )
-    return {"evaluation": row.id, "reused": False, "top1": row.top1_count / row.images}
-
-
-def _say_what_was_seen(row: Evaluation, context: JobContext) -> None:
-    seen = seen_sentence(row.protocol)
-    if seen is not None and row.protocol[SEEN_BEFORE]["images"]:
-        context.say(f"Not all is new to this build: {seen}.")
+    top1 = row.top1_count / row.images
+    return JobResult(evaluation=row.id, reused=False, top1=top1).dump()
 
 
 def _compute_missing(task: Task, context: JobContext) -> None:
@@ -89,8 +85,9 @@ class _Tally:
 
     def report(self, images: int, right: int) -> None:
         """Progress so far."""
-        text = None
+        text = found = None
         if self.labeled:
             low, high = wilson_interval(right, images)
             text = f"top-1 so far {right / images:.1%} ({low:.1%} to {high:.1%})"
-        self.context.progress(self.before + images, self.total, "images", text)
+            found = PartialResult(images=images, correct=right)
+        self.context.progress(self.before + images, self.total, "images", text, found)

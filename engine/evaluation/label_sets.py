@@ -20,7 +20,6 @@ from engine.common.digests import data_digest, file_digest, images_digest
 from engine.common.untrusted import MAX_CLASSES, read_json
 from engine.config import settings
 from engine.errors import DatasetInvalid, InvalidRequest
-from engine.evaluation.overlap_text import without_rest
 from engine.evaluation.per_image import (
     BEYOND_TOP,
     PerImage,
@@ -29,6 +28,7 @@ from engine.evaluation.per_image import (
     names_of,
     save,
 )
+from engine.store.protocols import EvaluationProtocol
 from engine.text import cut, shown
 
 _NUMBER = re.compile(r"ILSVRC2012_val_(\d{8})")
@@ -153,11 +153,12 @@ def relabel(evaluation_id: int, path: Path, name: str, url: str) -> Evaluation:
         made.images_digest = images_digest(found.image)
         made.top1_count, made.top5_count = top1, top5
         made.per_image_path = str(target.relative_to(settings().home))
-        made.protocol = {
-            **without_rest(row.protocol),
+        protocol = EvaluationProtocol.of(row).without_rest()
+        about = {
             "relabelled_from": row.id,
             "label_set": path.name,
             "label_set_sha256": digest,
             "without_a_right_answer": len(images) - len(found),
         }
+        made.protocol = protocol.model_copy(update=about).dump()
     return made

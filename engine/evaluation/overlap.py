@@ -3,38 +3,35 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 
 from db.enums import Precision
 from engine.build.int8.calibration_overlap import Overlap, overlap
-from engine.evaluation.overlap_text import SEEN_BEFORE
 from engine.evaluation.per_image import PerImage
 from engine.evaluation.task import Task
+from engine.store.protocols import RestFacts, SeenFacts
 
 
-def facts_of(task: Task, images: PerImage) -> dict[str, Any]:
-    """What an evaluation's protocol says; nothing for a build that is not calibrated.
-
-    As engine.evaluation.overlap_text describes.
-    """
+def overlap_facts(task: Task, images: PerImage) -> SeenFacts | None:
+    """What an evaluation's protocol says; None for a build that is not calibrated."""
     if task.artifact.precision != Precision.INT8:
-        return {}
+        return None
     found = _of_task(_Key(task))
     if found is None:
-        return {}
+        return None
     known = np.isin(images.image, task.images[found.either])
-    facts: dict[str, Any] = {
-        "calibrated": int(np.isin(images.image, task.images[found.calibrated]).sum()),
-        "searched": int(np.isin(images.image, task.images[found.searched]).sum()),
-        "images": int(known.sum()),
-        "of": len(images),
-    }
-    if facts["images"]:
-        top1, top5 = images.subset(~known).counts()
-        facts["rest"] = {"images": int((~known).sum()), "top1": top1, "top5": top5}
-    return {SEEN_BEFORE: facts}
+    facts = SeenFacts(
+        calibrated=int(np.isin(images.image, task.images[found.calibrated]).sum()),
+        searched=int(np.isin(images.image, task.images[found.searched]).sum()),
+        images=int(known.sum()),
+        of=len(images),
+    )
+    if not facts.images:
+        return facts
+    top1, top5 = images.subset(~known).counts()
+    rest = RestFacts(images=int((~known).sum()), top1=top1, top5=top5)
+    return facts.model_copy(update={"rest": rest})
 
 
 class _Key:

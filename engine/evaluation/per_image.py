@@ -14,6 +14,7 @@ from db.session import reading
 from engine.common.files import save_arrays
 from engine.config import settings
 from engine.errors import ArtifactMissing, InvalidRequest
+from engine.store.protocols import EvaluationProtocol
 
 NO_LABEL = -1
 BEYOND_TOP = 1_000_000_000
@@ -131,4 +132,4 @@ def class_names_of(row: Evaluation) -> tuple[str, ...] | None:
     path = settings().home / "datasets" / f"{row.dataset_digest}.json"
     if path.is_file():
         return tuple(json.loads(path.read_text())["classes"])
-    return class_names() if row.protocol.get("classes") == len(class_names()) else None
+    return class_names() if EvaluationProtocol.of(row).classes == len(class_names()) else None

@@ -7,24 +7,24 @@ from typing import Any
 
 from sqlalchemy import select
 
-from db.enums import Precision
 from db.models import Evaluation
 from db.session import reading, writing
 from engine.catalog.models import find_model
 from engine.common import environment
 from engine.common.digests import images_digest
 from engine.config import settings
-from engine.datasets.classes import CLASS_MATCHING
 from engine.errors import LabelsMismatch
 from engine.evaluation.chance import is_at_chance, likely_cause
-from engine.evaluation.overlap import facts_of
+from engine.evaluation.overlap import overlap_facts
 from engine.evaluation.per_image import PerImage, save
 from engine.evaluation.shards import finished_shards, join
 from engine.evaluation.task import Task
 from engine.jobs.context import JobContext
 from engine.preprocess.protocols import Protocol, name_of
-from engine.runtimes.onnx_runtime import OnnxRuntime
+from engine.runtimes import registry
+from engine.specs.precisions import PRECISIONS
 from engine.store import artifacts
+from engine.store.protocols import EvaluationProtocol
 
 
 def find_whole(recipe: str, url: str) -> Evaluation | None:
@@ -69,7 +69,7 @@ def judge_chance(task: Task, images: PerImage, context: JobContext) -> bool:
     """Whether the accuracy is that of guessing; for fp32 that raises LabelsMismatch instead."""
     if not is_at_chance(images, task.classes):
         return False
-    if task.artifact.precision == Precision.FP32:
+    if not PRECISIONS[task.artifact.precision].lossy:
         shutil.rmtree(task.folder, ignore_errors=True)
         _forget(task.recipe, context.url)
         raise LabelsMismatch(
@@ -101,17 +101,7 @@ def _write(task: Task, images: PerImage, chance: bool, context: JobContext) -> E
         "top5_count": top5,
         "at_chance": chance,
         "per_image_path": str(path.relative_to(settings().home)),
-        "protocol": {
-            "batch": task.artifact.manifest.get(artifacts.FIXED_BATCH) or task.spec.batch,
-            "provider": task.spec.provider,
-            "threads": settings().threads,
-            "preprocessing": _protocol_name(task),
-            "scoring": "by class index; equal scores in the order of their index",
-            "runtime": f"{OnnxRuntime.name} {OnnxRuntime.version}",
-            "classes": task.classes,
-            **_assumed(task),
-            **facts_of(task, images),
-        },
+        "protocol": _protocol(task, images).dump(),
     }
     with writing(context.url) as session:
         row = session.scalar(select(Evaluation).where(Evaluation.recipe == task.recipe))
@@ -122,10 +112,22 @@ def _write(task: Task, images: PerImage, chance: bool, context: JobContext) -> E
     return row
 
 
-def _assumed(task: Task) -> dict[str, str]:
-    """What was assumed of outputs and classes, where that is not plain."""
-    assumed = task.matching.assumed if task.matching is not None else None
-    return {} if assumed is None else {CLASS_MATCHING: assumed}
+def _protocol(task: Task, images: PerImage) -> EvaluationProtocol:
+    """How it was measured; what was assumed of classes and seen before only where it was."""
+    told = {
+        "class_matching": task.matching.assumed if task.matching is not None else None,
+        "overlap": overlap_facts(task, images),
+    }
+    return EvaluationProtocol(
+        batch=task.manifest.fixed_batch or task.spec.batch,
+        provider=task.spec.provider,
+        threads=settings().threads,
+        preprocessing=_protocol_name(task),
+        scoring="by class index; equal scores in the order of their index",
+        runtime=registry.with_version(task.spec.runtime),
+        classes=task.classes,
+        **{name: value for name, value in told.items() if value is not None},
+    )
 
 
 def _find(recipe: str, url: str) -> Evaluation | None:

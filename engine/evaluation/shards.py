@@ -18,7 +18,8 @@ from engine.evaluation.pipeline import Pipeline, threads_each
 from engine.evaluation.scoring import score_matched
 from engine.evaluation.task import Task
 from engine.jobs.context import JobContext
-from engine.runtimes.onnx_runtime import OnnxRuntime
+from engine.runtimes import registry
+from engine.runtimes.base import LoadOptions
 from engine.store import artifacts
 
 Shard = tuple[int, int]
@@ -51,7 +52,13 @@ def compute(
         context.stage(f"Loading {task.artifact.model_id} {task.artifact.precision}.")
         path = artifacts.model_path(task.artifact.digest)
         exact = overflow_here(task.artifact) is not None
-        model = OnnxRuntime(path, task.spec.provider, threads_each(threads), exact)
+        model = registry.load(
+            task.spec.runtime,
+            path,
+            task.artifact.precision,
+            task.spec.provider,
+            LoadOptions(threads_each(threads), exact_sums=exact),
+        )
         context.stage(f"Evaluating on {len(task.images):,} images of {task.index.name}.")
         results = pipeline.run(batches, model.run, lambda out, images: judge(task, out, images))
         done = right = 0
@@ -81,13 +88,12 @@ def _write(task: Task, shard: Shard, parts: list[PerImage]) -> None:
 
 def judge(task: Task, outputs: np.ndarray, images: np.ndarray) -> PerImage:
     """Per-image results of one batch, in classes of the dataset."""
-    manifest = task.artifact.manifest
     return score_matched(
-        drop_background(outputs, manifest.get("background")),
+        drop_background(outputs, task.manifest.background),
         images,
         task.index.labels[images],
         task.matching,
-        probabilities=manifest.get("scores") == "probabilities",
+        probabilities=task.manifest.gives_probabilities,
     )
 
 

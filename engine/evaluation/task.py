@@ -21,8 +21,9 @@ from engine.datasets.registration import find_dataset
 from engine.datasets.sampling import draw_by_class
 from engine.errors import InvalidRequest
 from engine.preprocess import PreprocessSpec
-from engine.specs import EvaluateSpec, shard_ranges
+from engine.specs import DEFAULT_RUNTIME, EvaluateSpec, shard_ranges
 from engine.store import artifacts
+from engine.store.manifest import ExportManifest
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,7 @@ class Task:
 
     spec: EvaluateSpec
     artifact: Artifact
+    manifest: ExportManifest
     index: DatasetIndex
     images: np.ndarray
     preprocess: PreprocessSpec
@@ -52,6 +54,8 @@ class Task:
             "provider": self.spec.provider,
             "environment": self.surroundings.digest,
         }
+        if self.spec.runtime != DEFAULT_RUNTIME:
+            parts["runtime"] = self.spec.runtime
         if self.matching is not None and self.matching.class_of_output is not None:
             parts["class_of_output"] = list(self.matching.class_of_output)
         return data_digest(parts)
@@ -89,7 +93,8 @@ def prepare(spec: EvaluateSpec, url: str) -> Task:
         images = draw_by_class(index.labels, spec.limit, seed=0)
     preprocess = artifacts.preprocess_of(artifact).changed(spec.preprocess)
     require_same_side(artifact, preprocess)
-    return Task(spec, artifact, index, images, preprocess, environment.observe_machine(), matching)
+    manifest, machine = ExportManifest.of(artifact), environment.observe_machine()
+    return Task(spec, artifact, manifest, index, images, preprocess, machine, matching)
 
 
 def require_same_side(artifact: Artifact, preprocess: PreprocessSpec) -> None:
@@ -105,11 +110,11 @@ def require_same_side(artifact: Artifact, preprocess: PreprocessSpec) -> None:
 
 def match_classes(artifact: Artifact, index: DatasetIndex) -> ClassMatching:
     """How outputs go with the classes of a dataset; LabelsMismatch where they do not."""
-    manifest = artifact.manifest
+    manifest = ExportManifest.of(artifact)
     return match_outputs(
         artifact.model_id,
-        manifest["classes"],
-        manifest.get("background"),
+        manifest.classes,
+        manifest.background,
         index.name,
         index.all_classes,
     )

@@ -15,9 +15,11 @@ from engine.export.routes import require_route
 from engine.export.torch_export import scores_of, write
 from engine.export.verify import compare, probe_inputs
 from engine.jobs.context import JobContext
+from engine.jobs.results import JobResult
 from engine.preprocess import PreprocessSpec
 from engine.specs import ExportSpec
 from engine.store import artifacts
+from engine.store.manifest import ExportManifest
 
 if TYPE_CHECKING:
     from torch import nn
@@ -33,17 +35,17 @@ def run(params: dict[str, Any], context: JobContext) -> dict[str, Any]:
     known = artifacts.find_by_recipe(spec.recipe(), context.url)
     if known is not None:
         context.say(f"Already there: artifact {known.digest[:12]}.")
-        return {"artifact": known.digest, "reused": True, **_notes(known)}
+        return _result(known, reused=True).dump()
     digest = exporter(model, spec, context)
-    made = artifacts.find_by_digest(digest, context.url)
-    done = {"artifact": digest, "reused": False, "peak_rss_mb": round(peak_rss_mb())}
-    return {**done, **_notes(made)}
+    made = _result(artifacts.find_by_digest(digest, context.url), reused=False)
+    return made.model_copy(update={"peak_rss_mb": round(peak_rss_mb())}).dump()
 
 
-def _notes(artifact: Artifact) -> dict[str, Any]:
-    """What was assumed of its file, for whoever asked; nothing where nothing was."""
-    notes = artifact.manifest.get(artifacts.NOTES)
-    return {artifacts.NOTES: notes} if notes else {}
+def _result(artifact: Artifact, reused: bool) -> JobResult:
+    """With what was assumed of its file, where anything was."""
+    notes = ExportManifest.of(artifact).notes
+    found = JobResult(artifact=artifact.digest, reused=reused)
+    return found.model_copy(update={"notes": notes}) if notes else found
 
 
 def exporter_of(model: CatalogModel, spec: ExportSpec) -> Exporter:

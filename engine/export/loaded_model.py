@@ -33,7 +33,7 @@ class Loaded:
 
     def about(self) -> dict[str, Any]:
         """What a manifest says of it; nothing where the file held just what was expected."""
-        told = {artifacts.WEIGHTS_KEY: self.key, artifacts.NOTES: list(self.remarks)}
+        told = {"weights_key": self.key, "notes": list(self.remarks)}
         return {name: value for name, value in told.items() if value}
 
 

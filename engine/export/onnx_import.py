@@ -17,6 +17,7 @@ from engine.errors import ExportFailed
 from engine.export.onnx_cleanup import lift_constants, tidy
 from engine.export.onnx_reading import load_onnx
 from engine.export.original import Original, open_original, runtime_reason
+from engine.export.prequantized import quantized
 from engine.export.record import Exported, finish
 from engine.export.shape_values import fold_shape_values
 from engine.export.verify import TOLERANCE, Agreement, compare, probe_inputs
@@ -25,19 +26,16 @@ from engine.onnx import graph_io
 from engine.onnx.adapters import adapt_input, adapt_output
 from engine.onnx.batch import open_batch, set_batch
 from engine.onnx.opset import OPSET, to_own_opset, weights_are_no_inputs
-from engine.onnx.prequantized import quantized
 from engine.onnx.signature import LARGEST_PIXEL, ScoreOutput, score_output
 from engine.onnx.widen import to_float32, widened
 from engine.preprocess import PreprocessSpec
-from engine.runtimes.onnx_runtime import OnnxRuntime
+from engine.runtimes.onnxruntime import OnnxSession
 from engine.specs import CPU_PROVIDER, ExportSpec
 from engine.store import artifacts
 from engine.store.database import record_model
 from engine.weights.lookup import find_weights
 
 RESIZE_OF_CROP = 224 / 256
-NOT_QUANTIZABLE = "not_quantizable"
-"""Manifest key: why there is no int8 build of an export, as the end of a sentence."""
 TOLERANCES = {"float16": 0.02, "bfloat16": 0.1, "float64": TOLERANCE}
 """How far the scores of a file that adds up in fewer bits may be from those in float32."""
 SAME_FOR_ALL = (
@@ -117,7 +115,7 @@ def import_onnx(model: CatalogModel, spec: ExportSpec, context: JobContext) -> s
         context.say(note)
     about = {
         **taken.about,
-        **({artifacts.NOTES: taken.notes} if taken.notes else {}),
+        **({"notes": taken.notes} if taken.notes else {}),
         "original_sha256": file_digest(file.path),
     }
     made = Exported(path.parent, taken.graph, weights, preprocess, taken.agreement, about=about)
@@ -228,7 +226,7 @@ def _agreement(
     """
     expected = iter(wanted)
     try:
-        stored = OnnxRuntime(path, CPU_PROVIDER, settings().threads)
+        stored = OnnxSession(path, CPU_PROVIDER, settings().threads)
         agreement = compare(lambda _: next(expected), stored.run, inputs, tolerance)
     except Exception as error:  # ONNX Runtime has errors of its own for each kind of damage
         raise ExportFailed(runtime_reason(error)) from error
@@ -252,13 +250,13 @@ def _tell_form(taken: Taken, form: Form, batch: int, mended: int, failures: list
             f"it takes any batch."
         )
     if not form.any_batch:
-        taken.about[artifacts.FIXED_BATCH] = batch
+        taken.about["fixed_batch"] = batch
         taken.notes.append(
             f"The network takes batches of {batch} only, and is benchmarked and evaluated in "
             f"those: opened to any batch it would not compute the same ({failures[0].rstrip('.')})."
         )
     if not form.own_opset and opset < OPSET:
-        taken.about[NOT_QUANTIZABLE] = (
+        taken.about["not_quantizable"] = (
             f"it is in opset {opset}, which could not be brought to {OPSET} ({failures[0]})"
         )
         taken.notes.append(f"It stays in opset {opset}: there is no int8 build of it.")
@@ -267,9 +265,9 @@ def _tell_form(taken: Taken, form: Form, batch: int, mended: int, failures: list
 def _tell_quantized(taken: Taken) -> None:
     integers = quantized(taken.graph)
     if integers is not None:
-        taken.about["quantised"] = integers
+        taken.about["quantized"] = integers
         taken.notes.append(
-            f"The file is quantized: {integers['layers']} of {integers['of']} layers are in "
+            f"The file is quantized: {integers.layers} of {integers.of} layers are in "
             f"integers. It is taken as it is; what is called fp32 of it is not."
         )
 

@@ -13,7 +13,7 @@ from engine.config import settings
 from engine.errors import CheckpointRejected, ExportFailed
 from engine.onnx import graph_io
 from engine.onnx.signature import LARGEST_PIXEL, ImageInput, image_inputs
-from engine.runtimes.onnx_runtime import ForeignSession, in_batches
+from engine.runtimes.onnxruntime import ForeignSession, in_batches
 from engine.text import cut, first_line
 
 MOST_REASON = 2_000

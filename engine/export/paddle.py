@@ -31,7 +31,7 @@ from engine.onnx.batch import set_batch
 from engine.onnx.opset import OPSET
 from engine.onnx.signature import image_inputs
 from engine.preprocess import PreprocessSpec
-from engine.runtimes.onnx_runtime import OnnxRuntime
+from engine.runtimes.onnxruntime import OnnxSession
 from engine.specs import CPU_PROVIDER, ExportSpec
 from engine.store import artifacts
 from engine.text import first_line
@@ -165,9 +165,9 @@ def _preprocess(model: CatalogModel, spec: ExportSpec, side: int) -> PreprocessS
     return asked
 
 
-def _load(path: Path) -> OnnxRuntime:
+def _load(path: Path) -> OnnxSession:
     try:
-        return OnnxRuntime(path, CPU_PROVIDER, settings().threads)
+        return OnnxSession(path, CPU_PROVIDER, settings().threads)
     except Exception as error:  # ONNX Runtime has errors of its own for each kind of damage
         raise ExportFailed(
             f"paddle2onnx wrote a file that ONNX Runtime cannot load: {first_line(error)}"

@@ -18,10 +18,11 @@ from engine.jobs.context import JobContext
 from engine.onnx import graph_io
 from engine.onnx.macs import count_compute
 from engine.preprocess import PreprocessSpec
-from engine.runtimes.onnx_runtime import shapes_by_run
+from engine.runtimes.shape_inference import shapes_by_run
 from engine.specs import ExportSpec
 from engine.store import artifacts
 from engine.store.database import record_model
+from engine.store.manifest import Compute, ExportManifest
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,21 +67,20 @@ def finish(made: Exported, model: CatalogModel, spec: ExportSpec, context: JobCo
     params_m = (made.parameters or compute.parameters) / 1e6
     figures = {"compute_gmacs": compute.compute_gmacs, "params_m": params_m}
     record_model(model, context.url, **({} if made.other_classes else figures))
-    manifest = {
-        "preprocess": made.preprocess.to_dict(),
-        "classes": classes,
-        "background": spec.background,
-        "via": spec.via,
-        "opset": graph_io.opset_of(made.graph) if spec.format == "onnx" else None,
-        "compute": {
-            "gmacs": compute.compute_gmacs,
-            "params_m": params_m,
-            **({"unknown": compute.unknown} if compute.unknown else {}),
-        },
-        "agreement": made.agreement.to_dict(),
-        "versions": library_versions(),
+    counted = Compute(gmacs=compute.compute_gmacs, params_m=params_m)
+    if compute.unknown:
+        counted = counted.model_copy(update={"unknown": compute.unknown})
+    manifest = ExportManifest(
+        preprocess=made.preprocess.to_dict(),
+        classes=classes,
+        background=spec.background,
+        via=spec.via,
+        opset=graph_io.opset_of(made.graph) if spec.format == "onnx" else None,
+        compute=counted,
+        agreement=made.agreement.to_dict(),
+        versions=library_versions(),
         **made.about,
-    }
+    )
     new = artifacts.NewArtifact(
         recipe=spec.recipe(),
         kind=ArtifactKind.EXPORT,

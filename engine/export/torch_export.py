@@ -17,7 +17,7 @@ from engine.errors import ExportFailed
 from engine.export.verify import Scores
 from engine.onnx import graph_io
 from engine.onnx.opset import OPSET
-from engine.runtimes.onnx_runtime import OnnxRuntime
+from engine.runtimes.onnxruntime import OnnxSession
 from engine.specs import CPU_PROVIDER, ExportFormat
 from engine.store.artifacts import MODEL_FILE, TORCHSCRIPT_FILE
 from engine.text import first_line
@@ -106,7 +106,7 @@ def _copy_without_debug(whole: Path, path: Path) -> None:
 def _write_onnx(module: nn.Module, side: int, graph: onnx.ModelProto, folder: Path) -> Scores:
     path = folder / MODEL_FILE
     graph_io.save(graph, path)
-    return OnnxRuntime(path, CPU_PROVIDER, settings().threads).run
+    return OnnxSession(path, CPU_PROVIDER, settings().threads).run
 
 
 def _write_torchscript(

@@ -27,6 +27,7 @@ from engine.common.untrusted import MAX_FIGURE, MAX_INTEGER, plain_facts, plain_
 from engine.errors import InvalidRequest
 from engine.imports.builds import SOURCE_LENGTH, record_build, record_outside
 from engine.imports.tables import read_csv
+from engine.store.protocols import BenchmarkProtocol
 from engine.text import cut
 
 Checked = TypeVar("Checked")
@@ -122,6 +123,7 @@ class OutsideBenchmark(BaseModel):
         return self
 
 
+_AS_STATED = BenchmarkProtocol(imported="as stated by whoever imported it")
 FIGURES = tuple(
     name for name in OutsideBenchmark.model_fields if name in Benchmark.__table__.columns
 )
@@ -194,6 +196,6 @@ def _import_one(asked: OutsideBenchmark, url: str) -> tuple[Benchmark, bool]:
         equal = session.scalar(select(Benchmark).filter_by(**values))
         if equal is not None:
             return equal, True
-        row = Benchmark(**values, protocol={"imported": "as stated by whoever imported it"})
+        row = Benchmark(**values, protocol=_AS_STATED.dump())
         session.add(row)
     return row, False

@@ -15,7 +15,7 @@ from db.session import reading, writing
 from engine.common.digests import data_digest, file_digest, images_digest
 from engine.common.untrusted import plain_facts
 from engine.config import settings
-from engine.datasets.classes import CLASS_MATCHING, ClassMatching, ClassSource, match_outputs
+from engine.datasets.classes import ClassMatching, ClassSource, match_outputs
 from engine.datasets.imagenet import class_names
 from engine.datasets.label_files import NOTHING_SAID, Labeling
 from engine.errors import InvalidRequest, LabelsMismatch
@@ -26,6 +26,8 @@ from engine.imports.builds import record_build, record_outside
 from engine.imports.images import ImageSet, image_set, match
 from engine.imports.predictions import Predictions, read_predictions
 from engine.preprocess import PreprocessSpec
+from engine.specs.precisions import facts_of
+from engine.store.protocols import EvaluationProtocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,7 @@ def import_evaluation(asked: OutsideEvaluation, url: str) -> tuple[Evaluation, b
     classes = matching.outputs
     columns = _columns(predictions, places, images, matching)
     chance = is_at_chance(columns, classes)
-    if chance and asked.precision == Precision.FP32:
+    if chance and not facts_of(asked.precision).lossy:
         raise LabelsMismatch(
             f"{asked.file.name} is right on {int(columns.right.sum())} of {len(columns)} images, "
             f"as guessing would be. {likely_cause(columns)} Nothing was imported."
@@ -80,9 +82,15 @@ def import_evaluation(asked: OutsideEvaluation, url: str) -> tuple[Evaluation, b
     row.at_chance = chance
     row.per_image_path = str(path.relative_to(settings().home))
     row.environment_digest = record_outside(asked.environment, url)
-    assumed = {CLASS_MATCHING: matching.assumed} if matching.assumed else {}
-    labels = {"labels": " ".join(images.notes)} if images.notes else {}
-    row.protocol = {**row.protocol, "classes": classes, **assumed, **labels}
+    told = {"class_matching": matching.assumed, "labels": " ".join(images.notes)}
+    row.protocol = EvaluationProtocol(
+        imported_from=asked.file.name,
+        sha256=file_digest(asked.file),
+        best_classes_known=None if columns.top is None else columns.top.shape[1],
+        scoring="by class index",
+        classes=classes,
+        **{name: text for name, text in told.items() if text},
+    ).dump()
     with writing(url) as session:
         session.add(row)
     return row, False
@@ -165,10 +173,4 @@ def _row(
         images_digest=images_digest(columns.image),
         top1_count=top1,
         top5_count=top5,
-        protocol={
-            "imported_from": asked.file.name,
-            "sha256": file_digest(asked.file),
-            "best_classes_known": None if columns.top is None else columns.top.shape[1],
-            "scoring": "by class index",
-        },
     )

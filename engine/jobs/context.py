@@ -14,6 +14,7 @@ from db.session import is_unavailable
 from engine.common.error_sentences import error_message
 from engine.errors import JobLost
 from engine.jobs import queue
+from engine.jobs.results import PartialResult
 
 REPORT_EVERY_S = 0.5
 QUIET_S = 5.0
@@ -32,9 +33,17 @@ class JobContext:
     _quiet_until: float = 0.0
     _history: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=64))
 
-    def progress(self, done: int, total: int, unit: str, message: str | None = None) -> None:
-        """Reports `done` of `total` units; written at most twice a second, and at the end.
+    def progress(
+        self,
+        done: int,
+        total: int,
+        unit: str,
+        message: str | None = None,
+        partial: PartialResult | None = None,
+    ) -> None:
+        """Reports `done` of `total` units, and what was found so far where something was.
 
+        Written at most twice a second, and at the end.
         Raises JobLost when this attempt no longer owns the job.
         """
         now = time.monotonic()
@@ -44,9 +53,12 @@ class JobContext:
         if done < total and now - self._reported_at < REPORT_EVERY_S:
             return
         self._reported_at = now
-        values = {"done": done, "total": total, "unit": unit, "rate": self._rate()}
+        values: dict[str, object] = {"done": done, "total": total, "unit": unit}
+        values["rate"] = self._rate()
         if message is not None:
             values["message"] = message
+        if partial is not None:
+            values["partial_result"] = partial.dump()
         self._write(values)
 
     def say(self, message: str) -> None:
@@ -58,7 +70,7 @@ class JobContext:
         """Begins a new stage of the job: progress restarts from zero."""
         self._history.clear()
         self._reported_at = 0.0
-        self._write({"done": None, "total": None, "rate": None})
+        self._write({"done": None, "total": None, "rate": None, "partial_result": None})
         self.say(message)
 
     def _rate(self) -> float | None:

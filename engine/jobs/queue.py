@@ -138,6 +138,7 @@ def claim(
             message=None,
             log_tail=None,
             result=None,
+            partial_result=None,
             error=None,
         )
         .returning(Job.attempt)
@@ -165,7 +166,7 @@ def set_child(url: str, job_id: int, attempt: int, pid: int) -> None:
 
 
 def progress(url: str, job_id: int, attempt: int, **values: Any) -> bool:
-    """Writes done, total, unit, rate (1/s) and message; False if the attempt lost the job."""
+    """Writes done, total, unit, rate (1/s), message, partial_result; False: the job was lost."""
     with writing(url, PROGRESS_WAIT_S) as session:
         return _hit(session, update(Job).where(*_fence(job_id, attempt)).values(**values))
 

@@ -2,15 +2,46 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import select
 
-from db.models import RunJob
-from db.session import writing
+from db.enums import JobKind
+from db.models import Benchmark, RunJob
+from db.session import reading, writing
 from engine.config import settings, usable_cores
 from engine.jobs import queue
+from engine.jobs.context import JobContext
+from engine.jobs.queue import NewJob
 from engine.peak.records import missing_threads
-from engine.runs.new_jobs import peak_job
 from engine.specs import PeakSpec
+
+TIMEOUT_S = 900.0
+
+
+def run_benchmark(params: dict[str, Any], context: JobContext) -> dict[str, Any]:
+    """Job handler: measures a build, then queues the peak of its machine where it is unknown."""
+    from engine.benchmark import job  # with a runtime, which who only queues does without
+
+    result = job.run(params, context)
+    if not result.get("reused"):
+        with reading(context.url) as session:
+            row = session.get_one(Benchmark, result["benchmark"])
+        used = row.threads * row.instances * row.protocol.get("processes", 1)
+        queue_if_unknown(context.job_id, row.environment_digest, used, context.url)
+    return result
+
+
+def peak_job(spec: PeakSpec) -> NewJob:
+    """Measures what the machine can do at most, alone on it."""
+    threads = " and ".join(str(count) for count in spec.threads)
+    return NewJob(
+        JobKind.PEAK,
+        f"Peak of the machine, {threads} thread{'s' if spec.threads != (1,) else ''}",
+        spec.to_json(),
+        exclusive=True,
+        timeout_s=TIMEOUT_S,
+    )
 
 
 def queue_if_unknown(job_id: int, environment_digest: str, threads: int, url: str) -> int | None:

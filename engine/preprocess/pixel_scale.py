@@ -30,8 +30,7 @@ class Wording:
 
 
 USUAL = Wording(
-    '`--scale 1` (`"scale": 1` in a JSON file; on the page, switch off "Pixels are divided by 255 '
-    'first")',
+    '`--scale 1` (`"scale": 1` in a JSON file; on the page, a Scale of 1)',
     "the scale of 1/255",
 )
 Three = tuple[float, float, float]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from engine.onnx.se_blocks import block_members, find_gates
+from engine.profiling.records import NodeFacts
 from engine.profiling.times import NodeTime, Trace
 
 if TYPE_CHECKING:
@@ -36,24 +37,20 @@ class Sums:
     se_blocks: int
 
 
-def nodes_of(trace: Trace, stored: ModelProto) -> list[dict[str, Any]]:
-    """One entry a node: name, op, ms, output (its shape), provider, se_block, inserted.
-
-    `se_block` counts from 1, and is None outside of them. A node is inserted when it only converts
-    numbers or their layout: it is no part of the network.
-    """
+def nodes_of(trace: Trace, stored: ModelProto) -> list[NodeFacts]:
+    """One entry a node that ran, in their order; `stored` is the graph of the build's file."""
     blocks = _blocks(trace)
     own_names = {node.name for node in stored.graph.node}
     return [
-        {
-            "name": one.node.name,
-            "op": one.node.op_type,
-            "ms": one.ms,
-            "output": list(one.shapes[0]) if one.shapes else [],
-            "provider": one.provider,
-            "se_block": blocks.get(one.node.name),
-            "inserted": _is_inserted(one, own_names),
-        }
+        NodeFacts(
+            name=one.node.name,
+            op=one.node.op_type,
+            ms=one.ms,
+            output=list(one.shapes[0]) if one.shapes else [],
+            provider=one.provider,
+            se_block=blocks.get(one.node.name),
+            inserted=_is_inserted(one, own_names),
+        )
         for one in trace.nodes
     ]
 
@@ -78,30 +75,30 @@ def _is_inserted(one: NodeTime, own_names: set[str]) -> bool:
     return op in CONVERSIONS or (op == _LAYOUT and one.node.name not in own_names)
 
 
-def sums_of(nodes: list[dict[str, Any]]) -> Sums:
+def sums_of(nodes: list[NodeFacts]) -> Sums:
     """The sums over a profile's nodes."""
 
-    def total(chosen: list[dict[str, Any]]) -> float:
-        return float(sum(node["ms"] for node in chosen))
+    def total(chosen: list[NodeFacts]) -> float:
+        return float(sum(node.ms for node in chosen))
 
-    in_se = [node for node in nodes if node["se_block"] is not None]
+    in_se = [node for node in nodes if node.se_block is not None]
     return Sums(
         nodes_ms=total(nodes),
         se_ms=total(in_se),
-        inserted_ms=total([node for node in nodes if node["inserted"]]),
-        inserted_in_se_ms=total([node for node in in_se if node["inserted"]]),
-        se_blocks=len({node["se_block"] for node in in_se}),
+        inserted_ms=total([node for node in nodes if node.inserted]),
+        inserted_in_se_ms=total([node for node in in_se if node.inserted]),
+        se_blocks=len({node.se_block for node in in_se}),
     )
 
 
-def by_operator(nodes: list[dict[str, Any]]) -> pd.DataFrame:
+def by_operator(nodes: list[NodeFacts]) -> pd.DataFrame:
     """One row an operator, the slowest first.
 
     Columns: op, nodes, ms, se_ms (of it in SE blocks), rest_ms, share (of all nodes), inserted.
     """
     import pandas as pd
 
-    frame = pd.DataFrame(nodes)
+    frame = pd.DataFrame([node.model_dump() for node in nodes])
     frame["se_ms"] = frame["ms"].where(frame["se_block"].notna(), 0.0)
     groups = frame.groupby("op", sort=False)
     found = groups.agg(
@@ -112,6 +109,6 @@ def by_operator(nodes: list[dict[str, Any]]) -> pd.DataFrame:
     return found.sort_values("ms", ascending=False, kind="stable").reset_index(drop=True)
 
 
-def slowest(nodes: list[dict[str, Any]], most: int) -> list[dict[str, Any]]:
+def slowest(nodes: list[NodeFacts], most: int) -> list[NodeFacts]:
     """The nodes that take longest."""
-    return sorted(nodes, key=lambda node: -node["ms"])[:most]
+    return sorted(nodes, key=lambda node: -node.ms)[:most]

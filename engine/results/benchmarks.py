@@ -11,10 +11,12 @@ from db.models import Benchmark, Environment
 from engine.benchmark.interference import NOISY_CORES
 from engine.benchmark.placement import nodes_elsewhere
 from engine.benchmark.scenarios.definitions import label_of, verdict_of
+from engine.errors import InvalidRequest
 from engine.peak.shares import with_shares
 from engine.results.columns import COLUMNS
 from engine.results.reading import newest_rows, read_frame
 from engine.specs.comparability import SAME_CONDITIONS
+from engine.store.protocols import ScenarioFacts
 
 
 def all_benchmarks(url: str, builds: pd.DataFrame) -> pd.DataFrame:
@@ -52,14 +54,24 @@ def _with_protocol(frame: pd.DataFrame) -> pd.DataFrame:
     """Adds columns of the protocol: processes, scenario, verdict, interference, placement."""
     # Protocols of earlier versions do not state it: they always ran one process.
     frame["processes"] = frame["processes"].fillna(1).astype(int)
-    scenarios = [value if isinstance(value, dict) else None for value in frame["scenario"]]
+    scenarios = [
+        _scenario(*pair) for pair in zip(frame["scenario"], frame["benchmark_id"], strict=True)
+    ]
     frame["scenario"] = [label_of(scenario) for scenario in scenarios]
     frame["verdict"] = [verdict_of(scenario) for scenario in scenarios]
+    valid = [None if scenario is None else scenario.valid for scenario in scenarios]
+    frame["valid"] = pd.Series(valid, index=frame.index, dtype=object)
     busy_cores = frame["other_busy_cores"]
     frame["noise"] = [_interference(*row) for row in zip(frame["noise"], busy_cores, strict=True)]
     placements = zip(frame["elsewhere"], frame["provider"], strict=True)
     frame["elsewhere"] = [nodes_elsewhere(*placement) for placement in placements]
     return frame
+
+
+def _scenario(stored: Any, benchmark_id: int) -> ScenarioFacts | None:
+    if not isinstance(stored, dict):
+        return None
+    return ScenarioFacts.read(stored, f"The protocol of benchmark {benchmark_id}", InvalidRequest)
 
 
 def _interference(reasons: Any, other_busy_cores: float | None) -> str | None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pandas as pd
 from sqlalchemy import Select, select
 
 from db.enums import ArtifactKind
 from db.models import Artifact, ImportedBuild, Model
 from engine.results.reading import read_frame
+from engine.store.int8_report import Int8Build
+from engine.store.manifest import BuildManifest, CalibrationFacts
 
 MEASURED_HERE = "measured here"
 
@@ -51,22 +51,22 @@ def _imported() -> Select:
 def _with_manifest_facts(builds: pd.DataFrame) -> pd.DataFrame:
     """Replaces `manifest` by columns: GMACs, parameters, execution, int8 target, calibration."""
     builds["origin"] = MEASURED_HERE
-    manifests = builds.pop("manifest")
+    stored = zip(builds.pop("manifest"), builds["artifact_digest"], strict=True)
+    manifests = [BuildManifest.of_stored(*pair) for pair in stored]
     builds["compute_gmacs"] = pd.Series(
-        [m["compute"]["gmacs"] for m in manifests], index=builds.index, dtype=float
+        [m.compute.gmacs for m in manifests], index=builds.index, dtype=float
     )
-    builds["params_m"] = [m["compute"]["params_m"] for m in manifests]
-    builds["execution"] = [m["build"].get("execution", "native") for m in manifests]
-    builds["target"] = [_target(m["build"]) for m in manifests]
-    builds["calibration"] = [_calibration(m["build"].get("calibration")) for m in manifests]
+    builds["params_m"] = [m.compute.params_m for m in manifests]
+    builds["execution"] = [m.build.execution_kind for m in manifests]
+    builds["target"] = [_target(m.build.quantization) for m in manifests]
+    builds["calibration"] = [_calibration(m.build.calibration) for m in manifests]
     return builds
 
 
-def _target(build: dict[str, Any]) -> str | None:
+def _target(build: Int8Build | None) -> str | None:
     """The int8 target of a build; None for other precisions and for builds of earlier versions."""
-    target = (build.get("quantization") or {}).get("target")
-    return target["summary"] if target else None
+    return build.target.summary if build is not None and build.target is not None else None
 
 
-def _calibration(facts: dict[str, object] | None) -> str | None:
-    return f"{facts['mode']}, {facts['images']} images of {facts['dataset']}" if facts else None
+def _calibration(facts: CalibrationFacts | None) -> str | None:
+    return f"{facts.mode}, {facts.images} images of {facts.dataset}" if facts else None

@@ -167,6 +167,7 @@ _COLUMNS = (
     Column("runtime", "runtime", "Runtime and version."),
     Column("scenario", "scenario", "How requests arrive: closed loop, or an MLPerf scenario."),
     Column("verdict", "verdict", "Whether the condition of the scenario was met, and if not, why."),
+    Column("valid", "valid", "Whether the condition of the scenario was met (yes or no)."),
     Column("stable", "stable", "Whether the last measured windows agree within the tolerance."),
     Column(
         "noise",

@@ -11,9 +11,8 @@ from sqlalchemy import Select, Text, cast, func, select
 from db.models import Environment, Evaluation
 from engine.common.stats import wilson_interval
 from engine.evaluation.comparability import NOT_STATED
-from engine.evaluation.overlap_text import SEEN_BEFORE
 from engine.preprocess import PreprocessSpec
-from engine.results.reading import newest_rows, read_frame
+from engine.results.reading import newest_rows, read_frame, with_ran_in
 from engine.specs.comparability import SAME_EVALUATION
 
 
@@ -23,8 +22,9 @@ def all_evaluations(url: str) -> pd.DataFrame:
 
 
 def newest_evaluations(url: str) -> pd.DataFrame:
-    """The newest evaluation of each build, dataset, label set, preprocessing and subset."""
-    return newest_rows(all_evaluations(url), SAME_EVALUATION, "evaluated_at")
+    """The newest evaluation of each build, image set, preprocessing and runtime."""
+    frame = with_ran_in(all_evaluations(url))
+    return newest_rows(frame, (*SAME_EVALUATION, "ran_in"), "evaluated_at")
 
 
 def _evaluations() -> Select:
@@ -39,13 +39,14 @@ def _evaluations() -> Select:
         cast(Evaluation.preprocess, Text).label("preprocess"),
         Evaluation.images,
         func.coalesce(Evaluation.images_digest, "").label("images_digest"),
+        Evaluation.protocol["runtime"].as_string().label("runtime"),
         Evaluation.protocol["preprocessing"].as_string().label("preparation"),
         func.coalesce(Evaluation.images_planned, Evaluation.images).label("images_planned"),
         Evaluation.images_in_dataset,
         Evaluation.top1_count,
         Evaluation.top5_count,
         Evaluation.at_chance,
-        Evaluation.protocol[(SEEN_BEFORE, "images")].label("seen_images"),
+        Evaluation.protocol[("seen_before", "images")].label("seen_images"),
         Evaluation.created_at.label("evaluated_at"),
         Evaluation.environment_digest,
         Environment.label.label("environment"),

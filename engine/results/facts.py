@@ -8,14 +8,25 @@ from typing import Any
 from db.models import Artifact, Benchmark, Environment, Evaluation, ImportedBuild, Weights
 from db.session import reading
 from engine.benchmark.scenarios.definitions import label_of, verdict_of
-from engine.build.int8.summary import bound_told
-from engine.datasets.classes import CLASS_MATCHING
 from engine.errors import WorkbenchError
 from engine.evaluation.comparability import NOT_STATED
-from engine.evaluation.overlap_text import seen_sentence
 from engine.preprocess import PreprocessSpec
 from engine.results.columns import title_of
-from engine.store import artifacts
+from engine.store.int8_report import Int8Build, TargetFacts
+from engine.store.manifest import (
+    BuildDetails,
+    BuildManifest,
+    CalibrationFacts,
+    Compute,
+    Fp16Build,
+    Prequantized,
+)
+from engine.store.protocols import (
+    BenchmarkProtocol,
+    EvaluationProtocol,
+    Interference,
+    ScenarioFacts,
+)
 from engine.text import duration, is_missing, number, plural, short, size
 
 
@@ -80,31 +91,32 @@ def _artifact(provenance: Provenance) -> dict[str, Any]:
         return _imported(provenance.imported)
     if artifact is None:
         return {}
-    build = artifact.manifest.get("build") or {}
+    manifest = BuildManifest.of(artifact)
+    build, int8 = manifest.build, manifest.build.quantization or Int8Build()
     return {
         "model_id": artifact.model_id,
         "precision": artifact.precision,
         "execution": _execution(build),
-        "quantized before import": _quantized(artifact.manifest.get("quantised")),
-        "target": _target(build.get("quantization") or {}),
-        "calibration": _calibration(build.get("calibration")),
-        "accuracy constraint": bound_told((build.get("quantization") or {}).get("bound")),
-        "overflow check": _overflow_check(build.get("half")),
-        "fp16 vs fp32": _fp16_agreement(build.get("half")),
+        "quantized before import": _quantized(manifest.quantized),
+        "target": _target(int8.target),
+        "calibration": _calibration(build.calibration),
+        "accuracy constraint": int8.bound.sentence() if int8.bound is not None else None,
+        "overflow check": _overflow_check(build.half),
+        "fp16 vs fp32": _fp16_agreement(build.half),
         "artifact SHA-256": short(artifact.digest),
         "size_mb": size(artifact.size_bytes),
         "weights_kind": artifact.weights_kind,
         "weights_digest": short(artifact.weights_digest),
         "weights source": weights.origin if weights else None,
-        "weights set": artifact.manifest.get(artifacts.WEIGHTS_KEY),
-        "compute_gmacs": _gmacs(artifact.manifest.get("compute") or {}),
-        "import notes": " ".join(artifact.manifest.get(artifacts.NOTES, [])) or None,
+        "weights set": manifest.weights_key,
+        "compute_gmacs": _gmacs(manifest.compute),
+        "import notes": " ".join(manifest.notes) or None,
     }
 
 
-def _gmacs(compute: dict[str, Any]) -> str:
-    counted = number(compute.get("gmacs"), 4)
-    return f"{counted} ({compute['unknown']})" if compute.get("unknown") else counted
+def _gmacs(compute: Compute) -> str:
+    counted = number(compute.gmacs, 4)
+    return f"{counted} ({compute.unknown})" if compute.unknown else counted
 
 
 def _imported(build: ImportedBuild) -> dict[str, Any]:
@@ -116,69 +128,69 @@ def _imported(build: ImportedBuild) -> dict[str, Any]:
     }
 
 
-def _execution(build: dict[str, Any]) -> str | None:
-    kind, why = build.get("execution"), build.get("execution_why")
+def _execution(build: BuildDetails) -> str | None:
+    kind, why = build.execution, build.execution_why
     return f"{kind}: {why}" if kind and why else kind
 
 
-def _quantized(counts: dict[str, Any] | None) -> str | None:
-    if not counts:
+def _quantized(counts: Prequantized | None) -> str | None:
+    if counts is None:
         return None
-    return f"{counts['layers']} of {plural(counts['of'], 'layer')} of the file are quantized"
+    return f"{counts.layers} of {plural(counts.of, 'layer')} of the file are quantized"
 
 
-def _target(quantization: dict[str, Any]) -> str | None:
-    target = quantization.get("target")
-    return f"{target['summary']}: {target['why']}" if target else None
+def _target(target: TargetFacts | None) -> str | None:
+    return f"{target.summary}: {target.why}" if target is not None else None
 
 
-def _overflow_check(fp16: dict[str, Any] | None) -> str | None:
-    if not fp16:
+def _overflow_check(fp16: Fp16Build | None) -> str | None:
+    if fp16 is None:
         return None
-    checked = fp16["checked"]
-    kept = f"{plural(len(fp16['kept_in_float']), 'node')} kept in float"
-    if checked["dataset"] is None:
-        return f"{checked['note']}; {kept}"
-    return f"{checked['images']} images of {checked['dataset']}; {kept}"
+    checked = fp16.checked
+    kept = f"{plural(len(fp16.kept_in_float), 'node')} kept in float"
+    if checked.dataset is None:
+        return f"{checked.note}; {kept}"
+    return f"{checked.images} images of {checked.dataset}; {kept}"
 
 
-def _fp16_agreement(fp16: dict[str, Any] | None) -> str | None:
-    if not fp16:
+def _fp16_agreement(fp16: Fp16Build | None) -> str | None:
+    if fp16 is None:
         return None
-    agreement = fp16["agreement"]
+    agreement = fp16.agreement
     return (
-        f"top-1 agreement {agreement['same_class']} of {agreement['images']} images, logits SQNR "
-        f"{agreement['signal_db']:.0f} dB, with every stored value rounded to fp16"
+        f"top-1 agreement {agreement.same_class} of {agreement.images} images, logits SQNR "
+        f"{agreement.signal_db:.0f} dB, with every stored value rounded to fp16"
     )
 
 
-def _calibration(facts: dict[str, Any] | None) -> str | None:
-    if not facts:
+def _calibration(facts: CalibrationFacts | None) -> str | None:
+    if facts is None:
         return None
-    text = f"{facts['mode']}, {facts['images']:,} images of {facts['dataset']}"
-    requested = facts.get("images_asked", facts["images"])
-    return text if requested == facts["images"] else f"{text} ({requested:,} requested)"
+    if facts.images_asked in (None, facts.images):
+        return facts.summary
+    return f"{facts.summary} ({facts.images_asked:,} requested)"
 
 
 def _accuracy(provenance: Provenance) -> dict[str, Any]:
     row = provenance.evaluation
     if row is None:
         return {}
+    protocol = EvaluationProtocol.of(row)
     return {
         "top1": _count(row.top1_count, row.images),
         "top5": _count(row.top5_count, row.images),
         "partial": _partial(row),
-        "overlap with the calibration set": seen_sentence(row.protocol),
+        "overlap with the calibration set": protocol.overlap_text,
         "label_set": None if row.label_set == "dataset" else row.label_set,
-        "imported from": row.protocol.get("imported_from"),
+        "imported from": protocol.imported_from,
         "dataset": row.dataset_name,
         "dataset SHA-256": short(row.dataset_digest),
         "images_in_dataset": f"{row.images_in_dataset:,}",
         "preprocess": _preprocess(row.preprocess),
-        "class mapping": row.protocol.get(CLASS_MATCHING),
-        "scoring": row.protocol.get("scoring"),
-        "batch": row.protocol.get("batch"),
-        "provider": row.protocol.get("provider"),
+        "class mapping": protocol.class_matching,
+        "scoring": protocol.scoring,
+        "batch": protocol.batch,
+        "provider": protocol.provider,
         "evaluation_id": row.id,
     }
 
@@ -206,31 +218,31 @@ def _speed(provenance: Provenance) -> dict[str, Any]:
     row = provenance.benchmark
     if row is None:
         return {}
-    protocol = row.protocol
     if row.imported_digest is not None:
         return _imported_speed(row)
+    protocol = BenchmarkProtocol.of(row)
     range_text = f"{number(row.images_per_s_low)} to {number(row.images_per_s_high)}"
     return {
         "images_per_s": number(row.images_per_s)
         + ("" if row.images_per_s_low is None else f" ({range_text} over the reported windows)"),
         "achieved_gmacs_per_s": _achieved(row, provenance.peak_gmacs_per_s),
         "p50 / p90 / p99": _latencies(row),
-        "scenario": label_of(protocol.get("scenario")),
-        "verdict": verdict_of(protocol.get("scenario")),
-        **_scenario_facts(protocol.get("scenario") or {}),
+        "scenario": label_of(protocol.scenario),
+        "verdict": verdict_of(protocol.scenario),
+        **_scenario_facts(protocol.scenario or ScenarioFacts()),
         "stable": _stable(row),
-        "noise": "; ".join(protocol.get("noise") or []) or None,
+        "noise": protocol.noise_text,
         "samples": f"{row.samples:,}",
-        "windows": f"{protocol.get('windows')} of {protocol.get('window_s')} s",
-        "warm-up": duration(protocol.get("warm_up_s")),
+        "windows": f"{protocol.windows} of {protocol.window_s} s",
+        "warm-up": duration(protocol.warm_up_s),
         "batch, threads, concurrency": f"{row.batch}, {row.threads}, {row.instances}",
-        "processes": protocol.get("processes", 1),
+        "processes": protocol.processes,
         "provider": row.provider,
-        "nodes by provider": _nodes(protocol.get("nodes")),
+        "nodes by provider": _nodes(protocol.nodes),
         "runtime": row.runtime,
         "other_busy_cores": number(row.other_busy_cores, 2),
-        "load average before": number(protocol.get("load_1min_before"), 2),
-        **_machine_state(protocol.get("during") or {}),
+        "load average before": number(protocol.load_1min_before, 2),
+        **_machine_state(protocol.during),
         "benchmark_id": row.id,
     }
 
@@ -242,17 +254,17 @@ def _stable(row: Benchmark) -> str | None:
     return "yes" if row.stable else "no: the last measured windows differ"
 
 
-def _scenario_facts(scenario: dict[str, Any]) -> dict[str, Any]:
+def _scenario_facts(scenario: ScenarioFacts) -> dict[str, Any]:
     """Facts that only some scenarios have."""
     facts: dict[str, Any] = {}
-    if scenario.get("p90_estimate_ms"):
-        facts["p90, MLPerf estimate"] = f"{number(scenario['p90_estimate_ms'], 2)} ms"
-    if "rate_per_s" in scenario:
-        facts["arrivals"] = f"{number(scenario['rate_per_s'])} requests/s, seed {scenario['seed']}"
-    if len(scenario.get("tried") or []) > 1:
+    if scenario.p90_estimate_ms:
+        facts["p90, MLPerf estimate"] = f"{number(scenario.p90_estimate_ms, 2)} ms"
+    if scenario.rate_per_s is not None:
+        facts["arrivals"] = f"{number(scenario.rate_per_s)} requests/s, seed {scenario.seed}"
+    if len(scenario.tried) > 1:
         facts["rates tried (requests/s)"] = ", ".join(
-            f"{number(trial['rate_per_s'])} {'valid' if trial['valid'] else 'invalid'}"
-            for trial in scenario["tried"]
+            f"{number(trial.rate_per_s)} {'valid' if trial.valid else 'invalid'}"
+            for trial in scenario.tried
         )
     return facts
 
@@ -263,21 +275,21 @@ def _nodes(counts: dict[str, int] | None) -> str:
     return ", ".join(f"{count:,} on {provider}" for provider, count in counts.items())
 
 
-def _machine_state(during: dict[str, Any]) -> dict[str, Any]:
+def _machine_state(during: Interference | None) -> dict[str, Any]:
     """Load, clock and other processes during the measured windows."""
-    if not during:
+    if during is None:
         return {}
-    low, median, high = during.get("mhz") or (None, None, None)
+    low, median, high = during.mhz or (None, None, None)
     clock_range = f" ({number(low, 0)} to {number(high, 0)})" if low != high else ""
     clock = f"{number(median, 0)} MHz{clock_range}"
     return {
-        "load average after": number(during["load_1min"][1], 2),
+        "load average after": number(during.load_1min[1] if during.load_1min else None, 2),
         "CPU clock": clock if median is not None else "not reported by this system",
         "busiest other processes (cores)": ", ".join(
-            f"{name} {cores:.2f}" for name, cores in during["others"]
+            f"{name} {cores:.2f}" for name, cores in during.others
         )
         or "none",
-        "monitor overhead": f"{100 * during['watching_cores']:.2f} % of a core",
+        "monitor overhead": f"{100 * during.watching_cores:.2f} % of a core",
     }
 
 

@@ -10,7 +10,8 @@ import pandas as pd
 from db.enums import WeightsKind
 from engine.benchmark.scenarios.definitions import CLOSED_LOOP
 from engine.results.builds import MEASURED_HERE
-from engine.specs import CPU_PROVIDER
+from engine.runtimes.registry import RUNTIMES, name_in
+from engine.specs import CPU_PROVIDER, DEFAULT_RUNTIME
 from engine.specs.comparability import SAME_CONDITIONS, SAME_IMAGES, SAME_MODEL, SWEPT
 from engine.text import plural, short
 
@@ -88,6 +89,7 @@ def _speed_label(values: dict[str, object]) -> str:
         parts.insert(0, str(values["scenario"]))
     if values["provider"] != CPU_PROVIDER:
         parts.append(str(values["provider"]).removesuffix("ExecutionProvider"))
+    parts += filter(None, [_other_runtime(values["runtime"])])
     return f"{', '.join(parts)} · {values['environment']}"
 
 
@@ -134,6 +136,12 @@ def benchmarks_of_model(
     return selected.join(identity, on="artifact_digest").reset_index(drop=True)
 
 
+def _other_runtime(recorded: object) -> str:
+    """A registered runtime other than the default one, for people; else empty."""
+    name = name_in(str(recorded))
+    return RUNTIMES[name].label if name in RUNTIMES and name != DEFAULT_RUNTIME else ""
+
+
 def with_labels(frame: pd.DataFrame) -> pd.DataFrame:
     """Adds `label`: the model, with a weights digest if several weights of one model were run."""
     kinds = frame["weights_kind"].map(
@@ -151,7 +159,9 @@ def with_labels(frame: pd.DataFrame) -> pd.DataFrame:
 
 def with_keys(frame: pd.DataFrame) -> pd.DataFrame:
     """Adds `key`: a readable name for each row that is unique in the table."""
+    runtimes = frame["runtime"].map(_other_runtime)
     key = frame["label"] + " " + frame["precision"]
+    key += (" in " + runtimes).where(runtimes != "", "")
     for column in ("artifact_digest", "preprocess", "evaluation_id"):
         several = key.duplicated(keep=False)
         if not several.any():

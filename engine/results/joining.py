@@ -10,9 +10,10 @@ import pandas as pd
 from db.enums import Precision
 from engine.build.fp16.execution import NATIVE
 from engine.results.benchmarks import all_benchmarks, newest_benchmarks
-from engine.results.builds import all_builds
+from engine.results.builds import MEASURED_HERE, all_builds
 from engine.results.columns import STORED
 from engine.results.evaluations import all_evaluations, newest_evaluations
+from engine.results.reading import with_ran_in
 from engine.specs import CPU_PROVIDER
 
 
@@ -54,17 +55,27 @@ def result_tables(url: str) -> ResultTables:
 
 
 def join_results(tables: ResultTables) -> pd.DataFrame:
-    """Joins each build's evaluations with its benchmarks, the newest first; columns as in STORED.
+    """Joins each build's evaluations with its benchmarks in the same runtime, the newest first.
 
-    The rows of a build are the product of both: filter evaluations and benchmarks before the join.
+    Columns as in COLUMNS. The rows of a build are the product of both: filter evaluations and
+    benchmarks before the join.
     """
     builds = tables.builds
     if builds.empty:
         return pd.DataFrame({name: pd.Series(dtype=object) for name in STORED})
-    measured = tables.evaluations.merge(
-        tables.benchmarks, on="artifact_digest", how="outer", suffixes=("", "_benchmark")
+    made_here = builds.loc[builds["origin"] == MEASURED_HERE, "artifact_digest"]
+    evaluations, benchmarks = (
+        with_ran_in(frame, frame["artifact_digest"].isin(made_here))
+        for frame in (tables.evaluations, tables.benchmarks)
+    )
+    measured = evaluations.merge(
+        benchmarks,
+        on=["artifact_digest", "ran_in"],
+        how="outer",
+        suffixes=("", "_benchmark"),
     )
     frame = builds.merge(measured, on="artifact_digest", how="left")
+    frame["runtime"] = frame["runtime_benchmark"].fillna(frame["runtime"])
     frame["environment"] = frame["environment_benchmark"].fillna(frame["environment"])
     frame["environment_digest"] = frame["environment_digest_benchmark"].fillna(
         frame["environment_digest"]

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from engine.results.builds import MEASURED_HERE
+from engine.store.manifest import EMULATED
 from engine.text import is_missing
 
 
@@ -40,7 +41,7 @@ def _note(row: dict[str, Any], version: str | None) -> str:
         notes.append(f"{row['seen_images']:,.0f} images overlap with calibration")
     if row["weights_kind"] == "random":
         notes.append("random weights")
-    if "emulated" in str(row["execution"]):
+    if row["execution"] == EMULATED:
         notes.append("emulated")
     if row["stable"] == 0:
         notes.append("unstable speed")
@@ -56,10 +57,10 @@ def _note(row: dict[str, Any], version: str | None) -> str:
 
 def is_unreliable(rows: pd.DataFrame) -> list[bool]:
     """Whether each speed is unstable, had interference, or failed its scenario's condition."""
-    facts = zip(rows["noise"], rows["stable"], rows["verdict"], strict=True)
+    facts = zip(rows["noise"], rows["stable"], rows["valid"], strict=True)
     return [
-        isinstance(interference, str) or stable == 0 or str(verdict).startswith("invalid")
-        for interference, stable, verdict in facts
+        isinstance(interference, str) or stable == 0 or valid == 0
+        for interference, stable, valid in facts
     ]
 
 

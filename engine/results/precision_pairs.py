@@ -7,6 +7,8 @@ import pandas as pd
 from engine.common.stats import PairedDifference, paired_difference
 from engine.evaluation.comparability import require_same_images
 from engine.evaluation.per_image import find, load
+from engine.results.builds import MEASURED_HERE
+from engine.results.reading import with_ran_in
 from engine.specs.comparability import SAME_CONDITIONS, SAME_EVALUATION, SAME_MODEL
 
 PAIR_COLUMNS = [
@@ -55,8 +57,11 @@ def _join_precisions(
 
 
 def _accuracy_pairs(frame: pd.DataFrame, url: str, first: str, second: str) -> pd.DataFrame:
+    frame = with_ran_in(frame, frame["origin"] == MEASURED_HERE)
     scored = frame[frame["top1"].notna() & (frame["images"] == frame["images_planned"])]
-    pairs = _join_precisions(scored, ["evaluation_id", "dataset"], SAME_EVALUATION, first, second)
+    pairs = _join_precisions(
+        scored, ["evaluation_id", "dataset"], (*SAME_EVALUATION, "ran_in"), first, second
+    )
     rows = []
     for pair in pairs.to_dict("records"):
         result = paired_top1_difference(

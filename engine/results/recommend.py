@@ -14,6 +14,7 @@ from engine.common.stats import PairedDifference
 from engine.results.groups import accuracy_points, is_collapsed
 from engine.results.wording import accuracy_text, interval_text, significance_text
 from engine.specs.comparability import SAME_EVALUATION, SAME_MODEL
+from engine.store.manifest import EMULATED
 from engine.text import is_missing, number, plural, signed
 
 TOLERANCE = 1e-9  # a value equal to the limit is within it, despite rounding
@@ -241,10 +242,10 @@ def recommendation_caveats(
         caveats.append("the speed is unstable: the measured windows differ")
     if not is_missing(row["noise"]):
         caveats.append(f"the speed was measured under interference: {row['noise']}")
-    if str(row["verdict"]).startswith("invalid"):
+    if row["valid"] == 0:
         caveats.append(f"the benchmark failed the condition of its scenario: {row['verdict']}")
     if not is_missing(row["elsewhere"]):
         caveats.append(str(row["elsewhere"]))
-    if "emulated" in str(row["execution"]):
+    if row["execution"] == EMULATED:
         caveats.append(f"{row['precision']} is emulated on this processor")
     return caveats

@@ -7,10 +7,12 @@ before. Nested: a build names its export, a measurement names its build.
 from engine.specs.base import Spec
 from engine.specs.benchmarks import (
     CPU_PROVIDER,
+    DEFAULT_RUNTIME,
     NEEDS_ONE_PROCESS,
     SEARCH_TIMES,
     WINDOW_S,
     BenchmarkSpec,
+    MeasuredSpec,
     PeakSpec,
     ProfileSpec,
     Scenario,
@@ -34,6 +36,7 @@ from engine.specs.exports import ExportFormat, ExportRoute, ExportSpec, WeightsS
 __all__ = [
     "CALIBRATION_IMAGES",
     "CPU_PROVIDER",
+    "DEFAULT_RUNTIME",
     "FLOAT_SHARE",
     "NEEDS_ONE_PROCESS",
     "PERCENTILE",
@@ -51,6 +54,7 @@ __all__ = [
     "ExportFormat",
     "ExportRoute",
     "ExportSpec",
+    "MeasuredSpec",
     "PeakSpec",
     "ProfileSpec",
     "RangeCheckSpec",

@@ -12,6 +12,7 @@ from engine.specs.base import Spec
 from engine.specs.builds import BuildSpec
 
 CPU_PROVIDER = "CPUExecutionProvider"
+DEFAULT_RUNTIME = "onnxruntime"
 WINDOW_S = 1.0
 SEARCH_TIMES = 4
 """Of the longest time of a benchmark: scenario server without a rate searches for so long."""
@@ -26,7 +27,17 @@ class Scenario(StrEnum):
     SERVER = "server"
 
 
-class BenchmarkSpec(Spec):
+class MeasuredSpec(Spec):
+    """Base of what is measured in a runtime.
+
+    The default runtime is left out of the JSON, and so of every key made of it: measurements of
+    before there was a choice keep theirs.
+    """
+
+    runtime: str = Field(DEFAULT_RUNTIME, exclude_if=lambda name: name == DEFAULT_RUNTIME)
+
+
+class BenchmarkSpec(MeasuredSpec):
     """How a build's speed is measured. Either `build` (a recipe) or `artifact` (a digest).
 
     `rate_per_s` and `limit_ms` are of scenario server: requests that arrive in a second (None:

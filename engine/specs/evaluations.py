@@ -8,13 +8,13 @@ from pydantic import Field
 
 from engine.common.untrusted import MAX_INTEGER
 from engine.specs.base import Spec
-from engine.specs.benchmarks import CPU_PROVIDER
+from engine.specs.benchmarks import CPU_PROVIDER, MeasuredSpec
 from engine.specs.builds import BuildSpec
 
 SHARD_IMAGES = 1024
 
 
-class EvaluateSpec(Spec):
+class EvaluateSpec(MeasuredSpec):
     """How a build's accuracy is measured. Either `build` (a recipe) or `artifact` (a digest)."""
 
     build: BuildSpec | None = None

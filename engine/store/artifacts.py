@@ -11,7 +11,7 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from sqlalchemy import select
 
@@ -25,17 +25,14 @@ from engine.errors import ArtifactMissing
 from engine.preprocess import PreprocessSpec
 from engine.text import quoted
 
+if TYPE_CHECKING:
+    from engine.store.manifest import ExportManifest
+
 MODEL_FILE = "model.onnx"
 TORCHSCRIPT_FILE = "model.pt"
 MANIFEST_FILE = "manifest.json"
 REPORT_FILE = "report.json"
 IMAGES_FILE = "images.json"
-FIXED_BATCH = "batch"
-"""Manifest key of models that take batches of one size only."""
-NOTES = "notes"
-"""Manifest key: what was assumed and changed when a foreign file was taken in, in sentences."""
-WEIGHTS_KEY = "weights_key"
-"""Manifest key: which of several sets of weights in the file was asked for."""
 _DIGEST = re.compile("[0-9a-f]{0,64}")
 _ABOUT = (MANIFEST_FILE, REPORT_FILE, IMAGES_FILE)
 
@@ -50,7 +47,7 @@ class NewArtifact:
     weights_digest: str
     weights_kind: WeightsKind
     precision: Precision
-    manifest: dict[str, Any]
+    manifest: ExportManifest
     parent_digest: str | None = None
     format: str = "onnx"
     weights_origin: str | None = None
@@ -70,7 +67,7 @@ def store(folder: Path, new: NewArtifact, url: str) -> Artifact:
         "precision": new.precision,
         "parent": new.parent_digest,
         "recipe": new.recipe,
-        **new.manifest,
+        **new.manifest.dump(),
     }
     write_text(folder / MANIFEST_FILE, json.dumps(about, indent=1, sort_keys=True))
     files = sorted(path for path in folder.iterdir() if path.is_file())
@@ -150,8 +147,16 @@ def model_path(digest: str) -> Path:
 
 
 def preprocess_of(artifact: Artifact) -> PreprocessSpec:
-    """The preprocessing that the artifact's model expects."""
-    return PreprocessSpec.from_dict(artifact.manifest["preprocess"])
+    """The preprocessing that the artifact's model expects; ArtifactMissing where it is not said."""
+    from engine.store.manifest import ExportManifest
+
+    plain = ExportManifest.of(artifact).preprocess
+    if not plain:
+        raise ArtifactMissing(
+            f"The manifest of artifact {artifact.digest[:12]} does not say how images are "
+            f"prepared; build it again."
+        )
+    return PreprocessSpec.from_dict(plain)
 
 
 def record_weights(weights: Weights, url: str) -> None:

@@ -18,6 +18,7 @@ from engine.preprocess.pixel_scale import raw_levels
 from engine.preprocess.spec import PIXEL_SCALE
 from engine.specs import CalibrationMode
 from engine.store import artifacts
+from engine.store.manifest import BuildManifest, CalibrationFacts
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._+-]")
 _RANDOM = "# The weights are random: build it with --weights random.\n"
@@ -33,9 +34,9 @@ _OWN_WEIGHTS_KEY = (
 
 def build_text(artifact: Artifact) -> str:
     """The YAML text; reading it back describes the same build."""
-    manifest = artifact.manifest
-    made = manifest.get("build") or {}
-    calibration = made.get("calibration") or {}
+    manifest = BuildManifest.of(artifact)
+    made = manifest.build
+    weights_key = {"weights_key": manifest.weights_key} if manifest.weights_key else {}
     spec = artifacts.preprocess_of(artifact)
     source, _, name = artifact.model_id.partition("/")
     onnx = source == "onnx"
@@ -44,48 +45,43 @@ def build_text(artifact: Artifact) -> str:
         "frontend": {
             "shape": {"input": [1, 3, spec.crop, spec.crop]},
             "type": "onnx" if onnx else "pytorch",
-            "checkpoint": _checkpoint(artifact),
-            **_weights_key(manifest),
+            "checkpoint": _checkpoint(artifact, manifest),
+            **weights_key,
             "dtype": "fp32",
         },
         "backend": {"type": "tvm_vacc", "dtype": artifact.precision},
         "workspace": {"path": "./deploy_weights/"},
     }
-    if made.get("appended") == "softmax":
+    if made.appended == "softmax":
         document["graph"] = {"extra_ops": {"type": "softmax"}}
     document["dataset"] = {"type": "tvm", "process_ops": _ops(spec)}
     if artifact.precision == Precision.INT8:
+        calibration = made.calibration or CalibrationFacts(dataset="images", images=300)
         document["backend"]["quantize"] = _quantize(calibration)
         document["dataset"] |= {
-            "path": f"/path/to/{calibration.get('dataset', 'images')}",
-            "sampler": {"suffix": "JPEG", "get_data_num": calibration.get("images", 300)},
+            "path": f"/path/to/{calibration.dataset}",
+            "sampler": {"suffix": "JPEG", "get_data_num": calibration.images},
         }
     random = _RANDOM if artifact.weights_kind == WeightsKind.RANDOM else ""
     own = _OWN_KEYS if _is_beyond_the_vendor(spec) else ""
-    own += _OWN_WEIGHTS_KEY if _weights_key(manifest) else ""
+    own += _OWN_WEIGHTS_KEY if weights_key else ""
     return random + own + yaml.safe_dump(document, sort_keys=False)
 
 
-def _checkpoint(artifact: Artifact) -> str:
+def _checkpoint(artifact: Artifact, manifest: BuildManifest) -> str:
     """The model's id, which is read as its published weights, or the file they came from."""
-    origin = (artifact.manifest.get("weights") or {}).get("origin") or ""
+    origin = manifest.weights.origin or ""
     if artifact.weights_kind == WeightsKind.FILE and origin.startswith("file "):
         return f"/path/to/{origin.removeprefix('file ')}"
     return artifact.model_id
 
 
-def _weights_key(manifest: dict[str, Any]) -> dict[str, str]:
-    key = manifest.get(artifacts.WEIGHTS_KEY)
-    return {"weights_key": key} if key else {}
-
-
-def _quantize(calibration: dict[str, Any]) -> dict[str, Any]:
-    mode = calibration.get("mode", CalibrationMode.MAX)
-    plain: dict[str, Any] = {"calibrate_mode": mode, "quantize_per_channel": True}
-    if mode == CalibrationMode.PERCENTILE:
-        plain["calibrate_range"] = calibration["percentile"] / 100
-    if calibration.get("keep_in_float"):
-        plain["skip_conv_layers"] = list(calibration["keep_in_float"])
+def _quantize(calibration: CalibrationFacts) -> dict[str, Any]:
+    plain: dict[str, Any] = {"calibrate_mode": calibration.mode, "quantize_per_channel": True}
+    if calibration.mode == CalibrationMode.PERCENTILE and calibration.percentile is not None:
+        plain["calibrate_range"] = calibration.percentile / 100
+    if calibration.keep_in_float:
+        plain["skip_conv_layers"] = calibration.keep_in_float
     return plain
 
 

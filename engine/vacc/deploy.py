@@ -16,6 +16,7 @@ from engine.common.files import atomic_write, expand_user, is_file, write_text
 from engine.common.untrusted import read_json
 from engine.errors import ArtifactMissing, InvalidRequest, WorkbenchError
 from engine.store import artifacts
+from engine.store.manifest import ExportManifest
 
 _DIGEST = re.compile(r"[0-9a-f]{8,64}")
 
@@ -29,7 +30,7 @@ def deploy(artifact: Artifact, prefix: Path, about: dict[str, Any]) -> list[Path
         "artifact": artifact.digest,
         "model": artifact.model_id,
         "precision": artifact.precision,
-        "preprocess": artifact.manifest["preprocess"],
+        "preprocess": ExportManifest.of(artifact).preprocess,
         **about,
     }
     write_text(note, json.dumps(facts, indent=1))

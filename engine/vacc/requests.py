@@ -12,7 +12,7 @@ from engine.catalog.models import SOURCE_LABELS, CatalogModel, catalog, find_mod
 from engine.common.digests import data_digest
 from engine.common.files import expand_user, is_file
 from engine.errors import VaccFileInvalid
-from engine.runs.requests import RunRequest, Task
+from engine.runs.request import RunRequest, Task
 from engine.specs import CALIBRATION_IMAGES, PERCENTILE, DatasetSpec, WeightsSpec, absolute
 from engine.text import cut
 from engine.vacc.build_file import BuildFile

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
-from tests.browser.server import CHROMIUM_ARGS, find_chromium
+from tests.support.server import CHROMIUM_ARGS, find_chromium
 
 
 @pytest.fixture(scope="session")

@@ -10,19 +10,26 @@ from playwright.sync_api import Browser, Page, expect
 
 from db.models import Evaluation
 from db.session import writing
-from engine.store.database import prepare_database
-from tests.browser.screenshots import WIDTHS, settle
-from tests.browser.server import serving
-from tests.browser.test_workbench import tabbed_through
-from tests.dashboard import rows
+from tests.support import rows
+from tests.support.homes import copy_of, own_home
+from tests.support.keyboard import tabbed_through
+from tests.support.screenshots import WIDTHS, settle
+from tests.support.server import serving
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 
 
-@pytest.fixture
-def address(url: str) -> Iterator[str]:
+@pytest.fixture(scope="module")
+def address(template_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A workbench that nobody changes, with the rows of `fill`."""
+    with own_home(tmp_path_factory.mktemp("compare") / "home") as home:
+        fill(copy_of(template_home, home))
+        with serving(home) as found:
+            yield found
+
+
+def fill(url: str) -> None:
     """A model at two precisions, each also prepared otherwise, and a part of the images."""
-    prepare_database()
     rows.add_measured_model(url, right={"fp32": 800, "int8": 700})
     with writing(url) as session:
         for row in session.query(Evaluation).all():
@@ -33,8 +40,6 @@ def address(url: str) -> Iterator[str]:
             session.add(Evaluation(**{**old, **other, "preprocess": custom}))
             part = {"id": None, "recipe": f"part {row.id}", "images": 600, "top1_count": 480}
             session.add(Evaluation(**{**old, **part}))
-    with serving(Path(url.removeprefix("sqlite:///")).parent) as found:
-        yield found
 
 
 @pytest.mark.parametrize("width", ["wide", "narrow"])

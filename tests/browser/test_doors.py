@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.browser.server import serving
+from tests.support.server import serving
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
 FOREIGN = "evil.example"

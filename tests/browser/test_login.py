@@ -14,10 +14,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, WebSocket, expect
 
-from engine.store.database import prepare_database
-from tests.browser.screenshots import PAGES
-from tests.browser.server import serving
-from tests.dashboard import rows
+from tests.support import rows
+from tests.support.screenshots import PAGES
+from tests.support.server import serving
 
 needed = importlib.import_module if os.environ.get("CI") == "true" else pytest.importorskip
 oidc = needed("oidc_provider_mock")
@@ -36,7 +35,6 @@ server_metadata_url = "http://127.0.0.1:{port}/.well-known/openid-configuration"
 @pytest.fixture
 def address(url: str, tmp_path: Path) -> Iterator[str]:
     """A workbench with one measured model that asks for a login."""
-    prepare_database()
     rows.add_measured_model(url)
     secrets = tmp_path / "secrets.toml"
     with oidc.run_server_in_thread() as provider:

@@ -25,8 +25,9 @@ from engine.demo.images import CLASS_NAMES, draw_image
 from engine.jobs import control
 from engine.vacc.build_file import build_file_of
 from engine.vacc.yaml_text import parse_yaml
-from tests.browser.screenshots import PAGES, settle
-from tests.browser.server import serving
+from tests.support.keyboard import tabbed_through
+from tests.support.screenshots import PAGES, settle
+from tests.support.server import serving
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 DEMO_PATIENCE_S = 400  # on two quiet cores the demo takes about 90 s
@@ -295,20 +296,6 @@ def test_the_keyboard_goes_through_a_form_in_reading_order(page: Page, address: 
     places = [next((n for n, text in enumerate(reached) if name in text), None) for name in names]
     assert None not in places, (names, reached)
     assert places == sorted(places), (names, reached)
-
-
-def tabbed_through(page: Page, steps: int) -> list[str]:
-    """What has the focus after each press of Tab, as it is called."""
-    reached = []
-    for _ in range(steps):
-        page.keyboard.press("Tab")
-        reached.append(
-            page.evaluate(
-                "() => { const e = document.activeElement;"
-                " return (e.getAttribute('aria-label') || e.innerText || '').slice(0, 60) }"
-            )
-        )
-    return reached
 
 
 def test_exports_hold_what_is_shown(page: Page, browser: Browser, address: str) -> None:

@@ -11,7 +11,8 @@ from dashboard.palette import LIGHT
 from engine.config import REPOSITORY
 from engine.results.recommend import most_accurate_text
 from engine.results.wording import baseline_summary
-from tests.dashboard import rows
+from tests.support import rows
+from tests.support.pages import missing, plain_texts
 
 FOUND = pd.DataFrame(
     {
@@ -61,7 +62,7 @@ def test_the_default_baseline_is_the_most_accurate_build(url: str) -> None:
     app.run()
     assert not app.exception
     assert app.selectbox(key="reference").value == "timm/other fp32"
-    assert "3 builds vs timm/other fp32" in "".join(c.value for c in app.caption).replace("\\", "")
+    assert not missing(plain_texts(app), "3 builds", "timm/other fp32")
 
 
 def test_a_colon_in_a_label_does_not_end_the_head() -> None:

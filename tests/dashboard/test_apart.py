@@ -13,8 +13,8 @@ from db.session import writing
 from engine.preprocess.protocols import VENDOR
 from engine.results import result_tables
 from engine.results.groups import accuracy_groups, newest_builds
-from tests.dashboard import rows
-from tests.dashboard.test_pages import figures, opened, texts
+from tests.support import rows
+from tests.support.pages import figures, opened, texts
 
 VENDORS = VENDOR.summary()
 
@@ -79,6 +79,7 @@ def points_one_not_comparable() -> pd.DataFrame:
             "stable": True,
             "noise": None,
             "verdict": None,
+            "valid": None,
             "batch": 1,
             "threads": 1,
             "images": 1000,

@@ -6,14 +6,15 @@ from pathlib import Path
 
 from streamlit.testing.v1 import AppTest
 
-from dashboard.components.run_form.build_file import form_values, remarks_of
+from dashboard.components.run_form.build_file import remarks_of
+from dashboard.components.run_form.prefill import widget_values
 from db.enums import Precision
 from engine.config import REPOSITORY
 from engine.vacc.build_file import build_file_of
 from engine.vacc.requests import request_of
 from engine.vacc.yaml_text import parse_yaml
-from tests.engine.tiny import store_build, tiny_se_model
-from tests.engine.vacc.test_build_files import OF_2023, TODAY
+from tests.support.build_files import OF_2023, TODAY
+from tests.support.tiny import store_build, tiny_se_model
 
 
 def filled(values: dict) -> AppTest:
@@ -36,13 +37,13 @@ def test_the_form_asks_for_what_the_file_says(url: str, tmp_path: Path) -> None:
         checkpoint = today if text is TODAY else old
         asked = build_file_of(parse_yaml(text.replace(checkpoint, str(model)), "b.yaml"), "b.yaml")
         request = request_of(asked).request
-        app = filled(form_values(request))
+        app = filled(widget_values(request))
         assert app.text_input("onnx_path").value == str(model)
         assert app.selectbox("calibration_mode").value == str(asked.mode)
         assert app.toggle("softmax").value is asked.softmax
         assert app.text_input("keep_in_float").value == ", ".join(map(str, asked.keep_in_float))
         assert app.number_input("calibration_images").value == asked.images
-        assert app.toggle("pre_div255").value is (text is TODAY)
+        assert app.text_input("pre_scale").value == ("1/255" if text is TODAY else "1")
         assert asked.preprocess is not None
         mean = [float(word) for word in app.text_input("pre_mean").value.split()]
         assert tuple(mean) == asked.preprocess.mean

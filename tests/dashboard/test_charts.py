@@ -8,55 +8,15 @@ import plotly.graph_objects as go
 import pytest
 
 from dashboard.charts.accuracy import accuracy_against_compute, accuracy_against_throughput
-from dashboard.charts.common import (
-    CARD_WIDTH,
-    card,
-    layout,
-    log_range,
-    log_ticks,
-    percent_range,
-)
+from dashboard.charts.common import CARD_WIDTH, card, layout, log_range, log_ticks, percent_range
 from dashboard.charts.excitations import excitations
 from dashboard.charts.precision_pairs import accuracy_change, speed_and_size
-from dashboard.palette import DARK, LIGHT, SYMBOLS
+from dashboard.palette import DARK, LIGHT, symbols
 from engine.catalog.models import catalog
 from engine.common.pareto import pareto_front
 from engine.results.groups import accuracy_points
 from engine.results.published import with_estimates, with_gmacs
-
-
-def point(precision: str, top1: float, images_per_s: float, **other: object) -> dict[str, object]:
-    row: dict[str, object] = {
-        "label": "timm/a",
-        "weights_digest": "w",
-        "weights_kind": "pretrained",
-        "preprocess": "p",
-        "precision": precision,
-        "top1": top1,
-        "top1_low": top1 - 2,
-        "top1_high": top1 + 1,
-        "images": 1000,
-        "images_planned": 1000,
-        "dataset": "val",
-        "at_chance": False,
-        "images_per_s": images_per_s,
-        "images_per_s_low": images_per_s * 0.9,
-        "images_per_s_high": images_per_s * 1.1,
-        "latency_p50_ms": 3.0,
-        "batch": 1,
-        "threads": 2,
-        "stable": True,
-        "noise": None,
-        "verdict": None,
-        "compute_gmacs": 4.0,
-        "size_mb": 100.0,
-        "execution": "native",
-        "calibration": None,
-        "environment": "A CPU",
-        "evaluation_id": hash((precision, top1)),
-    }
-    return row | other
-
+from tests.support.points import point
 
 THREE = pd.DataFrame([point("fp32", 80.0, 10), point("fp16", 79.9, 9), point("int8", 79.0, 30)])
 
@@ -72,7 +32,7 @@ def test_each_precision_has_its_color_symbol_and_interval(palette: object) -> No
         drawn = trace(figure, precision)
         assert drawn.marker.color == palette.precisions[precision]
         hollow = "-open" if precision == "fp16" else ""  # fp32 is faster and more accurate
-        assert drawn.marker.symbol == (SYMBOLS[precision] + hollow,)
+        assert drawn.marker.symbol == (symbols()[precision] + hollow,)
         assert drawn.error_y.array == pytest.approx([1.0])
         assert drawn.error_y.arrayminus == pytest.approx([2.0])
         assert len(drawn.error_x.array) == 1
@@ -81,7 +41,7 @@ def test_each_precision_has_its_color_symbol_and_interval(palette: object) -> No
 def test_colors_and_symbols_are_all_different() -> None:
     for palette in (LIGHT, DARK):
         assert len({*palette.precisions.values(), palette.published}) == 4
-    assert len(set(SYMBOLS.values())) == 3
+    assert len(set(symbols().values())) == 3
 
 
 def test_axes_carry_unit_direction_and_condition() -> None:
@@ -136,9 +96,9 @@ def test_over_sixty_points_only_the_recommended_build_has_an_interval() -> None:
 def test_an_unreliable_speed_has_a_question_mark_beside_it() -> None:
     rows = THREE.assign(noise=[None, "the clock moved by 15 %", None], stable=[True, True, False])
     figure = accuracy_against_throughput(rows, LIGHT, "val", "batch 1")
-    assert ["?" in trace(figure, p).text[0] for p in SYMBOLS] == [False, True, True]
+    assert ["?" in trace(figure, p).text[0] for p in symbols()] == [False, True, True]
     assert trace(figure, "fp16").textposition == ("top right",), "above the Pareto front"
-    assert "interference: the clock moved by 15 %" in trace(figure, "fp16").customdata[0][0]
+    assert "clock moved by 15 %" in trace(figure, "fp16").customdata[0][0]
     compute = accuracy_against_compute(rows, None, LIGHT, "val")
     assert trace(compute, "fp16").text == ("",), "the compute was not measured by the clock"
 

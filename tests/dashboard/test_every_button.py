@@ -25,10 +25,10 @@ from db.session import connect, reading, writing
 from engine.classify import client
 from engine.config import REPOSITORY, settings
 from engine.weights.identify import Identified
-from tests.dashboard import rows
-from tests.dashboard.test_classify import classified, png
-from tests.dashboard.test_no_runtime import FOREIGN
-from tests.engine.vacc.test_build_files import TODAY
+from tests.support import rows
+from tests.support.answering import classified, png
+from tests.support.build_files import TODAY
+from tests.support.foreign import FOREIGN
 
 PAGES = sorted(path.stem for path in (REPOSITORY / "dashboard" / "app_pages").glob("*.py"))
 KINDS = ("button", "download_button")

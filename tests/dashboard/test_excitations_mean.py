@@ -11,7 +11,7 @@ from db.enums import JobKind, JobStatus
 from db.models import Job
 from db.session import reading, writing
 from engine.jobs import dispatcher
-from tests.dashboard import rows
+from tests.support import rows
 
 
 @pytest.fixture

@@ -20,8 +20,8 @@ from engine.results.columns import SETS, columns_in_set
 from engine.results.formats import to_csv, to_excel, to_latex
 from engine.results.notes import with_notes
 from engine.results.provenance import with_provenance
-from tests.dashboard import rows
-from tests.dashboard.test_pages import opened, texts
+from tests.support import rows
+from tests.support.pages import opened, texts
 
 COLUMNS = columns_in_set("Summary")
 

@@ -14,7 +14,7 @@ from db.enums import JobStatus
 from db.session import connect, wait_for_locks
 from engine.config import REPOSITORY, settings
 from engine.jobs import dispatcher
-from tests.dashboard import rows
+from tests.support import rows
 
 
 @pytest.fixture(autouse=True)
@@ -39,7 +39,7 @@ def test_a_database_that_is_deleted_while_jobs_wait(url: str, home: Path) -> Non
     app = opened("jobs")
     for file in home.glob("senet.db*"):
         file.unlink()
-    assert "no longer exists; the jobs and results" in said(app.run())
+    assert "no longer exists" in said(app.run())
     assert not (home / "senet.db").exists(), "it is not replaced"
 
 
@@ -49,7 +49,7 @@ def test_a_lock_that_is_held(url: str, home: Path) -> None:
     with closing(sqlite3.connect(home / "senet.db", isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         app.button(key=f"cancel_{job}").click().run()
-        assert "is locked: another process has been writing to it" in said(app)
+        assert "is locked" in said(app)
     app.button(key=f"cancel_{job}").click().run()
     assert "cancelled" in said(app)
 
@@ -57,7 +57,7 @@ def test_a_lock_that_is_held(url: str, home: Path) -> None:
 def test_a_file_that_is_no_database(home: Path) -> None:
     home.mkdir()
     (home / "senet.db").write_text("dear diary, " * 100)
-    assert "is not a database file" in said(opened("results"))
+    assert "not a database" in said(opened("results"))
 
 
 def test_a_home_that_cannot_be_written(

@@ -11,6 +11,7 @@ from db.models import Artifact
 from engine.build.fp16.builder import NOT_CHECKED
 from engine.cli.main import main
 from engine.results.facts import Provenance, provenance_cards
+from tests.support.pages import missing
 
 HALF: dict[str, Any] = {
     "kept_in_float": [
@@ -50,8 +51,8 @@ def card(build: dict[str, Any]) -> dict[str, Any]:
 def test_the_card_says_what_stays_in_float_and_on_what_it_was_checked() -> None:
     shown = card(BUILD)
     assert shown["execution"] == "emulated: the processor has none"
-    assert shown["overflow check"] == "300 images of val; 1 node kept in float"
-    assert shown["fp16 vs fp32"].startswith("top-1 agreement 63 of 64 images, logits SQNR 55 dB")
+    assert not missing(shown["overflow check"], "300 images of val", "1 node")
+    assert not missing(shown["fp16 vs fp32"], "63 of 64 images", "55 dB")
     unchecked = HALF["checked"] | {"dataset": None, "note": NOT_CHECKED}
     shown = card(BUILD | {"half": HALF | {"checked": unchecked}})
     assert shown["overflow check"].startswith("not range-checked on data")
@@ -62,9 +63,7 @@ def test_the_card_names_the_target_and_the_bound() -> None:
     target = {"summary": "arm (s8 x s8)", "why": "the processor is an Arm"}
     shown = card({"quantization": {"target": target, "bound": bound}})
     assert shown["int8 target"] == "arm (s8 x s8): the processor is an Arm"
-    assert shown["accuracy constraint"] == (
-        "1 points of top-1, not shown to hold: 0.5, at most 1.8 on 200 images"
-    )
+    assert not missing(shown["accuracy constraint"], "1 points", "0.5", "1.8", "200 images")
     assert shown["overflow check"] is None
 
 
@@ -75,13 +74,12 @@ def test_builds_of_before_have_none_of_this() -> None:
 
 
 def test_the_nodes_in_float_are_listed() -> None:
-    def page() -> None:
+    def page(built: object) -> None:
         from dashboard.components.details.fp16 import show_fp16
-        from tests.dashboard.test_half import BUILD, fp16
 
-        show_fp16(fp16(BUILD))
+        show_fp16(built)
 
-    app = AppTest.from_function(page).run()
+    app = AppTest.from_function(page, args=(fp16(BUILD),)).run()
     assert not app.exception
     assert list(app.dataframe[0].value["node"]) == ["loud"]
     text = " ".join(element.value for element in app.markdown)
@@ -96,5 +94,5 @@ def test_the_terminal_lists_them_too(
     assert main(["artifacts", "report", "aaaaaa"]) == 0
     told = capsys.readouterr()
     assert "loud" in told.out
-    assert "makes values up to 1e+05" in told.out
+    assert "1e+05" in told.out
     assert "63 of 64 images" in told.err

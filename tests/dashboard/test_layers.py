@@ -16,7 +16,8 @@ from db.session import reading
 from engine.build.int8.layer_reports import layer_report, worst
 from engine.cli.main import main
 from engine.store.artifacts import REPORT_FILE, folder_of
-from tests.dashboard import rows
+from engine.store.int8_report import LayerReport
+from tests.support import rows
 
 
 def layer(name: str, effect: float | None, **other: object) -> dict[str, object]:
@@ -49,8 +50,9 @@ def test_the_worst_layers_come_first(palette: object) -> None:
 
 
 def test_layers_in_float_are_never_the_worst() -> None:
-    layers = [layer("a", 30.0), layer("b", None, precision="float"), layer("c", 20.0)]
-    assert [one["layer"] for one in worst(layers, 2)] == ["c", "a"]
+    plain = [layer("a", 30.0), layer("b", None, precision="float"), layer("c", 20.0)]
+    layers = [LayerReport.model_validate(one) for one in plain]
+    assert [one.layer for one in worst(layers, 2)] == ["c", "a"]
 
 
 def test_the_terminal_shows_the_ten_worst(url: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,8 +10,12 @@ import tomllib
 import urllib.request
 from pathlib import Path
 
+import pytest
+
 from engine.config import REPOSITORY
-from tests.browser.server import serving
+from tests.support.server import serving
+
+pytestmark = pytest.mark.integration
 
 DASHBOARD = REPOSITORY / "dashboard"
 CONFIG = REPOSITORY / ".streamlit" / "config.toml"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -21,36 +22,38 @@ from engine.peak.records import Speed, keep
 from engine.profiling import records
 from engine.profiling.summary import by_operator, sums_of
 from engine.results import results_frame
-from tests.dashboard import rows
-from tests.dashboard.test_pages import opened
+from tests.support import rows
+from tests.support.pages import opened
 
-NODES = [
+PLAIN: list[dict[str, Any]] = [
     {"name": "conv", "op": "Conv", "ms": 6.0, "se_block": None, "inserted": False},
     {"name": "fc", "op": "Conv", "ms": 1.0, "se_block": 1, "inserted": False},
     {"name": "gate", "op": "Mul", "ms": 2.0, "se_block": 1, "inserted": False},
     {"name": "cast", "op": "Cast", "ms": 1.0, "se_block": None, "inserted": True},
 ]
-NODES = [{**node, "output": [1, 8, 7, 7], "provider": "CPU"} for node in NODES]
+NODES = [records.NodeFacts(**node, output=[1, 8, 7, 7], provider="CPU") for node in PLAIN]
 
 
-def profile(digest: str, **values: object) -> dict:
-    return {
-        "artifact": digest,
-        "model_id": "timm/seresnet50",
-        "precision": "fp32",
-        "provider": "CPUExecutionProvider",
-        "batch": 1,
-        "threads": 2,
-        "environment": rows.MACHINE,
-        "machine": "A CPU, 2 cores",
-        "noise": [],
-        "made_at": 1e9,
-        "runs": 20,
-        "latency_ms": 10.5,
-        "wall_ms": 12.5,
-        "nodes": NODES,
-        **values,
-    }
+def profile(digest: str, **values: object) -> records.Profile:
+    return records.Profile.model_validate(
+        {
+            "artifact": digest,
+            "model_id": "timm/seresnet50",
+            "precision": "fp32",
+            "provider": "CPUExecutionProvider",
+            "batch": 1,
+            "threads": 2,
+            "environment": rows.MACHINE,
+            "machine": "A CPU, 2 cores",
+            "noise": [],
+            "made_at": 1e9,
+            "runs": 20,
+            "latency_ms": 10.5,
+            "wall_ms": 12.5,
+            "nodes": NODES,
+            **values,
+        }
+    )
 
 
 def test_the_peak_is_shown_and_measured_again_on_request(url: str) -> None:
@@ -125,7 +128,7 @@ def test_a_profiled_build_shows_where_the_time_goes(url: str) -> None:
     records.keep(profile(digest, batch=8, noise=["it was busy"], made_at=2e9))
     app = AppTest.from_function(page, args=(digest,)).run()
     assert not app.exception
-    assert app.selectbox(key="profile").value["batch"] == 8, "the newest first"
+    assert app.selectbox(key="profile").value.batch == 8, "the newest first"
     assert any("it was busy" in warning.value for warning in app.warning)
     operators, slowest = (table.value for table in app.dataframe)
     assert operators["op"].tolist() == ["Conv", "Mul", "Cast"]

@@ -9,8 +9,8 @@ from streamlit.testing.v1 import AppTest
 
 from dashboard.components.common import login
 from engine.config import REPOSITORY
-from tests.dashboard import rows
-from tests.dashboard.test_pages import PAGES, texts
+from tests.support import rows
+from tests.support.pages import PAGES, texts
 
 AUTH = {
     "redirect_uri": "http://localhost:8501/oauth2callback",

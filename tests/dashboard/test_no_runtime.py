@@ -16,10 +16,10 @@ from PIL import Image
 from engine.classify.predict import Classifier
 from engine.config import REPOSITORY
 from engine.excitations.per_image import Excitations
-from tests.dashboard import rows
-from tests.engine.tiny import store_build, tiny_se_model
+from tests.support import rows
+from tests.support.foreign import FOREIGN
+from tests.support.tiny import store_build, tiny_se_model
 
-FOREIGN = ("torch", "torchvision", "timm", "onnxruntime", "openvino")
 PAGES = """
 import json, sys
 from pathlib import Path

@@ -11,7 +11,7 @@ from db.session import writing
 from engine.config import settings
 from engine.results.groups import accuracy_groups, newest_builds, speed_groups, with_labels
 from engine.specs.comparability import SAME_CONDITIONS, SAME_IMAGES
-from tests.dashboard import rows
+from tests.support import rows
 
 
 def test_version_changes_with_every_result(url: str) -> None:

@@ -9,8 +9,8 @@ import pytest
 from db.enums import JobKind, JobStatus
 from db.models import Artifact, Evaluation, Job, Run, RunJob
 from db.session import reading, writing
-from tests.dashboard import rows
-from tests.dashboard.test_pages import opened, texts
+from tests.support import rows
+from tests.support.pages import opened, texts
 
 
 def add_run(url: str, results: list[dict[str, Any]], kind: JobKind = JobKind.BUILD) -> str:

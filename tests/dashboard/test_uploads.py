@@ -54,7 +54,7 @@ def test_nothing_half_written_remains(url: str, monkeypatch: pytest.MonkeyPatch)
 
 @pytest.mark.parametrize("brand", [b"heic", b"mif1", b"avif"])
 def test_heic_is_refused_politely(brand: bytes) -> None:
-    with pytest.raises(ImageRejected, match=r"a\.jpg is a HEIC .* save it as JPEG"):
+    with pytest.raises(ImageRejected, match=r"a\.jpg .*HEIC.* JPEG"):
         uploads.require_image("a.jpg", b"\0\0\0\x18ftyp" + brand + b"\0" * 8)
 
 

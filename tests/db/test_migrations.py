@@ -17,6 +17,8 @@ from db.migrate import MIGRATIONS, is_current, revisions, upgrade
 from db.models import Base, Evaluation, Run
 from db.session import connect, reading, writing
 
+pytestmark = pytest.mark.integration
+
 
 def test_an_upgraded_database_is_what_the_code_declares(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'a.db'}"

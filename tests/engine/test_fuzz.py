@@ -34,7 +34,7 @@ from engine.vacc.deploy import find_deployed
 from engine.vacc.npz import read_datalist, read_input, read_output
 from engine.vacc.result_lines import read_class_names, read_lines
 from engine.vacc.vdsp import read_vdsp
-from tests.engine.fuzzing import (
+from tests.support.fuzzing import (
     MUTATIONS,
     IsPast,
     Mutate,
@@ -50,7 +50,9 @@ from tests.engine.fuzzing import (
     text_changed,
     whole_zip,
 )
-from tests.engine.tiny import tiny_se_model
+from tests.support.tiny import tiny_se_model
+
+pytestmark = pytest.mark.integration
 
 RECORDED = Path(__file__).parents[1] / "oracles" / "recorded" / "paddle-2.6.2"
 BUILD_FILE = b"""name: senet

@@ -1,6 +1,6 @@
 """Record what mmpretrain computes, in an environment of requirements/oracles.txt.
 
-    python tests/oracles/record_mmcls.py [--keep FOLDER]
+    python -m tests.oracles.record_mmcls [--keep FOLDER]
 
 Writes recorded/mmcls.json: names and logits of the two networks with weights seeded by parameter
 name. Stops unless our own mapping gives the very same logits, bit for bit, in this environment.
@@ -11,12 +11,18 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from pathlib import Path
 
 import mmpretrain
 import torch
-from seeded import INPUT_SHAPES, LOGIT_STEP, names_digest, seeded_input, seeded_weights
+
+from tests.support.seeded import (
+    INPUT_SHAPES,
+    LOGIT_STEP,
+    names_digest,
+    seeded_input,
+    seeded_weights,
+)
 
 HERE = Path(__file__).parent
 MODELS = {"seresnet50": "seresnet50_8xb32_in1k", "seresnet101": "seresnet101_8xb32_in1k"}
@@ -56,7 +62,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--keep", type=Path)
     keep = parser.parse_args().keep
-    sys.path.insert(0, str(HERE.parents[1]))
     models = {}
     for architecture, config in MODELS.items():
         network = build(config)

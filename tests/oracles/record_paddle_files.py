@@ -1,6 +1,6 @@
 """Record small files as Paddle writes them, in an environment with paddlepaddle 2.6.2 or 3.3.1.
 
-    python tests/oracles/record_paddle_files.py
+    python -m tests.oracles.record_paddle_files
 
 Writes into recorded/paddle-VERSION: a three-layer network's .pdparams in each protocol, and its
 inference model with and without a final softmax. Its weights are seeded by structured name.
@@ -12,7 +12,8 @@ from pathlib import Path
 
 import paddle
 from paddle import ParamAttr, nn
-from seeded import seeded_weights
+
+from tests.support.seeded import seeded_weights
 
 
 class Small(nn.Layer):

@@ -1,6 +1,6 @@
 """Record what Paddle and PaddleClas compute, in an environment of requirements/paddle.txt.
 
-    python tests/oracles/record_ppcls.py [--keep FOLDER]
+    python -m tests.oracles.record_ppcls [--keep FOLDER]
 
 Writes recorded/ppcls.json: names and logits of the seven networks with weights seeded by parameter
 name. `--keep` leaves the whole .pdparams and inference models in a folder, for checks by hand.
@@ -17,7 +17,14 @@ import types
 from pathlib import Path
 
 import paddle
-from seeded import INPUT_SHAPES, LOGIT_STEP, names_digest, seeded_input, seeded_weights
+
+from tests.support.seeded import (
+    INPUT_SHAPES,
+    LOGIT_STEP,
+    names_digest,
+    seeded_input,
+    seeded_weights,
+)
 
 RECORDED = Path(__file__).parent / "recorded"
 MODELS = {

@@ -15,7 +15,7 @@ from engine.excitations.job import MeanExcitations, known_mean
 from engine.jobs import dispatcher
 from engine.jobs import queue as store
 from engine.jobs.queue import NewJob
-from engine.runs.new_jobs import excitations_job
+from engine.runs.compile import excitations_job
 from engine.specs import ExcitationsSpec
 
 MEAN_IMAGES = 256

@@ -8,8 +8,8 @@ from dashboard import queries
 from dashboard.components.common.guard import guard
 from dashboard.components.common.notice import go_to, leave_notice
 from engine.jobs import dispatcher
-from engine.runs.requests import DEMO
-from engine.runs.submitting import submit
+from engine.runs.request import DEMO
+from engine.runs.submit import submit
 
 JOBS_PAGE = "app_pages/jobs.py"
 

@@ -16,6 +16,7 @@ from dashboard.components.compare.precision_pairs import warn_about_unreliable_s
 from dashboard.components.compare.side_by_side import pick_from
 from dashboard.formats import escape_markdown, plural
 from engine.common.pareto import pareto_front
+from engine.common.program import program
 from engine.results import MEASURED_HERE
 from engine.results.groups import accuracy_points, pareto_candidates
 from engine.results.notes import is_unreliable
@@ -24,12 +25,12 @@ from engine.results.wording import pareto_front_summary
 
 NO_SPEED = (
     "No throughput chart: these builds have no benchmark in the selected configuration. Benchmark "
-    "them (New run), import a benchmark (`python -m engine import benchmark`), or select another "
+    f"them (New run), import a benchmark (`{program()} import benchmark`), or select another "
     "configuration above."
 )
 NO_SPEED_IMPORTED = (
     "No throughput chart: these evaluations were imported without a benchmark. Import one "
-    "(`python -m engine import benchmark`, with the same source), or benchmark the models here."
+    f"(`{program()} import benchmark`, with the same source), or benchmark the models here."
 )
 NOT_COMPARABLE_NOTE = (
     "≠: not comparable, because its preprocessing differs from the others (see its hover card). It "

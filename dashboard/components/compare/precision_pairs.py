@@ -14,6 +14,7 @@ from engine.results import wording
 from engine.results.groups import newest_builds
 from engine.results.notes import unreliable_speeds_summary
 from engine.specs.comparability import SAME_MODEL
+from engine.store.manifest import EMULATED
 
 MAX_MODELS = 30
 
@@ -37,7 +38,7 @@ def pairs_view(rows: pd.DataFrame, first: str, second: str) -> None:
     warn_about_unreliable_speeds(
         newest[newest["benchmark_id"].notna() & newest["precision"].isin((first, second))]
     )
-    emulated = newest["execution"].astype(str).str.contains("emulated").any()
+    emulated = (newest["execution"] == EMULATED).any()
     if "fp16" in (first, second) and emulated:
         st.caption(
             "fp16 is emulated on this CPU: its accuracy and size are valid, its speed is not that "

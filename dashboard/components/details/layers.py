@@ -36,13 +36,12 @@ def show_layers(artifact: Artifact | None) -> None:
     report = layer_report(artifact.digest) if artifact is not None else None
     if report is None:
         return
-    layers = pd.DataFrame(report["layers"])
+    layers = pd.DataFrame([layer.dump() for layer in report.layers])
     with st.expander("Sensitivity by layer (int8)", icon=":material/stacked_bar_chart:"):
-        changed = report["changed_classes"]
+        changed = report.changed_classes
         st.markdown(
-            f"**{report['macs_in_int8']:.1%}** of the MACs are in int8. Top-1 agreement with fp32 "
-            f"on the calibration images: **{changed['images'] - changed['changed']}/"
-            f"{changed['images']}**."
+            f"**{report.macs_in_int8:.1%}** of the MACs are in int8. Top-1 agreement with fp32 "
+            f"on the calibration images: **{changed.images - changed.changed}/{changed.images}**."
         )
         available = {name: text for name, text in MEASURES.items() if layers[name].notna().any()}
         if available:

@@ -15,8 +15,8 @@ from db.enums import JobKind
 from db.session import writing
 from engine.config import settings
 from engine.jobs import dispatcher, queue
+from engine.peak.queueing import peak_job
 from engine.peak.records import Peak
-from engine.runs.new_jobs import peak_job
 from engine.specs import PeakSpec
 
 COLUMNS: dict[str, Any] = {

@@ -11,7 +11,7 @@ from dashboard.charts.profile import time_by_operator
 from dashboard.components.common.theme import chart_config, current_palette
 from dashboard.formats import ago, escape_markdown, number
 from db.models import Artifact
-from engine.profiling.records import Profile, profiles_of
+from engine.profiling.records import NodeFacts, Profile, profiles_of
 from engine.profiling.summary import Sums, by_operator, slowest, sums_of
 
 MAX_NODES = 15
@@ -52,16 +52,16 @@ def show_profile(artifact: Artifact | None, *, expanded: bool = False) -> None:
 
 def _label(profile: Profile) -> str:
     return (
-        f"batch {profile['batch']}, {profile['threads']} threads · {profile['machine']} · "
-        f"{ago(profile['made_at'])}"
+        f"batch {profile.batch}, {profile.threads} threads · {profile.machine} · "
+        f"{ago(profile.made_at)}"
     )
 
 
 def _show(profile: Profile) -> None:
-    nodes, operators = profile["nodes"], by_operator(profile["nodes"])
+    nodes, operators = profile.nodes, by_operator(profile.nodes)
     sums = sums_of(nodes)
     st.markdown(takeaway(sums, operators))
-    color = current_palette().precisions[profile["precision"]]
+    color = current_palette().precisions[profile.precision]
     st.plotly_chart(
         time_by_operator(operators, color, current_palette()),
         key="profile_chart",
@@ -84,15 +84,15 @@ def _show(profile: Profile) -> None:
         alt="The slowest nodes",
     )
     st.caption(coverage(profile, sums))
-    if profile["noise"]:
+    if profile.noise:
         st.warning(
-            f"Interference: {escape_markdown('; '.join(profile['noise']))}.",
+            f"Interference: {escape_markdown('; '.join(profile.noise))}.",
             icon=":material/warning:",
         )
 
 
-def _node_table(nodes: list[dict[str, Any]], sums: Sums) -> pd.DataFrame:
-    shown = pd.DataFrame(slowest(nodes, MAX_NODES))
+def _node_table(nodes: list[NodeFacts], sums: Sums) -> pd.DataFrame:
+    shown = pd.DataFrame([node.model_dump() for node in slowest(nodes, MAX_NODES)])
     return shown.assign(
         share=shown["ms"] / sums.nodes_ms,
         output=[" x ".join(str(size) for size in shape) for shape in shown["output"]],
@@ -113,10 +113,10 @@ def coverage(profile: Profile, sums: Sums) -> str:
     """The sum of all nodes compared with the measured latency."""
     return (
         f"Sum of all nodes: {number(sums.nodes_ms, 2)} ms. This is "
-        f"{sums.nodes_ms / profile['wall_ms']:.1%} of the latency with the profiler "
-        f"({number(profile['wall_ms'], 2)} ms, mean of the faster {profile['runs']} runs) and "
-        f"{sums.nodes_ms / profile['latency_ms']:.1%} of the latency without it "
-        f"({number(profile['latency_ms'], 2)} ms). Conversions change the number format or the "
+        f"{sums.nodes_ms / profile.wall_ms:.1%} of the latency with the profiler "
+        f"({number(profile.wall_ms, 2)} ms, mean of the faster {profile.runs} runs) and "
+        f"{sums.nodes_ms / profile.latency_ms:.1%} of the latency without it "
+        f"({number(profile.latency_ms, 2)} ms). Conversions change the number format or the "
         f"layout; those inside SE blocks ({number(sums.inserted_in_se_ms, 2)} ms) count in both "
         f"sums."
     )

@@ -131,7 +131,7 @@ def remember(url: str, job: Job) -> list[RunningTop1]:
     seen = histories.setdefault((url, job.id, job.attempt), [])
     while len(histories) > KEPT:
         histories.pop(next(iter(histories)))
-    now = parse_running_top1(job.done, job.message)
+    now = parse_running_top1(job.done, job.partial_result)
     if now is not None and len(seen) < MOST_POINTS and (not seen or seen[-1].images < now.images):
         seen.append(now)
     return seen

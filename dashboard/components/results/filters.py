@@ -9,11 +9,11 @@ import streamlit as st
 
 from dashboard import queries
 from dashboard.components.common.old_links import translate_query_params
-from db.enums import Precision
 from engine.results import ResultTables
 from engine.results.columns import IDENTITY, SETS, columns_in_set, header_of, selectable_columns
 from engine.results.groups import Group, accuracy_groups, speed_groups
 from engine.results.notes import with_notes
+from engine.specs.precisions import precision_names
 
 ANY = "any"
 CUSTOM = "Custom"
@@ -44,7 +44,7 @@ def choose(tables: ResultTables) -> ShownResults:
                 bind="query-params",
                 width=220,
             )
-            names = [str(precision) for precision in Precision]
+            names = precision_names()
             precisions = st.pills(
                 "Precision",
                 names,
@@ -147,6 +147,6 @@ def _describe(
 def clear_filters() -> None:
     """Callback: clears all filters."""
     st.session_state["model"] = ""
-    st.session_state["precision"] = [str(precision) for precision in Precision]
+    st.session_state["precision"] = precision_names()
     st.session_state["dataset"] = ANY
     st.session_state["speed"] = ANY

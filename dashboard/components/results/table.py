@@ -8,8 +8,8 @@ import pandas as pd
 import streamlit as st
 
 from dashboard.components.common.theme import current_palette
-from db.enums import Precision
 from engine.results.columns import COLUMNS, COUNT, TIMESTAMP, Column
+from engine.specs.precisions import precision_names
 
 NOTES = "notes"
 ROW_HEIGHT, MAX_HEIGHT, BAR_WIDTH, MODEL_WIDTH = 36, 580, 150, 190
@@ -53,9 +53,9 @@ def _column(name: str, frame: pd.DataFrame) -> Any:
     if name == "model_id":
         return st.column_config.TextColumn(column.header, pinned=True, width=MODEL_WIDTH)
     if name == "precision":
-        colors = [current_palette().precisions[precision] for precision in Precision]
+        colors = list(current_palette().precisions.values())
         return st.column_config.MultiselectColumn(
-            column.header, options=[str(precision) for precision in Precision], color=colors
+            column.header, options=precision_names(), color=colors
         )
     return table_column(column)
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import streamlit as st
 from pydantic import ValidationError
 
@@ -15,8 +13,7 @@ from db.models import Artifact
 from db.session import writing
 from engine.errors import InvalidRequest, WorkbenchError
 from engine.jobs import dispatcher, queue
-from engine.runs.new_jobs import dataset_job
-from engine.runs.requests import BUILTIN_DATASETS, RunRequest
+from engine.runs.compile import dataset_job
 from engine.specs import DatasetSpec
 from engine.vacc.build_file import BuildFile, build_file_of
 from engine.vacc.build_text import build_text
@@ -56,7 +53,7 @@ def _take(name: str, data: bytes) -> None:
     except ValidationError as error:
         st.session_state[_REMARKS] = [("error", f"{name}: {error.errors()[0]['msg']}.")]
         return
-    st.session_state.update(form_values(found.request))
+    st.session_state.update(widget_values(found.request))
     st.session_state[_IMAGES] = calibration_of(asked)
     told = [("told", text) for text in found.remarks]
     st.session_state[_REMARKS] = [*remarks_of(asked), *told]
@@ -69,12 +66,6 @@ def _text_of(name: str, data: bytes) -> str:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise InvalidRequest(f"{name} is no text file.") from error
-
-
-def form_values(request: RunRequest) -> dict[str, Any]:
-    """The value of each widget of New run, by its key."""
-    known = {row.name for row in queries.datasets()} | set(BUILTIN_DATASETS)
-    return widget_values(request, known)
 
 
 def remarks_of(asked: BuildFile) -> list[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""The choices of a new run: model, weights, precisions, tasks, dataset, options."""
+"""The choices of a new run: model, weights, tasks, dataset."""
 
 from __future__ import annotations
 
@@ -10,12 +10,22 @@ import streamlit as st
 
 from dashboard import queries
 from dashboard.components.classify.uploads import store_upload
-from dashboard.components.common.guard import guard
+from dashboard.components.common.guard import noticed
+from dashboard.components.run_form.controls import (
+    Control,
+    Form,
+    Number,
+    Pills,
+    Select,
+    Words,
+    carried,
+)
 from dashboard.formats import escape_markdown, message
-from db.enums import Precision, WeightsKind
+from db.enums import WeightsKind
 from engine.catalog.models import SOURCE_LABELS, catalog
-from engine.runs.requests import BUILTIN_CALIBRATION, BUILTIN_DATASETS, DEMO, USUAL_TASKS, Task
-from engine.specs import CALIBRATION_IMAGES
+from engine.errors import InvalidRequest
+from engine.runs.fields import FIELDS
+from engine.runs.request import BUILTIN_DATASETS, DEMO, USUAL_TASKS, Task
 
 CATALOG, OTHER_TIMM, ONNX, BUILT_IN = (
     "Catalog",
@@ -30,6 +40,8 @@ WEIGHTS = {
 }
 WEIGHTS_TYPES = ("pth", "pt", "tar", "bin", "safetensors", "pdparams", "pdiparams")
 NO_DATASET = "none"
+WEIGHTS_SEED = Number("weights.seed", "weights_seed")
+WEIGHTS_KEY = Words("weights.key", "weights_key")
 
 
 def choose_model() -> tuple[str, str, str | None]:
@@ -42,8 +54,16 @@ def choose_model() -> tuple[str, str, str | None]:
         key="from",
         bind="query-params",
         wrap=True,
+        persist_state="session",
     )
     return str(kind), *_MODEL_CHOICES.get(str(kind), _from_catalog)()
+
+
+def named(model_id: str) -> str:
+    """The id, if it names a model. Raises InvalidRequest."""
+    if model_id.endswith("/"):
+        raise InvalidRequest("Say which model: a name, or a file.")
+    return model_id
 
 
 def _from_catalog() -> tuple[str, str | None]:
@@ -53,6 +73,7 @@ def _from_catalog() -> tuple[str, str | None]:
         list(models),
         format_func=_catalog_label,
         key="catalog_model",
+        persist_state="session",
         label_visibility="collapsed",
         help="Type to search. Grouped by source.",
     )
@@ -69,6 +90,7 @@ def _other_timm() -> tuple[str, str | None]:
     name = st.text_input(
         "Name of a timm model",
         key="timm_name",
+        persist_state="session",
         placeholder="ese_vovnet19b_dw",
         help="As timm knows it, without a tag; whether it exists is found when it is exported.",
     )
@@ -78,7 +100,13 @@ def _other_timm() -> tuple[str, str | None]:
 def _onnx_file() -> tuple[str, str | None]:
     path = file_choice("ONNX file", "onnx", ("onnx",))
     stem = Path(path).stem[:100] if path else ""
-    return f"onnx/{stem}", path
+    name = st.text_input(
+        "Name of the model",
+        key="onnx_name",
+        placeholder=stem or "as the file",
+        persist_state="session",
+    )
+    return f"onnx/{(name or '').strip() or stem}", path
 
 
 def _built_in() -> tuple[str, str | None]:
@@ -95,54 +123,73 @@ _MODEL_CHOICES: dict[str, Callable[[], tuple[str, str | None]]] = {
 
 
 def file_choice(label: str, key: str, types: tuple[str, ...]) -> str | None:
-    """A path on this machine, or an upload; the path of whichever was given."""
+    """A path on this machine, or an upload, which is stored and becomes the path."""
     path = st.text_input(
-        f"{label}: path on this machine", key=f"{key}_path", placeholder=f"/models/file.{types[0]}"
+        f"{label}: path on this machine",
+        key=f"{key}_path",
+        placeholder=f"/models/file.{types[0]}",
+        persist_state="session",
     )
-    uploaded = st.file_uploader("or upload it", type=list(types), key=f"{key}_upload")
-    if uploaded is None:
-        return (path or "").strip() or None
-    known = st.session_state.setdefault("stored_uploads", {})
-    if uploaded.file_id not in known:
-        with guard():
-            known[uploaded.file_id] = str(store_upload(uploaded.name, uploaded.getbuffer()))
-    stored = known.get(uploaded.file_id)
-    if stored:
-        st.caption(f"Stored as {escape_markdown(stored)}")
-    return stored
+    st.file_uploader(
+        "or upload it",
+        type=list(types),
+        key=f"{key}_upload",
+        on_change=_take_upload,
+        args=(key,),
+    )
+    return (path or "").strip() or None
 
 
-def choose_weights(kind: str, model_id: str, onnx_path: str | None) -> dict[str, Any]:
-    """The fields of a WeightsSpec; what a file says of itself is shown below it."""
+def _take_upload(key: str) -> None:
+    """Callback: stores an upload and puts its place into the widget of the path."""
+    uploaded = st.session_state.get(f"{key}_upload")
+    if uploaded is not None:
+        with noticed():
+            stored = store_upload(uploaded.name, uploaded.getbuffer())
+            st.session_state[f"{key}_path"] = str(stored)
+
+
+def choose_weights(form: Form, kind: str, model_id: str, onnx_path: str | None) -> None:
+    """Takes the weights; what a file says of itself is shown below it."""
+    form.fields["weights"] = {"kind": WeightsKind.PRETRAINED}
     if kind == ONNX:
-        return {"kind": WeightsKind.FILE, "path": onnx_path} if onnx_path else {}
-    if kind == BUILT_IN:
-        return {"kind": WeightsKind.PRETRAINED}
+        form.note("weights", lambda: _of_file(onnx_path, None))
+        return
+    if kind == BUILT_IN and not carried("weights"):
+        return
     chosen = st.segmented_control(
-        "Weights",
+        FIELDS["weights"].label,
         list(WEIGHTS),
         default="Pretrained",
         required=True,
         key="weights",
         bind="query-params",
+        persist_state="session",
     )
     weights = WEIGHTS.get(str(chosen), WeightsKind.PRETRAINED)
     if weights == WeightsKind.RANDOM:
         st.caption("Random weights measure speed; accuracy is not evaluated with them.")
-    if weights != WeightsKind.FILE:
-        return {"kind": weights}
-    path = file_choice("Weights", "weights_file", WEIGHTS_TYPES)
-    named = st.text_input(
-        "Set of weights (weights key)",
-        key="weights_key",
-        placeholder="the weights themselves",
-        help="Where a file holds several, such as state_dict and state_dict_ema: which of them.",
+        seed = WEIGHTS_SEED.from_widget(WEIGHTS_SEED.draw(st))
+        form.fields["weights"] = {"kind": weights, "seed": seed}
+        return
+    path = (
+        file_choice("Weights", "weights_file", WEIGHTS_TYPES)
+        if weights == WeightsKind.FILE
+        else None
     )
+    if weights == WeightsKind.FILE or carried("weights"):
+        key = WEIGHTS_KEY.from_widget(WEIGHTS_KEY.draw(st, placeholder="the weights themselves"))
+        form.fields["weights"] = {"kind": weights, "key": key}
+    if weights == WeightsKind.FILE:
+        form.note("weights", lambda: _of_file(path, key))
+        if path:
+            say_what_it_holds(path, key, model_id)
+
+
+def _of_file(path: str | None, key: str | None) -> dict[str, Any]:
     if not path:
-        return {}
-    key = (named or "").strip() or None
-    say_what_it_holds(path, key, model_id)
-    return {"kind": weights, "path": path, "key": key}
+        raise InvalidRequest("Give the file of the weights: a path on this machine, or an upload.")
+    return {"kind": WeightsKind.FILE, "path": path, "key": key}
 
 
 def say_what_it_holds(path: str, key: str | None, model_id: str) -> None:
@@ -174,37 +221,25 @@ def choose_catalog_model(model_id: str) -> None:
     st.session_state.update({"from": CATALOG, "catalog_model": model_id})
 
 
-def choose_precisions() -> list[str]:
-    """fp32, fp16, int8."""
-    names = [str(precision) for precision in Precision]
-    return st.pills(
-        "Precisions",
-        names,
-        selection_mode="multi",
-        default=names,
-        key="precisions",
-        bind="query-params",
-    )
+def tasks_control(can_evaluate: bool) -> Control:
+    """Of the tasks; Evaluate is proposed only where a dataset is at hand."""
+    return Pills("tasks", "tasks" if can_evaluate else "tasks_without_accuracy")
 
 
-def choose_tasks(can_evaluate: bool) -> list[str]:
-    """What to do; Evaluate is proposed only where a dataset is at hand."""
-    names = [str(task) for task in Task]
-    usual = [str(task) for task in USUAL_TASKS]
-    default = [name for name in usual if can_evaluate or name != Task.EVALUATE]
-    return st.pills(
-        "Tasks",
-        names,
-        selection_mode="multi",
-        default=default,
-        key="tasks" if can_evaluate else "tasks_without_accuracy",
-        help="A build implies the export, a measurement the build. Profile: where the time of an "
-        "inference goes, operator by operator.",
-    )
+def dataset_control(kind: str) -> Control:
+    """Of the evaluation dataset."""
+    return Select("dataset", f"dataset_for_{kind}")
 
 
-def choose_dataset(kind: str) -> str | None:
-    """A registered dataset; the drawn ones only for models that know their classes."""
+def choose_tasks(form: Form, can_evaluate: bool) -> None:
+    """Takes what to do."""
+    control = tasks_control(can_evaluate)
+    usual = [task for task in USUAL_TASKS if can_evaluate or task != Task.EVALUATE]
+    form.fields["tasks"] = tuple(control.draw(st, default=control.to_widget(usual)))
+
+
+def choose_dataset(form: Form, kind: str) -> str | None:
+    """Takes a registered dataset; synthetic ones only for models that know their classes."""
     registered = [
         row.name
         for row in queries.datasets()
@@ -213,34 +248,16 @@ def choose_dataset(kind: str) -> str | None:
     options = [*registered, NO_DATASET]
     if kind in (BUILT_IN, ONNX):
         options = ["demo", *options] if kind == BUILT_IN else [*registered, "demo", NO_DATASET]
-    chosen = st.selectbox("Dataset to evaluate on", options, key=f"dataset_for_{kind}")
+    control = dataset_control(kind)
+    chosen = st.selectbox(
+        options=options + [one for one in control.choices() if one not in options],
+        **control.settings(),
+    )
     if not registered and kind != BUILT_IN:
         st.page_link(
             "app_pages/datasets.py",
             label="Add a dataset to measure accuracy",
             icon=":material/photo_library:",
         )
-    return None if chosen == NO_DATASET else str(chosen)
-
-
-def choose_calibration(kind: str) -> tuple[str | None, int]:
-    """(dataset or None for the default, number of images) that int8 ranges are taken from."""
-    automatic = "automatic"
-    names = [row.name for row in queries.datasets() if row.name != BUILTIN_CALIBRATION]
-    options = [automatic, BUILTIN_CALIBRATION, *names]
-    left, right = st.columns(2)
-    chosen = left.selectbox(
-        "Calibrate int8 on",
-        options,
-        index=1 if kind == BUILT_IN else 0,
-        key=f"calibrate_for_{kind}",
-        help="Automatic: the evaluation set if there is one, else drawn images.",
-    )
-    images = right.number_input(
-        "Calibration images",
-        min_value=1,
-        max_value=50_000,
-        value=CALIBRATION_IMAGES,
-        key="calibration_images",
-    )
-    return (None if chosen == automatic else str(chosen)), int(images or CALIBRATION_IMAGES)
+    form.fields["dataset"] = None if chosen == NO_DATASET else str(chosen)
+    return form.fields["dataset"]

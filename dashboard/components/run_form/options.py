@@ -1,4 +1,4 @@
-"""The finer options of a new run: limits, batches, threads, and how images are prepared."""
+"""The options of a new run: how it is calibrated, built, measured, exported and prepared."""
 
 from __future__ import annotations
 
@@ -6,192 +6,131 @@ from typing import Any
 
 import streamlit as st
 
+from dashboard import queries
 from dashboard.components.run_form.choices import BUILT_IN, ONNX
-from engine.errors import InvalidRequest
-from engine.preprocess import Color, Interpolation, PreprocessSpec, ResizeMode, Resizer
-from engine.preprocess.protocols import VENDOR, Protocol
-from engine.preprocess.spec import PIXEL_SCALE
+from dashboard.components.run_form.controls import Control, Form, Number, Select, carried
+from dashboard.components.run_form.preparation import (
+    EVALUATION,
+    EXPORT,
+    take_protocol,
+    take_settings,
+)
+from engine.catalog.models import find_model
+from engine.errors import WorkbenchError
+from engine.preprocess import PreprocessSpec
+from engine.runs.fields import FIELDS
+from engine.runs.request import BUILTIN_CALIBRATION, DEMO, Task
 from engine.specs import Scenario
 
-BATCHES = (1, 2, 4, 8, 16, 32, 64)
-THREADS = (0, 1, 2, 4, 8, 16, 32)
-INSTANCES = (1, 2, 4, 8, 16)
-PROVIDERS = ("CPUExecutionProvider", "CUDAExecutionProvider", "TensorrtExecutionProvider")
+AUTOMATIC = "automatic"
 
 
-def measuring_options(kind: str) -> dict[str, Any]:
-    """Fields of a RunRequest."""
+def take_options(form: Form, kind: str, model_id: str) -> None:
+    """Draws all options, and takes their fields."""
+    with st.expander("Options", icon=":material/tune:"):
+        _calibration(form, kind)
+        _build(form)
+        _benchmark(form, kind)
+        _export(form)
+        if Task.EVALUATE in form.fields.get("tasks", ()) or carried(EVALUATION):
+            take_protocol(form, EVALUATION, _published(model_id))
+    _preparation(form, kind, model_id)
+
+
+def calibration_control(kind: str) -> Control:
+    """Of the calibration dataset; the demo has a set of its own."""
+    return Select("calibration_dataset", f"calibrate_for_{kind}")
+
+
+def duration_control(kind: str) -> Control:
+    """Of the longest time of a benchmark; the demo is a short one."""
+    return Number("benchmark_max_s", f"benchmark_max_s_{kind}")
+
+
+def _calibration(form: Form, kind: str) -> None:
+    names = [row.name for row in queries.datasets() if row.name != BUILTIN_CALIBRATION]
+    control = calibration_control(kind)
     left, right = st.columns(2)
-    batches = left.pills(
-        "Batch sizes to benchmark",
-        BATCHES,
-        selection_mode="multi",
-        default=[1],
-        key="batches",
-        wrap=True,
+    options = [AUTOMATIC, BUILTIN_CALIBRATION, *names]
+    chosen = left.selectbox(
+        options=options + [one for one in control.choices() if one not in options],
+        index=1 if kind == BUILT_IN else 0,
+        **control.settings(),
     )
-    limit = right.number_input(
-        "Evaluate on at most so many images (0: all)", min_value=0, value=0, key="limit"
-    )
-    threads = left.pills(
-        "Threads of an instance (0: all cores)",
-        THREADS,
-        selection_mode="multi",
-        default=[0],
-        key="threads",
-        wrap=True,
-    )
-    instances = right.pills(
-        "Requests in flight",
-        INSTANCES,
-        selection_mode="multi",
-        default=[1],
-        key="instances",
-        wrap=True,
-        help="With several batch sizes, threads or requests in flight every combination is "
-        "measured; Compare then names the best under a limit on the latency.",
-    )
-    seconds = left.number_input(
-        "Longest benchmark (s)",
-        min_value=1,
-        max_value=3600,
-        value=10 if kind == BUILT_IN else 30,
-        key=f"max_s_{kind}",
-    )
-    provider = right.selectbox("Execution provider", PROVIDERS, key="provider")
-    return {
-        "batches": tuple(int(batch) for batch in batches),
-        "limit": int(limit) if limit else None,
-        "threads": tuple(int(count) for count in threads),
-        "instances": tuple(int(count) for count in instances),
-        "benchmark_max_s": float(seconds or 30),
-        "provider": provider,
-        "again": st.toggle(
-            "Measure again what a sweep has measured before",
-            key="again",
-            help="Off: a sweep that was stopped goes on where it was.",
-        ),
-        **_scenario_options(),
-    }
+    form.fields["calibration_dataset"] = None if chosen == AUTOMATIC else str(chosen)
+    form.take("calibration_images", right)
 
 
-def _scenario_options() -> dict[str, Any]:
-    """How requests come; the limit and the rate belong to scenario server."""
-    scenario = st.segmented_control(
-        "Scenario",
-        [str(one) for one in Scenario],
-        default=str(Scenario.CLOSED_LOOP),
-        required=True,
-        key="scenario",
-        help="closed-loop: each request follows the last. The others are MLPerf's: single-stream "
-        "(p90 of one image at a time), offline (images/s of all at once), server (arrivals by "
-        "chance and a limit on the p99). Results of different scenarios are never mixed.",
-    )
-    if scenario != Scenario.SERVER:
-        return {"scenario": scenario}
+def _build(form: Form) -> None:
     left, right = st.columns(2)
-    limit = left.number_input(
-        "Longest p99 (ms)", min_value=0.001, value=None, format="%g", key="limit_ms"
-    )
-    rate = right.number_input(
-        "Requests a second (empty: search the highest)",
-        min_value=0.001,
-        value=None,
-        format="%g",
-        key="rate_per_s",
-    )
-    return {"scenario": scenario, "limit_ms": limit, "rate_per_s": rate}
+    form.take("calibration_mode", left)
+    form.take("calibration_percentile", right, step=0.001)
+    form.take("keep_in_float", left, placeholder="none")
+    form.take("softmax", right)
+    form.take("max_drop", left, step=0.1, placeholder="no limit: the default recipe")
+    form.take("target", right)
 
 
-def preparation_options(kind: str) -> dict[str, Any]:
-    """`preprocess`, and the `background` of an ONNX file; the demo's images need nothing."""
-    if kind == BUILT_IN:
-        return {}
-    if kind != ONNX:
-        return _protocol_options()
-    with st.expander("How images are prepared for this file", icon=":material/crop:"):
-        st.caption(
-            "A wrong guess costs accuracy. Left off: short side 256, center crop 224, bilinear, "
-            "ImageNet mean and deviation."
-        )
-        own = st.toggle("Set it", key="own_preprocessing")
-        spec = _own_spec() if own else None
-        first_is_background = st.toggle(
-            "Background class: output 0 is no class",
-            key="background",
-            help="As in networks from TF-Hub and TF-Slim, which have 1,001 outputs.",
-        )
-        output = st.text_input(
-            "Output that holds the scores",
-            key="onnx_output",
-            placeholder="found by its number of classes",
-            help="Only for a file with several outputs.",
-        )
-    found: dict[str, Any] = {"background": 0} if first_is_background else {}
-    if output and output.strip():
-        found["output"] = output.strip()
-    return found | ({"preprocess": spec} if spec is not None else {})
-
-
-def _protocol_options() -> dict[str, Any]:
-    protocol = st.segmented_control(
-        "How images are prepared",
-        [str(one) for one in Protocol],
-        default=str(Protocol.PUBLISHED),
-        key="protocol",
-        bind="query-params",
-        help="published: as the model's figures were measured. vendor: squashed to 256 x 256, "
-        "crop 224, OpenCV. Results of different protocols are never compared.",
-    )
-    if protocol == Protocol.VENDOR:
-        return {"preprocess": VENDOR.to_dict()}
-    return {"preprocess": _own_spec()} if protocol == Protocol.CUSTOM else {}
-
-
-def _own_spec() -> dict[str, Any]:
-    defaults = PreprocessSpec()
+def _benchmark(form: Form, kind: str) -> None:
     left, right = st.columns(2)
-    resize = left.number_input(
-        "Resize to (0: not at all)", min_value=0, max_value=4096, value=256, key="pre_resize"
-    )
-    crop = right.number_input("Center crop", min_value=1, max_value=4096, value=224, key="pre_crop")
-    mode = left.selectbox("Resize", [str(mode) for mode in ResizeMode], key="pre_mode")
-    interpolation = right.selectbox(
-        "Interpolation", [str(one) for one in Interpolation], key="pre_interpolation"
-    )
-    resizer = left.selectbox("Resizer", [str(one) for one in Resizer], key="pre_resizer")
-    color = right.selectbox("Channels", [str(one) for one in Color], key="pre_color")
-    div255 = st.toggle(
-        "Pixels are divided by 255 first",
-        value=True,
-        key="pre_div255",
-        help="Off: mean and deviation are of pixels from 0 to 255.",
-    )
-    mean = left.text_input("Mean", value=_join(defaults.mean), key="pre_mean")
-    std = right.text_input("Deviation", value=_join(defaults.std), key="pre_std")
-    return {
-        "resize": int(resize) if resize else None,
-        "resize_mode": mode,
-        "crop": int(crop or 224),
-        "interpolation": interpolation,
-        "resizer": resizer,
-        "color": color,
-        "scale": PIXEL_SCALE if div255 else 1.0,
-        "mean": three_numbers("Mean", mean or ""),
-        "std": three_numbers("Deviation", std or ""),
-    }
+    form.take("batches", left)
+    form.take("limit", right, placeholder="all")
+    form.take("threads", left)
+    form.take("instances", right)
+    control, usual = duration_control(kind), FIELDS["benchmark_max_s"].default
+    usual = DEMO.benchmark_max_s if kind == BUILT_IN else usual
+    longest = control.draw(left, value=usual, step=1.0)
+    form.note("benchmark_max_s", lambda: control.from_widget(longest))
+    form.take("provider", right)
+    form.take("again")
+    scenario = form.take("scenario")
+    left, right = st.columns(2)
+    if scenario == Scenario.SERVER:
+        form.take("limit_ms", left, placeholder="needed")
+        form.take("rate_per_s", right, placeholder="search the highest")
+    if scenario == Scenario.SERVER or carried("arrivals_seed"):
+        form.take("arrivals_seed", left)
 
 
-def _join(values: tuple[float, ...]) -> str:
-    return " ".join(f"{value:g}" for value in values)
+def _export(form: Form) -> None:
+    left, right = st.columns(2)
+    form.take("format", left)
+    form.take("via", right)
 
 
-def three_numbers(name: str, text: str) -> list[float]:
-    """`0.485 0.456 0.406`, with commas or spaces. Raises InvalidRequest."""
+def _preparation(form: Form, kind: str, model_id: str) -> None:
+    """The preprocessing, and the outputs of an ONNX file; the demo's images need nothing."""
+    if kind == ONNX:
+        with st.expander("How images are prepared for this file", icon=":material/crop:"):
+            st.caption(
+                "A wrong guess costs accuracy. Default: short side 256, center crop 224, bilinear, "
+                "ImageNet mean and std."
+            )
+            if st.toggle("Custom preprocessing", key="own_preprocessing", persist_state="session"):
+                take_settings(form, EXPORT, PreprocessSpec())
+            form.take("background", placeholder="none")
+            form.take("output", placeholder="found by its number of classes")
+        return
+    if kind != BUILT_IN or carried(EXPORT):
+        take_protocol(form, EXPORT, _published(model_id))
+    for name, shown in (("background", "none"), ("output", "the only one")):
+        if carried(name):
+            form.take(name, placeholder=shown)
+
+
+def _published(model_id: str) -> PreprocessSpec:
+    """The model's own preprocessing, or what is usual."""
     try:
-        values = [float(word) for word in text.replace(",", " ").split()]
-    except ValueError:
-        values = []
-    if len(values) != 3:
-        raise InvalidRequest(f"{name} must be three numbers, one a channel, not {text!r}.")
-    return values
+        return find_model(model_id).preprocess or PreprocessSpec()
+    except WorkbenchError:
+        return PreprocessSpec()
+
+
+def option_values(request: Any, kind: str) -> dict[str, Any]:
+    """The widgets' values for the fields of a request that have a key for each kind of model."""
+    duration = duration_control(kind)
+    return {
+        duration.key: duration.to_widget(request.benchmark_max_s),
+        calibration_control(kind).key: request.calibration_dataset or AUTOMATIC,
+        "own_preprocessing": kind == ONNX and request.preprocess is not None,
+    }

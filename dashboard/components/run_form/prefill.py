@@ -6,23 +6,13 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard import queries
-from dashboard.components.run_form.build_options import build_values
-from dashboard.components.run_form.choices import (
-    BUILT_IN,
-    CATALOG,
-    NO_DATASET,
-    ONNX,
-    OTHER_TIMM,
-    WEIGHTS,
-)
-from dashboard.components.run_form.options import BATCHES, INSTANCES, PROVIDERS, THREADS
-from engine.catalog.models import catalog, find_model
-from engine.preprocess import PreprocessSpec
-from engine.preprocess.pixel_scale import raw_levels
-from engine.preprocess.protocols import VENDOR, Protocol
-from engine.preprocess.spec import PIXEL_SCALE
-from engine.runs.requests import BUILTIN_DATASETS, RunRequest
+from dashboard.components.run_form import choices
+from dashboard.components.run_form.controls import CARRIED, CONTROLS
+from dashboard.components.run_form.options import option_values
+from dashboard.components.run_form.preparation import EVALUATION, EXPORT, protocol_values
+from engine.catalog.models import catalog
+from engine.runs.fields import FIELDS
+from engine.runs.request import RunRequest
 
 KEY = "request_to_clone"
 
@@ -40,87 +30,46 @@ def take_request() -> bool:
     found = st.session_state.pop(KEY, None)
     if found is None:
         return False
-    request = RunRequest.model_validate(found)
-    known = {row.name for row in queries.datasets()} | set(BUILTIN_DATASETS)
-    st.session_state.update(widget_values(request, known))
+    st.session_state.update(widget_values(RunRequest.model_validate(found)))
     return True
 
 
-def widget_values(request: RunRequest, known_datasets: set[str]) -> dict[str, Any]:
-    """The value of each widget, by its key; a dataset that is gone is left as proposed."""
+def widget_values(request: RunRequest) -> dict[str, Any]:
+    """The value of each widget of New run, by its key: every field of the request is in them."""
     kind, model = _model(request)
-    tasks = [str(task) for task in request.tasks]
-    values: dict[str, Any] = {
+    tasks = [choices.tasks_control(can_evaluate) for can_evaluate in (True, False)]
+    return {
         "from": kind,
         **model,
-        "precisions": [str(precision) for precision in request.precisions],
-        "tasks": tasks,
-        "tasks_without_accuracy": tasks,
-        "calibration_images": request.calibration_images,
-        "batches": [batch for batch in request.batches if batch in BATCHES],
-        "limit": request.limit or 0,
-        "threads": [count for count in request.threads if count in THREADS],
-        "instances": [count for count in request.instances if count in INSTANCES],
-        "again": request.again,
-        "scenario": str(request.scenario),
-        "limit_ms": request.limit_ms,
-        "rate_per_s": request.rate_per_s,
-        f"max_s_{kind}": int(request.benchmark_max_s),
-        **build_values(request),
-        **_preparation(kind, request),
+        **{one.key: one.to_widget(getattr(request, name)) for name, one in CONTROLS.items()},
+        **{control.key: control.to_widget(request.tasks) for control in tasks},
+        choices.dataset_control(kind).key: request.dataset or choices.NO_DATASET,
+        **option_values(request, kind),
+        **protocol_values(EXPORT, request.preprocess),
+        **protocol_values(EVALUATION, request.evaluation_preprocess),
+        CARRIED: [
+            name
+            for name in RunRequest.model_fields
+            if getattr(request, name) != FIELDS[name].default
+        ],
     }
-    if request.provider in PROVIDERS:
-        values["provider"] = request.provider
-    if request.dataset is None or request.dataset in known_datasets:
-        values[f"dataset_for_{kind}"] = request.dataset or NO_DATASET
-    if request.calibration_dataset in known_datasets:
-        values[f"calibrate_for_{kind}"] = request.calibration_dataset
-    return values
 
 
 def _model(request: RunRequest) -> tuple[str, dict[str, Any]]:
-    """Where the model comes from, and the widgets of that choice."""
-    weights = {
-        "weights": next(name for name, kind in WEIGHTS.items() if kind == request.weights.kind),
-        "weights_file_path": request.weights.path or "",
-        "weights_key": request.weights.key or "",
-    }
+    """Where the model comes from, and the widgets of that choice and of the weights."""
+    weights, path = request.weights, request.weights.path or ""
+    kinds = {kind: name for name, kind in choices.WEIGHTS.items()}
     source, _, name = request.model_id.partition("/")
-    if source == "demo":
-        return BUILT_IN, {}
     if source == "onnx":
-        return ONNX, {
-            "onnx_path": request.weights.path or "",
-            "onnx_output": request.output or "",
-        }
-    if request.model_id in catalog():
-        return CATALOG, {"catalog_model": request.model_id, **weights}
-    return OTHER_TIMM, {"timm_name": name, **weights}
-
-
-def _preparation(kind: str, request: RunRequest) -> dict[str, Any]:
-    spec = request.preprocess
-    if kind == BUILT_IN:
-        return {}
-    if kind != ONNX and spec == VENDOR.to_dict():
-        return {"protocol": str(Protocol.VENDOR)}
-    if spec is None:
-        return {"protocol": str(Protocol.PUBLISHED)} if kind != ONNX else {}
-    own_way = find_model(request.model_id).preprocess
-    full = (own_way or PreprocessSpec()).changed(spec)
-    divided = full.scale == PIXEL_SCALE
-    mean, std = (full.mean, full.std) if divided else raw_levels(full)
-    own = {
-        "pre_resize": full.resize or 0,
-        "pre_crop": full.crop,
-        "pre_mode": str(full.resize_mode),
-        "pre_interpolation": str(full.interpolation),
-        "pre_resizer": str(full.resizer),
-        "pre_color": str(full.color),
-        "pre_div255": divided,
-        # In full: half floats of the vendor's files have more digits than are usually shown.
-        "pre_mean": " ".join(map(repr, mean)),
-        "pre_std": " ".join(map(repr, std)),
+        return choices.ONNX, {"onnx_path": path, "onnx_name": name}
+    values = {
+        "weights": kinds[weights.kind],
+        "weights_file_path": path,
+        choices.WEIGHTS_KEY.key: choices.WEIGHTS_KEY.to_widget(weights.key),
+        choices.WEIGHTS_SEED.key: weights.seed,
     }
-    switch = {"own_preprocessing": True} if kind == ONNX else {"protocol": str(Protocol.CUSTOM)}
-    return {**own, **switch, "background": request.background == 0}
+    if source == "demo":
+        return choices.BUILT_IN, values
+    if request.model_id in catalog():
+        return choices.CATALOG, {"catalog_model": request.model_id, **values}
+    return choices.OTHER_TIMM, {"timm_name": name, **values}

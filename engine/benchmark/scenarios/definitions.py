@@ -7,9 +7,8 @@ after them, they are not submissions.
 
 from __future__ import annotations
 
-from typing import Any
-
 from engine.specs import BenchmarkSpec, Scenario
+from engine.store.protocols import ScenarioFacts
 
 CLOSED_LOOP = "closed loop"
 
@@ -29,32 +28,30 @@ DEFINITIONS = {
 }
 
 
-def label_of(told: dict[str, Any] | None) -> str:
+def label_of(told: ScenarioFacts | None) -> str:
     """What a result is of, from its protocol's `scenario`: results of one label are comparable."""
-    if not told:
+    if told is None:
         return CLOSED_LOOP
-    name = str(told["name"])
-    if name != Scenario.SERVER:
-        return name.replace("-", " ")
-    asked = told.get("asked_rate_per_s")
+    if told.name != Scenario.SERVER:
+        return told.name.replace("-", " ")
+    asked = told.asked_rate_per_s
     how = f"at {asked:g} requests/s" if asked else "highest rate"
-    return f"server, {how}, p99 ≤ {told['limit_ms']:g} ms"
+    return f"server, {how}, p99 ≤ {told.limit_ms or 0:g} ms"
 
 
-def verdict_of(told: dict[str, Any] | None) -> str | None:
+def verdict_of(told: ScenarioFacts | None) -> str | None:
     """`valid: ...` or `invalid: ...` with the reason; None where a scenario has no verdict."""
-    if not told or "valid" not in told:
+    if told is None or told.valid is None:
         return None
-    return f"{'valid' if told['valid'] else 'invalid'}: {told['reason']}"
+    return f"{'valid' if told.valid else 'invalid'}: {told.reason}"
 
 
 def asked_label(spec: BenchmarkSpec) -> str:
     """The label that the result of a request will have."""
     if spec.scenario == Scenario.CLOSED_LOOP:
         return CLOSED_LOOP
-    told = {
-        "name": str(spec.scenario),
-        "asked_rate_per_s": spec.rate_per_s,
-        "limit_ms": spec.limit_ms,
-    }
-    return label_of(told)
+    return label_of(
+        ScenarioFacts(
+            name=str(spec.scenario), asked_rate_per_s=spec.rate_per_s, limit_ms=spec.limit_ms
+        )
+    )

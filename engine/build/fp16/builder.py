@@ -11,14 +11,14 @@ import numpy as np
 from onnx import ModelProto
 
 from db.models import Artifact, Dataset
+from engine.build.builders import Source
 from engine.build.fp16.conversion import convert, refuse_control_flow
 from engine.build.fp16.emulation import imitate
 from engine.build.fp16.fallback import keep_in_float
 from engine.build.fp16.limits import LARGEST, LIMIT
 from engine.build.fp16.observing import observed
-from engine.build.fp16.value_ranges import Extremes, extremes_of
+from engine.build.fp16.value_ranges import extremes_of
 from engine.build.int8.mixed_precision.sensitivity import decibels, noise
-from engine.build.int8.sessions import session_of
 from engine.config import settings
 from engine.datasets.reader import open_index, read_batches
 from engine.datasets.registration import find_dataset
@@ -27,8 +27,17 @@ from engine.errors import BuildFailed
 from engine.export.verify import probe_inputs
 from engine.jobs.context import JobContext
 from engine.onnx import graph_io
+from engine.runtimes.observing import session_of
 from engine.specs import RangeCheckSpec
 from engine.store import artifacts
+from engine.store.manifest import (
+    BuildDetails,
+    Fp16Agreement,
+    Fp16Build,
+    KeptNode,
+    LargestValue,
+    RangeCheck,
+)
 
 BATCH = 8
 COMPARED_IMAGES = 64
@@ -45,14 +54,9 @@ class _Data:
     images: int
 
 
-def build(
-    model: ModelProto,
-    export: Artifact,
-    asked: RangeCheckSpec | None,
-    path: Path,
-    context: JobContext,
-) -> dict[str, Any]:
-    """Writes the fp16 model of `model` to `path`; returns what is said of it in the manifest."""
+def build(source: Source, path: Path, context: JobContext) -> BuildDetails:
+    """Writes the fp16 model to `path`; returns its details for the manifest."""
+    model, export, asked = source.model, source.export, source.spec.range_check
     refuse_control_flow(model)
     data = _checked(export, asked, context) if asked else _probes(export)
     extremes = extremes_of(model, _told(data, context), settings().threads)
@@ -63,16 +67,17 @@ def build(
     for one in kept:
         context.say(f"{one.node} ({one.op}) stays in float: {one.reason}.")
     execution = observed(half)
-    return {
-        "execution": execution.kind,
-        "execution_why": execution.why,
-        "half": {
-            "kept_in_float": [asdict(one) for one in kept],
-            "checked": _what_was_checked(data),
-            "largest": _largest(extremes),
-            "agreement": _agreement(model, imitate(model, outputs), data),
-        },
-    }
+    tensor, value = extremes.largest
+    return BuildDetails(
+        execution=execution.kind,
+        execution_why=execution.why,
+        half=Fp16Build(
+            kept_in_float=[KeptNode(**asdict(one)) for one in kept],
+            checked=_what_was_checked(data),
+            largest=LargestValue(tensor=tensor, value=value),
+            agreement=_agreement(model, imitate(model, outputs), data),
+        ),
+    )
 
 
 def _checked(export: Artifact, asked: RangeCheckSpec, context: JobContext) -> _Data:
@@ -102,19 +107,15 @@ def _told(data: _Data, context: JobContext) -> Iterable[np.ndarray]:
         context.progress(seen, data.images, "images", "Checking ranges")
 
 
-def _what_was_checked(data: _Data) -> dict[str, Any]:
-    limits = {"images": data.images, "limit": LIMIT, "largest_half": LARGEST}
+def _what_was_checked(data: _Data) -> RangeCheck:
+    limits: dict[str, Any] = {"images": data.images, "limit": LIMIT, "largest_half": LARGEST}
     if data.dataset is None:
-        return {"dataset": None, "note": NOT_CHECKED, **limits}
-    return {"dataset": data.dataset.name, "dataset_digest": data.dataset.digest, **limits}
+        return RangeCheck(dataset=None, note=NOT_CHECKED, **limits)
+    dataset = data.dataset
+    return RangeCheck(dataset=dataset.name, dataset_digest=dataset.digest, **limits)
 
 
-def _largest(extremes: Extremes) -> dict[str, Any]:
-    tensor, value = extremes.largest
-    return {"tensor": tensor, "value": value}
-
-
-def _agreement(model: ModelProto, half: ModelProto, data: _Data) -> dict[str, Any]:
+def _agreement(model: ModelProto, half: ModelProto, data: _Data) -> Fp16Agreement:
     """fp16 against fp32, with all that is stored in half precision truly rounded to it."""
     threads = settings().threads
     wanted, found = (_scores(one, data.compared, threads) for one in (model, half))
@@ -123,11 +124,11 @@ def _agreement(model: ModelProto, half: ModelProto, data: _Data) -> dict[str, An
             "The fp16 build gives scores that are not finite although its ranges were checked: a "
             "sum inside a layer exceeds half precision. Build it in fp32 or int8."
         )
-    return {
-        "images": len(wanted),
-        "same_class": int((wanted.argmax(axis=1) == found.argmax(axis=1)).sum()),
-        "signal_db": decibels(noise(found, wanted)),
-    }
+    return Fp16Agreement(
+        images=len(wanted),
+        same_class=int((wanted.argmax(axis=1) == found.argmax(axis=1)).sum()),
+        signal_db=decibels(noise(found, wanted)),
+    )
 
 
 def _scores(model: ModelProto, batches: list[np.ndarray], threads: int) -> np.ndarray:

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 from engine.common.environment import fp16_instructions
 from engine.specs import CPU_PROVIDER
-
-NATIVE, EMULATED = "native", "emulated"
+from engine.store.manifest import EMULATED, NATIVE
 
 
 @dataclass(frozen=True, slots=True)

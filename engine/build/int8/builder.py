@@ -6,13 +6,13 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from onnx import ModelProto
 
 from db.enums import WeightsKind
 from db.models import Artifact
+from engine.build.builders import Source
 from engine.build.int8 import targets
 from engine.build.int8.accuracy_control import search
 from engine.build.int8.accuracy_control.bound import AGREEMENT, TOP1, Bound
@@ -40,6 +40,8 @@ from engine.jobs.context import JobContext
 from engine.onnx import graph_io
 from engine.specs import CalibrationSpec
 from engine.store import artifacts
+from engine.store.int8_report import ChangedClasses
+from engine.store.manifest import BuildDetails, CalibrationFacts
 
 REPORT_IMAGES = 16
 CHANGED_IMAGES = 64
@@ -50,18 +52,14 @@ BOUND_SEED = 1
 SHOWN = 5
 
 
-def build(
-    model: ModelProto,
-    export: Artifact,
-    asked: CalibrationSpec,
-    path: Path,
-    context: JobContext,
-    key: str,
-) -> dict[str, Any]:
-    """Writes the int8 model of `model` to `path`; returns what is said of it in the manifest.
+def build(source: Source, path: Path, context: JobContext) -> BuildDetails:
+    """Writes the int8 model to `path`; returns its details for the manifest.
 
-    `key` is the build's recipe: a search that was stopped goes on where it was.
+    A search that was stopped goes on where it was: it is kept under the build's recipe.
     """
+    model, export, asked = source.model, source.export, source.spec.calibration
+    if asked is None:
+        raise BuildFailed("int8 needs a calibration dataset.")
     _require_layers(model, export)
     dataset = find_dataset(asked.dataset, context.url)
     images = PreparedImages(open_index(dataset), export)
@@ -78,29 +76,30 @@ def build(
         count=len(drawn),
         known=Known(_subject(export, images, drawn), context.say),
     )
-    mixed = _mixed(model, export, asked, images, drawn, how, context, key)
+    mixed = _mixed(model, export, asked, images, drawn, how, context, source.recipe)
     context.stage("Looking at every layer.")
     graph_io.save(mixed.model, path)
     report = report_of(model, mixed, images.one_by_one(drawn[:REPORT_IMAGES]), settings().threads)
     changed = _changed(model, mixed.model, images, drawn[:CHANGED_IMAGES])
-    report["changed_classes"] = {"images": changed.images, "changed": changed.changed}
+    counted = ChangedClasses(images=changed.images, changed=changed.changed)
+    report = report.model_copy(update={"changed_classes": counted})
     if changed.changed > MANY_CHANGED * changed.images:
         context.say(changed.sentence())
-    write_text(path.parent / artifacts.REPORT_FILE, json.dumps(report, indent=1))
+    write_text(path.parent / artifacts.REPORT_FILE, json.dumps(report.dump(), indent=1))
     searched = _others(images.index, drawn) if asked.max_drop is not None else drawn[:0]
     write_seen(path.parent, images.index, drawn, searched)
     _say_what_is_constant(mixed, context)
-    return {
-        "quantization": {**mixed.facts, "macs_in_int8": report["macs_in_int8"]},
-        "calibration": {
-            **asked.to_json(),
-            "images": len(drawn),
-            "images_asked": asked.images,
-            "images_searched": len(searched),
-            "classes": len(np.unique(images.index.labels[drawn])),
-            "dataset_digest": dataset.digest,
-        },
+    calibration = asked.to_json() | {
+        "images": len(drawn),
+        "images_asked": asked.images,
+        "images_searched": len(searched),
+        "classes": len(np.unique(images.index.labels[drawn])),
+        "dataset_digest": dataset.digest,
     }
+    return BuildDetails(
+        quantization=mixed.facts.model_copy(update={"macs_in_int8": report.macs_in_int8}),
+        calibration=CalibrationFacts(**calibration),
+    )
 
 
 def _require_layers(model: ModelProto, export: Artifact) -> None:
@@ -212,7 +211,7 @@ def _say_what_is_drawn(
 
 
 def _say_what_is_constant(mixed: Mixed, context: JobContext) -> None:
-    names = mixed.prepared.facts.get("constant", [])
+    names = mixed.prepared.facts.constant
     if names:
         shown = ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
         context.say(

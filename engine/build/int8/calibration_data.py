@@ -8,12 +8,13 @@ import numpy as np
 from onnx import ModelProto
 
 from db.models import Artifact
-from engine.build.int8.sessions import session_of
 from engine.common.scores import drop_background
 from engine.config import settings
 from engine.datasets.reader import DatasetIndex, read_batches
 from engine.onnx import graph_io
+from engine.runtimes.observing import session_of
 from engine.store import artifacts
+from engine.store.manifest import ExportManifest
 
 BATCH = 16
 
@@ -24,7 +25,7 @@ class PreparedImages:
     def __init__(self, index: DatasetIndex, export: Artifact) -> None:
         self.index = index
         self.preprocess = artifacts.preprocess_of(export)
-        self.background: int | None = export.manifest.get("background")
+        self.background = ExportManifest.of(export).background
 
     def batches(self, which: np.ndarray) -> Iterator[np.ndarray]:
         """float32 (n, 3, crop, crop), n at most BATCH."""

@@ -12,18 +12,27 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from db.models import Artifact
+from engine.common.document import Document
 from engine.common.files import write_text
 from engine.datasets.reader import DatasetIndex
 from engine.datasets.sampling import draw_by_class
 from engine.store import artifacts
+from engine.store.manifest import BuildManifest
 
-CALIBRATED, SEARCHED = "calibrated", "searched"
 DIGITS = 16
+
+
+class SeenImages(Document):
+    """What lies beside the model: of each image its place in the dataset, bytes, and digest."""
+
+    dataset: str
+    dataset_digest: str
+    calibrated: list[tuple[int, int, str]]
+    searched: list[tuple[int, int, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +60,13 @@ def write_seen(
     folder: Path, index: DatasetIndex, calibrated: np.ndarray, searched: np.ndarray
 ) -> None:
     """Writes down beside the model which images of `index` it has seen."""
-    document = {
-        "dataset": index.name,
-        "dataset_digest": index.digest,
-        CALIBRATED: [_identity(index, int(i)) for i in calibrated],
-        SEARCHED: [_identity(index, int(i)) for i in searched],
-    }
-    write_text(folder / artifacts.IMAGES_FILE, json.dumps(document))
+    seen = SeenImages(
+        dataset=index.name,
+        dataset_digest=index.digest,
+        calibrated=[_identity(index, int(i)) for i in calibrated],
+        searched=[_identity(index, int(i)) for i in searched],
+    )
+    write_text(folder / artifacts.IMAGES_FILE, json.dumps(seen.dump()))
 
 
 def overlap(artifact: Artifact, index: DatasetIndex, images: np.ndarray) -> Overlap | None:
@@ -65,36 +74,33 @@ def overlap(artifact: Artifact, index: DatasetIndex, images: np.ndarray) -> Over
 
     Of the same dataset by place, of another by the bytes of the files.
     """
-    document = _read(artifact)
-    if document is None:
+    seen = _read(artifact)
+    if seen is None:
         return _by_drawing_again(artifact, index, images)
-    if document["dataset_digest"] == index.digest:
-        places = {kind: [row[0] for row in document[kind]] for kind in (CALIBRATED, SEARCHED)}
-        return Overlap(*(np.isin(images, places[kind]) for kind in (CALIBRATED, SEARCHED)))
-    files = {kind: {(row[1], row[2]) for row in document[kind]} for kind in (CALIBRATED, SEARCHED)}
-    sizes = {size for rows in files.values() for size, _ in rows}
+    kinds = (seen.calibrated, seen.searched)
+    if seen.dataset_digest == index.digest:
+        return Overlap(*(np.isin(images, [place for place, _, _ in rows]) for rows in kinds))
+    files = [{(size, digest) for _, size, digest in rows} for rows in kinds]
+    sizes = {size for known in files for size, _ in known}
     identities = [_identity_if(index, int(i), sizes.__contains__) for i in images]
-    return Overlap(
-        *(np.array([one in files[kind] for one in identities]) for kind in (CALIBRATED, SEARCHED))
-    )
+    return Overlap(*(np.array([one in known for one in identities]) for known in files))
 
 
 def _by_drawing_again(
     artifact: Artifact, index: DatasetIndex, images: np.ndarray
 ) -> Overlap | None:
     """For builds from before it was written down: drawing is repeatable on the same dataset."""
-    made = (artifact.manifest.get("build") or {}).get("calibration")
-    if not made or made.get("dataset_digest") != index.digest or made.get("max_drop"):
+    made = BuildManifest.of(artifact).build.calibration
+    if made is None or made.dataset_digest != index.digest or made.max_drop:
         return None
-    drawn = draw_by_class(index.labels, int(made["images"]), int(made.get("seed", 0)))
+    drawn = draw_by_class(index.labels, made.images, made.seed)
     return Overlap(np.isin(images, drawn), np.zeros(len(images), bool))
 
 
-def _read(artifact: Artifact) -> dict[str, Any] | None:
+def _read(artifact: Artifact) -> SeenImages | None:
     with suppress(OSError, ValueError):
         path = artifacts.folder_of(artifact.digest) / artifacts.IMAGES_FILE
-        document: dict[str, Any] = json.loads(path.read_text())
-        return document
+        return SeenImages.model_validate_json(path.read_text())
     return None
 
 

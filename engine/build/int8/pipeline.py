@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from onnx import ModelProto
@@ -28,6 +27,7 @@ from engine.build.int8.statistics.range_estimators import RANGE_OF, Ranges
 from engine.build.int8.targets import Target, target_of
 from engine.onnx.graph_view import view_of
 from engine.specs import TargetName
+from engine.store.int8_report import Int8Build
 
 Batches = Callable[[], Iterable[np.ndarray]]
 Progress = Callable[[str, int], None]
@@ -59,7 +59,7 @@ class Prepared:
     placing: Placing
     ranges: Ranges
     means: dict[str, np.ndarray]
-    facts: dict[str, Any]
+    facts: Int8Build
 
 
 def prepare(
@@ -93,13 +93,13 @@ def prepare(
     ranges = _extremes(placing, stats)
     if calibration.mode != "max":
         ranges = _distributed(model, placing, ranges, stats, calibration)
-    facts = {
-        "squeezes_rewritten": squeezes,
-        "gates_rewritten": gates,
-        "equalization": equalized.strengths,
-        "kept_in_float": placing.floating,
-        "constant": constant,
-    }
+    facts = Int8Build(
+        squeezes_rewritten=squeezes,
+        gates_rewritten=gates,
+        equalization=equalized.strengths,
+        kept_in_float=placing.floating,
+        constant=constant,
+    )
     means = {name: stats.mean for name, stats in equalized.stats.items()}
     return Prepared(model, placing, ranges, means, facts)
 
@@ -111,18 +111,19 @@ def rounding_of(prepared: Prepared, target: Target) -> Rounding:
     return Rounding(prepared.model, prepared.placing, grids, prepared.means, in_pairs)
 
 
-def quantize(prepared: Prepared, target: Target) -> tuple[ModelProto, dict[str, Any]]:
+def quantize(prepared: Prepared, target: Target) -> tuple[ModelProto, Int8Build]:
     """(int8 model, what it is) for the target it was prepared for."""
     grids = choose_grids(prepared.placing, prepared.ranges, target.activations)
     model = write(prepared.model, prepared.placing, grids, target, prepared.means)
     arrange(model, prepared.placing.view, target)
-    return model, {
-        "format": "QDQ",
-        "target": target.to_dict(),
-        "activations": str(target.activations),
-        "weights": target.weights,
-        **prepared.facts,
-    }
+    return model, prepared.facts.model_copy(
+        update={
+            "format": "QDQ",
+            "target": target.facts(),
+            "activations": str(target.activations),
+            "weights": target.weights,
+        }
+    )
 
 
 def _observe(model: ModelProto, calibration: Calibration) -> dict[str, ChannelStats]:

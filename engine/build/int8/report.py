@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 from onnx import ModelProto, NodeProto, TensorProto, helper
@@ -15,37 +13,14 @@ from engine.build.int8.passes.hard_swish import LINE
 from engine.build.int8.qdq.placement import WEIGHTED
 from engine.build.int8.qdq.qparams import Grid, choose_grids
 from engine.build.int8.qdq.weights import channel_axis, quantize_layer
-from engine.build.int8.sessions import plain_session_of
 from engine.onnx import graph_io
-
-
-@dataclass(frozen=True, slots=True)
-class LayerReport:
-    """One convolution or Gemm: `layer` by its weights' name in the export, `tensor` by its output.
-
-    SQNR in dB: of the weights, and of the stored output (None where it is not rounded). `effect_db`
-    is the signal left in the model's scores when this layer alone is rounded (None: not measured).
-    `saturated` is the share of outputs beyond the range. `precision` is int8 or float.
-    """
-
-    layer: str
-    tensor: str
-    op: str
-    precision: str
-    reason: str | None
-    macs_share: float
-    weights_sqnr_db: float | None
-    output: str | None
-    output_sqnr_db: float | None
-    low: float | None
-    high: float | None
-    saturated: float | None
-    effect_db: float | None
+from engine.runtimes.observing import plain_session_of
+from engine.store.int8_report import Int8Report, LayerReport
 
 
 def report_of(
     source: ModelProto, mixed: Mixed, images: Iterable[np.ndarray], threads: int
-) -> dict[str, Any]:
+) -> Int8Report:
     """Every layer of `source` in graph order, and the share of work in int8.
 
     `images` are (1, 3, h, w). Layers have the names of their weights in `source`.
@@ -96,7 +71,7 @@ def report_of(
             )
         )
     in_int8 = sum(layer.macs_share for layer in layers if layer.precision == "int8")
-    return {"macs_in_int8": in_int8, "layers": [asdict(layer) for layer in layers]}
+    return Int8Report(macs_in_int8=in_int8, layers=layers)
 
 
 def _measured(

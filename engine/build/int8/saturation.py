@@ -1,7 +1,7 @@
 """Builds whose sums do not fit the kernels of this processor, and what is done about it.
 
 ONNX Runtime does not tell: a build for VNNI runs everywhere on x86, and is wrong where products are
-added in 16 bits. Whoever wants its scores asks for exact sums (`OnnxRuntime(..., exact=True)`).
+added in 16 bits. Whoever wants its scores asks for exact sums (`OnnxSession(..., exact=True)`).
 """
 
 from __future__ import annotations
@@ -13,13 +13,15 @@ from db.models import Artifact
 from engine.build.int8.targets import fitting
 from engine.common.environment import instruction_sets
 from engine.specs import CPU_PROVIDER, TargetName
+from engine.store.manifest import BuildManifest
 
 
 def overflow_here(artifact: Artifact) -> str | None:
     """What an artifact does wrong on this machine, in a sentence; None where nothing."""
-    made = (artifact.manifest.get("build") or {}).get("quantization") or {}
-    made_for = (made.get("target") or {}).get("name")
-    if (artifact.manifest.get("quantised") or {}).get("overflows"):
+    manifest = BuildManifest.of(artifact)
+    made = manifest.build.quantization
+    made_for = made.target.name if made is not None and made.target is not None else None
+    if manifest.quantized is not None and manifest.quantized.overflows:
         made_for = TargetName.X86_VNNI
     return overflow_of(made_for, instruction_sets())
 

@@ -11,9 +11,9 @@ import platform
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from enum import StrEnum
-from typing import Any
 
 from engine.specs import TargetName
+from engine.store.int8_report import TargetFacts
 
 X86_DOT_PRODUCTS = ("avx512_vnni", "avx_vnni", "amx_int8")
 ARM_MACHINES = frozenset({"aarch64", "arm64"})
@@ -62,9 +62,9 @@ class Target:
         pairs = " in bounded pairs" if self.adds_pairs_in_16_bits else ""
         return f"{self.name} ({kind} x s8{pairs})"
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data, as kept in a manifest."""
-        return {**asdict(self), "summary": self.summary}
+    def facts(self) -> TargetFacts:
+        """As kept in a manifest."""
+        return TargetFacts(**asdict(self), summary=self.summary)
 
 
 _TARGETS = {

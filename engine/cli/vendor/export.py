@@ -16,7 +16,9 @@ from engine.cli.follow import finish_run, submit_noting
 from engine.cli.output import emit_json, note
 from engine.common.files import atomic_write
 from engine.errors import InvalidRequest
-from engine.runs.requests import RunRequest, Task
+from engine.jobs.results import artifacts_made
+from engine.runs.fields import FIELDS
+from engine.runs.request import RunRequest, Task
 from engine.specs import ExportFormat, WeightsSpec
 from engine.store import artifacts
 from engine.store.database import prepare_database
@@ -41,10 +43,7 @@ FORMATS: dict[Convert, ExportFormat] = {Convert.ONNX: "onnx", Convert.PT: "torch
 FILES = {Convert.ONNX: artifacts.MODEL_FILE, Convert.PT: artifacts.TORCHSCRIPT_FILE}
 ModelOrFlags = Annotated[
     str | None,
-    typer.Argument(
-        help="A model: `timm/seresnet50`, `mmcls/seresnet101`, `ppcls/senet154`, any "
-        "`timm/<name>`, or `onnx/<name>` with --weights FILE. Or --model_name."
-    ),
+    typer.Argument(help=f"{FIELDS['model_id'].help} Or --model_name."),
 ]
 Library = Annotated[
     ModelLibrary | None, typer.Option("--model_library", help="As in the vendor's script.")
@@ -99,7 +98,7 @@ def export_by_flags(
         preprocess=_preprocess(found, flags.size),
     )
     jobs = finish_run(submit_noting(request))
-    made = [job.result["artifact"] for job in jobs if job.result and "artifact" in job.result]
+    made = artifacts_made(job.result for job in jobs)
     if any(job.status != JobStatus.SUCCEEDED for job in jobs):
         return 1
     digest = made[-1]

@@ -14,8 +14,9 @@ from engine.cli.follow import finish_job, finish_run, submit_noting
 from engine.cli.output import emit_json, note
 from engine.cli.parsing import read_weights
 from engine.jobs.dispatcher import ensure_dispatcher
-from engine.runs.new_jobs import dataset_job
-from engine.runs.requests import RunRequest
+from engine.jobs.results import artifacts_made
+from engine.runs.compile import dataset_job
+from engine.runs.request import RunRequest
 from engine.specs import TargetName
 from engine.store import artifacts
 from engine.store.database import prepare_database
@@ -105,7 +106,7 @@ def _build(made: _Asked, path: Path, detach: bool, json: bool) -> int:
         emit_json({"run": run_id}) if json else note(text)
         return 0
     jobs = finish_run(run_id)
-    built = [job.result["artifact"] for job in jobs if job.result and "artifact" in job.result]
+    built = artifacts_made(job.result for job in jobs)
     if any(job.status != JobStatus.SUCCEEDED for job in jobs):
         return 1
     artifact = artifacts.find_by_digest(built[-1], url)

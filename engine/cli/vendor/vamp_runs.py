@@ -16,12 +16,15 @@ from engine.cli.follow import finish_job
 from engine.cli.output import emit_json, note, progress_bar
 from engine.config import settings
 from engine.errors import ArtifactMissing, InvalidRequest
+from engine.jobs.results import JobResult
 from engine.preprocess import PreprocessSpec
-from engine.runs.new_jobs import benchmark_job
-from engine.runtimes.onnx_runtime import OnnxRuntime
+from engine.runs.compile import benchmark_job
+from engine.runtimes.onnxruntime import OnnxSession
 from engine.specs import BenchmarkSpec
 from engine.store import artifacts
 from engine.store.database import prepare_database
+from engine.store.manifest import ExportManifest
+from engine.store.protocols import BenchmarkProtocol
 from engine.vacc.inference import Passed, infer
 from engine.vacc.npz import read_datalist
 from engine.vacc.report import Figures, report
@@ -50,11 +53,11 @@ def measure(call: Call) -> int:
     if job.status != JobStatus.SUCCEEDED or not job.result:
         return 1
     with reading(prepare_database()) as session:
-        row = session.get(Benchmark, job.result["benchmark"])
+        row = session.get(Benchmark, JobResult.of(job.result).benchmark)
     if row is None:
         raise ArtifactMissing(f"The benchmark of job {job.id} is gone; run it again.")
     call.say(_figures_of(row, call, job), {"benchmark": row.id})
-    noise = "; ".join(row.protocol["noise"])
+    noise = BenchmarkProtocol.of(row).noise_text
     note(
         f"Recorded as benchmark {row.id}. Preparing images is not in the time; the latency is that "
         f"of one request with {asked.instances * asked.processes} in flight."
@@ -67,11 +70,11 @@ def measure(call: Call) -> int:
 def _figures_of(row: Benchmark, call: Call, job: Job) -> Figures:
     with np.load(settings().home / str(row.latencies_path)) as kept:
         windows, latencies = kept["window"], kept["latency_ms"]
-    reported = latencies[windows > windows.max() - int(row.protocol["reported_windows"])]
+    reported = latencies[windows > windows.max() - BenchmarkProtocol.of(row).reported_windows]
     samples = int(reported.size) * row.batch
     return Figures(
         side=artifacts.preprocess_of(call.artifact).crop,
-        outputs=call.artifact.manifest["classes"],
+        outputs=ExportManifest.of(call.artifact).classes,
         instances=call.asked.instances,
         processes=call.asked.processes,
         devices=call.devices,
@@ -95,7 +98,7 @@ def write_outputs(
     passed = _infer(call, spec, inputs, folder)
     figures = Figures(
         side=spec.crop,
-        outputs=call.artifact.manifest["classes"],
+        outputs=ExportManifest.of(call.artifact).classes,
         instances=1,
         processes=1,
         devices=call.devices,
@@ -118,7 +121,7 @@ def _infer(call: Call, spec: PreprocessSpec, inputs: list[Path], folder: Path) -
     threads = settings().threads
     path = artifacts.model_path(call.artifact.digest)
     exact = overflow_here(call.artifact) is not None
-    runtime = OnnxRuntime(path, call.asked.provider, threads, exact)
+    runtime = OnnxSession(path, call.asked.provider, threads, exact)
     with progress_bar() as progress:
         bar = progress.add_task("Images", total=len(inputs))
         return infer(

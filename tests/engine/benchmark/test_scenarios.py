@@ -18,7 +18,10 @@ from engine.benchmark.measurers import p90_estimate
 from engine.benchmark.scenarios.definitions import asked_label, label_of, verdict_of
 from engine.benchmark.scenarios.offline import Offline, take_pass
 from engine.specs import BenchmarkSpec
-from tests.engine.tiny import Quiet, store_build, tiny_se_model
+from engine.store.protocols import BenchmarkProtocol, ScenarioFacts
+from tests.support.tiny import Quiet, store_build, tiny_se_model
+
+pytestmark = pytest.mark.serial
 
 
 def run(url: str, tmp_path: Path, **options: Any) -> Benchmark:
@@ -30,12 +33,18 @@ def run(url: str, tmp_path: Path, **options: Any) -> Benchmark:
         return session.get_one(Benchmark, result["benchmark"])
 
 
+def scenario_of(row: Benchmark) -> ScenarioFacts:
+    found = BenchmarkProtocol.of(row).scenario
+    assert found is not None
+    return found
+
+
 def test_single_stream_is_the_p90_of_one_request_at_a_time(url: str, tmp_path: Path) -> None:
     row = run(url, tmp_path, scenario="single-stream")
-    told = row.protocol["scenario"]
+    told = scenario_of(row)
     assert row.samples >= 100
-    assert told["p90_ms"] == row.latency_p90_ms
-    assert told["p90_estimate_ms"] >= told["p90_ms"] * 0.999
+    assert told.p90_ms == row.latency_p90_ms
+    assert told.p90_estimate_ms >= told.p90_ms * 0.999
     assert label_of(told) == "single stream"
 
 
@@ -59,8 +68,8 @@ def test_offline_has_a_throughput_and_no_latency(
     assert row.images_per_s > 0
     assert row.latency_p50_ms is None
     assert row.latency_p99_ms is None
-    assert label_of(row.protocol["scenario"]) == "offline"
-    assert all(images % 4 == 0 for images in row.protocol["scenario"]["samples_a_pass"])
+    assert label_of(scenario_of(row)) == "offline"
+    assert all(images % 4 == 0 for images in scenario_of(row).samples_a_pass)
 
 
 def test_a_pass_does_each_sample_once_and_ends_with_the_last() -> None:
@@ -97,8 +106,8 @@ def test_the_next_pass_is_as_long_as_asked(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_server_at_a_rate_is_valid_when_the_limit_is_far(url: str, tmp_path: Path) -> None:
     row = run(url, tmp_path, scenario="server", rate_per_s=300, limit_ms=1000.0)
-    told = row.protocol["scenario"]
-    assert told["valid"] is True
+    told = scenario_of(row)
+    assert told.valid is True
     assert row.samples == 900, "three seconds of 300"
     assert row.images_per_s == pytest.approx(300, rel=0.1)
     assert row.stable is None
@@ -108,27 +117,27 @@ def test_server_at_a_rate_is_valid_when_the_limit_is_far(url: str, tmp_path: Pat
 
 def test_server_searches_the_highest_rate(url: str, tmp_path: Path) -> None:
     row = run(url, tmp_path, scenario="server", limit_ms=200.0)
-    told = row.protocol["scenario"]
+    told = scenario_of(row)
     assert label_of(told) == "server, highest rate, p99 ≤ 200 ms"
-    assert len(told["tried"]) >= 2
-    valid = [one["rate_per_s"] for one in told["tried"] if one["valid"]]
-    assert told["rate_per_s"] == pytest.approx(max(valid), abs=1e-3)
+    assert len(told.tried) >= 2
+    valid = [one.rate_per_s for one in told.tried if one.valid]
+    assert told.rate_per_s == pytest.approx(max(valid), abs=1e-3)
 
 
 def test_server_with_an_impossible_limit_is_invalid_with_the_reason(
     url: str, tmp_path: Path
 ) -> None:
     row = run(url, tmp_path, scenario="server", rate_per_s=300, limit_ms=1e-6)
-    assert row.protocol["scenario"]["valid"] is False
-    assert verdict_of(row.protocol["scenario"]).startswith("invalid: 900 of 900 requests")
+    assert scenario_of(row).valid is False
+    assert verdict_of(scenario_of(row)).startswith("invalid: 900 of 900 requests")
 
 
 def test_where_no_rate_is_found_the_verdict_says_how_far_it_looked(
     url: str, tmp_path: Path
 ) -> None:
-    told = run(url, tmp_path, scenario="server", limit_ms=1e-6).protocol["scenario"]
-    assert told["valid"] is False
-    assert told["reason"].startswith(f"no rate down to {told['rate_per_s']:,.1f} requests/s kept")
+    told = scenario_of(run(url, tmp_path, scenario="server", limit_ms=1e-6))
+    assert told.valid is False
+    assert told.reason.startswith(f"no rate down to {told.rate_per_s:,.1f} requests/s kept")
 
 
 @pytest.mark.parametrize(

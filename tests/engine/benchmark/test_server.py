@@ -19,6 +19,8 @@ from engine.benchmark.scenarios.server import (
     serve,
 )
 
+pytestmark = pytest.mark.serial
+
 SERVICE_S = 0.01
 
 

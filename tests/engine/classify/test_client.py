@@ -21,7 +21,7 @@ from engine.errors import ArtifactMissing, ChildFailed, ImageRejected, InvalidRe
 from engine.excitations.per_image import Excitations
 from engine.jobs.warm_child import WarmChild
 from engine.preprocess.decode import MAX_PIXELS
-from tests.engine.tiny import store_build, tiny_se_model
+from tests.support.tiny import store_build, tiny_se_model
 
 
 @pytest.fixture(autouse=True)

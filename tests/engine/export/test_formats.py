@@ -15,11 +15,11 @@ from engine.common.digests import data_digest
 from engine.errors import ArtifactMissing, InvalidRequest
 from engine.export import job as export
 from engine.export.torch_export import scores_of
-from engine.runs.planning import plan
-from engine.runs.requests import RunRequest, Task
+from engine.runs.plan import plan
+from engine.runs.request import RunRequest, Task
 from engine.specs import BuildSpec, ExportSpec, WeightsSpec
 from engine.store import artifacts
-from tests.engine.tiny import Quiet
+from tests.support.tiny import Quiet
 
 RANDOM = WeightsSpec(kind=WeightsKind.RANDOM)
 SCRIPT = ExportSpec(model_id="demo/senet", weights=RANDOM, format="torchscript")

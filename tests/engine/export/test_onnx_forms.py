@@ -14,16 +14,16 @@ from onnx import ModelProto, NodeProto, TensorProto, helper
 from db.enums import Precision, WeightsKind
 from db.models import Artifact
 from engine.benchmark import job as benchmark
-from engine.build import job
+from engine.build import job as build
 from engine.common.digests import file_digest
 from engine.datasets.registration import check, register
 from engine.errors import BuildFailed, CheckpointRejected, ExportFailed
 from engine.export import job as export
 from engine.export import onnx_import, original
-from engine.runtimes.onnx_runtime import OnnxRuntime
+from engine.runtimes.onnxruntime import OnnxSession
 from engine.specs import BenchmarkSpec, BuildSpec, CalibrationSpec, ExportSpec, WeightsSpec
 from engine.store import artifacts
-from tests.engine.gray_levels import (
+from tests.support.gray_levels import (
     BIAS,
     CLASSES,
     FLOAT,
@@ -36,7 +36,7 @@ from tests.engine.gray_levels import (
     network,
     node,
 )
-from tests.engine.tiny import Quiet
+from tests.support.tiny import Quiet
 
 UINT8, INT8, INT32, INT64 = (
     TensorProto.UINT8,
@@ -284,7 +284,7 @@ def take_in(url: str, folder: Path, spec: ExportSpec) -> Artifact:
 def scores_of(artifact: Artifact, scale: float = 1.0) -> np.ndarray:
     """Scores of the twelve gray images, in one batch."""
     path = artifacts.model_path(artifact.digest)
-    runtime = OnnxRuntime(path, "CPUExecutionProvider", 1, exact=True)
+    runtime = OnnxSession(path, "CPUExecutionProvider", 1, exact=True)
     return runtime.run(gray_images() * np.float32(scale))
 
 
@@ -326,7 +326,7 @@ def test_int8_of_a_form_is_right_too(url: str, tmp_path: Path, form: str) -> Non
         precision=Precision.INT8,
         calibration=CalibrationSpec(dataset="grays", images=60),
     )
-    made = job.run(asked.to_json(), Quiet(url, tmp_path / "int8"))
+    made = build.run(asked.to_json(), Quiet(url, tmp_path / "int8"))
     artifact = artifacts.find_by_digest(made["artifact"], url)
     assert scores_of(artifact).argmax(axis=1).tolist() == list(range(CLASSES))
 
@@ -336,9 +336,9 @@ def test_a_quantized_file_is_built_as_it_is(url: str, tmp_path: Path) -> None:
     spec = spec_of(model, tmp_path)
     take_in(url, tmp_path, spec)
     asked = BuildSpec(export=spec, precision=Precision.FP32)
-    made = job.run(asked.to_json(), Quiet(url, tmp_path / "fp32"))
+    made = build.run(asked.to_json(), Quiet(url, tmp_path / "fp32"))
     path = artifacts.model_path(artifacts.find_by_digest(made["artifact"], url).digest)
-    found = OnnxRuntime(path, "CPUExecutionProvider", 1).run(gray_images())
+    found = OnnxSession(path, "CPUExecutionProvider", 1).run(gray_images())
     plain = onnxruntime.InferenceSession(tmp_path / "mine.onnx")
     assert np.array_equal(found, plain.run(None, {"x": gray_images()})[0])
 
@@ -373,7 +373,7 @@ def test_a_mended_reshape_gives_each_image_its_own_scores(url: str, tmp_path: Pa
     artifact = take_in(url, tmp_path, spec_of(baked(4, 4), tmp_path))
     assert "batch" not in artifact.manifest
     path = artifacts.model_path(artifact.digest)
-    runtime = OnnxRuntime(path, "CPUExecutionProvider", 1)
+    runtime = OnnxSession(path, "CPUExecutionProvider", 1)
     images = gray_images()
     alone = np.concatenate([runtime.run(image[None]) for image in images])
     assert np.array_equal(alone, runtime.run(images))
@@ -546,7 +546,7 @@ def test_a_graph_that_the_converter_gets_wrong_stays_in_its_opset(
     found = check(gray_folder(tmp_path / "set"), None, lambda done, total: None)
     register("grays", found, url)
     with pytest.raises(BuildFailed, match="it is in opset 11, which could not be brought to 18"):
-        job.run(asked.to_json(), Quiet(url, tmp_path / "int8"))
+        build.run(asked.to_json(), Quiet(url, tmp_path / "int8"))
 
 
 def test_a_background_class_that_is_no_output_is_refused(url: str, tmp_path: Path) -> None:

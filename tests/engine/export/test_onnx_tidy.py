@@ -10,8 +10,7 @@ from onnx import ModelProto, helper
 
 from engine.export.onnx_cleanup import tidy
 from engine.onnx.macs import count_compute
-from engine.runtimes.onnx_runtime import OnnxRuntime
-from tests.engine.tiny import SIDE, tiny_se_model
+from tests.support.tiny import scores, tiny_se_model
 
 
 def untidy() -> ModelProto:
@@ -34,13 +33,6 @@ def untidy() -> ModelProto:
     graph.node.extend(copies)
     onnx.checker.check_model(model, full_check=True)
     return model
-
-
-def scores(model: ModelProto, folder: Path) -> np.ndarray:
-    path = folder / "m.onnx"
-    onnx.save(model, path)
-    batch = np.random.default_rng(0).normal(size=(2, 3, SIDE, SIDE)).astype(np.float32)
-    return OnnxRuntime(path, "CPUExecutionProvider", 1).run(batch)
 
 
 def test_the_same_scores_and_macs_with_weights_as_initialisers(tmp_path: Path) -> None:

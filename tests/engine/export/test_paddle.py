@@ -22,11 +22,10 @@ from engine.export import job as export
 from engine.export.paddle import convert, read_converted, take_softmax_off
 from engine.export.verify import compare
 from engine.onnx.opset import OPSET
-from engine.runs.planning import plan
-from engine.runs.requests import RunRequest, Task
+from engine.runs.plan import plan
+from engine.runs.request import RunRequest, Task
 from engine.specs import ExportSpec, WeightsSpec
-from tests.engine.export.test_onnx_tidy import scores
-from tests.engine.tiny import Quiet, tiny_se_model
+from tests.support.tiny import Quiet, scores, tiny_se_model
 
 RECORDED = Path(__file__).parents[2] / "oracles" / "recorded"
 PARAMETERS = sum(int(np.prod(t.dims)) for t in tiny_se_model().graph.initializer)

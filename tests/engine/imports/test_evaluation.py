@@ -20,7 +20,7 @@ from engine.evaluation.per_image import load
 from engine.imports.evaluation import OutsideEvaluation, import_evaluation
 from engine.results import results_frame
 from engine.results.precision_pairs import precision_pairs
-from tests.engine.tiny import image_folder
+from tests.support.tiny import image_folder
 
 CLASSES, PER_CLASS = 10, 20
 N = CLASSES * PER_CLASS

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from engine.jobs import queue
-from tests.engine.tiny import Quiet
+from tests.support.tiny import Quiet
 
 
 def test_a_count_that_begins_anew_has_a_rate_of_its_own(

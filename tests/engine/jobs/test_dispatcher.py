@@ -8,11 +8,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from db.enums import JobStatus
 from engine.config import REPOSITORY, settings
 from engine.jobs import control
 from engine.jobs.dispatcher import ensure_dispatcher, is_running
-from tests.engine.jobs.harness import alive, dispatcher, queue, row, until
+from tests.support.job_harness import alive, dispatcher, queue, row, until
+
+pytestmark = pytest.mark.serial
 
 
 def status(url: str, job_id: int) -> str:

@@ -20,7 +20,9 @@ from engine.jobs import queue as store
 from engine.jobs import workspaces
 from engine.jobs.context import JobContext
 from engine.jobs.supervisor import run_job
-from tests.engine.jobs.harness import WORKER, dispatcher, queue, row, run_beside, until
+from tests.support.job_harness import WORKER, dispatcher, queue, row, run_beside, until
+
+pytestmark = pytest.mark.serial
 
 
 @contextmanager

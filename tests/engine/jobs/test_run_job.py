@@ -9,7 +9,9 @@ import pytest
 from db.enums import JobStatus
 from engine.config import settings
 from engine.jobs import control
-from tests.engine.jobs.harness import alive, queue, row, run, run_beside, until
+from tests.support.job_harness import alive, queue, row, run, run_beside, until
+
+pytestmark = pytest.mark.serial
 
 
 def test_a_job_succeeds_with_its_result_and_its_log(url: str) -> None:

@@ -12,7 +12,7 @@ from engine.errors import InvalidRequest, JobLost
 from engine.jobs import control
 from engine.jobs import queue as store
 from engine.jobs.context import JobContext
-from tests.engine.jobs.harness import queue, row
+from tests.support.job_harness import queue, row
 
 
 def claim(url: str, job_id: int, lease_s: float = 30) -> int | None:

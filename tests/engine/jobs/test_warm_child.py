@@ -22,7 +22,7 @@ from engine.jobs import warm_child
 from engine.jobs.messages import Message, packed, unpacked
 from engine.jobs.warm_child import WarmChild
 
-TABLE = "tests.engine.jobs.warm_tasks_for_tests:HANDLERS"
+TABLE = "tests.support.warm_tasks_for_tests:HANDLERS"
 PATIENT_S = 120.0
 
 

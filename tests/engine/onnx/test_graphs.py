@@ -11,8 +11,8 @@ from engine.onnx import graph_io
 from engine.onnx.macs import count_compute
 from engine.onnx.opset import OPSET, to_own_opset
 from engine.onnx.widen import to_float32
-from engine.runtimes.onnx_runtime import values_by_run
-from tests.engine.gray_levels import CLASSES, FLOAT, SIDE, branch, network, node
+from engine.runtimes.shape_inference import values_by_run
+from tests.support.gray_levels import CLASSES, FLOAT, SIDE, branch, network, node
 
 
 def test_a_name_that_is_taken_makes_way_also_in_branches() -> None:

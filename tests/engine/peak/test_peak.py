@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
@@ -13,7 +14,7 @@ import pytest
 from onnx import numpy_helper
 
 from db.enums import JobKind
-from db.models import Environment, Job, Run, RunJob
+from db.models import Benchmark, Environment, Job, Run, RunJob
 from db.session import reading, writing
 from engine.common import environment
 from engine.config import settings
@@ -26,7 +27,9 @@ from engine.peak.measurement import arrangements, measure
 from engine.peak.records import Speed, all_peaks, keep, missing_threads, peaks_of
 from engine.peak.shares import peak_precision, with_shares
 from engine.specs import PeakSpec
-from tests.engine.tiny import Quiet
+from tests.support.tiny import Quiet, store_build, tiny_se_model
+
+pytestmark = pytest.mark.serial
 
 KERNELS = {kernel.name: kernel for kernel in all_kernels()}
 CPU = "CPUExecutionProvider"
@@ -108,7 +111,7 @@ def all_of(url: str) -> list:
     [
         ("fp32", "native", CPU, "onnxruntime 1.32.0", "fp32"),
         ("int8", "native", CPU, "onnxruntime 1.32.0", "int8"),
-        ("fp16", "emulated on CPU: correct", CPU, "onnxruntime 1.32.0", "fp32"),
+        ("fp16", "emulated", CPU, "onnxruntime 1.32.0", "fp32"),
         ("fp16", "native", CPU, "onnxruntime 1.32.0", None),
         ("fp32", "native", "CUDAExecutionProvider", "onnxruntime 1.32.0", None),
         ("int8", "native", CPU, "openvino 2025.1", None),
@@ -138,7 +141,7 @@ BUILDS = pd.DataFrame(
     {
         "artifact_digest": ["a", "b", "c"],
         "precision": ["fp32", "fp16", "int8"],
-        "execution": ["native", "emulated on CPU", "native"],
+        "execution": ["native", "emulated", "native"],
     }
 )
 
@@ -224,3 +227,27 @@ def test_the_first_benchmark_of_a_machine_queues_its_peak_once(
         assert session.get(RunJob, (run.id, first)) is not None, "the run's page shows it"
     keep(digest, [speed(50), speed(90, threads=2)], [], url)
     assert queueing.queue_if_unknown(benchmark, digest, 2, url) is None
+
+
+def test_a_benchmark_that_was_measured_asks_for_the_peak_of_its_threads(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digest = environment.record(environment.observe_machine(), url)
+    artifact = store_build(url, tiny_se_model()).digest
+    with writing(url) as session:
+        row = Benchmark(
+            artifact_digest=artifact, environment_digest=digest, runtime="r", provider="p",
+            batch=1, threads=2, instances=3, images_per_s=1.0, protocol={"processes": 4},
+        )  # fmt: skip
+        session.add(row)
+        session.flush()
+        number = row.id
+    asked: list[tuple[object, ...]] = []
+    monkeypatch.setattr(queueing, "queue_if_unknown", lambda *given: asked.append(given))
+    results = [{"benchmark": number}, {"benchmark": number, "reused": True}]
+    monkeypatch.setattr("engine.benchmark.job.run", lambda params, context: results[0])
+    context = SimpleNamespace(job_id=7, url=url)
+    assert queueing.run_benchmark({}, context) == results.pop(0)
+    assert asked == [(7, digest, 24, url)]
+    queueing.run_benchmark({}, context)
+    assert len(asked) == 1, "what was measured before asks for nothing"

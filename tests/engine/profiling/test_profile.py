@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -15,14 +16,14 @@ from db.models import Job
 from db.session import reading
 from engine.errors import BenchmarkFailed, ProviderUnavailable
 from engine.profiling import job
-from engine.profiling.records import profiles_of
+from engine.profiling.records import NodeFacts, profiles_of
 from engine.profiling.summary import by_operator, slowest, sums_of
 from engine.profiling.trace import WARM_UP_RUNS, take_trace, trace_of
-from engine.runs.requests import RunRequest, Task
-from engine.runs.submitting import jobs_of, submit
+from engine.runs.request import RunRequest, Task
+from engine.runs.submit import jobs_of, submit
 from engine.specs import ProfileSpec, WeightsSpec
 from engine.store import artifacts
-from tests.engine.tiny import SIDE, Quiet, store_build, tiny_se_model
+from tests.support.tiny import SIDE, Quiet, store_build, tiny_se_model
 
 CPU = "CPUExecutionProvider"
 
@@ -112,18 +113,18 @@ def test_the_job_tells_the_se_block_and_what_only_converts(
     context = Quiet(url, tmp_path / "work")
     result = job.run(spec.to_json(), context)
     (profile,) = profiles_of(artifact.digest)
-    nodes = profile["nodes"]
+    nodes = profile.nodes
     sums = sums_of(nodes)
-    assert sums.nodes_ms == pytest.approx(sum(node["ms"] for node in nodes))
-    assert sums.nodes_ms <= profile["wall_ms"]
+    assert sums.nodes_ms == pytest.approx(sum(node.ms for node in nodes))
+    assert sums.nodes_ms <= profile.wall_ms
     assert result["se_blocks"] == sums.se_blocks == 1
-    inside = {node["op"] for node in nodes if node["se_block"] == 1}
+    inside = {node.op for node in nodes if node.se_block == 1}
     assert {"ReduceMean", "Mul"} <= inside
     assert any(op.endswith("Conv") for op in inside)
-    outside = [node for node in nodes if node["se_block"] is None]
-    assert any(node["op"] in ("Gemm", "FusedGemm", "MatMul") for node in outside)
+    outside = [node for node in nodes if node.se_block is None]
+    assert any(node.op in ("Gemm", "FusedGemm", "MatMul") for node in outside)
     assert 0 < sums.se_ms < sums.nodes_ms
-    inserted = {node["op"] for node in nodes if node["inserted"]}
+    inserted = {node.op for node in nodes if node.inserted}
     assert inserted <= {"Cast", "ReorderInput", "ReorderOutput"}
     assert ("Cast" in inserted) == (precision == Precision.FP16)
     assert any("add up to" in said for said in context.said)
@@ -132,13 +133,14 @@ def test_the_job_tells_the_se_block_and_what_only_converts(
 
 
 def test_sums_by_operator_add_up() -> None:
-    nodes = [
+    plain: list[dict[str, Any]] = [
         {"name": "a", "op": "Conv", "ms": 3.0, "se_block": None, "inserted": False},
         {"name": "b", "op": "Conv", "ms": 1.0, "se_block": 1, "inserted": False},
         {"name": "c", "op": "Cast", "ms": 0.5, "se_block": 1, "inserted": True},
         {"name": "d", "op": "Cast", "ms": 0.5, "se_block": 2, "inserted": True},
         {"name": "e", "op": "Mul", "ms": 5.0, "se_block": 2, "inserted": False},
     ]
+    nodes = [NodeFacts.model_validate(one) for one in plain]
     found = by_operator(nodes).set_index("op")
     assert list(found.index) == ["Mul", "Conv", "Cast"], "the slowest first"
     assert found["ms"].tolist() == [5, 4, 1]
@@ -148,7 +150,7 @@ def test_sums_by_operator_add_up() -> None:
     sums = sums_of(nodes)
     assert (sums.nodes_ms, sums.se_ms, sums.inserted_ms) == (10, 7, 1)
     assert (sums.inserted_in_se_ms, sums.se_blocks) == (1, 2)
-    assert [node["name"] for node in slowest(nodes, 2)] == ["e", "a"]
+    assert [node.name for node in slowest(nodes, 2)] == ["e", "a"]
 
 
 def test_a_provider_that_is_not_there_is_refused(url: str, tmp_path: Path) -> None:

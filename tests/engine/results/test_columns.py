@@ -30,7 +30,7 @@ from engine.results.columns import (
 )
 from engine.results.formats import FORMATS, to_json
 from engine.specs.comparability import SAME_CONDITIONS, SAME_EVALUATION
-from tests.dashboard import rows
+from tests.support import rows
 
 
 @pytest.mark.parametrize("column", COLUMNS.values(), ids=lambda column: column.key)

@@ -15,11 +15,12 @@ from engine.build.int8 import targets
 from engine.common.environment import instruction_sets
 from engine.datasets.registration import check, register
 from engine.errors import InvalidRequest
-from engine.runs.planning import plan
-from engine.runs.requests import DEMO, RunRequest, Task
-from engine.runs.submitting import build_spec, jobs_of, submit
+from engine.runs.compile import build_spec
+from engine.runs.plan import plan
+from engine.runs.request import DEMO, RunRequest, Task
+from engine.runs.submit import jobs_of, submit
 from engine.specs import TargetName, WeightsSpec
-from tests.engine.tiny import image_folder, labeled_by, tiny_se_model
+from tests.support.tiny import image_folder, labeled_by, tiny_se_model
 
 RANDOM = WeightsSpec(kind=WeightsKind.RANDOM)
 

@@ -16,13 +16,14 @@ from engine.config import settings
 from engine.errors import InvalidRequest
 from engine.jobs import control
 from engine.jobs.estimates import remaining_points
-from engine.runs.estimating import estimate
-from engine.runs.planning import plan
-from engine.runs.requests import RunRequest, Task
-from engine.runs.submitting import jobs_of, submit
-from engine.runs.sweeps import Point, benchmark_spec, is_sweep, point_warnings, points_of
+from engine.runs.compile import benchmark_spec
+from engine.runs.estimates import estimate
+from engine.runs.plan import plan
+from engine.runs.request import Point, RunRequest, Task, is_sweep, points_of
+from engine.runs.submit import jobs_of, submit
+from engine.runs.validation import point_warnings
 from engine.specs import BenchmarkSpec
-from tests.engine.tiny import Quiet, store_build, tiny_se_model
+from tests.support.tiny import Quiet, store_build, tiny_se_model
 
 
 def asked(**options: Any) -> RunRequest:

@@ -18,7 +18,7 @@ from engine.specs import WeightsSpec
 from engine.vacc.build_file import BuildFile
 from engine.vacc.requests import model_of, request_of
 from engine.weights.identify import Identified, identify, of_answer
-from tests.engine.vacc.test_build_files import TODAY, read
+from tests.support.build_files import TODAY, read
 
 
 @pytest.fixture

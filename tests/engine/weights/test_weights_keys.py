@@ -16,13 +16,13 @@ from engine.checkpoints.registry import build_module
 from engine.errors import CheckpointRejected
 from engine.export import job as export
 from engine.export.weights_registration import register
-from engine.runs.planning import plan
-from engine.runs.requests import RunRequest, Task
-from engine.runs.submitting import with_file_digest
-from engine.runtimes.onnx_runtime import OnnxRuntime
+from engine.runs.plan import plan
+from engine.runs.request import RunRequest, Task
+from engine.runs.submit import with_file_digest
+from engine.runtimes.onnxruntime import OnnxSession
 from engine.specs import ExportSpec, WeightsSpec
 from engine.store import artifacts
-from tests.engine.tiny import Quiet
+from tests.support.tiny import Quiet
 
 SMALL = "timm/test_resnet"
 PREPROCESS = {"resize": None, "crop": 32}
@@ -48,7 +48,7 @@ def exported(url: str, folder: Path, path: Path, key: str | None = None) -> Arti
 
 def scores(artifact: Artifact) -> np.ndarray:
     image = np.random.default_rng(0).normal(size=(1, 3, 32, 32)).astype(np.float32)
-    return OnnxRuntime(artifacts.model_path(artifact.digest), "CPUExecutionProvider", 1).run(image)
+    return OnnxSession(artifacts.model_path(artifact.digest), "CPUExecutionProvider", 1).run(image)
 
 
 def test_recipes_of_before_there_were_keys_mean_what_they_did() -> None:

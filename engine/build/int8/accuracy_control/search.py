@@ -10,7 +10,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 from engine.build.int8.accuracy_control.bound import Bound, not_held, too_few
 from engine.build.int8.accuracy_control.checkpoint import Journal, Step
@@ -25,6 +24,7 @@ from engine.build.int8.mixed_precision.mixed_precision import (
 from engine.build.int8.pipeline import Prepared
 from engine.common.stats import paired_difference
 from engine.specs import FLOAT_SHARE
+from engine.store.int8_report import BoundFacts, SearchStep
 
 SHARES = (FLOAT_SHARE, 0.2, 0.35, 0.5, 0.7, 0.9)
 ONE_SIDED_95 = 0.90
@@ -172,20 +172,22 @@ class _Search:
         built = self.built
         if built is None or built.kept != best.kept:
             built = self._build(best.kept)
-        facts = {**built.facts, "bound": self._facts(best, held)}
+        facts = built.facts.model_copy(update={"bound": self._facts(best, held)})
         return Mixed(built.model, built.prepared, built.target, facts, self.ranking, built.kept)
 
-    def _facts(self, best: Step, held: bool) -> dict[str, Any]:
-        return {
-            "max_drop": self.bound.max_drop,
-            "measure": self.bound.measure,
-            "held": held,
-            "images": best.judged.n,
+    def _facts(self, best: Step, held: bool) -> BoundFacts:
+        return BoundFacts(
+            max_drop=self.bound.max_drop,
+            measure=self.bound.measure,
+            held=held,
+            images=best.judged.n,
+            steps=[
+                SearchStep(float_share=step.float_share, **_figures(step)) for step in self.steps
+            ],
+            seconds=round(self._spent(), 1),
+            steps_of_earlier_attempts=self.resumed,
             **_figures(best),
-            "steps": [{"float_share": step.float_share, **_figures(step)} for step in self.steps],
-            "seconds": round(self._spent(), 1),
-            "steps_of_earlier_attempts": self.resumed,
-        }
+        )
 
 
 def _figures(step: Step) -> dict[str, float]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from onnx import ModelProto
@@ -18,6 +17,7 @@ from engine.build.int8.mixed_precision.layer_selection import CLEAN_NOISE, Ranki
 from engine.build.int8.mixed_precision.sensitivity import decibels
 from engine.build.int8.pipeline import Calibration, Prepared
 from engine.build.int8.targets import Target
+from engine.store.int8_report import Int8Build
 
 EFFECT_IMAGES = 32
 
@@ -64,7 +64,7 @@ class Mixed:
     model: ModelProto
     prepared: Prepared
     target: Target
-    facts: dict[str, Any]
+    facts: Int8Build
     ranking: Ranking | None
     kept: frozenset[str]
 
@@ -99,8 +99,10 @@ def written(
     """The int8 model of a prepared one."""
     model, facts = pipeline.quantize(prepared, request.target)
     if ranking is not None:
-        facts |= {
-            "noise_db_all_int8": decibels(ranking.effects.whole),
-            "float_share": ranking.share(kept),
-        }
+        facts = facts.model_copy(
+            update={
+                "noise_db_all_int8": decibels(ranking.effects.whole),
+                "float_share": ranking.share(kept),
+            }
+        )
     return Mixed(model, prepared, request.target, facts, ranking, kept)

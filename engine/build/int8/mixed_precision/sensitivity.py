@@ -18,8 +18,8 @@ from engine.build.int8.qdq.placement import WEIGHTED, Placing
 from engine.build.int8.qdq.qparams import Grid
 from engine.build.int8.qdq.weights import channel_axis, quantize_layer
 from engine.build.int8.qdq.writer import mean_output
-from engine.build.int8.sessions import plain_session_of
 from engine.onnx import graph_io
+from engine.runtimes.observing import plain_session_of
 
 Scores = Callable[[ModelProto], np.ndarray]
 

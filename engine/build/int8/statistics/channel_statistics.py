@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from onnx import ModelProto
 
-from engine.build.int8.sessions import session_of
 from engine.build.int8.statistics.observers import Probes, probe
 from engine.errors import BuildFailed
 from engine.onnx import graph_io
+from engine.runtimes.observing import session_of
 
 Progress = Callable[[int], None]
 IMAGES_AT_ONCE = 4

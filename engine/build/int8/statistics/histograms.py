@@ -13,11 +13,11 @@ from math import gcd, prod
 import numpy as np
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
-from engine.build.int8.sessions import session_of
 from engine.build.int8.statistics.hard_swish_ranges import SAMPLE, GateSample
 from engine.build.int8.statistics.range_estimators import BINS, Histogram, Ranges
 from engine.onnx import graph_io
 from engine.onnx.graph_view import GraphView, view_of
+from engine.runtimes.observing import session_of
 
 LARGEST_SAMPLE = 32_768
 """Values of an image that are counted at most; fewer where there are many images."""

@@ -1,0 +1,244 @@
+"""ONNX Runtime: loads an ONNX file on exactly the provider asked for, and runs batches."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import onnxruntime as ort
+
+from engine.common.scores import as_scores
+from engine.errors import ArtifactMissing, ProviderUnavailable
+from engine.runtimes.base import Device, LoadOptions, Request
+from engine.specs import CPU_PROVIDER, DEFAULT_RUNTIME
+
+ort.set_default_logger_severity(3)
+RECORD_ASSIGNMENT = "session.record_ep_graph_assignment_info"
+EXACT_SUMS = "session.x64quantprecision"
+
+
+class OnnxRuntime:
+    """The runtime as `engine.runtimes.registry` offers it; its devices are execution providers."""
+
+    name = DEFAULT_RUNTIME
+
+    def version(self) -> str:
+        """Of the onnxruntime package."""
+        return str(ort.__version__)
+
+    def devices(self) -> tuple[Device, ...]:
+        """The execution providers of this package."""
+        names = ort.get_available_providers()
+        return tuple(Device(name, name.removesuffix("ExecutionProvider")) for name in names)
+
+    def load(self, path: Path, precision: str, device: str, options: LoadOptions) -> OnnxSession:
+        """As the file says: its types are its precision."""
+        return OnnxSession(path, device, options.threads, options.exact_sums, options.requests)
+
+
+class OnnxSession:
+    """A loaded model: one session of ONNX Runtime for each request in flight.
+
+    `placement` counts the nodes of the graph that each provider runs; None where this version of
+    ONNX Runtime does not tell.
+    """
+
+    def __init__(
+        self, path: Path, provider: str, threads: int, exact: bool = False, requests: int = 1
+    ) -> None:
+        """`exact`: integers are added up exactly where the processor's fast kernels would overflow.
+
+        Raises ProviderUnavailable when another provider would run, ArtifactMissing.
+        """
+        sessions = [_session(path, provider, threads, exact) for _ in range(requests)]
+        first = sessions[0]
+        self.placement = nodes_by_provider(first)
+        _require_own_nodes(provider, self.placement)
+        self.batch, self.copies = batch_of(first), requests
+        names = [first.get_outputs()[0].name], first.get_inputs()[0].name
+        self._requests = [partial(_scores, session, *names, self.batch) for session in sessions]
+        self._unused = iter(self._requests)
+
+    def request(self) -> Request:
+        """One of the sessions; each call gives another."""
+        return next(self._unused)
+
+    def run(self, batch: np.ndarray) -> np.ndarray:
+        """Scores (n, classes) float32 for a float32 batch (n, 3, side, side), whatever n."""
+        return self._requests[0](batch)
+
+    def __enter__(self) -> Self:
+        """Itself."""
+        return self
+
+    def __exit__(self, *ended: object) -> None:
+        """Sessions end when nobody holds them."""
+
+
+def _scores(
+    session: ort.InferenceSession,
+    outputs: list[str],
+    given: str,
+    size: int | None,
+    images: np.ndarray,
+) -> np.ndarray:
+    return in_batches(lambda part: as_scores(session.run(outputs, {given: part})[0]), images, size)
+
+
+class ForeignSession:
+    """A file of any inputs and outputs, loaded on the CPU; `outputs` are their names.
+
+    `unreadable` are outputs of types that NumPy does not have, by name: no run gives them.
+    Raises ONNX Runtime's own errors.
+    """
+
+    def __init__(self, path: Path, threads: int) -> None:
+        self._session = _session(path, CPU_PROVIDER, threads, exact=False)
+        self.outputs = [output.name for output in self._session.get_outputs()]
+        self.unreadable = {
+            output.name: output.type
+            for output in self._session.get_outputs()
+            if "bfloat16" in output.type or "float8" in output.type
+        }
+
+    def run(self, feed: np.ndarray, names: Sequence[str], seconds: float) -> list[np.ndarray]:
+        """The outputs of these names; raises TimeoutError when it takes longer than `seconds`."""
+        return run_within(self._session, names, feed, seconds)
+
+
+def batch_of(session: ort.InferenceSession) -> int | None:
+    """The only batch size that a session takes; None where the dimension is open."""
+    shape = session.get_inputs()[0].shape
+    return shape[0] if shape and isinstance(shape[0], int) else None
+
+
+def in_batches(
+    run: Callable[[np.ndarray], np.ndarray], images: np.ndarray, size: int | None
+) -> np.ndarray:
+    """What `run` gives for all images, asked in batches of exactly `size` (None: all at once)."""
+    if size is None or size == len(images):
+        return run(images)
+    return np.concatenate([run(part) for part in filled(images, size)])[: len(images)]
+
+
+def filled(images: np.ndarray, size: int) -> Iterator[np.ndarray]:
+    """Batches of exactly `size`; the last is filled up with copies of its last image."""
+    for start in range(0, len(images), size):
+        part = images[start : start + size]
+        missing = size - len(part)
+        yield np.concatenate([part, np.repeat(part[-1:], missing, axis=0)]) if missing else part
+
+
+@lru_cache(maxsize=1)
+def newest_opset() -> int:
+    """The newest version of the standard operators that this ONNX Runtime accepts."""
+    versions = (schema.since_version for schema in _schemas() if schema.domain == "")
+    return max(versions)
+
+
+@lru_cache(maxsize=1)
+def operators() -> frozenset[tuple[str, str]]:
+    """(domain, operator) of everything that this ONNX Runtime has a definition of."""
+    return frozenset((schema.domain, schema.name) for schema in _schemas())
+
+
+def _schemas() -> list[ort.capi.onnxruntime_pybind11_state.schemadef.OpSchema]:
+    found: list[ort.capi.onnxruntime_pybind11_state.schemadef.OpSchema] = (
+        ort.capi.onnxruntime_pybind11_state.get_all_operator_schema()
+    )
+    return found
+
+
+def options_of(
+    threads: int, level: ort.GraphOptimizationLevel | None = None, severity: int = 3
+) -> ort.SessionOptions:
+    """Options of a session with so many threads, at an optimization level (None: the highest)."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = severity
+    if level is not None:
+        options.graph_optimization_level = level
+    return options
+
+
+def session_over(
+    model: bytes | Path, options: ort.SessionOptions, provider: str = CPU_PROVIDER
+) -> ort.InferenceSession:
+    """ONNX Runtime's own session over a file or over the bytes of one."""
+    source = model if isinstance(model, bytes) else str(model)
+    return ort.InferenceSession(source, options, providers=[provider])
+
+
+def _session(path: Path, provider: str, threads: int, exact: bool) -> ort.InferenceSession:
+    available = ort.get_available_providers()
+    if provider not in available:
+        raise ProviderUnavailable(
+            f"{provider} is not in this ONNX Runtime, which has {', '.join(available)}; install "
+            f"the onnxruntime package made for it, or choose another provider."
+        )
+    if not path.is_file():
+        raise ArtifactMissing(f"There is no model file {path}.")
+    options = options_of(threads, severity=4)  # what goes wrong is raised
+    options.add_session_config_entry(RECORD_ASSIGNMENT, "1")
+    options.add_session_config_entry(EXACT_SUMS, str(int(exact)))
+    session = session_over(path, options, provider)
+    session.disable_fallback()
+    running = session.get_providers()[0]
+    if running != provider:
+        raise ProviderUnavailable(
+            f"{provider} was asked for, but ONNX Runtime would run {running}; nothing was measured."
+        )
+    return session
+
+
+def run_within(
+    session: ort.InferenceSession, names: Sequence[str], feed: np.ndarray, seconds: float
+) -> list[np.ndarray]:
+    """One run of a session under a time limit; raises TimeoutError when it takes longer."""
+    options = ort.RunOptions()
+    options.log_severity_level = 4
+    expired = threading.Event()
+
+    def stop() -> None:
+        expired.set()
+        options.terminate = True
+
+    timer = threading.Timer(seconds, stop)
+    timer.daemon = True
+    timer.start()
+    try:
+        found: list[np.ndarray] = session.run(names, {session.get_inputs()[0].name: feed}, options)
+    except Exception as error:
+        if expired.is_set():
+            raise TimeoutError(f"no result after {seconds:g} s") from error
+        raise
+    finally:
+        timer.cancel()
+    return found
+
+
+def nodes_by_provider(session: ort.InferenceSession) -> dict[str, int] | None:
+    """How many nodes each provider was given; None where the runtime does not tell."""
+    tell = getattr(session, "get_provider_graph_assignment_info", None)
+    if tell is None:
+        return None
+    counts: Counter[str] = Counter()
+    for part in tell():
+        counts[part.ep_name] += len(part.get_nodes())
+    return dict(counts)
+
+
+def _require_own_nodes(provider: str, nodes: dict[str, int] | None) -> None:
+    # A provider that takes no node is silently replaced by the CPU, under its own name.
+    if nodes and not nodes.get(provider):
+        others = ", ".join(f"{count} on {name}" for name, count in nodes.items())
+        raise ProviderUnavailable(
+            f"{provider} was asked for, but would run no part of this model ({others}); nothing "
+            f"was measured. Choose the provider that runs it."
+        )

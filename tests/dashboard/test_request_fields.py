@@ -1,0 +1,192 @@
+"""No field of a request is lost on New run: by a clone, by an error, by leaving the page."""
+
+from __future__ import annotations
+
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+from streamlit.testing.v1 import AppTest
+
+from dashboard.components.run_form import prefill
+from dashboard.components.run_form.controls import CARRIED
+from dashboard.components.run_form.prefill import widget_values
+from db.models import Run
+from db.session import reading
+from engine.config import REPOSITORY
+from engine.runs.fields import FIELDS
+from engine.runs.plan import Plan
+from engine.runs.request import DEMO, RunRequest
+from engine.runs.submit import submit
+from tests.support import rows
+from tests.support.pages import opened, plain_texts
+from tests.support.requests import OTHER_VALUES
+
+MODELS = ("ppcls/seresnet18", "timm/ese_vovnet19b_dw", "onnx/own name", "demo/senet")
+SCENARIO = ("scenario", "limit_ms", "rate_per_s")  # which belong together
+
+
+def requests() -> list[RunRequest]:
+    """As few as hold every value of every field, for each source of models in turn."""
+    alone = {name: v for name, v in OTHER_VALUES.items() if name not in (*SCENARIO, "weights")}
+    found = []
+    for place, values in enumerate(zip_longest(*alone.values())):
+        given = {n: v for n, v in zip(alone, values, strict=True) if v is not None}
+        found.append({"model_id": MODELS[place % len(MODELS)], **given})
+    for place, scenario in enumerate(OTHER_VALUES["scenario"]):
+        found[place]["scenario"] = scenario
+        if scenario == "server":
+            found[place] |= {name: OTHER_VALUES[name][0] for name in SCENARIO[1:]}
+    for place, weights in enumerate(OTHER_VALUES["weights"]):
+        found[place * 3 % 5 if place else 3]["weights"] = weights
+    for given in found:
+        if given["model_id"].startswith("onnx/"):
+            given["weights"] = {"kind": "file", "path": "/models/net.onnx"}
+    found += [{"model_id": MODELS[1], "weights": w} for w in OTHER_VALUES["weights"]]
+    return [RunRequest.model_validate(given) for given in (*found, {"model_id": MODELS[0]})]
+
+
+REQUESTS = [*requests(), DEMO]
+
+
+def test_every_field_and_value_is_carried() -> None:
+    for name, values in OTHER_VALUES.items():
+        for value in values:
+            wanted = getattr(RunRequest.model_validate({"model_id": "x", name: value}), name)
+            assert any(getattr(one, name) == wanted for one in REQUESTS), (name, value)
+    carried = {n for n in RunRequest.model_fields if not FIELDS[n].derived and n != "model_id"}
+    assert carried == set(OTHER_VALUES)
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[RunRequest]:
+    """What New run asks the plan for, the last at the end; nothing can be queued."""
+    caught: list[RunRequest] = []
+
+    def plan(request: RunRequest, url: str) -> Plan:
+        caught.append(request)
+        return Plan((), ("Only looked at.",), ())
+
+    monkeypatch.setattr("engine.runs.plan.plan", plan)
+    return caught
+
+
+def cloned(request: dict[str, Any]) -> AppTest:
+    """New run as the button of a run's page opens it."""
+    app = AppTest.from_file(str(REPOSITORY / "dashboard" / "app.py"), default_timeout=30).run()
+    app.session_state[prefill.KEY] = request
+    return app.switch_page("app_pages/new_run.py").run()
+
+
+@pytest.mark.parametrize("request_", REQUESTS)
+def test_the_form_asks_for_what_it_was_filled_with(
+    url: str, request_: RunRequest, asked: list[RunRequest]
+) -> None:
+    app = cloned(request_.to_json())
+    assert not app.exception
+    assert asked, plain_texts(app)
+    assert asked[-1].to_json() == request_.to_json()
+    app.toggle(key="again").set_value(not request_.again).run()
+    assert asked[-1] == request_.model_copy(update={"again": not request_.again})
+
+
+def test_a_clone_leaves_nothing_of_the_one_before(url: str, asked: list[RunRequest]) -> None:
+    app = cloned(REQUESTS[0].to_json())
+    for request in (REQUESTS[4], RunRequest(model_id="ppcls/seresnet18")):
+        app.switch_page("app_pages/jobs.py").run()
+        app.session_state[prefill.KEY] = request.to_json()
+        app.switch_page("app_pages/new_run.py").run()
+        assert asked[-1] == request
+
+
+def test_a_stored_run_and_its_clone_are_equal(url: str, tmp_path: Path) -> None:
+    (tmp_path / "net.onnx").write_bytes(b"x")
+    weights = {"kind": "random", "seed": 7}
+    rows.add_dataset(url, "train")
+    build = {"calibration_dataset": "train", "calibration_mode": "percentile", "softmax": True}
+    network = {"kind": "file", "path": str(tmp_path / "net.onnx")}
+    outputs = {"background": 3, "preprocess": {"crop": 192}, "output": "scores"}
+    for given in (
+        {"model_id": "timm/x", "weights": weights, "tasks": ("benchmark",), **build},
+        {"model_id": "onnx/named", "weights": network, "tasks": ("build",), **outputs},
+    ):
+        first = submit(RunRequest.model_validate(given), url)
+        with reading(url) as session:
+            app = cloned(session.get_one(Run, first).request)
+        assert not app.button(key="queue").disabled, plain_texts(app)
+        app.button(key="queue").click().run()
+        with reading(url) as session:
+            stored = {run.id: run.request for run in session.scalars(select(Run))}
+        assert max(stored) > first, plain_texts(app)
+        assert stored[max(stored)] == stored[first]
+
+
+def test_a_dataset_that_is_gone_stops_the_clone_with_a_sentence(url: str) -> None:
+    request = RunRequest(model_id="ppcls/seresnet18", dataset="gone")
+    app = cloned(request.to_json())
+    assert "There is no dataset 'gone' to evaluate on" in plain_texts(app)
+    assert app.button(key="queue").disabled
+
+
+def test_what_was_typed_is_there_after_another_page(url: str, asked: list[RunRequest]) -> None:
+    request = REQUESTS[2]
+    assert request.model_id == "onnx/own name"
+    app = cloned(request.to_json())
+    app.text_input(key="onnx_name").set_value("typed")
+    app.number_input(key="limit").set_value(99).run()
+    before = asked[-1]
+    assert (before.model_id, before.limit) == ("onnx/typed", 99)
+    app.switch_page("app_pages/jobs.py").run()
+    app.switch_page("app_pages/new_run.py").run()
+    assert asked[-1] == before
+    app.button_group(key="from").set_value("Catalog").run()
+    app.button_group(key="from").set_value("ONNX file").run()
+    assert asked[-1] == before
+
+
+def test_an_error_loses_nothing_that_comes_after_it(url: str, asked: list[RunRequest]) -> None:
+    app = opened("new_run")
+    app.button_group(key="from").set_value("ONNX file").run()
+    app.text_input(key="onnx_path").set_value("/models/net.onnx")
+    app.toggle(key="own_preprocessing").set_value(True).run()
+    app.number_input(key="background").set_value(3)
+    app.text_input(key="pre_mean").set_value("0.5 half").run()
+    seen = len(asked)
+    assert "Mean must be three numbers" in plain_texts(app)
+    app.text_input(key="output").set_value("scores")
+    app.text_input(key="pre_std").set_value("0.5").run()
+    said = plain_texts(app)
+    assert len(asked) == seen
+    assert "Mean must be three numbers" in said
+    assert "Std must be three numbers" in said
+    app.text_input(key="pre_mean").set_value("0.5 0.5 0.5")
+    app.text_input(key="pre_std").set_value("0.5 0.5 0.5").run()
+    found = asked[-1]
+    assert (found.background, found.output) == (3, "scores")
+    assert found.preprocess == {"mean": [0.5] * 3, "std": [0.5] * 3}
+
+
+def test_an_upload_is_a_path_that_stays(url: str, asked: list[RunRequest]) -> None:
+    app = opened("new_run")
+    app.button_group(key="from").set_value("ONNX file").run()
+    app.file_uploader(key="onnx_upload").upload("net.onnx", b"bytes", "x").run()
+    path = app.text_input(key="onnx_path").value
+    assert Path(path).read_bytes() == b"bytes"
+    app.switch_page("app_pages/jobs.py").run()
+    app.switch_page("app_pages/new_run.py").run()
+    assert app.text_input(key="onnx_path").value == path
+    assert asked[-1].weights.path == path
+
+
+def test_custom_preprocessing_needs_a_setting(url: str, asked: list[RunRequest]) -> None:
+    app = opened("new_run")
+    app.button_group(key="protocol").set_value("custom").run()
+    assert "Custom preprocessing needs at least one setting: Resize" in plain_texts(app)
+    app.number_input(key="pre_crop").set_value(192).run()
+    assert asked[-1].preprocess == {"crop": 192}
+
+
+def test_only_what_was_asked_for_is_carried() -> None:
+    assert widget_values(RunRequest(model_id="timm/x"))[CARRIED] == ["model_id"]

@@ -1,0 +1,395 @@
+"""The command line as a person and as a machine calls it."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import pytest
+import typer
+import typer.main
+
+from db.enums import Precision
+from engine.cli.main import app, main
+from engine.cli.option_grouping import grouped
+from engine.cli.options import joined, numbers
+from engine.cli.output import emit_table
+from engine.cli.parsing import read_preprocess, read_weights
+from engine.common.program import program
+from engine.config import REPOSITORY, settings
+from engine.errors import InvalidRequest
+from engine.preprocess.spec import PIXEL_SCALE
+from engine.results.precision_pairs import paired_top1_difference
+from tests.support.tiny import image_folder, store_build, tiny_se_model
+
+pytestmark = pytest.mark.integration
+
+
+def commands() -> dict[str, str]:
+    """Every command with its help text, groups included."""
+    found: dict[str, str] = {}
+    group = typer.main.get_command(app)
+    for name, command in group.commands.items():  # type: ignore[attr-defined]
+        inner = getattr(command, "commands", None)
+        for sub, leaf in (inner or {"": command}).items():
+            found[f"{name} {sub}".strip()] = leaf.help or ""
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Sides:
+    """A group of options, for `grouped`."""
+
+    long: Annotated[int, typer.Option("--long", "-l")] = 2
+    short: Annotated[int | None, typer.Option()] = None
+
+
+def test_a_group_of_options_reaches_its_command_as_one_value() -> None:
+    @grouped
+    def command(name: str, *, sides: Sides, loud: bool = False) -> str:
+        return f"{name} {sides.long} {sides.short} {loud}"
+
+    assert list(inspect.signature(command).parameters) == ["name", "long", "short", "loud"]
+    called = typer.Typer()
+    called.command()(command)
+    assert called(["a", "-l", "3", "--loud"], standalone_mode=False) == "a 3 None True"
+
+
+WANTED = [
+    "models",
+    "export",
+    "build",
+    "benchmark",
+    "evaluate",
+    "classify",
+    "run",
+    "demo",
+    "results",
+    "jobs list",
+    "jobs show",
+    "jobs cancel",
+    "jobs retry",
+    "dataset add",
+    "dataset list",
+    "dataset check",
+    "dataset cache",
+    "evaluation list",
+    "evaluation show",
+    "evaluation relabel",
+    "compare",
+    "import evaluation",
+    "import benchmark",
+    "weights add",
+    "weights list",
+    "weights remove",
+]
+
+
+def test_the_commands_are_all_there() -> None:
+    assert set(WANTED) <= set(commands())
+
+
+@pytest.mark.parametrize("name", sorted(commands()))
+def test_every_help_teaches_by_an_example(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert f"`{program()} {name}" in commands()[name]
+    assert main([*name.split(), "--help"]) == 0
+    assert "--json" in capsys.readouterr().out
+
+
+def test_models_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["models", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert len(rows) == 25
+    assert rows[0]["model_id"] == "timm/seresnet50"
+
+
+@pytest.mark.parametrize(
+    ("call", "sentence"),
+    [
+        (["export", "timm/x", "--weights", "/nowhere.pth"], "There is no file /nowhere.pth"),
+        (["run", "mmcls/none"], "There is no model 'mmcls/none'"),
+        (["evaluate", "timm/seresnet50", "-p", "fp32"], "Evaluate needs a dataset"),
+        (["evaluate", "abcdef12"], "Evaluate needs --dataset"),
+        (["jobs", "show", "5"], "There is no job 5"),
+        (["jobs", "cancel", "5"], "There is no job 5"),
+        (["jobs", "retry", "5"], "There is no job 5"),
+        (["dataset", "check", "none"], "There is no dataset 'none'"),
+        (["classify", "x.png"], "There is no build yet"),
+        (["run", "timm/x", "--mean", "a,b,c"], "--mean must be three numbers"),
+        (["run", "timm/x", "--scale", "1/0"], "--scale takes a number, such as 1 or 1/255"),
+        (["export", "timm/x", "--mean", "124,116,104"], "If it takes pixels from 0 to 255, use"),
+        (["run", "timm/x", "--scale", "1", "-d", "demo"], "The mean 0.485,0.456,0.406 and the std"),
+        (["export", "timm/x", "--weights", "random", "--weights-key", "ema"], "leave it out"),
+        (["export", "onnx/x", "--weights", "x.onnx", "--weights-key", "ema"], "are one set"),
+        (["dataset", "add", "../up", "."], "name: String should match pattern"),
+        (["jobs", "cancel"], "Give the number of a job, or --run"),
+        (["jobs", "cancel", "--run", "5"], "There is no run 5"),
+        (["benchmark", "abcdef12"], "no artifact begins with 'abcdef12'"),
+        (
+            ["benchmark", "timm/x", "--scenario", "server", "--weights", "random"],
+            "Scenario server needs a limit on the p99",
+        ),
+        (
+            ["benchmark", "timm/x", "-b", "1,2", "--scenario", "single-stream"],
+            "one image at a time",
+        ),
+        (
+            ["benchmark", "timm/x", "--scenario", "offline", "--latency-limit", "5"],
+            "belong to scenario server",
+        ),
+    ],
+)
+def test_errors_are_one_sentence_and_exit_code_1(
+    call: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*call, "--json"]) == 1
+    captured = capsys.readouterr()
+    assert sentence in json.loads(captured.out)["error"]
+    assert "Error: " in captured.err
+    assert "Traceback" not in captured.err
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        ["nonsense"],
+        ["export"],
+        ["run", "m", "--batch", "0"],
+        ["benchmark", "m", "--batches", "1,two"],
+        ["benchmark", "m", "-i", "1,,2"],
+        ["benchmark", "m", "-t", "-1"],
+        ["benchmark", "m", "--scenario", "multi-stream"],
+    ],
+)
+def test_a_wrong_call_is_exit_code_2(call: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(call) == 2
+    assert capsys.readouterr().out == ""
+
+
+FAR = "99999999999999999999999"
+
+
+@pytest.mark.parametrize(
+    ("call", "sentence"),
+    [
+        (["evaluation", "show", FAR], f"There is no evaluation {FAR}; `evaluation list` shows"),
+        (["evaluation", "show", "9" * 5000], "There is no evaluation 999"),
+        (["evaluation", "show", "-1"], "No such option"),
+        (["evaluation", "show", "x"], "There is no evaluation x;"),
+        (["compare", "1", FAR], f"There is no evaluation {FAR}"),
+        (["jobs", "show", FAR], f"There is no job {FAR}; `jobs list` shows them."),
+        (["jobs", "cancel", FAR], f"There is no job {FAR}"),
+        (["jobs", "cancel", "--run", FAR], f"There is no run {FAR}"),
+        (["jobs", "retry", FAR], f"There is no job {FAR}"),
+        (["jobs", "list", "--limit", FAR], "Input should be less than or equal to"),
+        (["build", "timm/seresnet50", "--seed", FAR], "Input should be less than or equal to"),
+        (["import", "evaluation", "x", "-m", "x", "-p", "fp32", "--source", "x", "-d", "x",
+          "--background", FAR], "Input should be less than or equal to"),
+        (["export", "timm/../../etc", "--detach"], "reads as a path"),
+        (["export", "x" * 5000, "--detach"], "There is no model 'xxx"),
+        (["results", "-o", "/nowhere/at/all/x.csv"], "cannot be written: No such file"),
+        (["vamp", "-m", "a" * 5000], "is no build"),
+        (["classify", "x.jpg", "-a", "%"], "no artifact begins with '%'"),
+        (["build", "timm/seresnet50", "--weights", "~nobody/x", "--detach"], "There is no file"),
+    ],
+)  # fmt: skip
+def test_names_and_numbers_beyond_everything_get_one_sentence(
+    call: list[str], sentence: str, url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(call) in (1, 2)
+    said = capsys.readouterr().err
+    assert sentence in said
+    assert len(said) < 1000
+
+
+def test_names_are_text_in_every_table(
+    url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    np.save(tmp_path / "p.npy", np.arange(200) // 20)
+    names = [
+        "-m",
+        "onnx/[/] :warning:",
+        "--source",
+        "[/] [red]x[/red]",
+        "-d",
+        "[bold]",
+        "-p",
+        "fp32",
+    ]
+    assert main(["import", "evaluation", str(tmp_path / "p.npy"), *names, "--per-class", "20"]) == 0
+    card = {"model": "onnx/[/]", "precision": "int8", "source": "[/]", "device": "[/]"}
+    (tmp_path / "b.json").write_text(json.dumps({**card, "images_per_s": 5}))
+    assert main(["import", "benchmark", str(tmp_path / "b.json")]) == 0
+    for call in (["results"], ["results", "--model", "[/]"], ["evaluation", "list"]):
+        capsys.readouterr()
+        assert main(call) == 0
+        said = capsys.readouterr()
+        assert "onnx/[/] :warning:" in said.out + said.err
+    assert main(["evaluation", "show", "1"]) == 0
+    assert "on [bold]" in capsys.readouterr().out
+    emit_table("[/]", ("[/]", "n"), [("[red]a\x1b[1m\0", float("inf")), (None, 1)])
+    printed = capsys.readouterr().out
+    assert "[red]a\\x1b[1m\\x00" in printed
+    assert "\x1b" not in printed
+
+
+def test_detach_queues_starts_the_dispatcher_and_returns(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[bool] = []
+    monkeypatch.setattr("engine.cli.follow.ensure_dispatcher", lambda: started.append(True))
+    monkeypatch.setattr("engine.cli.jobs.ensure_dispatcher", lambda: False)
+    assert main(["export", "timm/seresnet50", "--weights", "random", "--detach", "--json"]) == 0
+    queued = json.loads(capsys.readouterr().out)
+    assert started
+    assert len(queued["jobs"]) == 1
+    assert main(["jobs", "cancel", str(queued["jobs"][0]), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["status"] == "cancelled"
+    assert main(["jobs", "list", "--status", "cancelled", "--json"]) == 0
+    assert [job["id"] for job in json.loads(capsys.readouterr().out)] == queued["jobs"]
+
+
+def test_classify_answers_for_each_image_and_build(
+    url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store_build(url, tiny_se_model(), Precision.FP32)
+    store_build(url, tiny_se_model(), Precision.INT8)
+    folder = image_folder(tmp_path / "set", per_class=1)
+    good, bad = folder / "class0" / "000.png", tmp_path / "bad.png"
+    bad.write_bytes(good.read_bytes()[:40])
+    assert main(["classify", str(bad), str(good), "--json"]) == 1, "one image was refused"
+    answers = json.loads(capsys.readouterr().out)
+    assert "bad.png" in answers[0]["error"]
+    assert [a["precision"] for a in answers[1:]] == ["fp32", "int8"]
+    for answer in answers[1:]:
+        probabilities = [guess["probability"] for guess in answer["top5"]]
+        assert probabilities == sorted(probabilities, reverse=True)
+        assert sum(probabilities) == pytest.approx(1, abs=1e-5), "four classes are all of them"
+
+
+def test_results_are_written_to_a_file(
+    url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store_build(url, tiny_se_model())
+    target = tmp_path / "results.md"
+    assert main(["results", "--format", "markdown", "--output", str(target)]) == 0
+    assert "onnx/tiny" in target.read_text()
+    assert main(["results", "--model", "nothing", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == []
+
+
+def test_weights_and_preprocessing_are_read() -> None:
+    assert read_weights("random", 3).seed == 3
+    assert read_weights("w.pth").path == "w.pth"
+    assert read_preprocess(None) is None
+    assert read_weights("w.pth", key="model_ema").key == "model_ema"
+    assert read_preprocess(None, crop=96, std="1,1,1") == {"crop": 96, "std": [1.0, 1.0, 1.0]}
+    assert read_preprocess(None, scale="1/255") == {"scale": PIXEL_SCALE}
+    assert read_preprocess(None, scale="1") == {"scale": 1.0}
+
+
+def test_a_preprocessing_file_that_is_no_json_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "p.json"
+    path.write_text("{")
+    with pytest.raises(InvalidRequest, match=r"p\.json is not a readable JSON file"):
+        read_preprocess(path)
+
+
+def test_a_preprocessing_file_that_is_no_object_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "p.json"
+    path.write_text("[224]")
+    with pytest.raises(InvalidRequest, match=r"p\.json must hold one JSON object"):
+        read_preprocess(path)
+
+
+def engine(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """The real command, from the repository's root."""
+    return subprocess.run(
+        [sys.executable, "-m", "engine", *arguments],
+        cwd=REPOSITORY,
+        env=os.environ.copy(),
+        capture_output=True,
+        text=True,
+        timeout=280,
+    )
+
+
+def test_a_dataset_with_missing_labels_fails_the_job_and_the_command(tmp_path: Path) -> None:
+    folder = image_folder(tmp_path / "set", per_class=2)
+    for image in (folder / "class0").iterdir():
+        image.rename(folder / image.name)
+    (folder / "val_label.txt").write_text("000.png 1\n")
+    result = engine("dataset", "add", "bad", str(folder), "--json")
+    assert result.returncode == 1
+    document = json.loads(result.stdout)
+    assert document["status"] == "failed"
+    assert "1 of 2 images have no line in val_label.txt" in document["error"]
+
+
+def test_a_hostile_checkpoint_is_refused_and_never_executed(tmp_path: Path) -> None:
+    import pickle
+
+    canary = tmp_path / "canary"
+
+    class Hostile:
+        """Would touch the canary if anybody unpickled it."""
+
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return os.system, (f"touch {canary}",)
+
+    path = tmp_path / "evil.pth"
+    path.write_bytes(pickle.dumps({"state_dict": Hostile()}))
+    result = engine("export", "timm/legacy_seresnet18", "--weights", str(path), "--json")
+    assert result.returncode == 1
+    job = json.loads(result.stdout)["jobs"][0]
+    assert job["status"] == "failed"
+    assert "evil.pth" in job["error"]
+    assert not canary.exists()
+
+
+def test_numbers_are_given_in_a_list_or_one_by_one() -> None:
+    read = numbers(0, 64)
+    assert joined([read("1,2"), read("8"), read("2, 16")], "batches") == (1, 2, 8, 16)
+    assert joined(None, "batches") == (1,)
+    assert joined([read("0")], "batches") == (0,)
+
+
+def test_a_sweep_names_its_sweet_spot_and_is_not_measured_twice(url: str) -> None:
+    digest = store_build(url, tiny_se_model()).digest
+    call = ["benchmark", digest, "-b", "1,2", "-t", "1", "--max-seconds", "1"]
+    first = engine(*call, "--latency-limit", "5000", "--json")
+    assert first.returncode == 0, first.stderr
+    spot = json.loads(first.stdout)["sweet_spot"]
+    assert (spot["points"], spot["keeping"], spot["percentile"]) == (2, 2, "p90")
+    assert spot["sentence"].startswith("Sweet spot: onnx/tiny fp32 at batch ")
+    assert spot["row"]["images_per_s"] == max(r["images_per_s"] for r in spot["frontier"])
+    again = engine(*call, "--latency-limit", "0.001")
+    assert again.returncode == 0, again.stderr
+    said = " ".join(again.stderr.split())  # lines are folded for people
+    assert said.count("Measured before") == 2
+    assert "None of 2 points has a p90 of at most 0.001 ms" in said
+
+
+def test_the_demo_from_a_terminal() -> None:
+    result = engine("demo", "--json")
+    assert result.returncode == 0, result.stderr
+    document = json.loads(result.stdout)
+    assert {job["status"] for job in document["jobs"]} == {"succeeded"}
+    rows = {row["precision"]: row for row in document["results"]}
+    assert set(rows) == {"fp32", "fp16", "int8"}
+    assert 85 <= rows["fp32"]["top1"] <= 97
+    assert rows["fp32"]["images"] >= 2000
+    pair = paired_top1_difference(
+        rows["fp32"]["evaluation_id"], rows["int8"]["evaluation_id"], settings().url
+    )
+    assert pair.only_a + pair.only_b > 0, "the precisions differ on some images"
+    for row in rows.values():
+        assert row["images_per_s"] > 0
+        assert row["top1_low"] < row["top1"] < row["top1_high"]

@@ -1,8 +1,0 @@
-"""The real dispatcher, handing jobs to the worker that misbehaves on purpose."""
-
-from __future__ import annotations
-
-from engine.jobs.dispatcher import dispatch
-
-if __name__ == "__main__":
-    dispatch(worker="tests.engine.jobs.worker_for_tests")

@@ -1,0 +1,1 @@
+"""What tests share: tiny networks, synthetic rows, servers, oracles' seeds."""

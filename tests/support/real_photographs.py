@@ -1,0 +1,39 @@
+"""What tests on the 1,000 photographs share: exports to counts of right answers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from db.enums import Precision, WeightsKind
+from db.models import Evaluation
+from db.session import reading
+from engine import evaluation
+from engine.build import job as build
+from engine.export import job as export
+from engine.specs import BuildSpec, CalibrationSpec, EvaluateSpec, ExportSpec, WeightsSpec
+from tests.support.tiny import Quiet
+
+
+def counts(
+    url: str, tmp_path: Path, spec: ExportSpec, precision: Precision = Precision.FP32
+) -> tuple[int, int]:
+    """Exports, builds and evaluates; (top-1, top-5) counts."""
+    export.run(spec.to_json(), Quiet(url, tmp_path / "export"))
+    calibration = CalibrationSpec(dataset="in1k") if precision == Precision.INT8 else None
+    built = build.run(
+        BuildSpec(export=spec, precision=precision, calibration=calibration).to_json(),
+        Quiet(url, tmp_path / "build"),
+    )["artifact"]
+    asked = EvaluateSpec(artifact=built, dataset="in1k")
+    result = evaluation.run(asked.to_json(), Quiet(url, tmp_path / "evaluate"))
+    with reading(url) as session:
+        row = session.get(Evaluation, result["evaluation"])
+    assert row is not None
+    assert row.images == 1000
+    return row.top1_count, row.top5_count
+
+
+def spec_of(model_id: str, path: Path, **more: Any) -> ExportSpec:
+    weights = WeightsSpec(kind=WeightsKind.FILE, path=str(path))
+    return ExportSpec(model_id=model_id, weights=weights, **more)
