@@ -88,7 +88,7 @@ def test_the_demo_button_queues_the_demo(url: str) -> None:
 def test_the_first_page_waits_for_results_once_the_demo_is_queued(url: str) -> None:
     opened().button(key="run_demo").click().run()
     app = opened()
-    assert "12 jobs to go" in texts(app)
+    assert "**12 jobs** queued or running" in texts(app)
     assert not app.button
 
 
@@ -113,7 +113,7 @@ def test_published_figures_do_not_stand_beside_other_images(url: str) -> None:
 def test_random_weights_give_speed_and_no_accuracy(url: str) -> None:
     rows.add_measured_model(url, weights_kind="random")
     app = opened()
-    assert "Nothing was evaluated yet" in texts(app)
+    assert "No evaluation yet" in texts(app)
     assert len(figures(app)) == 1  # the speed-up
 
 
@@ -394,9 +394,9 @@ def test_imported_evaluations_alone_say_why_they_have_no_speed(url: str, tmp_pat
     app = opened(picked=picked)
     said = texts(app).replace("\\", "")
     assert "failed unexpectedly" not in said
-    assert not missing(said, "imported, without a speed", "never exported here")
-    assert "B against A" in said
-    assert "the size" not in said
+    assert not missing(said, "imported without a benchmark", "not exported here")
+    assert "B vs A" in said
+    assert "× size" not in said
     views = (
         "Model against model",
         "Where accuracy was lost",

@@ -11,7 +11,7 @@ import pytest
 from dashboard import queries
 from dashboard.palette import DARK, LIGHT
 from dashboard.report import report
-from engine.results.columns import columns_of
+from engine.results.columns import columns_in_set
 from engine.results.formats import to_csv, to_markdown
 from engine.results.notes import with_notes
 from engine.results.provenance import with_provenance
@@ -44,8 +44,8 @@ def test_results_and_exports_hold_both(measured: str) -> None:
     app = opened("results")
     shown = app.dataframe[0].value
     assert {name for given in shown["precision"] for name in given} == {"fp32", PRECISION}
-    frame = with_notes(queries.results(), queries.outdated())
-    columns = [*columns_of("Summary"), "runtime"]
+    frame = with_notes(queries.results(), queries.outdated_environments())
+    columns = [*columns_in_set("Summary"), "runtime"]
     for text in (to_csv(frame[columns]), to_markdown(frame[columns])):
         assert PRECISION in text
         assert f"{RUNTIME} 0.1" in text

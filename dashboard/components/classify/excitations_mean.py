@@ -27,7 +27,7 @@ def usual_excitations(build: Artifact) -> MeanExcitations | None:
 
     None until it is there.
     """
-    fitting = [row for row in queries.datasets() if queries.same_classes(build, row)]
+    fitting = [row for row in queries.datasets() if queries.has_same_classes(build, row)]
     if not fitting:
         st.caption("Register a dataset of the same classes to see its mean beside the image.")
         return None

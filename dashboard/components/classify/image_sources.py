@@ -63,7 +63,7 @@ def _samples(builds: list[Artifact]) -> Taken:
     digests = [
         row.digest
         for row in queries.datasets()
-        if any(queries.same_classes(build, row) for build in builds)
+        if any(queries.has_same_classes(build, row) for build in builds)
     ]
     pictures = _of_dataset(digests[0]) if digests else []
     if not pictures:

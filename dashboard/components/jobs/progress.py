@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import streamlit as st
 
 from dashboard import queries
-from dashboard.charts.running_accuracy import SoFar, running_accuracy, so_far
+from dashboard.charts.running_accuracy import RunningTop1, parse_running_top1, running_accuracy
 from dashboard.components.common.theme import chart_config, current_palette
 from dashboard.formats import duration, escape_markdown, plural
 from dashboard.queries import JobView
@@ -120,18 +120,18 @@ def _seconds_left(job: Job, usual: float | None) -> float | None:
 
 
 @st.cache_resource(show_spinner=False)
-def _histories() -> dict[tuple[str, int, int], list[SoFar]]:
+def _histories() -> dict[tuple[str, int, int], list[RunningTop1]]:
     """Of each running evaluation what was seen, by (database, job, attempt); for all windows."""
     return {}
 
 
-def remember(url: str, job: Job) -> list[SoFar]:
+def remember(url: str, job: Job) -> list[RunningTop1]:
     """Adds what the job says now to its history, and returns that."""
     histories = _histories()
     seen = histories.setdefault((url, job.id, job.attempt), [])
     while len(histories) > KEPT:
         histories.pop(next(iter(histories)))
-    now = so_far(job.done, job.partial_result)
+    now = parse_running_top1(job.done, job.partial_result)
     if now is not None and len(seen) < MOST_POINTS and (not seen or seen[-1].images < now.images):
         seen.append(now)
     return seen
