@@ -8,8 +8,8 @@ from collections import Counter
 import streamlit as st
 
 from dashboard import queries
-from dashboard.components.classify.excitations import excitations_view
-from dashboard.components.classify.image_sources import choose_pictures
+from dashboard.components.classify.excitations import show_excitations
+from dashboard.components.classify.image_sources import choose_images
 from dashboard.components.classify.predictions import classify_and_show, show_rejected
 from dashboard.components.common.demo import demo_button
 from dashboard.formats import short
@@ -79,7 +79,7 @@ if not found:
             )
 else:
     chosen_builds = choose_builds(found)
-    images, refused = choose_pictures(chosen_builds)
+    images, refused = choose_images(chosen_builds)
     if not chosen_builds:
         st.info("Choose at least one build.", icon=":material/deployed_code:")
     elif images and not machine_is_free():
@@ -93,4 +93,4 @@ else:
     else:
         show_rejected(refused)
         judged = classify_and_show(images, chosen_builds)
-        excitations_view(judged, chosen_builds, found)
+        show_excitations(judged, chosen_builds, found)

@@ -11,11 +11,11 @@ from dashboard import queries
 from dashboard.components.common.demo import demo_button
 from dashboard.components.common.guard import guard
 from dashboard.components.common.notice import show_notice
-from dashboard.components.jobs.progress import live_runs, waiting_texts
+from dashboard.components.jobs.progress import queue_positions, show_live_runs
 from dashboard.components.jobs.table import (
     elapsed,
-    ended_details,
     failed_card,
+    job_details,
     queued_row,
     running_card,
 )
@@ -54,11 +54,11 @@ def all_jobs() -> None:
                 "happened is in the log of the server; the queue stays as it is.",
                 icon=":material/cloud_off:",
             )
-        live_runs(live)
+        show_live_runs(live)
         for view in running:
             running_card(view)
         if queued:
-            queue_part(queued, waiting_texts(live))
+            queue_part(queued, queue_positions(live))
         failures()
         ended_part()
 
@@ -106,7 +106,7 @@ def ended_part() -> None:
     if chosen is None:
         st.caption("Choose a row to see its log.")
     else:
-        ended_details(chosen, key="chosen")
+        job_details(chosen, key="chosen")
 
 
 def show_table(views: list[queries.JobView]) -> None:

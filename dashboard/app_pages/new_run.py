@@ -11,8 +11,8 @@ from dashboard.components.common.notice import go_to, leave_notice
 from dashboard.components.run_form import choices
 from dashboard.components.run_form.build_file import fill_from_build_file
 from dashboard.components.run_form.controls import Form
-from dashboard.components.run_form.options import take_options
-from dashboard.components.run_form.prefill import take_request
+from dashboard.components.run_form.options import draw_options
+from dashboard.components.run_form.prefill import apply_remembered_request
 from dashboard.formats import ago, escape_markdown, message
 from db.enums import WeightsKind
 from engine.errors import InvalidRequest
@@ -28,13 +28,13 @@ def gather() -> RunRequest:
     fill_from_build_file()
     form = Form()
     kind, model_id, onnx_path = choices.choose_model()
-    form.note("model_id", lambda: choices.named(model_id))
+    form.note("model_id", lambda: choices.require_model_name(model_id))
     choices.choose_weights(form, kind, model_id, onnx_path)
     dataset = choices.choose_dataset(form, kind)
     trained = form.fields["weights"]["kind"] != WeightsKind.RANDOM
     form.take("precisions", bind="query-params")
     choices.choose_tasks(form, can_evaluate=dataset is not None and trained)
-    take_options(form, kind, model_id)
+    draw_options(form, kind, model_id)
     return form.request()
 
 
@@ -80,7 +80,7 @@ def earlier_runs(model_id: str) -> None:
 
 st.title("New run")
 try:
-    if take_request():
+    if apply_remembered_request():
         st.info("Filled in from an earlier run: change what you like.", icon=":material/edit:")
 except ValidationError:
     st.warning("That run was asked for by another version of the workbench: begin anew.")

@@ -14,7 +14,7 @@ from dashboard.components.details.provenance import show_provenance
 from dashboard.components.results.exports import cut, exports
 from dashboard.components.results.filters import MOST_ROWS, choose, clear
 from dashboard.components.results.table import results_table
-from dashboard.components.run_form.build_file import offer_build_file
+from dashboard.components.run_form.build_file import show_build_file_download
 from dashboard.formats import escape_markdown, is_missing
 from db.enums import WeightsKind
 
@@ -35,7 +35,7 @@ def chosen_row(rows: pd.DataFrame, event: object) -> None:
     show_profile(made.artifact)
     show_layers(made.artifact)
     show_half(made.artifact)
-    offer_build_file(made.artifact)
+    show_build_file_download(made.artifact)
 
 
 st.title("Results")

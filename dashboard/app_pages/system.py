@@ -9,7 +9,7 @@ import streamlit as st
 
 from dashboard import queries
 from dashboard.components.common.definitions import DEFINITIONS
-from dashboard.components.common.guard import noticed
+from dashboard.components.common.guard import guard_callback
 from dashboard.components.common.login import show_user
 from dashboard.components.common.notice import leave_notice
 from dashboard.components.details.peak import show_peak
@@ -130,7 +130,7 @@ def clean_up(idle: list[Stored]) -> None:
 
 def remove_idle() -> None:
     """Callback: removes, and leaves a word about it."""
-    with noticed():
+    with guard_callback():
         gone = clean(queries.url())
         remove(abandoned(queries.url()))
         freed = size(sum(one.bytes_on_disk for one in gone))

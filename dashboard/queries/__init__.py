@@ -1,6 +1,6 @@
 """Everything the pages read: from the database, cached until a job changes something."""
 
-from dashboard.queries.checkpoints import identified
+from dashboard.queries.checkpoints import identify_weights_file
 from dashboard.queries.jobs import (
     JobView,
     ended_jobs,
@@ -8,10 +8,10 @@ from dashboard.queries.jobs import (
     has_live_jobs,
     live_jobs,
     newest_job,
-    open_failures,
     recent_runs,
     run_jobs,
     run_stages,
+    unresolved_failures,
 )
 from dashboard.queries.results import outdated, published, results, results_of, tables
 from dashboard.queries.samples import (
@@ -48,11 +48,10 @@ __all__ = [
     "flips_of",
     "has_live_jobs",
     "health",
-    "identified",
+    "identify_weights_file",
     "latencies",
     "live_jobs",
     "newest_job",
-    "open_failures",
     "outdated",
     "pairs",
     "peaks",
@@ -65,6 +64,7 @@ __all__ = [
     "run_stages",
     "same_classes",
     "tables",
+    "unresolved_failures",
     "url",
     "version",
 ]

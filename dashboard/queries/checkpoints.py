@@ -9,7 +9,7 @@ import streamlit as st
 from engine.weights.identify import Identified, identify
 
 
-def identified(path: str, key: str | None, model_id: str) -> Identified | None:
+def identify_weights_file(path: str, key: str | None, model_id: str) -> Identified | None:
     """What a file holds, `model_id` being what it is expected to; None where there is no file."""
     file = Path(path).expanduser()
     try:

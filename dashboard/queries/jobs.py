@@ -46,7 +46,7 @@ def run_jobs(run_id: int) -> list[JobView]:
     return _views(select(Job).where(Job.id.in_(owned)).order_by(Job.id))
 
 
-def open_failures(limit: int = 5) -> list[JobView]:
+def unresolved_failures(limit: int = 5) -> list[JobView]:
     """Failed jobs of the last days that nothing equal has been queued after, the newest first.
 
     Older ones stay in the table of ended jobs.

@@ -16,6 +16,8 @@ import typer
 import typer.core
 import typer.main
 
+from engine.cli.renamed_options import Command
+
 MARKUP: Literal["markdown"] = "markdown"
 
 
@@ -123,7 +125,7 @@ def load(name: str) -> typer.core.TyperCommand | typer.core.TyperGroup:
     if isinstance(found, typer.Typer):
         holder.add_typer(found, name=name, help=COMMANDS[name].line)
     else:
-        holder.command(name)(found)
+        holder.command(name, cls=Command)(found)
     loaded: Any = typer.main.get_group(holder).commands[name]
     return loaded
 

@@ -6,8 +6,8 @@ import numpy as np
 import streamlit as st
 
 from dashboard.charts.excitations import excitations, last_of_stages, takeaway
-from dashboard.components.classify.excitations_mean import usual_excitations
-from dashboard.components.classify.predictions import Picture
+from dashboard.components.classify.excitations_mean import mean_excitations
+from dashboard.components.classify.predictions import ImageFile
 from dashboard.components.common.theme import chart_config, current_palette
 from dashboard.formats import escape_markdown, message
 from db.enums import Precision
@@ -20,9 +20,9 @@ MOST_PANELS = 8
 SKELETON_HEIGHT = 420
 
 
-def excitations_view(pictures: list[Picture], chosen: list[Artifact], all_: list[Artifact]) -> None:
+def show_excitations(pictures: list[ImageFile], chosen: list[Artifact], all_: list[Artifact]) -> None:
     """A section of its own, computed only when it is switched on."""
-    builds = fp32_of(chosen, all_)
+    builds = fp32_builds(chosen, all_)
     if not pictures or not builds:
         return
     st.subheader("What the SE blocks do")
@@ -36,7 +36,7 @@ def excitations_view(pictures: list[Picture], chosen: list[Artifact], all_: list
     names = [picture.name for picture in pictures]
     name = right.selectbox("Image", names, key="excitations_image")
     picture = pictures[names.index(str(name))]
-    mean = usual_excitations(build)
+    mean = mean_excitations(build)
     with st.skeleton(height=SKELETON_HEIGHT):
         try:
             found = client.excitations(build.digest, picture.data, picture.name)
@@ -64,7 +64,7 @@ def draw(found: ImageExcitations, mean: list[np.ndarray] | None) -> None:
     )
 
 
-def fp32_of(chosen: list[Artifact], all_: list[Artifact]) -> list[Artifact]:
+def fp32_builds(chosen: list[Artifact], all_: list[Artifact]) -> list[Artifact]:
     """The newest fp32 build of each chosen network."""
     found: dict[tuple[str, str], Artifact] = {}
     wanted = {(build.model_id, build.weights_digest) for build in chosen}

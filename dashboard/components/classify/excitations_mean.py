@@ -6,7 +6,7 @@ import streamlit as st
 
 from dashboard import queries
 from dashboard.components.common.guard import guard
-from dashboard.components.jobs.table import cancel_button, progress_text, share_done
+from dashboard.components.jobs.table import cancel_button, progress_fraction, progress_text
 from dashboard.formats import escape_markdown, message
 from db.enums import LIVE, JobStatus
 from db.models import Artifact, Dataset, Job
@@ -22,7 +22,7 @@ MEAN_IMAGES = 256
 REFRESH_S = 1.0
 
 
-def usual_excitations(build: Artifact) -> MeanExcitations | None:
+def mean_excitations(build: Artifact) -> MeanExcitations | None:
     """The mean of a dataset with the network's classes; offers the job that makes it, watches it.
 
     None until it is there.
@@ -40,11 +40,11 @@ def usual_excitations(build: Artifact) -> MeanExcitations | None:
     )
     known = known_mean(build, dataset, MEAN_IMAGES)
     if known is None:
-        offer(asking_for(build, dataset))
+        offer(mean_excitations_job(build, dataset))
     return known
 
 
-def asking_for(build: Artifact, dataset: Dataset) -> NewJob:
+def mean_excitations_job(build: Artifact, dataset: Dataset) -> NewJob:
     """The job that makes the mean."""
     spec = ExcitationsSpec(
         artifact=build.digest,
@@ -88,11 +88,11 @@ def watch(key: str) -> None:
         if job is None or job.status not in LIVE:
             st.rerun()
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.progress(share_done(job) or 0.0, text=escape_markdown(words_of(job)))
+            st.progress(progress_fraction(job) or 0.0, text=escape_markdown(job_status_text(job)))
             cancel_button(job)
 
 
-def words_of(job: Job) -> str:
+def job_status_text(job: Job) -> str:
     """What the job does at this moment."""
     if job.status == JobStatus.QUEUED:
         return f"Job {job.id} waits its turn: {job.title}"

@@ -8,8 +8,8 @@ from pathlib import Path
 import streamlit as st
 
 from dashboard import queries
-from dashboard.components.classify.predictions import Picture
-from dashboard.components.classify.sample_images import samples_of
+from dashboard.components.classify.predictions import ImageFile
+from dashboard.components.classify.sample_images import synthetic_samples
 from dashboard.components.classify.uploads import (
     IMAGE_TYPES,
     MAX_IMAGE_BYTES,
@@ -21,10 +21,10 @@ from db.models import Artifact
 
 UPLOAD, CAMERA, SAMPLES = "Upload", "Camera", "Samples"
 SAMPLE_COUNT = 4
-Taken = tuple[list[Picture], list[Rejected]]
+Taken = tuple[list[ImageFile], list[Rejected]]
 
 
-def choose_pictures(builds: list[Artifact]) -> Taken:
+def choose_images(builds: list[Artifact]) -> Taken:
     """The images of the chosen source, and those that were refused."""
     source = st.segmented_control(
         "Images from",
@@ -46,20 +46,20 @@ def _uploaded(builds: list[Artifact]) -> Taken:
         key="photographs",
     )
     taken, rejected = split_by_count([file.name for file in files])
-    return [Picture(files[i].name, files[i].getvalue()) for i in taken], rejected
+    return [ImageFile(files[i].name, files[i].getvalue()) for i in taken], rejected
 
 
 def _photographed(builds: list[Artifact]) -> Taken:
     photo = st.camera_input(
         "Photograph", key="camera", help="The picture stays on this machine.", width=420
     )
-    return ([Picture("camera.jpg", photo.getvalue())] if photo else []), []
+    return ([ImageFile("camera.jpg", photo.getvalue())] if photo else []), []
 
 
 def _samples(builds: list[Artifact]) -> Taken:
     """Drawn images for the demo's network, else images of a dataset with the same classes."""
     if any(build.model_id.startswith("demo/") for build in builds):
-        return [Picture(name, data) for name, data in samples_of(SAMPLE_COUNT)], []
+        return [ImageFile(name, data) for name, data in synthetic_samples(SAMPLE_COUNT)], []
     digests = [
         row.digest
         for row in queries.datasets()
@@ -71,13 +71,13 @@ def _samples(builds: list[Artifact]) -> Taken:
     return pictures, []
 
 
-def _of_dataset(digest: str) -> list[Picture]:
+def _of_dataset(digest: str) -> list[ImageFile]:
     index = queries.dataset_index(queries.url(), queries.version(), digest)
     if index is None or not len(index):
         return []
     steps = [len(index) * n // SAMPLE_COUNT for n in range(SAMPLE_COUNT)]
     paths = [index.root / index.files[place] for place in dict.fromkeys(steps)]
-    return [Picture(path.name, data) for path in paths if (data := _read(path)) is not None]
+    return [ImageFile(path.name, data) for path in paths if (data := _read(path)) is not None]
 
 
 def _read(path: Path) -> bytes | None:

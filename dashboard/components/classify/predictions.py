@@ -13,7 +13,7 @@ from dashboard.components.common.theme import current_palette
 from dashboard.formats import escape_markdown, message
 from db.models import Artifact
 from engine.classify import client
-from engine.classify.predict import Classified
+from engine.classify.predict import Classification
 from engine.errors import ChildFailed, ImageRejected
 
 THUMBNAIL_WIDTH = 224
@@ -22,7 +22,7 @@ CARD_HEIGHT = 340  # of a picture beside two lists, so that the page does not ju
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class ImageFile:
     """A file as it came."""
 
     name: str
@@ -30,19 +30,19 @@ class Picture:
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class ClassifiedImage:
     """A picture with what each build says of it, in the order of the builds."""
 
-    picture: Picture
-    answers: tuple[Classified, ...]
+    picture: ImageFile
+    answers: tuple[Classification, ...]
 
 
 @st.cache_data(max_entries=128, show_spinner=False)
-def _answer(digest: str, image: str, name: str, _data: bytes) -> Classified:
+def _answer(digest: str, image: str, name: str, _data: bytes) -> Classification:
     return client.classify(digest, _data, name)
 
 
-def classify_and_show(pictures: list[Picture], builds: list[Artifact]) -> list[Picture]:
+def classify_and_show(pictures: list[ImageFile], builds: list[Artifact]) -> list[ImageFile]:
     """Every picture by every build, each drawn as soon as it is judged; returns those judged.
 
     A picture that is refused says why in its place, and does not stop the others. Where the child
@@ -60,12 +60,12 @@ def classify_and_show(pictures: list[Picture], builds: list[Artifact]) -> list[P
         if isinstance(judged, Rejected):
             show_rejected([judged])
         else:
-            show_picture(judged, builds)
+            show_image(judged, builds)
             shown.append(picture)
     return shown
 
 
-def classify(picture: Picture, builds: list[Artifact]) -> Judged | Rejected:
+def classify(picture: ImageFile, builds: list[Artifact]) -> ClassifiedImage | Rejected:
     """One picture by every build."""
     try:
         require_image(picture.name, picture.data)
@@ -75,7 +75,7 @@ def classify(picture: Picture, builds: list[Artifact]) -> Judged | Rejected:
         )
     except ImageRejected as error:
         return Rejected(picture.name, str(error))
-    return Judged(picture, answers)
+    return ClassifiedImage(picture, answers)
 
 
 def show_rejected(rejected: list[Rejected]) -> None:
@@ -90,7 +90,7 @@ def show_rejected(rejected: list[Rejected]) -> None:
         st.warning(escape_markdown(text), icon=":material/image_not_supported:")
 
 
-def show_picture(judged: Judged, builds: list[Artifact]) -> None:
+def show_image(judged: ClassifiedImage, builds: list[Artifact]) -> None:
     """The crop that the network saw, and the top five of each build."""
     with st.container(border=True):
         with st.container(horizontal=True, vertical_alignment="center"):
@@ -109,15 +109,15 @@ def show_picture(judged: Judged, builds: list[Artifact]) -> None:
                     _top_five(answer, build, several)
 
 
-def _top_five(answer: Classified, build: Artifact, several: bool) -> None:
+def _top_five(answer: Classification, build: Artifact, several: bool) -> None:
     model = f"{escape_markdown(build.model_id)} " if several else ""
     st.markdown(
-        f"{model}**{build.precision}** · {escape_markdown(first_name(answer.guesses[0].name))}"
+        f"{model}**{build.precision}** · {escape_markdown(first_name(answer.predictions[0].name))}"
     )
     rows = pd.DataFrame(
         {
-            "class": [first_name(guess.name) for guess in answer.guesses],
-            "probability": [100 * guess.probability for guess in answer.guesses],
+            "class": [first_name(guess.name) for guess in answer.predictions],
+            "probability": [100 * guess.probability for guess in answer.predictions],
         }
     )
     st.dataframe(
@@ -147,9 +147,9 @@ def first_name(name: str) -> str:
     return name.partition(",")[0]
 
 
-def agreement(*answers: Classified) -> tuple[str, str]:
+def agreement(*answers: Classification) -> tuple[str, str]:
     """A word and its color: do all builds say the same?"""
-    lists = [[guess.index for guess in answer.guesses] for answer in answers]
+    lists = [[guess.index for guess in answer.predictions] for answer in answers]
     if all(own == lists[0] for own in lists):
         return "same top-5", "green"
     if all(own[0] == lists[0][0] for own in lists):

@@ -8,7 +8,7 @@ import streamlit as st
 
 
 @st.cache_data(show_spinner=False, max_entries=2)
-def samples_of(count: int) -> list[tuple[str, bytes]]:
+def synthetic_samples(count: int) -> list[tuple[str, bytes]]:
     """(file name, PNG) of the first `count` classes; the name says what is drawn."""
     from PIL import Image
 

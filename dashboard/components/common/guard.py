@@ -24,19 +24,19 @@ def guard() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        st.error(message(told(error)), icon=_icon(error))
+        st.error(message(error_text(error)), icon=_icon(error))
 
 
 @contextmanager
-def noticed() -> Iterator[None]:
+def guard_callback() -> Iterator[None]:
     """As `guard`, for callbacks, which draw nothing: the sentence is left as a notice."""
     try:
         yield
     except Exception as error:
-        leave_notice(message(told(error)))
+        leave_notice(message(error_text(error)))
 
 
-def told(error: Exception) -> str:
+def error_text(error: Exception) -> str:
     """The sentence for an error; what the engine did not expect goes to the log of the server."""
     if isinstance(error, WorkbenchError):
         return str(error)

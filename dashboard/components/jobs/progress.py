@@ -29,10 +29,10 @@ STAGES = {
     JobKind.PEAK: "Peak",
     JobKind.EXCITATIONS: "Excitations",
 }
-LEAST_POINTS = 2
-LEAST_STAGES = 2
-MOST_POINTS = 400
-KEPT = 8
+MIN_POINTS = 2
+MIN_STAGES = 2
+MAX_POINTS = 400
+MAX_HISTORIES = 8
 
 
 def stepper(statuses: list[tuple[str, str]]) -> str:
@@ -65,12 +65,12 @@ def _mark(statuses: set[str]) -> str:
     return ":green[:material/check_circle:]"
 
 
-def live_runs(live: list[JobView]) -> None:
+def show_live_runs(live: list[JobView]) -> None:
     """One card a run that has live jobs: its stages. A run of one job is told by that job."""
     runs = list(dict.fromkeys(run for view in live for run in view.runs))
     now = time.time()
     for run_id, (title, statuses) in queries.run_stages(runs).items():
-        if len(statuses) < LEAST_STAGES:
+        if len(statuses) < MIN_STAGES:
             continue
         with st.container(border=True, gap="xsmall"):
             with st.container(horizontal=True, vertical_alignment="center"):
@@ -87,7 +87,7 @@ def live_runs(live: list[JobView]) -> None:
             )
 
 
-def waiting_texts(live: list[JobView]) -> Mapping[int, str]:
+def queue_positions(live: list[JobView]) -> Mapping[int, str]:
     """`position 2, starts in about 40 s` for each queued job, as far as it can be known."""
     usual = median_duration_s(queries.url(), (view.row.kind for view in live))
     jobs = [
@@ -125,22 +125,22 @@ def _histories() -> dict[tuple[str, int, int], list[SoFar]]:
     return {}
 
 
-def remember(url: str, job: Job) -> list[SoFar]:
+def append_history(url: str, job: Job) -> list[SoFar]:
     """Adds what the job says now to its history, and returns that."""
     histories = _histories()
     seen = histories.setdefault((url, job.id, job.attempt), [])
-    while len(histories) > KEPT:
+    while len(histories) > MAX_HISTORIES:
         histories.pop(next(iter(histories)))
     now = so_far(job.done, job.partial_result)
-    if now is not None and len(seen) < MOST_POINTS and (not seen or seen[-1].images < now.images):
+    if now is not None and len(seen) < MAX_POINTS and (not seen or seen[-1].images < now.images):
         seen.append(now)
     return seen
 
 
-def accuracy_so_far(job: Job) -> None:
+def show_running_accuracy(job: Job) -> None:
     """The line with its narrowing band, once there are two points."""
-    seen = remember(queries.url(), job)
-    if len(seen) < LEAST_POINTS or not job.total:
+    seen = append_history(queries.url(), job)
+    if len(seen) < MIN_POINTS or not job.total:
         return
     last = seen[-1]
     st.plotly_chart(

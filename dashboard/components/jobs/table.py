@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import streamlit as st
 
 from dashboard import queries
-from dashboard.components.common.guard import noticed
+from dashboard.components.common.guard import guard_callback
 from dashboard.components.common.notice import leave_notice
-from dashboard.components.jobs.progress import accuracy_so_far
+from dashboard.components.jobs.progress import show_running_accuracy
 from dashboard.formats import duration, escape_markdown, message, plural, significant
 from dashboard.palette import STATUS_COLORS, STATUS_ICONS
 from dashboard.queries import JobView
@@ -21,7 +21,7 @@ LOG_HEIGHT = 180
 SHORT_LOG = 6
 
 
-def share_done(job: Job) -> float | None:
+def progress_fraction(job: Job) -> float | None:
     """Between 0 and 1 when the total is known."""
     if not job.total or job.done is None:
         return None
@@ -54,13 +54,13 @@ def running_card(view: JobView) -> None:
     job = view.row
     with st.container(border=True):
         _title_row(view, cancel=True)
-        share = share_done(job)
+        share = progress_fraction(job)
         text = progress_text(job)
         if share is not None:
             st.progress(share, text=escape_markdown(text))
         if job.message:
             st.markdown(escape_markdown(job.message))
-        accuracy_so_far(job)
+        show_running_accuracy(job)
         _log(job, expanded=True)
 
 
@@ -83,7 +83,7 @@ def failed_card(view: JobView, key: str) -> None:
         _log(job, expanded=False)
 
 
-def ended_details(view: JobView, key: str) -> None:
+def job_details(view: JobView, key: str) -> None:
     """One ended job, as chosen in the table."""
     job = view.row
     with st.container(border=True):
@@ -155,7 +155,7 @@ def _tail(log: str, lines: int = 30) -> Sequence[str]:
 
 
 def _cancel(job_id: int) -> None:
-    with noticed():
+    with guard_callback():
         leave_notice(f"Job {job_id}: {_cancelled(control.cancel(queries.url(), job_id))}")
 
 
@@ -164,7 +164,7 @@ def _cancelled(status: JobStatus) -> str:
 
 
 def _retry(job_id: int) -> None:
-    with noticed():
+    with guard_callback():
         queued = control.retry(queries.url(), job_id)
         dispatcher.ensure_dispatcher()
         leave_notice(f"Queued again: {plural(len(queued), 'job')}.")

@@ -56,7 +56,7 @@ def _take(name: str, data: bytes) -> None:
     st.session_state.update(widget_values(found.request))
     st.session_state[_IMAGES] = calibration_of(asked)
     told = [("told", text) for text in found.remarks]
-    st.session_state[_REMARKS] = [*remarks_of(asked), *told]
+    st.session_state[_REMARKS] = [*build_file_remarks(asked), *told]
 
 
 def _text_of(name: str, data: bytes) -> str:
@@ -68,7 +68,7 @@ def _text_of(name: str, data: bytes) -> str:
         raise InvalidRequest(f"{name} is no text file.") from error
 
 
-def remarks_of(asked: BuildFile) -> list[tuple[str, str]]:
+def build_file_remarks(asked: BuildFile) -> list[tuple[str, str]]:
     """(kind, sentence) on all that the file asks for and that is different here."""
     said = [("warning", text) for text in asked.warnings]
     said += [("ignored", text) for text in asked.ignored]
@@ -111,7 +111,7 @@ def _offer_images() -> None:
         st.caption(f"Job {job_id} registers them; they are chosen here once it is done.")
 
 
-def offer_build_file(artifact: Artifact | None) -> None:
+def show_build_file_download(artifact: Artifact | None) -> None:
     """A button that downloads a build as a vamc build file."""
     if artifact is None or artifact.kind != ArtifactKind.BUILD:
         return

@@ -10,22 +10,22 @@ import streamlit as st
 
 from dashboard import queries
 from dashboard.components.classify.uploads import store_upload
-from dashboard.components.common.guard import noticed
+from dashboard.components.common.guard import guard_callback
 from dashboard.components.run_form.controls import (
     Control,
     Form,
     Number,
     Pills,
     Select,
-    Words,
-    carried,
+    Text,
+    is_prefilled,
 )
 from dashboard.formats import escape_markdown, message
 from db.enums import WeightsKind
 from engine.catalog.models import SOURCE_LABELS, catalog
 from engine.errors import InvalidRequest
 from engine.runs.fields import FIELDS
-from engine.runs.request import BUILTIN_DATASETS, DEMO, USUAL_TASKS, Task
+from engine.runs.request import BUILTIN_DATASETS, DEFAULT_TASKS, DEMO, Task
 
 CATALOG, OTHER_TIMM, ONNX, BUILT_IN = (
     "Catalog",
@@ -41,7 +41,7 @@ WEIGHTS = {
 WEIGHTS_TYPES = ("pth", "pt", "tar", "bin", "safetensors", "pdparams", "pdiparams")
 NO_DATASET = "none"
 WEIGHTS_SEED = Number("weights.seed", "weights_seed")
-WEIGHTS_KEY = Words("weights.key", "weights_key")
+WEIGHTS_KEY = Text("weights.key", "weights_key")
 
 
 def choose_model() -> tuple[str, str, str | None]:
@@ -59,7 +59,7 @@ def choose_model() -> tuple[str, str, str | None]:
     return str(kind), *_MODEL_CHOICES.get(str(kind), _from_catalog)()
 
 
-def named(model_id: str) -> str:
+def require_model_name(model_id: str) -> str:
     """The id, if it names a model. Raises InvalidRequest."""
     if model_id.endswith("/"):
         raise InvalidRequest("Say which model: a name, or a file.")
@@ -98,7 +98,7 @@ def _other_timm() -> tuple[str, str | None]:
 
 
 def _onnx_file() -> tuple[str, str | None]:
-    path = file_choice("ONNX file", "onnx", ("onnx",))
+    path = choose_file("ONNX file", "onnx", ("onnx",))
     stem = Path(path).stem[:100] if path else ""
     name = st.text_input(
         "Name of the model",
@@ -122,7 +122,7 @@ _MODEL_CHOICES: dict[str, Callable[[], tuple[str, str | None]]] = {
 }
 
 
-def file_choice(label: str, key: str, types: tuple[str, ...]) -> str | None:
+def choose_file(label: str, key: str, types: tuple[str, ...]) -> str | None:
     """A path on this machine, or an upload, which is stored and becomes the path."""
     path = st.text_input(
         f"{label}: path on this machine",
@@ -144,7 +144,7 @@ def _take_upload(key: str) -> None:
     """Callback: stores an upload and puts its place into the widget of the path."""
     uploaded = st.session_state.get(f"{key}_upload")
     if uploaded is not None:
-        with noticed():
+        with guard_callback():
             stored = store_upload(uploaded.name, uploaded.getbuffer())
             st.session_state[f"{key}_path"] = str(stored)
 
@@ -155,7 +155,7 @@ def choose_weights(form: Form, kind: str, model_id: str, onnx_path: str | None) 
     if kind == ONNX:
         form.note("weights", lambda: _of_file(onnx_path, None))
         return
-    if kind == BUILT_IN and not carried("weights"):
+    if kind == BUILT_IN and not is_prefilled("weights"):
         return
     chosen = st.segmented_control(
         FIELDS["weights"].label,
@@ -173,17 +173,17 @@ def choose_weights(form: Form, kind: str, model_id: str, onnx_path: str | None) 
         form.fields["weights"] = {"kind": weights, "seed": seed}
         return
     path = (
-        file_choice("Weights", "weights_file", WEIGHTS_TYPES)
+        choose_file("Weights", "weights_file", WEIGHTS_TYPES)
         if weights == WeightsKind.FILE
         else None
     )
-    if weights == WeightsKind.FILE or carried("weights"):
+    if weights == WeightsKind.FILE or is_prefilled("weights"):
         key = WEIGHTS_KEY.from_widget(WEIGHTS_KEY.draw(st, placeholder="the weights themselves"))
         form.fields["weights"] = {"kind": weights, "key": key}
     if weights == WeightsKind.FILE:
         form.note("weights", lambda: _of_file(path, key))
         if path:
-            say_what_it_holds(path, key, model_id)
+            show_identified_weights(path, key, model_id)
 
 
 def _of_file(path: str | None, key: str | None) -> dict[str, Any]:
@@ -192,7 +192,7 @@ def _of_file(path: str | None, key: str | None) -> dict[str, Any]:
     return {"kind": WeightsKind.FILE, "path": path, "key": key}
 
 
-def say_what_it_holds(path: str, key: str | None, model_id: str) -> None:
+def show_identified_weights(path: str, key: str | None, model_id: str) -> None:
     """What the tensors of a file say: whether it is the chosen network, its classes, its sets."""
     found = queries.identified(path, key, model_id)
     if found is None:
@@ -234,7 +234,7 @@ def dataset_control(kind: str) -> Control:
 def choose_tasks(form: Form, can_evaluate: bool) -> None:
     """Takes what to do."""
     control = tasks_control(can_evaluate)
-    usual = [task for task in USUAL_TASKS if can_evaluate or task != Task.EVALUATE]
+    usual = [task for task in DEFAULT_TASKS if can_evaluate or task != Task.EVALUATE]
     form.fields["tasks"] = tuple(control.draw(st, default=control.to_widget(usual)))
 
 

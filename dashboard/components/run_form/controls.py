@@ -16,10 +16,10 @@ from pydantic import ValidationError
 
 from engine.common.untrusted import MAX_INTEGER
 from engine.errors import InvalidRequest
-from engine.runs.fields import FIELDS, Field, read_layers
+from engine.runs.fields import FIELDS, Field, parse_layer_indices
 from engine.runs.request import RunRequest
 
-CARRIED = "carried_fields"
+PREFILLED_FIELDS = "carried_fields"
 """Names of the fields that a filled-in request holds: shown where they usually are not."""
 
 
@@ -124,7 +124,7 @@ class Number(Control):
 
     def draw(self, place: Any, **options: Any) -> Any:
         kind, field = float if self._real else int, self.field
-        least, most = field.least or 0, field.most or MAX_INTEGER
+        least, most = field.minimum or 0, field.maximum or MAX_INTEGER
         held = st.session_state.get(self.key)
         value = options.pop("value", field.default)
         return place.number_input(
@@ -137,10 +137,10 @@ class Number(Control):
 
     @property
     def _real(self) -> bool:
-        return any(isinstance(v, float) for v in (self.field.least, self.field.default))
+        return any(isinstance(v, float) for v in (self.field.minimum, self.field.default))
 
 
-class Words(Control):
+class Text(Control):
     """A text; empty is none."""
 
     def to_widget(self, value: Any) -> Any:
@@ -153,14 +153,14 @@ class Words(Control):
         return place.text_input(**self.settings(**options))
 
 
-class Layers(Words):
+class LayerIndices(Text):
     """Numbers of layers, as text."""
 
     def to_widget(self, value: Any) -> Any:
         return ", ".join(map(str, value))
 
     def from_widget(self, held: Any) -> Any:
-        return read_layers(self.field.label, held or "")
+        return parse_layer_indices(self.field.label, held or "")
 
 
 def _plain(value: Any) -> Any:
@@ -178,8 +178,8 @@ CONTROLS: dict[str, Control] = {
             *("limit", "calibration_images", "calibration_percentile", "max_drop", "rate_per_s"),
             *("limit_ms", "arrivals_seed", "background"),
         ),
-        Words: ("output",),
-        Layers: ("keep_in_float",),
+        Text: ("output",),
+        LayerIndices: ("keep_in_float",),
     }.items()
     for name in names
 }
@@ -187,9 +187,9 @@ CONTROLS: dict[str, Control] = {
 `run_options` and `preparation`."""
 
 
-def carried(name: str) -> bool:
+def is_prefilled(name: str) -> bool:
     """Whether the request that filled the form asks for something here that is not the default."""
-    return name in st.session_state.get(CARRIED, ())
+    return name in st.session_state.get(PREFILLED_FIELDS, ())
 
 
 class Form:

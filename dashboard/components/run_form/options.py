@@ -8,12 +8,12 @@ import streamlit as st
 
 from dashboard import queries
 from dashboard.components.run_form.choices import BUILT_IN, ONNX
-from dashboard.components.run_form.controls import Control, Form, Number, Select, carried
+from dashboard.components.run_form.controls import Control, Form, Number, Select, is_prefilled
 from dashboard.components.run_form.preparation import (
     EVALUATION,
     EXPORT,
-    take_protocol,
-    take_settings,
+    draw_preprocess_settings,
+    draw_protocol,
 )
 from engine.catalog.models import find_model
 from engine.errors import WorkbenchError
@@ -25,15 +25,15 @@ from engine.specs import Scenario
 AUTOMATIC = "automatic"
 
 
-def take_options(form: Form, kind: str, model_id: str) -> None:
+def draw_options(form: Form, kind: str, model_id: str) -> None:
     """Draws all options, and takes their fields."""
     with st.expander("Options", icon=":material/tune:"):
         _calibration(form, kind)
         _build(form)
         _benchmark(form, kind)
         _export(form)
-        if Task.EVALUATE in form.fields.get("tasks", ()) or carried(EVALUATION):
-            take_protocol(form, EVALUATION, _published(model_id))
+        if Task.EVALUATE in form.fields.get("tasks", ()) or is_prefilled(EVALUATION):
+            draw_protocol(form, EVALUATION, _published(model_id))
     _preparation(form, kind, model_id)
 
 
@@ -88,7 +88,7 @@ def _benchmark(form: Form, kind: str) -> None:
     if scenario == Scenario.SERVER:
         form.take("limit_ms", left, placeholder="needed")
         form.take("rate_per_s", right, placeholder="search the highest")
-    if scenario == Scenario.SERVER or carried("arrivals_seed"):
+    if scenario == Scenario.SERVER or is_prefilled("arrivals_seed"):
         form.take("arrivals_seed", left)
 
 
@@ -107,14 +107,14 @@ def _preparation(form: Form, kind: str, model_id: str) -> None:
                 "ImageNet mean and std."
             )
             if st.toggle("Custom preprocessing", key="own_preprocessing", persist_state="session"):
-                take_settings(form, EXPORT, PreprocessSpec())
+                draw_preprocess_settings(form, EXPORT, PreprocessSpec())
             form.take("background", placeholder="none")
             form.take("output", placeholder="found by its number of classes")
         return
-    if kind != BUILT_IN or carried(EXPORT):
-        take_protocol(form, EXPORT, _published(model_id))
+    if kind != BUILT_IN or is_prefilled(EXPORT):
+        draw_protocol(form, EXPORT, _published(model_id))
     for name, shown in (("background", "none"), ("output", "the only one")):
-        if carried(name):
+        if is_prefilled(name):
             form.take(name, placeholder=shown)
 
 

@@ -7,27 +7,27 @@ from typing import Any
 import streamlit as st
 
 from dashboard.components.run_form import choices
-from dashboard.components.run_form.controls import CARRIED, CONTROLS
+from dashboard.components.run_form.controls import CONTROLS, PREFILLED_FIELDS
 from dashboard.components.run_form.options import option_values
 from dashboard.components.run_form.preparation import EVALUATION, EXPORT, protocol_values
 from engine.catalog.models import catalog
 from engine.runs.fields import FIELDS
 from engine.runs.request import RunRequest
 
-KEY = "request_to_clone"
+REQUEST_KEY = "request_to_clone"
 
 
-def leave_request(request: dict[str, Any]) -> None:
+def remember_request(request: dict[str, Any]) -> None:
     """Remembers a request for the next time New run is opened."""
-    st.session_state[KEY] = request
+    st.session_state[REQUEST_KEY] = request
 
 
-def take_request() -> bool:
+def apply_remembered_request() -> bool:
     """Writes a remembered request into the widgets, before they are drawn; whether there was one.
 
     Raises pydantic's ValidationError for a request of another version.
     """
-    found = st.session_state.pop(KEY, None)
+    found = st.session_state.pop(REQUEST_KEY, None)
     if found is None:
         return False
     st.session_state.update(widget_values(RunRequest.model_validate(found)))
@@ -47,7 +47,7 @@ def widget_values(request: RunRequest) -> dict[str, Any]:
         **option_values(request, kind),
         **protocol_values(EXPORT, request.preprocess),
         **protocol_values(EVALUATION, request.evaluation_preprocess),
-        CARRIED: [
+        PREFILLED_FIELDS: [
             name
             for name in RunRequest.model_fields
             if getattr(request, name) != FIELDS[name].default

@@ -12,11 +12,11 @@ from engine.preprocess import PreprocessSpec
 from engine.preprocess.protocols import VENDOR, Protocol
 from engine.runs.fields import (
     FIELDS,
-    SETTINGS,
-    number_text,
-    read_number,
-    read_three,
-    scale_text,
+    PREPROCESS_FIELDS,
+    format_number,
+    format_scale,
+    parse_channel_values,
+    parse_number,
 )
 
 AS_EXPORTED = "as exported"
@@ -25,7 +25,7 @@ _KEYS = {EXPORT: ("protocol", "pre"), EVALUATION: ("evaluation_protocol", "evalu
 _USUAL = {EXPORT: str(Protocol.PUBLISHED), EVALUATION: AS_EXPORTED}
 
 
-def take_protocol(form: Form, name: str, published: PreprocessSpec, place: Any = st) -> None:
+def draw_protocol(form: Form, name: str, published: PreprocessSpec, place: Any = st) -> None:
     """Draws the choice of a protocol, and its settings where it is custom."""
     field, (key, _), usual = FIELDS[name], _KEYS[name], _USUAL[name]
     chosen = place.segmented_control(
@@ -41,15 +41,15 @@ def take_protocol(form: Form, name: str, published: PreprocessSpec, place: Any =
     if chosen == Protocol.VENDOR:
         form.fields[name] = VENDOR.to_dict()
     elif chosen == Protocol.CUSTOM:
-        take_settings(form, name, published)
+        draw_preprocess_settings(form, name, published)
 
 
-def take_settings(form: Form, name: str, published: PreprocessSpec) -> None:
+def draw_preprocess_settings(form: Form, name: str, published: PreprocessSpec) -> None:
     """Draws every setting; an empty one is left as `published`, which it shows."""
     usual, prefix = published.to_dict(), _KEYS[name][1]
     given: dict[str, Any] = {}
     columns = st.columns(2)
-    for place, full in enumerate(SETTINGS):
+    for place, full in enumerate(PREPROCESS_FIELDS):
         setting, field = full.removeprefix("preprocess."), FIELDS[full]
         settings: dict[str, Any] = {
             "key": f"{prefix}_{setting}",
@@ -60,9 +60,9 @@ def take_settings(form: Form, name: str, published: PreprocessSpec) -> None:
         column = columns[place % 2]
         if field.choices:
             held = column.selectbox(field.title, field.choices, index=None, **settings)
-        elif field.most is not None:
+        elif field.maximum is not None:
             held = column.number_input(
-                field.title, int(field.least or 0), int(field.most), value=None, **settings
+                field.title, int(field.minimum or 0), int(field.maximum), value=None, **settings
             )
         else:
             held = column.text_input(field.title, **settings)
@@ -72,7 +72,7 @@ def take_settings(form: Form, name: str, published: PreprocessSpec) -> None:
     if given:
         form.fields[name] = given
     elif not form.problems:
-        labels = ", ".join(FIELDS[full].label for full in SETTINGS)
+        labels = ", ".join(FIELDS[full].label for full in PREPROCESS_FIELDS)
         form.problems.append(f"Custom preprocessing needs at least one setting: {labels}.")
 
 
@@ -81,9 +81,9 @@ def protocol_values(name: str, given: Mapping[str, Any] | None) -> dict[str, Any
     key, prefix = _KEYS[name]
     protocol = Protocol.VENDOR if given == VENDOR.to_dict() else Protocol.CUSTOM
     values: dict[str, Any] = {key: _USUAL[name] if given is None else str(protocol)}
-    for full in SETTINGS:
+    for full in PREPROCESS_FIELDS:
         setting, field = full.removeprefix("preprocess."), FIELDS[full]
-        is_text = not field.choices and field.most is None
+        is_text = not field.choices and field.maximum is None
         values[f"{prefix}_{setting}"] = "" if is_text else None
         if given and setting in given:
             values[f"{prefix}_{setting}"] = _held(setting, given[setting])
@@ -100,8 +100,8 @@ def _held(setting: str, value: Any) -> Any:
 
 def _shown(setting: str, value: Any) -> str:
     if setting in ("mean", "std"):
-        return " ".join(map(number_text, value))
-    return scale_text(value) if setting == "scale" else str(value or 0)
+        return " ".join(map(format_number, value))
+    return format_scale(value) if setting == "scale" else str(value or 0)
 
 
 def _read(setting: str, held: Any) -> Any:
@@ -112,7 +112,7 @@ def _read(setting: str, held: Any) -> Any:
 
 
 _TEXTS: dict[str, Callable[[str, str], Any]] = {
-    "mean": read_three,
-    "std": read_three,
-    "scale": read_number,
+    "mean": parse_channel_values,
+    "std": parse_channel_values,
+    "scale": parse_number,
 }
