@@ -1,4 +1,4 @@
-"""Everything the pages read: from the database, cached until a job changes something."""
+"""Queries of the pages; results are cached until a job changes them."""
 
 from dashboard.queries.checkpoints import identify_weights_file
 from dashboard.queries.jobs import (

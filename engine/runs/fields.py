@@ -181,8 +181,8 @@ _TABLE = (
           ("--resize",), 0, MAX_SIDE),
     Field("preprocess.resize_mode", "Resize mode", "short_side (keeps the aspect ratio) or "
           "squash.", flags=("--resize-mode",), choices=_all(ResizeMode)),
-    Field("preprocess.crop", "Center crop", "Side of the center crop. Without --resize, the resize "
-          "is scaled with it.", "px", ("--crop",), 1, MAX_SIDE),
+    Field("preprocess.crop", "Center crop", "Side of the center crop. If the resize is not set, it "
+          "is scaled with the crop.", "px", ("--crop",), 1, MAX_SIDE),
     Field("preprocess.interpolation", "Interpolation", "bilinear or bicubic.",
           flags=("--interpolation",), choices=_all(Interpolation)),
     Field("preprocess.resizer", "Resize library", "pillow (antialiasing when it downscales) or "
