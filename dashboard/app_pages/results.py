@@ -14,7 +14,7 @@ from dashboard.components.details.provenance import show_provenance
 from dashboard.components.results.exports import export_buttons, limit_rows
 from dashboard.components.results.filters import MAX_ROWS, choose, clear_filters
 from dashboard.components.results.table import results_table
-from dashboard.components.run_form.build_file import offer_build_file
+from dashboard.components.run_form.build_file import show_build_file_download
 from dashboard.formats import escape_markdown, is_missing
 from db.enums import WeightsKind
 
@@ -35,7 +35,7 @@ def selected_row(rows: pd.DataFrame, event: object) -> None:
     show_profile(provenance.artifact)
     show_layers(provenance.artifact)
     show_fp16(provenance.artifact)
-    offer_build_file(provenance.artifact)
+    show_build_file_download(provenance.artifact)
 
 
 st.title("Results")

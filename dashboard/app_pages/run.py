@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import queries
-from dashboard.components.common.guard import guard, noticed
+from dashboard.components.common.guard import guard, guard_callback
 from dashboard.components.common.notice import go_to, leave_notice
 from dashboard.components.compare.sweep import show_sweep
 from dashboard.components.details.fp16 import show_fp16
@@ -16,10 +16,10 @@ from dashboard.components.details.layers import show_layers
 from dashboard.components.details.profile import show_profile
 from dashboard.components.details.provenance import facts_table, show_provenance
 from dashboard.components.jobs.progress import stepper
-from dashboard.components.jobs.table import ended_details, queued_row, running_card
+from dashboard.components.jobs.table import job_details, queued_row, running_card
 from dashboard.components.results.table import results_table
-from dashboard.components.run_form.build_file import offer_build_file
-from dashboard.components.run_form.prefill import leave_request
+from dashboard.components.run_form.build_file import show_build_file_download
+from dashboard.components.run_form.prefill import remember_request
 from dashboard.formats import ago, escape_markdown, is_missing, plural
 from dashboard.queries import JobView
 from db.enums import JobStatus
@@ -30,7 +30,7 @@ from engine.jobs.estimates import remaining_points
 from engine.jobs.results import JobResult
 from engine.results.columns import columns_in_set
 from engine.results.notes import with_notes
-from engine.runs.fields import facts_of
+from engine.runs.fields import request_facts
 from engine.specs.comparability import SWEPT
 
 REFRESH_S = 2.0
@@ -99,7 +99,7 @@ def job_part(view: JobView) -> None:
         title = f"{escape_markdown(job.title)} · {escape_markdown(job.message or 'done')}"
         st.markdown(f":green[:material/check_circle:] {title}")
     else:
-        ended_details(view, key="run")
+        job_details(view, key="run")
 
 
 def sweep_part(rows: pd.DataFrame) -> None:
@@ -113,7 +113,7 @@ def sweep_part(rows: pd.DataFrame) -> None:
 
 def cancel_remaining(run_id: int) -> None:
     """Callback: cancels the queued and running jobs of a run."""
-    with noticed():
+    with guard_callback():
         ids = control.cancel_run(queries.url(), run_id)
         leave_notice(f"Cancelled {plural(len(ids), 'job')}. Finished jobs are kept.")
 
@@ -143,7 +143,7 @@ def results_part(views: list[JobView]) -> None:
     show_profile(provenance.artifact, expanded=ids == [None, None])
     show_layers(provenance.artifact)
     show_fp16(provenance.artifact)
-    offer_build_file(provenance.artifact)
+    show_build_file_download(provenance.artifact)
 
 
 def column_set(rows: pd.DataFrame) -> str:
@@ -162,7 +162,7 @@ def show_run(run: Run) -> None:
             f"**{escape_markdown(run.title)}** · queued {ago(run.created_at)}", width="stretch"
         )
         if st.button("Clone with changes", icon=":material/content_copy:", key="clone"):
-            leave_request(run.request)
+            remember_request(run.request)
             go_to("app_pages/new_run.py")
         views = queries.run_jobs(run.id)
         live = any(v.row.status in (JobStatus.QUEUED, JobStatus.RUNNING) for v in views)
@@ -182,7 +182,7 @@ def show_run(run: Run) -> None:
         st.fragment(run_every=REFRESH_S if live else None)(jobs_part)(run.id)
     with right:
         st.subheader("Configuration")
-        facts_table(facts_of(run.request), alt="Configuration of the run")
+        facts_table(request_facts(run.request), alt="Configuration of the run")
     results_part(views)
 
 

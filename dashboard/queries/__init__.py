@@ -1,6 +1,6 @@
-"""Everything the pages read: from the database, cached until a job changes something."""
+"""Queries of the pages; results are cached until a job changes them."""
 
-from dashboard.queries.checkpoints import identified
+from dashboard.queries.checkpoints import identify_weights_file
 from dashboard.queries.jobs import (
     JobView,
     ended_jobs,
@@ -8,10 +8,10 @@ from dashboard.queries.jobs import (
     has_live_jobs,
     live_jobs,
     newest_job,
-    open_failures,
     recent_runs,
     run_jobs,
     run_stages,
+    unresolved_failures,
 )
 from dashboard.queries.results import (
     outdated_environments,
@@ -53,7 +53,7 @@ __all__ = [
     "has_live_jobs",
     "has_same_classes",
     "health",
-    "identified",
+    "identify_weights_file",
     "labeled_class_count",
     "latencies",
     "live_jobs",
@@ -71,6 +71,7 @@ __all__ = [
     "run_jobs",
     "run_stages",
     "tables",
+    "unresolved_failures",
     "url",
     "version",
 ]

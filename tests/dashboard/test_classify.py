@@ -13,7 +13,7 @@ from dashboard.charts.excitations import excitations, last_of_stages, takeaway
 from dashboard.components.classify import predictions
 from dashboard.palette import LIGHT
 from engine.classify import client
-from engine.classify.predict import Classified, Guess
+from engine.classify.predict import Classification, Prediction
 from engine.config import REPOSITORY, settings
 from engine.datasets.reader import DatasetIndex
 from engine.jobs.locks import try_lock
@@ -97,9 +97,9 @@ def test_a_benchmark_is_not_disturbed(app: AppTest) -> None:
     assert not app.dataframe
 
 
-def answer(*indices: int) -> Classified:
-    guesses = tuple(Guess(index, str(index), 0.1) for index in indices)
-    return Classified(guesses, np.zeros((1, 1, 3), np.uint8), 0, 0, 0)
+def answer(*indices: int) -> Classification:
+    predictions = tuple(Prediction(index, str(index), 0.1) for index in indices)
+    return Classification(predictions, np.zeros((1, 1, 3), np.uint8), 0, 0, 0)
 
 
 @pytest.mark.parametrize(

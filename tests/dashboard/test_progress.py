@@ -100,7 +100,7 @@ def test_a_queue_that_nothing_runs_says_so(url: str) -> None:
 def cloned(request: RunRequest) -> AppTest:
     """New run as the button of a run's page opens it."""
     app = AppTest.from_file(str(REPOSITORY / "dashboard" / "app.py"), default_timeout=30).run()
-    app.session_state[prefill.KEY] = request.to_json()
+    app.session_state[prefill.REQUEST_KEY] = request.to_json()
     return app.switch_page("app_pages/new_run.py").run()
 
 

@@ -116,6 +116,6 @@ def test_jobs_know_what_they_wait_for(url: str) -> None:
 def test_a_failure_is_open_until_something_equal_is_queued_after(url: str) -> None:
     rows.add_job(url, JobStatus.FAILED, "Build x", error="no", ended_at=time.time())
     rows.add_job(url, JobStatus.FAILED, "Build of last year", error="no", ended_at=1.0)
-    assert len(queries.open_failures()) == 1
+    assert len(queries.unresolved_failures()) == 1
     rows.add_job(url, JobStatus.QUEUED, "Build x")
-    assert queries.open_failures() == []
+    assert queries.unresolved_failures() == []
