@@ -35,7 +35,7 @@ def test_compare_shows_both(measured: str) -> None:
     drawn = json.dumps(figures(app))
     assert FACTS.light in drawn
     assert FACTS.symbol in drawn
-    assert f"{PRECISION} minus fp32" in plain_texts(app)
+    assert f"{PRECISION} vs fp32" in plain_texts(app)
     for view in ("Latency", "Batch scaling", "Sweet spot", "All dimensions", "Model against model"):
         assert not opened(view=view).exception
 

@@ -105,6 +105,7 @@ CALLS: dict[str, tuple[list[str], Any]] = {
     "limit_ms": (["benchmark", "timm/x", "--scenario", "server", "--latency-limit", "9.75"], 9.75),
     "arrivals_seed": (["benchmark", "timm/x", "--arrivals-seed", "5"], 5),
     "again": (["benchmark", "timm/x", "--ignore-cache"], True),
+    "runtime": (["run", "timm/x", "-r", "another"], "another"),
     "provider": (["run", "timm/x", "--provider", "CUDAExecutionProvider"],
                  "CUDAExecutionProvider"),
     "benchmark_max_s": (["run", "timm/x", "--max-duration", "12.5"], 12.5),
