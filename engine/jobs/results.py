@@ -16,8 +16,7 @@ class JobResult(Document):
 
     `artifact`, `evaluation` and `benchmark` are what of them there is by digest or number;
     `profile` is the digest of the build that was profiled, at `batch` and `threads` (a list in the
-    result of a peak job); `notes` are
-    sentences for whoever asked; `corrupt_files` are (file, why).
+    result of a peak job); `notes` are sentences for whoever asked; `corrupt_files` are (file, why).
     """
 
     artifact: str | None = None
