@@ -24,7 +24,7 @@ PAGES = """
 import json, sys
 from pathlib import Path
 from streamlit.testing.v1 import AppTest
-from dashboard.components.classify import excitations
+from dashboard.components.classify import excitations as excitations_view
 from engine.jobs import dispatcher
 
 dispatcher.ensure_dispatcher = lambda: False
