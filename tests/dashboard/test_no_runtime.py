@@ -24,14 +24,14 @@ PAGES = """
 import json, sys
 from pathlib import Path
 from streamlit.testing.v1 import AppTest
-from dashboard.components import excitations_view
+from dashboard.components.classify import excitations as excitations_view
 from engine.jobs import dispatcher
 
 dispatcher.ensure_dispatcher = lambda: False
 image, weights = Path(sys.argv[1]), sys.argv[2]
 drawn = []
-draw = excitations_view.draw
-excitations_view.draw = lambda found, mean: (drawn.append(found), draw(found, mean))
+draw = excitations_view.draw_chart
+excitations_view.draw_chart = lambda gates, mean: (drawn.append(gates), draw(gates, mean))
 app = AppTest.from_file("dashboard/app.py", default_timeout=120).run()
 problems = [str(one.value) for one in app.exception]
 
