@@ -86,7 +86,7 @@ def test_pages_classify_without_a_runtime_in_their_process(url: str, tmp_path: P
     assert not told["problems"]
     assert "streamlit" in told["modules"]
     assert not set(FOREIGN) & set(told["modules"])
-    assert any("Its tensors fit neither" in text for text in told["text"])
+    assert any("The tensors match neither" in text for text in told["text"])
     here = Classifier(build).classify(stream.getvalue())
     assert told["classes"] == [guess.name for guess in here.predictions]
     assert np.allclose(
