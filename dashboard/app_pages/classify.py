@@ -13,10 +13,11 @@ from dashboard.components.classify.image_sources import choose_images
 from dashboard.components.classify.predictions import classify_and_show, show_rejected
 from dashboard.components.common.demo import demo_button
 from dashboard.formats import short
-from db.enums import Precision, WeightsKind
+from db.enums import WeightsKind
 from db.models import Artifact
 from engine.config import settings
 from engine.jobs.locks import SHARED_MODE, try_lock
+from engine.specs.precisions import precision_names
 
 MAX_BUILDS = 4
 
@@ -28,7 +29,7 @@ def choose_builds(builds: list[Artifact]) -> list[Artifact]:
     """
     by_label = builds_by_label(builds)
     newest = [label for label in by_label if by_label[label].model_id == builds[0].model_id]
-    newest.sort(key=lambda label: list(Precision).index(by_label[label].precision))  # type: ignore[arg-type]
+    newest.sort(key=lambda label: precision_names().index(by_label[label].precision))
     labels = st.multiselect(
         f"Builds (max {MAX_BUILDS})",
         list(by_label),

@@ -10,7 +10,7 @@ from typing import BinaryIO
 import numpy as np
 
 from db.models import Artifact
-from engine.build.int8.saturation import overflow_here
+from engine.build.int8.saturation import overflow_warning
 from engine.common.scores import drop_background, softmax, top_k
 from engine.config import settings
 from engine.datasets import imagenet
@@ -47,14 +47,14 @@ class Classifier:
 
     def __init__(self, artifact: Artifact, provider: str = CPU_PROVIDER) -> None:
         # Not at import: pages import the dataclasses above and must not load a runtime.
-        from engine.runtimes.onnx_runtime import OnnxRuntime
+        from engine.runtimes.onnxruntime import OnnxSession
 
         self.artifact = artifact
         self.preprocess = artifacts.preprocess_of(artifact)
         self._manifest = ExportManifest.of(artifact)
         path = artifacts.model_path(artifact.digest)
-        exact = overflow_here(artifact) is not None
-        self._model = OnnxRuntime(path, provider, settings().threads, exact)
+        exact = overflow_warning(artifact) is not None
+        self._model = OnnxSession(path, provider, settings().threads, exact)
         self._names = class_names_of(artifact)
 
     def classify(self, source: Path | bytes | BinaryIO, name: str | None = None) -> Classification:

@@ -18,7 +18,8 @@ from engine.runs.compile import benchmark_job, benchmark_spec
 from engine.runs.estimates import estimate
 from engine.runs.request import RunRequest, Task, benchmark_points, is_sweep
 from engine.runs.validation import point_warnings, scenario_problems
-from engine.specs import CPU_PROVIDER, Scenario
+from engine.runtimes.registry import require
+from engine.specs import CPU_PROVIDER, DEFAULT_RUNTIME, Scenario
 from engine.store import artifacts
 from engine.store.database import prepare_database
 
@@ -37,6 +38,7 @@ def benchmark(
     builds: g.Builds,
     calibrate_on: o.CalibrationSet = None,
     points: g.Points,
+    runtime: o.Runtime = DEFAULT_RUNTIME,
     provider: o.Provider = CPU_PROVIDER,
     scenario: o.AScenario = Scenario.CLOSED_LOOP,
     latency_limit: o.LatencyLimit = None,
@@ -62,6 +64,7 @@ def benchmark(
         tasks=(Task.BENCHMARK,),
         calibration_dataset=calibrate_on,
         **points.asked(),
+        runtime=runtime,
         provider=provider,
         scenario=scenario,
         rate_per_s=rate,
@@ -83,6 +86,7 @@ def _of_artifact(
     request: RunRequest, detach: bool, json: bool, conclude: _Conclusion | None
 ) -> int:
     artifact = artifacts.find_by_digest(request.model_id, prepare_database())
+    require(request.runtime, artifact.precision)
     problems = list(scenario_problems(request))
     if problems:
         raise InvalidRequest(" ".join(problems))

@@ -17,6 +17,7 @@ import typer.core
 import typer.main
 
 from engine.cli.renamed_options import Command
+from engine.common.program import MODULE, program
 
 MARKUP: Literal["markdown"] = "markdown"
 
@@ -127,6 +128,8 @@ def load(name: str) -> typer.core.TyperCommand | typer.core.TyperGroup:
     else:
         holder.command(name, cls=Command)(found)
     loaded: Any = typer.main.get_group(holder).commands[name]
+    for command in (loaded, *getattr(loaded, "commands", {}).values()):
+        command.help = (command.help or "").replace(MODULE, program())
     return loaded
 
 

@@ -111,10 +111,12 @@ def _follow(
 
 def _results_of(jobs: list[Job], url: str) -> pd.DataFrame:
     """Rows of the results table that these jobs made or found."""
-    from engine.results import results_of  # with pandas, which who only queues does without
+    from engine.results import (
+        results_of_measurements,
+    )  # with pandas, which who only queues does without
 
     made = [JobResult.of(job.result) for job in jobs]
-    return results_of(
+    return results_of_measurements(
         url,
         {one.artifact for one in made if one.artifact},
         {one.evaluation for one in made if one.evaluation},

@@ -13,6 +13,7 @@ from engine.common.untrusted import MAX_INTEGER
 from engine.errors import InvalidRequest
 from engine.preprocess.protocols import Protocol
 from engine.runs.fields import FIELDS
+from engine.runtimes.registry import is_choice
 from engine.specs import CalibrationMode, ExportFormat, ExportRoute, Scenario, TargetName
 from engine.text import cut, quoted
 
@@ -105,6 +106,7 @@ LatencyLimit = Annotated[
 Rate = Annotated[float | None, option("rate_per_s")]
 ArrivalsSeed = Annotated[int, option("arrivals_seed")]
 Again = Annotated[bool, option("again")]
+Runtime = Annotated[str, option("runtime", hidden=not is_choice())]
 Provider = Annotated[str, option("provider")]
 Seconds = Annotated[float, option("benchmark_max_s")]
 Form = Annotated[ExportFormat, option("format")]

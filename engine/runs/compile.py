@@ -10,10 +10,9 @@ from collections.abc import Collection, Iterable
 
 from db.enums import JobKind, Precision
 from engine.benchmark.scenarios.definitions import asked_label
-from engine.build.int8 import targets
 from engine.common.digests import data_digest
-from engine.common.environment import instruction_sets
 from engine.jobs.queue import NewJob
+from engine.runs.build_options import build_fields
 from engine.runs.request import (
     BUILTIN_DATASETS,
     Point,
@@ -23,15 +22,14 @@ from engine.runs.request import (
     is_sweep,
 )
 from engine.specs import (
+    DEFAULT_RUNTIME,
     BenchmarkSpec,
     BuildSpec,
-    CalibrationSpec,
     DatasetSpec,
     EvaluateSpec,
     ExcitationsSpec,
     ExportSpec,
     ProfileSpec,
-    RangeCheckSpec,
     Scenario,
     shard_ranges,
 )
@@ -90,7 +88,7 @@ def dataset_job(spec: DatasetSpec) -> NewJob:
 def export_job(spec: ExportSpec) -> NewJob:
     """Exports a model and verifies the export."""
     title = f"Export {spec.model_id}"
-    return NewJob(JobKind.EXPORT, title, spec.to_json(), key=_key("export", spec.recipe()))
+    return NewJob(JobKind.EXPORT, title, spec.to_json(), key=_key("export", spec.fingerprint()))
 
 
 def build_job(spec: BuildSpec, needs: Iterable[int] = ()) -> NewJob:
@@ -100,7 +98,7 @@ def build_job(spec: BuildSpec, needs: Iterable[int] = ()) -> NewJob:
         f"Build {spec.export.model_id} {spec.precision}",
         spec.to_json(),
         needs=tuple(needs),
-        key=_key("build", spec.recipe()),
+        key=_key("build", spec.fingerprint()),
     )
 
 
@@ -160,9 +158,11 @@ def excitations_job(spec: ExcitationsSpec, model_id: str) -> NewJob:
 
 
 def _subject(spec: BenchmarkSpec | EvaluateSpec | ProfileSpec) -> str:
+    runtime = getattr(spec, "runtime", DEFAULT_RUNTIME)
+    where = f" in {runtime}" if runtime != DEFAULT_RUNTIME else ""
     if spec.build is not None:
-        return f"{spec.build.export.model_id} {spec.build.precision}"
-    return f"artifact {str(spec.artifact)[:12]}"
+        return f"{spec.build.export.model_id} {spec.build.precision}{where}"
+    return f"artifact {str(spec.artifact)[:12]}{where}"
 
 
 def _key(kind: str, recipe: str) -> str:
@@ -184,33 +184,13 @@ def export_spec(request: RunRequest) -> ExportSpec:
 
 
 def build_spec(request: RunRequest, precision: Precision) -> BuildSpec:
-    """One build of the run; the int8 target `auto` becomes that of the submitting machine."""
+    """One build of the run, with the options of its precision."""
     return BuildSpec(
         export=export_spec(request),
         precision=precision,
-        calibration=_calibration_spec(request) if precision == Precision.INT8 else None,
-        range_check=_range_check_spec(request) if precision == Precision.FP16 else None,
         softmax=request.softmax,
+        **build_fields(request, precision),
     )
-
-
-def _calibration_spec(request: RunRequest) -> CalibrationSpec:
-    return CalibrationSpec(
-        dataset=request.effective_calibration_dataset,
-        images=request.calibration_images,
-        mode=request.calibration_mode,
-        percentile=request.calibration_percentile,
-        keep_in_float=request.keep_in_float,
-        max_drop=request.max_drop,
-        target=targets.resolve(request.target, instruction_sets(), request.provider).name,
-    )
-
-
-def _range_check_spec(request: RunRequest) -> RangeCheckSpec | None:
-    dataset = request.overflow_check_dataset
-    if dataset is None:
-        return None
-    return RangeCheckSpec(dataset=dataset, images=request.calibration_images)
 
 
 def profile_spec(request: RunRequest, build: BuildSpec) -> ProfileSpec:
@@ -238,6 +218,7 @@ def benchmark_spec(
         threads=point.threads,
         instances=point.instances,
         provider=request.provider,
+        runtime=request.runtime,
         max_s=request.benchmark_max_s,
         scenario=request.scenario,
         rate_per_s=request.rate_per_s,
@@ -255,6 +236,7 @@ def evaluation_spec(request: RunRequest, build: BuildSpec) -> EvaluateSpec:
         preprocess=request.evaluation_preprocess,
         limit=request.limit,
         provider=request.provider,
+        runtime=request.runtime,
     )
 
 

@@ -91,7 +91,7 @@ def _count_cached(request: RunRequest, url: str) -> int:
             continue
         measured = settings_before(artifact.digest, machine, url) if artifact else {}
         for point in benchmark_points(request):
-            conditions = benchmark_spec(request, point, build=build).setting()
+            conditions = benchmark_spec(request, point, build=build).conditions_key()
             count += (conditions, point.threads_per_request(cores)) in measured
     return count
 

@@ -6,7 +6,7 @@ with a dot is a part of a field, such as `weights.seed`. Defaults come from the 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import MISSING, dataclass, fields
 from fractions import Fraction
 from typing import Any, get_args
@@ -25,6 +25,7 @@ from engine.preprocess.spec import (
     Resizer,
 )
 from engine.runs.request import RunRequest, Task
+from engine.runtimes.registry import RUNTIMES
 from engine.specs import (
     CalibrationMode,
     ExportFormat,
@@ -33,6 +34,7 @@ from engine.specs import (
     TargetName,
     WeightsSpec,
 )
+from engine.specs.precisions import PRECISIONS, any_precision
 
 INT8 = str(Precision.INT8)
 SERVER = str(Scenario.SERVER)
@@ -55,7 +57,7 @@ class Field:
     flags: tuple[str, ...] = ()
     minimum: float | None = None
     maximum: float | None = None
-    choices: tuple[Any, ...] = ()
+    choices: Collection[Any] = ()
     closed: bool = True
     zero_text: str = "0"
     depends_on: tuple[str, tuple[str, ...]] | None = None
@@ -103,8 +105,8 @@ _TABLE = (
     Field("weights.key", "Weights key", "Which set of weights to read from a file with several, "
           "such as `state_dict_ema`, `model_ema` or `ema`. Default: the trained weights, not an "
           "average of them.", flags=("--weights-key",)),
-    Field("precisions", "Precisions", "fp32, fp16 or int8. Default: all.",
-          flags=("--precision", "-p"), choices=_all(Precision), always_shown=True),
+    Field("precisions", "Precisions", f"{any_precision()}. Default: all.",
+          flags=("--precision", "-p"), choices=PRECISIONS, always_shown=True),
     Field("tasks", "Tasks", "A build includes the export; benchmark, evaluate and profile include "
           "the build. Profile: inference time by operator.", choices=_all(Task),
           always_shown=True),
@@ -166,6 +168,8 @@ _TABLE = (
     Field("again", "Ignore cached results", "Measure every combination of a sweep again. Without "
           "it, results on this machine are reused and an interrupted sweep continues.",
           flags=("--ignore-cache",)),
+    Field("runtime", "Runtime", "Runtime that executes the model.", flags=("--runtime", "-r"),
+          choices=RUNTIMES, closed=False),
     Field("provider", "Execution provider", "ONNX Runtime execution provider.",
           flags=("--provider",), closed=False, always_shown=True,
           choices=("CPUExecutionProvider", "CUDAExecutionProvider", "TensorrtExecutionProvider")),
@@ -216,7 +220,8 @@ PREPROCESS_FIELDS = tuple(name for name in FIELDS if name.startswith("preprocess
 def _defaults() -> Iterator[tuple[str, Any]]:
     for prefix, model in (("", RunRequest), ("weights.", WeightsSpec)):
         for name, info in model.model_fields.items():
-            yield f"{prefix}{name}", None if info.is_required() else info.default
+            default = None if info.is_required() else info.get_default(call_default_factory=True)
+            yield f"{prefix}{name}", default
     for setting in fields(PreprocessSpec):
         assert setting.default is not MISSING
         yield f"preprocess.{setting.name}", setting.default

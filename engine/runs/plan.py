@@ -11,14 +11,14 @@ from sqlalchemy import select
 from db.enums import Precision, WeightsKind
 from db.models import Dataset
 from db.session import reading
-from engine.build.int8 import targets
 from engine.catalog.models import CatalogModel, find_model
-from engine.common.environment import instruction_sets
 from engine.demo import images
 from engine.errors import WorkbenchError
 from engine.preprocess import PreprocessSpec
+from engine.runs.build_options import BUILD_OPTIONS
 from engine.runs.request import BUILTIN_DATASETS, RunRequest, Task, benchmark_points
 from engine.runs.validation import NOTE_CHECKS, PROBLEM_CHECKS, WARNING_CHECKS, Check, Datasets
+from engine.runtimes.registry import is_choice, label_of
 from engine.specs import Scenario
 from engine.weights.registry import find_registered
 
@@ -74,16 +74,17 @@ def plan_steps(request: RunRequest, model: CatalogModel, datasets: Datasets) -> 
     weights = _weights_phrase(request, model)
     yield f"Export {model.id} with {weights} to {target}{exporter} and verify it."
     for precision in request.built_precisions:
-        describe = _BUILD_PHRASES.get(precision)
-        details = describe(request, datasets) if describe else ""
+        details = _build_phrase(request, precision, datasets)
         softmax = ", with a softmax appended" if request.softmax else ""
         yield f"Build {precision}{details}{softmax}."
     if Task.EVALUATE in request.tasks and request.dataset:
         evaluated = _images_phrase(request.limit, request.dataset, datasets)
         yield f"Evaluate each build on {evaluated}{_preprocessing_phrase(request, model)}."
     if Task.BENCHMARK in request.tasks:
+        runtime = f" in {label_of(request.runtime)}" if is_choice() else ""
         yield (
-            f"Benchmark each build {_points_phrase(request)}, with no other job on this machine."
+            f"Benchmark each build{runtime} {_points_phrase(request)}, with no other job on this "
+            f"machine."
         )
     if Task.PROFILE in request.tasks:
         batch = request.batches[0] if request.batches else 1
@@ -118,23 +119,12 @@ def _images_phrase(requested: int | None, dataset: str, datasets: Datasets) -> s
     return f"{min(counts):,} images of {dataset}" if counts else dataset
 
 
-def _int8_phrase(request: RunRequest, datasets: Datasets) -> str:
-    target = targets.resolve(request.target, instruction_sets(), request.provider)
-    calibrated = _images_phrase(
-        request.calibration_images, request.effective_calibration_dataset, datasets
-    )
-    return f" for {target.summary}, calibrated on {calibrated}"
-
-
-def _fp16_phrase(request: RunRequest, datasets: Datasets) -> str:
-    dataset = request.overflow_check_dataset
-    if dataset is None:
-        return ", overflow not checked (no dataset)"
-    checked = _images_phrase(request.calibration_images, dataset, datasets)
-    return f", overflow checked on {checked}"
-
-
-_BUILD_PHRASES = {Precision.INT8: _int8_phrase, Precision.FP16: _fp16_phrase}
+def _build_phrase(request: RunRequest, precision: Precision, datasets: Datasets) -> str:
+    """`, calibrated on 300 images of v20`: the options of the build of a precision."""
+    options, dataset = BUILD_OPTIONS.get(precision), request.images_for(precision)
+    if options is None or dataset is None:
+        return options.untold if options else ""
+    return options.told(request, _images_phrase(request.calibration_images, dataset, datasets))
 
 
 def _preprocessing_phrase(request: RunRequest, model: CatalogModel) -> str:
@@ -144,7 +134,11 @@ def _preprocessing_phrase(request: RunRequest, model: CatalogModel) -> str:
     try:
         exported = PreprocessSpec.from_dict(request.preprocess) if request.preprocess else None
         exported = exported or model.preprocess
-        text = exported.changed(changes).summary() if exported else f"other {', '.join(changes)}"
+        text = (
+            exported.with_overrides(changes).summary()
+            if exported
+            else f"other {', '.join(changes)}"
+        )
     except WorkbenchError:
         return ""
     return f", with a preprocessing other than that of the export: {text}"

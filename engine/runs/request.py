@@ -19,12 +19,13 @@ from engine.specs import (
     CalibrationMode,
     ExportFormat,
     ExportRoute,
+    MeasuredSpec,
     Scenario,
-    Spec,
     TargetName,
     WeightsSpec,
 )
 from engine.specs.datasets import BUILTIN_CALIBRATION, BUILTIN_DATASETS
+from engine.specs.precisions import in_order
 
 Batch = Annotated[int, Field(ge=1, le=4096)]
 Threads = Annotated[int, Field(ge=0, le=1024)]
@@ -44,7 +45,7 @@ class Task(StrEnum):
 DEFAULT_TASKS = (Task.EXPORT, Task.BUILD, Task.BENCHMARK, Task.EVALUATE)
 
 
-class RunRequest(Spec):
+class RunRequest(MeasuredSpec):
     """A model with its weights, the precisions to build and the tasks to do.
 
     `preprocess` is that of the export and of everything built from it; `evaluation_preprocess`
@@ -55,7 +56,7 @@ class RunRequest(Spec):
 
     model_id: str
     weights: WeightsSpec = WeightsSpec()
-    precisions: tuple[Precision, ...] = tuple(Precision)
+    precisions: tuple[Precision, ...] = Field(default_factory=in_order)
     tasks: tuple[Task, ...] = DEFAULT_TASKS
     dataset: str | None = None
     limit: int | None = Field(None, ge=1, le=MAX_INTEGER)
@@ -123,12 +124,19 @@ class RunRequest(Spec):
     @property
     def required_datasets(self) -> tuple[str, ...]:
         """Names of the datasets that the run reads: evaluation, calibration, overflow check."""
-        uses = (
-            (Task.EVALUATE in self.tasks, self.dataset),
-            (Precision.INT8 in self.built_precisions, self.effective_calibration_dataset),
-            (Precision.FP16 in self.built_precisions, self.overflow_check_dataset),
-        )
-        return tuple(dict.fromkeys(name for is_used, name in uses if is_used and name))
+        names = [self.dataset if Task.EVALUATE in self.tasks else None]
+        names += [self.images_for(precision) for precision in self.built_precisions]
+        return tuple(dict.fromkeys(filter(None, names)))
+
+    def images_for(self, precision: Precision) -> str | None:
+        """Name of the dataset that the build of a precision reads; None if it needs none."""
+        return getattr(self, _IMAGES[precision]) if precision in _IMAGES else None
+
+
+_IMAGES = {
+    Precision.INT8: "effective_calibration_dataset",
+    Precision.FP16: "overflow_check_dataset",
+}
 
 
 DEMO = RunRequest(

@@ -12,7 +12,7 @@ from db.models import Dataset, Run, RunJob
 from db.session import reading, writing
 from engine.catalog.models import find_model
 from engine.common.digests import file_digest
-from engine.datasets.reader import classes_of
+from engine.datasets.reader import load_classes
 from engine.errors import InvalidRequest
 from engine.jobs import queue
 from engine.runs.compile import compile
@@ -77,7 +77,7 @@ def with_dataset_classes(request: RunRequest, url: str) -> RunRequest:
         row = session.scalar(select(Dataset).where(Dataset.name == request.dataset))
     if row is None:
         return request
-    classes = classes_of(row)
+    classes = load_classes(row)
     present = len(classes.present or ()) if classes is not None else 0
     counts = dict.fromkeys(count for count in (row.num_classes, present) if count)
     return request.model_copy(update={"classes": tuple(counts)})

@@ -12,19 +12,20 @@ from db.enums import Precision, WeightsKind
 from db.models import Dataset
 from engine.build.fp16.execution import EMULATED, expected
 from engine.build.int8 import targets
-from engine.build.int8.saturation import overflow_of
+from engine.build.int8.saturation import overflow_warning_for
 from engine.catalog.models import CatalogModel
 from engine.common.environment import instruction_sets
 from engine.common.files import expand_user, is_file
 from engine.config import settings
 from engine.datasets.classes import ClassMatching, match_outputs
 from engine.datasets.imagenet import class_names
-from engine.datasets.reader import classes_of, open_index
+from engine.datasets.reader import load_classes, open_index
 from engine.datasets.report import DatasetReport
-from engine.datasets.sampling import draw_by_class
+from engine.datasets.sampling import sample_by_class
 from engine.errors import LabelsMismatch, WorkbenchError
 from engine.export.routes import program_beside, require_environment, require_route
 from engine.preprocess import PreprocessSpec, require_one_scale
+from engine.runs.build_options import BUILD_OPTIONS
 from engine.runs.request import (
     BUILTIN_CALIBRATION,
     BUILTIN_DATASETS,
@@ -32,6 +33,7 @@ from engine.runs.request import (
     Task,
     benchmark_points,
 )
+from engine.runtimes.registry import RUNTIMES, why_not
 from engine.specs import TargetName, scenario_problem
 from engine.weights.registry import find_registered
 
@@ -58,7 +60,7 @@ def match_dataset_classes(
     pretrained = model.in_catalogue and request.weights.kind == WeightsKind.PRETRAINED
     if dataset is None or not pretrained or Task.EVALUATE not in request.tasks:
         return None
-    classes = classes_of(dataset)
+    classes = load_classes(dataset)
     if classes is None:
         return None
     return match_outputs(model.id, IMAGENET_CLASSES, request.background, dataset.name, classes)
@@ -94,10 +96,9 @@ def _check_datasets(request: RunRequest, model: CatalogModel, datasets: Datasets
         if not request.dataset:
             yield "Evaluate needs a dataset: select one, or add one: `dataset add NAME FOLDER`."
         uses["evaluate on"] = request.dataset
-    if Precision.INT8 in request.built_precisions:
-        uses["calibrate on"] = request.effective_calibration_dataset
-    if Precision.FP16 in request.built_precisions:
-        uses["check overflow on"] = request.overflow_check_dataset
+    for precision in request.built_precisions:
+        if precision in BUILD_OPTIONS:
+            uses[BUILD_OPTIONS[precision].purpose] = request.images_for(precision)
     for name in dict.fromkeys(filter(None, uses.values())):
         if name not in datasets and name not in BUILTIN_DATASETS:
             purposes = [purpose for purpose, dataset in uses.items() if dataset == name]
@@ -135,9 +136,11 @@ def _check_preprocessing(
         exported = PreprocessSpec.from_dict(request.preprocess) if request.preprocess else None
         if request.preprocess:
             # Every network with a published preprocessing divides pixels by 255.
-            require_one_scale((model.preprocess or PreprocessSpec()).changed(request.preprocess))
+            require_one_scale(
+                (model.preprocess or PreprocessSpec()).with_overrides(request.preprocess)
+            )
         exported = exported or model.preprocess
-        evaluated = (exported or PreprocessSpec()).changed(request.evaluation_preprocess)
+        evaluated = (exported or PreprocessSpec()).with_overrides(request.evaluation_preprocess)
         if request.evaluation_preprocess:
             require_one_scale(evaluated)
     except WorkbenchError as error:
@@ -163,8 +166,18 @@ def _check_route(request: RunRequest, model: CatalogModel, datasets: Datasets) -
         yield "TorchScript can only be exported: builds and measurements need format onnx."
 
 
+def _check_runtime(request: RunRequest, model: CatalogModel, datasets: Datasets) -> Iterator[str]:
+    measured = {Task.BENCHMARK, Task.EVALUATE, Task.PROFILE} & set(request.tasks)
+    reasons = (why_not(request.runtime, precision) for precision in request.precisions)
+    yield from dict.fromkeys(reason for reason in reasons if measured and reason)
+    entry = RUNTIMES.get(request.runtime)
+    if entry is not None and Task.PROFILE in measured and not entry.profiles:
+        yield f"Runtime {request.runtime} has no profiler here: leave out Profile."
+
+
 PROBLEM_CHECKS: tuple[Check, ...] = (
     _check_choices,
+    _check_runtime,
     _check_weights,
     _check_datasets,
     _check_constraint_images,
@@ -280,12 +293,12 @@ def _warn_about_target(
         return
     isa = instruction_sets()
     target = targets.resolve(request.target, isa, request.provider)
-    if not target.tried:
+    if not target.is_verified:
         yield (
             f"int8 for {target.name} follows the vendor's rules, and its scores were verified on "
             f"an x86 processor; it was never tested on {target.name} hardware."
         )
-    overflow = overflow_of(target.name, isa)
+    overflow = overflow_warning_for(target.name, isa)
     if overflow is not None:
         yield f"{overflow}."
     native = targets.resolve(TargetName.AUTO, isa, request.provider)
@@ -376,5 +389,5 @@ def _sample_files(dataset: Dataset, count: int | None) -> set[str]:
     index = open_index(dataset)
     indices = np.arange(len(index))
     if count is not None and count < len(index):
-        indices = draw_by_class(index.labels, count, SEED)
+        indices = sample_by_class(index.labels, count, SEED)
     return {index.files[int(i)] for i in indices}

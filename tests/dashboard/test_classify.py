@@ -155,8 +155,8 @@ def test_excitations_are_drawn_against_the_mean() -> None:
     assert list(figure.data[1].y) == [0.1, 0.2, 0.3]
     assert list(figure.data[0].text) == ["channel 2", "channel 1", "channel 0"]
     assert [annotation.text for annotation in figure.layout.annotations] == ["one", "two"]
-    assert figure.layout.yaxis.title.text == "weight, 1: kept whole"
-    assert figure.layout.xaxis2.title.text == "channels, by rising mean"
-    assert "departs most from the dataset in one" in takeaway(image, mean, ["one", "two"])
+    assert figure.layout.yaxis.title.text == "SE gate (1 = unchanged)"
+    assert figure.layout.xaxis2.title.text == "channels, sorted by dataset mean"
+    assert "Largest difference from the dataset mean: one," in takeaway(image, mean, ["one", "two"])
     assert "switches it off" in takeaway(image, None, ["one", "two"])
     assert last_of_stages([1, 1, 2, 3, 3]) == [1, 2, 4]

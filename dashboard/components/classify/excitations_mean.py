@@ -27,7 +27,7 @@ def mean_excitations(build: Artifact) -> MeanExcitations | None:
 
     Draws the button that queues the job, and the progress of the job.
     """
-    fitting = [row for row in queries.datasets() if queries.same_classes(build, row)]
+    fitting = [row for row in queries.datasets() if queries.has_same_classes(build, row)]
     if not fitting:
         st.caption("To compare with a dataset mean, register a dataset with the same classes.")
         return None

@@ -64,7 +64,7 @@ def _from_samples(builds: list[Artifact]) -> Selection:
     digests = [
         row.digest
         for row in queries.datasets()
-        if any(queries.same_classes(build, row) for build in builds)
+        if any(queries.has_same_classes(build, row) for build in builds)
     ]
     images = _from_dataset(digests[0]) if digests else []
     if not images:

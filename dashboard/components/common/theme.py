@@ -6,7 +6,7 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard.charts.common import CONFIG, IMAGE_FORMATS, SELECTABLE, saved_as
+from dashboard.charts.common import CONFIG, IMAGE_FORMATS, SELECTABLE, with_image_format
 from dashboard.palette import Palette, palette_of
 
 FORMAT_KEY = "chart_format"
@@ -20,7 +20,7 @@ def current_palette() -> Palette:
 def chart_config(*, selectable: bool = False) -> dict[str, Any]:
     """Plotly's config; the camera button saves the selected format (default PNG)."""
     form = str(st.session_state.get(FORMAT_KEY) or IMAGE_FORMATS[0])
-    return saved_as(SELECTABLE if selectable else CONFIG, form.lower())
+    return with_image_format(SELECTABLE if selectable else CONFIG, form.lower())
 
 
 def choose_image_format() -> None:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import streamlit as st
 
 from dashboard import queries
-from dashboard.charts.running_accuracy import SoFar, running_accuracy, so_far
+from dashboard.charts.running_accuracy import RunningTop1, parse_running_top1, running_accuracy
 from dashboard.components.common.theme import chart_config, current_palette
 from dashboard.formats import duration, escape_markdown, plural
 from dashboard.queries import JobView
@@ -120,7 +120,7 @@ def _remaining_s(job: Job, median_s: float | None) -> float | None:
 
 
 @st.cache_resource(show_spinner=False)
-def _histories() -> dict[tuple[str, int, int], list[SoFar]]:
+def _histories() -> dict[tuple[str, int, int], list[RunningTop1]]:
     """Accuracy over time of each running evaluation, by (database, job, attempt).
 
     Shared by all sessions.
@@ -128,13 +128,13 @@ def _histories() -> dict[tuple[str, int, int], list[SoFar]]:
     return {}
 
 
-def append_history(url: str, job: Job) -> list[SoFar]:
+def append_history(url: str, job: Job) -> list[RunningTop1]:
     """Adds the partial result of the job to its history, and returns the history."""
     histories = _histories()
     history = histories.setdefault((url, job.id, job.attempt), [])
     while len(histories) > MAX_HISTORIES:
         histories.pop(next(iter(histories)))
-    point = so_far(job.done, job.partial_result)
+    point = parse_running_top1(job.done, job.partial_result)
     is_new = point is not None and (not history or history[-1].images < point.images)
     if point is not None and is_new and len(history) < MAX_POINTS:
         history.append(point)

@@ -55,12 +55,12 @@ class Control:
     def choices(self) -> list[Any]:
         """The choices of the field, and all values the widget has held that are not among them."""
         if self.field.choices and self.field.closed:
-            return list(self.field.choices)
+            return list(map(_to_plain, self.field.choices))
         custom = st.session_state.setdefault(f"{self.key}_more", [])
         value = st.session_state.get(self.key)
-        listed = [*self.field.choices, *custom]
+        listed = [*map(_to_plain, self.field.choices), *custom]
         custom += [v for v in (value if isinstance(value, list) else [value]) if v not in listed]
-        choices = [*self.field.choices, *(v for v in custom if v is not None)]
+        choices = [*map(_to_plain, self.field.choices), *(v for v in custom if v is not None)]
         are_numbers = all(isinstance(choice, int) for choice in choices)
         return sorted(choices) if are_numbers else choices
 
@@ -174,7 +174,7 @@ CONTROLS: dict[str, Control] = {
     for kind, names in {
         Pills: ("precisions", "batches", "threads", "instances"),
         Segments: ("scenario",),
-        Select: ("calibration_mode", "target", "provider", "format", "via"),
+        Select: ("runtime", "calibration_mode", "target", "provider", "format", "via"),
         Switch: ("softmax", "again"),
         Number: (
             *("limit", "calibration_images", "calibration_percentile", "max_drop", "rate_per_s"),

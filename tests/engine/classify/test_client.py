@@ -88,7 +88,7 @@ def test_images_are_refused_by_the_child_as_they_are_here(url: str, child: WarmC
     pid = child.pid
     bomb = io.BytesIO()
     Image.new("1", (MAX_PIXELS // 1000 + 1, 1000)).save(bomb, "PNG")
-    for data, why in ((b"", "is empty"), (image()[:200], "cut short"), (bomb.getvalue(), "large")):
+    for data, why in ((b"", "is empty"), (image()[:200], "truncated"), (bomb.getvalue(), "large")):
         with pytest.raises(ImageRejected, match=f"^cat.png .*{why}"):
             client.classify(build.digest, data, "cat.png")
     assert child.pid == pid

@@ -13,7 +13,7 @@ from db.models import Dataset, Job, JobNeed, Run
 from db.session import reading
 from engine.build.int8 import targets
 from engine.common.environment import instruction_sets
-from engine.datasets.registration import check, register
+from engine.datasets.registration import check_folder, register
 from engine.errors import InvalidRequest
 from engine.runs.compile import build_spec
 from engine.runs.plan import plan
@@ -225,11 +225,13 @@ def test_values_out_of_range_are_refused(wrong: dict[str, object]) -> None:
 def test_other_classes_than_the_dataset_has_stop_the_run_before_it_is_queued(
     url: str, tmp_path: Path
 ) -> None:
-    register("own", check(image_folder(tmp_path / "own", 1), None, lambda done, total: None), url)
+    register(
+        "own", check_folder(image_folder(tmp_path / "own", 1), None, lambda done, total: None), url
+    )
     wnids = image_folder(tmp_path / "wnids", 1)
     for number, wnid in enumerate(("n01440764", "n01443537", "n01484850", "n01491361")):
         (wnids / f"class{number}").rename(wnids / wnid)
-    register("ten", check(wnids, None, lambda done, total: None), url)
+    register("ten", check_folder(wnids, None, lambda done, total: None), url)
     asked = RunRequest(model_id="timm/seresnet50", tasks=(Task.EVALUATE,), dataset="own")
     assert "has 1000 outputs, dataset 'own' has 4 classes" in plan(asked, url).problems[0]
     assert not plan(asked.model_copy(update={"tasks": (Task.BENCHMARK,)}), url).problems
@@ -239,7 +241,9 @@ def test_other_classes_than_the_dataset_has_stop_the_run_before_it_is_queued(
 
 
 def test_a_constraint_needs_images_that_are_not_calibrated_on(url: str, tmp_path: Path) -> None:
-    found = check(image_folder(tmp_path / "set", per_class=5), None, lambda done, total: None)
+    found = check_folder(
+        image_folder(tmp_path / "set", per_class=5), None, lambda done, total: None
+    )
     register("small", found, url)
     asked = RunRequest(
         model_id="timm/x",

@@ -171,7 +171,7 @@ def test_only_points_of_a_sweep_are_taken_from_before() -> None:
 
 def test_where_a_point_is_reused_does_not_change_its_setting() -> None:
     one, other = quick("a" * 64, 1), quick("b" * 64, 1, reuse=False)
-    assert one.setting() == other.setting() != quick("a" * 64, 2).setting()
+    assert one.conditions_key() == other.conditions_key() != quick("a" * 64, 2).conditions_key()
 
 
 def test_progress_is_the_point_and_the_time_left(url: str) -> None:
