@@ -86,7 +86,7 @@ def test_many_files_of_one_reason_share_one_warning(app: AppTest) -> None:
     app.run()
     (warning,) = app.warning
     said = warning.value.replace("\\", "")
-    assert not missing(said, "32.png", "33.png", "34.png", "5 more", "max 32")
+    assert not missing(said, "32.png", "33.png", "34.png", "5 more", "max 32 images")
 
 
 def test_a_benchmark_is_not_disturbed(app: AppTest) -> None:

@@ -155,7 +155,7 @@ def test_a_weights_file_that_is_not_there_is_a_sentence(url: str) -> None:
     app.button_group(key="weights").set_value("From a file").run()
     assert app.button(key="queue").disabled
     app.text_input(key="weights_file_path").set_value("/nowhere/x.pth").run()
-    assert "not exist" in texts(app)
+    assert "does not exist" in texts(app)
     assert app.button(key="queue").disabled
 
 
