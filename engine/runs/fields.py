@@ -109,26 +109,26 @@ _TABLE = (
     Field("dataset", "Evaluation dataset", "A registered dataset to evaluate on.",
           flags=("--dataset", "-d")),
     Field("limit", "Max images", "Evaluate on so many images only, drawn evenly by class.",
-          flags=("--limit",), least=1, most=MAX_INTEGER),
+          flags=("--max-images",), least=1, most=MAX_INTEGER),
     Field("calibration_dataset", "Calibration dataset", "Dataset that int8 is calibrated on. If "
           "left out: the evaluation dataset if there is one, else synthetic images.",
-          flags=("--calibrate-on",)),
+          flags=("--calibration-dataset",)),
     Field("calibration_images", "Calibration images", "Images to calibrate int8 on.",
           flags=("--calibration-images",), least=1, most=50_000,
           applies=("precisions", (INT8,)), always=True),
     Field("calibration_mode", "Calibration method", "How int8 ranges are taken from the values "
           "seen: max keeps every value; the others leave rare large ones out. mse, which leaves "
           "out what costs less than finer steps bring, keeps most accuracy on SE networks.",
-          flags=("--calibrate",), choices=_all(CalibrationMode), applies=("precisions", (INT8,)),
+          flags=("--calibration-method",), choices=_all(CalibrationMode), applies=("precisions", (INT8,)),
           always=True),
     Field("calibration_percentile", "Percentile", "Share of values kept by the calibration method "
-          "percentile.", "%", ("--percentile",), 50.000001, 100,
+          "percentile.", "%", ("--calibration-percentile",), 50.000001, 100,
           applies=("calibration_mode", (str(CalibrationMode.PERCENTILE),)), always=True),
     Field("keep_in_float", "Layers excluded from quantization", "Numbers of convolutions in graph "
-          "order, from 0, such as 0,4.", flags=("--keep-in-float",), least=0, most=MAX_INTEGER),
+          "order, from 0, such as 0,4.", flags=("--exclude-layers",), least=0, most=MAX_INTEGER),
     Field("max_drop", "Max accuracy drop", "Percentage points of top-1 that int8 may lose against "
           "fp32: as few layers as needed go back to float, judged by the paired interval on "
-          "images of the calibration set that ranges were not taken from.", "pp", ("--max-drop",),
+          "images of the calibration set that ranges were not taken from.", "pp", ("--max-accuracy-drop",),
           0.01, 100),
     Field("target", "int8 target", "What int8 is made for: x86-vnni (u8 x s8), x86 (the same "
           "without VNNI), arm (s8 x s8), tensorrt (s8 x s8, no zero points, biases in float); "
@@ -138,14 +138,14 @@ _TABLE = (
           "probabilities.",
           flags=("--softmax",)),
     Field("batches", "Batch sizes", "Images per request of the benchmark. 1 if left out.",
-          flags=("--batch", "--batches", "-b"), least=1, most=4096,
+          flags=("--batch", "-b"), least=1, most=4096,
           choices=(1, 2, 4, 8, 16, 32, 64), closed=False, always=True),
     Field("threads", "Intra-op threads", "Threads of each request in flight; 0 (if left out): all "
           "cores, shared out.", flags=("--threads", "-t"), least=0, most=1024,
           choices=(0, 1, 2, 4, 8, 16, 32), closed=False, zero="all cores", always=True),
     Field("instances", "Concurrency", "Requests in flight. 1 if left out. With several batch "
           "sizes, threads or concurrencies every combination is measured; Compare then names the "
-          "best under a limit on the latency.", flags=("--instances", "-i"), least=1, most=256,
+          "best under a limit on the latency.", flags=("--concurrency", "-i"), least=1, most=256,
           choices=(1, 2, 4, 8, 16), closed=False, always=True),
     Field("scenario", "Scenario", "How requests come: closed-loop (the next after the last), or as "
           "in MLPerf: single-stream (p90 of one image at a time), offline (images/s of all at "
@@ -153,15 +153,15 @@ _TABLE = (
           "are never mixed.", flags=("--scenario",), choices=_all(Scenario)),
     Field("rate_per_s", "Arrival rate", "Requests per second of scenario server; if left out, the "
           "highest rate that keeps the limit is searched, for at most four times the longest time "
-          "of a benchmark.", "requests/s", ("--rate",), 0.001, MAX_FIGURE,
+          "of a benchmark.", "requests/s", ("--arrival-rate",), 0.001, MAX_FIGURE,
           applies=("scenario", (SERVER,))),
     Field("limit_ms", "Max p99 latency", "Longest p99 of scenario server.", "ms",
-          ("--latency-limit",), 0.001, MAX_FIGURE, applies=("scenario", (SERVER,))),
+          ("--max-latency-ms",), 0.001, MAX_FIGURE, applies=("scenario", (SERVER,))),
     Field("arrivals_seed", "Seed of the arrivals", "Seed of the arrivals of scenario "
           "server.",
-          flags=("--arrivals-seed",), least=0, most=MAX_INTEGER, applies=("scenario", (SERVER,))),
+          flags=("--arrival-seed",), least=0, most=MAX_INTEGER, applies=("scenario", (SERVER,))),
     Field("again", "Ignore cached results", "Measure points of a sweep anew that were measured "
-          "before. Without it a sweep that was stopped goes on where it was.", flags=("--again",)),
+          "before. Without it a sweep that was stopped goes on where it was.", flags=("--ignore-cached",)),
     Field("provider", "Execution provider", "ONNX Runtime execution provider.",
           flags=("--provider",), closed=False, always=True,
           choices=("CPUExecutionProvider", "CUDAExecutionProvider", "TensorrtExecutionProvider")),
@@ -182,9 +182,9 @@ _TABLE = (
     Field("preprocess.interpolation", "Interpolation", "bilinear or bicubic.",
           flags=("--interpolation",), choices=_all(Interpolation)),
     Field("preprocess.resizer", "Resize library", "pillow (smooths while shrinking) or opencv "
-          "(does not).", flags=("--resizer",), choices=_all(Resizer)),
+          "(does not).", flags=("--resize-library",), choices=_all(Resizer)),
     Field("preprocess.color", "Channel order", "rgb, or bgr for networks trained on it.",
-          flags=("--color",), choices=_all(Color)),
+          flags=("--channel-order",), choices=_all(Color)),
     Field("preprocess.scale", "Scale", "What pixels are multiplied by before mean and std: `1/255` "
           "(the usual one), or `1` for a network that takes pixels from 0 to 255.",
           flags=("--scale",)),
@@ -201,7 +201,7 @@ _TABLE = (
     Field("format", "Export format", "onnx or torchscript.", flags=("--format",),
           choices=_all(ExportFormat)),
     Field("via", "Exporter", "torch, or paddle2onnx for a PaddleClas inference model (.pdiparams "
-          "with its .pdmodel or .json beside it; needs `make setup-paddle`).", flags=("--via",),
+          "with its .pdmodel or .json beside it; needs `make setup-paddle`).", flags=("--exporter",),
           choices=_all(ExportRoute)),
 )  # fmt: skip
 FIELDS: dict[str, Field] = {field.name: field for field in _TABLE}

@@ -16,7 +16,7 @@ from PIL import Image
 from safetensors.torch import save as safetensors_bytes
 
 from engine.checkpoints.reading import read_checkpoint
-from engine.cli.parsing import read_object, read_preprocess
+from engine.cli.parsing import read_json_object, read_preprocess
 from engine.datasets.class_lists import read_class_list
 from engine.datasets.label_files import Labeling, labels_by_name
 from engine.datasets.label_tables import looks_like_labels
@@ -158,7 +158,7 @@ def lines_of(path: Path) -> object:
 
 
 def environment(path: Path) -> object:
-    return record_outside(read_object(path), _URL[0])
+    return record_outside(read_json_object(path), _URL[0])
 
 
 def labels(path: Path) -> object:
