@@ -29,7 +29,7 @@ LatencyPercentile = Annotated[
     Percentile,
     typer.Option(
         "--latency-percentile",
-        help="Percentile that --max-latency-ms limits when the best operating point is chosen.",
+        help="Percentile that --max-latency limits when the best operating point is chosen.",
     ),
 ]
 
@@ -55,11 +55,11 @@ def benchmark(
 
     No other job runs on the machine meanwhile. Latency is in ms per request, throughput in
     images/s. With several batch sizes, threads or concurrencies every combination is measured, and
-    the best operating point is named: the highest throughput, within --max-latency-ms if it is
+    the best operating point is named: the highest throughput, within --max-latency if it is
     given. A stopped sweep continues when the same command is given again.
 
     Example: `python -m engine benchmark timm/seresnet50 --weights random -p fp32 -b 1,2,4,8
-    -i 1,2 --max-latency-ms 200`
+    -i 1,2 --max-latency 200`
     """
     closed_loop = scenario == Scenario.CLOSED_LOOP
     request = RunRequest(

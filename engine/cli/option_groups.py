@@ -73,7 +73,7 @@ class BenchmarkOptions:
     threads: o.Threads = None
     concurrency: o.Concurrency = None
     ignore_cached: o.IgnoreCached = False
-    max_seconds: o.MaxSeconds = DEFAULTS["benchmark_max_s"]
+    max_seconds: o.MaxDuration = DEFAULTS["benchmark_max_s"]
 
     def request_fields(self) -> dict[str, Any]:
         """By default batch 1, one request in flight, all cores."""

@@ -26,9 +26,10 @@ RENAMED_OPTIONS: dict[str, tuple[str, ...]] = {
     "--color": ("--channel-order",),
     "--instances": ("--concurrency",),
     "--keep-in-float": ("--exclude-layers",),
-    "--latency-limit": ("--max-latency-ms",),
+    "--latency-limit": ("--max-latency",),
     "--limit": ("--max-images",),
     "--max-drop": ("--max-accuracy-drop",),
+    "--max-seconds": ("--max-duration",),
     "--most": ("--limit",),
     "--per-class": ("--images-per-class",),
     "--percentile": ("--calibration-percentile", "--latency-percentile"),
@@ -188,7 +189,7 @@ ArrivalRate = Annotated[float | None, option("rate_per_s")]
 ArrivalSeed = Annotated[int, option("arrivals_seed")]
 IgnoreCached = Annotated[bool, option("again")]
 Provider = Annotated[str, option("provider")]
-MaxSeconds = Annotated[float, option("benchmark_max_s")]
+MaxDuration = Annotated[float, option("benchmark_max_s")]
 
 ProtocolName = Annotated[Protocol | None, option("preprocess")]
 PreprocessFile = Annotated[

@@ -119,8 +119,8 @@ _TABLE = (
     Field("calibration_mode", "Calibration method", "How int8 ranges are taken from the values "
           "seen: max keeps every value; the others leave rare large ones out. mse, which leaves "
           "out what costs less than finer steps bring, keeps most accuracy on SE networks.",
-          flags=("--calibration-method",), choices=_all(CalibrationMode), applies=("precisions", (INT8,)),
-          always=True),
+          flags=("--calibration-method",), choices=_all(CalibrationMode),
+          applies=("precisions", (INT8,)), always=True),
     Field("calibration_percentile", "Percentile", "Share of values kept by the calibration method "
           "percentile.", "%", ("--calibration-percentile",), 50.000001, 100,
           applies=("calibration_mode", (str(CalibrationMode.PERCENTILE),)), always=True),
@@ -128,8 +128,8 @@ _TABLE = (
           "order, from 0, such as 0,4.", flags=("--exclude-layers",), least=0, most=MAX_INTEGER),
     Field("max_drop", "Max accuracy drop", "Percentage points of top-1 that int8 may lose against "
           "fp32: as few layers as needed go back to float, judged by the paired interval on "
-          "images of the calibration set that ranges were not taken from.", "pp", ("--max-accuracy-drop",),
-          0.01, 100),
+          "images of the calibration set that ranges were not taken from.", "pp",
+          ("--max-accuracy-drop",), 0.01, 100),
     Field("target", "int8 target", "What int8 is made for: x86-vnni (u8 x s8), x86 (the same "
           "without VNNI), arm (s8 x s8), tensorrt (s8 x s8, no zero points, biases in float); "
           "auto: this processor, or TensorRT with its provider.", flags=("--target",),
@@ -156,17 +156,18 @@ _TABLE = (
           "of a benchmark.", "requests/s", ("--arrival-rate",), 0.001, MAX_FIGURE,
           applies=("scenario", (SERVER,))),
     Field("limit_ms", "Max p99 latency", "Longest p99 of scenario server.", "ms",
-          ("--max-latency-ms",), 0.001, MAX_FIGURE, applies=("scenario", (SERVER,))),
+          ("--max-latency",), 0.001, MAX_FIGURE, applies=("scenario", (SERVER,))),
     Field("arrivals_seed", "Seed of the arrivals", "Seed of the arrivals of scenario "
           "server.",
           flags=("--arrival-seed",), least=0, most=MAX_INTEGER, applies=("scenario", (SERVER,))),
     Field("again", "Ignore cached results", "Measure points of a sweep anew that were measured "
-          "before. Without it a sweep that was stopped goes on where it was.", flags=("--ignore-cached",)),
+          "before. Without it a sweep that was stopped goes on where it was.",
+          flags=("--ignore-cached",)),
     Field("provider", "Execution provider", "ONNX Runtime execution provider.",
           flags=("--provider",), closed=False, always=True,
           choices=("CPUExecutionProvider", "CUDAExecutionProvider", "TensorrtExecutionProvider")),
     Field("benchmark_max_s", "Max duration of a benchmark", "Longest time of a benchmark; "
-          "one whose windows do not agree before is unstable.", "s", ("--max-seconds",), 1, 3600),
+          "one whose windows do not agree before is unstable.", "s", ("--max-duration",), 1, 3600),
     Field("preprocess", "Preprocessing", "How images are prepared. published: as the model's "
           "figures were measured. vendor: squashed to 256 x 256, crop 224, OpenCV. custom: its own "
           "settings; what they leave out is as published. Results of different protocols are "
@@ -201,8 +202,8 @@ _TABLE = (
     Field("format", "Export format", "onnx or torchscript.", flags=("--format",),
           choices=_all(ExportFormat)),
     Field("via", "Exporter", "torch, or paddle2onnx for a PaddleClas inference model (.pdiparams "
-          "with its .pdmodel or .json beside it; needs `make setup-paddle`).", flags=("--exporter",),
-          choices=_all(ExportRoute)),
+          "with its .pdmodel or .json beside it; needs `make setup-paddle`).",
+          flags=("--exporter",), choices=_all(ExportRoute)),
 )  # fmt: skip
 FIELDS: dict[str, Field] = {field.name: field for field in _TABLE}
 SETTINGS = tuple(name for name in FIELDS if name.startswith("preprocess."))

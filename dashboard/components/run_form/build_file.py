@@ -15,9 +15,9 @@ from engine.errors import InvalidRequest, WorkbenchError
 from engine.jobs import dispatcher, queue
 from engine.runs.compile import dataset_job
 from engine.specs import DatasetSpec
-from engine.vacc.build_file import BuildFile, build_file_of
-from engine.vacc.build_text import build_text
-from engine.vacc.requests import calibration_of, request_of
+from engine.vacc.build_file import BuildFile, parse_build_file
+from engine.vacc.build_text import build_file_text
+from engine.vacc.requests import build_request, calibration_dataset
 from engine.vacc.yaml_text import MAX_BYTES, parse_yaml
 
 _SEEN, _REMARKS, _IMAGES = "build_file_seen", "build_file_remarks", "build_file_images"
@@ -45,8 +45,8 @@ def _take(name: str, data: bytes) -> None:
     """Reads the file into the widgets, which are drawn after this; errors become remarks."""
     st.session_state[_REMARKS], st.session_state[_IMAGES] = [], None
     try:
-        asked = build_file_of(parse_yaml(_text_of(name, data), name), name)
-        found = request_of(asked)
+        asked = parse_build_file(parse_yaml(_text_of(name, data), name), name)
+        found = build_request(asked)
     except WorkbenchError as error:
         st.session_state[_REMARKS] = [("error", str(error))]
         return
@@ -54,7 +54,7 @@ def _take(name: str, data: bytes) -> None:
         st.session_state[_REMARKS] = [("error", f"{name}: {error.errors()[0]['msg']}.")]
         return
     st.session_state.update(widget_values(found.request))
-    st.session_state[_IMAGES] = calibration_of(asked)
+    st.session_state[_IMAGES] = calibration_dataset(asked)
     told = [("told", text) for text in found.remarks]
     st.session_state[_REMARKS] = [*remarks_of(asked), *told]
 
@@ -116,7 +116,7 @@ def offer_build_file(artifact: Artifact | None) -> None:
     if artifact is None or artifact.kind != ArtifactKind.BUILD:
         return
     try:
-        text = build_text(artifact)
+        text = build_file_text(artifact)
     except WorkbenchError as error:
         st.caption(message(str(error)))
         return

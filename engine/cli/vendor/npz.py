@@ -10,7 +10,7 @@ import typer
 from engine.cli.options import Json
 from engine.cli.output import emit_json, note, progress_bar
 from engine.config import settings
-from engine.vacc.image_files import SUFFIX, convert, find_images
+from engine.vacc.image_files import SUFFIX, convert_images, find_images
 
 MAX_SHOWN = 20
 
@@ -35,7 +35,7 @@ def image2npz(
     images = find_images(dataset_path, suffix)
     with progress_bar() as progress:
         bar = progress.add_task("Images", total=len(images))
-        converted = convert(
+        converted = convert_images(
             images,
             target_path,
             text_path,

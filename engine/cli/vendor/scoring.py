@@ -23,16 +23,22 @@ from engine.datasets.label_files import Labeling
 from engine.errors import InvalidRequest, VaccFileInvalid
 from engine.store.database import prepare_database
 from engine.text import cut
-from engine.vacc.decoding import Output, decode, pair
-from engine.vacc.import_outputs import Said, record
-from engine.vacc.labels import Truth, is_label_file, truth_of
-from engine.vacc.name_scoring import Matches, by_index, by_name, by_name_of_lines, changes
+from engine.vacc.decoding import DecodedOutput, decode_outputs, pair_outputs
+from engine.vacc.import_outputs import OutputDescription, record_outputs
+from engine.vacc.labels import ImageLabels, find_labels, is_label_file
+from engine.vacc.name_scoring import (
+    Matches,
+    count_changes,
+    matches_by_index,
+    matches_by_name,
+    matches_by_name_in_lines,
+)
 from engine.vacc.npz import read_datalist, read_output
 from engine.vacc.result_lines import (
     TOP,
-    Ranked,
+    TopClasses,
+    class_names_of,
     format_lines,
-    names_of,
     read_class_names,
     read_lines,
 )
@@ -91,7 +97,7 @@ def vamp_npz_decode(
     Example: `python -m engine vamp_npz_decode npz.txt output result.txt imagenet.txt`
     """
     names = read_class_names(label_txt)
-    pairs = pair(read_datalist(npz_txt, must_exist=False), npz_dir)
+    pairs = pair_outputs(read_datalist(npz_txt, must_exist=False), npz_dir)
     outputs = _decode_outputs(pairs, None, background)
     if old_ties:
         outputs = [replace(o, ids=o.old_ids, scores=o.old_scores) for o in outputs]
@@ -132,13 +138,13 @@ def eval_topk(
             f"Warning: {len(incomplete):,} images do not have {TOP} lines (the first: "
             f"{cut(incomplete[0])})."
         )
-    truth = truth_of([image.path for image in ranked], labeling.labeling_of(label))
+    truth = find_labels([image.path for image in ranked], labeling.labeling_of(label))
     labels = truth.labels
     for text in truth.notes:
         note(text)
     ids = np.array([(*image.ids, *[-1] * TOP)[:TOP] for image in ranked], np.int64)
     ranks = _ranks(ids, labels)
-    name_matches = (lambda: by_name_of_lines(lines, result_txt.name)) if by_name_ else None
+    name_matches = (lambda: matches_by_name_in_lines(lines, result_txt.name)) if by_name_ else None
     scores = np.array([(*image.scores, *[0.0] * TOP)[:TOP] for image in ranked], np.float32)
     stems = [Path(image.path).stem for image in ranked]
     document = _report_accuracy(ranks, name_matches, 3, len(truth.classes))
@@ -178,7 +184,7 @@ def eval_imagenet(
     """
     description = _import_description(record_, precision, source, dataset)
     inputs = read_datalist(datalist, must_exist=False)
-    pairs = pair(inputs, result_path)
+    pairs = pair_outputs(inputs, result_path)
     truth, matching = _match_classes(pairs, labeling.labeling_of(label), background)
     labels = truth.labels
     outputs = [
@@ -192,8 +198,8 @@ def eval_imagenet(
         _write_lines(result_lines, outputs, names, label.name if label else "the built-in list")
 
     def name_matches() -> Matches:
-        guesses = [names_of(o.old_ids, names, "the label file") for o in outputs]
-        return by_name(guesses, labels)
+        guesses = [class_names_of(o.old_ids, names, "the label file") for o in outputs]
+        return matches_by_name(guesses, labels)
 
     document = _report_accuracy(ranks, name_matches if by_name_ else None, None, matching.outputs)
     ids = np.array([output.ids for output in outputs])
@@ -205,11 +211,11 @@ def eval_imagenet(
 
 def _match_classes(
     pairs: list[tuple[Path, Path]], labeling: Labeling, background: int | None
-) -> tuple[Truth, ClassMatching]:
+) -> tuple[ImageLabels, ClassMatching]:
     """The labels of the inputs, and how the model's outputs correspond to the classes."""
     outputs = read_output(pairs[0][1]).size
     inputs = [path for path, _ in pairs]
-    truth = truth_of(inputs, labeling, outputs - (background is not None))
+    truth = find_labels(inputs, labeling, outputs - (background is not None))
     hint = "`eval_imagenet` takes `--background 0`"
     where = labeling.file.name if labeling.file else "of the folders"
     matching = match_outputs("The network", outputs, background, where, truth.classes, hint)
@@ -225,7 +231,7 @@ def _classes_of(ids: tuple[int, ...], matching: ClassMatching) -> tuple[int, ...
 
 def _import_description(
     model: str | None, precision: Precision, source: str, dataset: str
-) -> Said | None:
+) -> OutputDescription | None:
     if model is None:
         return None
     if not source or not dataset:
@@ -233,16 +239,16 @@ def _import_description(
             "--record needs --source 'device, tool' and --dataset NAME, which are shown with the "
             "result."
         )
-    return Said(model, precision, source, dataset)
+    return OutputDescription(model, precision, source, dataset)
 
 
 def _decode_outputs(
     pairs: list[tuple[Path, Path]], labels: np.ndarray | None, background: int | None
-) -> list[Output]:
+) -> list[DecodedOutput]:
     with progress_bar() as progress:
         bar = progress.add_task("Outputs", total=len(pairs))
         return list(
-            decode(
+            decode_outputs(
                 pairs,
                 labels,
                 background,
@@ -251,11 +257,13 @@ def _decode_outputs(
         )
 
 
-def _write_lines(path: Path, outputs: list[Output], names: tuple[str, ...], file: str) -> None:
+def _write_lines(
+    path: Path, outputs: list[DecodedOutput], names: tuple[str, ...], file: str
+) -> None:
     with atomic_write(path) as part, part.open("w", encoding="utf-8") as stream:
         for output in outputs:
-            top = names_of(output.ids, names, file)
-            ranked = Ranked(str(output.path), output.ids, output.scores, top)
+            top = class_names_of(output.ids, names, file)
+            ranked = TopClasses(str(output.path), output.ids, output.scores, top)
             stream.writelines(format_lines(ranked))
 
 
@@ -279,19 +287,19 @@ def _report_accuracy(
     classes: int,
 ) -> dict[str, object]:
     """Prints the accuracy; with `name_matches` also how many images scoring by name changes."""
-    index_matches = by_index(ranks)
+    index_matches = matches_by_index(ranks)
     counts = index_matches.counts()
     document: dict[str, object] = {
         "images": counts.images,
         "top1_count": counts.top1,
         "top5_count": counts.top5,
-        "line": counts.line(decimals),
+        "line": counts.result_line(decimals),
     }
     if name_matches is not None:
         matches = name_matches()
-        top1, top5 = changes(index_matches, matches)
-        document |= {"line": matches.counts().line(decimals), "changed": [top1, top5]}
-        rates = counts.line(decimals).removeprefix("[VACC]:  ")
+        top1, top5 = count_changes(index_matches, matches)
+        document |= {"line": matches.counts().result_line(decimals), "changed": [top1, top5]}
+        rates = counts.result_line(decimals).removeprefix("[VACC]:  ")
         note(
             f"Scored by class name. By index: {rates}. Scoring by name changes {top1:,} images in "
             f"top-1 and {top5:,} in top-5."
@@ -311,7 +319,7 @@ def _report_accuracy(
 
 def _record_and_print(
     document: dict[str, object],
-    description: Said | None,
+    description: OutputDescription | None,
     stems: list[str],
     labels: np.ndarray,
     ids: np.ndarray,
@@ -319,7 +327,7 @@ def _record_and_print(
     json: bool,
 ) -> None:
     if description is not None:
-        row, existed = record(description, stems, labels, ids, scores, prepare_database())
+        row, existed = record_outputs(description, stems, labels, ids, scores, prepare_database())
         document["evaluation"] = row.id
         again = " before" if existed else ""
         note(f"Recorded{again} as evaluation {row.id}, imported from {description.source}.")

@@ -22,7 +22,7 @@ from engine.store import artifacts
 from engine.store.database import prepare_database
 from engine.vacc.build_file import BuildFile, read_build_file
 from engine.vacc.deploy import deploy
-from engine.vacc.requests import calibration_of, request_of
+from engine.vacc.requests import build_request, calibration_dataset
 
 app = typer.Typer(no_args_is_help=True)
 File = Annotated[
@@ -99,7 +99,7 @@ def _plan_build(
     for text in file.warnings:
         note(f"Warning: {text}")
     override = read_weights(weights, key=key) if weights else None
-    resolved = request_of(file, model, override, key)
+    resolved = build_request(file, model, override, key)
     for text in resolved.remarks:
         note(f"Note: {text}")
     return _BuildPlan(file, resolved.request.model_copy(update={"target": target}))
@@ -108,7 +108,7 @@ def _plan_build(
 def _build(plan: _BuildPlan, path: Path, detach: bool, json: bool) -> int:
     build_file, request = plan.build_file, plan.request
     url = prepare_database()
-    calibration = calibration_of(build_file)
+    calibration = calibration_dataset(build_file)
     if calibration and finish_job(dataset_job(calibration)).status != JobStatus.SUCCEEDED:
         return 1
     run_id = submit_with_warnings(request)

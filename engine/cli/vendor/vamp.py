@@ -102,7 +102,7 @@ def vamp(
     dtype: Dtype = None,
     layout: Layout = 2,
     provider: o.Provider = CPU_PROVIDER,
-    max_seconds: o.MaxSeconds = 30,
+    max_seconds: o.MaxDuration = 30,
     json: o.Json = False,
 ) -> int:
     """Benchmarks a build and prints the report in the layout of the vendor's tool.

@@ -25,9 +25,9 @@ from engine.store import artifacts
 from engine.store.database import prepare_database
 from engine.store.manifest import ExportManifest
 from engine.store.protocols import BenchmarkProtocol
-from engine.vacc.inference import Passed, infer
+from engine.vacc.inference import InferenceResult, run_inference
 from engine.vacc.npz import read_datalist
-from engine.vacc.report import Figures, report
+from engine.vacc.report import ReportFigures, format_report
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +40,9 @@ class VampRun:
     layout: int
     json: bool
 
-    def print_report(self, figures: Figures, document: dict[str, object]) -> None:
+    def print_report(self, figures: ReportFigures, document: dict[str, object]) -> None:
         """Prints the report in the layout of the tool, or a JSON document that holds it."""
-        text = report(figures, self.layout)
+        text = format_report(figures, self.layout)
         emit_json({**document, "report": text}) if self.json else print(text)
 
 
@@ -69,12 +69,12 @@ def measure(call: VampRun) -> int:
     return 0
 
 
-def _vamp_figures(row: Benchmark, call: VampRun, job: Job) -> Figures:
+def _vamp_figures(row: Benchmark, call: VampRun, job: Job) -> ReportFigures:
     with np.load(settings().home / str(row.latencies_path)) as arrays:
         windows, latencies = arrays["window"], arrays["latency_ms"]
     reported = latencies[windows > windows.max() - BenchmarkProtocol.of(row).reported_windows]
     samples = int(reported.size) * row.batch
-    return Figures(
+    return ReportFigures(
         side=artifacts.preprocess_of(call.artifact).crop,
         outputs=ExportManifest.of(call.artifact).classes,
         instances=call.benchmark.instances,
@@ -98,7 +98,7 @@ def write_outputs(
     inputs = read_datalist(datalist)
     started = datetime.now(UTC).astimezone()
     passed = _infer(call, spec, inputs, folder)
-    figures = Figures(
+    figures = ReportFigures(
         side=spec.crop,
         outputs=ExportManifest.of(call.artifact).classes,
         instances=1,
@@ -119,14 +119,16 @@ def write_outputs(
     return 0
 
 
-def _infer(call: VampRun, spec: PreprocessSpec, inputs: list[Path], folder: Path) -> Passed:
+def _infer(
+    call: VampRun, spec: PreprocessSpec, inputs: list[Path], folder: Path
+) -> InferenceResult:
     threads = settings().threads
     path = artifacts.model_path(call.artifact.digest)
     exact = overflow_here(call.artifact) is not None
     runtime = OnnxRuntime(path, call.benchmark.provider, threads, exact)
     with progress_bar() as progress:
         bar = progress.add_task("Images", total=len(inputs))
-        return infer(
+        return run_inference(
             runtime.run,
             inputs,
             folder,

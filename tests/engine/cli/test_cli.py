@@ -146,7 +146,7 @@ def test_models_as_json(capsys: pytest.CaptureFixture[str]) -> None:
             "one image at a time",
         ),
         (
-            ["benchmark", "timm/x", "--scenario", "offline", "--max-latency-ms", "5"],
+            ["benchmark", "timm/x", "--scenario", "offline", "--max-latency", "5"],
             "belong to scenario server",
         ),
     ],
@@ -200,7 +200,7 @@ FAR = "99999999999999999999999"
         (["export", "timm/../../etc", "--detach"], "reads as a path"),
         (["export", "x" * 5000, "--detach"], "There is no model 'xxx"),
         (["results", "-o", "/nowhere/at/all/x.csv"], "cannot be written: No such file"),
-        (["vamp", "-m", "a" * 5000], "is no build"),
+        (["vamp", "-m", "a" * 5000], "is not a build"),
         (["classify", "x.jpg", "-a", "%"], "no artifact begins with '%'"),
         (["build", "timm/seresnet50", "--weights", "~nobody/x", "--detach"], "There is no file"),
     ],
@@ -375,6 +375,7 @@ OLD_CALLS = {
     "--latency-limit": ["benchmark", "timm/x", "--latency-limit", "9"],
     "--limit": ["evaluate", "timm/x", "--limit", "77"],
     "--max-drop": ["build", "timm/x", "--max-drop", "0.25"],
+    "--max-seconds": ["run", "timm/x", "--max-seconds=12.5"],
     "--most": ["evaluation", "show", "1", "--most", "3"],
     "--per-class": ["import", "evaluation", "f", "--per-class", "50"],
     "--percentile": ["benchmark", "timm/x", "--percentile", "p99"],
@@ -437,14 +438,14 @@ def test_numbers_are_given_in_a_list_or_one_by_one() -> None:
 
 def test_a_sweep_names_its_sweet_spot_and_is_not_measured_twice(url: str) -> None:
     digest = store_build(url, tiny_se_model()).digest
-    call = ["benchmark", digest, "-b", "1,2", "-t", "1", "--max-seconds", "1"]
-    first = engine(*call, "--max-latency-ms", "5000", "--json")
+    call = ["benchmark", digest, "-b", "1,2", "-t", "1", "--max-duration", "1"]
+    first = engine(*call, "--max-latency", "5000", "--json")
     assert first.returncode == 0, first.stderr
     spot = json.loads(first.stdout)["sweet_spot"]
     assert (spot["points"], spot["keeping"], spot["percentile"]) == (2, 2, "p90")
     assert spot["sentence"].startswith("Sweet spot: onnx/tiny fp32 at batch ")
     assert spot["row"]["images_per_s"] == max(r["images_per_s"] for r in spot["frontier"])
-    again = engine(*call, "--max-latency-ms", "0.001")
+    again = engine(*call, "--max-latency", "0.001")
     assert again.returncode == 0, again.stderr
     said = " ".join(again.stderr.split())  # lines are folded for people
     assert said.count("Measured before") == 2

@@ -71,7 +71,7 @@ def test_a_csv_gives_what_json_gives_and_nothing_is_imported_twice(
         ({"precision": "fp8"}, "benchmark 1: precision"),
         ({"batch": 10**30}, "benchmark 1: batch: Input should be less"),
         ({"samples": 2**40}, "benchmark 1: samples"),
-        ({"batch": True}, "benchmark 1: batch: True is no number"),
+        ({"batch": True}, "benchmark 1: batch: True is not a number"),
         ({"images_per_s": 1e300}, "benchmark 1: images_per_s"),
         ({"images_per_s": 1e-320}, "too small to be a measured figure"),
         ({"source": "a\0b"}, r"source 'a\\x00b' holds \\x00"),
