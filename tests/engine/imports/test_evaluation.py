@@ -147,7 +147,7 @@ def test_a_background_class_is_taken_off(url: str, tmp_path: Path) -> None:
             "row 0: a class is listed twice",
         ),
         (lambda p: np.save(p, truth() + 995), {}, "predicts classes 995 to 1004"),
-        (lambda p: np.save(p, 1 + np.arange(N) * 999 // (N - 1)), {}, "count from 1: subtract 1"),
+        (lambda p: np.save(p, 1 + np.arange(N) * 999 // (N - 1)), {}, "start at 1: subtract 1"),
         (lambda p: np.save(p, np.full((N, 10), np.nan)), {}, "row 0: a score is not a finite"),
         (lambda p: np.save(p, np.array([{}] * N)), {}, "cannot be read as .npy"),
         (lambda p: p.write_bytes(b"\x93NUMPY"), {}, "cannot be read as .npy"),

@@ -106,7 +106,7 @@ def test_an_empty_block_is_no_key() -> None:
         ("[4, 0]", "[-1]", "convolution indices, from 0, in graph order"),
         ("size: [256, 256]", "size: [256, 320]", "allowed: .side, side., one square"),
         ("type: CenterCrop", "type: RandomCrop", "line 32: operation 'RandomCrop'; allowed: Deco"),
-        ("type: ToTensor", "type: CustomFunc", "CustomFunc refers to Python code, which is never exec"),
+        ("type: ToTensor", "type: CustomFunc", "CustomFunc refers to Python code, which is never"),
         ("name: timm_senet_int8", "name: ../up", "line 1: name is '../up'; letters, digits"),
         ("name: timm_senet_int8", "nothing: 1", "has no name; add name"),
         ("  path: /images/calib\n", "", "int8 but has no calibration images"),
