@@ -25,7 +25,7 @@ import onnxruntime as ort
 from engine.benchmark.interference import Watch
 from engine.benchmark.windows import take_window
 from engine.common.stats import median_interval
-from engine.runtimes.onnx_runtime import OnnxRuntime
+from engine.runtimes.onnxruntime import OnnxSession
 
 CPU = "CPUExecutionProvider"
 BAR = 1.01
@@ -80,7 +80,7 @@ class Case:
     def __init__(self, path: Path, batch: int, threads: int) -> None:
         """The runtime is the one that benchmarks use; the bare loop asks the session in it."""
         self.path, self.batch, self.threads = path, batch, threads
-        self.runtime = OnnxRuntime(path, CPU, threads)
+        self.runtime = OnnxSession(path, CPU, threads)
         self.session: ort.InferenceSession = self.runtime._session
         given = self.session.get_inputs()[0]
         side = given.shape[-1]

@@ -16,7 +16,7 @@ from engine.benchmark.placement import nodes_elsewhere
 from engine.benchmark.processes import Team
 from engine.benchmark.reuse import find_before
 from engine.benchmark.scenarios.definitions import CLOSED_LOOP, asked_label
-from engine.build.int8.saturation import overflow_here
+from engine.build.int8.saturation import overflow_warning
 from engine.build.lookup import artifact_of
 from engine.common import environment
 from engine.common.environment import MachineFacts
@@ -24,7 +24,7 @@ from engine.config import settings
 from engine.errors import BenchmarkFailed
 from engine.jobs.context import JobContext
 from engine.jobs.results import JobResult
-from engine.runtimes.onnx_runtime import OnnxRuntime
+from engine.runtimes import registry
 from engine.specs import BenchmarkSpec
 from engine.store import artifacts
 from engine.store.manifest import ExportManifest
@@ -39,7 +39,9 @@ def run(params: dict[str, Any], context: JobContext) -> dict[str, Any]:
     surroundings = environment.observe_machine()
     threads = threads_of(spec)
     before = (
-        find_before(artifact.digest, surroundings.digest, spec.setting(), threads, context.url)
+        find_before(
+            artifact.digest, surroundings.digest, spec.conditions_key(), threads, context.url
+        )
         if spec.reuse
         else None
     )
@@ -56,7 +58,7 @@ def run(params: dict[str, Any], context: JobContext) -> dict[str, Any]:
         session.add(row)
     noise = BenchmarkProtocol.of(row).noise_text
     elsewhere = nodes_elsewhere(loaded.nodes, spec.provider)
-    overflow = overflow_here(artifact)
+    overflow = overflow_warning(artifact)
     context.say(
         outcome.said
         + (f" Noisy: {noise}." if noise else "")
@@ -101,7 +103,9 @@ def _load(spec: BenchmarkSpec, artifact: Artifact, threads: int) -> Alone | Team
     side = artifacts.preprocess_of(artifact).crop
     members = [
         Member(
+            runtime=spec.runtime,
             path=artifacts.model_path(artifact.digest),
+            precision=artifact.precision,
             provider=spec.provider,
             threads=threads,
             instances=spec.instances,
@@ -127,7 +131,7 @@ def _row(
 ) -> Benchmark:
     spec, loaded, context = task.spec, task.loaded, task.context
     conditions = {
-        "setting": spec.setting(),
+        "setting": spec.conditions_key(),
         "nodes": loaded.nodes,
         "load_1min_before": surroundings.load_1min,
         "during": seen.facts(),
@@ -137,7 +141,7 @@ def _row(
         job_id=context.job_id,
         artifact_digest=task.artifact.digest,
         environment_digest=environment.record(surroundings, context.url),
-        runtime=f"{OnnxRuntime.name} {OnnxRuntime.version}",
+        runtime=registry.with_version(spec.runtime),
         provider=spec.provider,
         batch=spec.batch,
         threads=threads,

@@ -11,14 +11,20 @@ import numpy as np
 
 from engine.benchmark.windows import Runners, Window, take_window
 from engine.common.environment import peak_rss_mb
-from engine.runtimes.onnx_runtime import OnnxRuntime
+from engine.runtimes import registry
+from engine.runtimes.base import LoadOptions
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """What one process loads: so many sessions of a model on a provider."""
+    """What one process loads: a model, executed by a runtime on a provider.
 
+    `instances` are the requests in flight.
+    """
+
+    runtime: str
     path: Path
+    precision: str
     provider: str
     threads: int
     instances: int
@@ -32,27 +38,28 @@ class Member:
 
 
 class Alone:
-    """The sessions of one member in this process; `window` measures with all of them."""
+    """One member in this process; `window` measures with all of its requests."""
 
     def __init__(self, member: Member) -> None:
-        """Loads, and asks the first session once: `load_ms` of one, `first_ms` of that request."""
+        """Loads, and asks the first request once: `load_ms` of one, `first_ms` of that request."""
         self.batch = member.batch
         begun = time.perf_counter()
-        sessions = [
-            OnnxRuntime(member.path, member.provider, member.threads)
-            for _ in range(member.instances)
-        ]
-        self.load_ms = (time.perf_counter() - begun) * 1e3 / member.instances
-        self.nodes = sessions[0].nodes
+        options = LoadOptions(member.threads, member.instances)
+        self._session = registry.load(
+            member.runtime, member.path, member.precision, member.provider, options
+        )
+        self.load_ms = (time.perf_counter() - begun) * 1e3 / self._session.copies
+        self.nodes = self._session.placement
+        requests = [self._session.request() for _ in range(member.instances)]
         random = np.random.default_rng(member.seed)
         images = random.standard_normal(member.shape).astype(np.float32)
         begun = time.perf_counter()
-        sessions[0].run(images)
+        requests[0](images)
         self.first_ms = (time.perf_counter() - begun) * 1e3
-        self.runners: Runners = [partial(session.run, images) for session in sessions]
+        self.runners: Runners = [partial(request, images) for request in requests]
 
     def window(self, seconds: float) -> Window:
-        """One window of all sessions at once."""
+        """One window of all requests at once."""
         return take_window(self.runners, self.batch, seconds)
 
     def cpu_s(self) -> float:
@@ -69,4 +76,5 @@ class Alone:
         return self
 
     def __exit__(self, *ended: object) -> None:
-        """Nothing to end."""
+        """Gives the model back."""
+        self._session.__exit__(None, None, None)

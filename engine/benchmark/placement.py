@@ -8,11 +8,12 @@ from typing import Any
 def nodes_elsewhere(nodes: Any, provider: str) -> str | None:
     """`of 10 nodes ran 3 on CPUExecutionProvider`; None where all ran on the one asked for.
 
-    `nodes` counts them by provider, as the protocol of a benchmark has it; None if it is unknown.
+    `nodes` counts them by provider ("CPUExecutionProvider", or with the arithmetic after a space),
+    as the protocol of a benchmark has it; None if it is unknown.
     """
     if not isinstance(nodes, dict):
         return None
-    others = {name: count for name, count in nodes.items() if name != provider}
+    others = {name: n for name, n in nodes.items() if name.partition(" ")[0] != provider}
     if not others:
         return None
     named = ", ".join(f"{count:,} on {name}" for name, count in others.items())

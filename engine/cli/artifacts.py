@@ -7,12 +7,17 @@ from typing import Annotated
 
 import typer
 
-from engine.build.int8.layer_reports import layer_report, worst
+from engine.build.int8.layer_reports import load_layer_report, most_sensitive_layers
 from engine.cli.options import Json
 from engine.cli.output import emit_json, emit_table, note
 from engine.errors import InvalidRequest
 from engine.jobs import workspaces
-from engine.results.cleanup import Stored, bytes_under, clean, stored
+from engine.results.cleanup import (
+    StoredArtifact,
+    disk_usage_bytes,
+    remove_unused_artifacts,
+    stored_artifacts,
+)
 from engine.store.artifacts import find_by_digest
 from engine.store.database import prepare_database
 from engine.store.int8_report import Int8Build, Int8Report, LayerReport
@@ -27,7 +32,7 @@ def list_artifacts(json: Json = False) -> None:
 
     Example: `python -m engine artifacts list`
     """
-    artifacts = stored(prepare_database())
+    artifacts = stored_artifacts(prepare_database())
     if json:
         emit_json([_artifact_document(artifact) for artifact in artifacts])
         return
@@ -50,9 +55,12 @@ def clean_artifacts(
     Example: `python -m engine artifacts clean --yes`
     """
     url = prepare_database()
-    unused = clean(url) if yes else [a for a in stored(url) if a.removable]
+    if yes:
+        unused = remove_unused_artifacts(url)
+    else:
+        unused = [a for a in stored_artifacts(url) if a.removable]
     temporary = workspaces.abandoned(url)
-    temporary_bytes = sum(bytes_under(path) for path in temporary)
+    temporary_bytes = sum(disk_usage_bytes(path) for path in temporary)
     if yes:
         workspaces.remove(temporary)
     if json:
@@ -94,7 +102,7 @@ def report_layers(
     Example: `python -m engine artifacts report 3f2a91`
     """
     artifact = find_by_digest(digest, prepare_database())
-    build, report = BuildManifest.of(artifact).build, layer_report(artifact.digest)
+    build, report = BuildManifest.of(artifact).build, load_layer_report(artifact.digest)
     document = report or build.half
     if document is None:
         raise InvalidRequest(
@@ -110,7 +118,7 @@ def report_layers(
 
 
 def _show_layers(model_id: str, report: Int8Report, build: Int8Build, all_layers: bool) -> None:
-    layers = report.layers if all_layers else worst(report.layers, 10)
+    layers = report.layers if all_layers else most_sensitive_layers(report.layers, 10)
     emit_table(
         f"{model_id} int8: {'all layers' if all_layers else 'the ten worst layers'}",
         [
@@ -178,11 +186,11 @@ def _layer_row(layer: LayerReport) -> list[str]:
     ]
 
 
-def _artifact_document(artifact: Stored) -> dict[str, object]:
+def _artifact_document(artifact: StoredArtifact) -> dict[str, object]:
     return {**asdict(artifact), "removable": artifact.removable}
 
 
-def _emit_artifacts(title: str, artifacts: list[Stored]) -> None:
+def _emit_artifacts(title: str, artifacts: list[StoredArtifact]) -> None:
     emit_table(
         title,
         ("artifact", "model", "precision", "kind", "MB", "used by"),

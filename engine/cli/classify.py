@@ -11,7 +11,7 @@ from sqlalchemy import select
 from db.enums import ArtifactKind
 from db.models import Artifact
 from db.session import reading
-from engine.classify.predict import Classified, Classifier
+from engine.classify.predict import Classification, Classifier
 from engine.cli.options import Json, Precisions
 from engine.cli.output import emit_json, emit_table, note
 from engine.errors import ArtifactMissing, ImageRejected
@@ -79,14 +79,15 @@ def newest_builds(url: str, model: str | None, precisions: list[str]) -> list[Ar
     return [newest[name] for name in sorted(newest)]
 
 
-def _answer_document(path: Path, artifact: Artifact, result: Classified) -> dict[str, Any]:
+def _answer_document(path: Path, artifact: Artifact, result: Classification) -> dict[str, Any]:
     return {
         "image": str(path),
         "model": artifact.model_id,
         "precision": artifact.precision,
         "artifact": artifact.digest,
         "top5": [
-            {"index": g.index, "name": g.name, "probability": g.probability} for g in result.guesses
+            {"index": p.index, "name": p.name, "probability": p.probability}
+            for p in result.predictions
         ],
         "decode_ms": result.decode_ms,
         "prepare_ms": result.prepare_ms,
@@ -94,11 +95,11 @@ def _answer_document(path: Path, artifact: Artifact, result: Classified) -> dict
     }
 
 
-def _show(path: Path, artifact: Artifact, result: Classified) -> None:
+def _show(path: Path, artifact: Artifact, result: Classification) -> None:
     total = result.decode_ms + result.prepare_ms + result.infer_ms
     title = f"{path.name}, {artifact.model_id} {artifact.precision}, {total:.0f} ms"
     rows = [
         (g.name, f"{100 * g.probability:.1f} %", "█" * round(30 * g.probability))
-        for g in result.guesses
+        for g in result.predictions
     ]
     emit_table(title, ("class", "probability", ""), rows)

@@ -16,6 +16,8 @@ import typer
 import typer.core
 import typer.main
 
+from engine.common.program import MODULE, program
+
 MARKUP: Literal["markdown"] = "markdown"
 
 
@@ -122,6 +124,8 @@ def load_command(name: str) -> typer.core.TyperCommand | typer.core.TyperGroup:
     else:
         holder.command(name)(command)
     loaded: Any = typer.main.get_group(holder).commands[name]
+    for command in (loaded, *getattr(loaded, "commands", {}).values()):
+        command.help = (command.help or "").replace(MODULE, program())
     return loaded
 
 

@@ -18,7 +18,7 @@ from engine.jobs.queue import NewJob
 from engine.jobs.results import JobResult
 from engine.runs.plan import plan
 from engine.runs.request import RunRequest
-from engine.runs.submit import jobs_of, submit
+from engine.runs.submit import run_job_ids, submit
 from engine.store.database import prepare_database
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def queue_run(
 ) -> int:
     """Plans, queues and follows a run; returns the exit code. InvalidRequest if it is invalid."""
     run_id = submit_with_warnings(request)
-    job_ids = jobs_of(run_id, prepare_database())
+    job_ids = run_job_ids(run_id, prepare_database())
     return _follow(job_ids, detach, json, {"run": run_id}, summarize)
 
 
@@ -41,15 +41,15 @@ def submit_with_warnings(request: RunRequest) -> int:
     """Prints the warnings of a run, queues it and returns its id. InvalidRequest if invalid."""
     url = prepare_database()
     find_model(request.model_id)
-    for warning in plan(request, url).warnings:
-        note(f"Note: {warning}")
+    for remark in plan(request, url).remarks:
+        note(f"Note: {remark}")
     return submit(request, url)
 
 
 def finish_run(run_id: int) -> list[Job]:
     """Follows a run until it ends; prints notes and failures, and returns the jobs."""
     url = prepare_database()
-    return _report_failures(watch_jobs(jobs_of(run_id, url), url))
+    return _report_failures(watch_jobs(run_job_ids(run_id, url), url))
 
 
 def finish_job(new: NewJob) -> Job:
@@ -111,10 +111,12 @@ def _follow(
 
 def _results_of(jobs: list[Job], url: str) -> pd.DataFrame:
     """Rows of the results table that these jobs produced or reused."""
-    from engine.results import results_of  # imports pandas, which --detach does not need
+    from engine.results import (
+        results_of_measurements,  # imports pandas, which --detach does not need
+    )
 
     results = [JobResult.of(job.result) for job in jobs]
-    return results_of(
+    return results_of_measurements(
         url,
         {result.artifact for result in results if result.artifact},
         {result.evaluation for result in results if result.evaluation},

@@ -12,11 +12,11 @@ from functools import wraps
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
-from db.enums import Precision
 from engine.cli import options as o
 from engine.cli.parsing import read_preprocess, read_weights
 from engine.datasets import label_files
 from engine.runs.fields import DEFAULTS
+from engine.specs.precisions import in_order
 
 Result = TypeVar("Result")
 
@@ -35,7 +35,7 @@ class BuildOptions:
         """All precisions are built if none is given."""
         return {
             "weights": read_weights(self.weights, self.seed, self.weights_key),
-            "precisions": tuple(dict.fromkeys(self.precision or Precision)),
+            "precisions": tuple(dict.fromkeys(in_order(self.precision))),
             "softmax": self.softmax,
         }
 
@@ -106,9 +106,9 @@ class LabelOptions:
     label_base: o.LabelBase = None
     classes: o.ClassesFile = None
 
-    def labeling_of(self, file: Path | None) -> label_files.Labeling:
+    def labeling_of(self, file: Path | None) -> label_files.LabelOptions:
         """The labeling by a label file, or by the folders if there is no file."""
-        return label_files.Labeling(file, self.label_columns, self.label_base, self.classes)
+        return label_files.LabelOptions(file, self.label_columns, self.label_base, self.classes)
 
 
 @dataclass(frozen=True, slots=True)

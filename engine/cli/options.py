@@ -13,6 +13,7 @@ from engine.common.untrusted import MAX_INTEGER
 from engine.errors import InvalidRequest
 from engine.preprocess.protocols import Protocol
 from engine.runs.fields import FIELDS
+from engine.runtimes.registry import is_choice
 from engine.specs import CalibrationMode, ExportFormat, ExportRoute, Scenario, TargetName
 from engine.text import cut, quoted
 
@@ -62,7 +63,7 @@ def option(name: str, *, more: str = "", bounded: bool = True, **settings: Any) 
     """The option of a request field: names, bounds and help come from the table of fields."""
     field = FIELDS[name]
     if bounded and "parser" not in settings:
-        settings |= {"min": field.least, "max": field.most}
+        settings |= {"min": field.minimum, "max": field.maximum}
     help_text = " ".join(part for part in (field.help or f"{field.label}.", more) if part)
     return typer.Option(*field.flags, help=help_text, **settings)
 
@@ -90,7 +91,7 @@ def int_list_parser(least: int, most: int) -> Callable[[str], IntList]:
 def int_list_option(name: str) -> Any:
     """The option of a request field that holds several integers, each within the bounds."""
     field = FIELDS[name]
-    parser = int_list_parser(int(field.least or 0), int(field.most or MAX_INTEGER))
+    parser = int_list_parser(int(field.minimum or 0), int(field.maximum or MAX_INTEGER))
     more = "For several values give a list, such as `1,2,4`, or repeat the option."
     return option(name, more=more, parser=parser, metavar="N[,N]")
 
@@ -188,6 +189,7 @@ MaxLatency = Annotated[
 ArrivalRate = Annotated[float | None, option("rate_per_s")]
 ArrivalSeed = Annotated[int, option("arrivals_seed")]
 IgnoreCached = Annotated[bool, option("again")]
+Runtime = Annotated[str, option("runtime", hidden=not is_choice())]
 Provider = Annotated[str, option("provider")]
 MaxDuration = Annotated[float, option("benchmark_max_s")]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from db.enums import Precision
 from engine.build.lookup import published_of
 from engine.cli import option_groups as g
 from engine.cli import options as o
@@ -15,7 +14,9 @@ from engine.preprocess import require_one_scale
 from engine.preprocess.protocols import Protocol
 from engine.runs.compile import evaluate_job
 from engine.runs.request import DEMO, RunRequest, Task
-from engine.specs import CPU_PROVIDER, EvaluateSpec
+from engine.runtimes.registry import require
+from engine.specs import CPU_PROVIDER, DEFAULT_RUNTIME, EvaluateSpec
+from engine.specs.precisions import in_order
 from engine.store import artifacts
 from engine.store.database import prepare_database
 
@@ -97,6 +98,7 @@ def evaluate(
     weights_key: o.WeightsKey = None,
     precision: o.Precisions = None,
     calibration_dataset: o.CalibrationDataset = None,
+    runtime: o.Runtime = DEFAULT_RUNTIME,
     provider: o.Provider = CPU_PROVIDER,
     preparation: g.PreprocessOptions,
     outputs: g.OutputOptions,
@@ -123,15 +125,18 @@ def evaluate(
                 "and evaluate the new build."
             )
         url = prepare_database()
+        artifact = artifacts.find_by_digest(target, url)
+        require(runtime, artifact.precision)
         if preparation.protocol is Protocol.PUBLISHED:
             preprocess = published_of(target, url).to_dict()
         if preprocess is not None:
-            exported = artifacts.preprocess_of(artifacts.find_by_digest(target, url))
-            require_one_scale(exported.changed(preprocess))
+            exported = artifacts.preprocess_of(artifact)
+            require_one_scale(exported.with_overrides(preprocess))
         spec = EvaluateSpec(
             artifact=target,
             dataset=dataset,
             limit=max_images,
+            runtime=runtime,
             provider=provider,
             preprocess=preprocess,
         )
@@ -139,11 +144,12 @@ def evaluate(
     request = RunRequest(
         model_id=target,
         weights=read_weights(weights, key=weights_key),
-        precisions=tuple(precision or Precision),
+        precisions=in_order(precision),
         tasks=(Task.EVALUATE,),
         dataset=dataset,
         limit=max_images,
         calibration_dataset=calibration_dataset,
+        runtime=runtime,
         provider=provider,
         evaluation_preprocess=preprocess,
         **outputs.request_fields(),
@@ -160,6 +166,7 @@ def run(
     max_images: o.MaxImages = None,
     calibration: g.CalibrationOptions,
     conditions: g.BenchmarkOptions,
+    runtime: o.Runtime = DEFAULT_RUNTIME,
     provider: o.Provider = CPU_PROVIDER,
     preparation: g.PreprocessOptions,
     outputs: g.OutputOptions,
@@ -181,6 +188,7 @@ def run(
         limit=max_images,
         **calibration.request_fields(),
         **conditions.request_fields(),
+        runtime=runtime,
         provider=provider,
         preprocess=preparation.read(),
         **outputs.request_fields(),

@@ -7,7 +7,7 @@ from functools import lru_cache
 import numpy as np
 
 from db.enums import Precision
-from engine.build.int8.calibration_overlap import Overlap, overlap
+from engine.build.int8.calibration_overlap import Overlap, find_overlap
 from engine.evaluation.per_image import PerImage
 from engine.evaluation.task import Task
 from engine.store.protocols import RestFacts, SeenFacts
@@ -20,7 +20,7 @@ def overlap_facts(task: Task, images: PerImage) -> SeenFacts | None:
     found = _of_task(_Key(task))
     if found is None:
         return None
-    known = np.isin(images.image, task.images[found.either])
+    known = np.isin(images.image, task.images[found.any_use])
     facts = SeenFacts(
         calibrated=int(np.isin(images.image, task.images[found.calibrated]).sum()),
         searched=int(np.isin(images.image, task.images[found.searched]).sum()),
@@ -49,4 +49,4 @@ class _Key:
 
 @lru_cache(maxsize=4)
 def _of_task(key: _Key) -> Overlap | None:
-    return overlap(key.task.artifact, key.task.index, key.task.images)
+    return find_overlap(key.task.artifact, key.task.index, key.task.images)

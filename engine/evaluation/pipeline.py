@@ -14,7 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import numpy as np
 
 from engine.datasets.decoding import Decoders
-from engine.datasets.pixel_cache import square_bytes
+from engine.datasets.pixel_cache import image_bytes
 from engine.datasets.reader import DatasetIndex
 from engine.datasets.squares import PixelCache
 from engine.preprocess import PreprocessSpec, normalize_planar
@@ -52,9 +52,9 @@ class Pipeline:
         """`images` are all that will be asked for: those in the cache need no decoding."""
         self._spec, self._cache, self._batch = spec, cache, batch
         self._parallel = in_flight(threads)
-        ahead = min(BATCHES_AHEAD, MAX_SHARED_BYTES // (batch * square_bytes(spec)))
+        ahead = min(BATCHES_AHEAD, MAX_SHARED_BYTES // (batch * image_bytes(spec)))
         slots = self._parallel + max(1, ahead)
-        missing = len(images) - int(cache.present(images).sum() if cache is not None else 0)
+        missing = len(images) - int(cache.is_cached(images).sum() if cache is not None else 0)
         self._decoders = Decoders(index, spec, slots * batch, cache, threads, missing)
         self._free: queue.SimpleQueue[int] = queue.SimpleQueue()
         for slot in range(slots):
@@ -73,8 +73,8 @@ class Pipeline:
             place = self._free.get()
             wanted = np.ones(len(images), bool)
             if self._cache is not None:
-                wanted = ~self._cache.present(images)
-            filling = self._decoders.fill(place, images, wanted)
+                wanted = ~self._cache.is_cached(images)
+            filling = self._decoders.start(place, images, wanted)
             pending.append(
                 self._pool.submit(self._one, place, images, wanted, filling, infer, judge)
             )
@@ -95,10 +95,8 @@ class Pipeline:
         try:
             self._decoders.wait(filling)
             for offset in np.flatnonzero(~wanted):
-                self._decoders.fill_cached(place + int(offset), int(images[offset]))
-            inputs = normalize_planar(
-                self._decoders.squares[place : place + len(images)], self._spec
-            )
+                self._decoders.load_cached(place + int(offset), int(images[offset]))
+            inputs = normalize_planar(self._decoders.slots[place : place + len(images)], self._spec)
         finally:
             self._free.put(place)
         return judge(infer(inputs), images)

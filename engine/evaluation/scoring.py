@@ -44,8 +44,8 @@ def score_matched(
     """As `score`, where outputs mean classes of the dataset in another order; those are kept."""
     if matching is None or matching.class_of_output is None:
         return score(scores, image, label, probabilities=probabilities)
-    found = score(scores, image, matching.output_of(label), probabilities=probabilities)
-    top = None if found.top is None else matching.classes_of(found.top)
+    found = score(scores, image, matching.outputs_of_labels(label), probabilities=probabilities)
+    top = None if found.top is None else matching.classes_of_outputs(found.top)
     return replace(found, label=label.astype(np.int32), top=top)
 
 

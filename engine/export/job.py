@@ -32,7 +32,7 @@ def run(params: dict[str, Any], context: JobContext) -> dict[str, Any]:
     spec = ExportSpec.model_validate(params)
     model = find_model(spec.model_id)
     exporter = exporter_of(model, spec)
-    known = artifacts.find_by_recipe(spec.recipe(), context.url)
+    known = artifacts.find_by_recipe(spec.fingerprint(), context.url)
     if known is not None:
         context.say(f"Already there: artifact {known.digest[:12]}.")
         return _result(known, reused=True).dump()
@@ -76,7 +76,7 @@ def _export_torch(model: CatalogModel, spec: ExportSpec, context: JobContext) ->
 
 def protocol_of(model: CatalogModel, spec: ExportSpec, module: nn.Module) -> PreprocessSpec:
     """How images are prepared: as published, else as timm configures it, with what was asked."""
-    return _own_protocol(model, module).changed(spec.preprocess)
+    return _own_protocol(model, module).with_overrides(spec.preprocess)
 
 
 def _own_protocol(model: CatalogModel, module: nn.Module) -> PreprocessSpec:

@@ -17,7 +17,7 @@ from engine.errors import ExportFailed
 from engine.export.onnx_cleanup import lift_constants, tidy
 from engine.export.onnx_reading import load_onnx
 from engine.export.original import Original, open_original, runtime_reason
-from engine.export.prequantized import quantized
+from engine.export.prequantized import quantization_summary
 from engine.export.record import Exported, finish
 from engine.export.shape_values import fold_shape_values
 from engine.export.verify import TOLERANCE, Agreement, compare, probe_inputs
@@ -25,11 +25,11 @@ from engine.jobs.context import JobContext
 from engine.onnx import graph_io
 from engine.onnx.adapters import adapt_input, adapt_output
 from engine.onnx.batch import open_batch, set_batch
-from engine.onnx.opset import OPSET, to_own_opset, weights_are_no_inputs
-from engine.onnx.signature import LARGEST_PIXEL, ScoreOutput, score_output
-from engine.onnx.widen import to_float32, widened
+from engine.onnx.opset import OPSET, convert_opset, remove_weight_inputs
+from engine.onnx.signature import MAX_PIXEL, ScoreOutput, find_score_output
+from engine.onnx.widen import to_float32, widened_type
 from engine.preprocess import PreprocessSpec
-from engine.runtimes.onnx_runtime import OnnxRuntime
+from engine.runtimes.onnxruntime import OnnxSession
 from engine.specs import CPU_PROVIDER, ExportSpec
 from engine.store import artifacts
 from engine.store.database import record_model
@@ -81,10 +81,10 @@ def import_onnx(model: CatalogModel, spec: ExportSpec, context: JobContext) -> s
         raise ExportFailed("An ONNX file carries its own weights: choose weights of kind 'file'.")
     context.stage(f"Reading {file.path.name}.")
     proto = load_onnx(file.path)
-    weights_are_no_inputs(proto)
+    remove_weight_inputs(proto)
     context.stage("Running the original.")
     original = open_original(file.path, proto, (spec.preprocess or {}).get("crop"))
-    output = score_output(
+    output = find_score_output(
         proto,
         original.sample,
         original.batch,
@@ -126,13 +126,13 @@ def _preprocess(spec: ExportSpec, original: Original, file: str) -> PreprocessSp
     # Nothing in the file says how images are prepared; the plan tells that this is assumed.
     side = original.input.side
     assumed = PreprocessSpec(resize=round(side / RESIZE_OF_CROP), crop=side)
-    if original.input.takes_pixels:
-        assumed = assumed.changed(PIXELS_AS_THEY_ARE)
-    given = assumed.changed(spec.preprocess)
+    if original.input.takes_integer_pixels:
+        assumed = assumed.with_overrides(PIXELS_AS_THEY_ARE)
+    given = assumed.with_overrides(spec.preprocess)
     if given.crop != side:
         raise ExportFailed(f"{file} takes {side} x {side} pixels, not {given.crop} x {given.crop}.")
     changed = {key: given.to_dict()[key] for key in PIXELS_AS_THEY_ARE}
-    if original.input.takes_pixels and changed != PIXELS_AS_THEY_ARE:
+    if original.input.takes_integer_pixels and changed != PIXELS_AS_THEY_ARE:
         raise ExportFailed(
             f"{file} takes {original.input.type_name} pixels from 0 to 255 as they are: leave out "
             f"mean, std and scale."
@@ -148,20 +148,24 @@ def _take(
     path: Path,
 ) -> Taken:
     """The first form of the graph that computes what the original does, saved to `path`."""
-    graph_io.strip_origins(proto)
-    notes = [] if output.why is None else [f"Scores are taken from {output.name!r}: {output.why}."]
+    graph_io.strip_exporter_metadata(proto)
+    notes = (
+        []
+        if output.reason is None
+        else [f"Scores are taken from {output.name!r}: {output.reason}."]
+    )
     lift_constants(proto.graph)
     given, tolerance = original.input, TOLERANCE
     stored_as = to_float32(proto)
     if stored_as is not None:
         notes.append(f"The file is stored in {stored_as}: it is computed in float32.")
         tolerance = TOLERANCES[stored_as]
-        given = replace(given, type=widened(given.type))
+        given = replace(given, type=widened_type(given.type))
         output = replace(output, type=np.dtype(np.float32))
     scale = adapt_output(proto, output)
     notes += adapt_input(proto, given)
     inputs = _probes(preprocess, original)
-    wanted = [scale.scores(original.scores(output.name, one)) for one in inputs]
+    wanted = [scale.to_scores(original.scores(output.name, one)) for one in inputs]
     if not all(np.isfinite(scores).all() for scores in wanted):
         raise ExportFailed(
             f"{original.file} gives scores that are not finite at {output.name!r} on test images: "
@@ -195,8 +199,8 @@ def _take(
 def _probes(preprocess: PreprocessSpec, original: Original) -> list[np.ndarray]:
     """Test images and noise, in the values that the network takes."""
     inputs = probe_inputs(preprocess)
-    if original.input.takes_pixels:
-        noise = np.clip(np.rint(inputs[-1] * 50 + 128), 0, LARGEST_PIXEL).astype(np.float32)
+    if original.input.takes_integer_pixels:
+        noise = np.clip(np.rint(inputs[-1] * 50 + 128), 0, MAX_PIXEL).astype(np.float32)
         inputs = [*(np.rint(one) for one in inputs[:-1]), noise]
     return inputs
 
@@ -206,7 +210,7 @@ def _formed(proto: ModelProto, form: Form, batch: int, side: int) -> tuple[Model
     graph = ModelProto()
     graph.CopyFrom(proto)
     if form.own_opset:
-        graph = to_own_opset(graph)
+        graph = convert_opset(graph)
     tidy(graph)
     if form.any_batch:
         mended = open_batch(graph, batch)
@@ -226,7 +230,7 @@ def _agreement(
     """
     expected = iter(wanted)
     try:
-        stored = OnnxRuntime(path, CPU_PROVIDER, settings().threads)
+        stored = OnnxSession(path, CPU_PROVIDER, settings().threads)
         agreement = compare(lambda _: next(expected), stored.run, inputs, tolerance)
     except Exception as error:  # ONNX Runtime has errors of its own for each kind of damage
         raise ExportFailed(runtime_reason(error)) from error
@@ -263,7 +267,7 @@ def _tell_form(taken: Taken, form: Form, batch: int, mended: int, failures: list
 
 
 def _tell_quantized(taken: Taken) -> None:
-    integers = quantized(taken.graph)
+    integers = quantization_summary(taken.graph)
     if integers is not None:
         taken.about["quantized"] = integers
         taken.notes.append(

@@ -29,9 +29,9 @@ from engine.jobs.context import JobContext
 from engine.onnx import graph_io
 from engine.onnx.batch import set_batch
 from engine.onnx.opset import OPSET
-from engine.onnx.signature import image_inputs
+from engine.onnx.signature import find_image_inputs
 from engine.preprocess import PreprocessSpec
-from engine.runtimes.onnx_runtime import OnnxRuntime
+from engine.runtimes.onnxruntime import OnnxSession
 from engine.specs import CPU_PROVIDER, ExportSpec
 from engine.store import artifacts
 from engine.text import first_line
@@ -54,10 +54,10 @@ def export_with_paddle2onnx(model: CatalogModel, spec: ExportSpec, context: JobC
     convert(python, program, converted)
     proto = read_converted(converted, parameters_of(module))
     has_softmax = take_softmax_off(proto)
-    preprocess = _preprocess(model, spec, image_inputs(proto, program.name, None)[0].side)
+    preprocess = _preprocess(model, spec, find_image_inputs(proto, program.name, None)[0].side)
     path = context.workspace / "artifact" / artifacts.MODEL_FILE
     path.parent.mkdir()
-    graph_io.strip_origins(proto)
+    graph_io.strip_exporter_metadata(proto)
     graph_io.rename_tensor(proto, proto.graph.input[0].name, graph_io.INPUT)
     graph_io.rename_tensor(proto, proto.graph.output[0].name, graph_io.OUTPUT)
     set_batch(proto, None)
@@ -157,7 +157,7 @@ def _changes_nothing(node: NodeProto, constants: dict[str, TensorProto]) -> bool
 
 def _preprocess(model: CatalogModel, spec: ExportSpec, side: int) -> PreprocessSpec:
     """As asked, else as published, at the size that the program was written for."""
-    asked = (model.preprocess or PreprocessSpec()).changed(spec.preprocess)
+    asked = (model.preprocess or PreprocessSpec()).with_overrides(spec.preprocess)
     if asked.crop != side:
         raise ExportFailed(
             f"The inference model takes {side} x {side} pixels, not {asked.crop} x {asked.crop}."
@@ -165,9 +165,9 @@ def _preprocess(model: CatalogModel, spec: ExportSpec, side: int) -> PreprocessS
     return asked
 
 
-def _load(path: Path) -> OnnxRuntime:
+def _load(path: Path) -> OnnxSession:
     try:
-        return OnnxRuntime(path, CPU_PROVIDER, settings().threads)
+        return OnnxSession(path, CPU_PROVIDER, settings().threads)
     except Exception as error:  # ONNX Runtime has errors of its own for each kind of damage
         raise ExportFailed(
             f"paddle2onnx wrote a file that ONNX Runtime cannot load: {first_line(error)}"

@@ -10,7 +10,7 @@ import numpy as np
 from onnx import GraphProto, ModelProto, numpy_helper
 
 from engine.onnx import graph_io
-from engine.runtimes.onnx_runtime import values_by_run
+from engine.runtimes.shape_inference import values_by_run
 
 BATCHES = (1, 2, 3)
 LARGEST = 64

@@ -17,7 +17,7 @@ from engine.errors import ExportFailed
 from engine.export.verify import Scores
 from engine.onnx import graph_io
 from engine.onnx.opset import OPSET
-from engine.runtimes.onnx_runtime import OnnxRuntime
+from engine.runtimes.onnxruntime import OnnxSession
 from engine.specs import CPU_PROVIDER, ExportFormat
 from engine.store.artifacts import MODEL_FILE, TORCHSCRIPT_FILE
 from engine.text import first_line
@@ -65,7 +65,7 @@ def to_onnx(module: nn.Module, side: int) -> onnx.ModelProto:
     if program is None:
         raise ExportFailed("The exporter returned nothing; see the log.")
     proto = program.model_proto
-    graph_io.strip_origins(proto)
+    graph_io.strip_exporter_metadata(proto)
     if graph_io.opset_of(proto) != OPSET:
         raise ExportFailed(
             f"Opset {OPSET} was asked for, the exporter wrote {graph_io.opset_of(proto)}."
@@ -106,7 +106,7 @@ def _copy_without_debug(whole: Path, path: Path) -> None:
 def _write_onnx(module: nn.Module, side: int, graph: onnx.ModelProto, folder: Path) -> Scores:
     path = folder / MODEL_FILE
     graph_io.save(graph, path)
-    return OnnxRuntime(path, CPU_PROVIDER, settings().threads).run
+    return OnnxSession(path, CPU_PROVIDER, settings().threads).run
 
 
 def _write_torchscript(

@@ -1,4 +1,4 @@
-"""What an int8 build says of itself in its manifest, and of each of its layers in `report.json`."""
+"""Facts of an int8 build in its manifest, and of each of its layers in `report.json`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from engine.common.document import Document
 
 
 class TargetFacts(Document):
-    """The kernels an int8 build was made for; `why` says how that was decided."""
+    """The int8 target of a build; `why` is the reason it was chosen."""
 
     name: str | None = None
     summary: str = ""
@@ -18,7 +18,7 @@ class TargetFacts(Document):
 
 
 class SearchStep(Document):
-    """One candidate of a search: its share of work in float, and its drop in points."""
+    """One candidate of a search: its share of MACs in float, and its accuracy drop in pp."""
 
     float_share: float = 0.0
     drop: float = 0.0
@@ -28,9 +28,9 @@ class SearchStep(Document):
 
 
 class BoundFacts(SearchStep):
-    """Whether the accuracy constraint is met: `held` on `images`, with limits of 95 %.
+    """Whether the accuracy constraint is met (`held`) on `images`; limits are of 95 %.
 
-    Builds of before margins were looked at have no expected drop.
+    Builds made before drops were estimated from score margins have no expected drop.
     """
 
     max_drop: float = 0.0
@@ -42,25 +42,25 @@ class BoundFacts(SearchStep):
     steps_of_earlier_attempts: int = 0
 
     def sentence(self) -> str:
-        """`1 points of top-1, held: 0.0, at most 1.0 on 700 images; ...`."""
-        told = (
-            f"{self.max_drop:g} points of {self.measure}, "
-            f"{'held' if self.held else 'not shown to hold'}: {self.drop:.1f}, at most "
+        """`max drop of top-1 1 pp, met: drop 0.0 pp, at most 1.0 on 700 images; ...`."""
+        text = (
+            f"max drop of {self.measure} {self.max_drop:g} pp, "
+            f"{'met' if self.held else 'not proven'}: drop {self.drop:.1f} pp, at most "
             f"{self.drop_at_most:.1f} on {self.images:,} images"
         )
         if self.expected_drop is None or self.expected_at_most is None:
-            return told
+            return text
         return (
-            f"{told}; expected by the margins of its scores: {self.expected_drop:.1f}, at most "
+            f"{text}; estimated from score margins: {self.expected_drop:.1f}, at most "
             f"{self.expected_at_most:.1f}"
         )
 
 
 class Int8Build(Document):
-    """How an int8 model came to be. `kept_in_float` gives the reason by output; SQNR in dB.
+    """How an int8 model was built. `kept_in_float`: output -> reason; `noise_db_all_int8`: SQNR.
 
-    `constant` names tensors that nothing changes over all calibration images; `float_share` and
-    `macs_in_int8` are shares of the work.
+    `constant` names layers with a constant output on all calibration images; `float_share` and
+    `macs_in_int8` are shares (0 to 1) of the MACs.
     """
 
     format: str = "QDQ"
@@ -69,7 +69,7 @@ class Int8Build(Document):
     weights: str | None = None
     squeezes_rewritten: int = 0
     gates_rewritten: int = 0
-    equalization: dict[str, Any] = Field(default_factory=dict, alias="equalization")
+    equalization: dict[str, Any] = Field(default_factory=dict, alias="equalisation")
     kept_in_float: dict[str, str] = Field(default_factory=dict)
     constant: list[str] = Field(default_factory=list)
     noise_db_all_int8: float | None = None
@@ -79,11 +79,11 @@ class Int8Build(Document):
 
 
 class LayerReport(Document):
-    """One convolution or Gemm: `layer` by its weights' name in the export, `tensor` by its output.
+    """One convolution or Gemm: `layer` names its weights in the export, `tensor` its output.
 
-    SQNR in dB: of the weights, and of the stored output (None where it is not rounded). `effect_db`
-    is the signal left in the model's scores when this layer alone is rounded (None: not measured).
-    `saturated` is the share of outputs beyond the range. `precision` is int8 or float.
+    SQNR in dB of the weights, and of the quantized output (None where it is in float). `effect_db`
+    is the SQNR of the logits when only this layer is quantized (None: not measured). `saturated` is
+    the share of output values outside the range `low` to `high`. `precision` is int8 or float.
     """
 
     layer: str
@@ -102,14 +102,14 @@ class LayerReport(Document):
 
 
 class ChangedClasses(Document):
-    """How many calibration images get another class than in fp32."""
+    """Top-1 agreement with fp32: `changed` of `images` calibration images get another class."""
 
     images: int = 0
     changed: int = 0
 
 
 class Int8Report(Document):
-    """Every layer of an int8 build in graph order, and the share of work in int8."""
+    """All layers of an int8 build in graph order, and the share of MACs in int8."""
 
     macs_in_int8: float = 0.0
     layers: list[LayerReport] = Field(default_factory=list)

@@ -16,7 +16,7 @@ from engine.runs.request import RunRequest, Task
 from engine.specs import CALIBRATION_IMAGES, PERCENTILE, DatasetSpec, WeightsSpec, absolute
 from engine.text import cut
 from engine.vacc.build_file import BuildFile
-from engine.weights.identify import identify, published_as
+from engine.weights.identify import identify, model_of_published_file
 
 _PADDLE_SUFFIXES = (".pdparams", ".pdiparams")
 _FILE_SUFFIXES = (".onnx", ".pt", ".pth", ".safetensors", *_PADDLE_SUFFIXES)
@@ -104,7 +104,7 @@ def model_in_file(
     if is_file(path):
         return _model_in_checkpoint(path, file, model, key)
     if path.suffix in _FILE_SUFFIXES or path.is_absolute():
-        published = published_as(path.name)
+        published = model_of_published_file(path.name)
         hint = (
             f" It has the name of the published weights of {published}: `checkpoint: {published}` "
             f"uses them."
@@ -143,7 +143,7 @@ def identify_model(
             raise VaccFileInvalid(identified.error)
         remark = f"{path.name} holds the weights of {identified.model_id}."
         return identified.model_id, (remark, *identified.remarks)
-    published = published_as(path.name)
+    published = model_of_published_file(path.name)
     likely = [
         guess
         for guess in identified.guesses
@@ -164,7 +164,7 @@ def _candidate_models(path: Path, names: Sequence[str]) -> list[str]:
     stems = [path.stem, path.stem.partition(".")[0], _DIGEST.sub("", path.stem)]
     # Exports of the vendor's script are named <model>_<side>.
     stems += [_SIDE.sub("", stem) for stem in stems]
-    published = published_as(path.name)
+    published = model_of_published_file(path.name)
     candidates = [published] if published else []
     family = "ppcls" if path.suffix in _PADDLE_SUFFIXES else "mmcls"
     candidates += [
@@ -187,7 +187,7 @@ def _model_by_name(name: str, file: BuildFile) -> str:
     rows = _catalog_rows(name)
     if rows:
         return rows[0].id
-    published = published_as(name)
+    published = model_of_published_file(name)
     if published is not None:
         return published
     if _TIMM_NAME.fullmatch(name) and identify(None, guesses=[f"timm/{name}"]).guesses:

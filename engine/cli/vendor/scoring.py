@@ -19,7 +19,7 @@ from engine.common.files import atomic_write
 from engine.common.stats import at_chance, wilson_interval
 from engine.datasets.classes import ClassMatching, match_outputs
 from engine.datasets.imagenet import class_names
-from engine.datasets.label_files import Labeling
+from engine.datasets.label_files import LabelOptions
 from engine.errors import InvalidRequest, VaccFileInvalid
 from engine.store.database import prepare_database
 from engine.text import cut
@@ -189,7 +189,7 @@ def eval_imagenet(
     labels = truth.labels
     outputs = [
         replace(o, ids=_classes_of(o.ids, matching), old_ids=_classes_of(o.old_ids, matching))
-        for o in _decode_outputs(pairs, matching.output_of(labels), background)
+        for o in _decode_outputs(pairs, matching.outputs_of_labels(labels), background)
     ]
     has_names = label is not None and not is_label_file(label)
     names = read_class_names(label) if label is not None and has_names else class_names()
@@ -210,7 +210,7 @@ def eval_imagenet(
 
 
 def _match_classes(
-    pairs: list[tuple[Path, Path]], labeling: Labeling, background: int | None
+    pairs: list[tuple[Path, Path]], labeling: LabelOptions, background: int | None
 ) -> tuple[ImageLabels, ClassMatching]:
     """The labels of the inputs, and how the model's outputs correspond to the classes."""
     outputs = read_output(pairs[0][1]).size
@@ -226,7 +226,7 @@ def _match_classes(
 
 
 def _classes_of(ids: tuple[int, ...], matching: ClassMatching) -> tuple[int, ...]:
-    return tuple(int(index) for index in matching.classes_of(np.asarray(ids)))
+    return tuple(int(index) for index in matching.classes_of_outputs(np.asarray(ids)))
 
 
 def _import_description(

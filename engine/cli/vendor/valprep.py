@@ -51,15 +51,15 @@ def valprep(
             {
                 "images": result.images,
                 "classes": result.classes,
-                "made": result.made,
+                "made": result.created,
                 "notes": list(result.notes),
             }
         )
     else:
         for text in result.notes:
             note(text)
-        existing = result.images - result.made
+        existing = result.images - result.created
         note(
             f"{result.images:,} images of {result.classes:,} classes are in {target}, verified: "
-            f"{result.made:,} new, {existing:,} existed before."
+            f"{result.created:,} new, {existing:,} existed before."
         )
