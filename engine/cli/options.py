@@ -64,8 +64,9 @@ def option(name: str, *, more: str = "", bounded: bool = True, **settings: Any) 
     field = FIELDS[name]
     if bounded and "parser" not in settings:
         settings |= {"min": field.minimum, "max": field.maximum}
-    help_text = " ".join(part for part in (field.help or f"{field.label}.", more) if part)
-    return typer.Option(*field.flags, help=help_text, **settings)
+    unit = f"Unit: {field.unit}." if field.unit else ""
+    parts = (field.help or f"{field.label}.", more, unit)
+    return typer.Option(*field.flags, help=" ".join(filter(None, parts)), **settings)
 
 
 class IntList(tuple[int, ...]):
@@ -184,7 +185,7 @@ Concurrency = Annotated[list[IntList] | None, int_list_option("instances")]
 ScenarioName = Annotated[Scenario, option("scenario")]
 MaxLatency = Annotated[
     float | None,
-    option("limit_ms", more="In closed loop: limit for the best operating point of a sweep (ms)."),
+    option("limit_ms", more="In closed loop: limit for the best operating point of a sweep."),
 ]
 ArrivalRate = Annotated[float | None, option("rate_per_s")]
 ArrivalSeed = Annotated[int, option("arrivals_seed")]

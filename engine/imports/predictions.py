@@ -110,14 +110,14 @@ def _image_names(path: Path, columns: Columns) -> np.ndarray | None:
     if names.dtype.kind == "U" and (names == "").any():
         row = int(np.flatnonzero(names == "")[0])
         raise _cell_error(path, column, (row,), "", "a name")
-    found = [Path(str(name)).name for name in names.tolist()]
-    for row, name in enumerate(found):
+    file_names = [Path(str(name)).name for name in names.tolist()]
+    for row, name in enumerate(file_names):
         if (character := unprintable(name)) is not None:
             raise InvalidRequest(
                 f"{path.name}, {row_location(path, row)}: the image {quoted(name)} holds "
                 f"{character}, which cannot be printed."
             )
-    return np.asarray(found)
+    return np.asarray(file_names)
 
 
 def _label(path: Path, columns: Columns, top: np.ndarray | None) -> np.ndarray | None:
@@ -134,12 +134,12 @@ def _label(path: Path, columns: Columns, top: np.ndarray | None) -> np.ndarray |
                 f"{path.name} has the names of the predicted classes ({shown!r}) and gives no "
                 f"class indices: write it with option --include-index of timm's inference.py."
             )
-    found = _integers(path, column, columns[column]).reshape(len(columns[column]), -1)[:, 0]
-    beyond = np.flatnonzero((found < NO_LABEL) | (found >= MAX_CLASSES))
+    labels = _integers(path, column, columns[column]).reshape(len(columns[column]), -1)[:, 0]
+    beyond = np.flatnonzero((labels < NO_LABEL) | (labels >= MAX_CLASSES))
     if beyond.size:
         row = int(beyond[0])
-        raise _cell_error(path, column, (row,), str(found[row]), "the index of a class")
-    return found
+        raise _cell_error(path, column, (row,), str(labels[row]), "the index of a class")
+    return labels
 
 
 def _is_text(values: np.ndarray) -> bool:
@@ -179,8 +179,9 @@ def _read_cells(values: np.ndarray) -> np.ndarray:
 
     def read(cell: str) -> float:
         if first is not None:
-            found = _cell_list(cell)
-            return 0.0 if found is not None and len(found) == len(first) else np.nan
+            values_of_cell = _cell_list(cell)
+            same_length = values_of_cell is not None and len(values_of_cell) == len(first)
+            return 0.0 if same_length else np.nan
         number = _number(cell)
         return np.nan if number is None else number
 
@@ -229,8 +230,8 @@ def _top_classes(path: Path, columns: Columns) -> np.ndarray | None:
         column = INDEX_NAME
     if column is None or (column in SCORE_NAMES and _holds_scores(columns[column])):
         return None
-    found = _integers(path, column, columns[column])
-    top = found.reshape(len(found), -1)
+    indices = _integers(path, column, columns[column])
+    top = indices.reshape(len(indices), -1)
     if _has_duplicates(top):
         ordered = np.sort(top, axis=1)
         row = int(np.flatnonzero((ordered[:, 1:] == ordered[:, :-1]).any(axis=1))[0])

@@ -110,8 +110,8 @@ def _detect_schema(root: Entry, file: str) -> str:
         if keys & set(schema.split("/")):
             return schema
     raise VaccFileInvalid(
-        f"{file} is no build file: it has neither frontend and backend nor model and engine, only "
-        f"{', '.join(cut(key, 40) for key in sorted(keys)[:5]) or 'nothing'}."
+        f"{file} is not a build file: it has neither frontend and backend nor model and engine, "
+        f"only {', '.join(cut(key, 40) for key in sorted(keys)[:5]) or 'nothing'}."
     )
 
 

@@ -29,12 +29,12 @@ def find_images(root: Path, suffix: str = SUFFIX) -> list[Path]:
     """The images under a folder by suffix, sorted. Raises VaccFileInvalid if there are none."""
     if not root.is_dir():
         raise VaccFileInvalid(f"{root} is not a folder.")
-    found = sorted(path for path in root.rglob(f"*{suffix}") if path.is_file())
-    if not found:
+    images = sorted(path for path in root.rglob(f"*{suffix}") if path.is_file())
+    if not images:
         others = sorted({p.suffix for p in root.rglob("*") if p.is_file() and p.suffix})[:5]
         hint = f"; other suffixes: {', '.join(others)} (see --suffix)" if others else ""
         raise VaccFileInvalid(f"{root} has no files with the suffix {suffix}{hint}.")
-    return found
+    return images
 
 
 def convert_images(
@@ -74,11 +74,11 @@ def _convert_one(image: Path, output: Path) -> str | None:
 
 
 def _require_distinct(images: list[Path], outputs: list[Path]) -> None:
-    seen: dict[Path, Path] = {}
+    image_of: dict[Path, Path] = {}
     for image, output in zip(images, outputs, strict=True):
-        if output in seen:
+        if output in image_of:
             raise VaccFileInvalid(
-                f"{image} and {seen[output]} would both be written to "
+                f"{image} and {image_of[output]} would both be written to "
                 f"{output.parent.name}/{output.name}; rename one of them."
             )
-        seen[output] = image
+        image_of[output] = image

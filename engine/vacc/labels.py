@@ -48,10 +48,10 @@ def find_labels(
         if classes is None and outputs == IMAGENET_OUTPUTS:
             classes = imagenet_class_list()
         images = {str(path): None for path in paths}
-        found = label_images([_with_slashes(i) for i in images], file, labeling, classes)
-        index_of = dict(zip(images, found.indices, strict=True))
+        labeled = label_images([_with_slashes(i) for i in images], file, labeling, classes)
+        index_of = dict(zip(images, labeled.indices, strict=True))
         labels = np.array([index_of[str(path)] for path in paths], np.int64)
-        return ImageLabels(labels, found.classes, found.notes)
+        return ImageLabels(labels, labeled.classes, labeled.notes)
     if file is not None:
         read_class_names(file)
     return _labels_by_folder(paths)
