@@ -72,7 +72,7 @@ def arguments() -> argparse.Namespace:
     add("--precisions", nargs="+", default=["fp32", "fp16", "int8"])
     add("--modes", nargs="*", default=list(MODES), help="how int8 ranges are taken; none: only mse")
     add("--targets", nargs="*", default=[], help="int8 for other targets too: x86 arm tensorrt")
-    add("--bounded", action="store_true", help="also the build with --max-drop 1.0")
+    add("--bounded", action="store_true", help="also the build with --max-accuracy-drop 1.0")
     add("--max-drop", type=float, default=1.0, help="points of top-1 of the bounded build")
     add("--calibration-images", type=int, default=300)
     add("--peers", nargs="*", choices=PEERS, default=[], help="other tools to hold against")

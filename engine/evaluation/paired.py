@@ -58,7 +58,8 @@ def compare(first_id: int, second_id: int, url: str, *, anyway: bool = False) ->
     if reason is not None:
         only_prepared = reason.differs == Differs.PREPROCESSING
         if not (anyway and only_prepared):
-            way_out = " `--anyway` compares them all the same." if only_prepared else ""
+            hint = " `--ignore-preprocessing` compares them all the same."
+            way_out = hint if only_prepared else ""
             raise InvalidRequest(reason.sentence + way_out)
     a, b = load(first), load(second)
     require_same_images(first, second, a, b)
