@@ -160,7 +160,7 @@ class Workbench:
         task = prepare(asked, self.url)
         context = self.context()
         shards.compute(task, task.shards(), context, lambda done, right: None, lambda: None)
-        row = record.record_whole(task, context)
+        row = record.record_complete(task, context)
         assert row.top1_count is not None
         assert row.top5_count is not None
         return row.top1_count, row.top5_count

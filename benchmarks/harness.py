@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime as ort
 
-from engine.benchmark.interference import Watch
+from engine.benchmark.interference import InterferenceMonitor
 from engine.benchmark.windows import take_window
 from engine.common.stats import median_interval
 from engine.runtimes.onnx_runtime import OnnxRuntime
@@ -109,7 +109,7 @@ class Case:
         requests = max(10, round(seconds * 1e3 / self.harness_ms(seconds)))
         halves = [partial(self.bare_ms, requests), partial(self.harness_ms, seconds)]
         times = np.zeros((pairs, 2))
-        with Watch(time.process_time) as watch:
+        with InterferenceMonitor(time.process_time) as watch:
             for number in range(pairs):
                 for which in (0, 1) if number % 2 else (1, 0):
                     times[number, which] = halves[which]()
@@ -126,7 +126,7 @@ class Case:
             ratio=float(np.median(ratios)),
             ratio_low=low,
             ratio_high=high,
-            watching_cores=watch.seen().watching_cores,
+            watching_cores=watch.summary().watching_cores,
         )
 
 

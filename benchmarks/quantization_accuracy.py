@@ -49,7 +49,7 @@ def our_builds(bench: Bench, model: Model) -> Files:
             bench.halves  # noqa: B018 - registers them
             artifact = bench.build(model, precision, f"half-{half}", **calibration)
             path = artifacts.model_path(artifact.digest)
-            files[name][half] = (path, BuildManifest.of(artifact).build)
+            files[name][half] = (path, BuildManifest.from_artifact(artifact).build)
     return files
 
 

@@ -8,14 +8,14 @@ from plotly.subplots import make_subplots
 
 from dashboard.charts.common import MARKER_SIZE, layout, log_axis, safe
 from dashboard.palette import SYMBOLS, Palette
-from engine.benchmark.sweep import SweetSpot
+from engine.benchmark.sweep import BestOperatingPoint
 from engine.results.notes import unreliable
 
 STROKES = {"fp32": "solid", "fp16": "dash", "int8": "dot"}
 PANELS = ("images_per_s", "latency")
 
 
-def batch_scaling(found: SweetSpot, palette: Palette) -> go.Figure:
+def batch_scaling(found: BestOperatingPoint, palette: Palette) -> go.Figure:
     """Images/s above, the chosen latency below, over the batch; one line a precision of one model.
 
     Hollow marks are noisy or unstable. A star marks the most images/s within the limit.
@@ -69,7 +69,7 @@ def _star(row: dict[str, object], palette: Palette) -> go.Scatter:
     )
 
 
-def _axes(figure: go.Figure, found: SweetSpot) -> None:
+def _axes(figure: go.Figure, found: BestOperatingPoint) -> None:
     batches = sorted({float(batch) for batch in found.points["batch"]})
     figure.update_xaxes(type="log", tickvals=batches, ticktext=[f"{b:g}" for b in batches])
     figure.update_xaxes(title={"text": "images a request (batch)"}, row=2, col=1)

@@ -20,13 +20,13 @@ from dashboard.charts.common import (
 )
 from dashboard.formats import number
 from dashboard.palette import SYMBOLS, Palette
-from engine.benchmark.sweep import SweetSpot, setting_of
+from engine.benchmark.sweep import BestOperatingPoint, setting_label
 from engine.results.notes import unreliable
 
 SWEET, NOISY = "sweet spot", "noisy or unstable"
 
 
-def latency_against_throughput(found: SweetSpot, palette: Palette) -> go.Figure:
+def latency_against_throughput(found: BestOperatingPoint, palette: Palette) -> go.Figure:
     """One mark a setting, in the color and shape of its precision; hollow where it is doubtful.
 
     The line joins what nothing else beats in both; the star is the sweet spot, the dashed line the
@@ -90,7 +90,7 @@ def _card(row: dict[str, Any]) -> str:
     )
     lines = [
         f"<b>{safe(row.get('label') or row['model_id'])} · {row['precision']}</b>",
-        setting_of(row),
+        setting_label(row),
         f"{number(row['images_per_s'])} images/s",
         percentiles,
         "unstable" if row["stable"] == 0 else "",
@@ -99,7 +99,7 @@ def _card(row: dict[str, Any]) -> str:
     return card(filter(None, lines))
 
 
-def _axes(figure: go.Figure, found: SweetSpot, column: str) -> None:
+def _axes(figure: go.Figure, found: BestOperatingPoint, column: str) -> None:
     points = found.points
     latencies = [*points[column], *([found.limit_ms] if found.limit_ms else [])]
     rates = [*points["images_per_s"], *points["images_per_s_low"], *points["images_per_s_high"]]

@@ -52,14 +52,14 @@ def _latencies(url: str, version: Version, benchmark_id: int) -> np.ndarray | No
             windows, values = kept["window"], kept["latency_ms"]
     except (OSError, KeyError):
         return None
-    reported = BenchmarkProtocol.of(row).reported_windows
+    reported = BenchmarkProtocol.from_row(row).reported_windows
     return np.asarray(values[windows > windows.max() - reported], np.float64)
 
 
 @st.cache_data(show_spinner=False, max_entries=8)
 def flips_of(url: str, first_id: int, second_id: int) -> flips.Flips:
-    """Where two evaluations differ. Raises as engine.evaluation.flips.flips."""
-    return flips.flips(first_id, second_id, url)
+    """Where two evaluations differ. Raises as engine.evaluation.flips.find_flips."""
+    return flips.find_flips(first_id, second_id, url)
 
 
 @st.cache_data(show_spinner=False, max_entries=2)
@@ -73,7 +73,7 @@ def dataset_index(url: str, version: Version, digest: str) -> DatasetIndex | Non
 
 def same_classes(build: Artifact, dataset: Dataset) -> bool:
     """Whether the images of a dataset are of the classes that a build tells apart."""
-    manifest, classes = ExportManifest.of(build), classes_of(dataset)
+    manifest, classes = ExportManifest.from_artifact(build), classes_of(dataset)
     if classes is None:
         return dataset.num_classes == manifest.class_outputs
     return fits(manifest.classes, manifest.background, classes)
@@ -87,7 +87,7 @@ def classes_judged(evaluation_id: int) -> int:
 @st.cache_data(show_spinner=False, max_entries=64)
 def _classes_judged(url: str, evaluation_id: int) -> int:
     try:
-        labels = per_image.load(per_image.find(evaluation_id, url)).label
+        labels = per_image.load_per_image(per_image.find_evaluation(evaluation_id, url)).label
     except WorkbenchError:
         return 0
     return len(np.unique(labels[labels != per_image.NO_LABEL]))

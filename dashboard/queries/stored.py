@@ -15,7 +15,7 @@ from db.enums import ArtifactKind, JobStatus
 from db.models import Artifact, Dataset, Job
 from db.session import reading
 from engine.config import settings
-from engine.peak.records import Peak, peaks_of
+from engine.peak.records import Peak, load_peaks
 from engine.results.cleanup import Stored, bytes_under, stored
 from engine.results.facts import Provenance, provenance_of
 
@@ -67,7 +67,7 @@ def artifacts(url: str, version: Version) -> list[Stored]:
 
 def peaks(environment_digest: str) -> list[Peak]:
     """What a machine can do at most, as far as it was measured."""
-    return peaks_of(environment_digest, url())
+    return load_peaks(environment_digest, url())
 
 
 def health() -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""One artifact loaded once or several times in one process, ready to be asked."""
+"""One artifact loaded into one or several sessions of one process."""
 
 from __future__ import annotations
 
@@ -15,8 +15,12 @@ from engine.runtimes.onnx_runtime import OnnxRuntime
 
 
 @dataclass(frozen=True, slots=True)
-class Member:
-    """What one process loads: so many sessions of a model on a provider."""
+class ProcessConfig:
+    """What one process loads: `instances` sessions of a model file on a provider.
+
+    `threads`: intra-op threads of each session; `shape`: of the input (n, 3, side, side); `seed`:
+    of the random input.
+    """
 
     path: Path
     provider: str
@@ -27,46 +31,49 @@ class Member:
 
     @property
     def batch(self) -> int:
-        """Images in a request."""
+        """Images per request."""
         return self.shape[0]
 
 
-class Alone:
-    """The sessions of one member in this process; `window` measures with all of them."""
+class LoadedModel:
+    """The sessions of this process; `measure_window` runs all of them at once."""
 
-    def __init__(self, member: Member) -> None:
-        """Loads, and asks the first session once: `load_ms` of one, `first_ms` of that request."""
-        self.batch = member.batch
+    def __init__(self, config: ProcessConfig) -> None:
+        """Loads all sessions and runs the first one once.
+
+        `load_ms` is the mean load time of a session, `first_inference_ms` the time of that run.
+        """
+        self.batch = config.batch
         begun = time.perf_counter()
         sessions = [
-            OnnxRuntime(member.path, member.provider, member.threads)
-            for _ in range(member.instances)
+            OnnxRuntime(config.path, config.provider, config.threads)
+            for _ in range(config.instances)
         ]
-        self.load_ms = (time.perf_counter() - begun) * 1e3 / member.instances
+        self.load_ms = (time.perf_counter() - begun) * 1e3 / config.instances
         self.nodes = sessions[0].nodes
-        random = np.random.default_rng(member.seed)
-        images = random.standard_normal(member.shape).astype(np.float32)
+        random = np.random.default_rng(config.seed)
+        images = random.standard_normal(config.shape).astype(np.float32)
         begun = time.perf_counter()
         sessions[0].run(images)
-        self.first_ms = (time.perf_counter() - begun) * 1e3
+        self.first_inference_ms = (time.perf_counter() - begun) * 1e3
         self.runners: Runners = [partial(session.run, images) for session in sessions]
 
-    def window(self, seconds: float) -> Window:
-        """One window of all sessions at once."""
+    def measure_window(self, seconds: float) -> Window:
+        """One window with all sessions running at once."""
         return take_window(self.runners, self.batch, seconds)
 
-    def cpu_s(self) -> float:
-        """Processor time of this process so far."""
+    def cpu_time_s(self) -> float:
+        """CPU time of this process so far, in core seconds."""
         return time.process_time()
 
     @property
     def peak_rss_mb(self) -> float:
-        """The most memory it held."""
+        """Peak resident memory of this process, in MB."""
         return peak_rss_mb()
 
-    def __enter__(self) -> Alone:
-        """Itself."""
+    def __enter__(self) -> LoadedModel:
+        """Returns itself."""
         return self
 
     def __exit__(self, *ended: object) -> None:
-        """Nothing to end."""
+        """Does nothing: the sessions end with the process."""

@@ -57,7 +57,7 @@ def run(params: dict[str, Any], context: JobContext) -> dict[str, Any]:
     export = artifacts.find_by_recipe(spec.export.recipe(), context.url)
     if export is None:
         raise ArtifactMissing(f"The export of {spec.export.model_id} is gone; queue the run again.")
-    manifest = ExportManifest.of(export)
+    manifest = ExportManifest.from_artifact(export)
     if spec.precision != Precision.FP32 and manifest.quantized:
         raise BuildFailed(
             f"{export.model_id} comes from a file that is quantized already, so there is no "

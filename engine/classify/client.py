@@ -11,7 +11,7 @@ import numpy as np
 
 from engine.classify.predict import Classified, Guess
 from engine.excitations.per_image import Block
-from engine.jobs.messages import unpacked
+from engine.jobs.messages import unpack_arrays
 from engine.jobs.warm_child import WarmChild
 
 LIMIT_S = 60.0
@@ -34,7 +34,7 @@ def classify(artifact: str, data: bytes, name: str) -> Classified:
     """
     answer = child.ask("classify", LIMIT_S, {"artifact": artifact, "name": name}, data)
     guesses = tuple(Guess(**guess) for guess in answer.facts["guesses"])
-    (crop,) = unpacked(answer.blocks)
+    (crop,) = unpack_arrays(answer.blocks)
     return Classified(guesses, crop, **answer.facts["timings"])
 
 
@@ -45,4 +45,4 @@ def excitations(artifact: str, data: bytes, name: str) -> ImageExcitations:
     """
     answer = child.ask("excitations", LIMIT_S, {"artifact": artifact, "name": name}, data)
     blocks = tuple(Block(**block) for block in answer.facts["blocks"])
-    return ImageExcitations(blocks, unpacked(answer.blocks))
+    return ImageExcitations(blocks, unpack_arrays(answer.blocks))

@@ -17,7 +17,7 @@ from db.models import Artifact
 from engine.classify.predict import Classifier
 from engine.config import settings
 from engine.excitations.per_image import Excitations
-from engine.jobs.messages import Message, packed
+from engine.jobs.messages import Message, pack_arrays
 from engine.jobs.warm_child import memory_limit
 from engine.store import artifacts
 
@@ -39,14 +39,14 @@ def classify(request: Message) -> Message:
             "infer_ms": found.infer_ms,
         },
     }
-    return Message(facts, packed([found.crop]))
+    return Message(facts, pack_arrays([found.crop]))
 
 
 def excitations(request: Message) -> Message:
     """The SE gates of an image file in an fp32 build; a block of channels each."""
     network = loaded(Excitations, request.facts["artifact"])
-    values = network.of_image(request.blocks[0], request.facts["name"])
-    return Message({"blocks": [asdict(block) for block in network.blocks]}, packed(values))
+    values = network.image_weights(request.blocks[0], request.facts["name"])
+    return Message({"blocks": [asdict(block) for block in network.blocks]}, pack_arrays(values))
 
 
 def loaded(load: Callable[[Artifact], Loaded], digest: str) -> Loaded:

@@ -78,7 +78,7 @@ def report_layers(
     Example: `python -m engine artifacts report 3f2a91`
     """
     artifact = find_by_digest(digest, prepare_database())
-    build, report = BuildManifest.of(artifact).build, layer_report(artifact.digest)
+    build, report = BuildManifest.from_artifact(artifact).build, layer_report(artifact.digest)
     about = report or build.half
     if about is None:
         raise InvalidRequest(

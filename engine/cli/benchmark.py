@@ -6,7 +6,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from engine.benchmark.sweep import Percentile, SweetSpot, find_sweet_spot, setting_of
+from engine.benchmark.sweep import (
+    BestOperatingPoint,
+    Percentile,
+    find_best_operating_point,
+    setting_label,
+)
 from engine.cli import option_groups as g
 from engine.cli import options as o
 from engine.cli.follow import queue_jobs, queue_run
@@ -102,18 +107,18 @@ class _Conclusion:
 
     def __call__(self, rows: pd.DataFrame) -> dict[str, Any]:
         """Says it on the terminal, and returns it for a document."""
-        found = find_sweet_spot(rows, self._percentile, self._limit_ms)
+        found = find_best_operating_point(rows, self._percentile, self._limit_ms)
         if not self._json:
             _show_frontier(found)
             note(found.sentence())
         return {"sweet_spot": found.to_json()}
 
 
-def _show_frontier(found: SweetSpot) -> None:
+def _show_frontier(found: BestOperatingPoint) -> None:
     if found.pareto_front.empty:
         return
     rows = [
-        (f"{row['model_id']} {row['precision']}", setting_of(row), row["images_per_s"],
+        (f"{row['model_id']} {row['precision']}", setting_label(row), row["images_per_s"],
          row[found.percentile.column], row["noise"])
         for row in found.pareto_front.to_dict("records")
     ]  # fmt: skip

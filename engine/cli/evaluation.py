@@ -12,8 +12,8 @@ from db.models import Evaluation
 from engine.cli.options import EvaluationId, Json, Most
 from engine.cli.output import emit_json, emit_table, interval, note
 from engine.evaluation.label_sets import relabel
-from engine.evaluation.metrics import Figures, confusions, figures, per_class
-from engine.evaluation.per_image import class_names_of, find, load
+from engine.evaluation.metrics import EvaluationMetrics, compute_metrics, per_class, top_confusions
+from engine.evaluation.per_image import find_evaluation, load_class_names, load_per_image
 from engine.results import results_frame
 from engine.results.columns import header_of
 from engine.results.formats import to_records
@@ -55,13 +55,13 @@ def show(evaluation: EvaluationId, most: Most = 10, json: Json = False) -> None:
 
     Example: `python -m engine evaluation show 3`
     """
-    row = find(evaluation, prepare_database())
-    images = load(row)
-    found, names = figures(images), class_names_of(row)
-    protocol = EvaluationProtocol.of(row)
+    row = find_evaluation(evaluation, prepare_database())
+    images = load_per_image(row)
+    found, names = compute_metrics(images), load_class_names(row)
+    protocol = EvaluationProtocol.from_row(row)
     overlap = protocol.overlap
     weakest = per_class(images).sort_values(["top1", "class_index"]).head(most)
-    confused = confusions(images, most)
+    confused = top_confusions(images, most)
     if json:
         emit_json(
             {
@@ -143,7 +143,7 @@ def relabel_one(
     if json:
         emit_json({"label_set": row.label_set, **counts_of(row)})
         return
-    left_out = EvaluationProtocol.of(row).without_a_right_answer
+    left_out = EvaluationProtocol.from_row(row).without_a_right_answer
     note(
         f"Evaluation {row.id}: top-1 {100 * (row.top1_count or 0) / row.images:.3f} % of "
         f"{row.images:,} images by labels {row.label_set}; {left_out:,} without a right answer are "
@@ -161,7 +161,7 @@ def counts_of(row: Evaluation) -> dict[str, Any]:
     }
 
 
-def _of(found: Figures) -> list[tuple[Any, ...]]:
+def _of(found: EvaluationMetrics) -> list[tuple[Any, ...]]:
     rows: list[tuple[Any, ...]] = [("images", found.images, None)]
     for name, value, low, high in (
         ("top-1 %", found.top1, found.top1_low, found.top1_high),

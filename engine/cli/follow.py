@@ -62,7 +62,7 @@ def finish_job(new: NewJob) -> Job:
 
 def _named(jobs: list[Job]) -> list[Job]:
     for job in jobs:
-        for text in JobResult.of(job.result).notes:
+        for text in JobResult.from_stored(job.result).notes:
             note(f"Note: {text}")
         if job.status != JobStatus.SUCCEEDED:
             note(f"Job {job.id} ({job.title}) {job.status}: {job.error or 'no reason given'}")
@@ -113,7 +113,7 @@ def _results_of(jobs: list[Job], url: str) -> pd.DataFrame:
     """Rows of the results table that these jobs made or found."""
     from engine.results import results_of  # with pandas, which who only queues does without
 
-    made = [JobResult.of(job.result) for job in jobs]
+    made = [JobResult.from_stored(job.result) for job in jobs]
     return results_of(
         url,
         {one.artifact for one in made if one.artifact},
@@ -127,7 +127,7 @@ def _describe(job: Job) -> dict[str, Any]:
 
 
 def _show_artifacts(jobs: list[Job]) -> None:
-    made = [(job.title, JobResult.of(job.result)) for job in jobs]
+    made = [(job.title, JobResult.from_stored(job.result)) for job in jobs]
     rows = [(title, one.artifact[:12], one.reused) for title, one in made if one.artifact]
     if rows:
         emit_table("Artifacts", ("made by", "artifact", "was there already"), rows)

@@ -15,8 +15,8 @@ from engine.cli.output import emit_json, emit_table, note
 from engine.cli.parsing import is_digest
 from engine.common.untrusted import MAX_INTEGER
 from engine.jobs.results import JobResult
-from engine.profiling.records import Profile, profiles_of
-from engine.profiling.summary import by_operator, slowest, sums_of
+from engine.profiling.records import Profile, load_profiles
+from engine.profiling.summary import slowest_nodes, sum_times, times_by_operator
 from engine.runs.compile import profile_job
 from engine.runs.request import RunRequest, Task
 from engine.specs import CPU_PROVIDER, ProfileSpec
@@ -59,7 +59,7 @@ def profile(
             provider=provider,
         )
         jobs = finish_run(submit_noting(request))
-    results = [JobResult.of(job.result) for job in jobs]
+    results = [JobResult.from_stored(job.result) for job in jobs]
     profiles = [_made_by(result, result.profile) for result in results if result.profile]
     if json:
         emit_json([one.dump() for one in profiles])
@@ -72,18 +72,18 @@ def profile(
 def _made_by(result: JobResult, artifact: str) -> Profile:
     """The profile that a job has just written."""
     setting = (result.batch, result.threads)
-    return next(one for one in profiles_of(artifact) if (one.batch, one.threads) == setting)
+    return next(one for one in load_profiles(artifact) if (one.batch, one.threads) == setting)
 
 
 def _show(found: Profile, most: int) -> None:
-    sums = sums_of(found.nodes)
+    sums = sum_times(found.nodes)
     emit_table(
         f"{found.model_id} {found.precision}, batch {found.batch}, threads "
         f"{found.threads}: where the time goes",
         ("operator", "nodes", "ms", "% of all", "ms in SE blocks", "only converts"),
         [
             (row["op"], row["nodes"], row["ms"], 100 * row["share"], row["se_ms"], row["inserted"])
-            for row in by_operator(found.nodes).to_dict("records")
+            for row in times_by_operator(found.nodes).to_dict("records")
         ],
     )
     emit_table(
@@ -98,7 +98,7 @@ def _show(found: Profile, most: int) -> None:
                 " x ".join(str(size) for size in node.output),
                 node.se_block,
             )
-            for node in slowest(found.nodes, most)
+            for node in slowest_nodes(found.nodes, most)
         ],
     )
     note(

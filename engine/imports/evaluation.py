@@ -20,7 +20,7 @@ from engine.datasets.imagenet import class_names
 from engine.datasets.label_files import NOTHING_SAID, Labeling
 from engine.errors import InvalidRequest, LabelsMismatch
 from engine.evaluation.chance import is_at_chance, likely_cause
-from engine.evaluation.per_image import PerImage, save
+from engine.evaluation.per_image import PerImage, save_per_image
 from engine.evaluation.scoring import score_matched, score_top
 from engine.imports.builds import record_build, record_outside
 from engine.imports.images import ImageSet, image_set, match
@@ -65,7 +65,7 @@ def import_evaluation(asked: OutsideEvaluation, url: str) -> tuple[Evaluation, b
     chance = is_at_chance(columns, classes)
     if chance and asked.precision == Precision.FP32:
         raise LabelsMismatch(
-            f"{asked.file.name} is right on {int(columns.right.sum())} of {len(columns)} images, "
+            f"{asked.file.name} is right on {int(columns.correct.sum())} of {len(columns)} images, "
             f"as guessing would be. {likely_cause(columns)} Nothing was imported."
         )
     build = record_build(asked.model_id, asked.precision, asked.source, url)
@@ -74,7 +74,7 @@ def import_evaluation(asked: OutsideEvaluation, url: str) -> tuple[Evaluation, b
     )
     known = _existing(recipe, url)
     path = settings().folder("results") / f"images-{recipe[:32]}.npz"
-    save(path, columns)
+    save_per_image(path, columns)
     if known is not None:
         return known, True
     row = _row(asked, build, images, columns, recipe)

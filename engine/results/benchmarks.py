@@ -8,11 +8,11 @@ import pandas as pd
 from sqlalchemy import Select, func, select
 
 from db.models import Benchmark, Environment
-from engine.benchmark.interference import NOISY_CORES
-from engine.benchmark.placement import nodes_elsewhere
-from engine.benchmark.scenarios.definitions import label_of, verdict_of
+from engine.benchmark.interference import MAX_OTHER_CORES
+from engine.benchmark.placement import nodes_on_other_providers
+from engine.benchmark.scenarios.definitions import scenario_label, verdict_text
 from engine.errors import InvalidRequest
-from engine.peak.shares import with_shares
+from engine.peak.shares import add_peak_shares
 from engine.results.columns import COLUMNS
 from engine.results.reading import newest, read_frame
 from engine.specs.comparability import SAME_CONDITIONS
@@ -21,7 +21,7 @@ from engine.store.protocols import ScenarioFacts
 
 def all_benchmarks(url: str, builds: pd.DataFrame) -> pd.DataFrame:
     """One row a benchmark, times in ms, with its share of the machine's peak (%)."""
-    return with_shares(_with_protocol(read_frame(url, _benchmarks())), builds, url)
+    return add_peak_shares(_with_protocol(read_frame(url, _benchmarks())), builds, url)
 
 
 def newest_benchmarks(url: str, builds: pd.DataFrame) -> pd.DataFrame:
@@ -55,15 +55,15 @@ def _with_protocol(frame: pd.DataFrame) -> pd.DataFrame:
     # Before there was a choice there was one process.
     frame["processes"] = frame["processes"].fillna(1).astype(int)
     told = [_scenario(*pair) for pair in zip(frame["scenario"], frame["benchmark_id"], strict=True)]
-    frame["scenario"] = [label_of(found) for found in told]
-    frame["verdict"] = [verdict_of(found) for found in told]
+    frame["scenario"] = [scenario_label(found) for found in told]
+    frame["verdict"] = [verdict_text(found) for found in told]
     frame["valid"] = pd.Series(
         [None if found is None else found.valid for found in told], index=frame.index, dtype=object
     )
     busy = frame["other_busy_cores"]
     frame["noise"] = [_noise(*pair) for pair in zip(frame["noise"], busy, strict=True)]
     pairs = zip(frame["elsewhere"], frame["provider"], strict=True)
-    frame["elsewhere"] = [nodes_elsewhere(*pair) for pair in pairs]
+    frame["elsewhere"] = [nodes_on_other_providers(*pair) for pair in pairs]
     return frame
 
 
@@ -77,6 +77,8 @@ def _noise(reasons: Any, other_busy_cores: float | None) -> str | None:
     """Why a benchmark is noisy; before reasons were kept, the work of others alone said it."""
     if isinstance(reasons, list):
         return "; ".join(reasons) or None
-    if other_busy_cores is None or not other_busy_cores > NOISY_CORES:  # missing: not known to be
+    if (
+        other_busy_cores is None or not other_busy_cores > MAX_OTHER_CORES
+    ):  # missing: not known to be
         return None
     return f"other processes used {other_busy_cores:.2f} cores"

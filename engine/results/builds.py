@@ -51,7 +51,7 @@ def _imported() -> Select:
 def _made_here(builds: pd.DataFrame) -> pd.DataFrame:
     builds["origin"] = MEASURED_HERE
     stored = zip(builds.pop("manifest"), builds["artifact_digest"], strict=True)
-    manifests = [BuildManifest.of_stored(*pair) for pair in stored]
+    manifests = [BuildManifest.from_stored(*pair) for pair in stored]
     builds["compute_gmacs"] = pd.Series(
         [m.compute.gmacs for m in manifests], index=builds.index, dtype=float
     )

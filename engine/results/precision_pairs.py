@@ -6,7 +6,7 @@ import pandas as pd
 
 from engine.common.stats import PairedDifference, paired_difference
 from engine.evaluation.comparability import require_same_images
-from engine.evaluation.per_image import find, load
+from engine.evaluation.per_image import find_evaluation, load_per_image
 from engine.specs.comparability import SAME_CONDITIONS, SAME_EVALUATION, SAME_MODEL
 
 PAIR_COLUMNS = [
@@ -20,10 +20,10 @@ def paired(first_id: int, second_id: int, url: str) -> PairedDifference:
 
     Raises InvalidRequest when they are not of the same images, prepared the same way.
     """
-    first, second = find(first_id, url), find(second_id, url)
-    a, b = load(first), load(second)
+    first, second = find_evaluation(first_id, url), find_evaluation(second_id, url)
+    a, b = load_per_image(first), load_per_image(second)
     require_same_images(first, second, a, b)
-    return paired_difference(a.right, b.right)
+    return paired_difference(a.correct, b.correct)
 
 
 def precision_pairs(frame: pd.DataFrame, url: str, first: str, second: str) -> pd.DataFrame:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 
 from db.enums import JobKind, Precision
-from engine.benchmark.scenarios.definitions import asked_label
+from engine.benchmark.scenarios.definitions import requested_label
 from engine.build.int8 import targets
 from engine.common.digests import data_digest
 from engine.common.environment import instruction_sets
@@ -115,7 +115,7 @@ def _setting(spec: BenchmarkSpec) -> str:
     if spec.threads:
         parts.append(f"{spec.threads} thread{'' if spec.threads == 1 else 's'}")
     if spec.scenario != Scenario.CLOSED_LOOP:
-        parts.append(asked_label(spec))
+        parts.append(requested_label(spec))
     return ", ".join(parts)
 
 

@@ -11,8 +11,8 @@ from db.enums import JobKind, JobStatus
 from db.models import Job
 from db.session import reading
 from engine.benchmark.measurement import AGREEING_WINDOWS, WARM_UP_MAX_S, WARM_UP_WINDOW_S
-from engine.benchmark.reuse import settings_before
-from engine.benchmark.scenarios.server import OVERTIME
+from engine.benchmark.reuse import measured_settings
+from engine.benchmark.scenarios.server import MAX_OVERTIME_FACTOR
 from engine.build.lookup import recipe_of
 from engine.common import environment
 from engine.config import settings
@@ -76,7 +76,7 @@ def estimate(request: RunRequest, url: str) -> Estimate | None:
     longest = request.benchmark_max_s
     if request.scenario == Scenario.SERVER:
         least = START_S + longest
-        longest *= OVERTIME if request.rate_per_s else SEARCH_TIMES
+        longest *= MAX_OVERTIME_FACTOR if request.rate_per_s else SEARCH_TIMES
     most = START_S + WARM_UP_MAX_S + longest + WINDOW_S
     each = min(lately if lately is not None else least, most)
     left = total - before
@@ -93,7 +93,7 @@ def _measured_before(request: RunRequest, url: str) -> int:
             artifact = artifacts.find_by_recipe(recipe_of(build, url), url)
         except WorkbenchError:  # its calibration set is not there yet
             continue
-        known = settings_before(artifact.digest, machine, url) if artifact else {}
+        known = measured_settings(artifact.digest, machine, url) if artifact else {}
         for point in points_of(request):
             setting = benchmark_spec(request, point, build=build).setting()
             count += (setting, point.threads_on(cores)) in known
@@ -114,7 +114,7 @@ def _usual_seconds(request: RunRequest, url: str) -> float | None:
         seconds
         for seconds, params, result in rows
         if seconds is not None
-        and not JobResult.of(result).reused
+        and not JobResult.from_stored(result).reused
         and params.get("scenario", Scenario.CLOSED_LOOP) == request.scenario
     ]
     return float(median(times[:LAST])) if times else None

@@ -1,4 +1,4 @@
-"""What an int8 build says of itself in its manifest, and of each of its layers in `report.json`."""
+"""The int8 part of a manifest, and the report on each layer in `report.json`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from engine.common.document import Document
 
 
 class TargetFacts(Document):
-    """The kernels an int8 build was made for; `why` says how that was decided."""
+    """The int8 target of a build; `why`: how it was chosen."""
 
     name: str | None = None
     summary: str = ""
@@ -18,7 +18,10 @@ class TargetFacts(Document):
 
 
 class SearchStep(Document):
-    """One candidate of a search: its share of work in float, and its drop in points."""
+    """One candidate of an accuracy search: share of MACs in float, accuracy drop in pp.
+
+    `drop_at_most`, `expected_at_most`: upper limits at 95 % confidence.
+    """
 
     float_share: float = 0.0
     drop: float = 0.0
@@ -27,10 +30,10 @@ class SearchStep(Document):
     expected_at_most: float | None = None
 
 
-class BoundFacts(SearchStep):
-    """Whether the accuracy constraint is met: `held` on `images`, with limits of 95 %.
+class ConstraintFacts(SearchStep):
+    """Result of the accuracy constraint: `held` says whether it is met, on `images` images.
 
-    Builds of before margins were looked at have no expected drop.
+    `max_drop` in pp. Builds of the first versions have no expected drop.
     """
 
     max_drop: float = 0.0
@@ -42,25 +45,26 @@ class BoundFacts(SearchStep):
     steps_of_earlier_attempts: int = 0
 
     def sentence(self) -> str:
-        """`1 points of top-1, held: 0.0, at most 1.0 on 700 images; ...`."""
-        told = (
-            f"{self.max_drop:g} points of {self.measure}, "
-            f"{'held' if self.held else 'not shown to hold'}: {self.drop:.1f}, at most "
-            f"{self.drop_at_most:.1f} on {self.images:,} images"
+        """`max 1 pp of top-1, met: drop 0.0 pp, at most 1.0 pp on 700 images; ...`."""
+        text = (
+            f"max {self.max_drop:g} pp of {self.measure}, "
+            f"{'met' if self.held else 'not shown to be met'}: drop {self.drop:.1f} pp, at most "
+            f"{self.drop_at_most:.1f} pp on {self.images:,} images"
         )
         if self.expected_drop is None or self.expected_at_most is None:
-            return told
+            return text
         return (
-            f"{told}; expected by the margins of its scores: {self.expected_drop:.1f}, at most "
-            f"{self.expected_at_most:.1f}"
+            f"{text}; expected from score margins: {self.expected_drop:.1f} pp, at most "
+            f"{self.expected_at_most:.1f} pp"
         )
 
 
 class Int8Build(Document):
-    """How an int8 model came to be. `kept_in_float` gives the reason by output; SQNR in dB.
+    """How an int8 model was built.
 
-    `constant` names tensors that nothing changes over all calibration images; `float_share` and
-    `macs_in_int8` are shares of the work.
+    `kept_in_float`: reason by output of each layer that is excluded from quantization; `constant`:
+    tensors that have the same value on all calibration images; `noise_db_all_int8`: full-int8
+    logits SQNR in dB; `float_share`, `macs_in_int8`: shares of the MACs.
     """
 
     format: str = "QDQ"
@@ -74,16 +78,16 @@ class Int8Build(Document):
     constant: list[str] = Field(default_factory=list)
     noise_db_all_int8: float | None = None
     float_share: float | None = None
-    bound: BoundFacts | None = None
+    bound: ConstraintFacts | None = None
     macs_in_int8: float | None = None
 
 
 class LayerReport(Document):
-    """One convolution or Gemm: `layer` by its weights' name in the export, `tensor` by its output.
+    """One Conv or Gemm layer; `layer`: name of its weights in the export, `tensor`: its output.
 
-    SQNR in dB: of the weights, and of the stored output (None where it is not rounded). `effect_db`
-    is the signal left in the model's scores when this layer alone is rounded (None: not measured).
-    `saturated` is the share of outputs beyond the range. `precision` is int8 or float.
+    SQNR in dB: of the weights, and of the stored output (None where it is not quantized).
+    `effect_db`: SQNR of the scores when only this layer is quantized (None: not measured).
+    `saturated`: share of output values outside the range. `precision`: int8 or float.
     """
 
     layer: str
@@ -101,16 +105,16 @@ class LayerReport(Document):
     effect_db: float | None
 
 
-class ChangedClasses(Document):
-    """How many calibration images get another class than in fp32."""
+class Top1Flips(Document):
+    """Number of calibration images with another top-1 class than in fp32."""
 
     images: int = 0
     changed: int = 0
 
 
 class Int8Report(Document):
-    """Every layer of an int8 build in graph order, and the share of work in int8."""
+    """Every layer of an int8 build in graph order, and the share of MACs in int8."""
 
     macs_in_int8: float = 0.0
     layers: list[LayerReport] = Field(default_factory=list)
-    changed_classes: ChangedClasses = ChangedClasses()
+    changed_classes: Top1Flips = Top1Flips()

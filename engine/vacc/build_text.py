@@ -34,7 +34,7 @@ _OWN_WEIGHTS_KEY = (
 
 def build_text(artifact: Artifact) -> str:
     """The YAML text; reading it back describes the same build."""
-    manifest = BuildManifest.of(artifact)
+    manifest = BuildManifest.from_artifact(artifact)
     made = manifest.build
     weights_key = {"weights_key": manifest.weights_key} if manifest.weights_key else {}
     spec = artifacts.preprocess_of(artifact)

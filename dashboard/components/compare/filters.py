@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import queries
-from engine.evaluation.comparability import with_apart
+from engine.evaluation.comparability import add_exclusion_reasons
 from engine.results import ResultTables
 from engine.results.groups import (
     Group,
@@ -50,7 +50,7 @@ class Chosen:
         found = found[found["evaluation_id"].notna() | found["benchmark_id"].notna()]
         if self.models:
             found = found[found["label"].isin(self.models)]
-        return with_keys(with_apart(found.reset_index(drop=True)))
+        return with_keys(add_exclusion_reasons(found.reset_index(drop=True)))
 
 
 def choose(tables: ResultTables) -> Chosen:

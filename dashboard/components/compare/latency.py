@@ -10,7 +10,7 @@ from dashboard.charts import batches, latency
 from dashboard.components.common.theme import chart_config, current_palette
 from dashboard.components.compare.benchmarked_model import benchmarked_model
 from dashboard.formats import escape_markdown, is_missing, short
-from engine.benchmark.sweep import Percentile, find_sweet_spot
+from engine.benchmark.sweep import Percentile, find_best_operating_point
 from engine.results.groups import benchmarked_at
 
 MOST_SERIES = 6
@@ -84,7 +84,7 @@ def batch_view(
             icon=":material/stacked_bar_chart:",
         )
         return
-    spot = find_sweet_spot(found, Percentile(percentile or "p50"), limit)
+    spot = find_best_operating_point(found, Percentile(percentile or "p50"), limit)
     st.caption(escape_markdown(spot.sentence()))
     figure = batches.batch_scaling(spot, current_palette())
     st.plotly_chart(figure, key="batches", config=chart_config(), alt=spot.sentence())

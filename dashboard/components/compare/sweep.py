@@ -12,7 +12,7 @@ from dashboard.components.compare.benchmarked_model import benchmarked_model
 from dashboard.components.results.table import table_column
 from dashboard.formats import escape_markdown, plural
 from engine.benchmark.scenarios.definitions import CLOSED_LOOP
-from engine.benchmark.sweep import Percentile, SweetSpot, find_sweet_spot
+from engine.benchmark.sweep import BestOperatingPoint, Percentile, find_best_operating_point
 from engine.results.columns import COLUMNS, SWEEP
 from engine.results.groups import benchmarked_at
 
@@ -31,10 +31,10 @@ def sweep_view(
         return
     swept = {**setting, "scenario": CLOSED_LOOP, "processes": 1}
     found = benchmarked_at(queries.tables().benchmarks, rows[rows["label"] == model], swept)
-    show_sweep(find_sweet_spot(found, Percentile(percentile or "p90"), limit), "sweep")
+    show_sweep(find_best_operating_point(found, Percentile(percentile or "p90"), limit), "sweep")
 
 
-def show_sweep(found: SweetSpot, key: str) -> None:
+def show_sweep(found: BestOperatingPoint, key: str) -> None:
     """The sentence, the chart and the table of a sweep; or why there is none."""
     if len(found.points) < LEAST_POINTS:
         st.info(
@@ -61,7 +61,7 @@ def show_sweep(found: SweetSpot, key: str) -> None:
     _table(found, key)
 
 
-def _table(found: SweetSpot, key: str) -> None:
+def _table(found: BestOperatingPoint, key: str) -> None:
     best = set(found.pareto_front["benchmark_id"])
     shown = found.points[list(SWEEP)].assign(front=found.points["benchmark_id"].isin(best))
     config = {name: table_column(COLUMNS[name]) for name in SWEEP}

@@ -15,7 +15,7 @@ COLUMNS = {"node": "node", "op": "operator", "reason": "why in float"}
 
 def show_half(artifact: Artifact | None) -> None:
     """A table of the nodes that an fp16 build keeps in float; nothing for other builds."""
-    made = BuildManifest.of(artifact).build.half if artifact is not None else None
+    made = BuildManifest.from_artifact(artifact).build.half if artifact is not None else None
     if made is None:
         return
     kept = made.kept_in_float

@@ -28,7 +28,7 @@ from engine.build.int8.statistics.cache import Known, Subject
 from engine.common import environment
 from engine.common.digests import images_digest
 from engine.common.files import write_text
-from engine.common.stats import at_chance
+from engine.common.stats import is_chance_level
 from engine.config import settings
 from engine.datasets.classes import match_outputs
 from engine.datasets.reader import DatasetIndex, open_index
@@ -39,7 +39,7 @@ from engine.jobs.context import JobContext
 from engine.onnx import graph_io
 from engine.specs import CalibrationSpec
 from engine.store import artifacts
-from engine.store.int8_report import ChangedClasses
+from engine.store.int8_report import Top1Flips
 from engine.store.manifest import BuildDetails, CalibrationFacts
 
 REPORT_IMAGES = 16
@@ -84,7 +84,7 @@ def build(
     graph_io.save(mixed.model, path)
     report = report_of(model, mixed, images.one_by_one(drawn[:REPORT_IMAGES]), settings().threads)
     changed = _changed(model, mixed.model, images, drawn[:CHANGED_IMAGES])
-    counted = ChangedClasses(images=changed.images, changed=changed.changed)
+    counted = Top1Flips(images=changed.images, changed=changed.changed)
     report = report.model_copy(update={"changed_classes": counted})
     if changed.changed > MANY_CHANGED * changed.images:
         context.say(changed.sentence())
@@ -177,7 +177,7 @@ def _bound(
         outputs = scores.shape[1]
         matching = match_outputs("The network", outputs, None, index.name, index.all_classes)
         labels = matching.output_of(index.labels[others])
-    if labeled and at_chance(int((wanted == labels).sum()), len(labels), scores.shape[1]):
+    if labeled and is_chance_level(int((wanted == labels).sum()), len(labels), scores.shape[1]):
         raise LabelsMismatch(
             f"fp32 is right on no more images of {index.name!r} than guessing would be: labels or "
             f"class order do not match, and a drop cannot be judged. Calibrate on the model's own "

@@ -90,7 +90,7 @@ def _by_drawing_again(
     artifact: Artifact, index: DatasetIndex, images: np.ndarray
 ) -> Overlap | None:
     """For builds from before it was written down: drawing is repeatable on the same dataset."""
-    made = BuildManifest.of(artifact).build.calibration
+    made = BuildManifest.from_artifact(artifact).build.calibration
     if made is None or made.dataset_digest != index.digest or made.max_drop:
         return None
     drawn = draw_by_class(index.labels, made.images, made.seed)

@@ -18,7 +18,7 @@ from engine.store.manifest import BuildManifest
 
 def overflow_here(artifact: Artifact) -> str | None:
     """What an artifact does wrong on this machine, in a sentence; None where nothing."""
-    manifest = BuildManifest.of(artifact)
+    manifest = BuildManifest.from_artifact(artifact)
     made = manifest.build.quantization
     made_for = made.target.name if made is not None and made.target is not None else None
     if manifest.quantized is not None and manifest.quantized.overflows:

@@ -16,7 +16,7 @@ from engine.cli.follow import finish_run, submit_noting
 from engine.cli.output import emit_json, note
 from engine.common.files import atomic_write
 from engine.errors import InvalidRequest
-from engine.jobs.results import artifacts_made
+from engine.jobs.results import artifact_digests
 from engine.runs.fields import FIELDS
 from engine.runs.request import RunRequest, Task
 from engine.specs import ExportFormat, WeightsSpec
@@ -98,7 +98,7 @@ def export_by_flags(
         preprocess=_preprocess(found, flags.size),
     )
     jobs = finish_run(submit_noting(request))
-    made = artifacts_made(job.result for job in jobs)
+    made = artifact_digests(job.result for job in jobs)
     if any(job.status != JobStatus.SUCCEEDED for job in jobs):
         return 1
     digest = made[-1]

@@ -14,7 +14,7 @@ from engine.cli.follow import finish_job, finish_run, submit_noting
 from engine.cli.output import emit_json, note
 from engine.cli.parsing import read_weights
 from engine.jobs.dispatcher import ensure_dispatcher
-from engine.jobs.results import artifacts_made
+from engine.jobs.results import artifact_digests
 from engine.runs.compile import dataset_job
 from engine.runs.request import RunRequest
 from engine.specs import TargetName
@@ -106,7 +106,7 @@ def _build(made: _Asked, path: Path, detach: bool, json: bool) -> int:
         emit_json({"run": run_id}) if json else note(text)
         return 0
     jobs = finish_run(run_id)
-    built = artifacts_made(job.result for job in jobs)
+    built = artifact_digests(job.result for job in jobs)
     if any(job.status != JobStatus.SUCCEEDED for job in jobs):
         return 1
     artifact = artifacts.find_by_digest(built[-1], url)

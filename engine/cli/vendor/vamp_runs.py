@@ -53,11 +53,11 @@ def measure(call: Call) -> int:
     if job.status != JobStatus.SUCCEEDED or not job.result:
         return 1
     with reading(prepare_database()) as session:
-        row = session.get(Benchmark, JobResult.of(job.result).benchmark)
+        row = session.get(Benchmark, JobResult.from_stored(job.result).benchmark)
     if row is None:
         raise ArtifactMissing(f"The benchmark of job {job.id} is gone; run it again.")
     call.say(_figures_of(row, call, job), {"benchmark": row.id})
-    noise = BenchmarkProtocol.of(row).noise_text
+    noise = BenchmarkProtocol.from_row(row).interference_text
     note(
         f"Recorded as benchmark {row.id}. Preparing images is not in the time; the latency is that "
         f"of one request with {asked.instances * asked.processes} in flight."
@@ -70,11 +70,11 @@ def measure(call: Call) -> int:
 def _figures_of(row: Benchmark, call: Call, job: Job) -> Figures:
     with np.load(settings().home / str(row.latencies_path)) as kept:
         windows, latencies = kept["window"], kept["latency_ms"]
-    reported = latencies[windows > windows.max() - BenchmarkProtocol.of(row).reported_windows]
+    reported = latencies[windows > windows.max() - BenchmarkProtocol.from_row(row).reported_windows]
     samples = int(reported.size) * row.batch
     return Figures(
         side=artifacts.preprocess_of(call.artifact).crop,
-        outputs=ExportManifest.of(call.artifact).classes,
+        outputs=ExportManifest.from_artifact(call.artifact).classes,
         instances=call.asked.instances,
         processes=call.asked.processes,
         devices=call.devices,
@@ -98,7 +98,7 @@ def write_outputs(
     passed = _infer(call, spec, inputs, folder)
     figures = Figures(
         side=spec.crop,
-        outputs=ExportManifest.of(call.artifact).classes,
+        outputs=ExportManifest.from_artifact(call.artifact).classes,
         instances=1,
         processes=1,
         devices=call.devices,

@@ -9,7 +9,13 @@ import time
 
 import pytest
 
-from engine.benchmark.interference import Sample, Watch, busiest, clock_mhz, summarize
+from engine.benchmark.interference import (
+    InterferenceMonitor,
+    Sample,
+    busiest_processes,
+    clock_mhz,
+    summarize,
+)
 
 pytestmark = pytest.mark.serial
 
@@ -50,21 +56,21 @@ def test_time_taken_by_the_hypervisor_is_told_apart() -> None:
 def test_work_is_summed_by_name_and_a_reused_number_is_another_process() -> None:
     before = {1: ("a", 5.0), 2: ("b", 1.0), 3: ("gone", 9.0), 4: ("old", 3.0)}
     after = {1: ("a", 6.0), 2: ("b", 1.0), 5: ("a", 0.5), 4: ("new", 0.2)}
-    assert busiest(before, after, 2.0) == (("a", 0.75), ("new", 0.1))
+    assert busiest_processes(before, after, 2.0) == (("a", 0.75), ("new", 0.1))
 
 
 def test_a_real_neighbor_is_seen_and_the_watchers_own_work_is_not() -> None:
     spin = "import time\nend = time.time() + 30\nwhile time.time() < end: pass"
     neighbor = subprocess.Popen([sys.executable, "-c", spin])
     try:
-        with Watch(time.process_time, every_s=0.1) as watch:
+        with InterferenceMonitor(time.process_time, every_s=0.1) as watch:
             until = time.monotonic() + 1.5
             while time.monotonic() < until:
                 pass
     finally:
         neighbor.kill()
         neighbor.wait()
-    seen = watch.seen()
+    seen = watch.summary()
     assert seen.samples >= 4
     assert seen.watching_cores < 0.2
     if (os.cpu_count() or 1) > 1:

@@ -198,7 +198,7 @@ def test_zips_that_are_not_as_numpy_writes_them(
 
 
 def test_a_zip_bomb_is_not_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(arrays, "LEAST_BOMB", 1_000_000)
+    monkeypatch.setattr(arrays, "MIN_BOMB_BYTES", 1_000_000)
     with zipfile.ZipFile(tmp_path / "a.npz", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("a.npy", header("(2000000,)", "'|u1'") + bytes(2_000_000))
     with pytest.raises(ArraysInvalid, match="as no file of numbers does"):

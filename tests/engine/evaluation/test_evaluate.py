@@ -20,7 +20,7 @@ from engine.datasets.registration import check, register
 from engine.errors import InvalidRequest, LabelsMismatch
 from engine.evaluation import record, shards
 from engine.evaluation.paired import compare
-from engine.evaluation.per_image import load
+from engine.evaluation.per_image import load_per_image
 from engine.preprocess import open_image, preprocess
 from engine.results import results_frame
 from engine.runtimes.onnx_runtime import OnnxRuntime
@@ -91,7 +91,7 @@ def test_an_evaluation_that_was_killed_resumes_to_the_bit(
     undisturbed = columns_of(run(url, tmp_path, spec_of(artifact.digest)))
 
     spec = spec_of(artifact.digest)
-    monkeypatch.setattr(record, "find_whole", lambda recipe, url: None)
+    monkeypatch.setattr(record, "find_complete", lambda recipe, url: None)
     calls = {"shards": 0}
     write = shards._write
 
@@ -268,7 +268,7 @@ def test_what_is_finished_is_shown_as_partial(
     assert (row["images"], row["images_planned"], row["top1_count"]) == (64, 120, 64)
     with reading(url) as session:
         partial = session.query(Evaluation).one()
-    assert len(load(partial)) == 64
+    assert len(load_per_image(partial)) == 64
     monkeypatch.undo()
     monkeypatch.setattr(evaluations, "SHARD_IMAGES", 32)
     whole = run(url, tmp_path, spec_of(artifact.digest))
@@ -299,7 +299,7 @@ def test_the_number_of_threads_changes_no_bit(
     for threads in ("1", "3"):
         monkeypatch.setenv("SENET_THREADS", threads)
         settings.cache_clear()
-        monkeypatch.setattr(record, "find_whole", lambda recipe, url: None)
+        monkeypatch.setattr(record, "find_complete", lambda recipe, url: None)
         found.append(columns_of(run(url, tmp_path, spec_of(artifact.digest))))
     for name, column in found[0].items():
         assert np.array_equal(column, found[1][name]), name

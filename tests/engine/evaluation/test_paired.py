@@ -14,10 +14,10 @@ from db.enums import Precision
 from db.models import Evaluation
 from db.session import writing
 from engine.errors import DatasetInvalid, InvalidRequest
-from engine.evaluation.comparability import why_not_comparable
-from engine.evaluation.label_sets import answers_for, relabel
+from engine.evaluation.comparability import find_incompatibility
+from engine.evaluation.label_sets import match_answers, relabel
 from engine.evaluation.paired import compare
-from engine.evaluation.per_image import find
+from engine.evaluation.per_image import find_evaluation
 from engine.imports.evaluation import OutsideEvaluation, import_evaluation
 from engine.preprocess import PreprocessSpec
 from engine.results.evaluations import all_evaluations
@@ -106,10 +106,13 @@ def test_what_differs_is_said_in_one_sentence(
 ) -> None:
     first = imported(url, tmp_path, 1, preprocess=PreprocessSpec())
     second = imported(url, tmp_path, 2, preprocess=PreprocessSpec())
-    assert why_not_comparable(first, second, url) is None
+    assert find_incompatibility(first, second, url) is None
     assert len({key_in_the_table(url, row) for row in (first, second)}) == 1
     change(url, second, **values)
-    assert why_not_comparable(find(first.id, url), find(second.id, url), url) is not None
+    assert (
+        find_incompatibility(find_evaluation(first.id, url), find_evaluation(second.id, url), url)
+        is not None
+    )
     assert len({key_in_the_table(url, row) for row in (first, second)}) == 2
     with pytest.raises(InvalidRequest, match=sentence):
         compare(first.id, second.id, url)
@@ -171,11 +174,11 @@ def test_a_wrong_label_set_is_explained(url: str, tmp_path: Path, text: str, mes
 def test_images_of_one_name_in_several_folders_keep_their_own_answers() -> None:
     images = np.array(["a/1.jpg", "b/1.jpg", "b/2.jpg"])
     answers = {"a/1.jpg": [1], "b/1.jpg": [2], "2.jpg": [3]}
-    assert answers_for(answers, images) == [[1], [2], [3]]
+    assert match_answers(answers, images) == [[1], [2], [3]]
     with pytest.raises(InvalidRequest, match="2 of 3 images are not in the label set"):
-        answers_for({"1.jpg": [1], "2.jpg": [3]}, images)
+        match_answers({"1.jpg": [1], "2.jpg": [3]}, images)
     with pytest.raises(InvalidRequest, match="1 of 1 images are not in the label set"):
-        answers_for(answers, np.array(["c/1.jpg"]))
+        match_answers(answers, np.array(["c/1.jpg"]))
 
 
 def test_an_evaluation_that_does_not_exist_is_named(url: str) -> None:

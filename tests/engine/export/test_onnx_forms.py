@@ -347,9 +347,9 @@ def test_scores_that_are_all_the_same_are_told(url: str, tmp_path: Path) -> None
     """A softmax over the batch gives each single image 1 for every class."""
     model = network(after=[node("Softmax", "s", "p", axis=0)], gives=[("p", ["N", CLASSES], FLOAT)])
     artifact = take_in(url, tmp_path, spec_of(model, tmp_path))
-    assert onnx_import.SAME_FOR_ALL in artifact.manifest["notes"]
+    assert onnx_import.CONSTANT_SCORES_NOTE in artifact.manifest["notes"]
     other = take_in(url, tmp_path / "b", spec_of(network(), tmp_path))
-    assert onnx_import.SAME_FOR_ALL not in other.manifest.get("notes", [])
+    assert onnx_import.CONSTANT_SCORES_NOTE not in other.manifest.get("notes", [])
 
 
 def test_unsigned_scores_keep_their_scale(url: str, tmp_path: Path) -> None:
@@ -517,7 +517,7 @@ def endless() -> ModelProto:
 def test_a_loop_without_end_is_stopped(
     url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(original, "RUN_LIMIT_S", 0.2)
+    monkeypatch.setattr(original, "RUN_TIMEOUT_S", 0.2)
     with pytest.raises(ExportFailed, match=r"no scores for 1 image within 0\.2 s"):
         take_in(url, tmp_path, spec_of(endless(), tmp_path))
 

@@ -19,7 +19,7 @@ from db.enums import WeightsKind
 from engine.config import settings
 from engine.errors import CheckpointRejected, ExportFailed, InvalidRequest
 from engine.export import job as export
-from engine.export.paddle import convert, read_converted, take_softmax_off
+from engine.export.paddle import convert, read_converted, remove_final_softmax
 from engine.export.verify import compare
 from engine.onnx.opset import OPSET
 from engine.runs.plan import plan
@@ -140,7 +140,7 @@ def test_an_invalid_file_is_not_believed(tmp_path: Path) -> None:
 def test_a_final_softmax_is_taken_off(tmp_path: Path, scaled: bool) -> None:
     model = tiny_se_model()
     logits = scores(model, tmp_path)
-    assert not take_softmax_off(model)
+    assert not remove_final_softmax(model)
     model.graph.node[-1].output[0] = "raw"
     model.graph.node.append(helper.make_node("Softmax", ["raw"], ["logits"], axis=1))
     if scaled:  # as Paddle 2 ends its programs
@@ -150,7 +150,7 @@ def test_a_final_softmax_is_taken_off(tmp_path: Path, scaled: bool) -> None:
         model.graph.node[-1].output[0] = "p"
         model.graph.node.append(helper.make_node("Mul", ["p", "one"], ["q"]))
         model.graph.node.append(helper.make_node("Add", ["q", "zero"], ["logits"]))
-    assert take_softmax_off(model)
+    assert remove_final_softmax(model)
     assert model.graph.output[0].name == "raw"
     assert np.array_equal(scores(model, tmp_path), logits)
 
@@ -168,7 +168,7 @@ def test_paddle2onnx_itself_converts_both_forms_of_program(tmp_path: Path, progr
     for kind in ("logits", "softmax"):
         convert(real_python(), RECORDED / program.format(kind), tmp_path / f"{kind}.onnx")
         proto = read_converted(tmp_path / f"{kind}.onnx", parameters=100)
-        assert take_softmax_off(proto) == (kind == "softmax")
+        assert remove_final_softmax(proto) == (kind == "softmax")
         made.append(proto)
     batch = np.random.default_rng(0).normal(size=(2, 3, 8, 8)).astype(np.float32)
     run = []

@@ -24,7 +24,7 @@ from engine.build.int8.mixed_precision.mixed_precision import (
 from engine.build.int8.pipeline import Prepared
 from engine.common.stats import paired_difference
 from engine.specs import FLOAT_SHARE
-from engine.store.int8_report import BoundFacts, SearchStep
+from engine.store.int8_report import ConstraintFacts, SearchStep
 
 SHARES = (FLOAT_SHARE, 0.2, 0.35, 0.5, 0.7, 0.9)
 ONE_SIDED_95 = 0.90
@@ -175,8 +175,8 @@ class _Search:
         facts = built.facts.model_copy(update={"bound": self._facts(best, held)})
         return Mixed(built.model, built.prepared, built.target, facts, self.ranking, built.kept)
 
-    def _facts(self, best: Step, held: bool) -> BoundFacts:
-        return BoundFacts(
+    def _facts(self, best: Step, held: bool) -> ConstraintFacts:
+        return ConstraintFacts(
             max_drop=self.bound.max_drop,
             measure=self.bound.measure,
             held=held,
