@@ -109,7 +109,7 @@ def test_a_process_that_dies_fails_the_benchmark(url: str, when: str) -> None:
         else:
             victim.suspend()
             threading.Timer(0.3, victim.kill).start()
-        with pytest.raises(BenchmarkFailed, match="processes died"):
+        with pytest.raises(BenchmarkFailed, match="process died"):
             team.measure_window(0.05)
 
 

@@ -156,12 +156,12 @@ def latencies(over: int, of: int) -> np.ndarray:
 def test_valid_and_invalid_say_why() -> None:
     good = ServerRun(10.0, 20.0, 1000, latencies(2, 1000), 100.0)
     assert good.valid
-    assert good.reason == "2 of 1,000 requests took longer than 20 ms, and 2 may"
+    assert good.reason == "2 of 1,000 requests exceeded 20 ms, allowed are 2"
     bad = ServerRun(10.0, 20.0, 1000, latencies(3, 1000), 100.0)
     assert not bad.valid
     few = ServerRun(10.0, 20.0, 300, latencies(0, 300), 30.0)
     assert not few.valid
-    assert "300 requests are too few to tell, 459 are needed" in few.reason
+    assert "300 requests are too few, at least 459 are needed" in few.reason
 
 
 def test_a_run_that_cannot_be_valid_any_more_is_given_up() -> None:
@@ -169,7 +169,7 @@ def test_a_run_that_cannot_be_valid_any_more_is_given_up() -> None:
     assert found.over_limit == max_requests_over_limit(1000) + 1
     assert found.requests < 1000
     assert not found.valid
-    assert found.reason.startswith("given up after 3 of")
+    assert found.reason.startswith("stopped early: 3 of")
 
 
 def test_a_rate_that_can_never_be_answered_ends_all_the_same() -> None:
@@ -179,7 +179,7 @@ def test_a_rate_that_can_never_be_answered_ends_all_the_same() -> None:
     found = serve([clock.working()], arrivals, 20.0, 1000.0, clock, longest_s=2.0)
     assert found.requests == pytest.approx(2.0 / SERVICE_S, abs=2)
     assert not found.valid
-    assert "given up after" in found.reason
+    assert "stopped early" in found.reason
 
 
 def rate_that_keeps(limit_ms: float) -> float:

@@ -46,9 +46,9 @@ def test_the_most_images_within_the_limit_win() -> None:
     assert found.row["batch"] == 2
     assert found.within_limit == 2
     assert found.sentence() == (
-        "Sweet spot: timm/a fp32 at batch 2, 2 in flight, 1 thread: 180.0 images/s (178.2 to "
-        "181.8) with p90 8.00 ms over 300 requests, within the limit of 10 ms; the most images/s "
-        "of the 2 of 4 points that keep it."
+        "Best operating point: timm/a fp32 at batch 2, concurrency 2, 1 thread: 180.0 images/s "
+        "(178.2 to 181.8) with p90 8.00 ms over 300 requests, limit 10 ms; highest throughput "
+        "of 2 of 4 points within it."
     )
 
 
@@ -59,7 +59,7 @@ def test_a_latency_of_exactly_the_limit_is_within_it() -> None:
 def test_without_a_limit_the_fastest_wins() -> None:
     found = find_best_operating_point(SWEEP)
     assert found.row["images_per_s"] == 210.0
-    assert "the most images/s of 4 points." in found.sentence()
+    assert "highest throughput of 4 points." in found.sentence()
 
 
 def test_where_nothing_keeps_the_limit_the_closest_is_named() -> None:
@@ -67,8 +67,8 @@ def test_where_nothing_keeps_the_limit_the_closest_is_named() -> None:
     assert found.row is None
     assert found.to_json()["row"] is None
     assert found.sentence() == (
-        "None of 4 points has a p90 of at most 1 ms; the lowest is 5.00 ms: timm/a fp32 at batch "
-        "1, 2 in flight, 1 thread."
+        "No point of 4 meets p90 <= 1 ms. Lowest p90: 5.00 ms, timm/a fp32 at batch 1, "
+        "concurrency 2, 1 thread."
     )
 
 
@@ -86,11 +86,11 @@ def test_other_scenarios_take_no_part() -> None:
 
 
 def test_a_doubtful_winner_is_called_so() -> None:
-    noisy = rows((5.0, 100.0), stable=False, noise="the clock moved by 15 %")
+    noisy = rows((5.0, 100.0), stable=False, noise="the CPU clock changed by 15 %")
     assert (
         find_best_operating_point(noisy)
         .sentence()
-        .endswith("Doubtful: its windows did not agree; the clock moved by 15 %.")
+        .endswith("Unreliable: the windows did not agree; the CPU clock changed by 15 %.")
     )
 
 

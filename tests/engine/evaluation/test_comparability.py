@@ -52,7 +52,7 @@ def test_who_is_not_compared_with_the_others(evaluated: list[Told], apart: list[
     for place in apart:
         spec = evaluated[place][1]
         assert spec is not None
-        assert found.loc[place, "apart"].startswith(f"prepared with {spec.summary()}")
+        assert found.loc[place, "apart"].startswith(f"preprocessing {spec.summary()}")
 
 
 def row(number: int, told: Told) -> Evaluation:

@@ -107,7 +107,7 @@ def test_an_evaluation_that_was_killed_resumes_to_the_bit(
     context = Quiet(url, tmp_path / "work2")
     evaluation.run(spec.to_json(), context)
     assert calls["shards"] == 5, "120 images are four shards; two were kept, two computed again"
-    assert any("64 images were done before" in text for text in context.said)
+    assert any("64 images are already evaluated" in text for text in context.said)
     resumed = columns_of(run(url, tmp_path, spec))
     for name, column in undisturbed.items():
         assert np.array_equal(column, resumed[name]), name
@@ -122,7 +122,7 @@ def test_shard_jobs_and_the_whole_give_the_same(url: str, tmp_path: Path) -> Non
         evaluation.run_shard(shard.to_json(), Quiet(url, tmp_path / f"shard{start}"))
     context = Quiet(url, tmp_path / "merge")
     evaluation.run(spec_of(artifact.digest).to_json(), context)
-    assert any("120 images were done before" in text for text in context.said)
+    assert any("120 images are already evaluated" in text for text in context.said)
     row = run(url, tmp_path, spec_of(artifact.digest))
     assert row.top1_count == 120, "the labels are the model's own answers"
 

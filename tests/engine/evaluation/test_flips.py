@@ -59,7 +59,7 @@ def test_different_images_are_refused(url: str, ids: tuple[int, int]) -> None:
         path = settings().home / row.per_image_path
     columns = dict(np.load(path))
     np.savez(path, **{**columns, "image": columns["image"] + 1})
-    with pytest.raises(InvalidRequest, match="not of the same images"):
+    with pytest.raises(InvalidRequest, match="have different images"):
         find_flips(*ids, url)
 
 

@@ -83,11 +83,11 @@ def test_the_images_in_common_are_counted_and_the_rest_has_its_own_accuracy(
         "top1": int((rest.rank == 0).sum()),
         "top5": int((rest.rank < 5).sum()),
     }
-    sentence = "40 of 120 images were also calibrated on; top-1 on the other 80: "
+    sentence = "40 of 120 images were used for calibration; top-1 on the other 80: "
     assert any(sentence in text for text in said)
     assert sentence in str(EvaluationProtocol.from_row(row).overlap_text)
     shown = CliRunner().invoke(app, ["evaluation", "show", str(row.id)])
-    assert "40 of 120 images were also calibrated on" in " ".join(shown.output.split())
+    assert "40 of 120 images were used for calibration" in " ".join(shown.output.split())
     assert results_frame(url).set_index("precision").loc["int8", "seen_images"] == 40
 
 
@@ -127,7 +127,7 @@ def test_images_apart_are_said_to_be_so(url: str, tmp_path: Path, spec: ExportSp
     assert row.protocol["seen_before"]["images"] == 0
     assert (
         EvaluationProtocol.from_row(row).overlap_text
-        == "none of the images was calibrated or searched on"
+        == "no overlap with the calibration set"
     )
     assert not any("new to this build" in text for text in said)
 
@@ -141,7 +141,7 @@ def test_images_that_a_search_was_judged_on_count_too(
     row, _ = evaluated(url, tmp_path, artifact)
     found = row.protocol["seen_before"]
     assert (found["calibrated"], found["searched"], found["images"]) == (40, 80, 120)
-    sentence = "120 of 120 images were also calibrated or searched on"
+    sentence = "120 of 120 images were used for calibration or the accuracy search"
     assert EvaluationProtocol.from_row(row).overlap_text == sentence
 
 
@@ -172,7 +172,7 @@ def test_other_labels_say_nothing_of_the_rest() -> None:
     stored = {"batch": 4, "seen_before": facts, "of_a_later_version": [1]}
     kept = EvaluationProtocol.model_validate(stored).without_remaining_counts()
     assert kept.dump() == stored | {"seen_before": {k: facts[k] for k in facts if k != "rest"}}
-    assert kept.overlap_text == "3 of 9 images were also calibrated on"
+    assert kept.overlap_text == "3 of 9 images were used for calibration"
 
 
 def test_images_held_out_are_apart_and_spread_over_the_classes() -> None:

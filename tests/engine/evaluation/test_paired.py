@@ -96,9 +96,9 @@ def key_in_the_table(url: str, row: Evaluation) -> tuple[object, ...]:
             {"images": 200, "images_planned": 300, "top1_count": 150, "top5_count": 190},
             "200 images .*unfinished: 300 planned",
         ),
-        ({"images_digest": "f" * 64}, "not of the same images"),
-        ({"label_set": "real"}, "scored with different labels: dataset against real"),
-        ({"preprocess": PreprocessSpec(crop=200).to_dict()}, "prepare the images differently"),
+        ({"images_digest": "f" * 64}, "have different images"),
+        ({"label_set": "real"}, "have different labels: dataset and real"),
+        ({"preprocess": PreprocessSpec(crop=200).to_dict()}, "have different preprocessing"),
     ],
 )
 def test_what_differs_is_said_in_one_sentence(
@@ -123,7 +123,7 @@ def test_another_preprocessing_is_compared_anyway_when_asked_for(url: str, tmp_p
     second = imported(url, tmp_path, 2, preprocess=PreprocessSpec(crop=200))
     pair = compare(first.id, second.id, url, anyway=True)
     assert pair.remark is not None
-    assert "prepare the images differently" in pair.remark
+    assert "have different preprocessing" in pair.remark
 
 
 def test_two_models_each_prepared_in_its_own_way_are_comparable(url: str, tmp_path: Path) -> None:
@@ -148,7 +148,7 @@ def test_several_right_answers_and_none(url: str, tmp_path: Path) -> None:
     assert (made.images, made.top1_count, made.top5_count) == (N - 1, N // 2, N - 1)
     assert made.label_set.startswith("real (")
     assert relabel(row.id, path, "real", url).id == made.id
-    with pytest.raises(InvalidRequest, match="not of the same images"):
+    with pytest.raises(InvalidRequest, match="have different images"):
         compare(row.id, made.id, url)
 
 

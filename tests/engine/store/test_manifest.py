@@ -171,7 +171,7 @@ def test_manifests_of_earlier_versions_are_read() -> None:
 def test_a_bound_of_before_margins_says_nothing_of_what_is_expected() -> None:
     facts = {"max_drop": 1.0, "held": True, "drop": 0.0, "drop_at_most": 0.9, "images": 700}
     bound = ConstraintFacts.model_validate(facts)
-    assert bound.sentence() == "1 points of top-1, held: 0.0, at most 0.9 on 700 images"
+    assert bound.sentence() == "max 1 pp of top-1, met: drop 0.0 pp, at most 0.9 pp on 700 images"
     later = ConstraintFacts.model_validate(facts | {"expected_drop": 0.1, "expected_at_most": 0.2})
     assert later.sentence().endswith("; expected by the margins of its scores: 0.1, at most 0.2")
 
