@@ -1,8 +1,8 @@
 """Speed of the pages with 10,000 measurements: script run, time to paint, bytes sent.
 
 `python -m benchmarks.dashboard [--home FOLDER]` fills its own database (reused if FOLDER
-has one), runs every page cold and warm without a browser, then in Chromium against the real command. The exit
-code is 1 when a page is over a limit.
+has one), runs every page cold and warm without a browser, then in Chromium against the real
+command. The exit code is 1 when a page is over a limit.
 """
 
 from __future__ import annotations

@@ -137,7 +137,7 @@ def test_where_no_rate_is_found_the_verdict_says_how_far_it_looked(
 ) -> None:
     told = scenario_of(run(url, tmp_path, scenario="server", limit_ms=1e-6))
     assert told.valid is False
-    assert told.reason.startswith(f"no rate down to {told.rate_per_s:,.1f} requests/s kept")
+    assert told.reason.startswith(f"no rate from {told.rate_per_s:,.1f} requests/s meets")
 
 
 @pytest.mark.parametrize(

@@ -77,7 +77,7 @@ def test_the_percentile_is_a_choice_and_a_withheld_one_counts_for_nothing() -> N
     assert find_best_operating_point(SWEEP, Percentile.P95, 8.0).row["batch"] == 1
     withheld = find_best_operating_point(SWEEP, Percentile.P99, 1e6)
     assert withheld.row is None
-    assert withheld.sentence().startswith("Nothing was measured in closed loop with a p99")
+    assert withheld.sentence().startswith("No closed-loop benchmark has a p99")
 
 
 def test_other_scenarios_take_no_part() -> None:

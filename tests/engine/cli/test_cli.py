@@ -130,7 +130,7 @@ def test_models_as_json(capsys: pytest.CaptureFixture[str]) -> None:
         (["dataset", "add", "../up", "."], "name: String should match pattern"),
         (["jobs", "cancel"], "Give the number of a job, or --run"),
         (["jobs", "cancel", "--run", "5"], "There is no run 5"),
-        (["benchmark", "abcdef12"], "no artifact begins with 'abcdef12'"),
+        (["benchmark", "abcdef12"], "No artifact starts with 'abcdef12'"),
         (
             ["benchmark", "timm/x", "--scenario", "server", "--weights", "random"],
             "Scenario server needs a limit on the p99",
@@ -195,7 +195,7 @@ FAR = "99999999999999999999999"
         (["export", "x" * 5000, "--detach"], "There is no model 'xxx"),
         (["results", "-o", "/nowhere/at/all/x.csv"], "cannot be written: No such file"),
         (["vamp", "-m", "a" * 5000], "is no build"),
-        (["classify", "x.jpg", "-a", "%"], "no artifact begins with '%'"),
+        (["classify", "x.jpg", "-a", "%"], "No artifact starts with '%'"),
         (["build", "timm/seresnet50", "--weights", "~nobody/x", "--detach"], "There is no file"),
     ],
 )  # fmt: skip

@@ -230,7 +230,7 @@ def test_at_chance_decides_nothing_under_100_images() -> None:
 
 @pytest.mark.parametrize(("successes", "n", "classes"), [(5, 4, 10), (-1, 4, 10), (1, 200, 1)])
 def test_at_chance_refuses_what_is_no_score(successes: int, n: int, classes: int) -> None:
-    with pytest.raises(ValueError, match="not a score"):
+    with pytest.raises(ValueError, match="not an accuracy"):
         is_chance_level(successes, n, classes)
 
 
@@ -244,5 +244,5 @@ def test_most_over_is_the_binomial_quantile(n: int, share: float) -> None:
 
 def test_most_over_of_nothing_decides_nothing() -> None:
     assert max_exceedances(0, 0.01) == -1
-    with pytest.raises(ValueError, match="no question"):
+    with pytest.raises(ValueError, match="invalid arguments"):
         max_exceedances(10, 0.0)

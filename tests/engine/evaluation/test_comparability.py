@@ -97,7 +97,7 @@ def test_every_key_of_same_images_has_its_sentence(name: str) -> None:
     reason = find_incompatibility(first, second, "")
     assert reason is not None
     assert reason.difference in (Difference.IMAGES, Difference.LABELS)
-    assert reason.sentence.startswith("Evaluations 1 and 2 are ")
+    assert reason.sentence.startswith("Evaluations 1 and 2 have different ")
     assert reason.sentence.count(". ") == 0
 
 

@@ -125,10 +125,7 @@ def test_images_apart_are_said_to_be_so(url: str, tmp_path: Path, spec: ExportSp
     register("other", check(other, None, lambda done, total: None), url)
     row, said = evaluated(url, tmp_path, artifact, dataset="other")
     assert row.protocol["seen_before"]["images"] == 0
-    assert (
-        EvaluationProtocol.from_row(row).overlap_text
-        == "no overlap with the calibration set"
-    )
+    assert EvaluationProtocol.from_row(row).overlap_text == "no overlap with the calibration set"
     assert not any("new to this build" in text for text in said)
 
 

@@ -91,7 +91,7 @@ def key_in_the_table(url: str, row: Evaluation) -> tuple[object, ...]:
 @pytest.mark.parametrize(
     ("values", "sentence"),
     [
-        ({"dataset_digest": "f" * 64, "dataset_name": "v2"}, "one is of val .*, the other of v2"),
+        ({"dataset_digest": "f" * 64, "dataset_name": "v2"}, "images: val .* and v2"),
         (
             {"images": 200, "images_planned": 300, "top1_count": 150, "top5_count": 190},
             "200 images .*unfinished: 300 planned",
@@ -160,7 +160,7 @@ def test_several_right_answers_and_none(url: str, tmp_path: Path) -> None:
         ("5", "must hold a JSON list"),
         ("[[1], 2]", "entry 1: expected a list of class indices, found 2"),
         ("[[1], [-1]]", "entry 1"),
-        ("[[1], [2]]", "has no place in this label set of 2 entries"),
+        ("[[1], [2]]", "is not in this label set of 2 entries"),
         ('{"a.png": [1]}', "300 of 300 images are not in the label set"),
     ],
 )
@@ -182,5 +182,5 @@ def test_images_of_one_name_in_several_folders_keep_their_own_answers() -> None:
 
 
 def test_an_evaluation_that_does_not_exist_is_named(url: str) -> None:
-    with pytest.raises(InvalidRequest, match="no evaluation 5; `evaluation list`"):
+    with pytest.raises(InvalidRequest, match="no evaluation 5: `evaluation list`"):
         compare(5, 6, url)

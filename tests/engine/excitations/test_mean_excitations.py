@@ -77,5 +77,5 @@ def test_a_dataset_that_changed_meanwhile_is_not_taken_for_the_old_one(
     build: Artifact, dataset: Dataset, url: str, tmp_path: Path
 ) -> None:
     asked = ExcitationsSpec(artifact=build.digest, dataset="tiny", dataset_digest="other")
-    with pytest.raises(DatasetInvalid, match="registered anew"):
+    with pytest.raises(DatasetInvalid, match="registered again"):
         run(asked.to_json(), Quiet(url, tmp_path / "one"))

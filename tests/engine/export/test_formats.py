@@ -83,7 +83,7 @@ def test_a_usual_export_keeps_the_recipe_it_had_before_there_was_a_choice() -> N
 def test_an_onnx_file_never_becomes_torchscript(url: str, tmp_path: Path) -> None:
     weights = WeightsSpec(kind=WeightsKind.FILE, path=str(tmp_path / "a.onnx"))
     spec = ExportSpec(model_id="onnx/a", weights=weights, format="torchscript")
-    with pytest.raises(InvalidRequest, match="cannot become TorchScript"):
+    with pytest.raises(InvalidRequest, match="cannot be exported to TorchScript"):
         export.run(spec.to_json(), Quiet(url, tmp_path / "a"))
 
 

@@ -178,7 +178,7 @@ def test_who_waits_too_long_for_others_is_told(
 ) -> None:
     with held(child, tmp_path) as answer, monkeypatch.context() as patch:
         patch.setattr(warm_child, "QUEUE_TIMEOUT_S", 0.2)
-        with pytest.raises(ChildFailed, match="Requests before this one"):
+        with pytest.raises(ChildFailed, match="Earlier requests took over"):
             echo(child, 2)
     assert answer.result().facts == {"held": True}  # begun: it was not given up
     assert echo(child, 3)["value"] == 3

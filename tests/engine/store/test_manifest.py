@@ -173,7 +173,7 @@ def test_a_bound_of_before_margins_says_nothing_of_what_is_expected() -> None:
     bound = ConstraintFacts.model_validate(facts)
     assert bound.sentence() == "max 1 pp of top-1, met: drop 0.0 pp, at most 0.9 pp on 700 images"
     later = ConstraintFacts.model_validate(facts | {"expected_drop": 0.1, "expected_at_most": 0.2})
-    assert later.sentence().endswith("; expected by the margins of its scores: 0.1, at most 0.2")
+    assert later.sentence().endswith("; expected from score margins: 0.1 pp, at most 0.2 pp")
 
 
 def test_keys_of_later_versions_are_kept() -> None:
@@ -205,7 +205,7 @@ def test_a_damaged_manifest_gives_one_sentence(manifest: Any, key: str) -> None:
 
 
 def test_a_manifest_without_preprocessing_is_not_taken_for_the_usual_one() -> None:
-    with pytest.raises(ArtifactMissing, match="does not say how images are prepared"):
+    with pytest.raises(ArtifactMissing, match="has no preprocessing"):
         artifacts.preprocess_of(Artifact(digest="d" * 64, manifest={"classes": 4}))
 
 
@@ -217,7 +217,7 @@ def test_damaged_protocols_results_and_reports_give_one_sentence(url: str) -> No
     folder = artifacts.folder_of("e" * 64)
     folder.mkdir(parents=True)
     (folder / artifacts.REPORT_FILE).write_text('{"layers": [')
-    with pytest.raises(ArtifactMissing, match=r"^report.json cannot be read: it is no JSON \("):
+    with pytest.raises(ArtifactMissing, match=r"^report.json cannot be read: it is not JSON \("):
         layer_report("e" * 64)
     (folder / artifacts.REPORT_FILE).write_text('{"layers": [{}]}')
     with pytest.raises(ArtifactMissing, match=r"^report.json of artifact e+ is damaged: "):
