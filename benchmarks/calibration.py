@@ -63,7 +63,7 @@ class Row:
         return self.peak_mb / self.peak_few_mb
 
     @property
-    def holds(self) -> bool:
+    def meets_limits(self) -> bool:
         """Whether all three limits are met."""
         limit = RATIO_LIMITS.get(self.mode, DEFAULT_RATIO_LIMIT)
         return self.ratio <= limit and self.growth <= GROWTH_LIMIT and self.peak_mb < PEAK_LIMIT_MB
@@ -138,7 +138,7 @@ def _measure_case(model: str, images: str, side: int, count: int, mode: str, thr
         started, cpu_started = time.perf_counter(), time.process_time()
         prepare(
             graph,
-            Calibration(make_batches, mode, PERCENTILE, threads, lambda stage, seen: None, count),
+            Calibration(make_batches, mode, PERCENTILE, threads, lambda stage, done: None, count),
         )
         return time.perf_counter() - started, time.process_time() - cpu_started
 
@@ -176,7 +176,7 @@ def show(rows: list[Row]) -> None:
         print(
             f"{row.mode:14} {row.images:8,} {row.plain_s:8.1f} {row.calibrate_s:8.1f} "
             f"{row.ratio:8.2f} {row.core_ratio:8.2f} {row.peak_mb:8,.0f} {row.growth:8.3f} "
-            f"{'within limits' if row.holds else 'OVER A LIMIT'}"
+            f"{'within limits' if row.meets_limits else 'OVER A LIMIT'}"
         )
     print(
         json.dumps(
@@ -185,7 +185,7 @@ def show(rows: list[Row]) -> None:
                     **asdict(row),
                     "ratio": row.ratio,
                     "core_ratio": row.core_ratio,
-                    "holds": row.holds,
+                    "meets_limits": row.meets_limits,
                 }
                 for row in rows
             ]

@@ -91,11 +91,11 @@ def run_round(
         bench.clear_cache()
         for which in ("first", "later"):
             before = bench.inference_rate(artifact)
-            steady, whole = bench.evaluation_rate(artifact, images)
+            steady, total = bench.evaluation_rate(artifact, images)
             after = bench.inference_rate(artifact)
             rates[f"{which} {precision} inference"] = mean(before, after)
             rates[f"{which} {precision}"] = steady
-            rates[f"{which} {precision} whole"] = whole
+            rates[f"{which} {precision} total"] = total
     rates["timm's loop"] = loop_rate(bench)
     for name, options in TIMM_OPTIONS.items() if validate else ():
         rates[f"validate.py, {name}"] = script_rate(bench, validate, images, options)
@@ -145,7 +145,7 @@ def ratios(rounds: list[Rates]) -> dict[str, dict[str, float]]:
         for which, timm_name in product(("first", "later"), timm_rates(rounds)):
             found[f"{p}: {which} pass, start to end / {timm_name}"] = medians(
                 lambda r, by, p=p, which=which, timm_name=timm_name: (
-                    getattr(r[f"{which} {p} whole"], by) / getattr(r[timm_name], by)
+                    getattr(r[f"{which} {p} total"], by) / getattr(r[timm_name], by)
                 )
             )
     return found

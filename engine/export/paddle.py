@@ -144,12 +144,12 @@ def remove_final_softmax(proto: ModelProto) -> bool:
     Programs of Paddle 2 also end with a scale operation: a Mul by 1 and an Add of 0.
     """
     graph = proto.graph
-    makers = {output: node for node in graph.node for output in node.output}
+    producers = {output: node for node in graph.node for output in node.output}
     constants = {tensor.name: tensor for tensor in graph.initializer}
     tail: list[NodeProto] = []
     name = graph.output[0].name
-    while name in makers:
-        tail.append(makers[name])
+    while name in producers:
+        tail.append(producers[name])
         name = tail[-1].input[0]
         if tail[-1].op_type == "Softmax":
             for node in tail:

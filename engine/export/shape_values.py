@@ -46,12 +46,12 @@ def fold_shape_values(model: ModelProto, side: int) -> int:
 def _from_shapes(graph: GraphProto) -> list[str]:
     """Names of tensors that depend only on the shapes of other tensors."""
     constants = {tensor.name for tensor in graph.initializer} | {""}
-    found: list[str] = []
-    known: set[str] = set()
+    names: list[str] = []
+    shape_tensors: set[str] = set()
     for node in graph.node:
-        only_shapes = known.intersection(node.input) and set(node.input) <= known | constants
+        only_shapes = shape_tensors.intersection(node.input) and set(node.input) <= shape_tensors | constants
         random = node.op_type.startswith("Random") or any(True for _ in graph_io.subgraphs_of(node))
         if node.op_type in ("Shape", "Size") or (only_shapes and not random):
-            found += node.output
-            known.update(node.output)
-    return found
+            names += node.output
+            shape_tensors.update(node.output)
+    return names
