@@ -17,7 +17,7 @@ PYTEST := $(BIN)/python -m pytest tests
 SIDE_BY_SIDE := -n logical --maxprocesses 4 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-paddle oracles run test-unit test test-fast test-slow lint format demo migrate clean
+.PHONY: help setup setup-paddle oracles run test-unit test test-fast test-slow lint format docs demo migrate clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -32,8 +32,11 @@ $(VENV)/.torch: requirements.txt | $(VENV)/bin/python
 	fi
 	@touch $@
 
-$(VENV)/.runtime: requirements.txt $(VENV)/.torch
+# The project itself is installed editable, in the way that puts this folder on Python's path.
+$(VENV)/.runtime: requirements.txt pyproject.toml $(VENV)/.torch
 	$(BIN)/python -m pip install --quiet --no-compile -r requirements.txt
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation \
+	  --config-settings editable_mode=compat --editable .
 	@$(BIN)/python -m compileall -q -j 0 $(addprefix $(VENV)/lib/python3*/site-packages/,$(STARTUP))
 	@touch $@
 
@@ -89,5 +92,8 @@ format: $(VENV)/.dev ## Format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+docs: $(VENV)/.runtime ## Write docs/cli.md from the commands
+	$(BIN)/python -m engine.cli.reference > docs/cli.md
+
 clean: ## Remove the environment and caches (data in var/ stays)
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) build senet_workbench.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -119,8 +119,8 @@ def _measure_case(model: str, images: str, side: int, count: int, mode: str, thr
     import onnx
 
     from engine.build.int8.pipeline import Calibration, prepare
-    from engine.build.int8.sessions import session_of
     from engine.common.environment import peak_rss_mb
+    from engine.runtimes.observing import session_of
 
     graph = onnx.load(model)
     make_batches = lambda: batches(Path(images), side, count)  # noqa: E731

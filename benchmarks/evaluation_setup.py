@@ -18,14 +18,14 @@ from engine.config import settings
 from engine.datasets import pixel_cache
 from engine.datasets.decoding import Decoders
 from engine.datasets.reader import DatasetIndex, open_index
-from engine.datasets.registration import check, register
+from engine.datasets.registration import check_folder, register
 from engine.evaluation import record, shards
 from engine.evaluation.pipeline import in_flight, threads_each
 from engine.evaluation.task import Task, match_classes, prepare
 from engine.export import job as export
 from engine.jobs.context import JobContext
 from engine.preprocess import PreprocessSpec
-from engine.runtimes.onnx_runtime import OnnxRuntime
+from engine.runtimes.onnxruntime import OnnxSession
 from engine.specs import BuildSpec, CalibrationSpec, EvaluateSpec, ExportSpec, WeightsSpec
 from engine.store import artifacts
 from engine.store.database import prepare_database
@@ -50,7 +50,9 @@ class Workbench:
         self.url, self.folder, self.photographs = prepare_database(), folder, real_data
         self.real_weights = real_data / "weights" / "tf_mobilenetv3_small_100.safetensors"
         images = real_data / "imagenet_1000"
-        self.dataset = register("in1k", check(images, None, lambda done, total: None), self.url)
+        self.dataset = register(
+            "in1k", check_folder(images, None, lambda done, total: None), self.url
+        )
         self.index = open_index(self.dataset)
         self.threads = settings().threads
         self._built: dict[tuple[str, str], Artifact] = {}
@@ -94,12 +96,12 @@ class Workbench:
         decoders = Decoders(self.index, spec, BATCH, None, self.threads, 10**6)
         try:
             indices = np.arange(BATCH)
-            decoders.wait(decoders.fill(0, indices, np.ones(BATCH, bool)))
+            decoders.wait(decoders.start(0, indices, np.ones(BATCH, bool)))
             stopwatch = Stopwatch()
             futures = [
                 future
                 for start in range(0, images - BATCH + 1, BATCH)
-                for future in decoders.fill(0, indices + start, np.ones(BATCH, bool))
+                for future in decoders.start(0, indices + start, np.ones(BATCH, bool))
             ]
             decoders.wait(futures)
             return stopwatch.rate(images // BATCH * BATCH)
@@ -109,7 +111,7 @@ class Workbench:
     def inference_rate(self, artifact: Artifact) -> Rate:
         """Images per second of inference alone, on inputs in memory."""
         path = artifacts.model_path(artifact.digest)
-        model = OnnxRuntime(path, "CPUExecutionProvider", threads_each(self.threads))
+        model = OnnxSession(path, "CPUExecutionProvider", threads_each(self.threads))
         side = artifacts.preprocess_of(artifact).crop
         inputs = np.random.default_rng(0).normal(size=(BATCH, 3, side, side)).astype(np.float32)
         parallel = in_flight(self.threads)

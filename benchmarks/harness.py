@@ -25,7 +25,7 @@ import onnxruntime as ort
 from engine.benchmark.interference import InterferenceMonitor
 from engine.benchmark.windows import take_window
 from engine.common.stats import median_interval
-from engine.runtimes.onnx_runtime import OnnxRuntime
+from engine.runtimes.onnxruntime import OnnxSession
 
 CPU = "CPUExecutionProvider"
 MAX_RATIO = 1.01
@@ -82,7 +82,7 @@ class Case:
     def __init__(self, path: Path, batch: int, threads: int) -> None:
         """The runtime is that of benchmarks; the bare loop uses the session inside it."""
         self.path, self.batch, self.threads = path, batch, threads
-        self.runtime = OnnxRuntime(path, CPU, threads)
+        self.runtime = OnnxSession(path, CPU, threads)
         self.session: ort.InferenceSession = self.runtime._session
         input_info = self.session.get_inputs()[0]
         side = input_info.shape[-1]

@@ -13,9 +13,9 @@ from benchmarks.quantization import say
 from benchmarks.quantization_peers import peer_builds
 from benchmarks.quantization_setup import HALVES, Bench, Model
 from benchmarks.quantization_speed import compare_speed
-from engine.build.int8.sessions import session_of
 from engine.common.stats import paired_difference
-from engine.runtimes.onnx_runtime import OnnxRuntime
+from engine.runtimes.observing import session_of
+from engine.runtimes.onnxruntime import OnnxSession
 from engine.store import artifacts
 from engine.store.manifest import BuildDetails, BuildManifest
 
@@ -83,7 +83,7 @@ def _right(
     found = []
     for half in HALVES:
         batches, labels = images[half]
-        runtime = OnnxRuntime(build[1 - half][0], "CPUExecutionProvider", bench.threads)
+        runtime = OnnxSession(build[1 - half][0], "CPUExecutionProvider", bench.threads)
         best = np.concatenate([runtime.run(batch).argmax(axis=1) for batch in batches])
         found.append(best == labels)
     return np.concatenate(found)

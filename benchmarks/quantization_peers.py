@@ -10,7 +10,7 @@ import numpy as np
 
 from benchmarks.quantization import say
 from benchmarks.quantization_setup import HALVES, Bench, Model
-from engine.datasets.sampling import draw_by_class
+from engine.datasets.sampling import sample_by_class
 from engine.onnx import graph_io
 from engine.store.manifest import BuildDetails
 
@@ -31,7 +31,7 @@ def peer_builds(bench: Bench, model: Model, fp32: Path) -> dict[str, Builds]:
 
 def _one_by_one(bench: Bench, model: Model, half: int) -> Iterator[np.ndarray]:
     labels = bench.halves[half].labels
-    selected = draw_by_class(labels, bench.options.calibration_images, 0)
+    selected = sample_by_class(labels, bench.options.calibration_images, 0)
     for batch in bench.batches(model, half, selected):
         yield from (image[None] for image in batch)
 

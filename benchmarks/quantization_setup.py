@@ -19,7 +19,7 @@ from engine.build import job as build
 from engine.common.digests import data_digest
 from engine.config import settings
 from engine.datasets.reader import DatasetIndex, open_index, read_batches
-from engine.datasets.registration import Checked, check, register
+from engine.datasets.registration import CheckedDataset, check_folder, register
 from engine.export import job as export
 from engine.specs import BuildSpec, CalibrationSpec, ExportSpec, RangeCheckSpec, WeightsSpec
 from engine.store import artifacts
@@ -69,7 +69,7 @@ class Bench:
         """The images with even and with odd index; classes with two images are in both halves."""
         if not self._indices:
             root = self.options.images or self.options.real_data / "imagenet_1000"
-            found = check(root, None, lambda done, total: None)
+            found = check_folder(root, None, lambda done, total: None)
             for half in HALVES:
                 register(f"half-{half}", _half(found, half), self.url)
             self._indices = [open_index(self._dataset(half)) for half in HALVES]
@@ -112,7 +112,7 @@ class Bench:
         return read_batches(self.halves[half], which, spec, BATCH, self.threads)
 
 
-def _half(found: Checked, half: int) -> Checked:
+def _half(found: CheckedDataset, half: int) -> CheckedDataset:
     return replace(
         found,
         files=found.files[half::2],

@@ -15,7 +15,7 @@ from benchmarks.quantization import say
 from benchmarks.quantization_setup import Bench, Model
 from engine.config import settings
 from engine.datasets.registration import register
-from engine.runtimes.onnx_runtime import OnnxRuntime
+from engine.runtimes.onnxruntime import OnnxSession
 from engine.store import artifacts
 
 ONNX_RUNTIME, OPENVINO = "onnxruntime", "openvino"
@@ -92,7 +92,7 @@ def compare_speed(first: Path, second: Path, batch: int, rounds: int) -> tuple[f
 
 def _load(runtime: str, path: Path) -> Run:
     if runtime == ONNX_RUNTIME:
-        return OnnxRuntime(path, "CPUExecutionProvider", settings().threads).run
+        return OnnxSession(path, "CPUExecutionProvider", settings().threads).run
     import openvino
 
     hints = {"INFERENCE_NUM_THREADS": settings().threads, "PERFORMANCE_HINT": "LATENCY"}
@@ -110,9 +110,9 @@ def _side(path: Path) -> int:
 
 def _calibration_set(bench: Bench) -> None:
     """Registers calibration images; any images will do for random weights."""
-    from engine.datasets.registration import check_layout
-    from engine.datasets.sampling import draw_to_calibrate
+    from engine.datasets.registration import check_images
+    from engine.datasets.sampling import sample_calibration_images
 
     root = bench.options.images or bench.options.real_data / "imagenet_1000"
-    layout = draw_to_calibrate(root, count=32)
-    register("drawn", check_layout(root, layout, lambda done, total: None), bench.url)
+    layout = sample_calibration_images(root, count=32)
+    register("drawn", check_images(root, layout, lambda done, total: None), bench.url)

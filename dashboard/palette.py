@@ -1,21 +1,16 @@
-"""Colors and symbols, told apart by color-blind eyes and on both backgrounds.
+"""The colors of the charts, for both themes.
 
-Every precision has a color of its own and a symbol of its own, so that neither is needed alone.
-The colors keep a contrast of 3:1 to their background and the greatest distance from each other
-under normal, protan, deutan and tritan vision.
+The colors and symbols of the precisions are in `engine.specs.precisions`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
-from db.enums import JobStatus, Precision
+from db.enums import JobStatus
+from engine.specs.precisions import PRECISIONS
 
-SYMBOLS: dict[str, str] = {
-    Precision.FP32: "circle",
-    Precision.FP16: "square",
-    Precision.INT8: "diamond",
-}
 PUBLISHED_SYMBOL = "x-thin-open"
 
 
@@ -23,30 +18,32 @@ PUBLISHED_SYMBOL = "x-thin-open"
 class Palette:
     """The colors of one theme."""
 
-    precisions: dict[str, str]
+    name: Literal["light", "dark"]
     published: str
     text: str
     grid: str
     background: str
 
+    @property
+    def precisions(self) -> dict[str, str]:
+        """The color of each precision, in order."""
+        return {name: getattr(facts, self.name) for name, facts in PRECISIONS.items()}
+
+
+def symbols() -> dict[str, str]:
+    """The symbol of each precision, in order."""
+    return {name: facts.symbol for name, facts in PRECISIONS.items()}
+
 
 LIGHT = Palette(
-    precisions={
-        Precision.FP32: "#332288",
-        Precision.FP16: "#648fff",
-        Precision.INT8: "#d55e00",
-    },
+    name="light",
     published="#7a7a7a",
     text="#1f1e1c",
     grid="#e6e4df",
     background="#ffffff",
 )
 DARK = Palette(
-    precisions={
-        Precision.FP32: "#aa4499",
-        Precision.FP16: "#648fff",
-        Precision.INT8: "#d55e00",
-    },
+    name="dark",
     published="#a0a0a0",
     text="#efede8",
     grid="#35322e",
@@ -72,5 +69,5 @@ STATUS_ICONS = {
 
 
 def palette_of(theme: str | None) -> Palette:
-    """The colors of the theme the browser shows ("light", "dark"; light when it did not say)."""
+    """The colors of the browser's theme ("light" or "dark"); light if it is not known."""
     return DARK if theme == "dark" else LIGHT

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from functools import lru_cache
 from pathlib import Path
 
@@ -17,6 +18,14 @@ from engine.errors import InvalidRequest
 PRIVATE, PRIVATE_FILE = 0o700, 0o600
 """File modes of the home and of its locks: no access for other users."""
 REPOSITORY = Path(__file__).resolve().parent.parent
+"""Where the packages are: the checkout, also of an editable install; or site-packages."""
+
+
+def data_root() -> Path:
+    """The folder of what is not in git: the checkout, or one of the user for an installed wheel."""
+    if (REPOSITORY / "pyproject.toml").is_file():
+        return REPOSITORY
+    return Path(os.environ.get("XDG_DATA_HOME") or "~/.local/share").expanduser() / "senet"
 
 
 def usable_cores() -> int:
@@ -44,7 +53,9 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="SENET_", frozen=True, populate_by_name=True)
 
-    home: Path = Field(REPOSITORY / "var", description="Folder of all data.")
+    home: Path = Field(
+        default_factory=lambda: data_root() / "var", description="Folder of all data."
+    )
     database_url: str = Field(
         "", validation_alias="DATABASE_URL", description="Database URL; default: <home>/senet.db."
     )
@@ -64,7 +75,7 @@ class Settings(BaseSettings):
     )
     offline: bool = Field(False, description="Never use the network; report what is missing.")
     paddle_python: Path = Field(
-        REPOSITORY / ".venv-paddle" / "bin" / "python",
+        default_factory=lambda: data_root() / ".venv-paddle" / "bin" / "python",
         description="Python of the environment that runs paddle2onnx.",
     )
     host_lock: Path = Field(
@@ -103,6 +114,11 @@ def settings() -> Settings:
             "database_url": _absolute_url(found.database_url),
         }
     )
+
+
+def child_command(module: str, *arguments: str) -> list[str]:
+    """The call of a module of ours; it is not looked for in the current folder (-P)."""
+    return [sys.executable, "-P", "-m", module, *arguments]
 
 
 def child_environment() -> dict[str, str]:

@@ -23,7 +23,7 @@ from engine.store.database import prepare_database
 from tests.support.homes import copy_of, own_home
 
 if TYPE_CHECKING:
-    from engine.datasets.registration import Checked
+    from engine.datasets.registration import CheckedDataset
 
 BROWSER = Path(__file__).parent / "browser"
 DATABASE = {"url", "template_home"}
@@ -76,11 +76,13 @@ def real_data() -> Path:
 
 
 @pytest.fixture(scope="session")
-def checked_photographs() -> Checked:
+def checked_photographs() -> CheckedDataset:
     """The 1,000 photographs, each decoded once for all tests."""
-    from engine.datasets.registration import check
+    from engine.datasets.registration import check_folder
 
-    return check(Path(os.environ["SENET_REAL_DATA"]) / "imagenet_1000", None, lambda done, n: None)
+    return check_folder(
+        Path(os.environ["SENET_REAL_DATA"]) / "imagenet_1000", None, lambda done, n: None
+    )
 
 
 @pytest.fixture

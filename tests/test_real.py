@@ -14,11 +14,11 @@ from db.enums import Precision
 from db.models import Evaluation
 from db.session import reading
 from engine import evaluation
-from engine.build import job
+from engine.build import job as build
 from engine.classify.predict import Classifier
 from engine.datasets.imagenet import wnid_to_index
-from engine.datasets.label_files import Labeling
-from engine.datasets.registration import check, register
+from engine.datasets.label_files import LabelOptions
+from engine.datasets.registration import check_folder, register
 from engine.errors import LabelsMismatch
 from engine.export import job as export
 from engine.specs import BuildSpec, EvaluateSpec, ExportSpec
@@ -72,7 +72,7 @@ def test_squeezenet(url: str, tmp_path: Path, real_data: Path, photographs: str)
     assert counts(url, tmp_path, spec) == (612, 835)
 
 
-def ways_to_register(folder: Path, photographs: Path) -> dict[str, Path | Labeling]:
+def ways_to_register(folder: Path, photographs: Path) -> dict[str, Path | LabelOptions]:
     """The 20 validation photographs in every layout: a folder, or one with what is said of it."""
     lines = (photographs / "val_label.txt").read_text().splitlines()
     label_of = {name: int(label) for name, label in (line.split() for line in lines)}
@@ -99,8 +99,9 @@ def ways_to_register(folder: Path, photographs: Path) -> dict[str, Path | Labeli
         forms["list.txt"] += f"{wnids[label]}\n"
     for form, text in forms.items():
         (folder / form).write_text(text)
-    labeled: dict[str, Path | Labeling] = {
-        form: Labeling(folder / form, base=1 if form == "from_one.txt" else None) for form in forms
+    labeled: dict[str, Path | LabelOptions] = {
+        form: LabelOptions(folder / form, base=1 if form == "from_one.txt" else None)
+        for form in forms
     }
     return {"wnid": folder / "wnid", "number": folder / "number", **labeled}
 
@@ -111,14 +112,14 @@ def test_every_way_to_register_the_same_photographs_gives_the_same_counts(
     photographs = real_data / "imagenet_val_20"
     spec = se_network(real_data)
     export.run(spec.to_json(), Quiet(url, tmp_path / "export"))
-    built = job.run(
+    built = build.run(
         BuildSpec(export=spec, precision=Precision.FP32).to_json(), Quiet(url, tmp_path / "build")
     )["artifact"]
     found = {}
     ways = {"as it is": photographs, **ways_to_register(tmp_path, photographs)}
     for number, (name, way) in enumerate(ways.items()):
         folder, said = (way, None) if isinstance(way, Path) else (tmp_path / "flat", way)
-        register("val20", check(folder, said, lambda done, total: None), url)
+        register("val20", check_folder(folder, said, lambda done, total: None), url)
         asked = EvaluateSpec(artifact=built, dataset="val20")
         result = evaluation.run(asked.to_json(), Quiet(url, tmp_path / f"evaluate{number}"))
         with reading(url) as session:
@@ -130,17 +131,17 @@ def test_every_way_to_register_the_same_photographs_gives_the_same_counts(
 
 
 def test_the_flat_layout_with_a_label_file(url: str, tmp_path: Path, real_data: Path) -> None:
-    checked = check(real_data / "imagenet_val_20", None, lambda done, total: None)
+    checked = check_folder(real_data / "imagenet_val_20", None, lambda done, total: None)
     assert (len(checked.files), checked.layout, checked.corrupt) == (20, "flat, label file", ())
     register("val20", checked, url)
     spec = se_network(real_data)
     export.run(spec.to_json(), Quiet(url, tmp_path / "export"))
-    built = job.run(
+    built = build.run(
         BuildSpec(export=spec, precision=Precision.FP32).to_json(), Quiet(url, tmp_path / "build")
     )["artifact"]
     classifier = Classifier(artifacts.find_by_digest(built, url))
     right = sum(
-        classifier.classify(checked.root / name).guesses[0].index == label
+        classifier.classify(checked.root / name).predictions[0].index == label
         for name, label in zip(checked.files, checked.labels, strict=True)
     )
     assert right >= 10, "20 validation images of a network with 67 % on that set"

@@ -21,7 +21,7 @@ from torchvision.datasets.folder import default_loader
 
 from db.enums import Precision, WeightsKind
 from engine import evaluation
-from engine.build import job
+from engine.build import job as build
 from engine.catalog.models import catalog
 from engine.evaluation.paired import compare
 from engine.evaluation.per_image import PerImage, find_evaluation, load_per_image
@@ -78,7 +78,7 @@ def test_imported_predictions_of_six_networks(url: str, real_data: Path) -> None
 
 def evaluated(url: str, tmp_path: Path, spec: ExportSpec) -> PerImage:
     export.run(spec.to_json(), Quiet(url, tmp_path / "export"))
-    built = job.run(
+    built = build.run(
         BuildSpec(export=spec, precision=Precision.FP32).to_json(), Quiet(url, tmp_path / "build")
     )["artifact"]
     asked = EvaluateSpec(artifact=built, dataset="in1k")

@@ -1,4 +1,4 @@
-"""Datasets: what is registered, what was found in each, and a form to add one."""
+"""Page Datasets: registered datasets with their reports, and a form to add one."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from engine.runs.compile import dataset_job
 from engine.runs.request import BUILTIN_DATASETS
 from engine.specs import DatasetSpec, absolute
 
-BASES: dict[int | None, str] = {None: "as recognized", 0: "0", 1: "1"}
+BASES: dict[int | None, str] = {None: "auto", 0: "0", 1: "1"}
 
 
 def queue(spec: DatasetSpec) -> None:
-    """Queues the registration and goes to Jobs."""
+    """Queues the registration and opens page Jobs."""
     with writing(queries.url()) as session:
         job_id = store.submit(session, dataset_job(spec))
     dispatcher.ensure_dispatcher()
@@ -44,11 +44,11 @@ def checked_spec(
     columns: str = "",
     base: int | None = None,
 ) -> DatasetSpec:
-    """The form as data. Raises InvalidRequest or DatasetInvalid with what is wrong."""
+    """The spec of the form's values. Raises InvalidRequest or DatasetInvalid for wrong values."""
     if name in BUILTIN_DATASETS:
-        raise InvalidRequest(f"{name} is the name of a built-in set; choose another name.")
+        raise InvalidRequest(f"{name} is the name of a built-in dataset; choose another name.")
     if not folder.strip():
-        raise InvalidRequest("Say in which folder the images are.")
+        raise InvalidRequest("Enter the folder of the images.")
     if not Path(absolute(folder.strip())).is_dir():
         raise DatasetInvalid(f"There is no folder {absolute(folder.strip())} on this machine.")
     label_columns = columns_of(columns) if columns.strip() else None
@@ -59,7 +59,7 @@ def checked_spec(
     for what, path in files.items():
         if path and not Path(path).is_file():
             raise DatasetInvalid(f"There is no {what} {path}.")
-    recognize_early(files["label file"], files["class list"], label_columns)
+    validate_files(files["label file"], files["class list"], label_columns)
     try:
         return DatasetSpec(
             name=name,
@@ -71,21 +71,21 @@ def checked_spec(
         )
     except ValueError as error:
         raise InvalidRequest(
-            f"{name!r} is no name for a dataset: use letters, digits, dots, dashes and "
-            f"underscores, at most 63, beginning with a letter or digit."
+            f"{name!r} is not a valid dataset name: use up to 63 letters, digits, dots, dashes and "
+            f"underscores, starting with a letter or digit."
         ) from error
 
 
 def columns_of(text: str) -> tuple[str, str]:
-    """`image, class` as two words. Raises InvalidRequest for anything else."""
+    """Parses `image, class`. Raises InvalidRequest for anything but two words."""
     words = [word.strip() for word in text.split(",")]
     if len(words) != 2 or not all(words):
-        raise InvalidRequest(f"{text!r} is not two columns, such as `filename, class_id`.")
+        raise InvalidRequest(f"{text!r} is not two columns; enter e.g. `filename, class_id`.")
     return words[0], words[1]
 
 
-def recognize_early(labels: str, classes: str, columns: tuple[str, str] | None) -> None:
-    """Reads the two files, which are small, so that what is wrong is said at once, not by a job."""
+def validate_files(labels: str, classes: str, columns: tuple[str, str] | None) -> None:
+    """Reads the two (small) files, so that errors appear in the form rather than in a job."""
     if labels:
         read_label_table(Path(labels), columns)
     if classes:
@@ -93,23 +93,23 @@ def recognize_early(labels: str, classes: str, columns: tuple[str, str] | None) 
 
 
 def label_options() -> tuple[str, str, int | None]:
-    """Class list, columns of the label file, number of the first class; all optional."""
+    """Widgets: class list, columns of the label file, number of the first class; all optional."""
     with st.expander("Classes and columns"):
         classes = st.text_input(
             "Class list (optional)",
             key="dataset_classes",
             placeholder="/data/classes.txt",
-            help="The classes in the order of the network's outputs: a name a line, or JSON such "
+            help="The classes in the order of the model's outputs: one name per line, or JSON such "
             'as `{"0": ["n01440764", "tench"]}`.',
         )
         columns = st.text_input(
-            "Columns of image and class (optional)",
+            "Columns with image and class (optional)",
             key="dataset_columns",
             placeholder="filename, class_id",
-            help="Of the label file, by heading or by number from 1; recognized where left out.",
+            help="Columns of the label file, by header or by number from 1. Empty: detected.",
         )
         base = st.selectbox(
-            "Numbers of classes begin at",
+            "First class number",
             list(BASES),
             format_func=BASES.__getitem__,
             key="dataset_base",
@@ -118,7 +118,7 @@ def label_options() -> tuple[str, str, int | None]:
 
 
 def add_form() -> None:
-    """Name, folder, optional label file, and how it is read."""
+    """The form: name, folder, optional label file and label options."""
     with st.form("add_dataset"):
         st.markdown("**Add a dataset**")
         name = st.text_input("Name", key="dataset_name", placeholder="imagenet-val")
@@ -133,9 +133,9 @@ def add_form() -> None:
         )
         classes, columns, base = label_options()
         st.caption(
-            "Recognized: a folder per class (named by WordNet id, as n01440764, by number, or by "
-            "anything), a flat folder of `nXXXXXXXX_*` files, or images with a label file. Every "
-            "image is decoded once."
+            "Supported layouts: a folder per class (named by WordNet id such as n01440764, by "
+            "number, or freely), a flat folder of `nXXXXXXXX_*` files, or images with a label "
+            "file. Every image is decoded once."
         )
         if st.form_submit_button("Add", type="primary", icon=":material/add:"):
             with guard():
@@ -143,15 +143,15 @@ def add_form() -> None:
 
 
 def builtin_sets(known: list[Dataset]) -> None:
-    """Offers the built-in sets that were not drawn yet."""
+    """Buttons for the built-in datasets that do not exist yet."""
     missing = [name for name in BUILTIN_DATASETS if name not in {row.name for row in known}]
     if not missing:
         return
     with st.container(border=True):
-        st.markdown("**Built-in sets**")
-        st.caption("Drawn by the workbench itself; the demo draws them when it needs them.")
+        st.markdown("**Built-in datasets**")
+        st.caption("Synthetic images, generated by the workbench; the demo needs them.")
         for name in missing:
-            if st.button(f"Draw {name}", key=f"draw_{name}", icon=":material/brush:"):
+            if st.button(f"Generate {name}", key=f"draw_{name}", icon=":material/brush:"):
                 with guard():
                     queue(DatasetSpec(name=name, builtin=True))
 
@@ -166,7 +166,7 @@ def card(row: Dataset) -> None:
             if corrupt:
                 st.badge(f"{plural(corrupt, 'image')} unreadable", color="orange")
             else:
-                st.badge("every image decodes", color="green", icon=":material/check:")
+                st.badge("all images readable", color="green", icon=":material/check:")
         facts_table(
             {
                 "images": f"{row.num_images:,}",
@@ -186,7 +186,7 @@ def card(row: Dataset) -> None:
 
 
 def unreadable(report: DatasetReport, corrupt: int) -> None:
-    """The files that cannot be read, by name."""
+    """The unreadable files, with reasons."""
     listed = report.corrupt_files
     with st.expander(f"{plural(corrupt, 'unreadable image')}, left out", expanded=corrupt <= 5):
         st.dataframe(
@@ -204,8 +204,8 @@ left, right = st.columns([3, 2], gap="large")
 with left:
     if not registered:
         st.info(
-            "No dataset is registered yet. Accuracy needs one: add a folder of labeled images, "
-            "such as the ImageNet validation set.",
+            "No dataset is registered yet. Accuracy needs labeled images: add a folder, such as "
+            "the ImageNet validation set.",
             icon=":material/photo_library:",
         )
     for dataset in registered:

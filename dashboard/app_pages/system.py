@@ -1,4 +1,4 @@
-"""This machine, its software, the data on its disk, and what every figure means."""
+"""Page System: the machine, the workbench, disk use, artifacts, and definitions of all figures."""
 
 from __future__ import annotations
 
@@ -9,49 +9,52 @@ import streamlit as st
 
 from dashboard import queries
 from dashboard.components.common.definitions import DEFINITIONS
-from dashboard.components.common.guard import noticed
+from dashboard.components.common.guard import guard_callback
 from dashboard.components.common.login import show_user
 from dashboard.components.common.notice import leave_notice
 from dashboard.components.details.peak import show_peak
 from dashboard.components.details.provenance import facts_table
 from dashboard.formats import escape_markdown, plural, short, size
+from engine import __version__
 from engine.common import environment
 from engine.common.database_url import location_of
 from engine.config import settings
 from engine.jobs import dispatcher
 from engine.jobs.workspaces import abandoned, remove
-from engine.results.cleanup import Stored, clean
+from engine.results.cleanup import StoredArtifact, remove_unused_artifacts
 from engine.results.facts import environment_facts
 
-MOST_NAMED = 12
+MAX_LISTED = 12
 
 
 def machine() -> None:
-    """What decides whether two measurements may be compared."""
-    now = environment.observe_machine()
+    """The facts of the machine, which decide whether benchmarks may be compared."""
+    machine_facts = environment.observe_machine()
     st.subheader("Machine")
     st.caption(
-        "Speeds are compared only between equal machines: every fact below is part of the digest "
-        f"`{short(now.digest)}`. Load of the last minute: {now.load_1min:.2f}."
+        "Benchmarks are compared only between equal machines: all facts below are part of the "
+        f"digest `{short(machine_facts.digest)}`. Load average (1 min): "
+        f"{machine_facts.load_1min:.2f}."
     )
-    facts_table(environment_facts(now.facts), alt="Facts of this machine")
+    facts_table(environment_facts(machine_facts.facts), alt="Facts of this machine")
 
 
 def workbench() -> None:
-    """The queue, the database, the settings."""
+    """Queue, database and settings."""
     live = queries.live_jobs()
-    found = settings()
+    config = settings()
     st.subheader("Workbench")
     facts_table(
         {
-            "dispatcher": "running" if dispatcher.is_running() else "idle (nothing is queued)",
-            "live jobs": len(live),
-            "datasets": plural(len(queries.datasets()), "registered set"),
-            "jobs at once": found.slots,
-            "threads of a job": found.threads,
-            "data folder": found.home,
-            "database": location_of(found.url),
-            "network": "never (SENET_OFFLINE)" if found.offline else "for pretrained weights only",
+            "queue": "active" if dispatcher.is_running() else "idle (no queued jobs)",
+            "queued and running jobs": len(live),
+            "registered datasets": len(queries.datasets()),
+            "concurrent jobs": config.slots,
+            "threads per job": config.threads,
+            "data folder": config.home,
+            "database": location_of(config.url),
+            "network": "off (SENET_OFFLINE)" if config.offline else "for pretrained weights only",
+            "SENet Workbench": __version__,
             "streamlit": st.__version__,
             **queries.health(),
         },
@@ -60,86 +63,88 @@ def workbench() -> None:
 
 
 def disk() -> None:
-    """Bytes by folder."""
+    """Disk use by folder."""
     home = settings().home
     free = shutil.disk_usage(home).free
     st.subheader("Disk")
-    st.caption(f"{size(free)} free. Counted at most once a minute.")
+    st.caption(f"{size(free)} free. Updated at most once per minute.")
     used = {name: size(count) for name, count in queries.disk_use(str(home)).items() if count}
     facts_table(used, alt="Disk use by folder") if used else st.caption("Nothing stored yet.")
 
 
 def artifacts() -> None:
-    """The store by artifact, and the removal of what nothing rests on."""
+    """The stored artifacts, and the removal of unused ones."""
     st.subheader("Artifacts")
-    found = queries.artifacts(queries.url(), queries.version())
-    if not found:
-        st.caption("Nothing was exported or built yet.")
+    stored = queries.artifacts(queries.url(), queries.version())
+    if not stored:
+        st.caption("No exports or builds yet.")
         return
-    idle = [one for one in found if one.removable]
-    total = sum(one.bytes_on_disk for one in found)
+    unused = [artifact for artifact in stored if artifact.removable]
+    total = sum(artifact.bytes_on_disk for artifact in stored)
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.caption(f"{plural(len(found), 'artifact')}, {size(total)}.", width="stretch")
-        clean_up(idle)
+        st.caption(f"{plural(len(stored), 'artifact')}, {size(total)}.", width="stretch")
+        clean_up(unused)
     st.dataframe(
         pd.DataFrame(
             {
-                "artifact": [short(one.digest) for one in found],
-                "model": [one.model_id or "not recorded" for one in found],
-                "precision": [one.precision for one in found],
-                "kind": [one.kind for one in found],
-                "MB": [one.bytes_on_disk / 1e6 for one in found],
-                "used by": [", ".join(one.used_by) or "nothing" for one in found],
-                "made": pd.to_datetime([one.created_at for one in found], unit="s", utc=True),
+                "artifact": [short(artifact.digest) for artifact in stored],
+                "model": [artifact.model_id or "not recorded" for artifact in stored],
+                "precision": [artifact.precision for artifact in stored],
+                "kind": [artifact.kind for artifact in stored],
+                "MB": [artifact.bytes_on_disk / 1e6 for artifact in stored],
+                "used by": [", ".join(artifact.used_by) or "nothing" for artifact in stored],
+                "created": pd.to_datetime(
+                    [artifact.created_at for artifact in stored], unit="s", utc=True
+                ),
             }
         ),
         hide_index=True,
         placeholder="–",
-        height=min(420, 36 * (len(found) + 1) + 4),
+        height=min(420, 36 * (len(stored) + 1) + 4),
         row_height=36,
         column_config={
             "MB": st.column_config.ProgressColumn(
-                "MB", format="%.1f", min_value=0, max_value=found[0].bytes_on_disk / 1e6 or 1.0
+                "MB", format="%.1f", min_value=0, max_value=stored[0].bytes_on_disk / 1e6 or 1.0
             ),
-            "made": st.column_config.DatetimeColumn("made", format="distance"),
+            "created": st.column_config.DatetimeColumn("created", format="distance"),
         },
-        alt="Artifacts by size on disk, and what rests on each",
+        alt="Artifacts by size on disk, and the results that use each",
     )
 
 
-def clean_up(idle: list[Stored]) -> None:
-    """Says what would go; removes it when told so."""
-    with st.popover("Clean up", icon=":material/delete_sweep:", disabled=not idle):
-        freed = size(sum(one.bytes_on_disk for one in idle))
+def clean_up(unused: list[StoredArtifact]) -> None:
+    """Lists the unused artifacts, with a button to remove them."""
+    with st.popover("Clean up", icon=":material/delete_sweep:", disabled=not unused):
+        freed = size(sum(artifact.bytes_on_disk for artifact in unused))
         names = "\n".join(
-            f"- {escape_markdown(one.model_id or 'not recorded')} {one.precision or ''} "
-            f"{one.kind or ''} `{short(one.digest)}`"
-            for one in idle[:MOST_NAMED]
+            f"- {escape_markdown(artifact.model_id or 'not recorded')} {artifact.precision or ''} "
+            f"{artifact.kind or ''} `{short(artifact.digest)}`"
+            for artifact in unused[:MAX_LISTED]
         )
-        more = f"\n- and {len(idle) - MOST_NAMED} more" if len(idle) > MOST_NAMED else ""
+        more = f"\n- and {len(unused) - MAX_LISTED} more" if len(unused) > MAX_LISTED else ""
         st.markdown(
-            f"No measurement rests on {plural(len(idle), 'artifact')} ({freed}):\n\n{names}{more}"
+            f"No measurement uses {plural(len(unused), 'artifact')} ({freed}):\n\n{names}{more}"
         )
         st.button(
-            f"Remove {plural(len(idle), 'artifact')}",
+            f"Remove {plural(len(unused), 'artifact')}",
             key="clean",
             type="primary",
-            on_click=remove_idle,
+            on_click=remove_unused,
         )
 
 
-def remove_idle() -> None:
-    """Callback: removes, and leaves a word about it."""
-    with noticed():
-        gone = clean(queries.url())
+def remove_unused() -> None:
+    """Callback: removes the unused artifacts, and leaves a notice."""
+    with guard_callback():
+        removed = remove_unused_artifacts(queries.url())
         remove(abandoned(queries.url()))
-        freed = size(sum(one.bytes_on_disk for one in gone))
-        leave_notice(f"Removed {plural(len(gone), 'artifact')}, {freed}.")
+        freed = size(sum(artifact.bytes_on_disk for artifact in removed))
+        leave_notice(f"Removed {plural(len(removed), 'artifact')}, {freed}.")
 
 
 def definitions() -> None:
-    """What every figure means and how it is made."""
-    st.subheader("What the figures mean")
+    """The definitions of all figures."""
+    st.subheader("Definitions")
     with st.grid(3, min_column_width=300, gap=("small", "large")):
         for term, meaning in DEFINITIONS.items():
             st.markdown(f"**{term}**  \n{meaning}")

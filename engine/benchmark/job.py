@@ -16,7 +16,7 @@ from engine.benchmark.placement import nodes_on_other_providers
 from engine.benchmark.processes import ProcessGroup
 from engine.benchmark.reuse import find_previous_benchmark
 from engine.benchmark.scenarios.definitions import CLOSED_LOOP, requested_label
-from engine.build.int8.saturation import overflow_here
+from engine.build.int8.saturation import overflow_warning
 from engine.build.lookup import artifact_of
 from engine.common import environment
 from engine.common.environment import MachineFacts
@@ -24,7 +24,7 @@ from engine.config import settings
 from engine.errors import BenchmarkFailed
 from engine.jobs.context import JobContext
 from engine.jobs.results import JobResult
-from engine.runtimes.onnx_runtime import OnnxRuntime
+from engine.runtimes import registry
 from engine.specs import BenchmarkSpec
 from engine.store import artifacts
 from engine.store.manifest import ExportManifest
@@ -40,7 +40,7 @@ def run(params: dict[str, Any], context: JobContext) -> dict[str, Any]:
     threads = threads_of(spec)
     previous_id = (
         find_previous_benchmark(
-            artifact.digest, surroundings.digest, spec.setting(), threads, context.url
+            artifact.digest, surroundings.digest, spec.conditions_key(), threads, context.url
         )
         if spec.reuse
         else None
@@ -58,7 +58,7 @@ def run(params: dict[str, Any], context: JobContext) -> dict[str, Any]:
         session.add(row)
     interference = BenchmarkProtocol.from_row(row).interference_text
     elsewhere = nodes_on_other_providers(loaded.nodes, spec.provider)
-    overflow = overflow_here(artifact)
+    overflow = overflow_warning(artifact)
     context.say(
         outcome.summary
         + (f" Interference: {interference}." if interference else "")
@@ -108,7 +108,9 @@ def _load(spec: BenchmarkSpec, artifact: Artifact, threads: int) -> LoadedModel 
     side = artifacts.preprocess_of(artifact).crop
     configs = [
         ProcessConfig(
+            runtime=spec.runtime,
             path=artifacts.model_path(artifact.digest),
+            precision=artifact.precision,
             provider=spec.provider,
             threads=threads,
             instances=spec.instances,
@@ -138,7 +140,7 @@ def _row(
 ) -> Benchmark:
     spec, loaded, context = task.spec, task.loaded, task.context
     conditions = {
-        "setting": spec.setting(),
+        "setting": spec.conditions_key(),
         "nodes": loaded.nodes,
         "load_1min_before": surroundings.load_1min,
         "during": observed.to_document(),
@@ -148,7 +150,7 @@ def _row(
         job_id=context.job_id,
         artifact_digest=task.artifact.digest,
         environment_digest=environment.record(surroundings, context.url),
-        runtime=f"{OnnxRuntime.name} {OnnxRuntime.version}",
+        runtime=registry.with_version(spec.runtime),
         provider=spec.provider,
         batch=spec.batch,
         threads=threads,

@@ -11,18 +11,21 @@ import numpy as np
 
 from engine.benchmark.windows import Runners, Window, take_window
 from engine.common.environment import peak_rss_mb
-from engine.runtimes.onnx_runtime import OnnxRuntime
+from engine.runtimes import registry
+from engine.runtimes.base import LoadOptions
 
 
 @dataclass(frozen=True, slots=True)
 class ProcessConfig:
-    """What one process loads: `instances` sessions of a model file on a provider.
+    """What one process loads: a model file, executed by a runtime on a provider.
 
-    `threads`: intra-op threads of each session; `shape`: of the input (n, 3, side, side); `seed`:
-    of the random input.
+    `instances`: concurrency (requests in flight); `threads`: intra-op threads of each request;
+    `shape`: of the input (n, 3, side, side); `seed`: of the random input.
     """
 
+    runtime: str
     path: Path
+    precision: str
     provider: str
     threads: int
     instances: int
@@ -36,30 +39,31 @@ class ProcessConfig:
 
 
 class LoadedModel:
-    """The sessions of this process; `measure_window` runs all of them at once."""
+    """A model loaded in this process; `measure_window` runs all of its requests at once."""
 
     def __init__(self, config: ProcessConfig) -> None:
-        """Loads all sessions and runs the first one once.
+        """Loads the model and runs the first request once.
 
-        `load_ms` is the mean load time of a session, `first_inference_ms` the time of that run.
+        `load_ms` is the mean load time of a copy, `first_inference_ms` the time of that request.
         """
         self.batch = config.batch
         begun = time.perf_counter()
-        sessions = [
-            OnnxRuntime(config.path, config.provider, config.threads)
-            for _ in range(config.instances)
-        ]
-        self.load_ms = (time.perf_counter() - begun) * 1e3 / config.instances
-        self.nodes = sessions[0].nodes
+        options = LoadOptions(config.threads, config.instances)
+        self._session = registry.load(
+            config.runtime, config.path, config.precision, config.provider, options
+        )
+        self.load_ms = (time.perf_counter() - begun) * 1e3 / self._session.copies
+        self.nodes = self._session.placement
+        requests = [self._session.request() for _ in range(config.instances)]
         random = np.random.default_rng(config.seed)
         images = random.standard_normal(config.shape).astype(np.float32)
         begun = time.perf_counter()
-        sessions[0].run(images)
+        requests[0](images)
         self.first_inference_ms = (time.perf_counter() - begun) * 1e3
-        self.runners: Runners = [partial(session.run, images) for session in sessions]
+        self.runners: Runners = [partial(request, images) for request in requests]
 
     def measure_window(self, seconds: float) -> Window:
-        """One window with all sessions running at once."""
+        """One window with all requests running at once."""
         return take_window(self.runners, self.batch, seconds)
 
     def cpu_time_s(self) -> float:
@@ -76,4 +80,5 @@ class LoadedModel:
         return self
 
     def __exit__(self, *ended: object) -> None:
-        """Does nothing: the sessions end with the process."""
+        """Unloads the model."""
+        self._session.__exit__(None, None, None)

@@ -8,11 +8,12 @@ from typing import Any
 def nodes_on_other_providers(nodes: Any, provider: str) -> str | None:
     """`3 of 10 nodes ran on CPUExecutionProvider`; None where all ran on the requested provider.
 
-    `nodes`: number of nodes by provider, from a benchmark protocol; None where not recorded.
+    `nodes`: number of nodes by provider ("CPUExecutionProvider", possibly followed by a space and
+    the arithmetic), from a benchmark protocol; None where not recorded.
     """
     if not isinstance(nodes, dict):
         return None
-    others = {name: count for name, count in nodes.items() if name != provider}
+    others = {name: n for name, n in nodes.items() if name.partition(" ")[0] != provider}
     if not others:
         return None
     total = sum(nodes.values())

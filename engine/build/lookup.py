@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from db.enums import Precision
 from db.models import Artifact
+from engine.build.builders import builder_of
 from engine.build.int8 import targets
 from engine.catalog.models import find_model
 from engine.common.digests import data_digest
@@ -21,10 +21,6 @@ from engine.specs import (
     TargetName,
 )
 from engine.store import artifacts
-
-FP16_VERSION = "2"
-INT8_VERSION = "6"
-"""Raised when the same request comes to give another model."""
 
 
 def published_of(digest: str, url: str) -> PreprocessSpec:
@@ -61,12 +57,11 @@ def recipe_of(spec: BuildSpec, url: str) -> str:
     """
     images = spec.calibration or spec.range_check
     data = _images_digest(images.dataset, url) if images else None
-    made: dict[str, Any] = {"spec": spec.recipe(), "calibration": data}
-    if spec.precision == Precision.FP16:
-        made["fp16"] = FP16_VERSION
+    made: dict[str, Any] = {"spec": spec.fingerprint(), "calibration": data}
+    made |= builder_of(spec.precision).recipe
     if spec.calibration is not None:
         named, target = _without_target(spec, spec.calibration)
-        made |= {"spec": named.recipe(), "int8": INT8_VERSION, "target": target}
+        made |= {"spec": named.fingerprint(), "target": target}
     return data_digest(made)
 
 

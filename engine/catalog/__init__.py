@@ -1,1 +1,1 @@
-"""The catalog of models, and the conventions of published FLOPs."""
+"""The model catalog, and the FLOPs conventions of its sources."""

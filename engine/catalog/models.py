@@ -1,4 +1,4 @@
-"""The 25 models of the catalog, with their published figures and the protocol behind them."""
+"""The 25 models of the catalog, with their published figures and preprocessing protocols."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from engine.errors import InvalidRequest
 from engine.preprocess import PreprocessSpec
 from engine.text import quoted
 
-MOST_NAME = 180  # of a model's id, as its column holds it
+MAX_ID_LENGTH = 180  # length of the database column
 SOURCE_LABELS = {
     "timm": "timm",
     "mmcls": "mmcls (OpenMMLab)",
@@ -25,10 +25,10 @@ SOURCE_LABELS = {
 
 @dataclass(frozen=True, slots=True)
 class CatalogModel:
-    """One row: percent for accuracies, G for the published FLOPs column, M for parameters.
+    """One catalog row, or a user's model: accuracies in percent, FLOPs in G, parameters in M.
 
-    `preprocess` is the protocol the published accuracy was measured with; None means that the
-    model's own configuration decides (timm names outside the catalog).
+    `preprocess` is the protocol of the published accuracy; None: the model's own configuration
+    decides (timm names outside the catalog).
     """
 
     source: str
@@ -44,13 +44,13 @@ class CatalogModel:
 
     @property
     def id(self) -> str:
-        """`source/name`, as it is written everywhere."""
+        """The model id, `source/name`."""
         return f"{self.source}/{self.name}"
 
 
 @lru_cache(maxsize=1)
 def catalog() -> dict[str, CatalogModel]:
-    """All rows by id, in the order of the file."""
+    """All rows by id, in file order."""
     with (Path(__file__).parent / "catalog.csv").open(newline="") as stream:
         models = [_model(row) for row in csv.DictReader(stream)]
     return {model.id: model for model in models}
@@ -79,23 +79,23 @@ def _model(row: dict[str, str]) -> CatalogModel:
 
 
 def find_model(model_id: str) -> CatalogModel:
-    """The model of an id such as `timm/seresnet50`.
+    """The model with an id such as `timm/seresnet50`.
 
-    Any `timm/<name>` is accepted (timm knows whether it exists when the export runs), and
-    `onnx/<stem>` and `demo/senet`. Raises InvalidRequest with close matches otherwise, and for
-    names that could not be printed, stored, or be part of a path.
+    Any `timm/<name>` is accepted (the export checks that it exists), and `onnx/<stem>` and
+    `demo/senet`. Raises InvalidRequest, with close matches, for other ids, and for names that
+    cannot be printed, stored, or used in a path.
     """
     if model_id in catalog():
         return catalog()[model_id]
     source, _, name = model_id.partition("/")
     if source in ("timm", "onnx", "demo") and name:
-        name = plain_name(model_id, "The model", MOST_NAME).partition("/")[2]
+        name = plain_name(model_id, "The model", MAX_ID_LENGTH).partition("/")[2]
         if any(part.strip() in ("", ".", "..") for part in name.split("/")) or "\\" in name:
             raise InvalidRequest(
-                f"{quoted(model_id)} is no name of a model: it reads as a path. `models` lists "
-                f"what there is; a file is given with --weights FILE."
+                f"{quoted(model_id)} is not a model name: it looks like a path. List the models "
+                f"with `models`; give a weights file with --weights FILE."
             )
         return CatalogModel(source=source, name=name, architecture=name)
-    close = difflib.get_close_matches(model_id[:MOST_NAME], catalog(), n=3, cutoff=0.4)
-    hint = f" Did you mean {', '.join(close)}?" if close else " `models` lists what there is."
+    close = difflib.get_close_matches(model_id[:MAX_ID_LENGTH], catalog(), n=3, cutoff=0.4)
+    hint = f" Did you mean {', '.join(close)}?" if close else " List the models with `models`."
     raise InvalidRequest(f"There is no model {quoted(model_id)}.{hint}")

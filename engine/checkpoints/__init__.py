@@ -1,1 +1,1 @@
-"""Checkpoints of timm, mmcls and PaddleClas, read into their networks."""
+"""Reads checkpoints of timm, mmcls and PaddleClas and loads them into their models."""

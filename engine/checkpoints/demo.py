@@ -1,4 +1,4 @@
-"""The built-in demo network, trained on the built-in demo pictures."""
+"""The built-in demo network, trained on the synthetic images of the demo."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ARCHITECTURE = "senet"
 
 
 def build(architecture: str, classes: int | None = None) -> nn.Module:
-    """Return the untrained demo network in evaluation mode; there is one architecture."""
+    """Returns the untrained demo network in evaluation mode; there is one architecture."""
     if architecture != ARCHITECTURE:
         raise InvalidRequest(f"The demo has no model {architecture!r}; its model is demo/senet.")
     if classes not in (None, CLASS_COUNT):
@@ -23,5 +23,5 @@ def build(architecture: str, classes: int | None = None) -> nn.Module:
 
 
 def adapt(state: Mapping[str, torch.Tensor], architecture: str) -> dict[str, torch.Tensor]:
-    """Return the checkpoint as it is: its keys are the network's own."""
+    """Returns the state dict unchanged: its keys are those of the network."""
     return dict(state)

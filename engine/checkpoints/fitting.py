@@ -1,4 +1,4 @@
-"""From a checkpoint to the weights of one network: under which prefix, for how many classes."""
+"""Extracts the weights of one model from a checkpoint: finds their prefix and class count."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from engine.checkpoints.identify import (
     refuse_other_row,
     without_prefix,
 )
-from engine.checkpoints.load_state import describe
+from engine.checkpoints.load_state import mismatch_message
 from engine.checkpoints.network_shapes import compare
 from engine.checkpoints.reading import Checkpoint
 from engine.checkpoints.registry import adapter, expected_shapes
-from engine.checkpoints.weight_sets import choose_set, shown, told_set, unknown_set
+from engine.checkpoints.weight_sets import choose_set, chosen_set_remark, first_keys, unknown_set
 from engine.errors import CheckpointRejected
 
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """The tensors that a network is given, under its own keys.
+    """The tensors to load into a network, with its own keys.
 
-    `classes` is the number that the checkpoint's head has, where it is not the architecture's own;
-    `remarks` say what was assumed and what was left out, `names` what --weights-key can name.
+    `classes` is the checkpoint's number of classes, if it differs from the architecture's;
+    `remarks` state assumptions and ignored tensors; `names` are the values of --weights-key.
     """
 
     tensors: dict[str, torch.Tensor]
@@ -37,76 +37,86 @@ class Fitted:
     names: tuple[str, ...] = ()
 
 
-def fit(found: Checkpoint, source: str, architecture: str) -> Fitted:
-    """The weights in a checkpoint that fit a network, whatever module wraps them.
+def fit(checkpoint: Checkpoint, source: str, architecture: str) -> Fitted:
+    """Extracts the weights that fit a network, under any prefix of a wrapping module.
 
-    Raises CheckpointRejected for weights of another network, naming the catalog's row where it
-    is one, for a --weights-key that the file does not have, and where several parts fit and
-    nothing says which is meant.
+    Raises CheckpointRejected for weights of another network (naming its catalog row, if any), for
+    an unknown --weights-key, and if several parts fit and the choice is ambiguous.
     """
-    parts = fitting_parts(found.tensors, source, architecture)
+    parts = fitting_parts(checkpoint.tensors, source, architecture)
     if not parts:
-        _refuse(found, source, architecture)
-    named = {part.prefix: part for part in parts}
-    asked = found.key.rstrip(".") if found.key is not None else None
-    names = (*found.names, *(name for name in named if len(named) > 1))
-    if asked is not None and asked not in named:
-        raise unknown_set(str(found.key), names, found.file)
-    taken = named[asked if asked is not None else choose_set(list(named), found.file)]
-    remarks = list(found.remarks)
-    if asked is None and len(named) > 1:
-        remarks.append(told_set(taken.prefix, list(named), found.file))
-    if asked is None:
-        remarks += _left_over(found, named, taken)
-    classes = _classes(taken, source, architecture)
+        _refuse(checkpoint, source, architecture)
+    by_prefix = {part.prefix: part for part in parts}
+    requested = checkpoint.key.rstrip(".") if checkpoint.key is not None else None
+    names = (*checkpoint.names, *(name for name in by_prefix if len(by_prefix) > 1))
+    if requested is not None and requested not in by_prefix:
+        raise unknown_set(str(checkpoint.key), names, checkpoint.file)
+    if requested is None:
+        part = by_prefix[choose_set(list(by_prefix), checkpoint.file)]
+    else:
+        part = by_prefix[requested]
+    remarks = list(checkpoint.remarks)
+    if requested is None and len(by_prefix) > 1:
+        remarks.append(chosen_set_remark(part.prefix, list(by_prefix), checkpoint.file))
+    if requested is None:
+        remarks += _ignored_tensors(checkpoint, by_prefix, part)
+    classes = _classes(part, source, architecture)
     if classes is not None:
-        own = taken.difference.classes[1] if taken.difference.classes else 0
+        default = part.difference.classes[1] if part.difference.classes else 0
         remarks.append(
-            f"{found.file}: its head has {classes:,} classes, so the network is built with "
-            f"{classes:,} outputs instead of {own:,}; figures published for {own:,} classes are "
-            f"not of these weights."
+            f"{checkpoint.file}: its head has {classes:,} classes, so the network is built with "
+            f"{classes:,} outputs instead of {default:,}; published figures for {default:,} "
+            f"classes do not apply to these weights."
         )
-    return Fitted(taken.tensors, classes, tuple(remarks), names)
+    return Fitted(part.tensors, classes, tuple(remarks), names)
 
 
 def _classes(part: Part, source: str, architecture: str) -> int | None:
-    """The checkpoint's number of classes, checked against a network built for it."""
+    """The checkpoint's number of classes, verified with a network of that size; None: default."""
     if part.difference.classes is None:
         return None
-    theirs, _ = part.difference.classes
-    difference = compare(part.tensors, expected_shapes(source, architecture, theirs))
+    classes, _ = part.difference.classes
+    difference = compare(part.tensors, expected_shapes(source, architecture, classes))
     if not difference.is_empty():
-        raise CheckpointRejected(describe(difference, model_id_of(source, architecture)))
-    return theirs
+        raise CheckpointRejected(mismatch_message(difference, model_id_of(source, architecture)))
+    return classes
 
 
-def _left_over(found: Checkpoint, named: Mapping[str, Part], taken: Part) -> list[str]:
-    """Says what lies beside the network; weights there may be the head that is really meant."""
-    dotted = tuple(f"{prefix}." for prefix in named)
-    rest = [] if "" in named else [key for key in found.tensors if not key.startswith(dotted)]
-    if not rest:
+def _ignored_tensors(
+    checkpoint: Checkpoint, by_prefix: Mapping[str, Part], part: Part
+) -> list[str]:
+    """Remarks on tensors outside the network. Raises CheckpointRejected if they are weights.
+
+    Weights outside may be the head that is really needed.
+    """
+    dotted = tuple(f"{prefix}." for prefix in by_prefix)
+    outside = (
+        [] if "" in by_prefix else [key for key in checkpoint.tensors if not key.startswith(dotted)]
+    )
+    if not outside:
         return []
-    tensors = [found.tensors[key] for key in rest]
+    tensors = [checkpoint.tensors[key] for key in outside]
     if any(tensor.ndim > 1 and tensor.is_floating_point() for tensor in tensors):
+        others = first_keys(outside)
         raise CheckpointRejected(
-            f"{found.file} holds the whole network under {taken.prefix}, and other weights beside "
-            f"it ({shown(rest)}); if those are not needed, `--weights-key {taken.prefix}` takes "
-            f"the network alone."
+            f"{checkpoint.file} contains the whole network under {part.prefix}, and other weights "
+            f"outside it ({others}); if those are not needed, select the network alone "
+            f"with `--weights-key {part.prefix}`."
         )
     return [
-        f"{found.file}: what is not under {taken.prefix} was left out "
-        f"({len(rest)} tensor{'' if len(rest) == 1 else 's'}: {shown(rest)})."
+        f"{checkpoint.file}: ignored {len(outside)} tensor{'' if len(outside) == 1 else 's'} "
+        f"outside {part.prefix} ({first_keys(outside)})."
     ]
 
 
-def _refuse(found: Checkpoint, source: str, architecture: str) -> None:
-    """Raises CheckpointRejected with what differs once the prefix of all keys is off."""
+def _refuse(checkpoint: Checkpoint, source: str, architecture: str) -> None:
+    """Raises CheckpointRejected with the differences, after removing a common prefix."""
     model_id = model_id_of(source, architecture)
-    refuse_other_row(found.tensors, model_id)
-    bare = without_prefix(found.tensors, common_prefix(found.tensors))
+    refuse_other_row(checkpoint.tensors, model_id)
+    bare = without_prefix(checkpoint.tensors, common_prefix(checkpoint.tensors))
     expected = expected_shapes(source, architecture)
     best = max(
-        (found.tensors, bare), key=lambda state: sum(key in expected.tensors for key in state)
+        (checkpoint.tensors, bare), key=lambda state: sum(key in expected.tensors for key in state)
     )
     adapted = adapter(source).adapt(best, architecture)
-    raise CheckpointRejected(describe(compare(adapted, expected), model_id))
+    raise CheckpointRejected(mismatch_message(compare(adapted, expected), model_id))

@@ -1,4 +1,4 @@
-"""Which row of the catalog a checkpoint belongs to, judged by its keys and shapes alone."""
+"""Identifies the catalog row of a checkpoint by its keys and shapes."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from engine.checkpoints.registry import RENAMING, adapter, expected_shapes
 from engine.errors import CheckpointRejected
 
 DEMO_ID = "demo/senet"
-# A network is at least so large a part of the file that holds it.
-LEAST_SHARE = 0.2
+# Minimum share of the keys of a file that belong to its network.
+MIN_SHARE = 0.2
 MAX_PREFIX_PARTS = 12
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """The tensors under a prefix (without its dot; empty for all) that fit a network.
+    """The tensors under a prefix (without the dot; empty: all keys) that fit a network.
 
-    `tensors` have the network's own keys; `difference` is empty, or in the number of classes.
+    `tensors` have the network's own keys; `difference` is empty or only the number of classes.
     """
 
     prefix: str
@@ -31,14 +31,14 @@ class Part:
     difference: Difference
 
 
-def recognize(state: Mapping[str, torch.Tensor]) -> str | None:
-    """Return the catalog id, such as `ppcls/seresnet50`, that a checkpoint fits, or None.
+def identify_model(state: Mapping[str, torch.Tensor]) -> str | None:
+    """Returns the catalog id that a checkpoint fits, such as `ppcls/seresnet50`, or None.
 
-    `state` is in the file's own names, of wrapping modules too. The number of classes is not
-    looked at.
+    `state` has the keys of the file, including prefixes of wrapping modules. The number of classes
+    is ignored.
     """
     models = (find_model(DEMO_ID), *catalog().values())
-    # Sources with names of their own are told apart by keys, without building a network.
+    # Sources with their own tensor names come first: keys decide, without building a network.
     for model in sorted(models, key=lambda model: model.source not in RENAMING):
         if fitting_parts(state, model.source, model.architecture):
             return model.id
@@ -48,47 +48,47 @@ def recognize(state: Mapping[str, torch.Tensor]) -> str | None:
 def fitting_parts(
     state: Mapping[str, torch.Tensor], source: str, architecture: str
 ) -> tuple[Part, ...]:
-    """Every part of a state dict that is the whole network, perhaps trained for other classes.
+    """All parts of a state dict that are the whole network, for any number of classes.
 
-    Wrapping modules (DataParallel, torch.compile, Lightning, timm's own) put a prefix before the
-    keys: any is taken off, however many they are, if the rest fits.
+    Wrapping modules (DataParallel, torch.compile, Lightning, timm's own) prefix the keys: any
+    prefix is accepted if the rest of the keys fits.
     """
-    found = []
+    parts = []
     for prefix in prefixes_of(state):
         try:
             adapted = adapter(source).adapt(without_prefix(state, prefix), architecture)
         except CheckpointRejected:
             continue
         difference = compare(adapted, expected_shapes(source, architecture))
-        if difference.fits_apart_from_classes():
-            found.append(Part(prefix, adapted, difference))
-    return tuple(found)
+        if difference.is_same_architecture():
+            parts.append(Part(prefix, adapted, difference))
+    return tuple(parts)
 
 
 def prefixes_of(state: Mapping[str, torch.Tensor]) -> list[str]:
-    """What a good part of the keys begin with, up to a dot; the shortest first, `` among them."""
+    """Prefixes, up to a dot, of at least MIN_SHARE of the keys; the empty one, then by length."""
     counts: Counter[str] = Counter()
     for key in state:
         parts = key.split(".")[:-1][:MAX_PREFIX_PARTS]
         counts.update(".".join(parts[:end]) for end in range(1, len(parts) + 1))
-    least = LEAST_SHARE * len(state)
-    return ["", *sorted((p for p, n in counts.items() if n >= least), key=len)]
+    minimum = MIN_SHARE * len(state)
+    return ["", *sorted((p for p, n in counts.items() if n >= minimum), key=len)]
 
 
 def common_prefix(state: Mapping[str, torch.Tensor]) -> str:
-    """The longest prefix that all keys share, empty where they share none."""
+    """The longest prefix of all keys; empty if there is none."""
     shared = (p for p in prefixes_of(state) if p and all(k.startswith(f"{p}.") for k in state))
     return max(shared, key=len, default="")
 
 
 def without_prefix(state: Mapping[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
-    """The tensors under a prefix, which is taken off."""
+    """The tensors under a prefix, with the prefix removed from their keys."""
     dotted = f"{prefix}." if prefix else ""
     return {key.removeprefix(dotted): t for key, t in state.items() if key.startswith(dotted)}
 
 
 def model_id_of(source: str, architecture: str) -> str:
-    """Return the id of a source's architecture: that of its row, where it has one."""
+    """Returns the model id of an architecture: that of its catalog row, if it has one."""
     for model in catalog().values():
         if (model.source, model.architecture) == (source, architecture):
             return model.id
@@ -96,10 +96,10 @@ def model_id_of(source: str, architecture: str) -> str:
 
 
 def refuse_other_row(state: Mapping[str, torch.Tensor], model_id: str) -> None:
-    """Raise CheckpointRejected if the checkpoint belongs to another row of the catalog."""
-    row = recognize(state)
+    """Raises CheckpointRejected if the checkpoint belongs to another row of the catalog."""
+    row = identify_model(state)
     if row is not None and row != model_id:
         raise CheckpointRejected(
-            f"The checkpoint is one of {row}, not of {model_id}; "
+            f"The checkpoint is of {row}, not of {model_id}; "
             f"choose {row}, or give weights of {model_id}."
         )

@@ -1,6 +1,6 @@
-"""Handlers of the warm child process that reads checkpoints: see engine.weights.identify.
+"""Handlers of the child process that reads checkpoints (see engine.weights.identify).
 
-Pages and commands use it, so that torch and untrusted files stay out of their processes.
+It keeps torch and untrusted files out of the processes of pages and commands.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import timm
 
 from engine.catalog.models import find_model
 from engine.checkpoints.fitting import fit
-from engine.checkpoints.identify import fitting_parts, recognize
+from engine.checkpoints.identify import fitting_parts, identify_model
 from engine.checkpoints.reading import Checkpoint, read_checkpoint
 from engine.errors import WorkbenchError
 from engine.jobs.messages import Message
@@ -20,34 +20,34 @@ from engine.jobs.messages import Message
 MMCLS_BACKBONE, MMCLS_HEAD = "backbone.", "head.fc."
 
 
-def answer(asked: dict[str, Any]) -> dict[str, Any]:
-    """Which network the file holds, for how many classes, in which sets of weights.
+def identify_checkpoint(request: dict[str, Any]) -> dict[str, Any]:
+    """Identifies the model of a file, its number of classes, and its sets of weights.
 
-    Asked are `path`, `key` (a --weights-key, or null) and `guesses` (model ids, the likeliest
-    first); told is what Identified holds. Of the guesses only those are kept that exist.
+    Keys of the request: `path`, `key` (a --weights-key, or null) and `guesses` (model ids, the
+    most likely first). The answer has the fields of Identified.
     """
-    guesses = [guess for guess in asked["guesses"] if _exists(guess)]
-    told: dict[str, Any] = {"guesses": guesses}
-    if asked["path"] is None:
-        return told
+    guesses = [guess for guess in request["guesses"] if _exists(guess)]
+    result: dict[str, Any] = {"guesses": guesses}
+    if request["path"] is None:
+        return result
     try:
-        found = read_checkpoint(Path(asked["path"]), asked["key"])
-        told |= {"sets": list(found.names), "is_mmcls": _is_mmcls(found)}
-        model_id = recognize(found.tensors) or next(
-            (guess for guess in guesses if _holds(found, guess)), None
+        checkpoint = read_checkpoint(Path(request["path"]), request["key"])
+        result |= {"sets": list(checkpoint.names), "is_mmcls": _is_mmcls(checkpoint)}
+        model_id = identify_model(checkpoint.tensors) or next(
+            (guess for guess in guesses if _fits(checkpoint, guess)), None
         )
-        told["model_id"] = model_id
+        result["model_id"] = model_id
         if model_id is not None:
             model = find_model(model_id)
-            fitted = fit(found, model.source, model.architecture)
-            told |= {
+            fitted = fit(checkpoint, model.source, model.architecture)
+            result |= {
                 "sets": list(fitted.names),
                 "classes": fitted.classes,
                 "remarks": list(fitted.remarks),
             }
     except WorkbenchError as error:
-        told["error"] = str(error)
-    return told
+        result["error"] = str(error)
+    return result
 
 
 def _exists(model_id: str) -> bool:
@@ -55,14 +55,15 @@ def _exists(model_id: str) -> bool:
     return source != "timm" or (":" not in name and timm.is_model(name))
 
 
-def _holds(found: Checkpoint, model_id: str) -> bool:
+def _fits(checkpoint: Checkpoint, model_id: str) -> bool:
     model = find_model(model_id)
-    return bool(fitting_parts(found.tensors, model.source, model.architecture))
+    return bool(fitting_parts(checkpoint.tensors, model.source, model.architecture))
 
 
-def _is_mmcls(found: Checkpoint) -> bool:
-    """Whether keys are named as OpenMMLab's classifiers name them, wrapped or not."""
-    return all(any(part in key for key in found.tensors) for part in (MMCLS_BACKBONE, MMCLS_HEAD))
+def _is_mmcls(checkpoint: Checkpoint) -> bool:
+    """Whether the keys are those of an OpenMMLab classifier, with or without a prefix."""
+    parts = (MMCLS_BACKBONE, MMCLS_HEAD)
+    return all(any(part in key for key in checkpoint.tensors) for part in parts)
 
 
-HANDLERS = {"identify": lambda request: Message(answer(request.facts))}
+HANDLERS = {"identify": lambda request: Message(identify_checkpoint(request.facts))}

@@ -1,4 +1,4 @@
-"""mmcls (OpenMMLab): its SE-ResNets are timm's, bit for bit, under other names."""
+"""mmcls (OpenMMLab): its SE-ResNets equal timm's bit for bit; only the tensor names differ."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import nn
 
 from engine.errors import CheckpointRejected, InvalidRequest
 
-# Both names are those of timm's networks.
+# The names of the equal timm models.
 ARCHITECTURES = ("seresnet50", "seresnet101")
 RENAMES = (
     (re.compile(r"^backbone\.(layer\d\.\d+)\.se_layer\.conv([12])\.conv\."), r"\1.se.fc\2."),
@@ -22,24 +22,24 @@ RENAMES = (
 
 
 def build(architecture: str, classes: int | None = None) -> nn.Module:
-    """Return the untrained network in evaluation mode."""
+    """Returns the untrained network in evaluation mode."""
     if architecture not in ARCHITECTURES:
         raise InvalidRequest(
-            f"mmcls has no model {architecture!r} here; it has {' and '.join(ARCHITECTURES)}."
+            f"mmcls has no model {architecture!r}; supported are {' and '.join(ARCHITECTURES)}."
         )
-    own: dict[str, Any] = {} if classes is None else {"num_classes": classes}
-    return timm.create_model(architecture, pretrained=False, **own).eval()
+    options: dict[str, Any] = {} if classes is None else {"num_classes": classes}
+    return timm.create_model(architecture, pretrained=False, **options).eval()
 
 
 def adapt(state: Mapping[str, torch.Tensor], architecture: str) -> dict[str, torch.Tensor]:
-    """Return an mmcls or mmpretrain state dict in timm's names; no tensor is changed.
+    """Renames the keys of an mmcls or mmpretrain state dict to timm's; tensors are unchanged.
 
     Raises CheckpointRejected for keys outside the backbone and the linear head.
     """
-    foreign = [key for key in state if not key.startswith(("backbone.", "head.fc."))]
-    if foreign:
+    others = [key for key in state if not key.startswith(("backbone.", "head.fc."))]
+    if others:
         raise CheckpointRejected(
-            f"The checkpoint is not one of an mmcls classifier: its key {foreign[0]} is neither in "
+            f"The checkpoint is not of an mmcls classifier: its key {others[0]} is neither in "
             f"`backbone.` nor in `head.fc.`; give the mmcls checkpoint of {architecture}."
         )
     return {_rename(key): tensor for key, tensor in state.items()}

@@ -1,9 +1,9 @@
-"""Paddle's inference parameters (.pdiparams): a stream of tensors without names.
+"""Reads Paddle inference parameters (.pdiparams): a stream of tensors without names.
 
-Little endian, a tensor: uint32 version 0, uint64 LoD levels 0, uint32 version 0, int32 length of a
-protobuf TensorDesc {1: data type, 2: dims}, the TensorDesc, the values. The order is that of the
-sorted parameter names; these stand in the model file beside it (.pdmodel, .json), in .info, or
-follow from the architecture. Weights do not depend on whether the model ends in a softmax.
+Format of a tensor, little endian: uint32 version 0, uint64 LoD levels 0, uint32 version 0, int32
+length of a protobuf TensorDesc {1: data type, 2: dims}, the TensorDesc, the values. The tensors
+are sorted by parameter name; the names come from the model file next to it (.pdmodel, .json), from
+.info, or from the architecture. The weights are the same with and without a final softmax.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from engine.checkpoints.safe_unpickler import InertUnpickler, refuse_class
 from engine.errors import CheckpointRejected
 
 STREAM_PREFIX = bytes(16)
-# TensorDesc.data_type, of Paddle's framework.proto.
+# TensorDesc.data_type, see Paddle's framework.proto.
 DTYPES = {2: torch.int32, 3: torch.int64, 4: torch.float16, 5: torch.float32, 6: torch.float64}
 FEED_AND_FETCH = {9, 10}
 MAX_DESC_BYTES = 1024
@@ -33,23 +33,23 @@ MAX_RANK, MAX_TENSORS, MAX_NAMES_BYTES = 8, 20_000, 200_000_000
 
 
 class StreamDamaged(Exception):
-    """Says, as the end of a sentence about the file, what is wrong with it."""
+    """The message completes a sentence that begins with the file name."""
 
 
 def read_pdiparams(path: Path) -> dict[str, torch.Tensor]:
-    """Return the tensors of a .pdiparams file by parameter name, such as `res2a_branch2a_weights`.
+    """Reads the tensors of a .pdiparams file by parameter name, such as `res2a_branch2a_weights`.
 
-    Raises CheckpointRejected for a damaged file, or one whose names cannot be found.
+    Raises CheckpointRejected if the file is damaged or the names cannot be determined.
     """
     try:
         with path.open("rb") as file:
             tensors = list(islice(_stream(file, path.stat().st_size), MAX_TENSORS + 1))
         if len(tensors) > MAX_TENSORS:
-            raise StreamDamaged(f"holds over {MAX_TENSORS:,} tensors, which no model here does")
+            raise StreamDamaged(f"contains more than {MAX_TENSORS:,} tensors, the supported limit")
         names = _names(path, tensors)
     except StreamDamaged as error:
         raise CheckpointRejected(
-            f"{path.name} {error}; download the inference model again and keep its files together."
+            f"{path.name} {error}; download the inference model again, with all its files."
         ) from error
     return dict(zip(names, tensors, strict=True))
 
@@ -65,7 +65,7 @@ def _stream(file: BinaryIO, size: int) -> Iterator[torch.Tensor]:
         except (ProtobufDamaged, ValueError) as error:
             raise StreamDamaged("is damaged") from error
         if code not in DTYPES:
-            raise StreamDamaged(f"holds a tensor of the unknown type {code}")
+            raise StreamDamaged(f"contains a tensor of unknown type {code}")
         n_bytes = math.prod(shape) * DTYPES[code].itemsize if len(shape) <= MAX_RANK else 0
         if not 0 < n_bytes <= size:
             raise StreamDamaged("is truncated or damaged")
@@ -81,31 +81,34 @@ def _exactly(file: BinaryIO, count: int) -> bytes:
 
 
 def _names(path: Path, tensors: list[torch.Tensor]) -> list[str]:
-    """Return sorted parameter names, from a file beside this one or from the architecture."""
+    """Returns the sorted parameter names, from a companion file or from the architecture."""
     for suffix, read in NAME_FILES.items():
-        beside = path.with_suffix(suffix)
-        if beside.is_file():
-            if beside.stat().st_size > MAX_NAMES_BYTES:
+        companion = path.with_suffix(suffix)
+        if companion.is_file():
+            if companion.stat().st_size > MAX_NAMES_BYTES:
                 raise StreamDamaged(
-                    f"lies beside {beside.name}, which has over {MAX_NAMES_BYTES / 1e6:.0f} MB"
+                    f"cannot be read, because {companion.name} is larger than "
+                    f"{MAX_NAMES_BYTES / 1e6:.0f} MB"
                 )
             try:
-                names = sorted({str(name) for name in read(beside.read_bytes())})
-            except Exception as error:  # damage shows as any of a dozen errors
-                raise StreamDamaged(f"lies beside {beside.name}, which is damaged") from error
+                names = sorted({str(name) for name in read(companion.read_bytes())})
+            except Exception as error:  # damage raises many kinds of errors
+                raise StreamDamaged(
+                    f"cannot be read, because {companion.name} is damaged"
+                ) from error
             if len(names) != len(tensors):
                 raise StreamDamaged(
-                    f"holds {len(tensors)} tensors, but {beside.name} names {len(names)}"
+                    f"contains {len(tensors)} tensors, but {companion.name} has {len(names)} names"
                 )
             return names
-    known = names_by_shapes([tuple(tensor.shape) for tensor in tensors])
-    if known is None:
-        raise StreamDamaged("fits no PaddleClas model of the catalog, nor is its model file here")
-    return known
+    names_of_architecture = names_by_shapes([tuple(tensor.shape) for tensor in tensors])
+    if names_of_architecture is None:
+        raise StreamDamaged("fits no PaddleClas model of the catalog, and has no model file")
+    return names_of_architecture
 
 
 def _names_in_pdmodel(data: bytes) -> list[str]:
-    """ProgramDesc.blocks(1).vars(3): those with persistable(3), but not feed and fetch."""
+    """The variables ProgramDesc.blocks(1).vars(3) with persistable(3), without feed and fetch."""
     names = []
     for block in messages(data, 1):
         for variable in messages(block, 3):
@@ -116,7 +119,7 @@ def _names_in_pdmodel(data: bytes) -> list[str]:
 
 
 def _names_in_json(data: bytes) -> list[str]:
-    """Operators with `"#": "p"` are parameters; the fourth of their attributes is the name."""
+    """Operators with `"#": "p"` are parameters; their fourth attribute is the name."""
     return list(_parameters(json.loads(data)))
 
 
@@ -131,7 +134,7 @@ def _parameters(node: Any) -> Iterator[str]:
 
 
 def _names_in_info(data: bytes) -> list[str]:
-    """A pickle of {name: {...}}, in which no class belongs."""
+    """A pickle of {name: {...}}; all classes in it are refused."""
     return list(InertUnpickler(BytesIO(data), {}, unknown=refuse_class).load())
 
 

@@ -1,6 +1,6 @@
-"""PaddleClas: its seven SE networks as timm's ResNet with other arguments, without Paddle.
+"""PaddleClas: its seven SE networks, built from timm's ResNet without Paddle.
 
-The same functions to rounding: recorded outputs of Paddle 3.3.1 are in tests/oracles/recorded.
+The outputs are equal up to rounding: tests/oracles/recorded has the outputs of Paddle 3.3.1.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from engine.errors import CheckpointRejected, InvalidRequest
 
 
 def build(architecture: str, classes: int | None = None) -> nn.Module:
-    """Return the untrained network of a PaddleClas class name in evaluation mode."""
+    """Returns the untrained network of a PaddleClas class name in evaluation mode."""
     if architecture not in ARCHITECTURES:
         raise InvalidRequest(
-            f"PaddleClas has no model {architecture!r} here; it has {', '.join(ARCHITECTURES)}."
+            f"PaddleClas has no model {architecture!r}; supported are {', '.join(ARCHITECTURES)}."
         )
     model = ARCHITECTURES[architecture]
     deep_stem = {"stem_type": "deep", "stem_width": model.stem_width, "avg_down": True}
@@ -39,13 +39,13 @@ def build(architecture: str, classes: int | None = None) -> nn.Module:
         **({} if classes is None else {"num_classes": classes}),
     )
     if model.convs_per_block == 2:
-        # Paddle projects the first shortcut although its shape does not change; timm does not.
+        # Paddle projects the first shortcut even though its shape does not change; timm does not.
         network.layer1[0].downsample = downsample_avg(64, 64, 1, stride=1)
     return network.eval()
 
 
 def adapt(state: Mapping[str, torch.Tensor], architecture: str) -> dict[str, torch.Tensor]:
-    """Return a .pdparams or .pdiparams state in timm's names and layouts.
+    """Converts a .pdparams or .pdiparams state dict to timm's names and layouts.
 
     Raises CheckpointRejected unless the keys are exactly those of the architecture.
     """
@@ -68,7 +68,7 @@ def _to_torch(tensor: torch.Tensor, entry: TensorNames) -> torch.Tensor:
         return tensor
     if tensor.ndim != 2:
         raise CheckpointRejected(
-            f"The weights hold {entry.structured} in {tensor.ndim} dimensions instead of 2; "
+            f"{entry.structured} has {tensor.ndim} dimensions in the weights instead of 2; "
             "give the file as PaddleClas wrote it."
         )
     transposed = tensor.T.contiguous()

@@ -1,7 +1,8 @@
-"""What PaddleClas calls each tensor of its SE networks, and what timm's ResNet calls it.
+"""The tensor names of PaddleClas' SE networks and their names in timm's ResNet.
 
-Two names a tensor: the structured one of .pdparams (`bb_0_0.conv0._conv.weight`) and the parameter
-name of inference models (`res2a_branch2a_weights`). Source: PaddleClas 2.6,
+PaddleClas has two names for a tensor: the structured one of .pdparams
+(`bb_0_0.conv0._conv.weight`) and the parameter name of inference models
+(`res2a_branch2a_weights`). Source: PaddleClas 2.6,
 ppcls/arch/backbone/model_zoo/{se_resnet_vd,se_resnext,se_resnext_vd}.py.
 """
 
@@ -16,7 +17,7 @@ Shape = tuple[int, ...]
 
 
 class Layout(StrEnum):
-    """How Paddle lays a tensor out, next to torch."""
+    """The layout of a tensor in Paddle, compared with torch."""
 
     SAME = "same"
     LINEAR = "linear"  # (in, out): transposed
@@ -35,7 +36,7 @@ class TensorNames:
 
 @dataclass(frozen=True, slots=True)
 class PaddleModel:
-    """The arguments of one PaddleClas class. Widths are channels; stem_width 0 is one 7x7."""
+    """The arguments of a PaddleClas class. Widths are in channels; stem_width 0: one 7x7 conv."""
 
     depths: tuple[int, int, int, int]
     convs_per_block: int = 3
@@ -43,11 +44,11 @@ class PaddleModel:
     base_width: int = 64
     stem_width: int = 0
     resnext_names: bool = True
-    first_stage: int = 2  # the number that parameter names begin to count stages at
+    first_stage: int = 2  # the number of the first stage in parameter names
 
     @property
     def is_vd(self) -> bool:
-        """Whether it is of the vd kind: three 3x3 in the stem, pooled shortcuts."""
+        """Whether it is a vd variant: three 3x3 convolutions in the stem, pooled shortcuts."""
         return self.stem_width > 0
 
 
@@ -65,15 +66,15 @@ ARCHITECTURES = {
 
 
 CLASSIFIER = "fc6_"
-# Dimensions of a tensor by the last part of its parameter name and its layout.
+# Number of dimensions of each kind of tensor.
 _CONVOLUTION, _LINEAR, _VECTOR = 4, 2, 1
 
 
 def names_by_shapes(shapes: Sequence[Shape]) -> list[str] | None:
-    """Return the sorted parameter names of the one architecture that has these shapes, or None.
+    """Returns the sorted parameter names of the architecture with these shapes, or None.
 
-    `shapes` are Paddle's, in the order of the sorted names; the number of classes is free. A
-    network is built (which takes timm) only where the number of tensors and their dimensions fit.
+    `shapes` are Paddle's, sorted by parameter name; the number of classes is ignored. A network is
+    built (which imports timm) only if the number of tensors and their dimensions fit.
     """
     ranks = [len(shape) for shape in shapes]
     for architecture in ARCHITECTURES:
@@ -92,14 +93,14 @@ def _rank(entry: TensorNames) -> int:
 def _same(architecture: str, expected: Sequence[TensorNames], shapes: Sequence[Shape]) -> bool:
     from engine.checkpoints.registry import expected_shapes
 
-    own = expected_shapes("ppcls", architecture).tensors
+    timm_shapes = expected_shapes("ppcls", architecture).tensors
     for entry, shape in zip(expected, shapes, strict=True):
-        ours = own[entry.timm]
+        expected_shape = timm_shapes[entry.timm]
         if entry.layout != Layout.SAME:
-            ours = (ours[1], ours[0])
+            expected_shape = (expected_shape[1], expected_shape[0])
         if entry.parameter.startswith(CLASSIFIER):
-            ours, shape = ours[:-1], shape[:-1]
-        if ours != shape:
+            expected_shape, shape = expected_shape[:-1], shape[:-1]
+        if expected_shape != shape:
             return False
     return True
 
@@ -145,7 +146,7 @@ def _block(model: PaddleModel, stage: int, block: int) -> Iterator[TensorNames]:
 def _parameter_names(
     model: PaddleModel, stage: int, block: int, conv: int | None
 ) -> tuple[str, str]:
-    """Parameter names of a convolution and its normalization; None is the shortcut."""
+    """Parameter names of a convolution and its batch norm; `conv` None: the shortcut."""
     unit = _unit(model, stage, block)
     if model.resnext_names:
         name = f"conv{unit}_prj" if conv is None else f"conv{unit}_x{conv + 1}"

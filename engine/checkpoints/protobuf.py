@@ -1,4 +1,4 @@
-"""The wire format of Protocol Buffers, as far as reading a field by its number needs it."""
+"""A minimal reader of the Protocol Buffers wire format: fields by number."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 
 
 class ProtobufDamaged(Exception):
-    """The bytes are not a message."""
+    """The bytes are not a valid message."""
 
 
 def fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:
-    """Yield (field number, value): an integer or the bytes of a string or message, in order."""
+    """Yields (field number, value) in order; a value is an integer, or bytes."""
     position = 0
     while position < len(message):
         tag, position = _varint(message, position)

@@ -1,4 +1,4 @@
-"""A file of weights to a dict of tensors, whatever framework wrote it; nothing in it is run."""
+"""Reads weights files of several frameworks into a dict of tensors; no code in them is run."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from engine.checkpoints.torch_files import (
     TorchFileRejected,
     read_torch_file,
 )
-from engine.checkpoints.weight_sets import choose_set, shown, told_set
+from engine.checkpoints.weight_sets import choose_set, chosen_set_remark, first_keys
 from engine.common.files import is_file
 from engine.errors import CheckpointRejected
 
@@ -28,38 +28,38 @@ Sets = dict[str, Mapping[Any, Any]]
 WRAPPERS = ("state_dict", "model", "model_state_dict")
 
 MAX_DEPTH = 3
-# Sets of far fewer tensors than the largest are no networks: a loss, a center, a random state.
-LEAST_SHARE = 0.5
-# What profilers and averages count beside the weights, one number each.
+# Sets with fewer tensors than this share of the largest set are no networks, but e.g. a loss.
+MIN_SHARE = 0.5
+# Scalars that profilers and weight averaging store next to the weights.
 COUNTERS = ("total_ops", "total_params", "n_averaged", "steps", "num_updates")
-# The normalization that mmpretrain's networks carry along.
+# The normalization inside mmpretrain's networks.
 _PREPROCESSOR = re.compile(r"(?:^|\.)data_preprocessor\.")
-# What training for int8 observed, of torch and of TensorRT's toolkit; the weights are floats.
-_OBSERVED = re.compile(
+# Observers of quantization-aware training, in torch and TensorRT's toolkit.
+_OBSERVERS = re.compile(
     r"(?:^|\.)(?:\w+_fake_quant|activation_post_process(?:_\d+)?|_\w+_quantizer)\."
 )
-# What torch's compile, FSDP and activation checkpointing put around modules, at any depth.
-_WRAPPING = re.compile(
+# Wrapper modules of torch.compile, FSDP and activation checkpointing, at any depth.
+_WRAPPERS = re.compile(
     r"(?:^|(?<=\.))(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\."
 )
-# OpenMMLab's EMAHook keeps an average of `backbone.conv1.weight` as `ema_backbone_conv1_weight`.
+# OpenMMLab's EMAHook stores the average of `backbone.conv1.weight` as `ema_backbone_conv1_weight`.
 HOOK_PREFIX, HOOK_SET = "ema_", "ema"
 SAVE_STATE_DICT = "save its state dict with torch.save(model.state_dict(), ...) and give that"
-# What a failed or mistaken download begins with.
+# The first bytes of files from failed or wrong downloads.
 NOT_WEIGHTS = {
     b"<": "is a web page, not a checkpoint; download it again",
     b"version https://git-lfs": "is a Git LFS pointer; fetch the file it points to",
     b"\x1f\x8b": "is a gzip archive; unpack it and give the file inside",
-    b"\x08": "looks like an ONNX model; import it as a model, it is no checkpoint",
+    b"\x08": "looks like an ONNX model, not a checkpoint; import it as a model",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """One set of weights of a file, by the file's own names, on the CPU.
+    """One set of weights of a file, with the keys of the file, on the CPU.
 
-    `key` is a --weights-key that names none of the file's sets: it may still name a part of this
-    one. `names` are those of the sets, `remarks` say what was taken and what was left out.
+    `key` is a --weights-key that is not a set of the file; it may still be a prefix in this set.
+    `names` are the sets of the file; `remarks` state which set was used and what was ignored.
     """
 
     file: str
@@ -70,11 +70,11 @@ class Checkpoint:
 
 
 def read_checkpoint(path: Path, key: str | None = None) -> Checkpoint:
-    """Reads one set of weights of a file: the one called `key`, else the usual one.
+    """Reads one set of weights of a file: the set named `key`, else the default set.
 
-    Reads safetensors, files of torch.save, and Paddle's .pdparams and .pdiparams, told apart by
-    their content. Counters and the normalization of mmpretrain are left out.
-    Raises CheckpointRejected, naming the file, what is wrong with it and the way out.
+    Reads safetensors, files of torch.save, and Paddle's .pdparams and .pdiparams, detected by
+    content. Counters, the normalization of mmpretrain, and observers are ignored.
+    Raises CheckpointRejected with the file, the problem and the way out.
     """
     if not is_file(path):
         raise CheckpointRejected(f"{path} is not a file; give the path of a checkpoint.")
@@ -87,22 +87,26 @@ def read_checkpoint(path: Path, key: str | None = None) -> Checkpoint:
         raise CheckpointRejected(f"{path.name} cannot be read: {reason}.") from error
     except MemoryError as error:
         raise CheckpointRejected(
-            f"{path.name} says that it holds more than fits into the memory of this machine; "
+            f"{path.name} declares more data than fits into the memory of this machine; "
             f"download it again."
         ) from error
-    taken = key if key in sets else choose_set(list(sets), path.name, key)
-    found = _of_hook(
+    selected = key if key in sets else choose_set(list(sets), path.name, key)
+    checkpoint = _apply_ema_hook(
         Checkpoint(
             path.name,
-            _require_tensors(path.name, sets[taken]),
+            _require_tensors(path.name, sets[selected]),
             None if key in sets else key,
             tuple(sets) if len(sets) > 1 else (),
-            (told_set(taken, list(sets), path.name),) if len(sets) > 1 and key is None else (),
+            (chosen_set_remark(selected, list(sets), path.name),)
+            if len(sets) > 1 and key is None
+            else (),
         )
     )
-    if not found.tensors:
-        raise CheckpointRejected(f"{path.name} holds no tensors; give a checkpoint with weights.")
-    return _without(_unwrapped(found))
+    if not checkpoint.tensors:
+        raise CheckpointRejected(
+            f"{path.name} contains no tensors; give a checkpoint with weights."
+        )
+    return _remove_non_weights(_unwrap(checkpoint))
 
 
 def _reader(path: Path, head: bytes) -> Callable[[Path], Sets]:
@@ -129,7 +133,7 @@ def _read_safetensors(path: Path) -> Sets:
         return {"": load_file(path)}
     except (OSError, MemoryError):
         raise
-    except Exception as error:  # damage of the header shows as any of a dozen errors
+    except Exception as error:  # a damaged header raises many kinds of errors
         raise CheckpointRejected(
             f"{path.name} is a truncated or damaged safetensors file; download it again."
         ) from error
@@ -143,42 +147,42 @@ def _read_torch(path: Path) -> Sets:
             f"{path.name} {error}; give the file of a state dict saved with torch.save."
         ) from error
     sets = _sets(content, set())
-    most = max((_tensors_in(state) for state in sets.values()), default=0)
-    if not most or _tensors_in(content) > most:
+    largest = max((_n_tensors(state) for state in sets.values()), default=0)
+    if not largest or _n_tensors(content) > largest:
         return {"": _innermost(path.name, content)}
-    return {name: s for name, s in sets.items() if _tensors_in(s) >= LEAST_SHARE * most}
+    return {name: s for name, s in sets.items() if _n_tensors(s) >= MIN_SHARE * largest}
 
 
-def _sets(content: Any, seen: set[int], depth: int = 0) -> Sets:
-    """The dicts that hold tensors by name, anywhere within, by the keys that lead to them.
+def _sets(content: Any, visited: set[int], depth: int = 0) -> Sets:
+    """All nested dicts that contain tensors; a name is the path of keys, joined by dots.
 
-    Where only one lies behind a key, that key is its whole name. `seen` keeps dicts that share
-    dicts from being walked once for each way to them.
+    If there is only one such dict below a key, this key is its name. `visited` (ids) avoids
+    walking shared dicts more than once.
     """
-    found: Sets = {}
+    sets: Sets = {}
     if not isinstance(content, Mapping) or depth > MAX_DEPTH:
-        return found
+        return sets
     for key, value in content.items():
         wanted = isinstance(key, str) and isinstance(value, Mapping) and "optim" not in key.lower()
-        if not wanted or id(value) in seen:
+        if not wanted or id(value) in visited:
             continue
-        seen.add(id(value))
-        inner = {"": value} if _tensors_in(value) else _sets(value, seen, depth + 1)
+        visited.add(id(value))
+        inner = {"": value} if _n_tensors(value) else _sets(value, visited, depth + 1)
         for name, state in inner.items():
-            found[key if len(inner) == 1 else f"{key}.{name}"] = state
-    return found
+            sets[key if len(inner) == 1 else f"{key}.{name}"] = state
+    return sets
 
 
-def _tensors_in(content: Any) -> int:
+def _n_tensors(content: Any) -> int:
     if not isinstance(content, Mapping):
         return 0
     return sum(isinstance(value, torch.Tensor) for value in content.values())
 
 
 def _innermost(name: str, content: Any) -> Mapping[Any, Any]:
-    """What a file without named sets holds: a state dict itself, or what is refused for being none.
+    """The state dict of a file without named sets.
 
-    Raises CheckpointRejected naming a pickled network, or what it is instead.
+    Raises CheckpointRejected for a pickled network, or with the type of the content.
     """
     for _ in range(MAX_DEPTH):
         inner = next((content[key] for key in WRAPPERS if _wraps(content, key)), None)
@@ -187,11 +191,12 @@ def _innermost(name: str, content: Any) -> Mapping[Any, Any]:
         content = inner
     if isinstance(content, Inert):
         raise CheckpointRejected(
-            f"{name} is a pickle of {content.origin}, which is never run; {SAVE_STATE_DICT}."
+            f"{name} is a pickle of {content.origin}, which is not loaded for security; "
+            f"{SAVE_STATE_DICT}."
         )
     if not isinstance(content, Mapping):
         kind = type(content).__name__
-        raise CheckpointRejected(f"{name} holds a {kind}, not a state dict; {SAVE_STATE_DICT}.")
+        raise CheckpointRejected(f"{name} contains a {kind}, not a state dict; {SAVE_STATE_DICT}.")
     return content
 
 
@@ -209,23 +214,23 @@ def _require_tensors(name: str, state: Mapping[Any, Any]) -> dict[str, torch.Ten
             )
         if value.layout != torch.strided or value.is_quantized or value.device.type != "cpu":
             raise CheckpointRejected(
-                f"{name} holds {key!r} as a sparse, quantized or empty tensor; "
+                f"{name} contains {key!r} as a sparse, quantized or empty tensor; "
                 "give a checkpoint with plain floating-point weights."
             )
     return {key: value.detach() for key, value in state.items()}
 
 
-def _of_hook(found: Checkpoint) -> Checkpoint:
-    """Takes the averages of an EMAHook for the weights that they are of where they are asked for.
+def _apply_ema_hook(checkpoint: Checkpoint) -> Checkpoint:
+    """Replaces the weights by the averages of an EMAHook, if requested; else removes the averages.
 
-    They are of the trained parameters only: what normalizations have seen is that of the weights.
+    Only trained parameters have averages; the statistics of batch norms are those of the weights.
     """
-    parts = [(key, *key.rpartition(".")[::2]) for key in found.tensors]
+    parts = [(key, *key.rpartition(".")[::2]) for key in checkpoint.tensors]
     heads = {head for _, head, last in parts if last.startswith(HOOK_PREFIX)}
     originals = {
         (head, key[len(head) :].lstrip(".").replace(".", "_")): key
         for head in heads
-        for key in found.tensors
+        for key in checkpoint.tensors
         if not head or key.startswith(f"{head}.")
     }
     averages = {
@@ -234,57 +239,54 @@ def _of_hook(found: Checkpoint) -> Checkpoint:
         if (head, last.removeprefix(HOOK_PREFIX)) in originals and last.startswith(HOOK_PREFIX)
     }
     if not averages:
-        return found
-    tensors = {key: value for key, value in found.tensors.items() if key not in averages}
-    asked = found.key is not None and found.key.rstrip("_.*") == HOOK_SET
-    if asked:
-        tensors |= {original: found.tensors[key] for key, original in averages.items()}
-    several = f"{len(averages)} averages of an EMA hook ({shown(list(averages))})"
-    told = (
-        f"{found.file}: {several} were taken for the weights that they are of."
-        if asked
-        else f"{found.file} holds {several} beside the weights: the weights were taken; "
-        f"`--weights-key {HOOK_SET}` takes the averages instead."
+        return checkpoint
+    tensors = {key: value for key, value in checkpoint.tensors.items() if key not in averages}
+    requested = checkpoint.key is not None and checkpoint.key.rstrip("_.*") == HOOK_SET
+    if requested:
+        tensors |= {original: checkpoint.tensors[key] for key, original in averages.items()}
+    described = f"{len(averages)} averages of an EMA hook ({first_keys(list(averages))})"
+    remark = (
+        f"{checkpoint.file}: {described} are used instead of the trained weights."
+        if requested
+        else f"{checkpoint.file} also contains {described}; the trained weights are used. Use the "
+        f"averages with `--weights-key {HOOK_SET}`."
     )
     return replace(
-        found,
+        checkpoint,
         tensors=tensors,
-        key=None if asked else found.key,
-        names=(*found.names, HOOK_SET),
-        remarks=(*found.remarks, told),
+        key=None if requested else checkpoint.key,
+        names=(*checkpoint.names, HOOK_SET),
+        remarks=(*checkpoint.remarks, remark),
     )
 
 
-def _unwrapped(found: Checkpoint) -> Checkpoint:
-    """Takes wrapping modules off, at any depth of the keys."""
-    bare = {_WRAPPING.sub("", key): tensor for key, tensor in found.tensors.items()}
-    if len(bare) < len(found.tensors):
-        return found
-    dotted = f"{(found.key or '').rstrip('.')}."
-    key = _WRAPPING.sub("", dotted) if _WRAPPING.search(dotted) else ""
-    return replace(found, tensors=bare, key=key or found.key)
+def _unwrap(checkpoint: Checkpoint) -> Checkpoint:
+    """Removes the names of wrapper modules from the keys, at any depth."""
+    bare = {_WRAPPERS.sub("", key): tensor for key, tensor in checkpoint.tensors.items()}
+    if len(bare) < len(checkpoint.tensors):
+        return checkpoint
+    dotted = f"{(checkpoint.key or '').rstrip('.')}."
+    key = _WRAPPERS.sub("", dotted) if _WRAPPERS.search(dotted) else ""
+    return replace(checkpoint, tensors=bare, key=key or checkpoint.key)
 
 
-def _without(found: Checkpoint) -> Checkpoint:
-    """Leaves out what no network computes with, and says so."""
-    kept: dict[str, torch.Tensor] = {}
-    left_out: dict[str, list[str]] = {}
-    for key, tensor in found.tensors.items():
+def _remove_non_weights(checkpoint: Checkpoint) -> Checkpoint:
+    """Removes tensors that no network computes with, with remarks."""
+    weights: dict[str, torch.Tensor] = {}
+    ignored: dict[str, list[str]] = {}
+    for key, tensor in checkpoint.tensors.items():
         last = key.rpartition(".")[2]
         if last in COUNTERS and tensor.numel() <= 1:
-            left_out.setdefault("counters", []).append(key)
+            ignored.setdefault("counters", []).append(key)
         elif _PREPROCESSOR.search(key):
-            left_out.setdefault("its own normalization", []).append(key)
-        elif _OBSERVED.search(key):
-            left_out.setdefault("what training for int8 observed", []).append(key)
+            ignored.setdefault("input normalization", []).append(key)
+        elif _OBSERVERS.search(key):
+            ignored.setdefault("observers of quantization-aware training", []).append(key)
         else:
-            kept[key] = tensor
+            weights[key] = tensor
     remarks = [
-        f"{found.file}: {_counted(keys)} left out, beside the weights, as {what} ({shown(keys)})."
-        for what, keys in left_out.items()
+        f"{checkpoint.file}: ignored {len(keys)} tensor{'' if len(keys) == 1 else 's'} that are "
+        f"not weights: {what} ({first_keys(keys)})."
+        for what, keys in ignored.items()
     ]
-    return replace(found, tensors=kept, remarks=(*found.remarks, *remarks))
-
-
-def _counted(keys: list[str]) -> str:
-    return "1 tensor was" if len(keys) == 1 else f"{len(keys)} tensors were"
+    return replace(checkpoint, tensors=weights, remarks=(*checkpoint.remarks, *remarks))

@@ -1,8 +1,8 @@
-"""From a model's source and name to a torch module with the right weights.
+"""The sources of models: builds a torch module from a source and an architecture.
 
-Importing this package imports neither torch nor timm: a source's module is loaded when it is used,
-which is in a job's child process. The steps: `checkpoints.read_checkpoint`, `fitting.fit`,
-`build_module`, `matching.load_into`.
+Importing this module imports neither torch nor timm: the module of a source is imported when it is
+used, in a child process. Steps to load a model: `reading.read_checkpoint`, `fitting.fit`,
+`build_module`, `load_state.load_into`.
 """
 
 from __future__ import annotations
@@ -26,41 +26,41 @@ SOURCES = {
     "ppcls": "engine.checkpoints.ppcls",
     "demo": "engine.checkpoints.demo",
 }
-# Their checkpoints name tensors otherwise than the networks do.
+# Sources whose checkpoints have other tensor names than the networks.
 RENAMING = ("mmcls", "ppcls")
-# The gain that every residual branch of an untrained network ends with. Zero, as timm's ResNets
-# start, switches the branch off; one, as the legacy ones do, doubles the signal fifty times over,
-# and rounding then decides which way its sigmoids saturate.
+# The gain of the last normalization of every residual branch of an untrained network. Zero, the
+# initial value in timm's ResNets, disables the branch; one, as in the legacy models, doubles the
+# signal in each of fifty blocks, so that rounding decides how the sigmoids saturate.
 UNTRAINED_GAIN = 0.25
 LAST_NORMS = ("bn3", "bn2")
 
 
 class Adapter(Protocol):
-    """What the module of a source offers."""
+    """The interface of a source's module."""
 
     def build(self, architecture: str, classes: int | None = None) -> nn.Module:
-        """Return the untrained network in evaluation mode; None: its own number of classes."""
+        """Returns the untrained network in evaluation mode; `classes` None: the default number."""
 
     def adapt(
         self, state: Mapping[str, torch.Tensor], architecture: str
     ) -> dict[str, torch.Tensor]:
-        """Return the tensors of a checkpoint under the network's own keys."""
+        """Returns the tensors of a checkpoint with the network's own keys."""
 
 
 def adapter(source: str) -> Adapter:
-    """Return the module of a source; raise InvalidRequest for a source without one."""
+    """Returns the module of a source; raises InvalidRequest for an unknown source."""
     if source not in SOURCES:
-        raise InvalidRequest(f"There is no source {source!r}; there are {', '.join(SOURCES)}.")
+        raise InvalidRequest(f"There is no source {source!r}; sources are {', '.join(SOURCES)}.")
     return cast(Adapter, importlib.import_module(SOURCES[source]))
 
 
 def build_module(
     source: str, architecture: str, *, seed: int | None = None, classes: int | None = None
 ) -> nn.Module:
-    """Return an untrained network in evaluation mode, with its own number of classes or another.
+    """Returns an untrained network in evaluation mode; `classes` None: the default number.
 
-    With a seed its weights are the same in every process, and fit for speed and for checking an
-    export: every residual branch carries signal. Torch's own random state is left as it was.
+    With a seed, the weights are the same in every process and suitable for benchmarks and for
+    verifying an export: every residual branch contributes. Torch's random state is preserved.
     Raises InvalidRequest for an unknown source or architecture.
     """
     if seed is None:
@@ -78,20 +78,20 @@ def _balance_branches(module: nn.Module) -> None:
     from torch import nn
 
     for part in module.modules():
-        norm = _end_of_branch(part) if hasattr(part, "downsample") else part
+        norm = _last_norm(part) if hasattr(part, "downsample") else part
         if not isinstance(norm, nn.BatchNorm2d) or not norm.affine:
             continue
         if norm is not part or not norm.weight.any():
             nn.init.constant_(norm.weight, UNTRAINED_GAIN)
 
 
-def _end_of_branch(block: nn.Module) -> nn.Module | None:
-    """The last normalization of a residual block, where it has one."""
+def _last_norm(block: nn.Module) -> nn.Module | None:
+    """The last normalization of a residual block, or None."""
     return next((getattr(block, name) for name in LAST_NORMS if hasattr(block, name)), None)
 
 
 def build_on_meta(source: str, architecture: str, classes: int | None = None) -> nn.Module:
-    """Return a network of shapes without values, which takes a tenth of a second."""
+    """Returns a network on the meta device (shapes without values), in about 0.1 s."""
     import torch
 
     with torch.device("meta"):
@@ -100,7 +100,7 @@ def build_on_meta(source: str, architecture: str, classes: int | None = None) ->
 
 @lru_cache(maxsize=64)
 def expected_shapes(source: str, architecture: str, classes: int | None = None) -> NetworkShapes:
-    """Return the shapes that the weights of an architecture have, under the network's keys."""
+    """Returns the tensor shapes of an architecture, by the network's keys."""
     from engine.checkpoints.network_shapes import shapes_of
 
     return shapes_of(build_on_meta(source, architecture, classes))

@@ -1,8 +1,8 @@
-"""Unpickling without running anything: every global of the file becomes an inert stand-in.
+"""Unpickling without running code: every global of the file becomes an inert stand-in.
 
-A pickle names the functions and classes that rebuild its objects. Here only the names in a caller's
-table mean something; all others become a subclass of `Inert`, which swallows its arguments, so that
-a foreign object beside the tensors does no harm and a hostile one does nothing.
+A pickle refers to functions and classes that rebuild its objects. Only those in the caller's table
+are used; all others become a subclass of `Inert`, which ignores its arguments. So unknown objects
+next to the tensors are harmless, and malicious ones have no effect.
 """
 
 from __future__ import annotations
@@ -11,14 +11,15 @@ import pickle
 from collections.abc import Callable, Mapping
 from typing import Any, BinaryIO, ClassVar, NoReturn
 
-Known = Mapping[tuple[str, str], Any]
-MOST_NESTED = 64  # tuples within tuples; the hash of a million ends the process
+GlobalTable = Mapping[tuple[str, str], Any]
+"""Replacements of globals by (module, name)."""
+MAX_NESTED_TUPLES = 64  # hashing very deeply nested tuples crashes the process
 
 
 class Inert(dict[Any, Any]):
-    """Stands for an object of a class that is not needed: built, filled and called to no effect.
+    """Stand-in for an object that is not needed; creating, filling and calling it has no effect.
 
-    A dict, because pickles store items into the objects that they rebuild.
+    A dict, because pickles store items in the objects that they rebuild.
     """
 
     origin: ClassVar[str] = "an unknown class"
@@ -36,35 +37,35 @@ class Inert(dict[Any, Any]):
         return id(self)
 
     def append(self, _item: Any) -> None:
-        """Swallow an item that the pickle appends."""
+        """Ignores an item that the pickle appends."""
 
     def extend(self, _items: Any) -> None:
-        """Swallow the items that the pickle appends together."""
+        """Ignores items that the pickle appends."""
 
     def add(self, _item: Any) -> None:
-        """Swallow an item that the pickle adds to a set."""
+        """Ignores an item that the pickle adds to a set."""
 
 
 class Restorable:
-    """Base of the stand-ins that take a pickled state (the BUILD instruction)."""
+    """Base of the stand-ins that accept a pickled state (the BUILD instruction)."""
 
     def restore(self, state: Any) -> None:
-        """Take the state that the pickle holds for this object."""
+        """Sets the pickled state of this object."""
         raise NotImplementedError
 
 
 def inert_class(module: str, name: str) -> type[Inert]:
-    """Return a new stand-in class that remembers which global it replaces."""
+    """Returns a new stand-in class; its `origin` is the global that it replaces."""
     return type("Inert", (Inert,), {"origin": f"{module}.{name}"})
 
 
 def refuse_class(module: str, name: str) -> NoReturn:
-    """Refuse a global, for files in which nothing but the known ones can belong."""
+    """Refuses a global; for formats that contain only the globals of the table."""
     raise pickle.UnpicklingError(f"it refers to {module}.{name}")
 
 
 def _checked_tuple(step: Callable[[Any], None]) -> Callable[[Any], None]:
-    """An instruction that makes a tuple, followed by the check that it is not nested too deep."""
+    """Wraps an instruction that creates a tuple with a check of its nesting depth."""
 
     def checked(unpickler: Any) -> None:
         step(unpickler)
@@ -74,12 +75,12 @@ def _checked_tuple(step: Callable[[Any], None]) -> Callable[[Any], None]:
 
 
 class InertUnpickler(pickle._Unpickler):
-    """Unpickler that imports nothing: `known` maps (module, name) to what may be called.
+    """Unpickler that imports nothing; `table` maps (module, name) to replacements.
 
-    `unknown` gives the stand-in for all other globals, or raises; `persistent` receives each
-    persistent id. It is built on the pure Python unpickler, whose memo is a dict: the C one
-    allocates a table as long as a hostile index says. Protocol 5 is refused (its BYTEARRAY8
-    allocates before it reads); neither torch.save nor paddle.save writes it.
+    `unknown` returns the stand-in for all other globals, or raises; `persistent` receives each
+    persistent id. It is based on the pure Python unpickler, whose memo is a dict: the C
+    implementation allocates a table of a size that a malicious file chooses. Protocol 5 is refused
+    (BYTEARRAY8 allocates before it reads); neither torch.save nor paddle.save writes it.
     """
 
     stack: list[Any]
@@ -88,18 +89,18 @@ class InertUnpickler(pickle._Unpickler):
     def __init__(
         self,
         file: BinaryIO,
-        known: Known,
+        table: GlobalTable,
         *,
         unknown: Callable[[str, str], Any] = inert_class,
         persistent: Callable[[Any], Any] | None = None,
     ) -> None:
         super().__init__(file, encoding="utf-8", errors="surrogateescape")
-        self._known = known
+        self._table = table
         self._unknown = unknown
         self._persistent = persistent
 
     def load(self) -> Any:
-        """Return the object of one pickle; raise pickle.UnpicklingError for anything damaged."""
+        """Returns the object of one pickle; raises pickle.UnpicklingError if it is damaged."""
         try:
             return super().load()
         except pickle.UnpicklingError:
@@ -108,23 +109,23 @@ class InertUnpickler(pickle._Unpickler):
             raise pickle.UnpicklingError(f"its pickle is damaged ({error!r})") from error
 
     def find_class(self, module: str, name: str) -> Any:
-        """Look a global up in the table; nothing is ever imported."""
-        if (module, name) in self._known:
-            return self._known[module, name]
+        """Looks up a global in the table; never imports it."""
+        if (module, name) in self._table:
+            return self._table[module, name]
         return self._unknown(module, name)
 
     def get_extension(self, code: int) -> NoReturn:
-        """Refuse registered extension codes: they would be looked up in the running process."""
+        """Refuses extension codes, which would refer to objects of the running process."""
         raise pickle.UnpicklingError(f"it uses the extension code {code}")
 
     def persistent_load(self, pid: Any) -> Any:
-        """Hand a persistent id to the reader of the storages."""
+        """Passes a persistent id to the reader of the storages."""
         if self._persistent is None:
-            raise pickle.UnpicklingError("it refers to data outside of itself")
+            raise pickle.UnpicklingError("it refers to external data")
         return self._persistent(pid)
 
     def _build(self) -> None:
-        # The standard BUILD sets attributes on whatever is on the stack, functions included.
+        # The standard BUILD sets attributes of any object on the stack, including functions.
         state = self.stack.pop()
         if isinstance(self.stack[-1], Restorable):
             self.stack[-1].restore(state)
@@ -136,11 +137,11 @@ class InertUnpickler(pickle._Unpickler):
 
     def _require_shallow(self) -> None:
         level = {id(self.stack[-1]): self.stack[-1]}
-        for _ in range(MOST_NESTED):
+        for _ in range(MAX_NESTED_TUPLES):
             level = {id(v): v for parent in level.values() for v in parent if type(v) is tuple}
             if not level:
                 return
-        raise pickle.UnpicklingError(f"it nests over {MOST_NESTED} tuples")
+        raise pickle.UnpicklingError(f"it nests more than {MAX_NESTED_TUPLES} tuples")
 
     dispatch: ClassVar[dict[int, Callable[[Any], None]]] = {
         **{

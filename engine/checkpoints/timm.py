@@ -1,4 +1,4 @@
-"""timm: any architecture that it knows by name, and its own checkpoints as they are."""
+"""timm: all its architectures, and its checkpoints, whose keys are those of the network."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from engine.errors import InvalidRequest
 
 
 def build(architecture: str, classes: int | None = None) -> nn.Module:
-    """Return the untrained network of a timm name, with or without a tag, in evaluation mode.
+    """Returns the untrained network of a timm name (the tag is optional) in evaluation mode.
 
-    Raises InvalidRequest with close matches for names that timm does not know.
+    Raises InvalidRequest, with close matches, for unknown names.
     """
-    # A name with a scheme ("hf-hub:...") would make timm ask the network.
-    known = ":" not in architecture and timm.is_model(architecture)
-    if known and "." in architecture:
-        known = architecture in timm.list_pretrained()
-    if not known:
+    # timm would download the configuration of a name with a scheme ("hf-hub:...").
+    exists = ":" not in architecture and timm.is_model(architecture)
+    if exists and "." in architecture:
+        exists = architecture in timm.list_pretrained()
+    if not exists:
         raise InvalidRequest(f"timm has no model {architecture!r}.{_hint(architecture)}")
-    own: dict[str, Any] = {} if classes is None else {"num_classes": classes}
-    return timm.create_model(architecture, pretrained=False, **own).eval()
+    options: dict[str, Any] = {} if classes is None else {"num_classes": classes}
+    return timm.create_model(architecture, pretrained=False, **options).eval()
 
 
 def adapt(state: Mapping[str, torch.Tensor], architecture: str) -> dict[str, torch.Tensor]:
-    """Return the checkpoint as it is: its keys are the network's own."""
+    """Returns the state dict unchanged: its keys are those of the network."""
     return dict(state)
 
 

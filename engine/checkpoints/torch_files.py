@@ -1,9 +1,9 @@
-"""Checkpoints written by torch.save, read without ever running what they hold.
+"""Reads checkpoints of torch.save without running code in them.
 
-torch.load is only called with weights_only=True. It refuses a whole file for one foreign object in
-it (a numpy scalar in `meta`); then the two formats of torch.save are read here, with foreign
-objects left inert. Formats: a zip of `data.pkl` and `data/<key>` since torch 1.6, and before that
-one stream of five pickles followed by the storages.
+torch.load is only called with weights_only=True. It refuses a file with any unknown object (such
+as a numpy scalar in `meta`); such files are read here, with stand-ins for unknown objects. The two
+formats of torch.save: a zip of `data.pkl` and `data/<key>` since torch 1.6, and before that a
+stream of five pickles followed by the storages.
 """
 
 from __future__ import annotations
@@ -18,28 +18,34 @@ from typing import Any, BinaryIO
 
 import torch
 
-from engine.checkpoints.safe_unpickler import Inert, InertUnpickler, Known, Restorable, inert_class
+from engine.checkpoints.safe_unpickler import (
+    GlobalTable,
+    Inert,
+    InertUnpickler,
+    Restorable,
+    inert_class,
+)
 
 ZIP_PREFIX = b"PK\x03\x04"
 LEGACY_PREFIX = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 
 
 class TorchFileRejected(Exception):
-    """Says, as the end of a sentence about the file, why it was not read."""
+    """The message completes a sentence that begins with the file name."""
 
 
 def read_torch_file(path: Path) -> Any:
-    """Return the object that torch.save wrote, on the CPU, with foreign objects left inert.
+    """Returns the object that torch.save wrote, on the CPU, with inert stand-ins where needed.
 
-    Of a TorchScript archive the tensors by name; its program is not opened. Raises
-    TorchFileRejected for compressed or damaged files.
+    For a TorchScript archive, the tensors by name; its code is not read. Raises TorchFileRejected
+    for compressed or damaged files.
     """
     with path.open("rb") as file:
         zipped = file.read(len(ZIP_PREFIX)) == ZIP_PREFIX
         if zipped and _is_script(file):
             return _read_script(file)
         file.seek(0)
-        if not _is_plain(file, zipped):
+        if not _is_harmless(file, zipped):
             return _read_inert(file, zipped)
         try:
             return torch.load(file, map_location="cpu", weights_only=True)
@@ -50,8 +56,8 @@ def read_torch_file(path: Path) -> Any:
             raise TorchFileRejected("is truncated or damaged") from error
 
 
-def _is_plain(file: BinaryIO, zipped: bool) -> bool:
-    """Whether the pickles pass the inert reader, which some that would end the process do not."""
+def _is_harmless(file: BinaryIO, zipped: bool) -> bool:
+    """Whether the inert reader accepts the pickles; it refuses those that crash the process."""
     try:
         if zipped:
             archive = zipfile.ZipFile(file)
@@ -61,7 +67,7 @@ def _is_plain(file: BinaryIO, zipped: bool) -> bool:
             for _ in range(5):
                 InertUnpickler(file, {}, persistent=Inert).load()
         return True
-    except Exception:  # what is wrong is said by the reader that comes next
+    except Exception:  # the reader that is used next reports the error
         return False
     finally:
         file.seek(0)
@@ -82,17 +88,17 @@ def _read_script(file: BinaryIO) -> dict[str, torch.Tensor]:
 
 
 def _is_script(file: BinaryIO) -> bool:
-    """Whether an archive holds a program; raises TorchFileRejected for archives of others."""
+    """Whether an archive is TorchScript; raises TorchFileRejected if torch did not write it."""
     try:
         entries = zipfile.ZipFile(file).infolist()
-    except Exception as error:  # damage shows as any of a dozen errors
+    except Exception as error:  # damage raises many kinds of errors
         raise TorchFileRejected("is truncated or damaged") from error
     names = [entry.filename.partition("/")[2] for entry in entries]
     if "data.pkl" not in names:
         raise TorchFileRejected("is a zip archive, but torch.save did not write it")
     script = any(name == "constants.pkl" or name.startswith("code/") for name in names)
-    # torch.save never compresses; a compressed entry could unpack to any size. Of a program only
-    # the code is compressed, and that is not read.
+    # torch.save never compresses, and a compressed entry could expand to any size. TorchScript
+    # compresses only its code, which is not read.
     read = [e for e, name in zip(entries, names, strict=True) if not script or _is_data(name)]
     if any(entry.compress_type != zipfile.ZIP_STORED for entry in read):
         raise TorchFileRejected("is a compressed archive, which torch.save never writes")
@@ -119,7 +125,7 @@ def _read_zip(file: BinaryIO, unknown: Callable[[str, str], Any] = inert_class) 
         return storages[key]
 
     with archive.open(pickle_name) as stream:
-        unpickler = InertUnpickler(stream, _known(), unknown=unknown, persistent=storage)  # type: ignore[arg-type]
+        unpickler = InertUnpickler(stream, _globals(), unknown=unknown, persistent=storage)  # type: ignore[arg-type]
         return unpickler.load()
 
 
@@ -135,7 +141,7 @@ def _read_legacy(file: BinaryIO) -> Any:
     def storage(pid: Any) -> torch.Tensor:
         kind, dtype, key, _location, numel, view = pid
         if kind != "storage":
-            raise pickle.UnpicklingError("it holds a module instead of its tensors")
+            raise pickle.UnpicklingError("it contains a module instead of tensors")
         if numel * dtype.itemsize > size:
             raise pickle.UnpicklingError(f"its storage {key} is larger than the file")
         whole = storages.setdefault(key, torch.zeros(numel, dtype=dtype))
@@ -143,7 +149,7 @@ def _read_legacy(file: BinaryIO) -> Any:
 
     for _ in ("magic number", "protocol version", "byte order"):
         InertUnpickler(file, {}).load()
-    root = InertUnpickler(file, _known(), persistent=storage).load()
+    root = InertUnpickler(file, _globals(), persistent=storage).load()
     for key in InertUnpickler(file, {}).load():
         _fill(storages[key], file)
     return root
@@ -153,12 +159,12 @@ def _fill(storage: torch.Tensor, file: BinaryIO) -> None:
     (numel,) = struct.unpack("<q", file.read(8))
     raw = bytearray(file.read(storage.numel() * storage.element_size()))
     if numel != storage.numel() or len(raw) != numel * storage.element_size():
-        raise pickle.UnpicklingError("its storages end early")
+        raise pickle.UnpicklingError("its storages are truncated")
     if numel:
         storage.copy_(torch.frombuffer(raw, dtype=storage.dtype))
 
 
-def _known() -> Known:
+def _globals() -> GlobalTable:
     return {
         ("collections", "OrderedDict"): OrderedDict,
         ("torch._utils", "_rebuild_tensor"): _rebuild_tensor,
@@ -196,21 +202,21 @@ MAX_DEPTH = 64
 
 
 class ScriptedModule(Inert, Restorable):
-    """Stands for a module of the program: keeps its attributes, does nothing."""
+    """Stand-in for a TorchScript module: stores its attributes."""
 
     def restore(self, state: Any) -> None:
-        """Take the attributes."""
+        """Sets the attributes."""
         if isinstance(state, dict):
             self.update(state)
 
 
 def scripted_class(module: str, name: str) -> type[ScriptedModule]:
-    """Return a stand-in class for a global of the program."""
+    """Returns a stand-in class for a class of the TorchScript program."""
     return type("ScriptedModule", (ScriptedModule,), {"origin": f"{module}.{name}"})
 
 
 def tensors_of(root: Any) -> dict[str, torch.Tensor]:
-    """Return parameters and buffers under their dotted names; empty where there are none."""
+    """Returns parameters and buffers by dotted name; empty if there are none."""
     return dict(_walk(root, (), 0))
 
 

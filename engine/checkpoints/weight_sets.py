@@ -1,4 +1,4 @@
-"""A file may hold several sets of weights: which one is taken where nobody says."""
+"""Selects one of several sets of weights in a file, and the messages about it."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from engine.errors import CheckpointRejected
 
-# What training programs call the weights themselves, the usual ones first.
-NAMES = (
+# Names of the trained weights in checkpoints of training programs, by priority.
+PREFERRED_NAMES = (
     "state_dict",
     "model",
     "model_state_dict",
@@ -21,67 +21,64 @@ NAMES = (
     "student",
 )
 SHOWN_KEYS = 3
-# What they call averages over training, and the copies that distillation learns from.
+# Names of averaged weights, and of teachers in distillation.
 _AVERAGE = re.compile(
     r"(?<![a-z])(?:ema|averaged?|avg|swa|shadow|teacher|momentum|target)(?![a-z])|[a-z]Ema"
 )
 
 
-def choose_set(names: Sequence[str], file: str, asked: str | None = None) -> str:
-    """The name of the set that is taken: the weights themselves before averages of them.
+def choose_set(names: Sequence[str], file: str, unmatched_key: str | None = None) -> str:
+    """The name of the default set: the trained weights, rather than averages of them.
 
-    `asked` names none of them.
-
-    Raises CheckpointRejected, with the option that chooses, where the names do not tell.
+    `unmatched_key` is a --weights-key that is none of the names, for the message.
+    Raises CheckpointRejected, with the option, if the choice is ambiguous.
     """
-    own = [name for name in names if not _AVERAGE.search(name)] or list(names)
-    if len(own) == 1:
-        return own[0]
-    known = [name for name in own if _last(name) in NAMES]
-    if not known and asked is not None:
-        raise unknown_set(asked, names, file)
-    if not known:
+    trained = [name for name in names if not _AVERAGE.search(name)] or list(names)
+    if len(trained) == 1:
+        return trained[0]
+    preferred = [name for name in trained if _last(name) in PREFERRED_NAMES]
+    if not preferred and unmatched_key is not None:
+        raise unknown_set(unmatched_key, names, file)
+    if not preferred:
         raise CheckpointRejected(
-            f"{file} holds several sets of weights, {listed(names)}, and nothing says which of "
-            f"them is meant: choose one with --weights-key, such as `--weights-key {names[0]}`."
+            f"{file} contains several sets of weights, {join_names(names)}, and the choice is not "
+            f"clear: choose one with --weights-key, such as `--weights-key {names[0]}`."
         )
-    return min(known, key=lambda name: NAMES.index(_last(name)))
+    return min(preferred, key=lambda name: PREFERRED_NAMES.index(_last(name)))
 
 
-def told_set(taken: str, names: Sequence[str], file: str) -> str:
-    """The sentence on a set that was taken beside others."""
-    others = [name for name in names if name != taken]
+def chosen_set_remark(chosen: str, names: Sequence[str], file: str) -> str:
+    """The remark on a set that was chosen among several."""
+    others = [name for name in names if name != chosen]
     return (
-        f"{file} holds several sets of weights: {taken} was taken; `--weights-key {others[0]}` "
-        f"takes {others[0]} instead"
-        + (f" (there {_are(others[1:])} also {listed(others[1:])})." if others[1:] else ".")
+        f"{file} contains several sets of weights: {chosen} is used; use {others[0]} instead with "
+        f"`--weights-key {others[0]}`"
+        + (f" (other sets: {join_names(others[1:])})." if others[1:] else ".")
     )
 
 
 def unknown_set(key: str, names: Sequence[str], file: str) -> CheckpointRejected:
-    """The refusal of a --weights-key that the file does not have."""
+    """The error for a --weights-key that the file does not have."""
     if not names:
         return CheckpointRejected(
-            f"{file} holds one set of weights, and none is called {key!r}: leave --weights-key out."
+            f"{file} contains only one set of weights, and it is not called {key!r}: omit "
+            f"--weights-key."
         )
     return CheckpointRejected(
-        f"{file} holds no weights called {key!r}: --weights-key can be {listed(names, ' or ')}."
+        f"{file} contains no weights called {key!r}: --weights-key can be "
+        f"{join_names(names, ' or ')}."
     )
 
 
-def listed(names: Sequence[str], last: str = " and ") -> str:
-    """`a, b and c`."""
+def join_names(names: Sequence[str], last: str = " and ") -> str:
+    """Joins names: `a, b and c`."""
     return last.join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
 
 
-def shown(keys: Sequence[str]) -> str:
-    """The first few keys of many."""
+def first_keys(keys: Sequence[str]) -> str:
+    """The first keys, comma-separated."""
     return ", ".join(keys[:SHOWN_KEYS]) + (", ..." if len(keys) > SHOWN_KEYS else "")
 
 
 def _last(name: str) -> str:
     return name.rpartition(".")[2]
-
-
-def _are(names: Sequence[str]) -> str:
-    return "is" if len(names) == 1 else "are"

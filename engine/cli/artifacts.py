@@ -7,12 +7,17 @@ from typing import Annotated
 
 import typer
 
-from engine.build.int8.layer_reports import layer_report, worst
+from engine.build.int8.layer_reports import load_layer_report, most_sensitive_layers
 from engine.cli.options import Json
 from engine.cli.output import emit_json, emit_table, note
 from engine.errors import InvalidRequest
 from engine.jobs import workspaces
-from engine.results.cleanup import Stored, bytes_under, clean, stored
+from engine.results.cleanup import (
+    StoredArtifact,
+    disk_usage_bytes,
+    remove_unused_artifacts,
+    stored_artifacts,
+)
 from engine.store.artifacts import find_by_digest
 from engine.store.database import prepare_database
 from engine.store.int8_report import Int8Build, Int8Report, LayerReport
@@ -27,7 +32,7 @@ def list_artifacts(json: Json = False) -> None:
 
     Example: `python -m engine artifacts list`
     """
-    found = stored(prepare_database())
+    found = stored_artifacts(prepare_database())
     if json:
         emit_json([_describe(one) for one in found])
         return
@@ -46,9 +51,13 @@ def clean_artifacts(
     Example: `python -m engine artifacts clean --yes`
     """
     url = prepare_database()
-    gone = clean(url) if yes else [one for one in stored(url) if one.removable]
+    gone = (
+        remove_unused_artifacts(url)
+        if yes
+        else [one for one in stored_artifacts(url) if one.removable]
+    )
     left = workspaces.abandoned(url)
-    left_bytes = sum(bytes_under(path) for path in left)
+    left_bytes = sum(disk_usage_bytes(path) for path in left)
     if yes:
         workspaces.remove(left)
     if json:
@@ -78,7 +87,7 @@ def report_layers(
     Example: `python -m engine artifacts report 3f2a91`
     """
     artifact = find_by_digest(digest, prepare_database())
-    build, report = BuildManifest.from_artifact(artifact).build, layer_report(artifact.digest)
+    build, report = BuildManifest.from_artifact(artifact).build, load_layer_report(artifact.digest)
     about = report or build.half
     if about is None:
         raise InvalidRequest(
@@ -94,7 +103,7 @@ def report_layers(
 
 
 def _show_layers(model_id: str, report: Int8Report, made: Int8Build, every: bool) -> None:
-    layers = report.layers if every else worst(report.layers, 10)
+    layers = report.layers if every else most_sensitive_layers(report.layers, 10)
     emit_table(
         f"{model_id} int8: {'all layers' if every else 'the ten worst layers'}",
         ["layer", "in", "MACs", "scores dB", "weights dB", "output dB", "range", "beyond", "why"],
@@ -148,11 +157,11 @@ def _layer_row(layer: LayerReport) -> list[str]:
     ]
 
 
-def _describe(one: Stored) -> dict[str, object]:
+def _describe(one: StoredArtifact) -> dict[str, object]:
     return {**asdict(one), "removable": one.removable}
 
 
-def _table(title: str, found: list[Stored]) -> None:
+def _table(title: str, found: list[StoredArtifact]) -> None:
     emit_table(
         title,
         ("artifact", "model", "precision", "kind", "MB", "used by"),

@@ -21,9 +21,10 @@ from engine.cli.parsing import is_digest
 from engine.errors import InvalidRequest
 from engine.runs.compile import benchmark_job, benchmark_spec
 from engine.runs.estimates import estimate
-from engine.runs.request import RunRequest, Task, is_sweep, points_of
-from engine.runs.validation import point_problems, point_warnings
-from engine.specs import CPU_PROVIDER, Scenario
+from engine.runs.request import RunRequest, Task, benchmark_points, is_sweep
+from engine.runs.validation import point_warnings, scenario_problems
+from engine.runtimes.registry import require
+from engine.specs import CPU_PROVIDER, DEFAULT_RUNTIME, Scenario
 from engine.store import artifacts
 from engine.store.database import prepare_database
 
@@ -42,6 +43,7 @@ def benchmark(
     builds: g.Builds,
     calibrate_on: o.CalibrationSet = None,
     points: g.Points,
+    runtime: o.Runtime = DEFAULT_RUNTIME,
     provider: o.Provider = CPU_PROVIDER,
     scenario: o.AScenario = Scenario.CLOSED_LOOP,
     latency_limit: o.LatencyLimit = None,
@@ -67,6 +69,7 @@ def benchmark(
         tasks=(Task.BENCHMARK,),
         calibration_dataset=calibrate_on,
         **points.asked(),
+        runtime=runtime,
         provider=provider,
         scenario=scenario,
         rate_per_s=rate,
@@ -88,13 +91,15 @@ def _of_artifact(
     request: RunRequest, detach: bool, json: bool, conclude: _Conclusion | None
 ) -> int:
     artifact = artifacts.find_by_digest(request.model_id, prepare_database())
-    problems = list(point_problems(request))
+    require(request.runtime, artifact.precision)
+    problems = list(scenario_problems(request))
     if problems:
         raise InvalidRequest(" ".join(problems))
     for warning in point_warnings(request):
         note(f"Note: {warning}")
     specs = [
-        benchmark_spec(request, point, artifact=artifact.digest) for point in points_of(request)
+        benchmark_spec(request, point, artifact=artifact.digest)
+        for point in benchmark_points(request)
     ]
     return queue_jobs([benchmark_job(spec) for spec in specs], detach, json, conclude)
 

@@ -1,4 +1,4 @@
-"""`dataset`: add, list, check, cache."""
+"""Commands `dataset`: add, draw, list, check, cache."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from engine.datasets import pixel_cache
 from engine.datasets.layouts import Layout
 from engine.datasets.reader import open_index
 from engine.datasets.registration import (
-    check_layout,
+    check_images,
+    current_layout,
     find_dataset,
-    layout_now,
-    require_there,
+    recovery_hint,
+    require_folder,
     root_of,
-    way_back,
 )
 from engine.datasets.report import DatasetReport
-from engine.datasets.sampling import LAYOUT
+from engine.datasets.sampling import CALIBRATION_LAYOUT
 from engine.errors import DatasetInvalid, InvalidRequest
 from engine.jobs import queue
 from engine.jobs.results import JobResult
@@ -40,7 +40,7 @@ from engine.specs.datasets import BUILTIN_DATASETS
 from engine.store.database import prepare_database
 
 if TYPE_CHECKING:
-    from engine.build.int8.statistics.cache import KeptCalibration
+    from engine.build.int8.statistics.cache import CachedCalibration
 
 app = typer.Typer(no_args_is_help=True)
 Name = Annotated[str, typer.Argument(help="Name of the dataset.")]
@@ -61,18 +61,21 @@ def add(
     labels: Annotated[
         Path | None,
         typer.Option(
-            help="Another label file than val_label.txt: lines of image and class (an index, a "
+            help="Label file, if it is not val_label.txt: lines of image and class (an index, a "
             "wnid or a name), a CSV, or JSON."
         ),
     ] = None,
     labeling: g.Labeling,
-    unlabelled: Annotated[
+    unlabeled: Annotated[
         bool,
-        typer.Option("--unlabelled", help="Images without labels, to compare builds on."),
+        typer.Option(
+            "--unlabeled", help="Images without labels: for comparing builds, not for accuracy."
+        ),
     ] = False,
+    unlabelled: Annotated[bool, typer.Option("--unlabelled", hidden=True)] = False,
     json: Json = False,
 ) -> int:
-    """Registers a folder: every image is decoded once, and what was found is reported.
+    """Registers a folder of images: decodes every image once, and reports classes and problems.
 
     Example: `python -m engine dataset add imagenet-val ~/imagenet/val`
     """
@@ -85,27 +88,27 @@ def add(
         label_columns=labeling.label_columns,
         label_base=labeling.label_base,
         classes=absolute(classes) if classes else None,
-        unlabelled=unlabelled,
+        unlabelled=unlabeled or unlabelled,
     )
     return _register(spec, url, json)
 
 
 @app.command("draw")
 def draw(name: Name, json: Json = False) -> int:
-    """Draws a built-in set, `demo` or `demo-calibration`, and registers it; again if it is there.
+    """Generates and registers a built-in dataset (`demo`, `demo-calibration`), again if it exists.
 
     Example: `python -m engine dataset draw demo`
     """
     url = prepare_database()
     if name not in BUILTIN_DATASETS:
         raise InvalidRequest(
-            f"{name!r} is no built-in set; the workbench draws {' and '.join(BUILTIN_DATASETS)}."
+            f"{name!r} is not a built-in dataset; choose {' or '.join(BUILTIN_DATASETS)}."
         )
     return _register(DatasetSpec(name=name, builtin=True, anew=True), url, json)
 
 
 def _register(spec: DatasetSpec, url: str, json: bool) -> int:
-    """Queues the job, follows it, and says what was found; the exit code."""
+    """Queues the job, follows it, and reports the result; returns the exit code."""
     with writing(url) as session:
         job_id = queue.submit(session, dataset_job(spec))
     job = watch([job_id], url)[0]
@@ -143,27 +146,27 @@ def list_datasets(json: Json = False) -> None:
         ],
     )
     if not rows:
-        note("None yet; `dataset add NAME FOLDER` registers one, `demo` draws its own.")
+        note("None yet: register one with `dataset add NAME FOLDER`; `demo` generates its own.")
 
 
 @app.command("check")
 def check_again(name: Name, json: Json = False) -> int:
-    """Decodes a dataset again and says whether it is still what was registered.
+    """Decodes a dataset again and reports whether it is unchanged since its registration.
 
     Example: `python -m engine dataset check imagenet-val`
     """
     row = find_dataset(name, prepare_database())
-    root = require_there(row)
+    root = require_folder(row)
     with progress_bar() as progress:
         bar = progress.add_task(f"Checking {name}", total=None)
         try:
-            found = check_layout(
+            found = check_images(
                 root,
                 _layout_now(row),
                 lambda done, total: progress.update(bar, completed=done, total=total),
             )
         except DatasetInvalid as error:
-            raise DatasetInvalid(f"{str(error).rstrip('.')}; {way_back(row)}.") from error
+            raise DatasetInvalid(f"{str(error).rstrip('.')}; {recovery_hint(row)}.") from error
     same = found.digest == row.digest
     if json:
         emit_json({**_describe(row), "unchanged": same, "corrupt_now": len(found.corrupt)})
@@ -172,20 +175,21 @@ def check_again(name: Name, json: Json = False) -> int:
     else:
         note(
             f"{name} has changed: {len(found.files):,} readable images now, {row.num_images:,} "
-            f"when registered; {way_back(row)}."
+            f"when registered; {recovery_hint(row)}."
         )
     return 0 if same else 1
 
 
 @app.command("cache")
 def cache(
-    name: Annotated[str | None, typer.Argument(help="Only those of this dataset.")] = None,
-    clear: Annotated[bool, typer.Option("--clear", help="Remove them.")] = False,
+    name: Annotated[str | None, typer.Argument(help="Only caches of this dataset.")] = None,
+    clear: Annotated[bool, typer.Option("--clear", help="Remove the caches.")] = False,
     json: Json = False,
 ) -> None:
-    """Shows, or removes, what is kept of datasets: prepared images, and what calibrations found.
+    """Lists, or removes, the caches of datasets: preprocessed images and calibration statistics.
 
-    The first spare later evaluations the decoding, the second later int8 builds their passes.
+    Cached images save the decoding in later evaluations; cached statistics save the calibration
+    passes of later int8 builds.
 
     Example: `python -m engine dataset cache --clear`
     """
@@ -198,8 +202,8 @@ def cache(
         else:
             note(f"{freed / 1e6:,.0f} MB freed.")
         return
-    kept = [k for k in pixel_cache.all_caches() if name in (None, k.dataset_name)]
-    found = [k for k in known.all_kept() if name in (None, k.dataset_name)]
+    kept = [k for k in pixel_cache.list_caches() if name in (None, k.dataset_name)]
+    found = [k for k in known.list_cached() if name in (None, k.dataset_name)]
     if json:
         emit_json(
             [{**asdict(k), "folder": str(k.folder)} for k in kept]
@@ -207,8 +211,8 @@ def cache(
         )
         return
     emit_table(
-        "Prepared images",
-        ("dataset", "prepared", "images", "of", "MB", "last used"),
+        "Preprocessed images",
+        ("dataset", "preprocessing", "cached", "of", "MB", "last used"),
         [
             (
                 k.dataset_name,
@@ -227,9 +231,9 @@ def cache(
     note(f"{total:.2f} GB of at most {settings().cache_gb:g} GB (SENET_CACHE_GB).")
 
 
-def _show_calibrations(found: list[KeptCalibration]) -> None:
+def _show_calibrations(found: list[CachedCalibration]) -> None:
     emit_table(
-        "What calibrations found",
+        "Calibration statistics",
         ("dataset", "model", "images", "MB", "last used"),
         [
             (
@@ -245,11 +249,13 @@ def _show_calibrations(found: list[KeptCalibration]) -> None:
 
 
 def _layout_now(row: Dataset) -> Layout:
-    """As the folder is now; images to calibrate on were drawn, and are looked for one by one."""
-    if row.layout != LAYOUT:
-        return layout_now(row)
+    """The current layout; calibration images were sampled, so their registered files are used."""
+    if row.layout != CALIBRATION_LAYOUT:
+        return current_layout(row)
     index = open_index(row)
-    return Layout(LAYOUT, index.files, tuple(int(label) for label in index.labels), None)
+    return Layout(
+        CALIBRATION_LAYOUT, index.files, tuple(int(label) for label in index.labels), None
+    )
 
 
 def _describe(row: Dataset) -> dict[str, object]:

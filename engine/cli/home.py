@@ -1,4 +1,4 @@
-"""`home`: show, take-over, new-database."""
+"""Commands `home`: show, take-over, new-database."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ app = typer.Typer(no_args_is_help=True)
 
 @app.command("show")
 def show(json: Json = False) -> None:
-    """Shows which folder and which database this is.
+    """Shows the folder, identity and database of this home.
 
     Example: `python -m engine home show`
     """
     url = prepare_database()
-    known, owner = home.load(), owner_of(url)
-    assert known is not None
+    identity, owner = home.load(), owner_of(url)
+    assert identity is not None
     facts = {
         "folder": str(settings().home),
-        "identity": known.identity,
+        "identity": identity.identity,
         "database": home.name_of(url),
         "on machine": owner.host if owner else None,
     }
@@ -39,29 +39,29 @@ def show(json: Json = False) -> None:
 
 @app.command("take-over")
 def take_over_database(json: Json = False) -> None:
-    """Makes the database this home's own, where it is that of a home that is given up.
+    """Makes this home the owner of the database of another home that is no longer used.
 
-    Results stay; artifacts and images that lie in the other home do not come along.
+    Results stay in the database; artifacts and images in the other home are not copied.
 
     Example: `python -m engine home take-over`
     """
-    before = take_over()
+    previous = take_over()
     url = settings().url
     if json:
-        emit_json({"home": str(settings().home), "before": before.folder if before else None})
-    elif before is None:
-        note(f"{database_label(url)} is this home's; it was nobody else's.")
+        emit_json({"home": str(settings().home), "before": previous.folder if previous else None})
+    elif previous is None:
+        note(f"This home owns {database_label(url)}; no other home owned it.")
     else:
-        note(f"{database_label(url)} is this home's now; it was that of {before.folder}.")
+        note(f"This home now owns {database_label(url)}; the previous owner was {previous.folder}.")
 
 
 @app.command("new-database")
 def new_database(json: Json = False) -> None:
-    """Begins with an empty database where the one of before was deleted.
+    """Creates an empty database after the previous one was deleted.
 
     Example: `python -m engine home new-database`
     """
     url = create_new_database()
     emit_json({"database": home.name_of(url)}) if json else note(
-        f"{database_label(url)} is new, and empty."
+        f"{database_label(url)} is created; it is empty."
     )

@@ -7,12 +7,14 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from engine import __version__
 from engine.cli.commands import MARKUP, Root
 from engine.cli.output import emit_json, fail, note
+from engine.common.program import SCRIPT, program
 from engine.errors import WorkbenchError
 from engine.text import sentence, shown
 
@@ -29,20 +31,33 @@ app = typer.Typer(
 )
 
 
+def _show_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"{SCRIPT} {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
-def _root() -> None:
-    """Nothing comes before a command."""
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, help="Show the version, and exit."
+        ),
+    ] = False,
+) -> None:
+    """Options that stand before a command."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; the exit code is 0 only on success, 2 for a wrong call."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        code = app(arguments, prog_name="python -m engine", standalone_mode=False)
+        code = app(arguments, prog_name=program(), standalone_mode=False)
         return int(code or 0)
     except typer.TyperException as error:
         fail(sentence(error.format_message()))
-        note("`python -m engine COMMAND --help` shows how it is called.")
+        note(f"`{program()} COMMAND --help` shows how it is called.")
         return error.exit_code
     except typer.Exit as error:
         return error.exit_code

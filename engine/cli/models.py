@@ -1,4 +1,4 @@
-"""`models`: the catalog, with published and computed figures side by side."""
+"""Command `models`: the catalog, with published and computed figures."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ def models(
 ) -> None:
     """Lists the 25 models of the catalog.
 
-    Computed figures (GMACs, parameters) come from the exported graph and are missing until a
-    model has been exported here. The published FLOPs columns of the three sources follow
-    different conventions: compare models by GMACs.
+    Computed figures (GMACs, parameters) are counted on the exported graph and are empty until the
+    model is exported on this machine. The three sources publish FLOPs by different conventions:
+    compare models by GMACs.
 
     Example: `python -m engine models --source timm`
     """
@@ -55,7 +55,7 @@ def models(
         "published by",
     )
     rows = frame[list(columns)].astype(object).itertuples(index=False)
-    emit_table("Published figures; computed ones appear after an export", header, rows)
+    emit_table("Published figures; computed figures appear after an export", header, rows)
     for sentence in explanations():
         note(sentence)
-    note("Any other timm model works too, as timm/<name>; an ONNX file as onnx/<name>.")
+    note("Other timm models are named timm/<name>, ONNX files onnx/<name>.")

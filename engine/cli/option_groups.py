@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from db.enums import Precision
 from engine.cli import options as o
 from engine.cli.parsing import read_preprocess, read_weights
 from engine.datasets import label_files
 from engine.runs.fields import DEFAULTS
+from engine.specs.precisions import in_order
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Builds:
         """All precisions where none was named."""
         return {
             "weights": read_weights(self.weights, self.seed, self.weights_key),
-            "precisions": tuple(dict.fromkeys(self.precision or Precision)),
+            "precisions": tuple(dict.fromkeys(in_order(self.precision))),
             "softmax": self.softmax,
         }
 
@@ -101,9 +101,9 @@ class Labeling:
     label_base: o.LabelBase = None
     classes: o.ClassesFile = None
 
-    def of(self, file: Path | None) -> label_files.Labeling:
+    def of(self, file: Path | None) -> label_files.LabelOptions:
         """With the label file, if there is one."""
-        return label_files.Labeling(file, self.label_columns, self.label_base, self.classes)
+        return label_files.LabelOptions(file, self.label_columns, self.label_base, self.classes)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from engine.common.untrusted import MAX_INTEGER
 from engine.errors import InvalidRequest
 from engine.preprocess.protocols import Protocol
 from engine.runs.fields import FIELDS
+from engine.runtimes.registry import is_choice
 from engine.specs import CalibrationMode, ExportFormat, ExportRoute, Scenario, TargetName
 from engine.text import cut, quoted
 
@@ -21,7 +22,7 @@ def option(name: str, *, more: str = "", bounded: bool = True, **settings: Any) 
     """The option of a field of a request: its flags, bounds and help are those of the table."""
     field = FIELDS[name]
     if bounded and "parser" not in settings:
-        settings |= {"min": field.least, "max": field.most}
+        settings |= {"min": field.minimum, "max": field.maximum}
     told = " ".join(part for part in (field.help or f"{field.label}.", more) if part)
     return typer.Option(*field.flags, help=told, **settings)
 
@@ -49,7 +50,7 @@ def numbers(least: int, most: int) -> Callable[[str], Numbers]:
 def several(name: str) -> Any:
     """The option of a field that holds several numbers, each in its bounds."""
     field = FIELDS[name]
-    parser = numbers(int(field.least or 0), int(field.most or MAX_INTEGER))
+    parser = numbers(int(field.minimum or 0), int(field.maximum or MAX_INTEGER))
     more = "Several as `1,2,4` or by repeating it."
     return option(name, more=more, parser=parser, metavar="N[,N]")
 
@@ -105,6 +106,7 @@ LatencyLimit = Annotated[
 Rate = Annotated[float | None, option("rate_per_s")]
 ArrivalsSeed = Annotated[int, option("arrivals_seed")]
 Again = Annotated[bool, option("again")]
+Runtime = Annotated[str, option("runtime", hidden=not is_choice())]
 Provider = Annotated[str, option("provider")]
 Seconds = Annotated[float, option("benchmark_max_s")]
 Form = Annotated[ExportFormat, option("format")]

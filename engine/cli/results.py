@@ -14,6 +14,7 @@ from engine.benchmark.scenarios.definitions import CLOSED_LOOP
 from engine.cli.options import Json
 from engine.cli.output import emit_table, note
 from engine.common.files import disk_full_as_error
+from engine.common.program import program
 from engine.errors import InvalidRequest
 from engine.store.database import prepare_database
 
@@ -80,7 +81,7 @@ def show_results(frame: pd.DataFrame) -> None:
         note(f"Not measured here, {origin}.")
     _doubts(frame)
     if not len(frame):
-        note("Nothing has been measured yet; `python -m engine demo` takes about two minutes.")
+        note(f"Nothing has been measured yet; `{program()} demo` takes about two minutes.")
 
 
 def _doubts(frame: pd.DataFrame) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from db.enums import Precision
 from engine.build.lookup import published_of
 from engine.cli import option_groups as g
 from engine.cli import options as o
@@ -15,7 +14,9 @@ from engine.preprocess import require_one_scale
 from engine.preprocess.protocols import Protocol
 from engine.runs.compile import evaluate_job
 from engine.runs.request import DEMO, RunRequest, Task
-from engine.specs import CPU_PROVIDER, EvaluateSpec
+from engine.runtimes.registry import require
+from engine.specs import CPU_PROVIDER, DEFAULT_RUNTIME, EvaluateSpec
+from engine.specs.precisions import in_order
 from engine.store import artifacts
 from engine.store.database import prepare_database
 
@@ -93,6 +94,7 @@ def evaluate(
     weights_key: o.WeightsKey = None,
     precision: o.Precisions = None,
     calibrate_on: o.CalibrationSet = None,
+    runtime: o.Runtime = DEFAULT_RUNTIME,
     provider: o.Provider = CPU_PROVIDER,
     preparation: g.Preparation,
     outputs: g.Outputs,
@@ -116,23 +118,31 @@ def evaluate(
                 "`--output`."
             )
         url = prepare_database()
+        artifact = artifacts.find_by_digest(target, url)
+        require(runtime, artifact.precision)
         if preparation.protocol is Protocol.PUBLISHED:
             prepared = published_of(target, url).to_dict()
         if prepared is not None:
-            own = artifacts.preprocess_of(artifacts.find_by_digest(target, url))
-            require_one_scale(own.changed(prepared))
+            own = artifacts.preprocess_of(artifact)
+            require_one_scale(own.with_overrides(prepared))
         spec = EvaluateSpec(
-            artifact=target, dataset=dataset, limit=limit, provider=provider, preprocess=prepared
+            artifact=target,
+            dataset=dataset,
+            limit=limit,
+            runtime=runtime,
+            provider=provider,
+            preprocess=prepared,
         )
         return queue_jobs([evaluate_job(spec)], detach, json)
     request = RunRequest(
         model_id=target,
         weights=read_weights(weights, key=weights_key),
-        precisions=tuple(precision or Precision),
+        precisions=in_order(precision),
         tasks=(Task.EVALUATE,),
         dataset=dataset,
         limit=limit,
         calibration_dataset=calibrate_on,
+        runtime=runtime,
         provider=provider,
         evaluation_preprocess=prepared,
         **outputs.asked(),
@@ -149,6 +159,7 @@ def run(
     limit: o.Limit = None,
     calibration: g.Calibration,
     points: g.Points,
+    runtime: o.Runtime = DEFAULT_RUNTIME,
     provider: o.Provider = CPU_PROVIDER,
     preparation: g.Preparation,
     outputs: g.Outputs,
@@ -168,6 +179,7 @@ def run(
         limit=limit,
         **calibration.asked(),
         **points.asked(),
+        runtime=runtime,
         provider=provider,
         preprocess=preparation.read(),
         **outputs.asked(),

@@ -1,4 +1,4 @@
-"""`weights`: add, list, remove."""
+"""Commands `weights`: add, list, remove."""
 
 from __future__ import annotations
 
@@ -13,12 +13,10 @@ from engine.cli.output import emit_json, emit_table, note
 from engine.store.database import prepare_database
 from engine.weights.cache import recorded_digest
 from engine.weights.lookup import all_downloaded
-from engine.weights.registry import all_registered, forget
+from engine.weights.registry import all_registered, remove_registration
 
 app = typer.Typer(no_args_is_help=True)
-ModelOption = Annotated[
-    str, typer.Option("--model", "-m", help="The model that the file holds the weights of.")
-]
+ModelOption = Annotated[str, typer.Option("--model", "-m", help="The model of these weights.")]
 
 
 @app.command("add")
@@ -30,28 +28,28 @@ def add(
     weights_key: WeightsKey = None,
     json: Json = False,
 ) -> None:
-    """Keeps a file as a model's pretrained weights, after reading it into the model.
+    """Registers a file as a model's pretrained weights, after loading it into the model.
 
-    From then on `--weights pretrained` means this file, without any network.
+    `--weights pretrained` then means this file, and nothing is downloaded.
 
     Example: `python -m engine weights add SENet154_vd_pretrained.pdparams -m ppcls/senet154`
     """
     from engine.export.weights_registration import register
 
-    found = find_model(model)
-    note(f"Reading {file} into {model}.")
-    say = lambda remark: note(f"Note: {remark}")  # noqa: E731
-    kept = register(file, found, prepare_database(), weights_key, say)
+    catalog_model = find_model(model)
+    note(f"Loading {file} into {model}.")
+    report = lambda remark: note(f"Note: {remark}")  # noqa: E731
+    weights = register(file, catalog_model, prepare_database(), weights_key, report)
     if json:
-        about = {"model": model, "path": str(kept.path), "sha256": kept.digest}
-        emit_json(about | ({"key": kept.key} if kept.key else {}))
+        about = {"model": model, "path": str(weights.path), "sha256": weights.digest}
+        emit_json(about | ({"key": weights.key} if weights.key else {}))
     else:
-        note(f"Registered as the pretrained weights of {model}: SHA-256 {kept.digest[:12]}.")
+        note(f"Registered as the pretrained weights of {model}: SHA-256 {weights.digest[:12]}.")
 
 
 @app.command("list")
 def list_weights(json: Json = False) -> None:
-    """Lists the weights on this machine: registered by hand, and downloaded.
+    """Lists the weights files on this machine: registered and downloaded.
 
     Example: `python -m engine weights list`
     """
@@ -87,20 +85,20 @@ def list_weights(json: Json = False) -> None:
         ],
     )
     if not rows:
-        note("None yet: `--weights pretrained` downloads them, `weights add` registers a file.")
+        note("None yet: `--weights pretrained` downloads weights, `weights add` registers a file.")
 
 
 @app.command("remove")
 def remove(model: ModelOption, json: Json = False) -> None:
-    """Ends a registration: `pretrained` means the published weights again.
+    """Removes a registration: `pretrained` means the published weights again.
 
     Example: `python -m engine weights remove -m ppcls/senet154`
     """
-    forget(find_model(model))
+    remove_registration(find_model(model))
     if json:
         emit_json({"model": model, "registered": False})
     else:
-        note(f"No weights are registered for {model} any more.")
+        note(f"The registration of {model} is removed; `pretrained` means the published weights.")
 
 
 def _short(digest: object) -> str | None:

@@ -6,6 +6,7 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from db.session import sqlite_file
+from engine.common.program import program
 from engine.errors import DatabaseUnusable
 
 BACKENDS = ("sqlite", "postgresql")
@@ -59,7 +60,7 @@ def missing_database_message(url: str) -> str:
     """Message for a database file that no longer exists, with what to do."""
     return (
         f"{database_label(url)} no longer exists; the jobs and results in it are lost. Restore the "
-        f"file from a backup, or create an empty database: `python -m engine home new-database`."
+        f"file from a backup, or create an empty database: `{program()} home new-database`."
     )
 
 

@@ -19,6 +19,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from db.session import BUSY_TIMEOUT_MS, DatabaseGone
 from engine.common.database_url import database_label, missing_database_message, without_password
+from engine.common.program import program
 from engine.config import settings
 from engine.errors import WorkbenchError
 
@@ -114,11 +115,9 @@ def _of_database(error: BaseException) -> str:
     code = getattr(error, "sqlite_errorcode", None)
     if isinstance(error, sqlite3.Error):
         known = _SQLITE.get((code or 0) & 0xFF)
-        return (
-            known.format(told=database_label(url), home=settings().home)
-            if known
-            else _other(detail)
-        )
+        if known is None:
+            return _other(detail)
+        return known.format(told=database_label(url), home=settings().home, program=program())
     state = getattr(error, "sqlstate", None) or _state_in(detail, type(error).__name__)
     for begin, known in _POSTGRESQL.items():
         if state.startswith(begin):
@@ -159,13 +158,13 @@ _SQLITE = {
         "{told} cannot be opened: check that its folder exists, is writable and has free space."
     ),
     sqlite3.SQLITE_CORRUPT: (
-        "{told} is damaged: restore it from a backup, or move it away and `python -m engine home "
-        "new-database` creates an empty one."
+        "{told} is damaged: restore it from a backup, or move it away and `{program} "
+        "home new-database` creates an empty one."
     ),
     sqlite3.SQLITE_NOTADB: (
         "{told} is not a database file: set DATABASE_URL or SENET_HOME to "
-        "another location, or move the file away and `python -m engine home new-database` creates "
-        "an empty one."
+        "another location, or move the file away and `{program} home new-database` creates an "
+        "empty one."
     ),
 }
 """By SQLite's primary result code."""

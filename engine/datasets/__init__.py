@@ -1,1 +1,1 @@
-"""Folders of images with labels: recognized, checked, indexed, drawn from, read."""
+"""Datasets: folders of labeled images; layout detection, registration, sampling, reading."""

@@ -1,4 +1,4 @@
-"""The classes of a dataset, and how the outputs of a network go with them."""
+"""The classes of a dataset, and how they are matched with the outputs of a model."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BACKGROUND_HINT = (
 
 
 class ClassSource(StrEnum):
-    """Where the classes of a dataset come from."""
+    """Where the classes of a dataset come from; the values are stored."""
 
     INDICES = "ImageNet's 1,000, by class index"
     WNIDS = "ImageNet's 1,000, by wnid"
@@ -30,9 +30,10 @@ class ClassSource(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Classes:
-    """Names by class index. `present` are the indices whose wnid is there, for source WNIDS.
+    """Class names in index order.
 
-    Of OPEN_NUMBERS the last may be unknown: a class above the highest number can have no image.
+    `present` (source WNIDS only): the indices of the classes that have images. With OPEN_NUMBERS
+    the count is a lower bound: classes above the highest number may have no image.
     """
 
     names: tuple[str, ...]
@@ -45,30 +46,30 @@ class Classes:
 
 @dataclass(frozen=True, slots=True)
 class ClassMatching:
-    """How the outputs of a network, without a background class, go with a dataset's classes.
+    """Maps the outputs of a model (without a background class) to the classes of a dataset.
 
-    `class_of_output` is None where output i is class i. `assumed` says it in a sentence.
+    `class_of_output` is None if output i is class i. `assumed` states the assumption in a sentence.
     """
 
     outputs: int
     class_of_output: tuple[int, ...] | None = None
     assumed: str | None = None
 
-    def output_of(self, labels: np.ndarray) -> np.ndarray:
-        """The output that is right for each label."""
+    def outputs_of_labels(self, labels: np.ndarray) -> np.ndarray:
+        """The index of the correct output for each label."""
         if self.class_of_output is None:
             return labels
         return np.searchsorted(np.asarray(self.class_of_output), labels)
 
-    def classes_of(self, outputs: np.ndarray) -> np.ndarray:
-        """The class of the dataset that each output means."""
+    def classes_of_outputs(self, outputs: np.ndarray) -> np.ndarray:
+        """The class index, in the dataset, of each output."""
         if self.class_of_output is None:
             return outputs
         return np.asarray(self.class_of_output, outputs.dtype)[outputs]
 
 
-def fits(outputs: int, background: int | None, classes: Classes) -> bool:
-    """Whether `match_outputs` finds a way."""
+def can_match_outputs(outputs: int, background: int | None, classes: Classes) -> bool:
+    """Whether `match_outputs` succeeds."""
     try:
         match_outputs("", outputs, background, "", classes)
     except LabelsMismatch:
@@ -84,38 +85,38 @@ def match_outputs(
     classes: Classes,
     hint: str = BACKGROUND_HINT,
 ) -> ClassMatching:
-    """Matches `outputs` of a network (all of them) with the classes of a dataset.
+    """Matches the `outputs` of a model (their total count) with the classes of a dataset.
 
-    `subject` is what has the outputs, and `hint` how to declare a background class there.
-    Raises LabelsMismatch where they do not mean the same classes.
+    For messages: `subject` names the model, `hint` says how to declare a background class.
+    Raises LabelsMismatch if outputs and classes cannot be the same.
     """
     scored = outputs - (background is not None)
     total = len(classes)
     if scored == total:
-        return ClassMatching(scored, assumed=_same(dataset, classes))
+        return ClassMatching(scored, assumed=_assumption(dataset, classes))
     present = classes.present or ()
     if classes.source is ClassSource.WNIDS and scored == len(present):
         return ClassMatching(
             scored,
             present,
-            f"The {scored:,} outputs are taken as the {scored:,} ImageNet classes that dataset "
-            f"{dataset!r} has, in the order of their wnids.",
+            f"Assumed: the {scored:,} outputs are the {scored:,} ImageNet classes of dataset "
+            f"{dataset!r}, sorted by wnid.",
         )
     could_be_background = scored == len(class_names()) + 1 and background is None
     if classes.source is ClassSource.OPEN_NUMBERS and scored > total and not could_be_background:
         return ClassMatching(
             scored,
-            assumed=f"The labels of dataset {dataset!r}, 0 to {total - 1:,}, are taken as indices "
+            assumed=f"Assumed: the labels of dataset {dataset!r}, 0 to {total - 1:,}, are indices "
             f"of the {scored:,} outputs; not every class has an image.",
         )
     without = "" if background is None else f" without the background class {background}"
     raise LabelsMismatch(
         f"{subject} has {scored} outputs{without}, dataset {dataset!r} has {total} classes"
-        f"{_ways_out(scored, classes, could_be_background, hint)}"
+        f"{_cause_and_fix(scored, classes, could_be_background, hint)}"
     )
 
 
-def _same(dataset: str, classes: Classes) -> str | None:
+def _assumption(dataset: str, classes: Classes) -> str | None:
     if classes.source is ClassSource.INDICES:
         return None
     if classes.source is ClassSource.WNIDS:
@@ -123,39 +124,40 @@ def _same(dataset: str, classes: Classes) -> str | None:
         if count in (0, len(classes)):
             return None
         return (
-            f"Scored over all {len(classes):,} outputs; dataset {dataset!r} has images of "
+            f"Scored over all {len(classes):,} outputs; dataset {dataset!r} has images of only "
             f"{count:,} of these classes."
         )
     first = ", ".join(classes.names[:SHOWN]) + (", ..." if len(classes) > SHOWN else "")
     return (
-        f"The {len(classes):,} outputs are taken as the {len(classes):,} classes of dataset "
-        f"{dataset!r}, in its order ({first}; from {classes.source})."
+        f"Assumed: the {len(classes):,} outputs are the {len(classes):,} classes of dataset "
+        f"{dataset!r}, in the same order ({first}; source: {classes.source})."
     )
 
 
-def _ways_out(scored: int, classes: Classes, could_be_background: bool, hint: str) -> str:
+def _cause_and_fix(scored: int, classes: Classes, could_be_background: bool, hint: str) -> str:
+    """The end of the sentence on a mismatch: its likely cause and what to do."""
     total, imagenet = len(classes), len(class_names())
     if could_be_background and (total == imagenet or classes.source is ClassSource.OPEN_NUMBERS):
         return (
-            ": one output too many for ImageNet. If output 0 is a background class, as in networks "
+            ": one output too many for ImageNet. If output 0 is a background class, as in models "
             f"from TF-Hub and TF-Slim, declare it: {hint}."
         )
     if classes.source is ClassSource.WNIDS and len(classes.present or ()) < total:
         return (
-            f", of which {len(classes.present or ()):,} are there: neither fits. Give the classes "
-            f"of the network with `dataset add --classes FILE`, one name a line in the order of "
-            f"its outputs."
+            f", of which {len(classes.present or ()):,} have images: neither number matches. Give "
+            f"the classes of the model with `dataset add --classes FILE`, one name per line in the "
+            f"order of its outputs."
         )
     if (
         classes.source in (ClassSource.NUMBERS, ClassSource.OPEN_NUMBERS)
         and abs(scored - total) == 1
     ):
         return (
-            ": one apart. If the numbers of the classes begin at 1, or not at 1 as was taken, "
-            "register the images with `dataset add --label-base 1` (or 0); if a class has no "
-            "image, with `--classes FILE`, one name a line."
+            ": a difference of one. If the first class number was not detected correctly, register "
+            "the images with `dataset add --label-base 1` (or 0); if a class has no image, with "
+            "`--classes FILE`, one name per line."
         )
     return (
-        ": they do not mean the same classes. Choose the dataset of this network, or give its "
-        "classes with `dataset add --classes FILE`, one name a line in the order of its outputs."
+        ": these are not the same classes. Choose the dataset of this model, or give its classes "
+        "with `dataset add --classes FILE`, one name per line in the order of its outputs."
     )

@@ -1,8 +1,8 @@
-"""A process that decodes: `python -m engine.datasets.decode_worker`, one line in, one line out.
+"""A decoding process: `python -m engine.datasets.decode_worker`, one JSON line in, one line out.
 
-The first line says where (JSON: root, spec, memory, cache), every other one is work (place, image,
-file). Each is answered by whether the cache had room, or by why an image cannot be prepared. The
-end of the input is the end of the parent, and of this process.
+The first line is the configuration (root, spec, memory, cache); each further line is a list of
+(slot, image, file). The answer says whether the cache had room, or why an image was rejected.
+The process ends at the end of its input, which is also the end of its parent.
 """
 
 from __future__ import annotations
@@ -12,23 +12,23 @@ import sys
 from pathlib import Path
 from typing import TextIO
 
-from engine.datasets.squares import Filler, PixelCache
+from engine.datasets.squares import ImageDecoder, PixelCache
 from engine.errors import ImageRejected
 from engine.preprocess import PreprocessSpec
 
 
 def main(lines: TextIO, answers: TextIO) -> None:
-    """Serves until the input ends."""
-    begin = json.loads(lines.readline())
-    spec = PreprocessSpec.from_dict(begin["spec"])
+    """Decodes until the input ends."""
+    config = json.loads(lines.readline())
+    spec = PreprocessSpec.from_dict(config["spec"])
     cache = None
-    if begin["cache"] is not None:
-        folder, images = begin["cache"]
+    if config["cache"] is not None:
+        folder, images = config["cache"]
         cache = PixelCache(Path(folder), images, spec.crop)
-    filler = Filler(Path(begin["root"]), spec, begin["memory"], cache)
+    decoder = ImageDecoder(Path(config["root"]), spec, config["memory"], cache)
     for line in lines:
         try:
-            answer: dict[str, object] = {"kept": filler.fill(json.loads(line))}
+            answer: dict[str, object] = {"cached": decoder.decode(json.loads(line))}
         except ImageRejected as error:
             answer = {"rejected": str(error)}
         answers.write(json.dumps(answer) + "\n")

@@ -24,5 +24,5 @@ def wnid_to_index() -> dict[str, int]:
 
 @lru_cache(maxsize=1)
 def class_names() -> tuple[str, ...]:
-    """Names by class index. Two are both "crane": names are for people, indices for scores."""
+    """Names in index order. They are not unique ("crane" occurs twice): score by index."""
     return tuple(row["name"] for row in _rows())

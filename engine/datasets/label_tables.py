@@ -1,7 +1,7 @@
-"""From the text of a label file to pairs (name, class) as written: which columns hold them.
+"""Parses a label file into (image name, label) pairs as written, and detects their columns.
 
-Tabs, commas, semicolons, bars or blanks part the columns; a heading names them, or what they hold
-does; `--label-columns` says it where neither can.
+Columns are separated by tabs, commas, semicolons, bars or spaces. They are identified by the
+header or by their content; `--label-columns` names them if neither is clear.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from typing import Any
 
 from engine.datasets.folders import suffix_of, suffixes
 from engine.datasets.imagenet import wnid_to_index
-from engine.datasets.numbering import ON_THE_PAGE
-from engine.datasets.text_files import json_of, read_text
+from engine.datasets.numbering import PAGE_HINT
+from engine.datasets.text_files import parse_json_text, read_text
 from engine.errors import DatasetInvalid
 from engine.text import quoted
 
 EXPECTED = "'<file> <class index>'"
-_SHOWN = 60
+_MAX_SHOWN = 60
 _DELIMITERS = ("\t", ",", ";", "|")
 _BREAKS = re.compile(r"[\s,;|]+")
 _WHOLE = re.compile(r"\+?(\d{1,18})(?:\.0+|,0)?")
@@ -39,12 +39,12 @@ _LABEL_COLUMNS = (
     *("categoryid", "truth", "groundtruth", "gt", "y", "wnid", "synset", "synsetid"),
     *("predictionstring", "classname", "labelname", "categoryname"),
 )
-_LAST_CHOICE = ("index", "idx")
+_FALLBACK_LABEL_COLUMNS = ("index", "idx")
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One image of a label file: its name and its class, as written there."""
+    """One image of a label file: its name and its label, as written; `number` is from 1."""
 
     number: int
     name: str
@@ -53,9 +53,9 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class LabelTable:
-    """All lines, and a sentence on the columns that were taken where they were not certain.
+    """All lines; `note` names the columns that were read, if there were more than two.
 
-    `in_order` is a list of wnids alone: line n is of image n, and names are empty.
+    `in_order`: a list of wnids without image names (these are empty); line n is of image n.
     """
 
     path: Path
@@ -74,74 +74,74 @@ class _Row:
 class _Columns:
     name: int
     label: int
-    heading: bool
+    has_header: bool
     note: str | None = None
 
 
 def is_numeric(text: str) -> bool:
-    """Whether a text is made of numbers alone, whole or not: no name of a class."""
+    """Whether a text consists of numbers only, and so is no class name."""
     return all(map(_NUMBER.fullmatch, text.split()))
 
 
-def whole_number(text: str) -> int | None:
-    """A class index, also as `65.0` or `65,0`; None for other text."""
-    found = _WHOLE.fullmatch(text)
-    return int(found[1]) if found else None
+def parse_class_index(text: str) -> int | None:
+    """Parses a class index, also written as `65.0` or `65,0`; None for other text."""
+    match = _WHOLE.fullmatch(text)
+    return int(match[1]) if match else None
 
 
 def wnid_of(text: str) -> str | None:
-    """The wnid of a cell: alone, or first of `n01751748 111 108 431 202` with boxes behind it."""
+    """The wnid of a cell, which may be followed by boxes: `n01751748 111 108 431 202`."""
     tokens = text.split()
     wnids = {token for token in tokens if _WNID.fullmatch(token)}
     rest = [token for token in tokens if token not in wnids]
-    fits = len(wnids) == 1 and tokens[0] in wnids and all(map(_NUMBER.fullmatch, rest))
-    return wnids.pop() if fits else None
+    is_wnid = len(wnids) == 1 and tokens[0] in wnids and all(map(_NUMBER.fullmatch, rest))
+    return wnids.pop() if is_wnid else None
 
 
 def read_label_table(path: Path, columns: tuple[str, str] | None = None) -> LabelTable:
-    """Reads a label file; `columns` are the headings, or the numbers from 1, of name and class.
+    """Reads a label file; `columns` are the headers, or the numbers from 1, of name and label.
 
-    Raises DatasetInvalid with the line that is not as expected, or what must be said.
+    Raises DatasetInvalid naming the unexpected line, or the option that resolves an ambiguity.
     """
     text = read_text(path, "The label file")
     if text.lstrip()[:1] in ("{", "["):
-        return _of_rows(path, [_json_rows(path, text)], columns)
+        return _table_from(path, [_json_rows(path, text)], columns)
     lines = [(n, line) for n, line in enumerate(text.splitlines(), 1) if line.strip()]
     lines = _without_comments(lines)
     if not lines:
         raise DatasetInvalid(f"The label file {path} is empty.")
     if columns is None:
-        alone = _one_a_line(path, [line.strip().strip("\"'") for _, line in lines])
-        if alone is not None:
-            return alone
-    ways = [_split(lines, delimiter) for delimiter in _DELIMITERS]
-    tables = [rows for rows in ways if rows is not None]
+        wnid_list = _single_column(path, [line.strip().strip("\"'") for _, line in lines])
+        if wnid_list is not None:
+            return wnid_list
+    splits = [_split(lines, delimiter) for delimiter in _DELIMITERS]
+    tables = [rows for rows in splits if rows is not None]
     if columns is not None:
-        return _of_rows(path, [*tables, [_Row(n, tuple(t.split())) for n, t in lines]], columns)
-    return _of_rows(path, [*tables, _blank_rows(path, lines, not tables)], None)
+        return _table_from(path, [*tables, [_Row(n, tuple(t.split())) for n, t in lines]], columns)
+    return _table_from(path, [*tables, _space_separated_rows(path, lines, not tables)], None)
 
 
 def _without_comments(lines: list[tuple[int, str]]) -> list[tuple[int, str]]:
-    """Leaves out lines `# ...` that are no image, and no heading parted as the last line is."""
-    parted = [delimiter for delimiter in _DELIMITERS if lines and delimiter in lines[-1][1]]
+    """Removes lines `# ...`, except image lines and headers with the delimiter of the last line."""
+    delimiters = [delimiter for delimiter in _DELIMITERS if lines and delimiter in lines[-1][1]]
 
     def is_comment(line: str) -> bool:
         return line.lstrip().startswith("#") and not (
-            any(delimiter in line for delimiter in parted)
+            any(delimiter in line for delimiter in delimiters)
             or any(suffix_of(cell) in suffixes() for cell in _BREAKS.split(line))
         )
 
     return [(number, line) for number, line in lines if not is_comment(line)]
 
 
-def looks_like_labels(path: Path) -> bool:
-    """Whether a text file gives classes to images, rather than the names of classes, one a line."""
+def contains_labels(path: Path) -> bool:
+    """Whether a text file is a label file rather than a class list."""
     text = read_text(path, "The label file")
     if text.lstrip()[:1] in ("{", "["):
         return True
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    if all(whole_number(line) is not None for line in lines):
-        return [whole_number(line) for line in lines] != list(range(len(lines)))
+    if all(parse_class_index(line) is not None for line in lines):
+        return [parse_class_index(line) for line in lines] != list(range(len(lines)))
     if all(_WNID.fullmatch(line) for line in lines):
         return lines != sorted(set(lines))
     same_word = len(lines) > 1 and len({_BREAKS.split(line, maxsplit=1)[0] for line in lines}) == 1
@@ -151,20 +151,20 @@ def looks_like_labels(path: Path) -> bool:
 def _gives_classes(line: str) -> bool:
     _, *rest = (cell.strip("\"'") for cell in _BREAKS.split(line) if cell)
     return bool(rest) and (
-        whole_number(rest[-1]) is not None
+        parse_class_index(rest[-1]) is not None
         or any(_WNID.fullmatch(cell) for cell in rest)
         or any(suffix_of(cell) in suffixes() for cell in _BREAKS.split(line))
     )
 
 
-def _one_a_line(path: Path, lines: list[str]) -> LabelTable | None:
-    """A list of wnids alone; None where lines hold more than one thing."""
-    if all(whole_number(line) is not None for line in lines):
+def _single_column(path: Path, lines: list[str]) -> LabelTable | None:
+    """A list of wnids without names; None if the file has more than one column."""
+    if all(parse_class_index(line) is not None for line in lines):
         raise DatasetInvalid(
-            f"{path.name} holds {len(lines):,} bare numbers and names no image. If these are the "
-            f"ids of ILSVRC2012_validation_ground_truth.txt, they number the classes in another "
-            f"order (of the development kit, from 1) than networks do (of the wnids, from 0): give "
-            f"a file with lines {EXPECTED}, LOC_val_solution.csv, or a list of wnids."
+            f"{path.name} contains {len(lines):,} numbers and no image names. If these are the ids "
+            f"of ILSVRC2012_validation_ground_truth.txt, their class order (of the development "
+            f"kit, from 1) differs from that of the models (by wnid, from 0): give a file with "
+            f"lines {EXPECTED}, LOC_val_solution.csv, or a list of wnids."
         )
     if not all(_WNID.fullmatch(line) for line in lines):
         return None
@@ -173,7 +173,7 @@ def _one_a_line(path: Path, lines: list[str]) -> LabelTable | None:
 
 
 def _split(lines: Sequence[tuple[int, str]], delimiter: str) -> list[_Row] | None:
-    """Rows of a delimiter that most lines have; None where it is not what parts the columns."""
+    """The rows by a delimiter that most lines contain; None if it does not separate columns."""
     if sum(delimiter in line for _, line in lines) < max(1, len(lines) / 2):
         return None
     rows = csv.reader((line for _, line in lines), delimiter=delimiter, skipinitialspace=True)
@@ -186,14 +186,14 @@ def _split(lines: Sequence[tuple[int, str]], delimiter: str) -> list[_Row] | Non
     return [_Row(n, row) for (n, _), row in zip(lines, cells, strict=True)]
 
 
-def _blank_rows(path: Path, lines: Sequence[tuple[int, str]], strict: bool) -> list[_Row]:
-    """Name and class of lines parted by blanks; names may hold blanks themselves.
+def _space_separated_rows(path: Path, lines: Sequence[tuple[int, str]], strict: bool) -> list[_Row]:
+    """Name and label of space-separated lines; names may contain spaces.
 
-    With `strict`, a line that has no two parts raises DatasetInvalid.
+    With `strict`, a line without two parts raises DatasetInvalid; else the result is empty.
     """
     rows = []
     for number, line in lines:
-        cells = _blank_cells(line.strip())
+        cells = _space_separated_cells(line.strip())
         if cells is None:
             if strict:
                 raise _unexpected(path, number, line)
@@ -202,17 +202,17 @@ def _blank_rows(path: Path, lines: Sequence[tuple[int, str]], strict: bool) -> l
     return rows
 
 
-def _blank_cells(line: str) -> tuple[str, str] | None:
+def _space_separated_cells(line: str) -> tuple[str, str] | None:
     quoted = re.fullmatch(r"([\"'])(.+?)\1\s+(\S.*)", line)
     if quoted:
         return quoted[2], quoted[3].strip("\"'")
     endings = "|".join(re.escape(suffix) for suffix in sorted(suffixes(), key=len, reverse=True))
-    parting = r"(?:\s*(?::|=>?|->)\s*|\s+)"
-    first = re.fullmatch(rf"(.*(?:{endings})){parting}(\S.*)", line, re.IGNORECASE)
-    if first:
-        return first[1], _class_of(first[2])
+    separator = r"(?:\s*(?::|=>?|->)\s*|\s+)"
+    name_first = re.fullmatch(rf"(.*(?:{endings})){separator}(\S.*)", line, re.IGNORECASE)
+    if name_first:
+        return name_first[1], _label_of(name_first[2])
     label, _, name = line.partition(" ")
-    if suffix_of(name) in suffixes() and (whole_number(label) is not None or wnid_of(label)):
+    if suffix_of(name) in suffixes() and (parse_class_index(label) is not None or wnid_of(label)):
         return name.strip(), label
     if wnid_of(name):
         return label, name
@@ -220,29 +220,29 @@ def _blank_cells(line: str) -> tuple[str, str] | None:
     return (parts[0], parts[1].strip("\"'")) if len(parts) == 2 else None
 
 
-def _class_of(text: str) -> str:
-    """Of `65 tench` the 65; other text as it is."""
+def _label_of(text: str) -> str:
+    """`65` for `65 tench`; other text unchanged."""
     first, *rest = text.split()
-    says_more = rest and not any(map(_NUMBER.fullmatch, rest))
-    return first if says_more and _kind(first) != _NAME else text.strip("\"'")
+    has_name = rest and not any(map(_NUMBER.fullmatch, rest))
+    return first if has_name and _kind(first) != _NAME else text.strip("\"'")
 
 
 def _json_rows(path: Path, text: str) -> list[_Row]:
     rows = _cells_of_json(_json(path, text))
     if not rows:
         raise DatasetInvalid(
-            f'{path.name} is no label file: as JSON, {{"a.png": 3, ...}} or a list of '
+            f'{path.name} is not a label file: as JSON, {{"a.png": 3, ...}} or a list of '
             f'{{"file": "a.png", "label": 3}} is expected.'
         )
     return [_Row(number, row) for number, row in enumerate(rows, 1)]
 
 
 def _json(path: Path, text: str) -> Any:
-    """One document, or one a line."""
+    """One JSON document, or one per line (JSON Lines)."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     if len(lines) > 1 and all(line[0] + line[-1] in ("{}", "[]") for line in lines):
-        return [json_of(path, line) for line in lines]
-    return json_of(path, text)
+        return [parse_json_text(path, line) for line in lines]
+    return parse_json_text(path, text)
 
 
 def _cells_of_json(data: Any) -> list[tuple[str, ...]]:
@@ -250,170 +250,176 @@ def _cells_of_json(data: Any) -> list[tuple[str, ...]]:
         data = data["labels"]
     if isinstance(data, dict):
         items = list(data.items())
-        return [(k, str(v)) for k, v in items] if all(map(_plain, data.values())) else []
-    if not data or not all(type(one) is type(data[0]) for one in data):
+        return [(k, str(v)) for k, v in items] if all(map(_is_scalar, data.values())) else []
+    if not data or not all(type(item) is type(data[0]) for item in data):
         return []
     if isinstance(data[0], dict):
-        heading = tuple(str(key) for key in data[0])
-        body = [tuple(str(one.get(key, "")) for key in heading) for one in data]
-        return [heading, *body]
+        header = tuple(str(key) for key in data[0])
+        body = [tuple(str(item.get(key, "")) for key in header) for item in data]
+        return [header, *body]
     if isinstance(data[0], list):
-        return [tuple(str(cell) for cell in one) for one in data]
+        return [tuple(str(cell) for cell in item) for item in data]
     return []
 
 
-def _plain(value: Any) -> bool:
+def _is_scalar(value: Any) -> bool:
     return isinstance(value, str | int) and not isinstance(value, bool)
 
 
-def _of_rows(path: Path, tables: Iterable[list[_Row]], asked: tuple[str, str] | None) -> LabelTable:
-    """The first way to part the columns under which names and classes are found."""
-    asking: DatasetInvalid | None = None
+def _table_from(
+    path: Path, tables: Iterable[list[_Row]], requested: tuple[str, str] | None
+) -> LabelTable:
+    """The first of the tables (one for each delimiter) in which names and labels are found."""
+    first_error: DatasetInvalid | None = None
     last: list[_Row] = []
     for rows in tables:
         if not rows:
             continue
         last = rows
         try:
-            columns = _named(path, rows, asked) if asked else _columns(path, rows)
+            if requested:
+                columns = _requested_columns(path, rows, requested)
+            else:
+                columns = _detect_columns(path, rows)
         except DatasetInvalid as error:
-            asking = asking or error
+            first_error = first_error or error
             continue
         if columns is not None:
             return _lines(path, rows, columns)
-    if asking is not None:
-        raise asking
+    if first_error is not None:
+        raise first_error
     raise _unexpected(path, last[0].number, " ".join(last[0].cells))
 
 
 def _lines(path: Path, rows: list[_Row], columns: _Columns) -> LabelTable:
     lines = []
-    for row in rows[columns.heading :]:
+    for row in rows[columns.has_header :]:
         if len(row.cells) <= max(columns.name, columns.label):
             raise _unexpected(path, row.number, " ".join(row.cells))
         name, label = row.cells[columns.name], row.cells[columns.label]
         if not name or not label:
-            lack = "class" if name else "image"
+            missing = "class" if name else "image"
             raise DatasetInvalid(
-                f"{path.name}, line {row.number}: there is no {lack} for {name or label!r}."
+                f"{path.name}, line {row.number}: there is no {missing} for {name or label!r}."
             )
         lines.append(Line(row.number, name, label))
     if not lines:
-        raise DatasetInvalid(f"The label file {path} has a heading and no lines.")
+        raise DatasetInvalid(f"The label file {path} has a header but no lines.")
     return LabelTable(path, tuple(lines), note=columns.note)
 
 
 def _unexpected(path: Path, number: int, text: str) -> DatasetInvalid:
-    return DatasetInvalid(
-        f"{path.name}, line {number}: expected {EXPECTED}, found {quoted(text.strip(), _SHOWN)}."
-    )
+    found = quoted(text.strip(), _MAX_SHOWN)
+    return DatasetInvalid(f"{path.name}, line {number}: expected {EXPECTED}, found {found}.")
 
 
-def _squashed(text: str) -> str:
+def _normalize(text: str) -> str:
     return re.sub(r"[^a-z0-9]", "", text.lower())
 
 
-def _named(path: Path, rows: list[_Row], asked: tuple[str, str]) -> _Columns | None:
-    """The columns that were asked for; None where this way of parting does not have them."""
-    heading = [_squashed(cell) for cell in rows[0].cells]
-    places, by_name = [], False
-    for word in asked:
-        if _squashed(word) in heading:
-            places.append(heading.index(_squashed(word)))
+def _requested_columns(path: Path, rows: list[_Row], requested: tuple[str, str]) -> _Columns | None:
+    """The columns of --label-columns. Raises DatasetInvalid if the rows do not have them."""
+    header = [_normalize(cell) for cell in rows[0].cells]
+    indices, by_name = [], False
+    for word in requested:
+        if _normalize(word) in header:
+            indices.append(header.index(_normalize(word)))
             by_name = True
-        elif word.isdecimal() and len(word) < 10 and 1 <= int(word) <= len(heading):
-            places.append(int(word) - 1)
+        elif word.isdecimal() and len(word) < 10 and 1 <= int(word) <= len(header):
+            indices.append(int(word) - 1)
         else:
             raise DatasetInvalid(
                 f"{path.name} has no column {word!r}; its columns are {', '.join(rows[0].cells)}."
             )
-    name, label = places
+    name, label = indices
     if name == label:
         raise DatasetInvalid(
-            f"Column {asked[0]!r} of {path.name} cannot hold both the image and the class; its "
-            f"columns are {', '.join(rows[0].cells)}."
+            f"Column {requested[0]!r} of {path.name} cannot contain both the image and the class; "
+            f"its columns are {', '.join(rows[0].cells)}."
         )
-    return _Columns(name, label, by_name or _is_heading(rows, name, label))
+    return _Columns(name, label, by_name or _is_header(rows, name, label))
 
 
-def _is_heading(rows: list[_Row], name: int, label: int) -> bool:
-    """Whether the first line is no image: it heads columns, or has no class like the rest."""
+def _is_header(rows: list[_Row], name: int, label: int) -> bool:
+    """Whether the first line is a header: it has column names, or no label like the other lines."""
     first = rows[0].cells
     if len(first) <= max(name, label) or len(rows) < 2 or suffix_of(first[name]) in suffixes():
         return False
-    if _squashed(first[name]) in _NAME_COLUMNS and _squashed(first[label]) in (
+    if _normalize(first[name]) in _NAME_COLUMNS and _normalize(first[label]) in (
         *_LABEL_COLUMNS,
-        *_LAST_CHOICE,
+        *_FALLBACK_LABEL_COLUMNS,
     ):
         return True
     kinds = {_kind(row.cells[label]) for row in rows[1:] if len(row.cells) > label}
     return len(kinds) == 1 and kinds != {_NAME} and _kind(first[label]) == _NAME
 
 
-_INDEX, _BY_WNID, _NAME = range(3)
+_INDEX, _WNID_LABEL, _NAME = range(3)
 
 
 def _kind(cell: str) -> int:
-    if whole_number(cell) is not None:
+    if parse_class_index(cell) is not None:
         return _INDEX
-    return _BY_WNID if wnid_of(cell) else _NAME
+    return _WNID_LABEL if wnid_of(cell) else _NAME
 
 
-def _columns(path: Path, rows: list[_Row]) -> _Columns | None:
-    """Which columns hold names and classes; None where these rows do not look like that.
+def _detect_columns(path: Path, rows: list[_Row]) -> _Columns | None:
+    """Finds the columns of names and labels; None if these rows do not contain them.
 
-    Raises DatasetInvalid where several columns could hold the classes.
+    Raises DatasetInvalid if several columns could contain the labels.
     """
     width = Counter(len(row.cells) for row in rows).most_common(1)[0][0]
     if width < 2:
         return None
-    heading = [_squashed(cell) for cell in rows[0].cells]
-    is_heading = not any(suffix_of(cell) in suffixes() for cell in rows[0].cells)
-    names = [heading.index(word) for word in _NAME_COLUMNS if word in heading] if is_heading else []
+    header = [_normalize(cell) for cell in rows[0].cells]
+    has_header = not any(suffix_of(cell) in suffixes() for cell in rows[0].cells)
+    names = [header.index(word) for word in _NAME_COLUMNS if word in header] if has_header else []
     body = [row for row in rows[1:] if len(row.cells) == width] or rows[:1]
-    labels = [p for p, word in enumerate(heading) if word in _LABEL_COLUMNS] if is_heading else []
-    labels = labels or [p for p, w in enumerate(heading) if is_heading and w in _LAST_CHOICE]
+    labels = [c for c, word in enumerate(header) if word in _LABEL_COLUMNS] if has_header else []
+    labels = labels or [
+        c for c, word in enumerate(header) if has_header and word in _FALLBACK_LABEL_COLUMNS
+    ]
     name = names[0] if names and (labels or len(rows) > 1) else _name_column(body, width)
     if name is None:
         return None
-    others = [place for place in range(width) if place != name]
-    labels = [place for place in labels if place in others and place < width]
+    others = [column for column in range(width) if column != name]
+    labels = [column for column in labels if column in others and column < width]
     if labels:
-        label = min(labels, key=lambda p: (_doubt(body, p), _LABEL_RANK(heading[p])))
-        taken = f"{rows[0].cells[name]!r} and {rows[0].cells[label]!r}"
-        note = f"Columns {taken} of {path.name} are read." if width > 2 else None
+        label = min(labels, key=lambda c: (_ambiguity(body, c), _LABEL_RANK(header[c])))
+        pair = f"{rows[0].cells[name]!r} and {rows[0].cells[label]!r}"
+        note = f"Columns {pair} of {path.name} are used." if width > 2 else None
         return _Columns(name, label, True, note)
-    found = _label_column(path, rows, body, others)
-    if found is None:
+    detected = _label_column(path, rows, body, others)
+    if detected is None:
         return None
-    note = f"Columns {name + 1} and {found + 1} of {path.name} are read." if width > 2 else None
+    note = f"Columns {name + 1} and {detected + 1} of {path.name} are used." if width > 2 else None
     first = rows[0].cells
-    first_is_none = bool(names) and len(first) > found and _kind(first[found]) == _NAME
-    return _Columns(name, found, first_is_none or _is_heading(rows, name, found), note)
+    no_label = bool(names) and len(first) > detected and _kind(first[detected]) == _NAME
+    return _Columns(name, detected, no_label or _is_header(rows, name, detected), note)
 
 
-_LABEL_RANK: Callable[[str], int] = (*_LABEL_COLUMNS, *_LAST_CHOICE).index
+_LABEL_RANK: Callable[[str], int] = (*_LABEL_COLUMNS, *_FALLBACK_LABEL_COLUMNS).index
 
 
-def _doubt(rows: list[_Row], place: int) -> int:
-    """The less the better: indices may be in another order, which ImageNet's wnids cannot."""
-    if all(wnid_of(row.cells[place]) in wnid_to_index() for row in rows):
+def _ambiguity(rows: list[_Row], column: int) -> int:
+    """Rank of a label column, lower is better: wnids of ImageNet are unambiguous, indices less."""
+    if all(wnid_of(row.cells[column]) in wnid_to_index() for row in rows):
         return -1
-    return _kind_of_column(rows, place)
+    return _kind_of_column(rows, column)
 
 
-def _kind_of_column(rows: list[_Row], place: int) -> int:
-    return max(_kind(row.cells[place]) for row in rows)
+def _kind_of_column(rows: list[_Row], column: int) -> int:
+    return max(_kind(row.cells[column]) for row in rows)
 
 
 def _name_column(rows: list[_Row], width: int) -> int | None:
-    """The column of image names: by their suffixes, else the one of two that is no class."""
-    for place in range(width):
-        if all(suffix_of(row.cells[place]) in suffixes() for row in rows):
-            return place
+    """The column of image names: by file suffixes, else the one of two that has no labels."""
+    for column in range(width):
+        if all(suffix_of(row.cells[column]) in suffixes() for row in rows):
+            return column
     if width != 2:
         return None
-    kinds = [_kind_of_column(rows, place) for place in range(width)]
+    kinds = [_kind_of_column(rows, column) for column in range(width)]
     if kinds[1] != _NAME:
         return 0
     return 1 if kinds[0] != _NAME else None
@@ -422,15 +428,15 @@ def _name_column(rows: list[_Row], width: int) -> int | None:
 def _label_column(path: Path, rows: list[_Row], body: list[_Row], others: list[int]) -> int | None:
     if len(others) == 1:
         return others[0]
-    kinds = {place: _kind_of_column(body, place) for place in others}
-    for kind in (_BY_WNID, _INDEX):
-        places = [place for place in others if kinds[place] == kind]
-        if len(places) == 1:
-            return places[0]
-        if places:
+    kinds = {column: _kind_of_column(body, column) for column in others}
+    for kind in (_WNID_LABEL, _INDEX):
+        candidates = [column for column in others if kinds[column] == kind]
+        if len(candidates) == 1:
+            return candidates[0]
+        if candidates:
             break
     raise DatasetInvalid(
-        f"{path.name} has {len(others) + 1} columns ({', '.join(rows[0].cells)}), and nothing says "
-        f"which holds the class: say `--label-columns IMAGE,CLASS`, each by its heading or by its "
-        f"number from 1{ON_THE_PAGE}."
+        f"{path.name} has {len(others) + 1} columns ({', '.join(rows[0].cells)}), and the class "
+        f"column is not clear: give `--label-columns IMAGE,CLASS`, each by its header or its "
+        f"number from 1{PAGE_HINT}."
     )

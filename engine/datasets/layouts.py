@@ -1,6 +1,6 @@
-"""Recognizes how a folder of images says which class each image belongs to.
+"""Detects the layout of a folder of images: how the class of each image is given.
 
-Three layouts: a folder per class (named by wnid, by number, or by anything), a flat folder of
+Three layouts: a folder per class (named by wnid, by number, or freely), a flat folder of
 `nXXXXXXXX_*` files, and images with a label file (engine.datasets.label_files).
 """
 
@@ -11,21 +11,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.datasets.class_lists import ClassList, imagenet_list
+from engine.datasets.class_lists import ClassList, imagenet_class_list
 from engine.datasets.classes import Classes, ClassSource
-from engine.datasets.folders import Contents, counted, listed, look_into
+from engine.datasets.folders import FolderContents, count_noun, join_first, scan_folder
 from engine.datasets.imagenet import WNID, class_names, wnid_to_index
-from engine.datasets.label_files import Labeling, classes_of_wnids, label_images
+from engine.datasets.label_files import LabelOptions, classes_of_wnids, label_images
 from engine.datasets.nesting import refuse_nested
-from engine.datasets.numbering import MOST_CLASSES, number_classes
+from engine.datasets.numbering import MAX_CLASSES, detect_numbering
 from engine.errors import DatasetInvalid
 
 LABEL_FILE = "val_label.txt"
 LABEL_FILES = (LABEL_FILE, "val_annotations.txt")
-"""Label files that are found without being named; the second is Tiny ImageNet's."""
+"""Names of label files that are found by default; the second is Tiny ImageNet's."""
 UNLABELED = "flat, without labels"
 PER_CLASS = "folder per class"
-IN_A_FOLDER = "in a folder, where the others are in none"
+IN_SUBFOLDERS = "in subfolders"
 _WNID_AND_NAME = re.compile(r"(n\d{8})(?:[-_ .].+)?")
 _TEXTS = (".txt", ".csv", ".tsv", ".json")
 
@@ -34,7 +34,7 @@ _TEXTS = (".txt", ".csv", ".tsv", ".json")
 class Layout:
     """Images (paths relative to the root) with their class indices, sorted by path.
 
-    `notes` say in sentences what was assumed, and what lies there and is not used.
+    `name` is stored. `notes` are sentences on assumptions and on unused files.
     """
 
     name: str
@@ -45,16 +45,18 @@ class Layout:
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """Names by class index; none where there are no labels."""
+        """Class names in index order; empty if there are no labels."""
         return self.classes.names if self.classes else ()
 
 
-def recognize(root: Path, labeling: Labeling | None = None, unlabelled: bool = False) -> Layout:
-    """The layout of a folder; DatasetInvalid says what was found instead of one.
+def detect_layout(
+    root: Path, labeling: LabelOptions | None = None, unlabelled: bool = False
+) -> Layout:
+    """Detects the layout of a folder; raises DatasetInvalid with what was found instead.
 
-    `unlabelled` images have no classes and the label -1: builds are compared on them, not scored.
+    `unlabelled` images have no classes and the label -1: builds can be compared, not scored.
     """
-    labeling = labeling or Labeling()
+    labeling = labeling or LabelOptions()
     if unlabelled:
         contents = _images_under(root)
         images = tuple(contents.images)
@@ -62,151 +64,168 @@ def recognize(root: Path, labeling: Labeling | None = None, unlabelled: bool = F
     return _recognize(root, labeling, labeling.class_list())
 
 
-def _recognize(root: Path, labeling: Labeling, known: ClassList | None) -> Layout:
+def _recognize(root: Path, labeling: LabelOptions, class_list: ClassList | None) -> Layout:
     contents = _images_under(root)
     file = labeling.file or next((root / n for n in LABEL_FILES if (root / n).is_file()), None)
     if file is not None:
-        return _with_label_file(root, contents, file, labeling, known)
-    loose = contents.loose()
-    if _is_flat(contents, loose):
-        return _flat_wnids(root, contents, loose)
-    return _folder_per_class(root, contents, labeling, known)
+        return _with_label_file(root, contents, file, labeling, class_list)
+    flat_images = contents.root_images()
+    if _is_flat(contents, flat_images):
+        return _flat_wnids(root, contents, flat_images)
+    return _folder_per_class(root, contents, labeling, class_list)
 
 
-def sortable(root: Path, labeling: Labeling) -> Layout:
-    """As `recognize`, of images that have no folder of their class yet, labeled by ImageNet's.
+def detect_unsorted_layout(root: Path, labeling: LabelOptions) -> Layout:
+    """Like `recognize`, for images with ImageNet labels that are not in class folders yet.
 
     Raises DatasetInvalid for a folder per class.
     """
-    known = labeling.class_list() or imagenet_list()
-    if known.source is not ClassSource.INDICES:
+    class_list = labeling.class_list() or imagenet_class_list()
+    if class_list.source is not ClassSource.INDICES:
         raise DatasetInvalid(
-            "valprep makes folders named by ImageNet's wnids, and these classes are others: "
-            "`dataset add --classes FILE` takes them as they are."
+            "valprep creates folders named by ImageNet wnids, but these are other classes; "
+            "register the images as they are with `dataset add --classes FILE`."
         )
-    layout = _recognize(root, labeling, known)
+    layout = _recognize(root, labeling, class_list)
     if layout.name == PER_CLASS:
         raise DatasetInvalid(
-            f"{root} has a folder per class already ({len(layout.files):,} images)."
+            f"{root} already has a folder per class ({len(layout.files):,} images)."
         )
     return layout
 
 
-def _nothing(root: Path, contents: Contents) -> str:
-    rest = contents.notes()
+def _no_images_message(root: Path, contents: FolderContents) -> str:
     return (
-        f"{root} holds no images: expected a folder per class, files named nXXXXXXXX_*.JPEG, or "
-        f"images with {LABEL_FILE}." + "".join(f" {note}" for note in rest)
+        f"{root} contains no images: expected a folder per class, files named nXXXXXXXX_*.JPEG, or "
+        f"images with {LABEL_FILE}." + "".join(f" {note}" for note in contents.notes())
     )
 
 
-def _images_under(root: Path) -> Contents:
-    contents = look_into(root)
+def _images_under(root: Path) -> FolderContents:
+    contents = scan_folder(root)
     if not contents.images:
-        raise DatasetInvalid(_nothing(root, contents))
+        raise DatasetInvalid(_no_images_message(root, contents))
     return contents
 
 
-def _is_flat(contents: Contents, loose: list[str]) -> bool:
-    """Whether the images of the root itself are the dataset, and not those of its folders."""
-    if len(loose) == len(contents.images):
+def _is_flat(contents: FolderContents, flat_images: list[str]) -> bool:
+    """Whether the dataset is the images directly in the root, rather than those in its folders."""
+    if len(flat_images) == len(contents.images):
         return True
     folders = [folder for folder, images in contents.by_folder().items() if images]
     if all(folder in wnid_to_index() for folder in folders):
         return False
-    return len(loose) >= len(contents.images) - len(loose)
+    return len(flat_images) >= len(contents.images) - len(flat_images)
 
 
 def _with_label_file(
-    root: Path, contents: Contents, file: Path, labeling: Labeling, known: ClassList | None
+    root: Path,
+    contents: FolderContents,
+    file: Path,
+    labeling: LabelOptions,
+    class_list: ClassList | None,
 ) -> Layout:
-    found = label_images(contents.images, file, labeling, known, root)
+    labels = label_images(contents.images, file, labeling, class_list, root)
     contents.others[file.suffix.lower()] -= root in file.parents
-    contents.others += type(contents.others)()  # without those that are 0 now
-    kept = set(found.images)
-    deeper = [image for image in contents.images if image not in kept]
-    notes = (*found.notes, *_left_out(deeper, IN_A_FOLDER), *contents.notes())
-    name = "label file" if any("/" in image for image in kept) else "flat, label file"
-    return Layout(name, found.images, found.indices, found.classes, notes)
+    contents.others += type(contents.others)()  # removes counts of 0
+    labeled = set(labels.images)
+    unused = [image for image in contents.images if image not in labeled]
+    notes = (*labels.notes, *_unused_note(unused, IN_SUBFOLDERS), *contents.notes())
+    name = "label file" if any("/" in image for image in labeled) else "flat, label file"
+    return Layout(name, labels.images, labels.indices, labels.classes, notes)
 
 
-def _flat_wnids(root: Path, contents: Contents, loose: list[str]) -> Layout:
-    wnids = [WNID.match(image) for image in loose]
-    known = wnid_to_index()
-    strangers = [
-        i for i, m in zip(loose, wnids, strict=True) if m is None or m.group() not in known
+def _flat_wnids(root: Path, contents: FolderContents, flat_images: list[str]) -> Layout:
+    matches = [WNID.match(image) for image in flat_images]
+    index_of = wnid_to_index()
+    unlabeled = [
+        image
+        for image, match in zip(flat_images, matches, strict=True)
+        if match is None or match.group() not in index_of
     ]
-    if strangers:
+    if unlabeled:
         texts = [name for name in contents.texts if Path(name).suffix.lower() in _TEXTS]
-        hint = f" Is it {texts[0]}? Then say `--labels {root / texts[0]}`." if texts else ""
+        hint = (
+            f" If {texts[0]} is the label file, add `--labels {root / texts[0]}`." if texts else ""
+        )
         raise DatasetInvalid(
-            f"{root}: {len(strangers)} of {len(loose)} images have no label (the first: "
-            f"{strangers[0]}). Add {LABEL_FILE} with lines '<file> <class index>' (another file "
+            f"{root}: {len(unlabeled)} of {len(flat_images)} images have no label (the first: "
+            f"{unlabeled[0]}). Add {LABEL_FILE} with lines '<file> <class index>' (another file "
             f"with `--labels`), name the files nXXXXXXXX_*.JPEG, or sort them into a folder per "
             f"class.{hint}"
         )
-    labels = tuple(known[match.group()] for match in wnids if match)
+    labels = tuple(index_of[match.group()] for match in matches if match)
     classes = Classes(class_names(), ClassSource.WNIDS, tuple(sorted(set(labels))))
-    deeper = [image for image in contents.images if "/" in image]
-    notes = _left_out(deeper, IN_A_FOLDER) + contents.notes()
-    return Layout("flat, wnid in the name", tuple(loose), labels, classes, tuple(notes))
+    unused = [image for image in contents.images if "/" in image]
+    notes = _unused_note(unused, IN_SUBFOLDERS) + contents.notes()
+    return Layout("flat, wnid in the name", tuple(flat_images), labels, classes, tuple(notes))
 
 
-def _left_out(images: Sequence[str], why: str) -> list[str]:
+def _unused_note(images: Sequence[str], where: str) -> list[str]:
     if not images:
         return []
-    return [f"Left out: {counted(len(images), 'image')} {why} ({listed(list(images), 3)})."]
+    return [
+        f"Not used: {count_noun(len(images), 'image')} {where} ({join_first(list(images), 3)})."
+    ]
 
 
 def _folder_per_class(
-    root: Path, contents: Contents, labeling: Labeling, known: ClassList | None
+    root: Path, contents: FolderContents, labeling: LabelOptions, class_list: ClassList | None
 ) -> Layout:
-    found = contents.by_folder()
-    if known is None or any(images and known.find(f) is None for f, images in found.items()):
-        refuse_nested(root, found)
-    index_of, classes, notes = _class_order(root, found, labeling, known)
-    files = [image for folder in sorted(found) if folder in index_of for image in found[folder]]
+    by_folder = contents.by_folder()
+    if class_list is None or any(
+        images and class_list.find(folder) is None for folder, images in by_folder.items()
+    ):
+        refuse_nested(root, by_folder)
+    index_of, classes, notes = _class_order(root, by_folder, labeling, class_list)
+    files = [
+        image for folder in sorted(by_folder) if folder in index_of for image in by_folder[folder]
+    ]
     labels = tuple(index_of[image.partition("/")[0]] for image in files)
-    deeper = [image for image in files if image.count("/") > 1]
-    if deeper:
+    nested = [image for image in files if image.count("/") > 1]
+    if nested:
         notes.append(
-            f"Used: {counted(len(deeper), 'image')} in folders inside those of the classes "
-            f"({listed(deeper, 2)})."
+            f"Included: {count_noun(len(nested), 'image')} in subfolders of the class folders "
+            f"({join_first(nested, 2)})."
         )
-    notes += _left_out(contents.loose(), "in no class's folder")
+    notes += _unused_note(contents.root_images(), "in no class folder")
     notes += contents.notes()
     return Layout(PER_CLASS, tuple(files), labels, classes, tuple(notes))
 
 
 _Order = tuple[dict[str, int], Classes, list[str]]
+"""Class index of each class folder, the classes, and notes on assumptions."""
 
 
 def _class_order(
-    root: Path, found: dict[str, list[str]], labeling: Labeling, known: ClassList | None
+    root: Path,
+    by_folder: dict[str, list[str]],
+    labeling: LabelOptions,
+    class_list: ClassList | None,
 ) -> _Order:
-    """The class index of each folder that is a class, the classes, and what was assumed.
+    """Detects which folders are classes, and their order.
 
-    Folders without an image keep their place, unless all others have names of a kind that they
-    do not have.
+    An empty folder keeps its index, unless its name is of another kind than those of all folders
+    with images.
     """
-    full = [name for name, images in found.items() if images]
-    if known is not None:
-        return _by_list(root, found, full, labeling, known)
-    if _begin_with_wnids(full):
-        return _by_wnid(root, found)
-    if all(_is_number(name) for name in full):
-        return _by_number(root, found, labeling)
-    strangers = [name for name in full if name not in wnid_to_index()]
-    if len(strangers) < len(full):
+    non_empty = [name for name, images in by_folder.items() if images]
+    if class_list is not None:
+        return _by_list(root, by_folder, non_empty, labeling, class_list)
+    if _begin_with_wnids(non_empty):
+        return _by_wnid(root, by_folder)
+    if all(_is_number(name) for name in non_empty):
+        return _by_number(root, by_folder, labeling)
+    others = [name for name in non_empty if name not in wnid_to_index()]
+    if len(others) < len(non_empty):
         raise DatasetInvalid(
             f"{root}: some folders are ImageNet wnids and some are not "
-            f"({listed(strangers, 3)}); use one naming for all classes."
+            f"({join_first(others, 3)}); use one naming for all classes."
         )
-    return _by_name(found)
+    return _by_name(by_folder)
 
 
 def _begin_with_wnids(names: list[str]) -> bool:
-    """Whether all are wnids, or begin with one of ImageNet's each, as `n02085620-Chihuahua`."""
+    """Whether all are wnids, or start with distinct ImageNet wnids, as `n02085620-Chihuahua`."""
     if all(WNID.fullmatch(name) for name in names):
         return True
     wnids = {_wnid_of(name) for name in names}
@@ -214,59 +233,66 @@ def _begin_with_wnids(names: list[str]) -> bool:
 
 
 def _wnid_of(folder: str) -> str:
-    """The wnid that a folder's name begins with; empty where there is none."""
-    found = _WNID_AND_NAME.fullmatch(folder)
-    return found[1] if found else ""
+    """The wnid at the start of a folder name; empty if there is none."""
+    match = _WNID_AND_NAME.fullmatch(folder)
+    return match[1] if match else ""
 
 
 def _is_number(name: str) -> bool:
-    return name.isascii() and name.isdigit() and int(name) <= MOST_CLASSES
+    return name.isascii() and name.isdigit() and int(name) <= MAX_CLASSES
 
 
-def _of_other_kind(found: dict[str, list[str]], kept: dict[str, int]) -> list[str]:
-    others = [name for name in found if name not in kept]
+def _non_class_note(by_folder: dict[str, list[str]], index_of: dict[str, int]) -> list[str]:
+    others = [name for name in by_folder if name not in index_of]
     if not others:
         return []
-    return [f"No classes by their names, and without an image: the folders {listed(others)}."]
+    return [f"Empty folders that are not classes by their name: {join_first(others)}."]
 
 
-def _empty(found: dict[str, list[str]], kept: dict[str, int], classes: Classes) -> list[str]:
-    """Names the classes that have a folder without an image, or none at all."""
-    empty = [name for name in kept if name in found and not found[name]]
+def _empty_class_notes(
+    by_folder: dict[str, list[str]], index_of: dict[str, int], classes: Classes
+) -> list[str]:
+    """Notes on classes with an empty folder, and on classes without a folder."""
+    empty = [name for name in index_of if name in by_folder and not by_folder[name]]
     notes = []
     if empty:
         notes.append(
-            f"Without an image, but with an index: {counted(len(empty), 'class folder')} "
-            f"({listed(empty)})."
+            f"Classes without images: {count_noun(len(empty), 'empty class folder')} "
+            f"({join_first(empty)})."
         )
-    lack = len(classes) - len(set(kept.values()))
-    if lack and classes.source is not ClassSource.WNIDS:
-        have = set(kept.values())
-        names = [name for index, name in enumerate(classes.names) if index not in have]
-        notes.append(f"Without a folder: {counted(lack, 'class', 'classes')} ({listed(names)}).")
+    indices = set(index_of.values())
+    n_missing = len(classes) - len(indices)
+    if n_missing and classes.source is not ClassSource.WNIDS:
+        names = [name for index, name in enumerate(classes.names) if index not in indices]
+        count = count_noun(n_missing, "class", "classes")
+        notes.append(f"Without a folder: {count} ({join_first(names)}).")
     return notes
 
 
-def _by_wnid(root: Path, found: dict[str, list[str]]) -> _Order:
-    wnids = {name: _wnid_of(name) for name in found if _wnid_of(name)}
-    classes, told = classes_of_wnids(sorted(set(wnids.values())), str(root))
-    places = wnid_to_index()
+def _by_wnid(root: Path, by_folder: dict[str, list[str]]) -> _Order:
+    wnids = {name: _wnid_of(name) for name in by_folder if _wnid_of(name)}
+    classes, wnid_notes = classes_of_wnids(sorted(set(wnids.values())), str(root))
+    index_of_wnid = wnid_to_index()
     if classes.source is not ClassSource.WNIDS:
-        places = {wnid: index for index, wnid in enumerate(classes.names)}
-    index_of = {name: places[wnid] for name, wnid in wnids.items()}
-    notes = [*told, *_empty(found, index_of, classes), *_of_other_kind(found, index_of)]
+        index_of_wnid = {wnid: index for index, wnid in enumerate(classes.names)}
+    index_of = {name: index_of_wnid[wnid] for name, wnid in wnids.items()}
+    notes = [
+        *wnid_notes,
+        *_empty_class_notes(by_folder, index_of, classes),
+        *_non_class_note(by_folder, index_of),
+    ]
     return index_of, classes, notes
 
 
-def _by_number(root: Path, found: dict[str, list[str]], labeling: Labeling) -> _Order:
-    numbers = {name: int(name) for name in found if _is_number(name)}
-    _refuse_doubles(root, numbers)
+def _by_number(root: Path, by_folder: dict[str, list[str]], labeling: LabelOptions) -> _Order:
+    numbers = {name: int(name) for name in by_folder if _is_number(name)}
+    _refuse_equal_numbers(root, numbers)
     what = f"The folders of {root}"
-    numbering = number_classes(set(numbers.values()), what, None, labeling.base, from_one=True)
+    numbering = detect_numbering(set(numbers.values()), what, None, labeling.base, from_one=True)
     index_of = {name: number - numbering.base for name, number in numbers.items()}
     notes = [numbering.note] if numbering.note else []
     if numbering.count == len(class_names()):
-        notes.append(f"{what} are taken for indices of ImageNet's 1,000 classes.")
+        notes.append(f"{what} are interpreted as indices of ImageNet's 1,000 classes.")
         classes = Classes(class_names(), ClassSource.INDICES)
     else:
         name_of = {index: name for name, index in index_of.items()}
@@ -275,66 +301,72 @@ def _by_number(root: Path, found: dict[str, list[str]], labeling: Labeling) -> _
         source = ClassSource.OPEN_NUMBERS if open_end else ClassSource.NUMBERS
         classes = Classes(tuple(names), source)
     if not notes:
-        notes.append("The folders are numbers: the number is the index of the class.")
-    notes += _empty(found, index_of, classes) + _of_other_kind(found, index_of)
+        notes.append("The folder names are numbers: the number is the class index.")
+    notes += _empty_class_notes(by_folder, index_of, classes)
+    notes += _non_class_note(by_folder, index_of)
     return index_of, classes, notes
 
 
-def _refuse_doubles(root: Path, numbers: dict[str, int]) -> None:
+def _refuse_equal_numbers(root: Path, numbers: dict[str, int]) -> None:
     by_number: dict[int, str] = {}
     for name, number in numbers.items():
         if number in by_number:
             raise DatasetInvalid(
-                f"{root}: the folders {by_number[number]} and {name} are one number; put their "
-                f"images into one."
+                f"{root}: the folders {by_number[number]} and {name} are the same number; move "
+                f"their images into one folder."
             )
         by_number[number] = name
 
 
-def _by_name(found: dict[str, list[str]]) -> _Order:
-    names = sorted(found)
+def _by_name(by_folder: dict[str, list[str]]) -> _Order:
+    names = sorted(by_folder)
     index_of = {name: index for index, name in enumerate(names)}
     classes = Classes(tuple(names), ClassSource.NAMES)
     notes = []
     if any(character.isdigit() for name in names for character in name):
         notes.append(
-            f"The classes are in the order of their folders' names as text, as torchvision has "
-            f"them ({listed(names, 4)}); `--classes FILE` gives another order."
+            f"The classes are sorted by folder name as text, as in torchvision "
+            f"({join_first(names, 4)}); give another order with `--classes FILE`."
         )
-    return index_of, classes, notes + _empty(found, index_of, classes)
+    return index_of, classes, notes + _empty_class_notes(by_folder, index_of, classes)
 
 
 def _by_list(
     root: Path,
-    found: dict[str, list[str]],
-    full: list[str],
-    labeling: Labeling,
-    known: ClassList,
+    by_folder: dict[str, list[str]],
+    non_empty: list[str],
+    labeling: LabelOptions,
+    class_list: ClassList,
 ) -> _Order:
-    places = {name: known.find(name) for name in found}
-    index_of = {name: place for name, place in places.items() if place is not None}
-    strangers = [name for name in full if name not in index_of]
+    matches = {name: class_list.find(name) for name in by_folder}
+    index_of = {name: index for name, index in matches.items() if index is not None}
+    unknown = [name for name in non_empty if name not in index_of]
     notes: list[str] = []
-    if strangers and all(_is_number(name) for name in full):
-        numbers = {name: int(name) for name in found if _is_number(name)}
-        _refuse_doubles(root, numbers)
+    if unknown and all(_is_number(name) for name in non_empty):
+        numbers = {name: int(name) for name in by_folder if _is_number(name)}
+        _refuse_equal_numbers(root, numbers)
         what = f"The folders of {root}"
-        numbering = number_classes(
-            set(numbers.values()), what, len(known), labeling.base, from_one=True
+        numbering = detect_numbering(
+            set(numbers.values()), what, len(class_list), labeling.base, from_one=True
         )
         index_of = {name: number - numbering.base for name, number in numbers.items()}
         notes += [numbering.note] if numbering.note else []
-    elif strangers:
+    elif unknown:
         raise DatasetInvalid(
-            f"{root}: {len(strangers):,} of {len(full):,} folders are not in the class list, or "
-            f"more than once ({listed(strangers, 3)}); the list begins {listed(known.names, 3)}."
+            f"{root}: {len(unknown):,} of {len(non_empty):,} folders are not in the class list, or "
+            f"occur there more than once ({join_first(unknown, 3)}); the list starts with "
+            f"{join_first(class_list.names, 3)}."
         )
-    twice = len(index_of) - len(set(index_of.values()))
-    if twice:
-        raise DatasetInvalid(f"{root}: the class list gives {twice:,} folders one class.")
+    n_repeated = len(index_of) - len(set(index_of.values()))
+    if n_repeated:
+        raise DatasetInvalid(
+            f"{root}: {n_repeated:,} folders have the same class as another folder in the class "
+            f"list; merge them."
+        )
     present = tuple(sorted(index_of.values()))
-    wnids = known.source is ClassSource.INDICES and all(WNID.fullmatch(name) for name in full)
-    source = ClassSource.WNIDS if wnids else known.source
-    classes = Classes(known.names, source, present if wnids else None)
-    notes += _empty(found, index_of, classes) + _of_other_kind(found, index_of)
+    wnids = class_list.source is ClassSource.INDICES and all(map(WNID.fullmatch, non_empty))
+    source = ClassSource.WNIDS if wnids else class_list.source
+    classes = Classes(class_list.names, source, present if wnids else None)
+    notes += _empty_class_notes(by_folder, index_of, classes)
+    notes += _non_class_note(by_folder, index_of)
     return index_of, classes, notes

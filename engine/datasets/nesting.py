@@ -1,62 +1,67 @@
-"""Folders whose images are not where they were looked for: where they are, in one sentence."""
+"""Refuses a folder whose class folders are one level deeper, and names the folder to register."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from engine.datasets.folders import listed
+from engine.datasets.folders import join_first
 from engine.datasets.imagenet import WNID
 from engine.errors import DatasetInvalid
 
-SPLITS = frozenset(
+SPLIT_NAMES = frozenset(
     ("train", "training", "val", "valid", "validation", "test", "testing", "eval", "dev", "holdout")
 )
-PLAIN = frozenset(("images", "image", "img", "imgs", "jpegimages", "photos", "pictures", "data"))
-MOST_SHOWN = 4
+IMAGE_FOLDER_NAMES = frozenset(
+    ("images", "image", "img", "imgs", "jpegimages", "photos", "pictures", "data")
+)
+MAX_SHOWN = 4
 
 
-def refuse_nested(root: Path, found: dict[str, list[str]]) -> None:
-    """Raises DatasetInvalid where the folders of the root are no classes but hold the classes.
+def refuse_nested(root: Path, by_folder: dict[str, list[str]]) -> None:
+    """Raises DatasetInvalid if the folders of the root are not classes but contain the classes.
 
-    `found` are the images of each folder of the root, as paths relative to it.
+    `by_folder` are the images of each folder of the root, as paths relative to the root.
     """
-    full = {folder: images for folder, images in found.items() if images}
-    if all(WNID.fullmatch(name) or name.isdigit() for name in full):
+    non_empty = {folder: images for folder, images in by_folder.items() if images}
+    if all(WNID.fullmatch(name) or name.isdigit() for name in non_empty):
         return
-    if len(full) == 1:
-        _refuse_single(root, *next(iter(full.items())))
+    if len(non_empty) == 1:
+        _refuse_single(root, *next(iter(non_empty.items())))
         return
-    splits = [folder for folder in full if folder.lower() in SPLITS]
-    if len(splits) == len(full) or len(splits) > 1:
-        raise DatasetInvalid(_sentence(root, {f: len(full[f]) for f in splits}))
-    if any(image.count("/") == 1 for images in full.values() for image in images):
+    splits = [folder for folder in non_empty if folder.lower() in SPLIT_NAMES]
+    if len(splits) == len(non_empty) or len(splits) > 1:
+        raise DatasetInvalid(_message(root, {f: len(non_empty[f]) for f in splits}))
+    if any(image.count("/") == 1 for images in non_empty.values() for image in images):
         return
-    inner = {folder: {image.split("/")[1] for image in images} for folder, images in full.items()}
-    if any(len(inner[a] & inner[b]) > 1 for a in inner for b in inner if a < b):
-        raise DatasetInvalid(_sentence(root, {f: len(images) for f, images in full.items()}))
+    subfolders = {
+        folder: {image.split("/")[1] for image in images} for folder, images in non_empty.items()
+    }
+    if any(len(subfolders[a] & subfolders[b]) > 1 for a in subfolders for b in subfolders if a < b):
+        raise DatasetInvalid(_message(root, {f: len(images) for f, images in non_empty.items()}))
 
 
 def _refuse_single(root: Path, folder: str, images: list[str]) -> None:
-    """A single folder is one class only where its images lie in it, and it is not called a set."""
-    where, rest = root / folder, [image.partition("/")[2] for image in images]
-    direct = any("/" not in image for image in rest)
-    if direct and folder.lower() not in SPLITS | PLAIN:
+    """Refuses a single folder, unless it contains images directly and has no name of a split."""
+    relative = [image.partition("/")[2] for image in images]
+    has_images = any("/" not in image for image in relative)
+    if has_images and folder.lower() not in SPLIT_NAMES | IMAGE_FOLDER_NAMES:
         return
-    if direct:
-        raise DatasetInvalid(_sentence(root, {folder: len(images)}))
-    below: dict[str, list[str]] = {}
-    for image in rest:
-        below.setdefault(image.partition("/")[0], []).append(image)
-    if len(below) == 1 or all(name.lower() in SPLITS for name in below):
-        refuse_nested(where, below)
-    raise DatasetInvalid(_sentence(root, {folder: len(images)}))
+    if has_images:
+        raise DatasetInvalid(_message(root, {folder: len(images)}))
+    by_folder: dict[str, list[str]] = {}
+    for image in relative:
+        by_folder.setdefault(image.partition("/")[0], []).append(image)
+    if len(by_folder) == 1 or all(name.lower() in SPLIT_NAMES for name in by_folder):
+        refuse_nested(root / folder, by_folder)
+    raise DatasetInvalid(_message(root, {folder: len(images)}))
 
 
-def _sentence(root: Path, counts: dict[str, int]) -> str:
-    places = [f"{root / folder} ({count:,} images)" for folder, count in counts.items()]
+def _message(root: Path, counts: dict[str, int]) -> str:
+    texts = [f"{root / folder} ({count:,} images)" for folder, count in counts.items()]
+    folders = join_first(texts, MAX_SHOWN)
     chosen = next((f for f in counts if f.lower().startswith("val")), next(iter(counts)))
     which = "it" if len(counts) == 1 else "one of them"
     return (
-        f"{root} is no folder of classes: the images are in {listed(places, MOST_SHOWN)}. Register "
-        f"{which}, for example `dataset add NAME {root / chosen}`."
+        f"{root} does not contain class folders: the images are in {folders}. "
+        f"Register {which}, for example `dataset add NAME {root / chosen}`."
     )

@@ -1,4 +1,4 @@
-"""Whether classes that are called by numbers count from 0 or from 1."""
+"""Detects whether numeric class labels count from 0 or from 1."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from engine.datasets.imagenet import class_names
 from engine.errors import DatasetInvalid
 
-MOST_CLASSES = 100_000
-ON_THE_PAGE = " (on the page: Classes and columns)"
+MAX_CLASSES = 100_000
+PAGE_HINT = " (on the page: Classes and columns)"
 
 
 @dataclass(frozen=True, slots=True)
 class Numbering:
-    """The number of the first class, how many classes there are, and what to say of it.
+    """The number of the first class (`base`), the number of classes, and a note on assumptions.
 
-    `complete`: every class has its number among those that were seen.
+    `complete`: every class occurs in the dataset.
     """
 
     base: int
@@ -25,32 +25,33 @@ class Numbering:
     note: str | None = None
 
 
-def number_classes(
+def detect_numbering(
     numbers: Set[int], what: str, count: int | None, base: int | None, from_one: bool
 ) -> Numbering:
-    """How numbers name classes; `count` of them where that is known, `base` where it is said.
+    """The numbering of `numbers`, the labels that occur; `count` and `base` if they are known.
 
-    Numbers that begin at 1 are taken to count from 1 where that is certain: one of them is the
-    count itself; or where `from_one` says that such numbers usually do (folders). Raises
-    DatasetInvalid for numbers out of range, and where it must be asked.
+    Numbers from 1 count from 1 if the largest equals `count`, or if `from_one` is set (usual for
+    folder names). Raises DatasetInvalid for numbers out of range and for ambiguous numbering.
+    `what` names the numbers in messages, in the plural.
     """
     low, high = min(numbers), max(numbers)
-    if high > MOST_CLASSES:
-        raise DatasetInvalid(f"{what} hold {high}, which is no class index.")
+    if high > MAX_CLASSES:
+        raise DatasetInvalid(f"{what} contain {high}, which is not a class index.")
     note = None
     if base is None:
-        base, note = _detected(numbers, what, count, from_one)
+        base, note = _detect_base(numbers, what, count, from_one)
     if low < base or (count is not None and high >= count + base):
-        last = f"{count - 1 + base}" if count is not None else "up"
-        asked = " as --label-base says" if base else ""
+        outside = low if low < base else high
+        allowed = f"{base} to {count - 1 + base}" if count is not None else f"{base} and above"
+        reason = " (--label-base)" if base else ""
         raise DatasetInvalid(
-            f"{what} hold {low if low < base else high}, which is outside {base} to {last}{asked}."
+            f"{what} contain {outside}, which is outside the range {allowed}{reason}."
         )
     total = count if count is not None else high - base + 1
     return Numbering(base, total, len(numbers) == total, note)
 
 
-def _detected(
+def _detect_base(
     numbers: Set[int], what: str, count: int | None, from_one: bool
 ) -> tuple[int, str | None]:
     high = max(numbers)
@@ -62,19 +63,19 @@ def _detected(
             return 1, f"{what} count from 1 to {count:,}: 1 is subtracted from each."
         if dense and high == count - 1:
             raise DatasetInvalid(
-                f"{what} are 1 to {high:,} of {count:,} classes, which can count from 0 or from "
-                f"1: say `--label-base 0` or `--label-base 1`{ON_THE_PAGE}."
+                f"{what} are 1 to {high:,} of {count:,} classes, so they may count from 0 or from "
+                f"1: give `--label-base 0` or `--label-base 1`{PAGE_HINT}."
             )
         return 0, (
-            f"{what} are {min(numbers):,} to {high:,} of {count:,} classes: they are taken as "
-            f"counted from 0 (`--label-base 1` counts from 1)."
+            f"{what} are {min(numbers):,} to {high:,} of {count:,} classes: assumed to count from "
+            f"0 (`--label-base 1`: from 1)."
         )
     if from_one and 1 in numbers:
-        return 1, f"{what} begin at 1: 1 is subtracted from each (`--label-base 0` keeps them)."
+        return 1, f"{what} start at 1: 1 is subtracted from each (`--label-base 0`: it is not)."
     if dense or high == len(class_names()):
         raise DatasetInvalid(
-            f"{what} are {min(numbers):,} to {high:,} without a 0, and nothing says how many "
-            f"classes there are: say `--label-base 1` ({high:,} classes) or `--label-base 0` "
-            f"({high + 1:,} classes), or give the classes with `--classes FILE`{ON_THE_PAGE}."
+            f"{what} are {min(numbers):,} to {high:,} without a 0, and the number of classes is "
+            f"unknown: give `--label-base 1` ({high:,} classes) or `--label-base 0` "
+            f"({high + 1:,} classes), or the classes with `--classes FILE`{PAGE_HINT}."
         )
     return 0, None

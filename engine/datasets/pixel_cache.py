@@ -1,7 +1,7 @@
-"""Which prepared images are kept on disk, how much room they take, and which make way.
+"""The disk cache of preprocessed images: its keys, its size limit, and eviction.
 
-One folder for each dataset and way to prepare it; models that differ only in mean and deviation
-share it. What is in a folder: see squares.
+One folder for each dataset and preprocessing geometry; models that differ only in mean and std
+share it. The files of a folder are described in engine.datasets.squares.
 """
 
 from __future__ import annotations
@@ -28,14 +28,18 @@ ABOUT = "about.json"
 _LIBRARIES = {Resizer.PILLOW: ("pillow",), Resizer.OPENCV: ("pillow", "opencv-python-headless")}
 
 
-def square_bytes(spec: PreprocessSpec) -> int:
-    """Bytes of one prepared image."""
+def image_bytes(spec: PreprocessSpec) -> int:
+    """Bytes of one cached image."""
     return 3 * spec.crop * spec.crop
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
-    """One cache as the listing shows it; `used_at` in seconds since 1970."""
+class PixelCacheInfo:
+    """One cache folder, as `dataset cache` lists it; `used_at` in seconds since 1970.
+
+    `prepared` describes the preprocessing, `images` is the size of the dataset, `present` the
+    number of cached images.
+    """
 
     folder: Path
     dataset_name: str
@@ -51,78 +55,78 @@ def open_cache(
     name: str,
     digest: str,
     images: int,
-    which: np.ndarray,
+    requested: np.ndarray,
     spec: PreprocessSpec,
-    say: Callable[[str], None],
+    report: Callable[[str], None],
 ) -> PixelCache | None:
-    """The cache for a dataset of so many images, of which `which` are wanted now.
+    """Opens the cache of a dataset of `images` images; `requested` are the indices needed now.
 
-    Says how much will be kept. Caches that were not used for longest make room; None, with the
-    reason said, where the limit (SENET_CACHE_GB) or the disk leaves too little.
+    Evicts the least recently used caches to make room. Returns None if the limit (SENET_CACHE_GB)
+    or the disk is too small. `report` receives a sentence on the outcome.
     """
     folder = _root() / _key(digest, spec)
-    size, limit = square_bytes(spec), settings().cache_gb * 1e9
-    before = _present_in(folder)
-    missing = len(which) - int((before[which] != 0).sum() if len(before) == images else 0)
-    needed, held = missing * size, int((before != 0).sum()) * size
-    if needed + held > limit:
+    size, limit = image_bytes(spec), settings().cache_gb * 1e9
+    checks = _read_checks(folder)
+    missing = len(requested) - int((checks[requested] != 0).sum() if len(checks) == images else 0)
+    needed, cached = missing * size, int((checks != 0).sum()) * size
+    if needed + cached > limit:
         if limit:
-            say(
-                f"Prepared images are not kept: {(needed + held) / 1e9:.1f} GB would be needed and "
+            report(
+                f"Preprocessed images are not cached: {(needed + cached) / 1e9:.1f} GB are needed, "
                 f"SENET_CACHE_GB allows {limit / 1e9:g} GB."
             )
         return None
-    _make_room(folder, limit - needed - held)
+    _make_room(folder, limit - needed - cached)
     free = shutil.disk_usage(_root()).free
     if needed + RESERVE_BYTES > free:
-        say(
-            f"Prepared images are not kept: {needed / 1e9:.1f} GB would be needed and only "
+        report(
+            f"Preprocessed images are not cached: {needed / 1e9:.1f} GB are needed, "
             f"{free / 1e9:.1f} GB of the disk are free (1 GB stays reserved)."
         )
         return None
     cache = PixelCache(folder, images, spec.crop)
     about = {"dataset": name, "digest": digest, "images": images, "prepared": _prepared(spec)}
     (folder / ABOUT).write_text(json.dumps({**about, "square_bytes": size}))
-    say(
-        f"Prepared images: {len(which) - missing:,} of {len(which):,} are kept from before"
-        + (f", {needed / 1e9:.2f} GB more will be kept." if missing else "; none is decoded.")
+    report(
+        f"Preprocessed images: {len(requested) - missing:,} of {len(requested):,} are cached"
+        + (f"; {needed / 1e9:.2f} GB will be added." if missing else "; none has to be decoded.")
     )
     return cache
 
 
-def all_caches() -> list[Kept]:
-    """Every cache, the last used first."""
-    found = []
+def list_caches() -> list[PixelCacheInfo]:
+    """All caches, the most recently used first."""
+    caches = []
     for path in _root().glob(f"*/{ABOUT}"):
         with suppress(OSError, ValueError, KeyError):
             about = json.loads(path.read_text())
-            found.append(
-                Kept(
+            caches.append(
+                PixelCacheInfo(
                     folder=path.parent,
                     dataset_name=about["dataset"],
                     dataset_digest=about["digest"],
                     prepared=about["prepared"],
                     images=about["images"],
-                    present=int((_present_in(path.parent) != 0).sum()),
+                    present=int((_read_checks(path.parent) != 0).sum()),
                     disk_bytes=_disk_bytes(path.parent),
                     used_at=path.stat().st_mtime,
                 )
             )
-    return sorted(found, key=lambda kept: -kept.used_at)
+    return sorted(caches, key=lambda cache: -cache.used_at)
 
 
 def clear(dataset: str | None = None) -> int:
-    """Removes the caches of a dataset, or all; returns the bytes freed. Those in use go on."""
-    gone = [kept for kept in all_caches() if dataset in (None, kept.dataset_name)]
-    for kept in gone:
-        shutil.rmtree(kept.folder, ignore_errors=True)
-    return sum(kept.disk_bytes for kept in gone)
+    """Removes the caches of a dataset, or all; returns the bytes freed. Running jobs go on."""
+    caches = [cache for cache in list_caches() if dataset in (None, cache.dataset_name)]
+    for cache in caches:
+        shutil.rmtree(cache.folder, ignore_errors=True)
+    return sum(cache.disk_bytes for cache in caches)
 
 
 def _make_room(keep: Path, room: float) -> None:
-    """Removes the caches used longest ago until the others fit into `room` bytes."""
-    others = [kept for kept in all_caches() if kept.folder != keep]
-    used = sum(kept.disk_bytes for kept in others)
+    """Removes the least recently used caches until those other than `keep` fit in `room` bytes."""
+    others = [cache for cache in list_caches() if cache.folder != keep]
+    used = sum(cache.disk_bytes for cache in others)
     while others and used > room:
         oldest = others.pop()
         shutil.rmtree(oldest.folder, ignore_errors=True)
@@ -141,7 +145,7 @@ def _key(digest: str, spec: PreprocessSpec) -> str:
 
 
 def _geometry(spec: PreprocessSpec) -> dict[str, object]:
-    """What decides the pixels before normalization."""
+    """The settings that decide the pixels before normalization."""
     plain = spec.to_dict()
     names = ("resize", "resize_mode", "crop", "interpolation", "resizer")
     return {name: plain[name] for name in names}
@@ -151,7 +155,8 @@ def _prepared(spec: PreprocessSpec) -> str:
     return ", ".join(spec.summary().split(", ")[:2])
 
 
-def _present_in(folder: Path) -> np.ndarray:
+def _read_checks(folder: Path) -> np.ndarray:
+    """The checksums uint32 (images,) of a cache folder, 0 for missing images; empty if damaged."""
     try:
         return np.frombuffer((folder / "checks").read_bytes(), np.uint32)
     except (OSError, ValueError):
@@ -159,5 +164,5 @@ def _present_in(folder: Path) -> np.ndarray:
 
 
 def _disk_bytes(folder: Path) -> int:
-    # The file of squares has holes where images are missing: what counts is what is on the disk.
+    # File `pixels` is sparse where images are missing, so allocated blocks are counted.
     return sum(path.stat().st_blocks * 512 for path in folder.iterdir() if path.is_file())

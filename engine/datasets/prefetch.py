@@ -1,4 +1,4 @@
-"""Batches of prepared images in order, while threads work ahead on the next ones."""
+"""Prefetching: batches of preprocessed images in order, while threads prepare the next ones."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ import numpy as np
 
 from engine.preprocess import PreprocessSpec, normalize
 
-BATCHES_AHEAD = 3
+PREFETCHED_BATCHES = 3
 Item = TypeVar("Item")
 
 
-def prepared_ahead(
+def prefetch_batches(
     items: Sequence[Item],
     pixels: Callable[[Item], np.ndarray],
     spec: PreprocessSpec,
     batch: int,
     threads: int,
 ) -> Iterator[np.ndarray]:
-    """float32 (n, 3, crop, crop) batches of `items`, in order; the last may be short.
+    """Yields batches float32 (n, 3, crop, crop) of `items`, in order; the last may be smaller.
 
-    `pixels` gives the uint8 crop of one item; what it raises is raised here, at its batch.
+    `pixels` returns the uint8 crop of one item; its exceptions are raised here, at its batch.
     """
     groups = [items[start : start + batch] for start in range(0, len(items), batch)]
     with ThreadPoolExecutor(max(1, threads)) as pool:
@@ -31,7 +31,7 @@ def prepared_ahead(
         try:
             for group in groups:
                 pending.append([pool.submit(pixels, item) for item in group])
-                if len(pending) > BATCHES_AHEAD:
+                if len(pending) > PREFETCHED_BATCHES:
                     yield _collect(pending.pop(0), spec)
             while pending:
                 yield _collect(pending.pop(0), spec)

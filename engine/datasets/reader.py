@@ -1,4 +1,4 @@
-"""Reads the images of a registered dataset as prepared batches, decoding ahead in threads."""
+"""Reads registered datasets: the index of files and labels, and batches of preprocessed images."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from db.session import reading
 from engine.datasets import imagenet
 from engine.datasets.classes import Classes, ClassSource
 from engine.datasets.imagenet import class_names
-from engine.datasets.prefetch import prepared_ahead
-from engine.datasets.registration import index_path, require_there, way_back
+from engine.datasets.prefetch import prefetch_batches
+from engine.datasets.registration import index_path, recovery_hint, require_folder
 from engine.errors import DatasetInvalid, ImageRejected
 from engine.preprocess import PreprocessSpec, crop_pixels, open_image
 
@@ -41,22 +41,24 @@ class DatasetIndex:
 
     @property
     def labeled(self) -> bool:
-        """Whether the images have labels; those of an unlabelled set are all -1."""
+        """Whether the images have labels; without, all are -1."""
         return bool(len(self.classes))
 
     @property
     def all_classes(self) -> Classes:
-        """The classes with where they come from."""
+        """The classes with their source."""
         return Classes(self.classes, self.source, self.present)
 
 
 def open_index(dataset: Dataset) -> DatasetIndex:
-    """Loads the index; DatasetInvalid if the folder or the index is gone."""
-    root, path = require_there(dataset), index_path(dataset.digest)
+    """Loads the index; raises DatasetInvalid if the folder or the index is missing."""
+    root, path = require_folder(dataset), index_path(dataset.digest)
     if not path.exists():
-        raise DatasetInvalid(f"{path} of dataset {dataset.name!r} is gone; {way_back(dataset)}.")
+        raise DatasetInvalid(
+            f"{path} of dataset {dataset.name!r} is missing; {recovery_hint(dataset)}."
+        )
     index = json.loads(path.read_text())
-    classes = classes_in(dataset.layout, index)
+    classes = classes_from_index(dataset.layout, index)
     return DatasetIndex(
         name=dataset.name,
         digest=dataset.digest,
@@ -69,8 +71,8 @@ def open_index(dataset: Dataset) -> DatasetIndex:
     )
 
 
-def classes_in(layout: str, index: dict[str, Any]) -> Classes:
-    """The classes of an index; where they come from is as it was before that was kept."""
+def classes_from_index(layout: str, index: dict[str, Any]) -> Classes:
+    """The classes of an index file; files of earlier versions lack the source, which is derived."""
     names = tuple(index["classes"])
     if "class_source" in index:
         present = index["present"]
@@ -82,42 +84,42 @@ def classes_in(layout: str, index: dict[str, Any]) -> Classes:
     return Classes(names, ClassSource.WNIDS, tuple(sorted(set(index["labels"]))))
 
 
-def classes_of(dataset: Dataset) -> Classes | None:
-    """The classes of a registered dataset; None where its images have no labels, or it is gone."""
+def load_classes(dataset: Dataset) -> Classes | None:
+    """The classes of a registered dataset; None if it has no labels or its index is missing."""
     try:
-        return _kept_classes(dataset.digest, dataset.layout) or None
+        return _load_classes(dataset.digest, dataset.layout) or None
     except OSError:
         return None
 
 
 @lru_cache(maxsize=32)
-def _kept_classes(digest: str, layout: str) -> Classes:
-    return classes_in(layout, json.loads(index_path(digest).read_text()))
+def _load_classes(digest: str, layout: str) -> Classes:
+    return classes_from_index(layout, json.loads(index_path(digest).read_text()))
 
 
-def index_of(dataset_digest: str, url: str) -> DatasetIndex:
-    """The registered images that an evaluation was made on; DatasetInvalid when they are gone."""
+def open_index_by_digest(dataset_digest: str, url: str) -> DatasetIndex:
+    """The index of the registered dataset with this digest; raises DatasetInvalid if missing."""
     statement = select(Dataset).where(Dataset.digest == dataset_digest).limit(1)
     with reading(url) as session:
         row = session.scalar(statement)
     if row is None:
         raise DatasetInvalid(
-            f"The dataset {dataset_digest[:12]} is not registered here any more; register its "
-            f"folder again to see the images."
+            f"Dataset {dataset_digest[:12]} is no longer registered; register its folder again to "
+            f"see the images."
         )
     return open_index(row)
 
 
 def read_batches(
     index: DatasetIndex,
-    which: Sequence[int] | np.ndarray,
+    images: Sequence[int] | np.ndarray,
     spec: PreprocessSpec,
     batch: int,
     threads: int,
 ) -> Iterator[np.ndarray]:
-    """float32 (n, 3, crop, crop) batches of the images `which`, in order; the last may be short.
+    """Yields batches float32 (n, 3, crop, crop) of the given image indices, in order.
 
-    Raises DatasetInvalid when an image that could be read at registration no longer can.
+    The last batch may be smaller. Raises DatasetInvalid for an image that is unreadable now.
     """
 
     def pixels(position: int) -> np.ndarray:
@@ -126,11 +128,11 @@ def read_batches(
             return crop_pixels(open_image(index.root / name, name), spec)
         except ImageRejected as error:
             raise DatasetInvalid(
-                f"{name} of dataset {index.name!r} cannot be prepared: {error} If the folder has "
-                f"changed, register it again with `dataset add`."
+                f"{name} of dataset {index.name!r} cannot be preprocessed: {error} If the folder "
+                f"has changed, register it again with `dataset add`."
             ) from error
 
-    yield from prepared_ahead([int(position) for position in which], pixels, spec, batch, threads)
+    yield from prefetch_batches([int(image) for image in images], pixels, spec, batch, threads)
 
 
 @lru_cache(maxsize=1)
@@ -140,8 +142,8 @@ def _names_by_wnid() -> dict[str, str]:
 
 
 def class_name(index: DatasetIndex | None, label: int) -> str:
-    """A class as people call it: ImageNet's first name of a wnid, else the folder, or a number."""
+    """The display name of a class: ImageNet's first name for a wnid, else the name or number."""
     if index is None or not 0 <= label < len(index.classes):
         return f"class {label}"
-    own = index.classes[label]
-    return _names_by_wnid().get(own, own).partition(",")[0]
+    name = index.classes[label]
+    return _names_by_wnid().get(name, name).partition(",")[0]

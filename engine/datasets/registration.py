@@ -1,4 +1,4 @@
-"""Registers a folder as a dataset: every image is decoded once, and what was found is reported."""
+"""Registers a folder as a dataset: decodes every image once, and stores a report."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from engine.common.files import write_text
 from engine.config import settings
 from engine.datasets.classes import Classes, ClassSource
 from engine.datasets.imagenet import class_names
-from engine.datasets.label_files import Labeling
-from engine.datasets.layouts import UNLABELED, Layout, recognize
+from engine.datasets.label_files import LabelOptions
+from engine.datasets.layouts import UNLABELED, Layout, detect_layout
 from engine.datasets.report import DatasetReport
-from engine.datasets.sampling import draw_to_calibrate
+from engine.datasets.sampling import sample_calibration_images
 from engine.errors import DatasetInvalid, ImageRejected
 from engine.jobs.context import JobContext
 from engine.preprocess import open_image
@@ -34,8 +34,8 @@ SHOWN_CORRUPT = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
-    """A folder after every image was decoded. `corrupt` is (file, reason); those have no label."""
+class CheckedDataset:
+    """A folder whose images were all decoded; `corrupt` are (file, reason) of unreadable images."""
 
     root: Path
     layout: str
@@ -49,15 +49,15 @@ class Checked:
     notes: tuple[str, ...] = ()
 
 
-def check(
-    root: Path, labeling: Labeling | None, progress: Progress, unlabelled: bool = False
-) -> Checked:
-    """Recognizes the layout and decodes every image. Raises DatasetInvalid when none is usable."""
-    return check_layout(root, recognize(root, labeling, unlabelled), progress)
+def check_folder(
+    root: Path, labeling: LabelOptions | None, progress: Progress, unlabelled: bool = False
+) -> CheckedDataset:
+    """Detects the layout and decodes every image. Raises DatasetInvalid if none is readable."""
+    return check_images(root, detect_layout(root, labeling, unlabelled), progress)
 
 
-def check_layout(root: Path, layout: Layout, progress: Progress) -> Checked:
-    """Decodes every image of a layout. Raises DatasetInvalid when none is usable."""
+def check_images(root: Path, layout: Layout, progress: Progress) -> CheckedDataset:
+    """Decodes every image of a layout. Raises DatasetInvalid if none is readable."""
     outcomes = list(_outcomes(root, layout, progress))
     good = [i for i, outcome in enumerate(outcomes) if not isinstance(outcome, ImageRejected)]
     corrupt = [
@@ -70,9 +70,9 @@ def check_layout(root: Path, layout: Layout, progress: Progress) -> Checked:
             f"{root}: none of {len(outcomes)} images can be read ({corrupt[0][1]})"
         )
     lines = [f"{layout.files[i]}\0{outcomes[i]}\0{layout.labels[i]}\n" for i in good]
-    lines += _unusual_classes(layout)
+    lines += _class_lines(layout)
     classes = layout.classes or Classes((), ClassSource.NAMES)
-    return Checked(
+    return CheckedDataset(
         root=root,
         layout=layout.name,
         files=tuple(layout.files[i] for i in good),
@@ -86,18 +86,18 @@ def check_layout(root: Path, layout: Layout, progress: Progress) -> Checked:
     )
 
 
-def _unusual_classes(layout: Layout) -> list[str]:
-    """What a digest holds of classes that do not follow from the files and labels alone.
+def _class_lines(layout: Layout) -> list[str]:
+    """The part of the digest for classes that do not follow from files and labels.
 
-    ImageNet's and those of the folders that have images do, so that their datasets keep their
-    digests.
+    It is empty for ImageNet's classes and for the folders with images, so digests of earlier
+    versions stay valid.
     """
     if layout.classes is None:
         return []
     names, present = layout.classes.names, layout.classes.present
     folders = tuple(sorted({file.partition("/")[0] for file in layout.files}))
-    follows = present is None or list(present) == sorted(set(layout.labels))
-    if follows and names in (class_names(), folders):
+    is_implied = present is None or list(present) == sorted(set(layout.labels))
+    if is_implied and names in (class_names(), folders):
         return []
     return [f"\0classes\0{json.dumps([layout.classes.source, names, present])}\n"]
 
@@ -119,10 +119,12 @@ def _outcomes(root: Path, layout: Layout, progress: Progress) -> Iterator[str | 
             yield outcome
 
 
-def register(name: str, checked: Checked, url: str, said: dict[str, Any] | None = None) -> Dataset:
-    """Writes the index file and the row; a name used before now means this folder.
+def register(
+    name: str, checked: CheckedDataset, url: str, label_options: dict[str, Any] | None = None
+) -> Dataset:
+    """Writes the index file and the database row; replaces an earlier dataset of the same name.
 
-    `said` is what the user said of the labels, for a later check.
+    `label_options` are stored for later checks, under the key `said`.
     """
     index = {
         "files": checked.files,
@@ -131,18 +133,18 @@ def register(name: str, checked: Checked, url: str, said: dict[str, Any] | None 
         "class_source": checked.source,
         "present": checked.present,
     }
-    if checked.source is ClassSource.WNIDS or not _is_by_wnid(index_path(checked.digest)):
+    if checked.source is ClassSource.WNIDS or not _has_wnids(index_path(checked.digest)):
         write_text(index_path(checked.digest), json.dumps(index))
     report = DatasetReport(
         corrupt=len(checked.corrupt),
         corrupt_files=list(checked.corrupt[:SHOWN_CORRUPT]),
         classes_present=len(set(checked.labels)) if checked.classes else 0,
         notes=list(checked.notes),
-        said=said or {},
+        said=label_options or {},
     )
     with writing(url) as session:
         row = session.scalar(select(Dataset).where(Dataset.name == name)) or Dataset(name=name)
-        row.root = _kept(checked.root)
+        row.root = _stored_root(checked.root)
         row.layout = checked.layout
         row.digest = checked.digest
         row.num_images = len(checked.files)
@@ -152,91 +154,90 @@ def register(name: str, checked: Checked, url: str, said: dict[str, Any] | None 
     return row
 
 
-def _is_by_wnid(path: Path) -> bool:
-    """Whether the same images with the same labels were registered by wnid, which tells most."""
+def _has_wnids(path: Path) -> bool:
+    """Whether an index file of the same images and labels has wnids, the most precise source."""
     try:
         return bool(json.loads(path.read_text())["class_source"] == ClassSource.WNIDS)
     except (OSError, ValueError, KeyError):
         return False
 
 
-def _kept(root: Path) -> str:
-    """A folder inside the home is kept relative to it, and so moves with it."""
+def _stored_root(root: Path) -> str:
+    """The path as stored: relative for a folder inside the home, so that the home can be moved."""
     home = settings().home
     return str(root.relative_to(home) if root.is_relative_to(home) else root)
 
 
 def root_of(dataset: Dataset) -> Path:
-    """The folder of a registered dataset, wherever the home is now."""
+    """The absolute folder of a registered dataset."""
     return settings().home / dataset.root
 
 
-def require_there(dataset: Dataset) -> Path:
-    """The folder of a registered dataset; DatasetInvalid if it is gone, with the way out."""
+def require_folder(dataset: Dataset) -> Path:
+    """The folder of a registered dataset; raises DatasetInvalid, with the fix, if it is missing."""
     root = root_of(dataset)
     if not root.is_dir():
-        raise DatasetInvalid(f"{root} of dataset {dataset.name!r} is gone; {way_back(dataset)}.")
+        raise DatasetInvalid(
+            f"{root} of dataset {dataset.name!r} is missing; {recovery_hint(dataset)}."
+        )
     return root
 
 
-def way_back(dataset: Dataset) -> str:
-    """How to have a dataset again, or as it is now."""
-    if dataset.name in BUILTIN_DATASETS and root_of(dataset) == _folder_drawn(dataset.name):
-        return f"`dataset draw {dataset.name}` draws it again"
-    return (
-        f"put it back as it was, or register its folder as it is with `dataset add {dataset.name} "
-        f"FOLDER`"
-    )
+def recovery_hint(dataset: Dataset) -> str:
+    """How to restore a missing or changed dataset, as the end of a sentence."""
+    if dataset.name in BUILTIN_DATASETS and root_of(dataset) == _builtin_folder(dataset.name):
+        return f"`dataset draw {dataset.name}` generates it again"
+    return f"restore it, or register its current folder with `dataset add {dataset.name} FOLDER`"
 
 
 def index_path(digest: str) -> Path:
-    """Where the list of a dataset's files and labels is."""
+    """The file with the image files and labels of a dataset."""
     return settings().folder("datasets") / f"{digest}.json"
 
 
 def find_dataset(name: str, url: str) -> Dataset:
-    """The registered dataset of that name; DatasetInvalid says how to add one."""
+    """The registered dataset of that name; raises DatasetInvalid, with how to add it."""
     with reading(url) as session:
         row = session.scalar(select(Dataset).where(Dataset.name == name))
         names = list(session.scalars(select(Dataset.name).order_by(Dataset.name)))
     if row is None:
-        known = f" Registered: {', '.join(names)}." if names else ""
+        registered = f" Registered: {', '.join(names)}." if names else ""
         raise DatasetInvalid(
-            f"There is no dataset {name!r}; add one with `dataset add {name} FOLDER`.{known}"
+            f"There is no dataset {name!r}; add it with `dataset add {name} FOLDER`.{registered}"
         )
     return row
 
 
 def run(params: dict[str, Any], context: JobContext) -> dict[str, Any]:
-    """Job handler: draws a built-in set if asked, then checks and registers the folder."""
+    """Job handler: generates a built-in dataset if requested, then checks and registers it."""
     spec = DatasetSpec.model_validate(params)
-    root = _draw(spec, context) if spec.builtin else Path(spec.root or "")
+    root = _generate(spec, context) if spec.builtin else Path(spec.root or "")
     context.stage(f"Decoding images of {root}.")
     layout = (
-        draw_to_calibrate(root, spec.suffix, spec.calibration_images)
+        sample_calibration_images(root, spec.suffix, spec.calibration_images)
         if spec.calibration_images
-        else recognize(root, labeling_of(spec), spec.unlabelled)
+        else detect_layout(root, label_options_of(spec), spec.unlabelled)
     )
-    checked = check_layout(
+    checked = check_images(
         root, layout, lambda done, total: context.progress(done, total, "images")
     )
-    said = spec.model_dump(mode="json", include=set(SAID), exclude_defaults=True)
-    row = register(spec.name, checked, context.url, said)
+    label_options = spec.model_dump(mode="json", include=set(LABEL_OPTIONS), exclude_defaults=True)
+    row = register(spec.name, checked, context.url, label_options)
     for note in checked.notes:
         context.say(note)
     classes = f" of {len(set(checked.labels))} classes" if checked.classes else ""
     context.say(
-        f"{row.num_images:,} images{classes} ({row.layout}); {len(checked.corrupt)} cannot be read."
+        f"{row.num_images:,} images{classes} ({row.layout}); {len(checked.corrupt)} unreadable."
     )
     return {"dataset": row.name, "digest": row.digest, **row.report}
 
 
-SAID = ("labels", "label_columns", "label_base", "classes")
+LABEL_OPTIONS = ("labels", "label_columns", "label_base", "classes")
 
 
-def labeling_of(spec: DatasetSpec) -> Labeling:
-    """What the user says of the labels."""
-    return Labeling(
+def label_options_of(spec: DatasetSpec) -> LabelOptions:
+    """The label options of a spec."""
+    return LabelOptions(
         file=Path(spec.labels) if spec.labels else None,
         columns=spec.label_columns,
         base=spec.label_base,
@@ -244,32 +245,32 @@ def labeling_of(spec: DatasetSpec) -> Labeling:
     )
 
 
-def layout_now(row: Dataset) -> Layout:
-    """A registered folder as it is now, read as it was when it was registered."""
+def current_layout(row: Dataset) -> Layout:
+    """The current layout of a registered folder, detected with the options of its registration."""
     root = root_of(row)
     spec = DatasetSpec(name=row.name, root=str(root), **DatasetReport.of(row).said)
-    return recognize(root, labeling_of(spec), row.layout == UNLABELED)
+    return detect_layout(root, label_options_of(spec), row.layout == UNLABELED)
 
 
-def _draw(spec: DatasetSpec, context: JobContext) -> Path:
+def _generate(spec: DatasetSpec, context: JobContext) -> Path:
     from engine.demo import images
 
     split = images.BUILTIN[spec.name]
-    folder = _folder_drawn(spec.name)
-    again = spec.anew and folder.exists()
-    # Beside it, and by a name that is cleared away when the job is killed.
-    drawn = folder.with_name(f".{spec.name}-anew") if again else folder
-    if again:
-        shutil.rmtree(drawn, ignore_errors=True)
-    context.stage(f"Drawing the built-in set {spec.name}.")
-    images.write_split(split, drawn, lambda done, total: context.progress(done, total, "images"))
-    if again:
-        before = folder.with_name(f".{spec.name}-before")
-        folder.rename(before)
-        drawn.rename(folder)
-        shutil.rmtree(before, ignore_errors=True)
+    folder = _builtin_folder(spec.name)
+    replace = spec.anew and folder.exists()
+    # Hidden names, which the cleanup after a killed job removes.
+    target = folder.with_name(f".{spec.name}-anew") if replace else folder
+    if replace:
+        shutil.rmtree(target, ignore_errors=True)
+    context.stage(f"Generating the built-in dataset {spec.name}.")
+    images.write_split(split, target, lambda done, total: context.progress(done, total, "images"))
+    if replace:
+        previous = folder.with_name(f".{spec.name}-before")
+        folder.rename(previous)
+        target.rename(folder)
+        shutil.rmtree(previous, ignore_errors=True)
     return folder
 
 
-def _folder_drawn(name: str) -> Path:
+def _builtin_folder(name: str) -> Path:
     return settings().folder("datasets") / name

@@ -1,4 +1,4 @@
-"""Draws images evenly over their classes, the same ones every time."""
+"""Samples images evenly over their classes, reproducibly."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ from pathlib import Path
 
 import numpy as np
 
-from engine.datasets.folders import look_into, suffix_of
+from engine.datasets.folders import scan_folder, suffix_of
 from engine.datasets.layouts import Layout
 from engine.errors import DatasetInvalid
 
 
-def draw_by_class(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
-    """Indices of `count` images, as evenly over the classes as they allow; sorted, seeded.
+def sample_by_class(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """Sorted indices of `count` images, spread over the classes as evenly as possible.
 
-    Classes take turns in a random order, each giving its images in a random order.
+    Round-robin over the classes in a random order, with the images of a class in a random order;
+    `seed` decides both. `labels` is (n,).
     """
     random = np.random.default_rng(seed)
     order = random.permutation(len(labels))
@@ -24,29 +25,29 @@ def draw_by_class(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
     for number in range(len(classes)):
         members = np.flatnonzero(inverse == number)
         nth_of_class[members] = np.arange(len(members))
-    drawn = np.lexsort((turn_of_class[inverse], nth_of_class))[:count]
-    return np.sort(order[drawn])
+    sampled = np.lexsort((turn_of_class[inverse], nth_of_class))[:count]
+    return np.sort(order[sampled])
 
 
-LAYOUT = "images to calibrate on"
+CALIBRATION_LAYOUT = "images to calibrate on"  # stored
 
 
-def draw_to_calibrate(root: Path, suffix: str = "", count: int | None = None) -> Layout:
-    """`count` images under `root` whose names end in `suffix`, seeded, evenly over the folders.
+def sample_calibration_images(root: Path, suffix: str = "", count: int | None = None) -> Layout:
+    """Samples `count` images (None: all) with a suffix, evenly over the folders under `root`.
 
-    The labels are the ranks of the folders and only spread later draws; there are no classes, so
-    that nothing can be evaluated on it. Raises DatasetInvalid where there is no such image.
+    The labels are folder numbers and only spread later samples; there are no classes, so the
+    dataset cannot be used for evaluation. Raises DatasetInvalid if there is no such image.
     """
-    images = look_into(root).images
-    wanted = f".{suffix.lower().lstrip('.')}" if suffix else ""
-    found = sorted(image for image in images if wanted in ("", suffix_of(image)))
-    if not found:
+    images = scan_folder(root).images
+    dotted = f".{suffix.lower().lstrip('.')}" if suffix else ""
+    candidates = sorted(image for image in images if dotted in ("", suffix_of(image)))
+    if not candidates:
         others = ", ".join(sorted({Path(image).suffix for image in images}))
-        hint = f"; there are images that end in {others}" if others else ""
-        raise DatasetInvalid(f"{root} holds no images that end in .{suffix or '*'}{hint}.")
-    folders = sorted({str(Path(name).parent) for name in found})
-    rank = {folder: number for number, folder in enumerate(folders)}
-    labels = np.array([rank[str(Path(name).parent)] for name in found])
-    drawn = range(len(found)) if count is None else draw_by_class(labels, count, seed=0)
-    files = tuple(found[int(i)] for i in drawn)
-    return Layout(LAYOUT, files, tuple(int(labels[int(i)]) for i in drawn), None)
+        hint = f"; it contains images with {others}" if others else ""
+        raise DatasetInvalid(f"{root} contains no images with suffix .{suffix or '*'}{hint}.")
+    folders = sorted({str(Path(name).parent) for name in candidates})
+    number_of = {folder: number for number, folder in enumerate(folders)}
+    labels = np.array([number_of[str(Path(name).parent)] for name in candidates])
+    sampled = range(len(candidates)) if count is None else sample_by_class(labels, count, seed=0)
+    files = tuple(candidates[int(i)] for i in sampled)
+    return Layout(CALIBRATION_LAYOUT, files, tuple(int(labels[int(i)]) for i in sampled), None)

@@ -1,7 +1,6 @@
-"""valprep: a flat folder of validation images becomes a folder per class, by link or by copy.
+"""valprep: links or copies a flat folder of validation images into a folder per class.
 
-Nothing of the source is moved or changed. Every file made is verified, and a second call makes
-nothing and verifies again.
+The source is not changed. Every created file is verified; a second call only verifies.
 """
 
 from __future__ import annotations
@@ -15,100 +14,101 @@ from pathlib import Path
 from engine.common.digests import file_digest
 from engine.common.files import disk_full_as_error
 from engine.datasets.imagenet import wnid_to_index
-from engine.datasets.label_files import Labeling
-from engine.datasets.layouts import Layout, sortable
+from engine.datasets.label_files import LabelOptions
+from engine.datasets.layouts import Layout, detect_unsorted_layout
 from engine.errors import DatasetInvalid
 
 Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Sorted:
-    """How many images stand in their class's folder, and how many of them this call put there."""
+class SortResult:
+    """Counts of the images and classes in the target, and of the files created by this call."""
 
     images: int
     classes: int
-    made: int
+    created: int
     notes: tuple[str, ...] = ()
 
 
 def sort_by_class(
-    root: Path, labeling: Labeling | None, target: Path, copy: bool, progress: Progress
-) -> Sorted:
-    """Fills `<target>/<wnid>/<file>` from images with labels of ImageNet's 1,000 classes.
+    root: Path, labeling: LabelOptions | None, target: Path, copy: bool, progress: Progress
+) -> SortResult:
+    """Creates `<target>/<wnid>/<file>` for images with labels of ImageNet's 1,000 classes.
 
-    Raises DatasetInvalid: no flat labeled folder, another file where an image belongs, files in
-    the target that are no images of the source, or a file system that cannot link.
+    Raises DatasetInvalid if the source is no flat labeled folder, if the target contains other
+    files in class folders, or if the file system does not support links.
     """
-    layout = sortable(root, labeling or Labeling())
-    places = _places(root, layout, target)
-    _require_no_strangers(target, places)
-    made = 0
-    for done, (place, source) in enumerate(places.items(), 1):
-        made += _put(source, place, copy)
-        progress(done, len(places))
-    classes = len({place.parent for place in places})
-    return Sorted(len(places), classes, made, layout.notes)
+    layout = detect_unsorted_layout(root, labeling or LabelOptions())
+    source_of = _source_of_targets(root, layout, target)
+    _refuse_other_files(target, source_of)
+    created = 0
+    for done, (file, source) in enumerate(source_of.items(), 1):
+        created += _create(source, file, copy)
+        progress(done, len(source_of))
+    classes = len({file.parent for file in source_of})
+    return SortResult(len(source_of), classes, created, layout.notes)
 
 
-def _places(root: Path, layout: Layout, target: Path) -> dict[Path, Path]:
+def _source_of_targets(root: Path, layout: Layout, target: Path) -> dict[Path, Path]:
+    """The source of each file in the target."""
     wnids = list(wnid_to_index())
-    places: dict[Path, Path] = {}
+    source_of: dict[Path, Path] = {}
     for name, label in zip(layout.files, layout.labels, strict=True):
-        place = target / wnids[label] / Path(name).name
-        if place in places:
+        file = target / wnids[label] / Path(name).name
+        if file in source_of:
             raise DatasetInvalid(
-                f"{root / name} and {places[place]} would both become {place}; rename one of them."
+                f"{root / name} and {source_of[file]} would both become {file}; rename one of them."
             )
-        places[place] = root / name
-    return places
+        source_of[file] = root / name
+    return source_of
 
 
-def _require_no_strangers(target: Path, places: dict[Path, Path]) -> None:
+def _refuse_other_files(target: Path, source_of: dict[Path, Path]) -> None:
     if not target.is_dir():
         return
-    known = set(wnid_to_index())
+    wnids = set(wnid_to_index())
     for folder in target.iterdir():
-        if folder.name not in known:
+        if folder.name not in wnids:
             continue
-        stranger = next((file for file in folder.iterdir() if file not in places), None)
-        if stranger is not None and not stranger.name.endswith(".part"):
+        other = next((file for file in folder.iterdir() if file not in source_of), None)
+        if other is not None and not other.name.endswith(".part"):
             raise DatasetInvalid(
-                f"{stranger} is there already and is no image of that class in the source; name an "
-                f"empty folder, or remove it."
+                f"{other} exists already and is not an image of that class in the source; choose "
+                f"an empty folder, or remove the file."
             )
 
 
-def _put(source: Path, place: Path, copy: bool) -> bool:
-    """Whether a file was made; one that is there must be the same."""
-    if place.exists():
-        if not _same(source, place):
+def _create(source: Path, file: Path, copy: bool) -> bool:
+    """Links or copies a file; False if an equal one exists. Raises DatasetInvalid if it differs."""
+    if file.exists():
+        if not _is_same(source, file):
             raise DatasetInvalid(
-                f"{place} is there already with other content than {source.name}; remove it."
+                f"{file} exists already with other content than {source.name}; remove it."
             )
         return False
-    part = place.with_name(f"{place.name}.part")
-    with disk_full_as_error(place.parent):
-        place.parent.mkdir(parents=True, exist_ok=True)
+    part = file.with_name(f"{file.name}.part")
+    with disk_full_as_error(file.parent):
+        file.parent.mkdir(parents=True, exist_ok=True)
         part.unlink(missing_ok=True)
         try:
             shutil.copyfile(source, part) if copy else os.link(source, part)
-            part.rename(place)
+            part.rename(file)
         except OSError as error:
             part.unlink(missing_ok=True)
             if copy:
                 raise
             raise DatasetInvalid(
-                f"{place.parent} cannot hold hard links to {source.parent} ({error.strerror}); "
-                f"use --copy."
+                f"Hard links from {file.parent} to {source.parent} are not possible "
+                f"({error.strerror}); use --copy."
             ) from error
-    if not _same(source, place):
-        raise DatasetInvalid(f"{place} is not what {source} is: the disk may be failing.")
+    if not _is_same(source, file):
+        raise DatasetInvalid(f"{file} differs from {source}: the disk may be failing.")
     return True
 
 
-def _same(source: Path, place: Path) -> bool:
-    if place.samefile(source):
+def _is_same(source: Path, file: Path) -> bool:
+    if file.samefile(source):
         return True
-    same_size = place.stat().st_size == source.stat().st_size
-    return same_size and file_digest(place) == file_digest(source)
+    same_size = file.stat().st_size == source.stat().st_size
+    return same_size and file_digest(file) == file_digest(source)

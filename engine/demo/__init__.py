@@ -1,1 +1,1 @@
-"""The built-in demo: sixteen classes of drawn shapes and a small SE network trained on them."""
+"""The built-in demo: synthetic images of sixteen shapes, and a small SE network trained on them."""

@@ -1,8 +1,8 @@
-"""The demo's images: drawn, not stored. Equal (label, seed) gives equal pixels on every machine.
+"""Synthetic images of the demo; equal (label, seed) gives equal pixels on every machine.
 
-Each image shows one large shape, which is its class, among smaller shapes and bars that are not.
-Everything is uniform draws, plain arithmetic and square roots on float32: no library font, no
-resizing and no transcendental function touches a pixel.
+Each image shows one large shape, its class, among smaller shapes and bars that are distractors.
+For reproducibility, pixels depend only on uniform random numbers, basic arithmetic and square
+roots in float32: no fonts, no resizing, no transcendental functions.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from engine.demo.textures import random_texture, rotation, uniform
 IMAGE_SIZE = 64
 CLASS_NAMES: tuple[str, ...] = tuple(sorted(SHAPES))
 
-# What the network expects: ((pixel / 255) - MEAN) / STD, RGB; no resize and no crop.
+# Preprocessing of the demo network: ((pixel / 255) - MEAN) / STD, RGB; no resize, no crop.
 MEAN = (0.5, 0.5, 0.5)
 STD = (0.25, 0.25, 0.25)
 
-FAINTEST = 0.1  # least share of the range from black to white that a picture uses
-WHOLE = (0, IMAGE_SIZE)
+MIN_CONTRAST = 0.1  # minimum share of the range from black to white that an image uses
+FULL_RANGE = (0, IMAGE_SIZE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Split:
 
     @property
     def images(self) -> int:
-        """How many there are, of all classes."""
+        """The number of images of all classes."""
         return self.per_class * len(CLASS_NAMES)
 
 
@@ -48,41 +48,41 @@ EVALUATION = Split("evaluation", per_class=150, first_seed=0)
 CALIBRATION = Split("calibration", per_class=16, first_seed=10_000)
 TRAINING = Split("training", per_class=1_500, first_seed=1_000_000)
 BUILTIN = {"demo": EVALUATION, "demo-calibration": CALIBRATION}
-"""The built-in datasets by their names."""
+"""The splits of the built-in datasets, by dataset name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Where a shape lies: center and radius in pixels, turn, and width relative to height."""
+    """Position of a shape: center and radius in pixels, rotation (cosine, sine), aspect ratio."""
 
     x: float
     y: float
     radius: float
-    turn: tuple[float, float]
+    rotation: tuple[float, float]
     aspect: float
 
 
 def draw_image(label: int, seed: int) -> np.ndarray:
-    """One image of class `label` -> uint8 (64, 64, 3), RGB; a pure function of its arguments."""
+    """An image of class `label`: uint8 (64, 64, 3), RGB; a pure function of its arguments."""
     rng = np.random.default_rng([label, seed])
-    hardness = rng.random()  # most sets hold easy and hard pictures; so does this one
-    ground = _color(rng)
+    hardness = rng.random()  # from easy (0) to hard (1), as in most datasets
+    background = _color(rng)
     canvas = np.empty((IMAGE_SIZE, IMAGE_SIZE, 3), dtype=np.float32)
-    canvas[:] = ground
-    _blend_texture(rng, canvas, _near(rng, ground, 0.5 * hardness), WHOLE, WHOLE)
+    canvas[:] = background
+    _blend_texture(rng, canvas, _near(rng, background, 0.5 * hardness), FULL_RANGE, FULL_RANGE)
     for _ in range(_count(rng, 3 * hardness)):
         _paint_fragment(rng, canvas)
-    _paint_subject(rng, canvas, SHAPES[CLASS_NAMES[label]], ground, hardness)
+    _paint_subject(rng, canvas, SHAPES[CLASS_NAMES[label]], background, hardness)
     for _ in range(_count(rng, 3 * hardness)):
         _paint_bar(rng, canvas)
     for _ in range(_count(rng, 2 * hardness)):
         _paint_fragment(rng, canvas)
-    return _develop(rng, canvas, hardness)
+    return _expose(rng, canvas, hardness)
 
 
-def _count(rng: np.random.Generator, most: float) -> int:
-    """A whole number from zero to `most`, rounded."""
-    return int(uniform(rng, 0.0, most) + 0.5)
+def _count(rng: np.random.Generator, maximum: float) -> int:
+    """A random integer from 0 to `maximum`, rounded."""
+    return int(uniform(rng, 0.0, maximum) + 0.5)
 
 
 def _color(rng: np.random.Generator) -> np.ndarray:
@@ -108,7 +108,7 @@ def _blend_texture(
 def _pixel_centers(
     columns: tuple[int, int], rows: tuple[int, int]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Coordinates (1, w) and (h, 1) of a window, in pixels from the middle of the image."""
+    """Coordinates (1, w) and (h, 1) of a window, in pixels from the image center."""
     middle = IMAGE_SIZE / 2 - 0.5
     x = np.arange(*columns, dtype=np.float32)[None, :] - middle
     y = np.arange(*rows, dtype=np.float32)[:, None] - middle
@@ -124,13 +124,13 @@ def _window(center: float, reach: float) -> tuple[int, int]:
 def _paint(
     rng: np.random.Generator, canvas: np.ndarray, shape: Shape, at: Placement, color: np.ndarray
 ) -> None:
-    """Lays a textured shape over the canvas, with edges about one pixel soft."""
+    """Paints a textured shape on the canvas, with antialiased edges about one pixel wide."""
     reach = at.radius * max(at.aspect, 1.0) * 1.5 + 1.0
     columns, rows = _window(at.x, reach), _window(at.y, reach)
     if columns[0] == columns[1] or rows[0] == rows[1]:
         return
     x, y = _pixel_centers(columns, rows)
-    cosine, sine = at.turn
+    cosine, sine = at.rotation
     dx, dy = (x - at.x) * (1.0 / at.radius), (y - at.y) * (1.0 / at.radius)
     u, v = (cosine * dx + sine * dy) * (1.0 / at.aspect), cosine * dy - sine * dx
     distance = shape(u, v, rng.random()) * at.radius
@@ -146,43 +146,43 @@ def _paint_subject(
     rng: np.random.Generator,
     canvas: np.ndarray,
     shape: Shape,
-    ground: np.ndarray,
+    background: np.ndarray,
     hardness: float,
 ) -> None:
     color = _color(rng)
-    # Below 0.5 some color always lies far enough from the ground, so this ends.
-    while abs(color - ground).max() < 0.45 - 0.25 * hardness:
+    # The required distance is below 0.5, so some color always satisfies it.
+    while abs(color - background).max() < 0.45 - 0.25 * hardness:
         color = _color(rng)
     at = Placement(
         x=uniform(rng, -10.0, 10.0),
         y=uniform(rng, -10.0, 10.0),
         radius=uniform(rng, 15.0, 24.0),
-        turn=rotation(rng),
+        rotation=rotation(rng),
         aspect=uniform(rng, 0.8, 1.25),
     )
     _paint(rng, canvas, shape, at, color)
 
 
 def _paint_fragment(rng: np.random.Generator, canvas: np.ndarray) -> None:
-    """A small shape of any class: it looks like an answer and is none."""
+    """A small shape of a random class, as a distractor."""
     shape = SHAPES[CLASS_NAMES[int(rng.integers(len(CLASS_NAMES)))]]
     at = Placement(
         x=uniform(rng, -32.0, 32.0),
         y=uniform(rng, -32.0, 32.0),
         radius=uniform(rng, 4.0, 8.0),
-        turn=rotation(rng),
+        rotation=rotation(rng),
         aspect=uniform(rng, 0.7, 1.4),
     )
     _paint(rng, canvas, shape, at, _color(rng))
 
 
 def _paint_bar(rng: np.random.Generator, canvas: np.ndarray) -> None:
-    """A straight bar across the whole image, which hides a part of the subject."""
+    """A straight bar across the image that occludes part of the subject."""
     at = Placement(
         x=uniform(rng, -20.0, 20.0),
         y=uniform(rng, -20.0, 20.0),
         radius=uniform(rng, 1.0, 3.0),
-        turn=rotation(rng),
+        rotation=rotation(rng),
         aspect=100.0,
     )
     _paint(rng, canvas, _bar, at, _color(rng))
@@ -192,8 +192,8 @@ def _bar(u: np.ndarray, v: np.ndarray, proportion: float) -> np.ndarray:
     return np.maximum(np.abs(v), np.abs(u)) - (0.7 + 0.3 * proportion)
 
 
-def _develop(rng: np.random.Generator, canvas: np.ndarray, hardness: float) -> np.ndarray:
-    """Light that falls off to one side, blur, exposure and noise; then 8-bit pixels."""
+def _expose(rng: np.random.Generator, canvas: np.ndarray, hardness: float) -> np.ndarray:
+    """Applies uneven light, blur, noise and contrast, and converts to 8-bit pixels."""
     x, y = _pixel_centers((0, IMAGE_SIZE), (0, IMAGE_SIZE))
     cosine, sine = rotation(rng)
     light = 1.0 + uniform(rng, 0.0, 0.4) * (cosine * x + sine * y) * (1.0 / 32.0)
@@ -202,9 +202,9 @@ def _develop(rng: np.random.Generator, canvas: np.ndarray, hardness: float) -> n
         canvas = _blur(canvas)
     grain = rng.random(canvas.shape, dtype=np.float32) - rng.random(canvas.shape, dtype=np.float32)
     canvas += grain * uniform(rng, 0.02, 0.02 + 0.2 * hardness)
-    # Clear, dim and hazy pictures: the faint ones use few levels, where low precision shows.
-    strength = uniform(rng, FAINTEST, 1.0)
-    canvas = canvas * strength + uniform(rng, 0.0, 1.0 - strength)
+    # Low-contrast images use few levels, which makes errors of low precision visible.
+    contrast = uniform(rng, MIN_CONTRAST, 1.0)
+    canvas = canvas * contrast + uniform(rng, 0.0, 1.0 - contrast)
     return np.minimum(np.maximum(canvas * 255.0 + 0.5, 0.0), 255.0).astype(np.uint8)
 
 
@@ -218,10 +218,10 @@ def _blur(canvas: np.ndarray) -> np.ndarray:
 def write_split(
     split: Split, folder: Path, progress: Callable[[int, int], None] | None = None
 ) -> None:
-    """Writes `<folder>/<class name>/<00000>.png`; a folder that exists already is left alone.
+    """Writes `<folder>/<class name>/<00000>.png`; does nothing if the folder exists.
 
-    The files are made in a sibling folder that is renamed at the end, so `folder` is either
-    absent or complete. `progress` receives (images written, images in all).
+    The files are written to a temporary sibling folder that is renamed at the end, so `folder` is
+    either absent or complete. `progress` receives (images written, total).
     """
     if folder.exists():
         return
@@ -229,12 +229,12 @@ def write_split(
     working = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
         _write_images(split, working, progress)
-        working.chmod(0o755)  # mkdtemp makes it private; the finished data set is ordinary
+        working.chmod(0o755)  # mkdtemp creates a private folder
         working.rename(folder)
     except OSError:
         if not folder.exists():
             raise
-        # Another process finished the same split first; its folder is the same.
+        # Another process wrote the same split first.
     finally:
         shutil.rmtree(working, ignore_errors=True)
 

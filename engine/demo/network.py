@@ -1,7 +1,7 @@
-"""The demo's network: a small residual network with squeeze-and-excitation (SE) in each block.
+"""The demo network: a small residual network with squeeze-and-excitation (SE) in each block.
 
-A convolution treats every channel alike. An SE unit lets the network look at the whole picture
-first and then turn each channel up or down (Hu et al., "Squeeze-and-Excitation Networks", 2018).
+An SE unit computes a gate for each channel from the whole image and scales the channel by it
+(Hu et al., "Squeeze-and-Excitation Networks", 2018).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ CLASS_COUNT = 16
 
 
 class SqueezeExcite(nn.Module):
-    """Scales each channel by a weight in (0, 1) that depends on the whole image; (N, C, H, W)."""
+    """Scales each channel by a gate in (0, 1) that depends on the whole image; (N, C, H, W)."""
 
     def __init__(self, channels: int, reduction: int = 8) -> None:
         super().__init__()
@@ -24,13 +24,13 @@ class SqueezeExcite(nn.Module):
         self.expand = nn.Conv2d(max(channels // reduction, 4), channels, kernel_size=1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        squeezed = x.mean((2, 3), keepdim=True)  # (N, C, 1, 1): what is in the picture
-        weights = torch.sigmoid(self.expand(torch.relu(self.reduce(squeezed))))
-        return x * weights
+        squeezed = x.mean((2, 3), keepdim=True)  # (N, C, 1, 1)
+        gates = torch.sigmoid(self.expand(torch.relu(self.reduce(squeezed))))
+        return x * gates
 
 
 class SEBlock(nn.Module):
-    """Two 3x3 convolutions and an SE unit, added to a shortcut (the basic block of a ResNet)."""
+    """A basic ResNet block (two 3x3 convolutions and a shortcut) with an SE unit."""
 
     def __init__(self, channels_in: int, channels: int, stride: int) -> None:
         super().__init__()
@@ -41,7 +41,7 @@ class SEBlock(nn.Module):
         self.se = SqueezeExcite(channels)
         self.shortcut: nn.Module = nn.Identity()
         if stride != 1 or channels_in != channels:
-            # The sum needs equal shapes, so the shortcut is projected where the shape changes.
+            # The sum needs equal shapes, so the shortcut is projected if the shape changes.
             self.shortcut = nn.Sequential(
                 nn.Conv2d(channels_in, channels, 1, stride, bias=False), nn.BatchNorm2d(channels)
             )
@@ -57,7 +57,7 @@ class DemoNetwork(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        # The stem works at full size, so it hands on a quarter of the height and width soon.
+        # The stem reduces height and width to a quarter early, because it runs at full resolution.
         self.stem = nn.Sequential(
             *_strided_convolution(3, STEM_WIDTH), *_strided_convolution(STEM_WIDTH, WIDTHS[0])
         )
@@ -82,5 +82,5 @@ def _strided_convolution(channels_in: int, channels: int) -> tuple[nn.Module, ..
 
 
 def build_network() -> nn.Module:
-    """The network with untrained weights; the trained ones lie in `weights.safetensors`."""
+    """The network with untrained weights; the trained ones are in `weights.safetensors`."""
     return DemoNetwork()

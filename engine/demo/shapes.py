@@ -1,9 +1,10 @@
 """The sixteen shapes of the demo, each as a signed distance on a unit canvas.
 
 A shape is a function of (u, v, proportion): u and v are coordinate arrays, the shape fills about
-the unit disc, and `proportion` in [0, 1] moves its free measure (arm width, ring thickness, ...).
+the unit disc, and `proportion` in [0, 1] sets its free parameter (arm width, ring thickness, ...).
 The result is negative inside and grows by about one per unit of length outside.
-Only +, -, *, /, sqrt, minimum and maximum touch the arrays: IEEE 754 rounds these alike everywhere.
+Only +, -, *, /, sqrt, minimum and maximum are used on arrays: IEEE 754 defines their rounding, so
+the results are equal on all machines.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ def _polygon(u: np.ndarray, v: np.ndarray, corners: Sequence[Point]) -> np.ndarr
 
 
 def _circle_point(turn: float, radius: float) -> Point:
-    # Rounded, so that the last bit of a platform's cosine cannot reach a pixel.
+    # Rounded, because the last bit of a cosine differs between platforms.
     angle = 2.0 * math.pi * turn
     return round(radius * math.cos(angle), 9), round(radius * math.sin(angle), 9)
 

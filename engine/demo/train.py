@@ -1,7 +1,7 @@
-"""Trains the demo's network from nothing: `python -m engine.demo.train --output FILE`.
+"""Trains the demo network from scratch: `python -m engine.demo.train --output FILE`.
 
-Images are drawn once into memory; each epoch shows every one of them under a random symmetry of
-the square, which changes no class. One seed decides everything that is random.
+Images are generated once, in memory; each epoch applies a random symmetry of the square to each
+image, which does not change its class. One seed decides all randomness.
 """
 
 from __future__ import annotations
@@ -48,11 +48,11 @@ class Images:
 
 
 def draw_split(split: Split) -> Images:
-    """Draws a whole split into memory, class after class."""
+    """Generates all images of a split in memory, class by class."""
     count = split.per_class * len(CLASS_NAMES)
     pixels = np.empty((count, IMAGE_SIZE, IMAGE_SIZE, 3), dtype=np.uint8)
     labels = np.repeat(np.arange(len(CLASS_NAMES)), split.per_class)
-    clock = Clock(f"drawing {split.name}", "images", count)
+    clock = Clock(f"generating {split.name}", "images", count)
     for index, label in enumerate(labels):
         seed = split.first_seed + index % split.per_class
         pixels[index] = draw_image(int(label), seed)
@@ -62,27 +62,27 @@ def draw_split(split: Split) -> Images:
 
 
 def normalize(pixels: torch.Tensor) -> torch.Tensor:
-    """uint8 (N, 3, 64, 64) -> float32, as `MEAN` and `STD` say."""
+    """uint8 (N, 3, 64, 64) -> float32, normalized by `MEAN` and `STD`."""
     mean, std = torch.tensor(MEAN).view(3, 1, 1), torch.tensor(STD).view(3, 1, 1)
     return ((pixels.float() / 255 - mean) / std).contiguous(memory_format=torch.channels_last)
 
 
 def top1_percent(network: nn.Module, images: Images) -> float:
-    """Share of images whose highest logit is the label's, in percent."""
+    """Top-1 accuracy in percent."""
     network.eval()
-    right = 0
+    n_correct = 0
     with torch.inference_mode():
         for start in range(0, len(images.labels), 256):
             part = slice(start, start + 256)
-            answers = network(normalize(images.pixels[part])).argmax(1)
-            right += int((answers == images.labels[part]).sum())
-    return 100.0 * right / len(images.labels)
+            predicted = network(normalize(images.pixels[part])).argmax(1)
+            n_correct += int((predicted == images.labels[part]).sum())
+    return 100.0 * n_correct / len(images.labels)
 
 
 def train(images: Images, epochs: int, seed: int) -> nn.Module:
-    """A network trained by AdamW with one cycle of the learning rate; on the CPU."""
+    """Trains a network with AdamW and a one-cycle learning rate schedule, on the CPU."""
     torch.manual_seed(seed)
-    network = build_network().to(memory_format=torch.channels_last)  # a third faster on a CPU
+    network = build_network().to(memory_format=torch.channels_last)  # about 1/3 faster on a CPU
     optimizer = torch.optim.AdamW(network.parameters(), weight_decay=WEIGHT_DECAY)
     steps = epochs * (len(images.labels) // BATCH)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
@@ -110,10 +110,10 @@ def _batches(images: Images, epochs: int, seed: int) -> Iterator[tuple[torch.Ten
         for start in range(0, count - BATCH + 1, BATCH):
             chosen = order[start : start + BATCH]
             symmetries = torch.randint(8, (BATCH,), generator=generator)
-            yield _turned(images.pixels[chosen], symmetries), images.labels[chosen]
+            yield _apply_symmetries(images.pixels[chosen], symmetries), images.labels[chosen]
 
 
-def _turned(pixels: torch.Tensor, symmetries: torch.Tensor) -> torch.Tensor:
+def _apply_symmetries(pixels: torch.Tensor, symmetries: torch.Tensor) -> torch.Tensor:
     """Applies one of the square's eight symmetries to each image."""
     turned = torch.empty_like(pixels)
     for symmetry in range(8):
@@ -124,14 +124,14 @@ def _turned(pixels: torch.Tensor, symmetries: torch.Tensor) -> torch.Tensor:
 
 
 class Clock:
-    """Prints how far a task is, its rate and the time left, at most every five seconds."""
+    """Prints progress, rate and remaining time of a task, at most every five seconds."""
 
     def __init__(self, task: str, unit: str, total: int) -> None:
         self.task, self.unit, self.total = task, unit, total
         self.started = self.printed = time.monotonic()
 
     def tick(self, done: int, note: str = "") -> None:
-        """So many are done; `note` is printed behind it."""
+        """Reports the number of finished units; `note` is appended to the line."""
         now = time.monotonic()
         if done < self.total and now - self.printed < 5.0:
             return
@@ -143,7 +143,7 @@ class Clock:
 
 
 def save_weights(network: nn.Module, path: Path, metadata: dict[str, str]) -> None:
-    """Writes float32 safetensors through a temporary file, so that `path` is never half-written."""
+    """Writes float32 safetensors atomically, through a temporary file."""
     state = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, working = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
@@ -165,7 +165,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Trains, measures top-1 on images that were not trained on, and writes the weights."""
+    """Trains, measures top-1 on the evaluation split, and writes the weights."""
     arguments = _arguments()
     started = time.monotonic()
     network = train(draw_split(TRAINING), arguments.epochs, arguments.seed)

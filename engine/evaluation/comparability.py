@@ -89,12 +89,12 @@ def unstated_preprocessing_note(first: Evaluation, second: Evaluation) -> str | 
     return f"The preprocessing is not stated for {which}."
 
 
-def add_exclusion_reasons(frame: pd.DataFrame) -> pd.DataFrame:
-    """Adds the column `apart`: why a row is excluded from the comparison, None where it is not.
+def with_not_comparable(frame: pd.DataFrame) -> pd.DataFrame:
+    """Adds `not_comparable`: why a row is excluded from the comparison; None where it is not.
 
     `frame`: results on one set of images, in the columns of the results table.
     """
-    frame = frame.assign(apart=None)
+    frame = frame.assign(not_comparable=None)
     stated = frame[frame["top1"].notna() & (frame["preprocess"] != NOT_STATED)]
     if stated.empty:
         return frame
@@ -112,7 +112,7 @@ def add_exclusion_reasons(frame: pd.DataFrame) -> pd.DataFrame:
     excluded |= split & reference.notna() & (stated["preprocess"] != reference)
     others = "the published one of each model" if majority == _OWN else majority
     reasons = "preprocessing " + stated["preprocess"] + f", others {others}: not compared"
-    return frame.assign(apart=reasons.where(excluded).reindex(frame.index).astype(object))
+    return frame.assign(not_comparable=reasons.where(excluded).reindex(frame.index).astype(object))
 
 
 def _preprocessing_differs(first: Evaluation, second: Evaluation, url: str) -> bool:

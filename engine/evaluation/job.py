@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from engine.build.int8.saturation import overflow_here
+from engine.build.int8.saturation import overflow_warning
 from engine.common.stats import wilson_interval
 from engine.errors import InvalidRequest
 from engine.evaluation import record, shards
@@ -40,7 +40,7 @@ def run(params: dict[str, Any], context: JobContext) -> dict[str, Any]:
     if previous is not None:
         context.say("Reused result: the same artifact, images, preprocessing and environment.")
         return JobResult(evaluation=previous.id, reused=True).dump()
-    overflow = overflow_here(task.artifact)
+    overflow = overflow_warning(task.artifact)
     if overflow is not None:
         context.say(f"Warning: {overflow}.")
     _compute_missing(task, context)

@@ -7,7 +7,7 @@ from functools import lru_cache
 import numpy as np
 
 from db.enums import Precision
-from engine.build.int8.calibration_overlap import Overlap, overlap
+from engine.build.int8.calibration_overlap import Overlap, find_overlap
 from engine.evaluation.per_image import PerImage
 from engine.evaluation.task import Task
 from engine.store.protocols import OverlapFacts, RemainingFacts
@@ -23,7 +23,7 @@ def calibration_overlap(task: Task, images: PerImage) -> OverlapFacts | None:
     found = _cached_overlap(_TaskKey(task))
     if found is None:
         return None
-    used = np.isin(images.image, task.images[found.either])
+    used = np.isin(images.image, task.images[found.any_use])
     facts = OverlapFacts(
         calibrated=int(np.isin(images.image, task.images[found.calibrated]).sum()),
         searched=int(np.isin(images.image, task.images[found.searched]).sum()),
@@ -52,4 +52,4 @@ class _TaskKey:
 
 @lru_cache(maxsize=4)
 def _cached_overlap(key: _TaskKey) -> Overlap | None:
-    return overlap(key.task.artifact, key.task.index, key.task.images)
+    return find_overlap(key.task.artifact, key.task.index, key.task.images)

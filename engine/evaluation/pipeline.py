@@ -14,7 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import numpy as np
 
 from engine.datasets.decoding import Decoders
-from engine.datasets.pixel_cache import square_bytes
+from engine.datasets.pixel_cache import image_bytes
 from engine.datasets.reader import DatasetIndex
 from engine.datasets.squares import PixelCache
 from engine.preprocess import PreprocessSpec, normalize_planar
@@ -52,9 +52,9 @@ class Pipeline:
         """`images`: indices of all images that will be requested; cached ones need no decoding."""
         self._spec, self._cache, self._batch = spec, cache, batch
         self._parallel = in_flight(threads)
-        prefetched = min(PREFETCHED_BATCHES, MAX_SHARED_BYTES // (batch * square_bytes(spec)))
+        prefetched = min(PREFETCHED_BATCHES, MAX_SHARED_BYTES // (batch * image_bytes(spec)))
         slots = self._parallel + max(1, prefetched)
-        missing = len(images) - int(cache.present(images).sum() if cache is not None else 0)
+        missing = len(images) - int(cache.is_cached(images).sum() if cache is not None else 0)
         self._decoders = Decoders(index, spec, slots * batch, cache, threads, missing)
         self._free: queue.SimpleQueue[int] = queue.SimpleQueue()
         for slot in range(slots):
@@ -73,8 +73,8 @@ class Pipeline:
             slot = self._free.get()
             wanted = np.ones(len(images), bool)
             if self._cache is not None:
-                wanted = ~self._cache.present(images)
-            filling = self._decoders.fill(slot, images, wanted)
+                wanted = ~self._cache.is_cached(images)
+            filling = self._decoders.start(slot, images, wanted)
             pending.append(
                 self._pool.submit(self._run_batch, slot, images, wanted, filling, infer, score)
             )
@@ -95,8 +95,8 @@ class Pipeline:
         try:
             self._decoders.wait(filling)
             for offset in np.flatnonzero(~wanted):
-                self._decoders.fill_cached(slot + int(offset), int(images[offset]))
-            inputs = normalize_planar(self._decoders.squares[slot : slot + len(images)], self._spec)
+                self._decoders.load_cached(slot + int(offset), int(images[offset]))
+            inputs = normalize_planar(self._decoders.slots[slot : slot + len(images)], self._spec)
         finally:
             self._free.put(slot)
         return score(infer(inputs), images)

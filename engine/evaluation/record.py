@@ -7,7 +7,6 @@ from typing import Any
 
 from sqlalchemy import select
 
-from db.enums import Precision
 from db.models import Evaluation
 from db.session import reading, writing
 from engine.catalog.models import find_model
@@ -21,8 +20,9 @@ from engine.evaluation.per_image import PerImage, save_per_image
 from engine.evaluation.shards import finished_shards, join
 from engine.evaluation.task import Task
 from engine.jobs.context import JobContext
-from engine.preprocess.protocols import Protocol, name_of
-from engine.runtimes.onnx_runtime import OnnxRuntime
+from engine.preprocess.protocols import Protocol, protocol_name
+from engine.runtimes import registry
+from engine.specs.precisions import PRECISIONS
 from engine.store import artifacts
 from engine.store.protocols import EvaluationProtocol
 
@@ -73,7 +73,7 @@ def check_chance_level(task: Task, images: PerImage, context: JobContext) -> boo
     """Whether the accuracy is at chance level; for an fp32 model raises LabelsMismatch instead."""
     if not is_at_chance(images, task.classes):
         return False
-    if task.artifact.precision == Precision.FP32:
+    if not PRECISIONS[task.artifact.precision].lossy:
         shutil.rmtree(task.folder, ignore_errors=True)
         _delete(task.recipe, context.url)
         raise LabelsMismatch(
@@ -128,7 +128,7 @@ def _protocol(task: Task, images: PerImage) -> EvaluationProtocol:
         threads=settings().threads,
         preprocessing=_protocol_name(task),
         scoring="by class index; equal scores in the order of their index",
-        runtime=f"{OnnxRuntime.name} {OnnxRuntime.version}",
+        runtime=registry.with_version(task.spec.runtime),
         classes=task.classes,
         **{name: value for name, value in optional.items() if value is not None},
     )
@@ -148,5 +148,5 @@ def _delete(recipe: str, url: str) -> None:
 
 def _protocol_name(task: Task) -> str:
     own = artifacts.preprocess_of(task.artifact)
-    name = name_of(task.preprocess, find_model(task.artifact.model_id).preprocess)
+    name = protocol_name(task.preprocess, find_model(task.artifact.model_id).preprocess)
     return "the export's own" if name is Protocol.CUSTOM and task.preprocess == own else name

@@ -47,8 +47,8 @@ def score_matched(
     """As `score`, with outputs mapped to dataset classes by `matching` (None: same order)."""
     if matching is None or matching.class_of_output is None:
         return score(scores, image, label, probabilities=probabilities)
-    results = score(scores, image, matching.output_of(label), probabilities=probabilities)
-    top = None if results.top is None else matching.classes_of(results.top)
+    results = score(scores, image, matching.outputs_of_labels(label), probabilities=probabilities)
+    top = None if results.top is None else matching.classes_of_outputs(results.top)
     return replace(results, label=label.astype(np.int32), top=top)
 
 

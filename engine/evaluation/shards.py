@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from engine.build.int8.saturation import overflow_here
+from engine.build.int8.saturation import overflow_warning
 from engine.common.scores import drop_background
 from engine.config import settings
 from engine.datasets.pixel_cache import open_cache
@@ -18,7 +18,8 @@ from engine.evaluation.pipeline import Pipeline, threads_each
 from engine.evaluation.scoring import score_matched
 from engine.evaluation.task import Task
 from engine.jobs.context import JobContext
-from engine.runtimes.onnx_runtime import OnnxRuntime
+from engine.runtimes import registry
+from engine.runtimes.base import LoadOptions
 from engine.store import artifacts
 
 Shard = tuple[int, int]
@@ -58,8 +59,14 @@ def compute(
     try:
         context.stage(f"Loading {task.artifact.model_id} {task.artifact.precision}.")
         path = artifacts.model_path(task.artifact.digest)
-        exact = overflow_here(task.artifact) is not None
-        model = OnnxRuntime(path, task.spec.provider, threads_each(threads), exact)
+        exact = overflow_warning(task.artifact) is not None
+        model = registry.load(
+            task.spec.runtime,
+            path,
+            task.artifact.precision,
+            task.spec.provider,
+            LoadOptions(threads_each(threads), exact_sums=exact),
+        )
         context.stage(f"Evaluating on {len(task.images):,} images of {task.index.name}.")
         results = pipeline.run(
             batches, model.run, lambda out, images: score_batch(task, out, images)

@@ -18,10 +18,10 @@ from engine.config import settings
 from engine.datasets.classes import ClassMatching, match_outputs
 from engine.datasets.reader import DatasetIndex, open_index
 from engine.datasets.registration import find_dataset
-from engine.datasets.sampling import draw_by_class
+from engine.datasets.sampling import sample_by_class
 from engine.errors import InvalidRequest
 from engine.preprocess import PreprocessSpec
-from engine.specs import EvaluateSpec, shard_ranges
+from engine.specs import DEFAULT_RUNTIME, EvaluateSpec, shard_ranges
 from engine.store import artifacts
 from engine.store.manifest import ExportManifest
 
@@ -54,6 +54,8 @@ class Task:
             "provider": self.spec.provider,
             "environment": self.surroundings.digest,
         }
+        if self.spec.runtime != DEFAULT_RUNTIME:
+            parts["runtime"] = self.spec.runtime
         if self.matching is not None and self.matching.class_of_output is not None:
             parts["class_of_output"] = list(self.matching.class_of_output)
         return data_digest(parts)
@@ -92,8 +94,8 @@ def prepare(spec: EvaluateSpec, url: str) -> Task:
     matching = match_classes(artifact, index) if index.labeled else None
     images = np.arange(len(index))
     if spec.limit is not None and spec.limit < len(index):
-        images = draw_by_class(index.labels, spec.limit, seed=0)
-    preprocess = artifacts.preprocess_of(artifact).changed(spec.preprocess)
+        images = sample_by_class(index.labels, spec.limit, seed=0)
+    preprocess = artifacts.preprocess_of(artifact).with_overrides(spec.preprocess)
     require_same_input_size(artifact, preprocess)
     manifest, machine = ExportManifest.from_artifact(artifact), environment.observe_machine()
     return Task(spec, artifact, manifest, index, images, preprocess, machine, matching)

@@ -17,7 +17,7 @@ from engine.common.files import save_arrays
 from engine.config import settings
 from engine.datasets.reader import open_index, read_batches
 from engine.datasets.registration import find_dataset
-from engine.datasets.sampling import draw_by_class
+from engine.datasets.sampling import sample_by_class
 from engine.errors import DatasetInvalid
 from engine.excitations.per_image import Excitations
 from engine.jobs.context import JobContext
@@ -54,7 +54,7 @@ def compute_mean(
     Raises DatasetInvalid when images are missing or changed.
     """
     index = open_index(dataset)
-    selected = draw_by_class(index.labels, min(images, len(index)), seed=0)
+    selected = sample_by_class(index.labels, min(images, len(index)), seed=0)
     sums = [np.zeros(block.channels) for block in network.blocks]
     done = 0
     for batch in read_batches(index, selected, network.preprocess, BATCH, settings().threads):

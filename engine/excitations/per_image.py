@@ -17,7 +17,6 @@ from engine.config import settings
 from engine.errors import InvalidRequest
 from engine.onnx.se_blocks import find_gates
 from engine.preprocess import crop_pixels, normalize, open_image
-from engine.specs import CPU_PROVIDER
 from engine.store import artifacts
 
 if TYPE_CHECKING:
@@ -86,21 +85,16 @@ class Excitations:
     def __init__(self, artifact: Artifact) -> None:
         """Raises InvalidRequest for a network without SE blocks, ArtifactMissing without files."""
         import onnx
-        import onnxruntime as ort
 
-        from engine.build.int8.sessions import GraphSession
+        from engine.runtimes.observing import small_session_of
 
         self.artifact = artifact
         self.preprocess = artifacts.preprocess_of(artifact)
         model, gates = add_gate_outputs(onnx.load(artifacts.model_path(artifact.digest)))
         self.blocks = number_blocks(gates)
         self._names = [name for name, _ in gates]
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = settings().threads
-        options.log_severity_level = 3
-        session = ort.InferenceSession(model.SerializeToString(), options, providers=[CPU_PROVIDER])
-        self._session = GraphSession(session)
-        self._input = session.get_inputs()[0].name
+        self._session = small_session_of(model, settings().threads)
+        self._input = model.graph.input[0].name
 
     def batch_weights(self, batch: np.ndarray) -> list[np.ndarray]:
         """Weights (n, channels) of each block, for preprocessed images (n, 3, side, side)."""

@@ -32,7 +32,7 @@ def run(params: dict[str, Any], context: JobContext) -> dict[str, Any]:
     spec = ExportSpec.model_validate(params)
     model = find_model(spec.model_id)
     exporter = find_exporter(model, spec)
-    existing = artifacts.find_by_recipe(spec.recipe(), context.url)
+    existing = artifacts.find_by_recipe(spec.fingerprint(), context.url)
     if existing is not None:
         context.say(f"Reused artifact {existing.digest[:12]}.")
         return _result(existing, reused=True).dump()
@@ -83,7 +83,7 @@ def _export_torch(model: CatalogModel, spec: ExportSpec, context: JobContext) ->
 
 def preprocessing_for(model: CatalogModel, spec: ExportSpec, module: nn.Module) -> PreprocessSpec:
     """The published preprocessing, else that of timm, with the requested changes."""
-    return _default_preprocessing(model, module).changed(spec.preprocess)
+    return _default_preprocessing(model, module).with_overrides(spec.preprocess)
 
 
 def _default_preprocessing(model: CatalogModel, module: nn.Module) -> PreprocessSpec:

@@ -17,7 +17,7 @@ from engine.errors import ExportFailed
 from engine.export.onnx_cleanup import clean_graph, lift_constants
 from engine.export.onnx_reading import load_onnx
 from engine.export.original import Original, open_original, runtime_reason
-from engine.export.prequantized import quantized
+from engine.export.prequantized import quantization_summary
 from engine.export.record import Exported, store_export
 from engine.export.shape_values import fold_shape_values
 from engine.export.verify import TOLERANCE, Agreement, compare, probe_inputs
@@ -25,11 +25,11 @@ from engine.jobs.context import JobContext
 from engine.onnx import graph_io
 from engine.onnx.adapters import adapt_input, adapt_output
 from engine.onnx.batch import open_batch, set_batch
-from engine.onnx.opset import OPSET, to_own_opset, weights_are_no_inputs
-from engine.onnx.signature import LARGEST_PIXEL, ScoreOutput, score_output
-from engine.onnx.widen import to_float32, widened
+from engine.onnx.opset import OPSET, convert_opset, remove_weight_inputs
+from engine.onnx.signature import MAX_PIXEL, ScoreOutput, find_score_output
+from engine.onnx.widen import to_float32, widened_type
 from engine.preprocess import PreprocessSpec
-from engine.runtimes.onnx_runtime import OnnxRuntime
+from engine.runtimes.onnxruntime import OnnxSession
 from engine.specs import CPU_PROVIDER, ExportSpec
 from engine.store import artifacts
 from engine.store.database import record_model
@@ -88,10 +88,10 @@ def import_onnx(model: CatalogModel, spec: ExportSpec, context: JobContext) -> s
         raise ExportFailed("An ONNX file contains its weights: choose weights of kind 'file'.")
     context.stage(f"Reading {file.path.name}.")
     proto = load_onnx(file.path)
-    weights_are_no_inputs(proto)
+    remove_weight_inputs(proto)
     context.stage("Running the original file.")
     original = open_original(file.path, proto, (spec.preprocess or {}).get("crop"))
-    output = score_output(
+    output = find_score_output(
         proto,
         original.sample,
         original.batch,
@@ -140,15 +140,15 @@ def _preprocess(spec: ExportSpec, original: Original, file: str) -> PreprocessSp
     # The file does not state its preprocessing; the run summary shows that this is assumed.
     side = original.input.side
     assumed = PreprocessSpec(resize=round(side / RESIZE_OF_CROP), crop=side)
-    if original.input.takes_pixels:
-        assumed = assumed.changed(RAW_PIXELS)
-    preprocess = assumed.changed(spec.preprocess)
+    if original.input.takes_integer_pixels:
+        assumed = assumed.with_overrides(RAW_PIXELS)
+    preprocess = assumed.with_overrides(spec.preprocess)
     if preprocess.crop != side:
         raise ExportFailed(
             f"{file} takes {side} x {side} pixels, not {preprocess.crop} x {preprocess.crop}."
         )
     changed = {key: preprocess.to_dict()[key] for key in RAW_PIXELS}
-    if original.input.takes_pixels and changed != RAW_PIXELS:
+    if original.input.takes_integer_pixels and changed != RAW_PIXELS:
         raise ExportFailed(
             f"{file} takes raw {original.input.type_name} pixels (0 to 255): leave out mean, std "
             f"and scale."
@@ -164,20 +164,24 @@ def _import_graph(
     path: Path,
 ) -> ImportedGraph:
     """The first form of the graph that agrees with the original; it is saved to `path`."""
-    graph_io.strip_origins(proto)
-    notes = [] if output.why is None else [f"Scores are taken from {output.name!r}: {output.why}."]
+    graph_io.strip_exporter_metadata(proto)
+    notes = (
+        []
+        if output.reason is None
+        else [f"Scores are taken from {output.name!r}: {output.reason}."]
+    )
     lift_constants(proto.graph)
     given, tolerance = original.input, TOLERANCE
     stored_as = to_float32(proto)
     if stored_as is not None:
         notes.append(f"The file is stored in {stored_as} and computed in float32.")
         tolerance = TOLERANCES[stored_as]
-        given = replace(given, type=widened(given.type))
+        given = replace(given, type=widened_type(given.type))
         output = replace(output, type=np.dtype(np.float32))
     scale = adapt_output(proto, output)
     notes += adapt_input(proto, given)
     inputs = _test_inputs(preprocess, original)
-    expected_scores = [scale.scores(original.scores(output.name, one)) for one in inputs]
+    expected_scores = [scale.to_scores(original.scores(output.name, one)) for one in inputs]
     if not all(np.isfinite(scores).all() for scores in expected_scores):
         raise ExportFailed(
             f"{original.file} has non-finite scores at {output.name!r} on test images: its weights "
@@ -211,8 +215,8 @@ def _import_graph(
 def _test_inputs(preprocess: PreprocessSpec, original: Original) -> list[np.ndarray]:
     """Test images and random inputs, in the value range of the model input."""
     inputs = probe_inputs(preprocess)
-    if original.input.takes_pixels:
-        noise = np.clip(np.rint(inputs[-1] * 50 + 128), 0, LARGEST_PIXEL).astype(np.float32)
+    if original.input.takes_integer_pixels:
+        noise = np.clip(np.rint(inputs[-1] * 50 + 128), 0, MAX_PIXEL).astype(np.float32)
         inputs = [*(np.rint(one) for one in inputs[:-1]), noise]
     return inputs
 
@@ -224,7 +228,7 @@ def _convert_form(
     graph = ModelProto()
     graph.CopyFrom(proto)
     if form.own_opset:
-        graph = to_own_opset(graph)
+        graph = convert_opset(graph)
     clean_graph(graph)
     if form.any_batch:
         fixed_reshapes = open_batch(graph, batch)
@@ -244,7 +248,7 @@ def _check_agreement(
     """
     expected = iter(expected_scores)
     try:
-        stored = OnnxRuntime(path, CPU_PROVIDER, settings().threads)
+        stored = OnnxSession(path, CPU_PROVIDER, settings().threads)
         agreement = compare(lambda _: next(expected), stored.run, inputs, tolerance)
     except Exception as error:  # ONNX Runtime has many error classes
         raise ExportFailed(runtime_reason(error)) from error
@@ -283,7 +287,7 @@ def _note_form(
 
 
 def _note_quantization(imported: ImportedGraph) -> None:
-    integers = quantized(imported.graph)
+    integers = quantization_summary(imported.graph)
     if integers is not None:
         imported.manifest_facts["quantized"] = integers
         imported.notes.append(

@@ -12,7 +12,7 @@ from onnx import GraphProto, ModelProto, NodeProto, TensorProto, inliner, numpy_
 
 from engine.errors import CheckpointRejected, ExportFailed
 from engine.onnx import graph_io
-from engine.runtimes.onnx_runtime import newest_opset, operators
+from engine.runtimes.onnxruntime import newest_opset, operators
 from engine.text import first_line
 
 MAX_NAME_BYTES = 255

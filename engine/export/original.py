@@ -12,8 +12,8 @@ from onnx import ModelProto
 from engine.config import settings
 from engine.errors import CheckpointRejected, ExportFailed
 from engine.onnx import graph_io
-from engine.onnx.signature import LARGEST_PIXEL, ImageInput, image_inputs
-from engine.runtimes.onnx_runtime import ForeignSession, in_batches
+from engine.onnx.signature import MAX_PIXEL, ImageInput, find_image_inputs
+from engine.runtimes.onnxruntime import ForeignSession, in_batches
 from engine.text import cut, first_line
 
 MAX_REASON_LENGTH = 2_000
@@ -52,7 +52,7 @@ def open_original(path: Path, proto: ModelProto, requested_side: int | None) -> 
     Raises ExportFailed where ONNX Runtime fails, the run exceeds RUN_TIMEOUT_S, or not exactly one
     layout runs; CheckpointRejected where the file is invalid.
     """
-    readings = image_inputs(proto, path.name, requested_side)
+    readings = find_image_inputs(proto, path.name, requested_side)
     try:
         session = ForeignSession(path, settings().threads)
     except Exception as error:  # ONNX Runtime has many error classes
@@ -105,7 +105,7 @@ class _RunFailed(Exception):
 
 def _try_run(session: ForeignSession, reading: ImageInput, batch: int, file: str) -> Original:
     images = np.random.default_rng(0).random((batch, 3, reading.side, reading.side), np.float32)
-    feed = reading.feed(np.rint(images * LARGEST_PIXEL) if reading.takes_pixels else images)
+    feed = reading.feed(np.rint(images * MAX_PIXEL) if reading.takes_integer_pixels else images)
     try:
         values = session.run(feed, session.outputs, RUN_TIMEOUT_S)
     except TimeoutError as error:

@@ -29,9 +29,9 @@ from engine.jobs.context import JobContext
 from engine.onnx import graph_io
 from engine.onnx.batch import set_batch
 from engine.onnx.opset import OPSET
-from engine.onnx.signature import image_inputs
+from engine.onnx.signature import find_image_inputs
 from engine.preprocess import PreprocessSpec
-from engine.runtimes.onnx_runtime import OnnxRuntime
+from engine.runtimes.onnxruntime import OnnxSession
 from engine.specs import CPU_PROVIDER, ExportSpec
 from engine.store import artifacts
 from engine.text import first_line
@@ -54,10 +54,10 @@ def export_with_paddle2onnx(model: CatalogModel, spec: ExportSpec, context: JobC
     convert(python, program, converted)
     proto = read_converted(converted, count_parameters(module))
     has_softmax = remove_final_softmax(proto)
-    preprocess = _preprocess(model, spec, image_inputs(proto, program.name, None)[0].side)
+    preprocess = _preprocess(model, spec, find_image_inputs(proto, program.name, None)[0].side)
     path = context.workspace / "artifact" / artifacts.MODEL_FILE
     path.parent.mkdir()
-    graph_io.strip_origins(proto)
+    graph_io.strip_exporter_metadata(proto)
     graph_io.rename_tensor(proto, proto.graph.input[0].name, graph_io.INPUT)
     graph_io.rename_tensor(proto, proto.graph.output[0].name, graph_io.OUTPUT)
     set_batch(proto, None)
@@ -171,7 +171,7 @@ def _is_neutral(node: NodeProto, constants: dict[str, TensorProto]) -> bool:
 
 def _preprocess(model: CatalogModel, spec: ExportSpec, side: int) -> PreprocessSpec:
     """The requested preprocessing, else the published one; its size must match the program."""
-    preprocess = (model.preprocess or PreprocessSpec()).changed(spec.preprocess)
+    preprocess = (model.preprocess or PreprocessSpec()).with_overrides(spec.preprocess)
     if preprocess.crop != side:
         raise ExportFailed(
             f"The inference model takes {side} x {side} pixels, not {preprocess.crop} x "
@@ -180,9 +180,9 @@ def _preprocess(model: CatalogModel, spec: ExportSpec, side: int) -> PreprocessS
     return preprocess
 
 
-def _load(path: Path) -> OnnxRuntime:
+def _load(path: Path) -> OnnxSession:
     try:
-        return OnnxRuntime(path, CPU_PROVIDER, settings().threads)
+        return OnnxSession(path, CPU_PROVIDER, settings().threads)
     except Exception as error:  # ONNX Runtime has many error classes
         raise ExportFailed(
             f"paddle2onnx wrote a file that ONNX Runtime cannot load: {first_line(error)}"

@@ -1,7 +1,8 @@
-"""ONNX files that come quantized: how many layers, and whether 16 bits hold their sums.
+"""ONNX files that are already quantized: quantized layers, and whether their sums can overflow.
 
-Such a file is taken as it is. But it has to be known: its speed and accuracy are not those of fp32,
-and on a processor without VNNI the fast kernels overflow on weights of full 8 bits.
+Such a file is imported unchanged. It must be recognized, because its speed and accuracy are not
+those of fp32, and because the fast kernels of processors without VNNI overflow on full 8-bit
+weights.
 """
 
 from __future__ import annotations
@@ -11,39 +12,40 @@ from onnx import ModelProto, numpy_helper
 
 from engine.store.manifest import Prequantized
 
-WEIGHTS_OF = {
+WEIGHT_INPUT = {
     "QLinearConv": 3,
     "QLinearMatMul": 3,
     "QGemm": 3,
     "ConvInteger": 1,
     "MatMulInteger": 1,
 }
-"""Which input of an integer operator has the weights."""
-WEIGHTED = frozenset({"Conv", "Gemm", "MatMul", "ConvTranspose"})
-LARGEST_IN_PAIRS = 64
-"""Two products of weights up to this with unsigned 8-bit values fit 16 bits."""
+"""Position of the weights among the inputs of an integer operator."""
+WEIGHTED_OPS = frozenset({"Conv", "Gemm", "MatMul", "ConvTranspose"})
+MAX_PAIRED_WEIGHT = 64
+"""Largest absolute weight for which the sum of two u8 x s8 products fits in 16 bits."""
 
 
-def quantized(model: ModelProto) -> Prequantized | None:
-    """`layers` in integers of all `of` layers, and whether it `overflows`; None where none is."""
+def quantization_summary(model: ModelProto) -> Prequantized | None:
+    """Summary for the manifest: quantized `layers` of all (`of`), `overflows`; None for float."""
     constants = {tensor.name: tensor for tensor in model.graph.initializer}
-    makers = {name: node for node in model.graph.node for name in node.output}
-    stored: list[str] = []
+    producers = {name: node for node in model.graph.node for name in node.output}
+    weight_names: list[str] = []
     layers = 0
     for node in model.graph.node:
-        layers += node.op_type in WEIGHTS_OF or node.op_type in WEIGHTED
-        if node.op_type in WEIGHTS_OF:
-            stored.append(node.input[WEIGHTS_OF[node.op_type]])
-        elif node.op_type in WEIGHTED and node.input[1] in makers:
-            maker = makers[node.input[1]]
-            if maker.op_type == "DequantizeLinear":
-                stored.append(maker.input[0])
-    if not stored:
+        layers += node.op_type in WEIGHT_INPUT or node.op_type in WEIGHTED_OPS
+        if node.op_type in WEIGHT_INPUT:
+            weight_names.append(node.input[WEIGHT_INPUT[node.op_type]])
+        elif node.op_type in WEIGHTED_OPS and node.input[1] in producers:
+            producer = producers[node.input[1]]
+            if producer.op_type == "DequantizeLinear":
+                weight_names.append(producer.input[0])
+    if not weight_names:
         return None
-    weights = [numpy_helper.to_array(constants[name]) for name in stored if name in constants]
-    return Prequantized(layers=len(stored), of=layers, overflows=any(map(_is_wide, weights)))
+    weights = [numpy_helper.to_array(constants[name]) for name in weight_names if name in constants]
+    overflows = any(map(_exceeds_pair_limit, weights))
+    return Prequantized(layers=len(weight_names), of=layers, overflows=overflows)
 
 
-def _is_wide(weights: np.ndarray) -> bool:
-    wide = weights.dtype == np.int8 and np.abs(weights.astype(np.int16)).max(initial=0)
-    return bool(wide > LARGEST_IN_PAIRS)
+def _exceeds_pair_limit(weights: np.ndarray) -> bool:
+    largest = weights.dtype == np.int8 and np.abs(weights.astype(np.int16)).max(initial=0)
+    return bool(largest > MAX_PAIRED_WEIGHT)

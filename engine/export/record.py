@@ -18,7 +18,7 @@ from engine.jobs.context import JobContext
 from engine.onnx import graph_io
 from engine.onnx.macs import count_compute
 from engine.preprocess import PreprocessSpec
-from engine.runtimes.onnx_runtime import shapes_by_run
+from engine.runtimes.shape_inference import shapes_by_run
 from engine.specs import ExportSpec
 from engine.store import artifacts
 from engine.store.database import record_model
@@ -86,7 +86,7 @@ def store_export(
         **exported.manifest_facts,
     )
     new = artifacts.NewArtifact(
-        recipe=spec.recipe(),
+        recipe=spec.fingerprint(),
         kind=ArtifactKind.EXPORT,
         model_id=model.id,
         weights_digest=exported.weights.digest,

@@ -10,7 +10,7 @@ import numpy as np
 from onnx import GraphProto, ModelProto, numpy_helper
 
 from engine.onnx import graph_io
-from engine.runtimes.onnx_runtime import values_by_run
+from engine.runtimes.shape_inference import values_by_run
 
 BATCHES = (1, 2, 3)
 MAX_ELEMENTS = 64
@@ -49,7 +49,9 @@ def _from_shapes(graph: GraphProto) -> list[str]:
     names: list[str] = []
     shape_tensors: set[str] = set()
     for node in graph.node:
-        only_shapes = shape_tensors.intersection(node.input) and set(node.input) <= shape_tensors | constants
+        only_shapes = (
+            shape_tensors.intersection(node.input) and set(node.input) <= shape_tensors | constants
+        )
         random = node.op_type.startswith("Random") or any(True for _ in graph_io.subgraphs_of(node))
         if node.op_type in ("Shape", "Size") or (only_shapes and not random):
             names += node.output

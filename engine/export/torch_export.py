@@ -17,7 +17,7 @@ from engine.errors import ExportFailed
 from engine.export.verify import Scores
 from engine.onnx import graph_io
 from engine.onnx.opset import OPSET
-from engine.runtimes.onnx_runtime import OnnxRuntime
+from engine.runtimes.onnxruntime import OnnxSession
 from engine.specs import CPU_PROVIDER, ExportFormat
 from engine.store.artifacts import MODEL_FILE, TORCHSCRIPT_FILE
 from engine.text import first_line
@@ -65,7 +65,7 @@ def to_onnx(module: nn.Module, side: int) -> onnx.ModelProto:
     if program is None:
         raise ExportFailed("torch.onnx.export returned no graph: see the log.")
     proto = program.model_proto
-    graph_io.strip_origins(proto)
+    graph_io.strip_exporter_metadata(proto)
     if graph_io.opset_of(proto) != OPSET:
         raise ExportFailed(
             f"torch.onnx.export wrote opset {graph_io.opset_of(proto)}, not {OPSET} as requested."
@@ -106,7 +106,7 @@ def _copy_without_debug(traced_path: Path, path: Path) -> None:
 def _write_onnx(module: nn.Module, side: int, graph: onnx.ModelProto, folder: Path) -> Scores:
     path = folder / MODEL_FILE
     graph_io.save(graph, path)
-    return OnnxRuntime(path, CPU_PROVIDER, settings().threads).run
+    return OnnxSession(path, CPU_PROVIDER, settings().threads).run
 
 
 def _write_torchscript(

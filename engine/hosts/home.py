@@ -19,6 +19,7 @@ from sqlalchemy import make_url
 
 from db.session import sqlite_file
 from engine.common.files import write_text
+from engine.common.program import program
 from engine.config import PRIVATE, PRIVATE_FILE, settings
 from engine.errors import HomeUnusable
 
@@ -82,7 +83,7 @@ def load(folder: Path | None = None) -> HomeIdentity | None:
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise HomeUnusable(
             f"{path}, which holds the identity of this home, is damaged. Restore it from a backup; "
-            f"or delete it and run `python -m engine home take-over`."
+            f"or delete it and run `{program()} home take-over`."
         ) from error
 
 

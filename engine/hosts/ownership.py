@@ -17,6 +17,7 @@ from db.enums import JobStatus
 from db.models import Home, Job
 from db.session import DatabaseGone, is_missing, reading, sqlite_file, writing
 from engine.common.database_url import database_label
+from engine.common.program import program
 from engine.config import settings
 from engine.errors import DatabaseUnusable, HomeUnusable
 from engine.hosts import home
@@ -67,7 +68,7 @@ def refuse_foreign(owner: Home | None, identity: HomeIdentity | None, url: str) 
         + (", of which this home is a copy" if copied else "")
         + f"; this home is {settings().home}. Two homes cannot share one database. Use that home "
         f"(SENET_HOME={owner.folder}), or set DATABASE_URL to another database; if that home is no "
-        f"longer used, `python -m engine home take-over` makes this home the owner."
+        f"longer used, `{program()} home take-over` makes this home the owner."
     )
 
 

@@ -17,7 +17,7 @@ from engine.common.untrusted import plain_facts
 from engine.config import settings
 from engine.datasets.classes import ClassMatching, ClassSource, match_outputs
 from engine.datasets.imagenet import class_names
-from engine.datasets.label_files import NOTHING_SAID, Labeling
+from engine.datasets.label_files import DEFAULT_LABEL_OPTIONS, LabelOptions
 from engine.errors import InvalidRequest, LabelsMismatch
 from engine.evaluation.chance import is_at_chance, likely_cause
 from engine.evaluation.per_image import PerImage, save_per_image
@@ -26,6 +26,7 @@ from engine.imports.builds import record_build, record_outside
 from engine.imports.images import ImageSet, image_set, match
 from engine.imports.predictions import Predictions, read_predictions
 from engine.preprocess import PreprocessSpec
+from engine.specs.precisions import facts_of
 from engine.store.protocols import EvaluationProtocol
 
 
@@ -42,7 +43,7 @@ class OutsideEvaluation:
     precision: Precision
     source: str
     dataset: str
-    labels: Labeling = NOTHING_SAID
+    labels: LabelOptions = DEFAULT_LABEL_OPTIONS
     per_class: int | None = None
     background: int | None = None
     preprocess: PreprocessSpec | None = None
@@ -63,7 +64,7 @@ def import_evaluation(asked: OutsideEvaluation, url: str) -> tuple[Evaluation, b
     classes = matching.outputs
     columns = _columns(predictions, places, images, matching)
     chance = is_at_chance(columns, classes)
-    if chance and asked.precision == Precision.FP32:
+    if chance and not facts_of(asked.precision).lossy:
         raise LabelsMismatch(
             f"{asked.file.name} is right on {int(columns.correct.sum())} of {len(columns)} images, "
             f"as guessing would be. {likely_cause(columns)} Nothing was imported."

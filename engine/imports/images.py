@@ -14,8 +14,8 @@ from db.session import reading
 from engine.common.digests import data_digest
 from engine.common.untrusted import plain_name
 from engine.datasets.classes import Classes, ClassSource
-from engine.datasets.label_files import Labeling, labels_by_name
-from engine.datasets.reader import classes_in
+from engine.datasets.label_files import LabelOptions, labels_by_name
+from engine.datasets.reader import classes_from_index
 from engine.datasets.registration import index_path
 from engine.errors import DatasetInvalid, InvalidRequest
 from engine.evaluation.per_image import NO_LABEL
@@ -45,7 +45,7 @@ class ImageSet:
 def image_set(
     dataset: str,
     predictions: Predictions,
-    labeling: Labeling,
+    labeling: LabelOptions,
     per_class: int | None,
     url: str,
 ) -> ImageSet:
@@ -95,10 +95,12 @@ def _registered(row: Dataset) -> ImageSet:
     index = json.loads(path.read_text())
     names = np.asarray([Path(name).name for name in index["files"]])
     labels = np.asarray(index["labels"], np.int64)
-    return ImageSet(row.name, row.digest, labels, names, classes_in(row.layout, index) or None)
+    return ImageSet(
+        row.name, row.digest, labels, names, classes_from_index(row.layout, index) or None
+    )
 
 
-def _of_label_file(dataset: str, path: Path, labeling: Labeling) -> ImageSet:
+def _of_label_file(dataset: str, path: Path, labeling: LabelOptions) -> ImageSet:
     found = labels_by_name(path, labeling)
     labels = np.asarray(found.indices, np.int64)
     numbers = found.classes.source in (ClassSource.NUMBERS, ClassSource.OPEN_NUMBERS)

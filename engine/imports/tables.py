@@ -11,7 +11,7 @@ import pandas as pd
 
 from engine.common.arrays import ArraysInvalid, read_npy, read_npz
 from engine.common.files import is_file
-from engine.datasets.text_files import encoding_of
+from engine.datasets.text_files import detect_encoding
 from engine.errors import InvalidRequest
 from engine.text import cut
 
@@ -84,7 +84,7 @@ def _parting(path: Path) -> dict[str, str]:
 
 def _encoding(path: Path) -> str:
     with path.open("rb") as stream:
-        return encoding_of(stream.read(4))
+        return detect_encoding(stream.read(4))
 
 
 def read_csv(path: Path) -> pd.DataFrame:

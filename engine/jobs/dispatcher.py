@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 import threading
 import time
 from contextlib import suppress
@@ -18,7 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from db.session import DatabaseGone
 from engine.common.error_sentences import error_message, errors_as_sentences
-from engine.config import REPOSITORY, child_environment, settings
+from engine.config import REPOSITORY, child_command, child_environment, settings
 from engine.errors import WorkbenchError
 from engine.hosts.ownership import require_ownership
 from engine.jobs import queue, workspaces
@@ -162,7 +161,7 @@ def ensure_dispatcher() -> bool:
 def _spawn() -> subprocess.Popen[bytes]:
     with (settings().folder("logs") / "dispatcher.log").open("ab") as log:
         return subprocess.Popen(
-            [sys.executable, "-m", "engine.jobs.dispatcher"],
+            child_command("engine.jobs.dispatcher"),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,

@@ -10,7 +10,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -21,7 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from db.enums import JobStatus
 from db.session import is_unavailable
 from engine.common.error_sentences import explain
-from engine.config import REPOSITORY, child_environment, settings
+from engine.config import REPOSITORY, child_command, child_environment, settings
 from engine.hosts import home
 from engine.jobs import queue
 from engine.jobs.lifeline import EXIT_NOT_RECORDED
@@ -117,7 +116,7 @@ class _Attempt:
         settings().folder("logs")
         with self.log.open("wb") as log:
             return subprocess.Popen(
-                [sys.executable, "-m", worker, str(self.job_id), str(self.attempt)],
+                child_command(worker, str(self.job_id), str(self.attempt)),
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=subprocess.STDOUT,

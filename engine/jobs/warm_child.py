@@ -14,7 +14,6 @@ import queue
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
 from concurrent.futures import Future
@@ -26,7 +25,7 @@ from types import TracebackType
 import psutil
 
 from engine.common.error_sentences import error_message
-from engine.config import REPOSITORY, child_environment, settings
+from engine.config import REPOSITORY, child_command, child_environment, settings
 from engine.errors import ChildFailed, WorkbenchError
 from engine.jobs.messages import Message, receive, send
 
@@ -150,7 +149,7 @@ class WarmChild:
         own, other = socket.socketpair()
         with own, other, (settings().folder("logs") / f"{self.name}.log").open("wb") as log:
             self._process = process = subprocess.Popen(
-                [sys.executable, "-m", "engine.jobs.warm_worker", self.table, str(other.fileno())],
+                child_command("engine.jobs.warm_worker", self.table, str(other.fileno())),
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=subprocess.STDOUT,

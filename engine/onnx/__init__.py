@@ -1,1 +1,1 @@
-"""Foreign ONNX files: read, understood, and brought into the form of our own exports."""
+"""ONNX graphs: reading, views, MAC counting, and conversion of users' files to our form."""

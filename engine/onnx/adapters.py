@@ -1,6 +1,7 @@
-"""Nodes that give a foreign graph our form: `input` (batch, 3, side, side) -> `logits` in float32.
+"""Nodes that give a user's graph the standard form: `input` (batch, 3, side, side) -> `logits`.
 
-Layout, type and names are changed at the ends only; between them the graph is as it came.
+Both are float32. Only layout, data type and names of the input and the output change; the graph in
+between stays as it is in the file.
 """
 
 from __future__ import annotations
@@ -23,9 +24,11 @@ from engine.onnx import graph_io
 from engine.onnx.signature import CHANNELS, ImageInput, Layout, ScoreOutput
 
 _TO_NHWC = (0, 2, 3, 1)
-_KEEPS_VALUES = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Transpose"})
-# Operator -> its inputs that are the scale and the zero point of what it gives.
-_OUTPUT_GRID: dict[str, tuple[int, int]] = {
+_PASS_THROUGH_OPS = frozenset(
+    {"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Transpose"}
+)
+# Operator -> positions of the inputs that hold the scale and the zero point of its output.
+_OUTPUT_QPARAMS: dict[str, tuple[int, int]] = {
     "QuantizeLinear": (1, 2),
     "QLinearConv": (6, 7),
     "QLinearMatMul": (6, 7),
@@ -39,120 +42,132 @@ _OUTPUT_GRID: dict[str, tuple[int, int]] = {
 }
 
 
-def adapt_input(model: ModelProto, given: ImageInput) -> list[str]:
-    """Makes `input` float32 (batch, 3, side, side); returns what was put in front, in sentences."""
+def adapt_input(model: ModelProto, signature: ImageInput) -> list[str]:
+    """Makes `input` float32 (batch, 3, side, side), in place; returns notes on the nodes added."""
     graph, notes = model.graph, []
     nodes: list[NodeProto] = []
-    if given.layout is Layout.NHWC:
-        notes.append("The network takes images as NHWC: a Transpose stands in front of it.")
-    if given.type != TensorProto.FLOAT:
-        values = ", whole numbers from 0 to 255" if given.takes_pixels else ""
+    if signature.layout is Layout.NHWC:
+        notes.append("The model input is NHWC: a Transpose was inserted in front of it.")
+    if signature.type != TensorProto.FLOAT:
+        values = " (integers from 0 to 255)" if signature.takes_integer_pixels else ""
         notes.append(
-            f"The network takes {given.type_name} values{values}: a Cast stands in front of it."
+            f"The model input is {signature.type_name}{values}: a Cast was inserted in front of it."
         )
     value = graph.input[0]
     if not notes:
         graph_io.rename_tensor(model, value.name, graph_io.INPUT)
-        value.CopyFrom(_images(given))
+        value.CopyFrom(_image_value(signature))
         return notes
-    inner = f"{graph_io.INPUT}/original"
-    graph_io.rename_tensor(model, value.name, inner)
-    if graph_io.INPUT in graph_io.names_in(graph):
+    original = f"{graph_io.INPUT}/original"
+    graph_io.rename_tensor(model, value.name, original)
+    if graph_io.INPUT in graph_io.tensor_names(graph):
         graph_io.rename_tensor(model, graph_io.INPUT, f"{graph_io.INPUT}/inner")
-    value.CopyFrom(_images(given))
-    last = graph_io.INPUT
-    if given.layout is Layout.NHWC:
-        made = inner if given.type == TensorProto.FLOAT else f"{inner}/NHWC"
-        nodes.append(helper.make_node("Transpose", [last], [made], made, perm=_TO_NHWC))
-        last = made
-    if given.type != TensorProto.FLOAT:
-        nodes.append(helper.make_node("Cast", [last], [inner], f"{inner}/cast", to=given.type))
+    value.CopyFrom(_image_value(signature))
+    current = graph_io.INPUT
+    if signature.layout is Layout.NHWC:
+        transposed = original if signature.type == TensorProto.FLOAT else f"{original}/NHWC"
+        nodes.append(
+            helper.make_node("Transpose", [current], [transposed], transposed, perm=_TO_NHWC)
+        )
+        current = transposed
+    if signature.type != TensorProto.FLOAT:
+        nodes.append(
+            helper.make_node("Cast", [current], [original], f"{original}/cast", to=signature.type)
+        )
     graph_io.set_nodes(graph, [*nodes, *graph.node])
     return notes
 
 
-def _images(given: ImageInput) -> ValueInfoProto:
-    shape: list[str | int | None] = [graph_io.BATCH, CHANNELS, given.side, given.side]
+def _image_value(signature: ImageInput) -> ValueInfoProto:
+    shape: list[str | int | None] = [graph_io.BATCH, CHANNELS, signature.side, signature.side]
     return helper.make_tensor_value_info(graph_io.INPUT, TensorProto.FLOAT, shape)
 
 
 @dataclass(frozen=True, slots=True)
-class Scale:
-    """How whole numbers become scores: (number - zero) * step; `notes` say what was put behind."""
+class OutputScale:
+    """Dequantization of the output: (raw - zero_point) * scale; `notes` on the nodes added."""
 
-    step: float
-    zero: float
+    scale: float
+    zero_point: float
     notes: tuple[str, ...]
 
-    def scores(self, raw: np.ndarray) -> np.ndarray:
-        """What `logits` gives, from what the original output gives."""
-        return np.asarray((as_scores(raw) - self.zero) * np.float32(self.step), np.float32)
+    def to_scores(self, raw: np.ndarray) -> np.ndarray:
+        """Values of `logits`, computed from those of the original output."""
+        return np.asarray((as_scores(raw) - self.zero_point) * np.float32(self.scale), np.float32)
 
 
-def adapt_output(model: ModelProto, given: ScoreOutput) -> Scale:
-    """Makes `logits` float32 (batch, classes), the only output."""
+def adapt_output(model: ModelProto, signature: ScoreOutput) -> OutputScale:
+    """Makes `logits`, float32 (batch, classes), the only output; in place."""
     graph = model.graph
-    value = next(one for one in graph.output if one.name == given.name)
-    kept = type(value).FromString(value.SerializeToString())
+    value = next(one for one in graph.output if one.name == signature.name)
+    output = type(value).FromString(value.SerializeToString())
     del graph.output[:]
-    graph.output.append(kept)
+    graph.output.append(output)
     graph_io.prune(graph)
-    graph_io.rename_tensor(model, given.name, graph_io.OUTPUT)
-    steps: list[tuple[NodeProto, str]] = []
-    grid = _grid_of(graph, graph_io.OUTPUT) if given.whole_numbers else None
-    if grid is not None:
-        node = helper.make_node("DequantizeLinear", ["", *grid.names], [""])
-        note = f"Scores come as {given.type} on a quantized scale, and are scaled back."
-        steps.append((node, note))
-    elif given.type != "float32":
+    graph_io.rename_tensor(model, signature.name, graph_io.OUTPUT)
+    added: list[tuple[NodeProto, str]] = []
+    qparams = _output_qparams(graph, graph_io.OUTPUT) if signature.is_integer else None
+    if qparams is not None:
+        node = helper.make_node("DequantizeLinear", ["", *qparams.names], [""])
+        note = f"The model output is quantized ({signature.type}): a DequantizeLinear was added."
+        added.append((node, note))
+    elif signature.type != "float32":
         node = helper.make_node("Cast", [""], [""], to=TensorProto.FLOAT)
-        steps.append((node, f"Scores come as {given.type}, and are cast to float32."))
-    if len(given.shape) != 2:
-        shape = ", ".join(["batch", *map(str, given.shape[1:])]) if given.shape[1:] else "classes"
-        axis = 1 if len(given.shape) > 1 else 0
+        added.append((node, f"The model output is {signature.type}: a Cast to float32 was added."))
+    if len(signature.shape) != 2:
+        shape = (
+            ", ".join(["batch", *map(str, signature.shape[1:])])
+            if signature.shape[1:]
+            else "classes"
+        )
+        axis = 1 if len(signature.shape) > 1 else 0
         node = helper.make_node("Flatten", [""], [""], axis=axis)
-        steps.append((node, f"Scores come as ({shape}), and are flattened."))
-    _append(graph, [node for node, _ in steps])
+        added.append((node, f"The model output has the shape ({shape}): a Flatten was added."))
+    _append(graph, [node for node, _ in added])
     typed = helper.make_tensor_value_info(
-        graph_io.OUTPUT, TensorProto.FLOAT, [graph_io.BATCH, given.classes]
+        graph_io.OUTPUT, TensorProto.FLOAT, [graph_io.BATCH, signature.classes]
     )
     graph.output[0].CopyFrom(typed)
-    notes = tuple(note for _, note in steps)
-    return Scale(1.0, 0.0, notes) if grid is None else Scale(grid.step, grid.zero, notes)
+    notes = tuple(note for _, note in added)
+    return (
+        OutputScale(1.0, 0.0, notes)
+        if qparams is None
+        else OutputScale(qparams.scale, qparams.zero_point, notes)
+    )
 
 
 def _append(graph: GraphProto, nodes: list[NodeProto]) -> None:
-    """Puts one-input nodes behind the output, in turn; the last gives its name."""
+    """Appends one-input nodes after the output, in order; the last one takes the output's name."""
     for number, node in enumerate(nodes):
-        before = f"{graph_io.OUTPUT}/{number}"
+        previous = f"{graph_io.OUTPUT}/{number}"
         for other in graph.node:
-            other.input[:] = [before if n == graph_io.OUTPUT else n for n in other.input]
-            other.output[:] = [before if n == graph_io.OUTPUT else n for n in other.output]
-        node.name = f"{before}/{node.op_type}"
-        node.input[0], node.output[0] = before, graph_io.OUTPUT
+            other.input[:] = [previous if n == graph_io.OUTPUT else n for n in other.input]
+            other.output[:] = [previous if n == graph_io.OUTPUT else n for n in other.output]
+        node.name = f"{previous}/{node.op_type}"
+        node.input[0], node.output[0] = previous, graph_io.OUTPUT
         graph.node.append(node)
 
 
 @dataclass(frozen=True, slots=True)
-class _Grid:
+class _QParams:
     names: tuple[str, str]
-    step: float
-    zero: float
+    scale: float
+    zero_point: float
 
 
-def _grid_of(graph: GraphProto, tensor: str) -> _Grid | None:
-    """The constant scale and zero point that a tensor's maker writes it with."""
-    makers = {name: node for node in graph.node for name in node.output}
-    node = makers.get(tensor)
-    while node is not None and node.op_type in _KEEPS_VALUES:
-        node = makers.get(node.input[0])
-    places = _OUTPUT_GRID.get(node.op_type) if node is not None else None
-    if node is None or places is None or len(node.input) <= places[1]:
+def _output_qparams(graph: GraphProto, tensor: str) -> _QParams | None:
+    """The constant scale and zero point of a quantized tensor; None where they are not constant."""
+    producers = {name: node for node in graph.node for name in node.output}
+    node = producers.get(tensor)
+    while node is not None and node.op_type in _PASS_THROUGH_OPS:
+        node = producers.get(node.input[0])
+    positions = _OUTPUT_QPARAMS.get(node.op_type) if node is not None else None
+    if node is None or positions is None or len(node.input) <= positions[1]:
         return None
-    names = (node.input[places[0]], node.input[places[1]])
+    names = (node.input[positions[0]], node.input[positions[1]])
     constants = {t.name: numpy_helper.to_array(t) for t in graph.initializer if t.name in names}
     values = [constants.get(name) for name in names]
     if any(value is None or value.size != 1 for value in values):
         return None
-    step, zero = (float(np.asarray(value).reshape(-1)[0]) for value in values)
-    return _Grid(names, step, zero)
+    scale, zero_point = (float(np.asarray(value).reshape(-1)[0]) for value in values)
+    return _QParams(names, scale, zero_point)

@@ -1,4 +1,4 @@
-"""Opens the batch dimension of a graph that was written for one batch size."""
+"""Makes the batch dimension dynamic in a graph that was exported for one batch size."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from engine.onnx import graph_io
 
 
 def set_batch(model: ModelProto, batch: int | None) -> None:
-    """Declares the first dimension of input and output: `batch`, or open where None."""
+    """Declares the first dimension of input and output: `batch`, or dynamic where None."""
     del model.graph.value_info[:]
     for value in (model.graph.input[0], model.graph.output[0]):
         dimension = value.type.tensor_type.shape.dim[0]
@@ -20,46 +20,50 @@ def set_batch(model: ModelProto, batch: int | None) -> None:
 
 
 def open_batch(model: ModelProto, batch: int) -> int:
-    """Opens the batch in place, and mends each Reshape that has it as a constant; returns how many.
+    """Makes the batch dynamic, in place; returns the number of Reshape nodes rewritten for it.
 
-    Where the first dimension of what a Reshape reads is the batch and its target begins with a
-    constant, the other dimensions are what they are for `batch` images, and the first follows: rows
-    are stored one image after another. Other operators that hold the batch are left as they are;
-    whether the opened graph computes the same is for the caller to check.
+    A Reshape is rewritten where its input has a dynamic first dimension and its target shape begins
+    with a constant multiple of `batch`: the target becomes (-1, the other dimensions as they are
+    for `batch` images). Other operators that contain the batch size are not changed, so the caller
+    must check that the new graph computes the same.
     """
     set_batch(model, batch)
-    fixed = _shapes(model)
+    fixed_shapes = _infer_shapes(model)
     set_batch(model, None)
-    mended = 0
-    while (node := _baked(model, fixed, batch)) is not None:
-        rest = fixed[node.output[0]][1:]
+    rewritten = 0
+    while (node := _find_fixed_reshape(model, fixed_shapes, batch)) is not None:
+        dimensions = fixed_shapes[node.output[0]][1:]
         target = f"{node.output[0]}/shape of any batch"
-        values = np.array([-1, *rest], np.int64)
+        values = np.array([-1, *dimensions], np.int64)
         model.graph.initializer.append(numpy_helper.from_array(values, target))
         node.input[1] = target
-        mended += 1
-    return mended
+        rewritten += 1
+    return rewritten
 
 
-def _baked(model: ModelProto, fixed: dict[str, list[int | None]], batch: int) -> NodeProto | None:
-    """The first Reshape that holds the batch and reads a tensor whose first dimension is open."""
-    opened = _shapes(model)
+def _find_fixed_reshape(
+    model: ModelProto, fixed_shapes: dict[str, list[int | None]], batch: int
+) -> NodeProto | None:
+    """The first Reshape with a constant batch whose input has a dynamic first dimension."""
+    open_shapes = _infer_shapes(model)
     constants = {tensor.name: tensor for tensor in model.graph.initializer}
     for node in model.graph.node:
         if node.op_type != "Reshape" or node.input[1] not in constants:
             continue
         target = numpy_helper.to_array(constants[node.input[1]]).reshape(-1)
-        source, made = opened.get(node.input[0]), fixed.get(node.output[0])
-        if source is None or made is None or not len(source) or not len(target):
+        input_shape, output_shape = open_shapes.get(node.input[0]), fixed_shapes.get(node.output[0])
+        if input_shape is None or output_shape is None or not len(input_shape) or not len(target):
             continue
-        known = all(size is not None for size in made[1:]) and made[0] is not None
-        holds = target[0] > 0 and known and int(made[0] or 0) % batch == 0
-        if source[0] is None and holds:
+        is_known = (
+            all(size is not None for size in output_shape[1:]) and output_shape[0] is not None
+        )
+        is_fixed = target[0] > 0 and is_known and int(output_shape[0] or 0) % batch == 0
+        if input_shape[0] is None and is_fixed:
             return node
     return None
 
 
-def _shapes(model: ModelProto) -> dict[str, list[int | None]]:
+def _infer_shapes(model: ModelProto) -> dict[str, list[int | None]]:
     graph = shape_inference.infer_shapes(graph_io.without_weights(model), data_prop=True).graph
     return {
         value.name: graph_io.shape_of(value)

@@ -1,4 +1,4 @@
-"""Small operations on ONNX graphs that exports and builds share."""
+"""Operations on ONNX graphs that exports and builds share: save, rename, sort, prune."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from engine.errors import ExportFailed
 
 INPUT, OUTPUT, BATCH = "input", "logits", "batch"
 MAX_ONE_FILE_BYTES = 2_000_000_000
-LARGEST_SHAPE = 64
-"""Numbers in a constant that may decide a shape, such as that of a Reshape."""
+MAX_SHAPE_VALUES = 64
+"""Largest constant, in elements, whose values shape inference may need (target of a Reshape)."""
 
 
 def save(model: ModelProto, path: Path) -> None:
     """Writes one self-contained file. Raises ExportFailed over 2 GB, StorageFull on a full disk."""
     size = model.ByteSize()
     if size > MAX_ONE_FILE_BYTES:
-        raise ExportFailed(f"The model has {size / 1e9:.1f} GB; one ONNX file holds at most 2 GB.")
+        raise ExportFailed(f"The model is {size / 1e9:.1f} GB; one ONNX file holds at most 2 GB.")
     with disk_full_as_error(path.parent):
         onnx.save(model, path)
 
 
 def append_softmax(path: Path) -> None:
-    """Ends a stored classifier in a Softmax over its classes, in float32, under the same name."""
+    """Appends a float32 Softmax over the classes to a stored model; the output keeps its name."""
     model = onnx.load(path)
     scores = model.graph.output[0].name
     rename = f"{scores}_before_softmax"
@@ -43,8 +43,8 @@ def append_softmax(path: Path) -> None:
     save(model, path)
 
 
-def strip_origins(model: ModelProto) -> None:
-    """Removes what exporters write about the machine they ran on: stack traces, local paths."""
+def strip_exporter_metadata(model: ModelProto) -> None:
+    """Removes metadata that exporters write about their machine: stack traces, local paths."""
     del model.metadata_props[:]
     model.doc_string = ""
     model.graph.doc_string = ""
@@ -58,7 +58,7 @@ def strip_origins(model: ModelProto) -> None:
 
 
 def count_outputs(path: Path) -> int:
-    """How many outputs a file declares; 0 for a file that is no ONNX model."""
+    """Number of outputs that a file declares; 0 for a file that is not an ONNX model."""
     try:
         return len(onnx.load(path, load_external_data=False).graph.output)
     except (DecodeError, OSError, ValueError):
@@ -66,12 +66,12 @@ def count_outputs(path: Path) -> int:
 
 
 def opset_of(model: ModelProto) -> int:
-    """The version of the standard operator set the graph is written in."""
+    """The version of the standard operator set (opset) of a model; 0 where none is declared."""
     return next((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), 0)
 
 
 def subgraphs_of(node: NodeProto) -> Iterator[GraphProto]:
-    """The graphs that a node holds: branches of an If, bodies of a Loop or Scan."""
+    """The subgraphs of a node: branches of an If, bodies of a Loop or Scan."""
     for attribute in node.attribute:
         if attribute.type == AttributeProto.GRAPH:
             yield attribute.g
@@ -80,32 +80,32 @@ def subgraphs_of(node: NodeProto) -> Iterator[GraphProto]:
 
 
 def has_subgraphs(graph: GraphProto) -> bool:
-    """Whether any node holds a graph of its own."""
+    """Whether any node has a subgraph."""
     return any(True for node in graph.node for _ in subgraphs_of(node))
 
 
-def names_in(graph: GraphProto) -> set[str]:
-    """Every tensor name that occurs in a graph, its subgraphs included."""
+def tensor_names(graph: GraphProto) -> set[str]:
+    """All tensor names in a graph, including those in its subgraphs."""
     values = (*graph.input, *graph.output, *graph.value_info)
     names = {value.name for value in values} | {tensor.name for tensor in graph.initializer}
     for node in graph.node:
         names.update(node.input)
         names.update(node.output)
         for inner in subgraphs_of(node):
-            names |= names_in(inner)
+            names |= tensor_names(inner)
     return names
 
 
 def rename_tensor(model: ModelProto, old: str, new: str) -> None:
-    """Renames a tensor wherever it is made or read, also in subgraphs.
+    """Renames a tensor everywhere, subgraphs included.
 
-    Another tensor that has the new name already is given a free one.
+    Another tensor that already has the new name gets a free one.
     """
     if old == new:
         return
-    taken = names_in(model.graph)
-    if new in taken:
-        number = next(n for n in count(1) if f"{new}_{n}" not in taken)
+    used_names = tensor_names(model.graph)
+    if new in used_names:
+        number = next(n for n in count(1) if f"{new}_{n}" not in used_names)
         _rename(model.graph, {new: f"{new}_{number}"})
     _rename(model.graph, {old: new})
 
@@ -122,25 +122,25 @@ def _rename(graph: GraphProto, names: dict[str, str]) -> None:
             _rename(inner, names)
 
 
-def reads_of(node: NodeProto) -> set[str]:
-    """Names of the tensors that a node reads, those that its subgraphs take from outside too."""
+def input_names_of(node: NodeProto) -> set[str]:
+    """Names of all tensors that a node reads, including those used inside its subgraphs."""
     names = {name for name in node.input if name}
     for inner in subgraphs_of(node):
-        names |= names_in(inner)
+        names |= tensor_names(inner)
     return names
 
 
 def sort_nodes(graph: GraphProto) -> None:
-    """Puts producers before consumers: some converters append nodes at the end.
+    """Sorts the nodes topologically, in place: some converters append nodes at the end.
 
-    Raises ExportFailed for a graph that is not valid: a node without output, or a circle.
+    Raises ExportFailed for an invalid graph: a node without an output, or a cycle.
     """
     if not all(node.output for node in graph.node):
         raise ExportFailed("The graph has a node without an output, so it is not valid ONNX.")
     nodes = list(graph.node)
     producers = {name: index for index, node in enumerate(nodes) for name in node.output if name}
     needs = {
-        index: {producers[name] for name in reads_of(node) if name in producers} - {index}
+        index: {producers[name] for name in input_names_of(node) if name in producers} - {index}
         for index, node in enumerate(nodes)
     }
     if all(before < index for index, befores in needs.items() for before in befores):
@@ -148,36 +148,36 @@ def sort_nodes(graph: GraphProto) -> None:
     try:
         order = list(TopologicalSorter(needs).static_order())
     except CycleError as error:
-        raise ExportFailed("The graph runs in a circle, so it is not valid ONNX.") from error
+        raise ExportFailed("The graph has a cycle, so it is not valid ONNX.") from error
     set_nodes(graph, [nodes[index] for index in order])
 
 
 def set_nodes(graph: GraphProto, nodes: Iterable[NodeProto]) -> None:
-    """Makes copies of `nodes` the nodes of a graph, in place; they may be its own."""
+    """Replaces the nodes of a graph, in place, by copies of `nodes`, which may be its own."""
     copies = [NodeProto.FromString(node.SerializeToString()) for node in nodes]
     del graph.node[:]
     graph.node.extend(copies)
 
 
 def drop_stale_shapes(graph: GraphProto) -> None:
-    """Removes the declared shapes of tensors that no node makes any more."""
+    """Removes the declared shapes of tensors that no node produces any more."""
     made = {name for node in graph.node for name in node.output}
-    kept = [
+    used_nodes = [
         ValueInfoProto.FromString(v.SerializeToString()) for v in graph.value_info if v.name in made
     ]
     del graph.value_info[:]
-    graph.value_info.extend(kept)
+    graph.value_info.extend(used_nodes)
 
 
 def prune(graph: GraphProto) -> None:
-    """Removes the nodes and weights that no output of the graph depends on."""
+    """Removes nodes and weights that no output of the graph depends on, in place."""
     wanted = {value.name for value in graph.output}
-    kept: list[NodeProto] = []
+    used_nodes: list[NodeProto] = []
     for node in reversed(graph.node):
         if any(name in wanted for name in node.output):
-            kept.append(node)
-            wanted |= reads_of(node)
-    set_nodes(graph, reversed(kept))
+            used_nodes.append(node)
+            wanted |= input_names_of(node)
+    set_nodes(graph, reversed(used_nodes))
     weights = [tensor for tensor in graph.initializer if tensor.name in wanted]
     if len(weights) < len(graph.initializer):
         copies = [TensorProto.FromString(tensor.SerializeToString()) for tensor in weights]
@@ -186,20 +186,20 @@ def prune(graph: GraphProto) -> None:
 
 
 def shape_of(value: onnx.ValueInfoProto) -> list[int | None]:
-    """The dimensions of a tensor; None where they are open, as -1 and 0 mean too."""
+    """The dimensions of a tensor; None for dynamic ones (also written as -1 or 0)."""
     dimensions = value.type.tensor_type.shape.dim
     return [d.dim_value if d.dim_value > 0 else None for d in dimensions]
 
 
 def without_weights(model: ModelProto) -> ModelProto:
-    """The graph with the sizes of large constants and not their values: shapes need no more."""
+    """A copy whose large constants have no values, only shapes: enough for shape inference."""
     graph = model.graph
     light = onnx.helper.make_graph(
         graph.node, graph.name, graph.input, graph.output, value_info=graph.value_info
     )
     for tensor in graph.initializer:
         given = light.initializer.add()
-        if prod(tensor.dims) <= LARGEST_SHAPE:
+        if prod(tensor.dims) <= MAX_SHAPE_VALUES:
             given.CopyFrom(tensor)
         else:
             given.name, given.data_type = tensor.name, tensor.data_type

@@ -1,4 +1,4 @@
-"""A read-only view of an ONNX graph: who makes a tensor, who reads it, which are constants."""
+"""A read-only view of an ONNX graph: producers and consumers of tensors, constants, shapes."""
 
 from __future__ import annotations
 
@@ -11,85 +11,91 @@ from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper, shape
 from engine.onnx import graph_io
 
 SPATIAL = ({2, 3}, {-2, -1})
-IMAGES = 7919
-"""A batch that is no other size of a network: a prime, and large."""
+PROBE_BATCH = 7919
+"""A batch size that equals no other dimension of a network: a large prime."""
 
 
 @dataclass(frozen=True, slots=True)
 class GraphView:
-    """`shapes` has None for open dimensions; tensors of unknown rank are not in it.
+    """Lookup tables of one graph, by tensor name.
 
-    `others` are known to hold no float32; `batch` is the first dimension of the graph's input;
-    `merged` are known to have another one, such as (batch * tokens, c), though it is open too.
+    `shapes` has None for dynamic dimensions; tensors of unknown rank are missing. `non_float32` are
+    tensors of another data type. `batch` is the first dimension of the graph's input, None where it
+    is dynamic. `merged_batch` are tensors with another dynamic first dimension, such as
+    (batch * tokens, c).
     """
 
-    makers: dict[str, NodeProto]
-    readers: dict[str, list[NodeProto]]
+    producers: dict[str, NodeProto]
+    consumers: dict[str, list[NodeProto]]
     constants: dict[str, np.ndarray]
     shapes: dict[str, list[int | None]]
     outputs: frozenset[str]
-    others: frozenset[str] = frozenset()
+    non_float32: frozenset[str] = frozenset()
     batch: int | None = None
-    merged: frozenset[str] = frozenset()
+    merged_batch: frozenset[str] = frozenset()
 
     def is_measurable(self, tensor: str) -> bool:
-        """Whether a tensor holds float32 values with the images along its first dimension."""
+        """Whether a tensor is float32 and its first dimension counts the images."""
         shape = self.shapes.get(tensor)
-        known = shape is not None and len(shape) >= 2
-        known = known and tensor not in self.others and tensor not in self.merged
-        return known and shape is not None and shape[0] == self.batch
+        is_known = shape is not None and len(shape) >= 2
+        is_known = is_known and tensor not in self.non_float32 and tensor not in self.merged_batch
+        return is_known and shape is not None and shape[0] == self.batch
 
-    def only_reader(self, tensor: str) -> NodeProto | None:
-        """The one node that reads `tensor`, unless there are several or it leaves the graph."""
-        readers = self.readers.get(tensor, [])
-        return readers[0] if len(readers) == 1 and tensor not in self.outputs else None
+    def only_consumer(self, tensor: str) -> NodeProto | None:
+        """The only node that reads `tensor`; None for several, none, or an output of the graph."""
+        consumers = self.consumers.get(tensor, [])
+        return consumers[0] if len(consumers) == 1 and tensor not in self.outputs else None
 
     def is_vector(self, tensor: str) -> bool:
-        """Whether a tensor is one number a channel: (n, c), or (n, c, 1, 1)."""
+        """Whether a tensor has one value per channel: (n, c), or (n, c, 1, 1)."""
         shape = self.shapes.get(tensor)
         return shape is not None and len(shape) >= 2 and all(size == 1 for size in shape[2:])
 
     def channels(self, tensor: str) -> int | None:
-        """Size of dimension 1, where it is known."""
+        """Size of dimension 1; None where it is unknown."""
         shape = self.shapes.get(tensor)
         return shape[1] if shape is not None and len(shape) >= 2 else None
 
 
 def view_of(model: ModelProto) -> GraphView:
-    """Reads a graph once. Constant nodes count as constants."""
+    """Builds the lookup tables of a graph; `constants` are its initializers."""
     light = graph_io.without_weights(model)
     graph = shape_inference.infer_shapes(light).graph
-    readers: dict[str, list[NodeProto]] = defaultdict(list)
+    consumers: dict[str, list[NodeProto]] = defaultdict(list)
     for node in model.graph.node:
         for name in node.input:
-            readers[name].append(node)
+            consumers[name].append(node)
     values = (*graph.input, *graph.value_info, *graph.output)
     shapes = {
         value.name: graph_io.shape_of(value)
         for value in values
         if value.type.tensor_type.HasField("shape")
     }
-    others = {v.name for v in values if v.type.tensor_type.elem_type not in (TensorProto.FLOAT, 0)}
-    given = shapes.get(model.graph.input[0].name, []) if model.graph.input else []
+    non_float32 = {
+        v.name for v in values if v.type.tensor_type.elem_type not in (TensorProto.FLOAT, 0)
+    }
+    input_shape = shapes.get(model.graph.input[0].name, []) if model.graph.input else []
     return GraphView(
-        makers={name: node for node in model.graph.node for name in node.output},
-        readers=dict(readers),
+        producers={name: node for node in model.graph.node for name in node.output},
+        consumers=dict(consumers),
         constants={t.name: numpy_helper.to_array(t) for t in model.graph.initializer},
         shapes=shapes,
         outputs=frozenset(value.name for value in model.graph.output),
-        others=frozenset(others),
-        batch=given[0] if given else None,
-        merged=_merged(light) if given and given[0] is None else frozenset(),
+        non_float32=frozenset(non_float32),
+        batch=input_shape[0] if input_shape else None,
+        merged_batch=_merged_batch_tensors(light)
+        if input_shape and input_shape[0] is None
+        else frozenset(),
     )
 
 
-def _merged(model: ModelProto) -> frozenset[str]:
-    """Tensors whose first dimension, for IMAGES images, is known and is not IMAGES."""
-    del model.graph.value_info[:]  # declared as open
-    model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = IMAGES
+def _merged_batch_tensors(model: ModelProto) -> frozenset[str]:
+    """Tensors whose first dimension is not PROBE_BATCH where the input has PROBE_BATCH images."""
+    del model.graph.value_info[:]  # declared as dynamic
+    model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = PROBE_BATCH
     graph = shape_inference.infer_shapes(model, data_prop=True).graph
     firsts = {value.name: (graph_io.shape_of(value) or [None])[0] for value in graph.value_info}
-    return frozenset(name for name, size in firsts.items() if size not in (None, IMAGES))
+    return frozenset(name for name, size in firsts.items() if size not in (None, PROBE_BATCH))
 
 
 def attributes_of(node: NodeProto) -> dict[str, object]:
@@ -97,21 +103,21 @@ def attributes_of(node: NodeProto) -> dict[str, object]:
     return {a.name: helper.get_attribute_value(a) for a in node.attribute}
 
 
-def group_of(node: NodeProto) -> int:
+def group_count(node: NodeProto) -> int:
     """Number of groups of a convolution."""
     return int(attributes_of(node).get("group", 1))  # type: ignore[call-overload]
 
 
 def clip_bounds(node: NodeProto, constants: dict[str, np.ndarray]) -> tuple[float, float]:
-    """(low, high) of a Clip; infinite where it has none, and where a bound is computed."""
+    """(min, max) of a Clip; infinite where a bound is missing or not constant."""
     bounds = [-np.inf, np.inf]
     for position, name in enumerate(node.input[1:3]):
         if name in constants:
-            bounds[position] = float(constants[name].reshape(-1)[0])  # (1,) is taken as a scalar
+            bounds[position] = float(constants[name].reshape(-1)[0])  # shape () or (1,)
     return bounds[0], bounds[1]
 
 
-def reduces_space(node: NodeProto, constants: dict[str, np.ndarray]) -> bool:
+def is_global_average(node: NodeProto, constants: dict[str, np.ndarray]) -> bool:
     """Whether a node averages over height and width."""
     if node.op_type == "GlobalAveragePool":
         return True

@@ -1,4 +1,4 @@
-"""Foreign graphs in one opset, so that builds and probes are written in one form of operators."""
+"""Conversion of users' graphs to one opset, so that builds handle one form of each operator."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from engine.onnx import graph_io
 from engine.text import first_line
 
 OPSET = 18
-"""What our own exports are written in; graphs in a newer opset stay in theirs."""
-LEAST_IR = 8
+"""The opset of our own exports; graphs in a newer opset keep theirs."""
+MIN_IR_VERSION = 8
 
 
-def to_own_opset(model: ModelProto) -> ModelProto:
-    """The graph in OPSET at least, by onnx's version converter.
+def convert_opset(model: ModelProto) -> ModelProto:
+    """Converts a graph to OPSET with onnx's version converter; newer graphs are returned as is.
 
-    Raises ExportFailed with the converter's reason. That scores stay the same is for the caller to
-    check: converters have faults.
+    Raises ExportFailed with the converter's reason. The converter has bugs, so the caller must
+    check that the scores stay the same.
     """
     if graph_io.opset_of(model) >= OPSET:
         return model
@@ -28,17 +28,17 @@ def to_own_opset(model: ModelProto) -> ModelProto:
         raise ExportFailed(
             f"Opset {graph_io.opset_of(model)} cannot be converted to {OPSET}: {first_line(error)}"
         ) from error
-    converted.ir_version = max(converted.ir_version, LEAST_IR)
+    converted.ir_version = max(converted.ir_version, MIN_IR_VERSION)
     graph_io.sort_nodes(converted.graph)
     return converted
 
 
-def weights_are_no_inputs(model: ModelProto) -> None:
-    """Files of IR version 3 list weights among the inputs too; newer ones need not."""
+def remove_weight_inputs(model: ModelProto) -> None:
+    """Removes weights from the inputs, in place: only IR version 3 requires them there."""
     weights = {tensor.name for tensor in model.graph.initializer}
     inputs = [value for value in model.graph.input if value.name not in weights]
     if len(inputs) < len(model.graph.input):
         copies = [onnx.ValueInfoProto.FromString(v.SerializeToString()) for v in inputs]
         del model.graph.input[:]
         model.graph.input.extend(copies)
-    model.ir_version = max(model.ir_version, LEAST_IR)
+    model.ir_version = max(model.ir_version, MIN_IR_VERSION)

@@ -1,4 +1,4 @@
-"""Networks stored in other float types, brought to float32: the type that builds start from."""
+"""Conversion of models stored in another float type to float32, from which all builds start."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ OTHER_FLOATS = {
     TensorProto.BFLOAT16: "bfloat16",
     TensorProto.DOUBLE: "float64",
 }
-_WEIGHTED = frozenset({"Conv", "Gemm", "MatMul"})
+_WEIGHTED_OPS = frozenset({"Conv", "Gemm", "MatMul"})
 
 
 def to_float32(model: ModelProto) -> str | None:
-    """Makes all tensors of another float type float32, where layers have weights of that type.
+    """Converts a model with float16, bfloat16 or float64 weights to float32, in place.
 
-    Returns the type's name, None where nothing was changed. float16 and bfloat16 values are held
-    exactly; sums are then added up in float32.
+    Returns the name of the original type; None where nothing changed. float16 and bfloat16 weights
+    keep their exact values; sums are then accumulated in float32.
     """
     types = {tensor.name: tensor.data_type for tensor in model.graph.initializer}
-    layers = [node for node in model.graph.node if node.op_type in _WEIGHTED]
-    found = {types.get(name, 0) for node in layers for name in node.input[1:2]}
-    other = next((type_ for type_ in OTHER_FLOATS if type_ in found), None)
+    layers = [node for node in model.graph.node if node.op_type in _WEIGHTED_OPS]
+    weight_types = {types.get(name, 0) for node in layers for name in node.input[1:2]}
+    other = next((type_ for type_ in OTHER_FLOATS if type_ in weight_types), None)
     if other is None:
         return None
     _widen(model.graph)
     return OTHER_FLOATS[other]
 
 
-def widened(type_: int) -> int:
-    """float32 in place of another float type; other types as they are."""
+def widened_type(type_: int) -> int:
+    """float32 for another float type; all other types unchanged."""
     return int(TensorProto.FLOAT) if type_ in OTHER_FLOATS else type_
 
 

@@ -10,12 +10,10 @@ from __future__ import annotations
 import statistics
 from functools import partial
 
-import onnxruntime as ort
-
 from engine.benchmark.windows import take_window
 from engine.peak.kernels import Kernel
 from engine.peak.records import Speed
-from engine.specs import CPU_PROVIDER
+from engine.runtimes.onnxruntime import options_of, session_over
 
 WARM_UP_S = 0.1
 WINDOW_S = 0.08
@@ -29,7 +27,8 @@ def session_counts(threads: int) -> list[int]:
 
 def measure(kernel: Kernel, threads: int, sessions: int) -> Speed:
     """Runs the kernel repeatedly on the CPU; `threads` are divided evenly among the sessions."""
-    loaded = [_session(kernel, threads // sessions) for _ in range(sessions)]
+    options = options_of(threads // sessions)
+    loaded = [session_over(kernel.model, options) for _ in range(sessions)]
     runners = [partial(session.run, None, {"x": kernel.x}) for session in loaded]
     take_window(runners, 1, WARM_UP_S)
     windows = [take_window(runners, 1, WINDOW_S) for _ in range(WINDOWS)]
@@ -42,11 +41,3 @@ def measure(kernel: Kernel, threads: int, sessions: int) -> Speed:
         best_gmacs_per_s=max(speeds),
         median_gmacs_per_s=statistics.median(speeds),
     )
-
-
-def _session(kernel: Kernel, threads: int) -> ort.InferenceSession:
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    return ort.InferenceSession(kernel.model, options, providers=[CPU_PROVIDER])

@@ -14,9 +14,9 @@ import pandas as pd
 from db.enums import Precision
 from engine.build.fp16.execution import EMULATED
 from engine.peak.records import load_all_peaks
-from engine.specs import CPU_PROVIDER
+from engine.runtimes.registry import name_in
+from engine.specs import CPU_PROVIDER, DEFAULT_RUNTIME
 
-RUNTIME = "onnxruntime"
 _KEYS = ["environment_digest", "used_threads", "peak_precision"]
 
 
@@ -25,7 +25,7 @@ def peak_precision(precision: str, execution: str, provider: str, runtime: str) 
 
     Peaks are measured in ONNX Runtime on the CPU: other providers and runtimes have no share.
     """
-    if provider != CPU_PROVIDER or not runtime.startswith(RUNTIME):
+    if provider != CPU_PROVIDER or name_in(runtime) != DEFAULT_RUNTIME:
         return None
     if precision == Precision.FP16:
         return Precision.FP32 if execution == EMULATED else None

@@ -1,7 +1,7 @@
-"""From an image file to the tensor a network is fed: decode, resize, crop, color, normalize.
+"""Preprocessing: from an image file to the model input (decode, resize, crop, color, normalize).
 
-The settings (`spec`) are read in many places that touch no pixel: what needs NumPy and Pillow is
-imported when it is first taken from here.
+Many modules only need the settings (`spec`), so the functions that need NumPy and Pillow are
+imported on first access.
 """
 
 from importlib import import_module
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from engine.preprocess.decode import FORMATS, MAX_PIXELS, open_image
     from engine.preprocess.pixels import crop_pixels, normalize, normalize_planar, preprocess
 else:
-    _OF_PIXELS = {
+    _LAZY_NAMES = {
         "decode": ("FORMATS", "MAX_PIXELS", "open_image"),
         "pixels": ("crop_pixels", "normalize", "normalize_planar", "preprocess"),
     }
 
     def __getattr__(name: str) -> Any:
-        for module, names in _OF_PIXELS.items():
+        for module, names in _LAZY_NAMES.items():
             if name in names:
                 return getattr(import_module(f"{__name__}.{module}"), name)
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

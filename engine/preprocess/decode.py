@@ -1,4 +1,4 @@
-"""Image files are hostile until decoded: bounded in pixels, of known formats, whole or refused."""
+"""Decodes untrusted image files: known formats only, limited in pixels, truncated files refused."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from PIL import Image, UnidentifiedImageError
 from engine.errors import ImageRejected
 
 DECODER = 2
-"""Raised when a file gives other pixels than before; prepared images are kept by it."""
+"""Version of the decoder; part of the cache key of preprocessed images."""
 MAX_PIXELS = 80_000_000
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 TIFF_HEADS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 BITS_PER_SAMPLE, PHOTOMETRIC, WHITE_IS_ZERO = 258, 262, 0
-# Pillow's modes of pixels of which the file does not say how bright they are.
-WITHOUT_WHITE = {
-    "I": "whole numbers of 32 bits",
+# Modes of Pillow for which the file does not define the value of white.
+UNKNOWN_WHITE_MODES = {
+    "I": "32-bit integers",
     "F": "floating-point numbers",
 }
-SAVE_AS = "save it as an image of 8 or 16 bits"
+SAVE_AS = "save it as an 8-bit or 16-bit image"
 
 
 def open_image(source: Path | bytes | BinaryIO, name: str | None = None) -> Image.Image:
-    """Decode an image file to RGB as torchvision's ImageFolder does.
+    """Decodes an image file to RGB as torchvision's ImageFolder does.
 
     That is `convert("RGB")` of the first frame: EXIF orientation is not applied, ICC profiles are
-    ignored. Gray images of 16 bits, which ImageFolder turns white, keep their upper 8 bits, as
-    color images of 16 bits do in Pillow and all do in OpenCV. The size is read from the header
-    before any pixel is decoded. A stream must be seekable; `name` is what a message calls the image
-    (a path names itself). Raises ImageRejected: empty, unreadable, of no known format, over
-    MAX_PIXELS, cut short, of numbers without a known white.
+    ignored. 16-bit grayscale images, which ImageFolder turns white, keep their upper 8 bits, as
+    16-bit color images do in Pillow and all 16-bit images do in OpenCV. The size is read from the
+    header before any pixel is decoded. A stream must be seekable; `name` identifies the image in
+    messages (default: the path). Raises ImageRejected for files that are empty, unreadable, of
+    unknown format, over MAX_PIXELS, truncated, or whose white level is undefined.
     """
     label = name or (source.name if isinstance(source, Path) else "The image")
     if isinstance(source, bytes):
@@ -61,18 +61,18 @@ def _decode(stream: BinaryIO, label: str) -> Image.Image:
     except UnidentifiedImageError as error:
         raise ImageRejected(f"{label} {_what_is_wrong(stream)}.") from error
     except Exception as error:  # decoders raise nearly anything on damaged files
-        raise ImageRejected(f"{label} is damaged or cut short: {_reason(error)}.") from error
+        raise ImageRejected(f"{label} is damaged or truncated: {_reason(error)}.") from error
 
 
 def to_rgb(image: Image.Image, label: str = "The image") -> Image.Image:
-    """An image of any of Pillow's modes in 8-bit RGB; ImageRejected where white is not known."""
-    # Pillow scales PGM files of more than 8 bits to whole numbers up to 65,535.
+    """Converts any mode of Pillow to 8-bit RGB; ImageRejected if the white level is undefined."""
+    # Pillow scales PGM files of more than 8 bits to integers up to 65,535.
     if image.mode.startswith("I;16") or (image.mode, image.format) == ("I", "PPM"):
         return _upper_bits(image)
-    if image.mode in WITHOUT_WHITE:
+    if image.mode in UNKNOWN_WHITE_MODES:
         raise ImageRejected(
-            f"{label} holds {WITHOUT_WHITE[image.mode]}, and the file does not say which of them "
-            f"is white; {SAVE_AS}."
+            f"{label} contains {UNKNOWN_WHITE_MODES[image.mode]}, and the file does not define "
+            f"which value is white; {SAVE_AS}."
         )
     return image.convert("RGB")
 
@@ -93,16 +93,16 @@ def _what_is_wrong(stream: BinaryIO) -> str:
         return "is empty (0 bytes)"
     if head in TIFF_HEADS:
         return (
-            f"is a TIFF that cannot be decoded here, damaged or of numbers that are not whole or "
-            f"have more than 16 bits; {SAVE_AS}"
+            f"is a TIFF that cannot be decoded: it is damaged, or its samples are not integers of "
+            f"at most 16 bits; {SAVE_AS}"
         )
-    return f"is not an image of a known kind ({', '.join(FORMATS)})"
+    return f"is not an image of a supported format ({', '.join(FORMATS)})"
 
 
 def _check_size(image: Image.Image, label: str) -> None:
     if image.width * image.height > MAX_PIXELS:
         raise ImageRejected(
-            f"{label} is too large: it has {image.width} x {image.height} pixels, and at most "
+            f"{label} is too large: it has {image.width} x {image.height} pixels; at most "
             f"{MAX_PIXELS:,} are accepted."
         )
 

@@ -3,8 +3,8 @@
 `pillow` is bit for bit torchvision's Resize, CenterCrop, ToTensor and Normalize on a PIL image.
 `opencv` is PaddleClas' path: cv2.resize without antialias, both sides `round(side * percent)` with
 `percent = resize / short side`, and a crop that starts at `(side - crop) // 2`. The two differ in
-pixels and in accuracy, so neither ever stands in for the other. Both see the pixels that Pillow
-decoded; PaddleClas' own decoder also turns images by their EXIF orientation, which is not done.
+pixels and in accuracy, so neither replaces the other. Both get the pixels that Pillow decoded;
+PaddleClas' own decoder also applies the EXIF orientation, this one does not.
 """
 
 from __future__ import annotations
@@ -21,28 +21,28 @@ from engine.preprocess.spec import Color, Interpolation, PreprocessSpec, ResizeM
 
 
 def preprocess(image: Image.Image, spec: PreprocessSpec) -> np.ndarray:
-    """The network's input for one image: float32 (3, crop, crop)."""
+    """The model input for one image: float32 (3, crop, crop)."""
     return normalize(crop_pixels(image, spec), spec)
 
 
 def crop_pixels(image: Image.Image, spec: PreprocessSpec) -> np.ndarray:
-    """The square the network will see, before normalization: uint8 (crop, crop, 3), RGB.
+    """The model input before normalization: uint8 (crop, crop, 3), RGB.
 
-    Raises ImageRejected where an extreme aspect ratio would resize the image past MAX_PIXELS.
+    Raises ImageRejected if an extreme aspect ratio would resize the image beyond MAX_PIXELS.
     """
     rgb = image if image.mode == "RGB" else to_rgb(image)
     size = _resized_size(rgb.width, rgb.height, spec)
     if size[0] * size[1] > MAX_PIXELS:
         raise ImageRejected(
-            f"An image of {rgb.width} x {rgb.height} pixels is too elongated: resized it would "
-            f"have {size[0]} x {size[1]}, and at most {MAX_PIXELS:,} pixels are accepted."
+            f"An image of {rgb.width} x {rgb.height} pixels is too elongated: after resizing it "
+            f"would have {size[0]} x {size[1]}; at most {MAX_PIXELS:,} pixels are accepted."
         )
     resized = _RESIZERS[spec.resizer](rgb, size, spec.interpolation)
     return _center_crop(resized, spec.crop, _CROP_STARTS[spec.resizer])
 
 
 def normalize(pixels: np.ndarray, spec: PreprocessSpec) -> np.ndarray:
-    """uint8 (..., H, W, 3) RGB -> float32 (..., 3, H, W), C-contiguous, in the network's order.
+    """uint8 (..., H, W, 3) RGB -> float32 (..., 3, H, W), C-contiguous, in the model's color order.
 
     Each channel has 256 possible values, so they are computed once and looked up.
     """
@@ -57,22 +57,22 @@ def normalize(pixels: np.ndarray, spec: PreprocessSpec) -> np.ndarray:
 
 
 def normalize_planar(pixels: np.ndarray, spec: PreprocessSpec) -> np.ndarray:
-    """uint8 (n, 3, H, W) RGB, C-contiguous -> what `normalize` makes, in a fraction of its time."""
+    """uint8 (n, 3, H, W) RGB, C-contiguous -> the same values as `normalize`, but much faster."""
     import cv2
 
     if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[1] != 3:
         raise TypeError(f"normalize_planar takes uint8 (n, 3, H, W), not {pixels.shape}")
     out = np.empty(pixels.shape, np.float32)
     levels = _levels(spec)
-    for image, made in zip(pixels, out, strict=True):
+    for image, normalized in zip(pixels, out, strict=True):
         for channel, source in enumerate(_CHANNELS[spec.color]):
-            cv2.LUT(image[source], levels[channel], dst=made[channel])
+            cv2.LUT(image[source], levels[channel], dst=normalized[channel])
     return out
 
 
 @lru_cache(maxsize=64)
 def _levels(spec: PreprocessSpec) -> np.ndarray:
-    """float32 (3, 256): what each pixel level becomes, in float32 and in torch's order.
+    """float32 (3, 256): the normalized value of each pixel level, in torch's order of operations.
 
     ToTensor divides by 255 where other tools multiply by 1 / 255, which is not the same float.
     """
@@ -121,7 +121,7 @@ def _resize_opencv(
 
 
 def _center_crop(pixels: np.ndarray, side: int, start: Callable[[int], int]) -> np.ndarray:
-    """A centered square; a side that is too short is first padded with zeros to the square's."""
+    """The centered square; an image smaller than the crop is zero-padded first."""
     height, width = pixels.shape[:2]
     missing = (max(0, side - height), max(0, side - width))
     if any(missing):
@@ -135,9 +135,9 @@ _SHORT_SIDE_RULES = {
     Resizer.PILLOW: _torchvision_short_side,
     Resizer.OPENCV: _paddleclas_short_side,
 }
-# Where the crop begins among the pixels left over: torchvision rounds half to even.
+# Start of the crop, given the surplus pixels of a side: torchvision rounds half to even.
 _CROP_STARTS: dict[Resizer, Callable[[int], int]] = {
-    Resizer.PILLOW: lambda rest: round(rest / 2),
-    Resizer.OPENCV: lambda rest: rest // 2,
+    Resizer.PILLOW: lambda surplus: round(surplus / 2),
+    Resizer.OPENCV: lambda surplus: surplus // 2,
 }
 _CHANNELS = {Color.RGB: (0, 1, 2), Color.BGR: (2, 1, 0)}

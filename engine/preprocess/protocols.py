@@ -1,4 +1,4 @@
-"""The named ways to prepare images: as published, as the vendor's tools do, or custom."""
+"""Preprocessing protocols: as published, as in the vendor's tools, or custom."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from engine.preprocess.spec import Interpolation, PreprocessSpec, ResizeMode, Re
 
 
 class Protocol(StrEnum):
-    """`published`: what a row's figures were made with; `vendor`: VENDOR; `custom`: anything."""
+    """`published`: as for the published figures; `vendor`: equals VENDOR; `custom`: all others."""
 
     PUBLISHED = "published"
     VENDOR = "vendor"
     CUSTOM = "custom"
 
 
-# What the vendor's preprocessing files describe, for every model: both sides squashed.
+# As in the vendor's preprocessing files, for every model: both sides are resized (squashed).
 VENDOR = PreprocessSpec(
     resize=256,
     resize_mode=ResizeMode.SQUASH,
@@ -25,8 +25,8 @@ VENDOR = PreprocessSpec(
 )
 
 
-def name_of(spec: PreprocessSpec, published: PreprocessSpec | None) -> Protocol:
-    """Which protocol a preprocessing is, for a model whose published one is `published`."""
+def protocol_name(spec: PreprocessSpec, published: PreprocessSpec | None) -> Protocol:
+    """The protocol of a preprocessing spec, for a model with the `published` one."""
     if spec == published:
         return Protocol.PUBLISHED
     return Protocol.VENDOR if spec == VENDOR else Protocol.CUSTOM

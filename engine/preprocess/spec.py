@@ -1,4 +1,4 @@
-"""Preprocessing as data: stored with every measurement, compared by digest, checked when read."""
+"""Preprocessing settings as data: stored with every measurement, compared by digest, validated."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from engine.errors import InvalidRequest
 
 MAX_SIDE = 4096
 PIXEL_SCALE = 1 / 255
-_TINY = 2.0**-126  # the least normal number of float32
+_TINY = 2.0**-126  # the smallest normal float32
 _HUGE = 1 / _TINY
 
 
@@ -24,21 +24,21 @@ class ResizeMode(StrEnum):
 
 
 class Interpolation(StrEnum):
-    """How a resized pixel is made from its neighbors."""
+    """Interpolation filter of the resize."""
 
     BILINEAR = "bilinear"
     BICUBIC = "bicubic"
 
 
 class Resizer(StrEnum):
-    """`pillow` smooths while it shrinks (antialias), `opencv` does not: never interchangeable."""
+    """Resize library: `pillow` antialiases, `opencv` does not; they are not interchangeable."""
 
     PILLOW = "pillow"
     OPENCV = "opencv"
 
 
 class Color(StrEnum):
-    """The channel order the network was trained with."""
+    """The channel order the model was trained with."""
 
     RGB = "rgb"
     BGR = "bgr"
@@ -46,12 +46,13 @@ class Color(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PreprocessSpec:
-    """Everything that lies between an image and a network's input.
+    """All steps from a decoded image to the model input.
 
-    `resize` is the short side (or both sides, squashed) in pixels, None for no resize; `crop` is
-    the side of the centered square the network is fed, zero-padded where the image is smaller.
+    `resize` is the short side (or both sides, if squashed) in pixels, None for no resize; `crop`
+    is the side of the centered square, zero-padded if the image is smaller.
     A pixel becomes (pixel * scale - mean) / std; mean and std are in the order of `color`.
-    Text and lists are taken for enums and tuples. Raises InvalidRequest naming the wrong field.
+    Strings and lists are converted to enums and tuples. Raises InvalidRequest naming the wrong
+    field.
     """
 
     resize: int | None = 256
@@ -70,38 +71,38 @@ class PreprocessSpec:
             object.__setattr__(self, field.name, value)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON types only; `from_dict` gives an equal spec back."""
+        """JSON types only; `from_dict` restores an equal spec."""
         plain = asdict(self) | {"mean": list(self.mean), "std": list(self.std)}
         return {key: str(v) if isinstance(v, StrEnum) else v for key, v in plain.items()}
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> PreprocessSpec:
-        """Read a spec; a key left out takes its default.
+        """Reads a spec; a missing key takes its default.
 
-        Raises InvalidRequest naming an unknown key or a wrong value.
+        Raises InvalidRequest naming an unknown key or an invalid value.
         """
-        known = [field.name for field in fields(cls)]
+        names = [field.name for field in fields(cls)]
         for key in plain:
-            if key not in known:
+            if key not in names:
                 raise InvalidRequest(
-                    f"Preprocessing has no setting {key!r}; it has {', '.join(known)}."
+                    f"Preprocessing has no setting {key!r}; the settings are {', '.join(names)}."
                 )
         return cls(**plain)
 
-    def changed(self, given: Mapping[str, Any] | None) -> PreprocessSpec:
-        """This spec with some settings replaced. Raises as `from_dict`.
+    def with_overrides(self, overrides: Mapping[str, Any] | None) -> PreprocessSpec:
+        """A copy with some settings replaced. Raises as `from_dict`.
 
-        Another crop alone keeps its share of what is resized, as image sizes do in papers.
+        If the crop is replaced and the resize is not, their ratio is kept, as papers do.
         """
-        changed = self.from_dict({**self.to_dict(), **(given or {})})
-        if self.resize and changed.resize and "resize" not in (given or {}):
+        changed = self.from_dict({**self.to_dict(), **(overrides or {})})
+        if self.resize and changed.resize and "resize" not in (overrides or {}):
             resize = round(self.resize * changed.crop / self.crop)
             return replace(changed, resize=resize)
         return changed
 
     @classmethod
-    def says_all(cls, plain: Mapping[str, Any]) -> bool:
-        """Whether every setting is given, so that none is left to what `changed` starts from."""
+    def is_complete(cls, plain: Mapping[str, Any]) -> bool:
+        """Whether every setting is given, so that no default of the model is needed."""
         return all(field.name in plain for field in fields(cls))
 
     def digest(self) -> str:
@@ -109,7 +110,7 @@ class PreprocessSpec:
         return data_digest(self.to_dict())
 
     def summary(self) -> str:
-        """One line for people: what is done, in order."""
+        """One readable line: the steps in order."""
         parts = [
             _RESIZE_PHRASES[self.resize_mode].format(self) if self.resize else "no resize",
             f"center crop {self.crop}",
@@ -132,7 +133,7 @@ _RESIZE_PHRASES = {
 def _read_side(name: str, value: object) -> int:
     if type(value) is not int or not 1 <= value <= MAX_SIDE:
         raise InvalidRequest(
-            f"Preprocessing {name} is {value!r}; it must be a whole number from 1 to {MAX_SIDE}."
+            f"Preprocessing {name} is {value!r}; it must be an integer from 1 to {MAX_SIDE}."
         )
     return value
 
@@ -144,14 +145,14 @@ def _read_optional_side(name: str, value: object) -> int | None:
 def _read_number(name: str, value: Any) -> float:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if not is_number or not -_HUGE < value < _HUGE:
-        raise InvalidRequest(f"Preprocessing {name} holds {value!r}; it must be a finite number.")
+        raise InvalidRequest(f"Preprocessing {name} has {value!r}; it must be a finite number.")
     return float(value)
 
 
 def _read_positive(name: str, value: Any) -> float:
     number = _read_number(name, value)
     if number <= _TINY:
-        raise InvalidRequest(f"Preprocessing {name} holds {value!r}; it must be above zero.")
+        raise InvalidRequest(f"Preprocessing {name} has {value!r}; it must be above zero.")
     return number
 
 
@@ -161,7 +162,7 @@ def _three_of(
     def read_three(name: str, value: object) -> tuple[float, ...]:
         if not isinstance(value, list | tuple) or len(value) != 3:
             raise InvalidRequest(
-                f"Preprocessing {name} is {value!r}; it must be three numbers, one a channel."
+                f"Preprocessing {name} is {value!r}; it must be three numbers, one per channel."
             )
         return tuple(read(name, item) for item in value)
 

@@ -18,8 +18,9 @@ from engine.jobs.results import JobResult
 from engine.profiling.records import Profile, save_profile
 from engine.profiling.summary import sum_times, summarize_nodes
 from engine.profiling.trace import record_trace
-from engine.runtimes.onnx_runtime import OnnxRuntime
-from engine.specs import ProfileSpec
+from engine.runtimes import registry
+from engine.runtimes.onnxruntime import OnnxSession
+from engine.specs import DEFAULT_RUNTIME, ProfileSpec
 from engine.store import artifacts
 from engine.store.manifest import ExportManifest
 
@@ -32,7 +33,7 @@ def run(params: dict[str, Any], context: JobContext) -> dict[str, Any]:
     threads = spec.threads or settings().threads
     path = artifacts.model_path(artifact.digest)
     # Raises where ONNX Runtime would fall back to another provider.
-    OnnxRuntime(path, spec.provider, threads)
+    OnnxSession(path, spec.provider, threads)
     machine = environment.observe_machine()
     digest = environment.record(machine, context.url)
     side = artifacts.preprocess_of(artifact).crop
@@ -59,7 +60,7 @@ def run(params: dict[str, Any], context: JobContext) -> dict[str, Any]:
             threads=threads,
             environment=digest,
             machine=machine.label,
-            runtime=f"{OnnxRuntime.name} {OnnxRuntime.version}",
+            runtime=registry.with_version(DEFAULT_RUNTIME),
             noise=list(monitor.summary().reasons()),
             made_at=time.time(),
             runs=trace.runs,

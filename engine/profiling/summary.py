@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from engine.onnx.se_blocks import block_members, find_gates
+from engine.onnx.se_blocks import block_nodes, find_gates
 from engine.profiling.records import NodeFacts
 from engine.profiling.times import NodeTime, Trace
 
@@ -65,7 +65,7 @@ def _blocks(trace: Trace) -> dict[str, int]:
     }
     found: dict[str, int] = {}
     for number, gate in enumerate(find_gates(nodes, shapes, ()), 1):
-        for node in block_members(gate, nodes, shapes):
+        for node in block_nodes(gate, nodes, shapes):
             found.setdefault(node.name, number)
     return found
 

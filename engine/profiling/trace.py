@@ -6,73 +6,25 @@ the session saves its optimized graph, and times are matched to its nodes by nam
 
 from __future__ import annotations
 
-import json
-import statistics
-import time
 from bisect import bisect_right
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
-import onnxruntime as ort
 from onnx import NodeProto
 
 from engine.errors import BenchmarkFailed
 from engine.profiling.times import NodeTime, Trace
-
-WARM_UP_RUNS = 3
-MAX_EVENTS = 400_000  # the profiler records at most a million
-MIN_RUNS, MAX_RUNS = 5, 200
+from engine.runtimes.onnxruntime_profiler import WARM_UP_RUNS, run_profiled
 
 
 def record_trace(
     path: Path, provider: str, threads: int, inputs: np.ndarray, folder: Path, seconds: float
 ) -> Trace:
     """Profiles runs of `inputs` for about `seconds`; the profiler writes its files to `folder`."""
-    plain_session = _open(path, provider, _options(threads))
-    latency_ms = _latency_ms(plain_session, inputs, seconds / 2)
-    del plain_session
-    options = _options(threads)
-    options.enable_profiling = True
-    options.profile_file_prefix = str(folder / "profile")
-    options.optimized_model_filepath = str(folder / "optimized.onnx")
-    session = _open(path, provider, options)
-    graph = onnx.load(folder / "optimized.onnx", load_external_data=False).graph
-    requested_runs = int(1e3 * seconds / 2 / max(latency_ms, 1e-3))
-    runs = max(MIN_RUNS, min(requested_runs, MAX_RUNS, MAX_EVENTS // max(1, len(graph.node))))
-    name = session.get_inputs()[0].name
-    for _ in range(WARM_UP_RUNS + runs):
-        session.run(None, {name: inputs})
-    events = json.loads(Path(session.end_profiling()).read_text())
-    return parse_trace(list(graph.node), events, latency_ms)
-
-
-def _options(threads: int) -> ort.SessionOptions:
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    return options
-
-
-def _open(path: Path, provider: str, options: ort.SessionOptions) -> ort.InferenceSession:
-    return ort.InferenceSession(str(path), options, providers=[provider])
-
-
-def _latency_ms(session: ort.InferenceSession, inputs: np.ndarray, seconds: float) -> float:
-    """Median wall time of a run in ms, after warm-up."""
-    name = session.get_inputs()[0].name
-    for _ in range(WARM_UP_RUNS):
-        session.run(None, {name: inputs})
-    durations_ms: list[float] = []
-    until = time.perf_counter() + seconds
-    while len(durations_ms) < MIN_RUNS or time.perf_counter() < until:
-        begun = time.perf_counter()
-        session.run(None, {name: inputs})
-        durations_ms.append((time.perf_counter() - begun) * 1e3)
-    return statistics.median(durations_ms)
+    profile = run_profiled(path, provider, threads, inputs, folder, seconds)
+    return parse_trace(list(profile.graph.node), profile.events, profile.latency_ms)
 
 
 def parse_trace(nodes: list[NodeProto], events: list[dict[str, Any]], latency_ms: float) -> Trace:

@@ -1,16 +1,18 @@
-"""What is asked for, as frozen data that can be stored, compared and digested.
+"""Specifications of jobs: immutable data that is stored, compared and hashed.
 
-Each spec holds all that decides its result, so its digest (the recipe) finds what was made
-before. Nested: a build names its export, a measurement names its build.
+A spec holds everything that decides its result, so its fingerprint finds an existing result. Specs
+are nested: a build contains its export, a measurement contains its build.
 """
 
 from engine.specs.base import Spec
 from engine.specs.benchmarks import (
     CPU_PROVIDER,
+    DEFAULT_RUNTIME,
     NEEDS_ONE_PROCESS,
     SEARCH_TIMES,
     WINDOW_S,
     BenchmarkSpec,
+    MeasuredSpec,
     PeakSpec,
     ProfileSpec,
     Scenario,
@@ -34,6 +36,7 @@ from engine.specs.exports import ExportFormat, ExportRoute, ExportSpec, WeightsS
 __all__ = [
     "CALIBRATION_IMAGES",
     "CPU_PROVIDER",
+    "DEFAULT_RUNTIME",
     "FLOAT_SHARE",
     "NEEDS_ONE_PROCESS",
     "PERCENTILE",
@@ -51,6 +54,7 @@ __all__ = [
     "ExportFormat",
     "ExportRoute",
     "ExportSpec",
+    "MeasuredSpec",
     "PeakSpec",
     "ProfileSpec",
     "RangeCheckSpec",

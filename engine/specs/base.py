@@ -1,4 +1,4 @@
-"""What all specs are."""
+"""The base class of all specs."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from engine.common.digests import data_digest
 
 
 class Spec(BaseModel):
-    """Base: immutable, no unknown keys, finite numbers, identified by the digest of its JSON."""
+    """Immutable; rejects unknown keys and non-finite numbers; identified by its fingerprint."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data, as stored in a job row."""
+        """JSON-compatible data, as stored in a job row."""
         return self.model_dump(mode="json")
 
-    def recipe(self) -> str:
+    def fingerprint(self) -> str:
         """SHA-256 of the canonical JSON."""
         return data_digest(self.to_json())

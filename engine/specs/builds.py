@@ -1,4 +1,4 @@
-"""An export at a precision, and the images it looks at."""
+"""Specs of builds: an export at one precision, with its calibration or overflow check."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SEARCH_S = 1800.0
 
 
 class CalibrationMode(StrEnum):
-    """How an int8 range is taken from the values seen; `max` keeps them all."""
+    """Calibration method: how an int8 range is derived from observed values; `max`: min to max."""
 
     MAX = "max"
     PERCENTILE = "percentile"
@@ -28,7 +28,7 @@ class CalibrationMode(StrEnum):
 
 
 class TargetName(StrEnum):
-    """What int8 is made for; `auto` goes by the processor's instruction set and the provider."""
+    """Int8 target; `auto` follows the processor's instruction set and the execution provider."""
 
     AUTO = "auto"
     X86_VNNI = "x86-vnni"
@@ -38,27 +38,27 @@ class TargetName(StrEnum):
 
 
 class CalibrationSpec(Spec):
-    """The images that int8 ranges are taken from: drawn by class, seeded."""
+    """Int8 calibration: images (sampled by class, with a seed), method, and accuracy constraint."""
 
     dataset: str
     images: int = Field(CALIBRATION_IMAGES, ge=1, le=50_000)
     seed: int = Field(0, ge=0, le=MAX_INTEGER)
     mode: CalibrationMode = CalibrationMode.MSE
-    percentile: float = Field(PERCENTILE, gt=50, le=100, description="of mode percentile only")
+    percentile: float = Field(PERCENTILE, gt=50, le=100, description="for mode percentile only")
     keep_in_float: tuple[int, ...] = Field(
-        (), description="convolutions left in float, by index in graph order from 0"
+        (), description="convolutions excluded from quantization: indices in graph order from 0"
     )
     float_share: float = Field(
-        FLOAT_SHARE, ge=0, le=1, description="of the convolutions' work that may stay in float"
+        FLOAT_SHARE, ge=0, le=1, description="share of the convolutions' MACs that may stay float"
     )
     max_drop: float | None = Field(
-        None, gt=0, le=100, description="points of top-1 that int8 may lose against fp32"
+        None, gt=0, le=100, description="maximum top-1 drop of int8 against fp32, in points"
     )
-    search_s: float = Field(SEARCH_S, gt=0, description="longest search for max_drop")
+    search_s: float = Field(SEARCH_S, gt=0, description="maximum search time for max_drop")
     target: TargetName = TargetName.AUTO
 
 
-_USUAL_CALIBRATION = {
+_CALIBRATION_DEFAULTS = {
     "target": TargetName.AUTO,
     "keep_in_float": (),
     "float_share": FLOAT_SHARE,
@@ -68,7 +68,7 @@ _USUAL_CALIBRATION = {
 
 
 class RangeCheckSpec(Spec):
-    """The images that show which values fp16 must hold: drawn by class, seeded."""
+    """The images of the fp16 overflow check: sampled by class, with a seed."""
 
     dataset: str
     images: int = Field(CALIBRATION_IMAGES, ge=1, le=50_000)
@@ -76,9 +76,9 @@ class RangeCheckSpec(Spec):
 
 
 class BuildSpec(Spec):
-    """An export at one precision; `softmax` appends one, so that the scores are probabilities.
+    """An export at one precision; `softmax` appends a softmax, so that scores are probabilities.
 
-    fp16 may be range-checked on a dataset; without, it is on what the workbench draws itself.
+    `range_check` is the overflow check of fp16; without it, synthetic images are used.
     """
 
     export: ExportSpec
@@ -90,13 +90,13 @@ class BuildSpec(Spec):
     @model_validator(mode="after")
     def _int8_is_calibrated(self) -> BuildSpec:
         if (self.precision == Precision.INT8) != (self.calibration is not None):
-            raise ValueError("int8 needs a calibration dataset; other precisions take none.")
+            raise ValueError("int8 needs a calibration dataset; other precisions have none.")
         return self
 
     @model_validator(mode="after")
     def _fp16_is_range_checked(self) -> BuildSpec:
         if self.range_check is not None and self.precision != Precision.FP16:
-            raise ValueError("Only fp16 is range-checked on a dataset.")
+            raise ValueError("Only fp16 takes an overflow check on a dataset.")
         return self
 
     @model_validator(mode="after")
@@ -105,14 +105,14 @@ class BuildSpec(Spec):
             raise ValueError("Builds start from an ONNX export, not from TorchScript.")
         return self
 
-    def recipe(self) -> str:
-        """As the base, with the export by its own recipe; what is not asked for is left out."""
-        plain = {**self.to_json(), "export": self.export.recipe()}
+    def fingerprint(self) -> str:
+        """As in the base, with the export's own fingerprint; defaults added later are left out."""
+        plain = {**self.to_json(), "export": self.export.fingerprint()}
         if not self.softmax:
             plain.pop("softmax")
         if self.range_check is None:
             plain.pop("range_check")
-        for name, usual in _USUAL_CALIBRATION.items():
-            if self.calibration and getattr(self.calibration, name) == usual:
+        for name, default in _CALIBRATION_DEFAULTS.items():
+            if self.calibration and getattr(self.calibration, name) == default:
                 plain["calibration"].pop(name)
         return data_digest(plain)

@@ -16,6 +16,7 @@ SAME_EVALUATION = (*SAME_IMAGES, "preprocess")
 
 SAME_CONDITIONS = (
     "environment_digest",
+    "runtime",
     "provider",
     "batch",
     "threads",
@@ -23,7 +24,7 @@ SAME_CONDITIONS = (
     "processes",
     "scenario",
 )
-"""Two benchmarks are of the same machine, configuration and scenario."""
+"""Two benchmarks are of the same machine, runtime, configuration and scenario."""
 
 SWEPT = ("batch", "instances", "threads")
 """Of the conditions, those that a sweep varies."""

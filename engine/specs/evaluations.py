@@ -1,4 +1,4 @@
-"""How accuracy is measured, and what the SE blocks of a build do."""
+"""Specs of evaluations, and of the measurement of SE gates."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from pydantic import Field
 
 from engine.common.untrusted import MAX_INTEGER
 from engine.specs.base import Spec
-from engine.specs.benchmarks import CPU_PROVIDER
+from engine.specs.benchmarks import CPU_PROVIDER, MeasuredSpec
 from engine.specs.builds import BuildSpec
 
 SHARD_IMAGES = 1024
 
 
-class EvaluateSpec(Spec):
-    """How a build's accuracy is measured. Either `build` (a recipe) or `artifact` (a digest)."""
+class EvaluateSpec(MeasuredSpec):
+    """How accuracy is measured; the build is given by `build` or by its digest, `artifact`."""
 
     build: BuildSpec | None = None
     artifact: str | None = None
@@ -29,7 +29,7 @@ class EvaluateSpec(Spec):
 
 
 class ExcitationsSpec(Spec):
-    """The mean excitations of one fp32 artifact (a digest) over images of a dataset."""
+    """Mean SE gate values of one fp32 artifact (given by its digest) over images of a dataset."""
 
     artifact: str
     dataset: str
@@ -38,6 +38,6 @@ class ExcitationsSpec(Spec):
 
 
 def shard_ranges(images: int, batch: int) -> list[tuple[int, int]]:
-    """(start, stop) of shards of about SHARD_IMAGES images that begin at multiples of `batch`."""
+    """(start, stop) of shards of about SHARD_IMAGES images; they start at multiples of `batch`."""
     size = -(-SHARD_IMAGES // batch) * batch
     return [(start, min(start + size, images)) for start in range(0, images, size)]

@@ -1,4 +1,4 @@
-"""Which model with which weights, exported how."""
+"""Specs of exports: a model, its weights, and the route to a file."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ ExportRoute = Literal["torch", "paddle2onnx"]
 
 
 class WeightsSpec(Spec):
-    """Which weights: pretrained by the catalog's tag, a file (by its digest), or random.
+    """Weights: pretrained (by the catalog's tag), a file (by its digest), or random.
 
-    Pretrained ones have a digest here where they are a file registered by hand. `key` names one of
-    several sets of weights in a file, such as `state_dict_ema`; None: the usual one.
+    `sha256` is also set for pretrained weights that were registered from a file. `key` selects one
+    of several sets of weights in a file, such as `state_dict_ema`; None: the default set.
     """
 
     kind: WeightsKind = WeightsKind.PRETRAINED
@@ -34,15 +34,15 @@ class WeightsSpec(Spec):
     @model_validator(mode="after")
     def _file_is_named(self) -> WeightsSpec:
         if (self.kind == WeightsKind.FILE) != bool(self.path):
-            raise ValueError("A path belongs to weights of kind 'file', and to no other kind.")
+            raise ValueError("Weights of kind 'file' need a path; other kinds have none.")
         if self.key is not None and self.kind == WeightsKind.RANDOM:
             raise ValueError(
-                "A weights key chooses among the sets of a file; random ones have none."
+                "A weights key selects a set of a weights file; random weights have no sets."
             )
         return self
 
-    def recipe(self) -> str:
-        """For a file its bytes count, not where it lies; the usual set is left out, as ever."""
+    def fingerprint(self) -> str:
+        """Independent of the path (the content counts); the default set is left out."""
         plain = {**self.to_json(), "path": None}
         if self.key is None:
             plain.pop("key")
@@ -52,11 +52,10 @@ class WeightsSpec(Spec):
 class ExportSpec(Spec):
     """A model with its weights, exported to one file.
 
-    `preprocess` overrides the model's own protocol; `background` names the output that is no
-    class of the dataset (0 for networks with a background class first); only for ONNX files.
-    `output` names the scores of an ONNX file of several outputs, and `classes` the numbers of
-    classes that fit the dataset, by which they are found where no name is given.
-    `via` is who converts: torch, or paddle2onnx from a Paddle inference model.
+    `preprocess` overrides the model's own protocol. For ONNX files only: `background` is the index
+    of the background class (0: the first output), `output` the name of the output with the scores,
+    `classes` the class counts of the dataset, which identify that output if no name is given.
+    `via` is the converter: torch, or paddle2onnx for a Paddle inference model.
     """
 
     model_id: str
@@ -74,23 +73,23 @@ class ExportSpec(Spec):
             raise ValueError("paddle2onnx writes ONNX only; TorchScript is exported via torch.")
         return self
 
-    def recipe(self) -> str:
-        """As the base, but independent of where a weights file lies.
+    def fingerprint(self) -> str:
+        """As in the base, but independent of the path of a weights file.
 
-        The usual format, route and output are left out, so that a digest means what it meant before
-        there was a choice. What `preprocess` leaves open is the model's own, which is said:
-        before, it was what ImageNet models usually have.
+        Default format, route and output are left out, so digests from before these options existed
+        stay valid. Fields missing from `preprocess` come from the model's own protocol; the key
+        `preprocess_left_open` marks this, because earlier versions used ImageNet defaults.
         """
-        usual = {key for key, value in _USUAL.items() if getattr(self, key) == value}
-        plain = {key: value for key, value in self.to_json().items() if key not in usual}
-        if self.preprocess is not None and not PreprocessSpec.says_all(self.preprocess):
+        defaults = {key for key, value in _DEFAULTS.items() if getattr(self, key) == value}
+        plain = {key: value for key, value in self.to_json().items() if key not in defaults}
+        if self.preprocess is not None and not PreprocessSpec.is_complete(self.preprocess):
             plain["preprocess_left_open"] = "as published"
-        return data_digest({**plain, "weights": self.weights.recipe()})
+        return data_digest({**plain, "weights": self.weights.fingerprint()})
 
 
-_USUAL = {"format": "onnx", "via": "torch", "output": None, "classes": ()}
+_DEFAULTS = {"format": "onnx", "via": "torch", "output": None, "classes": ()}
 
 
 def absolute(path: str | Path) -> str:
-    """A user's path made absolute, with ~ and .. resolved."""
+    """The absolute path, with ~ and .. resolved."""
     return str(expand_user(path).resolve())

@@ -1,4 +1,4 @@
-"""The int8 part of a manifest, and the report on each layer in `report.json`."""
+"""Facts of an int8 build in its manifest, and of each of its layers in `report.json`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from engine.common.document import Document
 
 
 class TargetFacts(Document):
-    """The int8 target of a build; `why`: how it was chosen."""
+    """The int8 target of a build; `why` is the reason it was chosen."""
 
     name: str | None = None
     summary: str = ""
@@ -18,10 +18,7 @@ class TargetFacts(Document):
 
 
 class SearchStep(Document):
-    """One candidate of an accuracy search: share of MACs in float, accuracy drop in pp.
-
-    `drop_at_most`, `expected_at_most`: upper limits at 95 % confidence.
-    """
+    """One candidate of a search: its share of MACs in float, and its accuracy drop in pp."""
 
     float_share: float = 0.0
     drop: float = 0.0
@@ -30,10 +27,10 @@ class SearchStep(Document):
     expected_at_most: float | None = None
 
 
-class ConstraintFacts(SearchStep):
-    """Result of the accuracy constraint: `held` says whether it is met, on `images` images.
+class BoundFacts(SearchStep):
+    """Whether the accuracy constraint is met (`held`) on `images`; limits are of 95 %.
 
-    `max_drop` in pp. Builds of the first versions have no expected drop.
+    Builds made before drops were estimated from score margins have no expected drop.
     """
 
     max_drop: float = 0.0
@@ -45,26 +42,25 @@ class ConstraintFacts(SearchStep):
     steps_of_earlier_attempts: int = 0
 
     def sentence(self) -> str:
-        """`max 1 pp of top-1, met: drop 0.0 pp, at most 1.0 pp on 700 images; ...`."""
+        """`max drop of top-1 1 pp, met: drop 0.0 pp, at most 1.0 on 700 images; ...`."""
         text = (
-            f"max {self.max_drop:g} pp of {self.measure}, "
-            f"{'met' if self.held else 'not shown to be met'}: drop {self.drop:.1f} pp, at most "
-            f"{self.drop_at_most:.1f} pp on {self.images:,} images"
+            f"max drop of {self.measure} {self.max_drop:g} pp, "
+            f"{'met' if self.held else 'not proven'}: drop {self.drop:.1f} pp, at most "
+            f"{self.drop_at_most:.1f} on {self.images:,} images"
         )
         if self.expected_drop is None or self.expected_at_most is None:
             return text
         return (
-            f"{text}; expected from score margins: {self.expected_drop:.1f} pp, at most "
-            f"{self.expected_at_most:.1f} pp"
+            f"{text}; estimated from score margins: {self.expected_drop:.1f}, at most "
+            f"{self.expected_at_most:.1f}"
         )
 
 
 class Int8Build(Document):
-    """How an int8 model was built.
+    """How an int8 model was built. `kept_in_float`: output -> reason; `noise_db_all_int8`: SQNR.
 
-    `kept_in_float`: reason by output of each layer that is excluded from quantization; `constant`:
-    tensors that have the same value on all calibration images; `noise_db_all_int8`: full-int8
-    logits SQNR in dB; `float_share`, `macs_in_int8`: shares of the MACs.
+    `constant` names layers with a constant output on all calibration images; `float_share` and
+    `macs_in_int8` are shares (0 to 1) of the MACs.
     """
 
     format: str = "QDQ"
@@ -73,21 +69,21 @@ class Int8Build(Document):
     weights: str | None = None
     squeezes_rewritten: int = 0
     gates_rewritten: int = 0
-    equalization: dict[str, Any] = Field(default_factory=dict, alias="equalization")
+    equalization: dict[str, Any] = Field(default_factory=dict, alias="equalisation")
     kept_in_float: dict[str, str] = Field(default_factory=dict)
     constant: list[str] = Field(default_factory=list)
     noise_db_all_int8: float | None = None
     float_share: float | None = None
-    bound: ConstraintFacts | None = None
+    bound: BoundFacts | None = None
     macs_in_int8: float | None = None
 
 
 class LayerReport(Document):
-    """One Conv or Gemm layer; `layer`: name of its weights in the export, `tensor`: its output.
+    """One convolution or Gemm: `layer` names its weights in the export, `tensor` its output.
 
-    SQNR in dB: of the weights, and of the stored output (None where it is not quantized).
-    `effect_db`: SQNR of the scores when only this layer is quantized (None: not measured).
-    `saturated`: share of output values outside the range. `precision`: int8 or float.
+    SQNR in dB of the weights, and of the quantized output (None where it is in float). `effect_db`
+    is the SQNR of the logits when only this layer is quantized (None: not measured). `saturated` is
+    the share of output values outside the range `low` to `high`. `precision` is int8 or float.
     """
 
     layer: str
@@ -105,16 +101,16 @@ class LayerReport(Document):
     effect_db: float | None
 
 
-class Top1Flips(Document):
-    """Number of calibration images with another top-1 class than in fp32."""
+class ChangedClasses(Document):
+    """Top-1 agreement with fp32: `changed` of `images` calibration images get another class."""
 
     images: int = 0
     changed: int = 0
 
 
 class Int8Report(Document):
-    """Every layer of an int8 build in graph order, and the share of MACs in int8."""
+    """All layers of an int8 build in graph order, and the share of MACs in int8."""
 
     macs_in_int8: float = 0.0
     layers: list[LayerReport] = Field(default_factory=list)
-    changed_classes: Top1Flips = Top1Flips()
+    changed_classes: ChangedClasses = ChangedClasses()

@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from engine.common.files import disk_full_as_error
-from engine.datasets.prefetch import prepared_ahead
+from engine.datasets.prefetch import prefetch_batches
 from engine.errors import VaccFileInvalid
 from engine.preprocess import PreprocessSpec, crop_pixels
 from engine.vacc.npz import read_input, write_output
@@ -51,7 +51,7 @@ def infer(
     latencies: list[float] = []
     begun, done = time.perf_counter(), 0
     pixels = partial(_pixels, spec=spec)
-    for group in prepared_ahead(inputs, pixels, spec, batch, threads):
+    for group in prefetch_batches(inputs, pixels, spec, batch, threads):
         before = time.perf_counter()
         scores = run(group)
         latencies.append((time.perf_counter() - before) * 1e3)

@@ -8,12 +8,12 @@ from pathlib import Path, PurePath
 
 import numpy as np
 
-from engine.datasets.class_lists import imagenet_list
+from engine.datasets.class_lists import imagenet_class_list
 from engine.datasets.classes import Classes, ClassSource
 from engine.datasets.imagenet import class_names, wnid_to_index
-from engine.datasets.label_files import Labeling, label_images
-from engine.datasets.label_matching import parts_of
-from engine.datasets.label_tables import looks_like_labels
+from engine.datasets.label_files import LabelOptions, label_images
+from engine.datasets.label_matching import path_parts
+from engine.datasets.label_tables import contains_labels
 from engine.errors import VaccFileInvalid
 from engine.vacc.result_lines import read_class_names
 
@@ -31,11 +31,11 @@ class Truth:
 
 def is_label_file(path: Path) -> bool:
     """Whether a file gives classes to images, rather than names to classes."""
-    return looks_like_labels(path)
+    return contains_labels(path)
 
 
 def truth_of(
-    paths: Sequence[str | PurePath], labeling: Labeling, outputs: int | None = None
+    paths: Sequence[str | PurePath], labeling: LabelOptions, outputs: int | None = None
 ) -> Truth:
     """The class of each path; `outputs` are those of the network, where they are known.
 
@@ -46,7 +46,7 @@ def truth_of(
     if file is not None and is_label_file(file):
         known = labeling.class_list()
         if known is None and outputs == IMAGENET_OUTPUTS:
-            known = imagenet_list()
+            known = imagenet_class_list()
         images = {str(path): None for path in paths}
         found = label_images([_with_slashes(i) for i in images], file, labeling, known)
         index_of = dict(zip(images, found.indices, strict=True))
@@ -58,12 +58,12 @@ def truth_of(
 
 
 def _with_slashes(path: str) -> str:
-    return "/".join(parts_of(path)) if "\\" in path else path
+    return "/".join(path_parts(path)) if "\\" in path else path
 
 
 def _by_folder(paths: Sequence[str | PurePath]) -> Truth:
     known = wnid_to_index()
-    folders = [("", *parts_of(str(path)))[-2] for path in paths]
+    folders = [("", *path_parts(str(path)))[-2] for path in paths]
     missing = [path for path, folder in zip(paths, folders, strict=True) if folder not in known]
     if missing:
         raise VaccFileInvalid(

@@ -16,7 +16,7 @@ from engine.runs.request import RunRequest, Task
 from engine.specs import CALIBRATION_IMAGES, PERCENTILE, DatasetSpec, WeightsSpec, absolute
 from engine.text import cut
 from engine.vacc.build_file import BuildFile
-from engine.weights.identify import identify, published_as
+from engine.weights.identify import identify, model_of_published_file
 
 _PADDLE_SUFFIXES = (".pdparams", ".pdiparams")
 _FILE_SUFFIXES = (".onnx", ".pt", ".pth", ".safetensors", *_PADDLE_SUFFIXES)
@@ -104,7 +104,7 @@ def model_of(
     if is_file(path):
         return _of_file(path, file, model, key)
     if path.suffix in _FILE_SUFFIXES or path.is_absolute():
-        published = published_as(path.name)
+        published = model_of_published_file(path.name)
         hint = (
             f" Its name is that of the published weights of {published}: `checkpoint: {published}` "
             f"takes those."
@@ -143,7 +143,7 @@ def network_of(
             raise VaccFileInvalid(found.error)
         told = f"{path.name} holds the weights of {found.model_id}."
         return found.model_id, (told, *found.remarks)
-    published = published_as(path.name)
+    published = model_of_published_file(path.name)
     likely = [
         guess
         for guess in found.guesses
@@ -163,7 +163,7 @@ def _guesses(path: Path, names: Sequence[str]) -> list[str]:
     stems = [path.stem, path.stem.partition(".")[0], _DIGEST.sub("", path.stem)]
     # The vendor's exports are called <model>_<side>.
     stems += [_SIDE.sub("", stem) for stem in stems]
-    published = published_as(path.name)
+    published = model_of_published_file(path.name)
     found = [published] if published else []
     family = "ppcls" if path.suffix in _PADDLE_SUFFIXES else "mmcls"
     found += [row.id for name in (*names, *stems) for row in _rows(name) if row.source == family]
@@ -184,7 +184,7 @@ def _by_name(name: str, file: BuildFile) -> str:
     rows = _rows(name)
     if rows:
         return rows[0].id
-    published = published_as(name)
+    published = model_of_published_file(name)
     if published is not None:
         return published
     if _PLAIN.fullmatch(name) and identify(None, guesses=[f"timm/{name}"]).guesses:

@@ -1,1 +1,1 @@
-"""Weights: found, downloaded, kept with their digests, registered by hand."""
+"""Weights files: lookup, download, cached digests, manual registration."""

@@ -1,7 +1,7 @@
-"""The files under <home>/weights: where each belongs, its recorded digest, what is there.
+"""The cached files under <home>/weights and their recorded digests.
 
-A file's SHA-256 is recorded beside it when it is first used, in the form of `sha256sum`, and
-checked from then on: a cached file that changes is noticed, not used.
+The SHA-256 of a file is recorded next to it at first use, in the format of `sha256sum`, and
+verified afterwards, so a file that has changed is refused.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ _DIGEST_IN_NAME = re.compile(r"-([0-9a-f]{8,64})\.[a-z]+$")
 
 @dataclass(frozen=True, slots=True)
 class WeightsFile:
-    """A file of weights on this machine; `origin` is where it came from, for people.
+    """A weights file on this machine; `origin` describes its source in readable form.
 
-    `digest` is that of the file; `key` names one of several sets in it, None the usual one.
+    `digest` is the SHA-256 of the file; `key` selects one of its sets of weights, None the default.
     """
 
     path: Path
@@ -32,35 +32,34 @@ class WeightsFile:
 
     @property
     def identity(self) -> str:
-        """What tells these weights from all others: the file's digest, and the set in it."""
+        """Digest that identifies the weights: of the file, and of the selected set."""
         return self.digest if self.key is None else data_digest([self.digest, self.key])
 
 
 def digest_in_name(name: str) -> str | None:
-    """The first digits of a SHA-256 that a file's name ends with (`name-<hex>.pth`), if it does."""
-    found = _DIGEST_IN_NAME.search(name)
-    return found.group(1) if found else None
+    """The first digits of the SHA-256 at the end of a file name (`name-<hex>.pth`), or None."""
+    match = _DIGEST_IN_NAME.search(name)
+    return match.group(1) if match else None
 
 
 def checked_digest(path: Path) -> str:
-    """SHA-256 of a cached file, recorded at first sight.
+    """The SHA-256 of a cached file; recorded at first use.
 
-    Raises CheckpointRejected where it is not what its name or its record says.
+    Raises CheckpointRejected if it differs from the digest in the name or from the record.
     """
     digest = file_digest(path)
-    named = digest_in_name(path.name)
-    if named is not None and not digest.startswith(named):
+    expected = digest_in_name(path.name)
+    if expected is not None and not digest.startswith(expected):
         raise CheckpointRejected(
-            f"{path} is damaged or another file: its SHA-256 begins with {digest[:8]}, its name "
-            f"says {named[:8]}. Delete it and fetch it again."
+            f"{path} is damaged or another file: its SHA-256 starts with {digest[:8]}, not with "
+            f"{expected[:8]} as in its name. Delete it and download it again."
         )
     recorded = recorded_digest(path)
     if recorded is not None and recorded != digest:
         note = note_of(path).name
         raise CheckpointRejected(
-            f"{path} has changed since it was first used: its SHA-256 was {recorded[:12]}, it "
-            f"is {digest[:12]} now. Delete it to fetch it again, or delete {note} to use it as it "
-            f"is."
+            f"{path} has changed since its first use: its SHA-256 was {recorded[:12]} and is now "
+            f"{digest[:12]}. Delete it to download it again, or delete {note} to use it as it is."
         )
     if recorded is None:
         record_digest(path, digest)
@@ -68,12 +67,12 @@ def checked_digest(path: Path) -> str:
 
 
 def note_of(path: Path) -> Path:
-    """Where the digest of a file is recorded."""
+    """The file that records the digest of a weights file."""
     return path.with_name(path.name + NOTE_SUFFIX)
 
 
 def recorded_digest(path: Path) -> str | None:
-    """The digest that was recorded for a file, None where it was never used."""
+    """The recorded digest of a file; None if it was never used."""
     try:
         words = note_of(path).read_text().split()
     except OSError:
@@ -82,5 +81,5 @@ def recorded_digest(path: Path) -> str | None:
 
 
 def record_digest(path: Path, digest: str) -> None:
-    """Writes the digest of a file beside it, whole or not at all."""
+    """Records the digest of a file next to it."""
     write_text(note_of(path), f"{digest}  {path.name}\n")

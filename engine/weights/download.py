@@ -1,4 +1,4 @@
-"""Downloads one file: resumed where it was cut, checked by digest, and renamed when whole."""
+"""Downloads a file: resumes a partial download, verifies the digest, renames when complete."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ TIMEOUT_S = 30
 
 
 def download(url: str, target: Path, progress: Progress) -> Path:
-    """The file at `target`, fetched from `url` unless it is already there.
+    """Downloads `url` to `target`, unless it exists; returns `target`.
 
-    A part already fetched is resumed. A digest in the file's name (`name-<hex>.pth`, the first
-    digits of its SHA-256) is checked. Raises WeightsUnavailable, naming the URL and the place to
-    put the file by hand.
+    A partial download is resumed. A digest in the file name (`name-<hex>.pth`, the first digits of
+    the SHA-256) is verified. Raises WeightsUnavailable with the URL and the path for a manual
+    download.
     """
     if target.is_file():
         return target
     lock = settings().folder("cache") / f"download-{data_digest(str(target))[:16]}.lock"
-    # Two jobs may want the same file: the second finds what the first has fetched.
+    # Two jobs may need the same file: the second waits and finds it downloaded.
     with FileLock(lock, mode=PRIVATE_FILE):
         return target if target.is_file() else _download(url, target, progress)
 
 
 def _download(url: str, target: Path, progress: Progress) -> Path:
     if settings().offline:
-        raise WeightsUnavailable(by_hand("SENET_OFFLINE is set", url, target))
+        raise WeightsUnavailable(manual_download_hint("SENET_OFFLINE is set", url, target))
     part = target.with_name(target.name + ".part")
     part.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -46,36 +46,36 @@ def _download(url: str, target: Path, progress: Progress) -> Path:
             _fetch(url, part, progress)
     except (OSError, HTTPException) as error:
         reason = getattr(error, "reason", None) or error
-        raise WeightsUnavailable(by_hand(str(reason), url, target)) from error
+        raise WeightsUnavailable(manual_download_hint(str(reason), url, target)) from error
     _check_digest(url, part)
     part.rename(target)
     return target
 
 
-def by_hand(reason: str, url: str, target: Path) -> str:
-    """The sentence that tells how to do without the network."""
+def manual_download_hint(reason: str, url: str, target: Path) -> str:
+    """The message on a failed download, with the way to provide the file manually."""
     return (
-        f"{url} could not be downloaded ({reason}). Fetch it on a machine that can, and put it "
-        f"at {target}."
+        f"{url} could not be downloaded ({reason}). Download it on a machine with network access, "
+        f"and copy it to {target}."
     )
 
 
 def _fetch(url: str, part: Path, progress: Progress) -> None:
-    have = part.stat().st_size if part.exists() else 0
+    n_present = part.stat().st_size if part.exists() else 0
     request = urllib.request.Request(url)  # noqa: S310 (https URLs of the catalog)
-    if have:
-        request.add_header("Range", f"bytes={have}-")
+    if n_present:
+        request.add_header("Range", f"bytes={n_present}-")
     try:
         response = urllib.request.urlopen(request, timeout=TIMEOUT_S)  # noqa: S310
     except urllib.error.HTTPError as error:
-        if error.code == 416 and have:
-            # The part does not belong to this file: start over.
+        if error.code == 416 and n_present:
+            # The partial file does not belong to this URL: start over.
             part.unlink()
             return _fetch(url, part, progress)
         raise
     with response:
         resumed = response.status == 206
-        done = have if resumed else 0
+        done = n_present if resumed else 0
         total = done + int(response.headers.get("Content-Length") or 0)
         with part.open("ab" if resumed else "wb") as stream:
             while chunk := response.read(CHUNK_BYTES):
@@ -95,6 +95,6 @@ def _check_digest(url: str, part: Path) -> None:
     if not actual.startswith(expected):
         part.unlink()
         raise WeightsUnavailable(
-            f"{url} arrived damaged: its SHA-256 begins with {actual[:8]}, its name says "
-            f"{expected[:8]}. Retry the job to fetch it again."
+            f"The download of {url} is damaged: its SHA-256 starts with {actual[:8]}, not with "
+            f"{expected[:8]} as in its name. Retry the job to download it again."
         )

@@ -1,4 +1,4 @@
-"""Which network a checkpoint holds, read from its tensors in a process of its own."""
+"""Identifies the model of a checkpoint from its tensors, in a child process."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ child = WarmChild("engine.checkpoints.identify_process:HANDLERS", "checkpoints",
 
 @dataclass(frozen=True, slots=True)
 class Identified:
-    """What a file of weights says of itself.
+    """The identification of a weights file.
 
-    `model_id` is the row of the catalog, or the guess, that its tensors fit; None where none
-    does, `error` then says why where the file cannot be read. `classes` is that of its head where
-    it is not the network's own, `sets` what --weights-key can name, `guesses` those that exist.
+    `model_id` is the catalog row, or the guess, that the tensors fit; None if there is none or the
+    file cannot be read (then `error` is the reason). `classes` is the number of classes of the
+    head, if it differs from the model's; `sets` are the values of --weights-key; `guesses` are
+    the guessed models that exist.
     """
 
     model_id: str | None = None
@@ -33,34 +34,34 @@ class Identified:
 
 
 def identify(path: Path | None, key: str | None = None, guesses: Sequence[str] = ()) -> Identified:
-    """Looks into a file of weights; without one it only tells which guesses exist.
+    """Identifies a weights file; without a path, only checks which guesses exist.
 
-    Nothing of the file is run, and a file that cannot be read is no error of the caller.
+    No code of the file is run. Failures are returned in `error`, not raised.
     """
-    where = None if path is None else str(path.absolute())
-    asked: dict[str, object] = {"path": where, "key": key, "guesses": list(guesses)}
+    absolute_path = None if path is None else str(path.absolute())
+    request: dict[str, object] = {"path": absolute_path, "key": key, "guesses": list(guesses)}
     try:
-        return of_answer(child.ask("identify", LIMIT_S, asked).facts)
+        return from_answer(child.ask("identify", LIMIT_S, request).facts)
     except WorkbenchError as error:
         name = path.name if path is not None else "timm"
-        return Identified(error=f"{name} could not be looked into: {error}")
+        return Identified(error=f"{name} could not be identified: {error}")
 
 
-def of_answer(told: dict[str, object]) -> Identified:
-    """The answer of the process, as data."""
-    return Identified(**{k: tuple(v) if isinstance(v, list) else v for k, v in told.items()})  # type: ignore[arg-type]
+def from_answer(answer: dict[str, object]) -> Identified:
+    """Converts the answer of the child process."""
+    return Identified(**{k: tuple(v) if isinstance(v, list) else v for k, v in answer.items()})  # type: ignore[arg-type]
 
 
-def published_as(file_name: str) -> str | None:
-    """The row whose published weights have this file name, with or without a suffix."""
-    wanted = _bare(file_name)
+def model_of_published_file(file_name: str) -> str | None:
+    """The id of the model whose published weights have this file name, ignoring suffixes."""
+    stem = _stem(file_name)
     for model in catalog().values():
-        if model.weights_ref is not None and _bare(model.weights_ref) == wanted:
+        if model.weights_ref is not None and _stem(model.weights_ref) == stem:
             return model.id
     return None
 
 
-def _bare(name: str) -> str:
+def _stem(name: str) -> str:
     plain = name.rpartition("/")[2].lower()
     for suffix in (".pdparams", ".pdiparams", ".pth", ".pt", ".safetensors", "_pretrained"):
         plain = plain.removesuffix(suffix)

@@ -1,4 +1,4 @@
-"""Finds the weights of a model: pretrained (downloaded once), a file, or random."""
+"""Finds the weights of a model: pretrained (downloaded or registered), a file, or random."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from engine.errors import CheckpointRejected, WeightsUnavailable
 from engine.specs import WeightsSpec
 from engine.weights.cache import NOTE_SUFFIX, WeightsFile, checked_digest
 from engine.weights.download import Progress, download
-from engine.weights.registry import checked, find_registered
+from engine.weights.registry import find_registered, verify
 
 if TYPE_CHECKING:
     from torch import nn
@@ -28,22 +28,22 @@ DEMO_WEIGHTS = REPOSITORY / "engine" / "demo" / "weights.safetensors"
 
 @dataclass(frozen=True, slots=True)
 class Remote:
-    """Where pretrained weights are published, and where they are kept here."""
+    """The URL of pretrained weights, and their path in the cache."""
 
     url: str
     target: Path
 
 
 def remote_of(model: CatalogModel) -> Remote:
-    """URL and place of a model's pretrained weights. Raises WeightsUnavailable if it has none.
+    """URL and cache path of a model's pretrained weights. Raises WeightsUnavailable if none exist.
 
-    The catalog names timm's exact tag, because a bare name today means another set of weights
-    than the published figure's; other timm names use timm's own default tag.
+    The catalog gives timm's exact tag, because the default tag of some names is now another set of
+    weights than that of the published figures; other timm names use the default tag.
     """
     reference = model.weights_ref or (_timm_default(model) if model.source == "timm" else None)
     if reference is None:
         raise WeightsUnavailable(
-            f"{model.id} has no published weights; give a file, or take random ones."
+            f"{model.id} has no published weights; give a weights file, or use random weights."
         )
     folder = settings().home / "weights" / model.source
     if reference.startswith("https://"):
@@ -61,10 +61,10 @@ def _timm_default(model: CatalogModel) -> str | None:
 
 
 def find_weights(model: CatalogModel, spec: WeightsSpec, progress: Progress) -> WeightsFile | None:
-    """The file of the weights asked for, None for random ones.
+    """The weights file of a spec; None for random weights.
 
-    Raises WeightsUnavailable (with the URL and the place for a manual download) and
-    CheckpointRejected (a file that is missing or has changed).
+    Raises WeightsUnavailable (with URL and path for a manual download) and CheckpointRejected
+    (a file that is missing or has changed).
     """
     return _FINDERS[spec.kind](model, spec, progress)
 
@@ -76,7 +76,7 @@ def _pretrained(model: CatalogModel, spec: WeightsSpec, progress: Progress) -> W
         )
     registered = find_registered(model)
     if registered is not None:
-        return replace(checked(registered, model, spec.sha256), key=spec.key or registered.key)
+        return replace(verify(registered, model, spec.sha256), key=spec.key or registered.key)
     remote = remote_of(model)
     path = download(remote.url, remote.target, progress)
     return WeightsFile(path, remote.url, checked_digest(path), spec.key)
@@ -89,8 +89,8 @@ def _file(model: CatalogModel, spec: WeightsSpec, progress: Progress) -> Weights
     digest = file_digest(path)
     if spec.sha256 is not None and digest != spec.sha256:
         raise CheckpointRejected(
-            f"{path} has changed since it was chosen: its SHA-256 was {spec.sha256[:12]}, it is "
-            f"{digest[:12]} now. Queue the run again to use it as it is."
+            f"{path} has changed since it was chosen: its SHA-256 was {spec.sha256[:12]} and is "
+            f"now {digest[:12]}. Submit the run again to use the file as it is."
         )
     return WeightsFile(path, f"file {path.name}", digest, spec.key)
 
@@ -107,7 +107,7 @@ _FINDERS: dict[WeightsKind, Callable[[CatalogModel, WeightsSpec, Progress], Weig
 
 
 def all_downloaded() -> Iterator[tuple[str, Path]]:
-    """(model id, path) of every cached file of published weights, by hand or by download."""
+    """(model id, path) of every cached file of published weights, downloaded or copied manually."""
     ids: dict[Path, str] = {remote_of(m).target: m.id for m in catalog().values()}
     for path in sorted((settings().home / "weights").glob("*/*")):
         if path.is_file() and path.suffix not in (NOTE_SUFFIX, ".part"):
@@ -115,7 +115,7 @@ def all_downloaded() -> Iterator[tuple[str, Path]]:
 
 
 def module_digest(module: nn.Module) -> str:
-    """SHA-256 over a module's tensors, by name: the identity of random weights."""
+    """SHA-256 of a module's tensors, sorted by name; identifies random weights."""
     digest = hashlib.sha256()
     for name, tensor in sorted(module.state_dict().items()):
         digest.update(name.encode())

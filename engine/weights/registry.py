@@ -1,8 +1,8 @@
-"""Weights registered by hand: a local file that stands in for a model's pretrained weights.
+"""Registered weights: a local file that replaces a model's pretrained weights.
 
-`<home>/weights/<source>/registered/<name>/` holds `registration.json` and, in a folder named by
-the file's digest, a copy of the file and of what lies beside it to name its tensors. The small
-file is replaced last, in one step: a registration is there whole or not at all.
+`<home>/weights/<source>/registered/<name>/` contains `registration.json` and, in a folder named by
+the digest, a copy of the file with its companion files (parameter names). The JSON file is
+replaced last, atomically, so a registration is always complete.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ FOLDER = "registered"
 
 
 def find_registered(model: CatalogModel) -> WeightsFile | None:
-    """The file registered for a model, not yet checked against its digest; None without one."""
-    # A name given by hand may hold anything; a model's own never holds a path.
+    """The file registered for a model, its digest not verified yet; None if there is none."""
+    # A user's model name may contain anything; it must not lead out of the folder.
     if model.source not in SOURCES or Path(model.name).name != model.name:
         return None
     try:
@@ -36,26 +36,26 @@ def find_registered(model: CatalogModel) -> WeightsFile | None:
     return WeightsFile(path, f"registered by hand: {path.name}", about["sha256"], about.get("key"))
 
 
-def checked(found: WeightsFile, model: CatalogModel, expected: str | None) -> WeightsFile:
-    """The registered file, if it is what was registered and, where given, what was asked for.
+def verify(registered: WeightsFile, model: CatalogModel, expected: str | None) -> WeightsFile:
+    """Returns the registered file if its content has the registered, and the `expected`, digest.
 
-    Raises CheckpointRejected with the way out.
+    Raises CheckpointRejected, with the way out, if not.
     """
-    again = f"`weights add FILE --model {model.id}` registers it again."
-    if expected is not None and expected != found.digest:
+    again = f"register it again with `weights add FILE --model {model.id}`."
+    if expected is not None and expected != registered.digest:
         raise CheckpointRejected(
-            f"Other weights of {model.id} were registered since this was asked for; queue the run "
+            f"Other weights of {model.id} were registered after this run was submitted; submit it "
             f"again to use them."
         )
-    if not found.path.is_file():
-        raise CheckpointRejected(f"The registered file {found.path} is gone; {again}")
-    if file_digest(found.path) != found.digest:
-        raise CheckpointRejected(f"The registered file {found.path} has changed; {again}")
-    return found
+    if not registered.path.is_file():
+        raise CheckpointRejected(f"The registered file {registered.path} is missing; {again}")
+    if file_digest(registered.path) != registered.digest:
+        raise CheckpointRejected(f"The registered file {registered.path} has changed; {again}")
+    return registered
 
 
-def forget(model: CatalogModel) -> None:
-    """Ends a registration, so that `pretrained` means the published weights again."""
+def remove_registration(model: CatalogModel) -> None:
+    """Removes a registration, so that `pretrained` means the published weights again."""
     if find_registered(model) is None:
         raise InvalidRequest(f"No weights are registered for {model.id}.")
     (folder_of(model) / ABOUT_FILE).unlink()
@@ -69,11 +69,11 @@ def all_registered() -> Iterator[tuple[str, WeightsFile]]:
             (settings().home / "weights" / source / FOLDER).glob(f"*/{ABOUT_FILE}")
         ):
             model = find_model(f"{source}/{about.parent.name}")
-            found = find_registered(model)
-            if found is not None:
-                yield model.id, found
+            registered = find_registered(model)
+            if registered is not None:
+                yield model.id, registered
 
 
 def folder_of(model: CatalogModel) -> Path:
-    """Where a model's registration is kept."""
+    """The folder of a model's registration."""
     return settings().home / "weights" / model.source / FOLDER / model.name

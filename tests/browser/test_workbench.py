@@ -216,8 +216,8 @@ def test_limits_are_in_the_address_and_come_back(page: Page, address: str) -> No
 
 
 def test_every_view_of_compare_draws(page: Page, address: str) -> None:
-    for view in ("Where accuracy was lost", "Latency", "Batch scaling", "All dimensions"):
-        open_page(page, f"{address}/?view={view.replace(' ', '%20')}&lost_pair=fp16%20−%20fp32")
+    for view in ("Accuracy loss", "Latency", "Batch scaling", "Parallel coordinates"):
+        open_page(page, f"{address}/?view={view.replace(' ', '%20')}&lost_pair=fp16%20vs%20fp32")
         expect(page.get_by_text("A closer look")).to_be_visible()
     open_page(page, f"{address}/?view=Where%20accuracy%20was%20lost")
     expect(page.get_by_test_id("stImage").first).to_be_visible(timeout=20_000)
@@ -285,7 +285,7 @@ def test_a_photograph_of_the_camera_is_classified(
 def test_the_keyboard_reaches_what_the_page_offers(page: Page, address: str) -> None:
     open_page(page, address)
     reached = tabbed_through(page, 90)
-    for name in ("Jobs", "Results", "Models", "Size at most", "Lower precision"):
+    for name in ("Jobs", "Results", "Models", "Max size", "Precision comparison"):
         assert any(name in text for text in reached), (name, reached)
 
 
@@ -327,7 +327,7 @@ def test_the_build_file_of_a_build_reads_back(page: Page, address: str) -> None:
     open_page(page, f"{address}/results?precision=int8")
     first_box = {"x": 16, "y": 33 + 16}  # the table is a canvas
     page.locator(".dvn-scroller").first.click(position=first_box)
-    expect(page.get_by_text("What made demo/senet int8")).to_be_visible(timeout=20_000)
+    expect(page.get_by_text("Provenance of demo/senet int8")).to_be_visible(timeout=20_000)
     text = download_of(page, "vamc build file").read_text()
     asked = build_file_of(parse_yaml(text, "b.yaml"), "b.yaml")
     assert asked.precision == Precision.INT8

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dashboard.palette import DARK, LIGHT, SYMBOLS, Palette
+from dashboard.palette import DARK, LIGHT, Palette, symbols
 from engine.config import REPOSITORY
 
 SHOWN = {"plotly_chart", "dataframe", "image", "table"}
@@ -59,7 +59,7 @@ def test_charts_can_be_seen_and_read(palette: Palette, theme: str) -> None:
 
 
 def test_each_precision_has_a_symbol_of_its_own() -> None:
-    assert len(set(SYMBOLS.values())) == len(SYMBOLS)
+    assert len(set(symbols().values())) == len(symbols())
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

@@ -21,9 +21,9 @@ def app(url: str, monkeypatch: pytest.MonkeyPatch) -> AppTest:
 
     def page() -> None:
         from dashboard import queries
-        from dashboard.components.classify.excitations_mean import asking_for, offer
+        from dashboard.components.classify.excitations_mean import mean_excitations_job, offer
 
-        offer(asking_for(queries.builds()[0], queries.datasets()[0]))
+        offer(mean_excitations_job(queries.builds()[0], queries.datasets()[0]))
 
     return AppTest.from_function(page, default_timeout=30).run()
 

@@ -8,12 +8,12 @@ import pandas as pd
 import pytest
 from sqlalchemy import select
 
-from dashboard.charts.layers import MOST_LAYERS, layer_signal
+from dashboard.charts.layers import MAX_LAYERS, layer_sqnr
 from dashboard.palette import DARK, LIGHT
 from db.enums import ArtifactKind
 from db.models import Artifact
 from db.session import reading
-from engine.build.int8.layer_reports import layer_report, worst
+from engine.build.int8.layer_reports import load_layer_report, most_sensitive_layers
 from engine.cli.main import main
 from engine.store.artifacts import REPORT_FILE, folder_of
 from engine.store.int8_report import LayerReport
@@ -42,8 +42,8 @@ def layer(name: str, effect: float | None, **other: object) -> dict[str, object]
 @pytest.mark.parametrize("palette", [LIGHT, DARK])
 def test_the_worst_layers_come_first(palette: object) -> None:
     layers = pd.DataFrame([layer(str(n), 60.0 - n) for n in range(40)] + [layer("f", None)])
-    (bars,) = layer_signal(layers, "effect_db", palette).data
-    assert len(bars.x) == MOST_LAYERS
+    (bars,) = layer_sqnr(layers, "effect_db", palette).data
+    assert len(bars.x) == MAX_LAYERS
     assert list(bars.x) == sorted(bars.x)
     assert bars.y[0] == "39"
     assert "f" not in bars.y
@@ -52,7 +52,7 @@ def test_the_worst_layers_come_first(palette: object) -> None:
 def test_layers_in_float_are_never_the_worst() -> None:
     plain = [layer("a", 30.0), layer("b", None, precision="float"), layer("c", 20.0)]
     layers = [LayerReport.model_validate(one) for one in plain]
-    assert [one.layer for one in worst(layers, 2)] == ["c", "a"]
+    assert [one.layer for one in most_sensitive_layers(layers, 2)] == ["c", "a"]
 
 
 def test_the_terminal_shows_the_ten_worst(url: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -61,7 +61,7 @@ def test_the_terminal_shows_the_ten_worst(url: str, capsys: pytest.CaptureFixtur
     with reading(url) as session:
         digest = session.scalars(builds).first()
     assert digest is not None
-    assert layer_report(digest) is None
+    assert load_layer_report(digest) is None
     assert main(["artifacts", "report", digest[:12]]) == 1
     assert "has no report of its layers" in capsys.readouterr().err
     report = {

@@ -88,8 +88,10 @@ def test_pages_classify_without_a_runtime_in_their_process(url: str, tmp_path: P
     assert not set(FOREIGN) & set(told["modules"])
     assert any("Its tensors fit neither" in text for text in told["text"])
     here = Classifier(build).classify(stream.getvalue())
-    assert told["classes"] == [guess.name for guess in here.guesses]
-    assert np.allclose(told["probabilities"], [100 * guess.probability for guess in here.guesses])
+    assert told["classes"] == [guess.name for guess in here.predictions]
+    assert np.allclose(
+        told["probabilities"], [100 * guess.probability for guess in here.predictions]
+    )
     expected = Excitations(build).of_image(stream.getvalue())
     for values, gates in zip(told["gates"], expected, strict=True):
         assert np.allclose(values, gates, atol=1e-6)

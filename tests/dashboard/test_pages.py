@@ -88,7 +88,7 @@ def test_the_demo_button_queues_the_demo(url: str) -> None:
 def test_the_first_page_waits_for_results_once_the_demo_is_queued(url: str) -> None:
     opened().button(key="run_demo").click().run()
     app = opened()
-    assert "12 jobs to go" in texts(app)
+    assert "**12 jobs** queued or running" in texts(app)
     assert not app.button
 
 
@@ -113,7 +113,7 @@ def test_published_figures_do_not_stand_beside_other_images(url: str) -> None:
 def test_random_weights_give_speed_and_no_accuracy(url: str) -> None:
     rows.add_measured_model(url, weights_kind="random")
     app = opened()
-    assert "Nothing was evaluated yet" in texts(app)
+    assert "No evaluation yet" in texts(app)
     assert len(figures(app)) == 1  # the speed-up
 
 
@@ -302,7 +302,7 @@ def test_a_dataset_form_queues_or_says_what_is_wrong(url: str, tmp_path: Path) -
     app.text_input(key="dataset_name").set_value("not a name!")
     app.text_input(key="dataset_folder").set_value(str(tmp_path))
     app.form_submit_button[0].click().run()
-    assert "is no name for a dataset" in app.error[0].value.replace("\\", "")
+    assert "is not a valid dataset name" in app.error[0].value.replace("\\", "")
     app.text_input(key="dataset_name").set_value("mine")
     app.text_input(key="dataset_folder").set_value(str(tmp_path))
     app.form_submit_button[0].click().run()
@@ -339,7 +339,7 @@ def test_a_dataset_form_takes_classes_and_columns(url: str, tmp_path: Path) -> N
 
 
 def test_what_was_assumed_of_a_dataset_stands_on_its_card(url: str) -> None:
-    rows.add_dataset(url, "val", notes=["The folders begin at 1: 1 is subtracted from each."])
+    rows.add_dataset(url, "val", notes=["The folders start at 1: 1 is subtracted from each."])
     assert "1 is subtracted from each" in texts(opened("datasets"))
 
 
@@ -394,9 +394,9 @@ def test_imported_evaluations_alone_say_why_they_have_no_speed(url: str, tmp_pat
     app = opened(picked=picked)
     said = texts(app).replace("\\", "")
     assert "failed unexpectedly" not in said
-    assert not missing(said, "imported, without a speed", "never exported here")
-    assert "B against A" in said
-    assert "the size" not in said
+    assert not missing(said, "imported without a benchmark", "not exported here")
+    assert "B vs A" in said
+    assert "× size" not in said
     views = (
         "Model against model",
         "Where accuracy was lost",

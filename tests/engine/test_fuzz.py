@@ -18,16 +18,16 @@ from safetensors.torch import save as safetensors_bytes
 from engine.checkpoints.reading import read_checkpoint
 from engine.cli.parsing import read_object, read_preprocess
 from engine.datasets.class_lists import read_class_list
-from engine.datasets.label_files import Labeling, labels_by_name
-from engine.datasets.label_tables import looks_like_labels
+from engine.datasets.label_files import LabelOptions, labels_by_name
+from engine.datasets.label_tables import contains_labels
 from engine.evaluation.label_sets import read_label_set
 from engine.export.onnx_reading import load_onnx
 from engine.imports.benchmark import read_benchmarks
 from engine.imports.builds import record_outside
 from engine.imports.predictions import read_predictions
 from engine.onnx.macs.skeleton import build_skeleton, load_graph
-from engine.onnx.opset import weights_are_no_inputs
-from engine.onnx.signature import image_inputs
+from engine.onnx.opset import remove_weight_inputs
+from engine.onnx.signature import find_image_inputs
 from engine.preprocess import PreprocessSpec, open_image
 from engine.vacc.build_file import read_build_file
 from engine.vacc.deploy import find_deployed
@@ -162,14 +162,14 @@ def environment(path: Path) -> object:
 
 
 def labels(path: Path) -> object:
-    return labels_by_name(path, Labeling()), looks_like_labels(path)
+    return labels_by_name(path, LabelOptions()), contains_labels(path)
 
 
 def onnx_import(path: Path) -> object:
     """All that is done to a foreign graph before ONNX Runtime is asked to run it."""
     model = load_onnx(path)
-    weights_are_no_inputs(model)
-    return image_inputs(model, path.name, None)
+    remove_weight_inputs(model)
+    return find_image_inputs(model, path.name, None)
 
 
 _URL: list[str] = []

@@ -1,4 +1,4 @@
-"""The default int8 build of a tiny network as a request, without progress."""
+"""A request for the default int8 build of a tiny model, without progress."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from engine.build.int8.pipeline import Calibration
 from tests.support.mobile import VNNI, batches
 
 
-def how() -> Calibration:
+def calibration_settings() -> Calibration:
     return Calibration(lambda: batches(3), "mse", 99.999, 1, lambda stage, seen: None, 12)
 
 
-def request_for(source: ModelProto, **more: Any) -> mixed_precision.Request:
-    """The default recipe of `source`, nobody watching."""
+def request_for(source: ModelProto, **more: Any) -> mixed_precision.MixedPrecisionRequest:
+    """A request for the default build of `source`, without logging."""
     usual: dict[str, Any] = {
-        "how": how(),
+        "calibration": calibration_settings(),
         "target": VNNI,
-        "forced": frozenset(),
+        "required_float": frozenset(),
         "float_share": 0.1,
-        "images": np.concatenate(batches(2)),
-        "say": silent,
+        "analysis_images": np.concatenate(batches(2)),
+        "log": silent,
         "progress": silent,
     }
-    return mixed_precision.Request(source=source, **{**usual, **more})
+    return mixed_precision.MixedPrecisionRequest(source=source, **{**usual, **more})
 
 
 def silent(*anything: object) -> None:
-    """For progress that nobody watches."""
+    """Ignores progress and log messages."""

@@ -10,12 +10,12 @@ import onnx
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from engine.build.int8.pipeline import Calibration
-from engine.build.int8.sessions import session_of
-from engine.build.int8.targets import target_of
+from engine.build.int8.targets import get_target
+from engine.runtimes.observing import session_of
 from engine.specs import TargetName
 from tests.support.tiny import SIDE
 
-VNNI = target_of(TargetName.X86_VNNI)
+VNNI = get_target(TargetName.X86_VNNI)
 
 
 def batches(count: int = 3, size: int = 4) -> list[np.ndarray]:

@@ -32,6 +32,7 @@ def point(precision: str, top1: float, images_per_s: float, **other: object) -> 
         "execution": "native",
         "calibration": None,
         "environment": "A CPU",
+        "runtime": "onnxruntime 1.32.0",
         "evaluation_id": hash((precision, top1)),
     }
     return row | other

@@ -20,7 +20,13 @@ from tests.support.server import CHROMIUM_ARGS, REPOSITORY, find_chromium, servi
 
 WIDTH, HEIGHT = 1280, 1150
 OUT = REPOSITORY / "docs" / "images"
-COMPARE = "/?images=demo+%C2%B7+2%2C400+images"
+# Picture -> address and height in pixels of what the window shows.
+PAGES = {
+    "compare": ("/?images=demo+%C2%B7+2%2C400+images", HEIGHT),
+    "new-run": ("/new-run", 760),
+    "jobs": ("/jobs", 800),
+    "results": ("/results", 700),
+}
 CLASSIFY = "/classify?source=Samples&excitations=true&builds=demo%2Fsenet+fp32&builds="
 CLASSIFY += "demo%2Fsenet+int8"
 MEAN_PATIENCE_MS = 120_000
@@ -35,11 +41,16 @@ def run_demo(home: Path) -> None:
     )
 
 
-def take_compare(page: Page, address: str) -> None:
-    """The answer and the two charts."""
-    page.goto(address + COMPARE)
+def take_page(page: Page, address: str, name: str) -> None:
+    """What the window shows of a page."""
+    path, height = PAGES[name]
+    page.set_viewport_size({"width": WIDTH, "height": height})
+    page.goto(address + path)
     settle(page)
-    page.screenshot(path=str(OUT / "compare.png"))
+    if name == "new-run":  # weights of other models are named with their place on this machine
+        page.get_by_role("radio", name="Built-in demo").click()
+        settle(page)
+    page.screenshot(path=str(OUT / f"{name}.png"))
 
 
 def take_classify(page: Page, address: str) -> None:
@@ -64,7 +75,7 @@ def take_classify(page: Page, address: str) -> None:
 
 
 def main() -> None:
-    """Takes both pictures."""
+    """Takes the pictures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--home", type=Path)
     home = parser.parse_args().home
@@ -79,7 +90,8 @@ def main() -> None:
             color_scheme="light", viewport={"width": WIDTH, "height": HEIGHT}
         )
         page = context.new_page()
-        take_compare(page, address)
+        for name in PAGES:
+            take_page(page, address, name)
         take_classify(page, address)
         browser.close()
 

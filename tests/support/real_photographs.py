@@ -9,7 +9,7 @@ from db.enums import Precision, WeightsKind
 from db.models import Evaluation
 from db.session import reading
 from engine import evaluation
-from engine.build import job
+from engine.build import job as build
 from engine.export import job as export
 from engine.specs import BuildSpec, CalibrationSpec, EvaluateSpec, ExportSpec, WeightsSpec
 from tests.support.tiny import Quiet
@@ -21,7 +21,7 @@ def counts(
     """Exports, builds and evaluates; (top-1, top-5) counts."""
     export.run(spec.to_json(), Quiet(url, tmp_path / "export"))
     calibration = CalibrationSpec(dataset="in1k") if precision == Precision.INT8 else None
-    built = job.run(
+    built = build.run(
         BuildSpec(export=spec, precision=precision, calibration=calibration).to_json(),
         Quiet(url, tmp_path / "build"),
     )["artifact"]

@@ -35,9 +35,10 @@ def find_chromium() -> str | None:
 
 
 @contextmanager
-def serving(home: Path, *arguments: str) -> Iterator[str]:
+def serving(home: Path, *arguments: str, python: Path = Path(sys.executable)) -> Iterator[str]:
     """Runs `streamlit run dashboard/app.py` from the repository root; yields its address.
 
+    `python` is that of the environment whose `streamlit` is run.
     A dispatcher that it starts outlives it, as it must; it leaves after five idle seconds.
     """
     port = _free_port()
@@ -50,7 +51,7 @@ def serving(home: Path, *arguments: str) -> Iterator[str]:
     }
     environment.pop("PYTHONPATH", None)
     environment.pop("DATABASE_URL", None)
-    streamlit = Path(sys.executable).with_name("streamlit")
+    streamlit = python.with_name("streamlit")
     command = [str(streamlit), "run", "dashboard/app.py", "--server.port", str(port), *arguments]
     with (home / "server.log").open("wb") as log:
         process = subprocess.Popen(

@@ -16,12 +16,12 @@ from db.models import Artifact, Dataset, Weights
 from db.session import writing
 from engine.catalog.models import CatalogModel
 from engine.common.digests import data_digest
-from engine.datasets.registration import check, register
+from engine.datasets.registration import check_folder, register
 from engine.jobs import queue as jobs
 from engine.jobs.context import JobContext
 from engine.onnx import graph_io
 from engine.preprocess import PreprocessSpec, open_image, preprocess
-from engine.runtimes.onnx_runtime import OnnxRuntime
+from engine.runtimes.onnxruntime import OnnxSession
 from engine.store import artifacts
 from engine.store.database import record_model
 from engine.store.manifest import BuildManifest
@@ -124,8 +124,8 @@ def labeled_by(model: ModelProto, root: Path, url: str, shift: int = 0) -> Datas
     """
     path = root.parent / "labeller.onnx"
     onnx.save(model, path)
-    runtime = OnnxRuntime(path, "CPUExecutionProvider", 1)
-    found = check(root, None, lambda done, total: None)
+    runtime = OnnxSession(path, "CPUExecutionProvider", 1)
+    found = check_folder(root, None, lambda done, total: None)
     images = [preprocess(open_image(root / name), PREPROCESS) for name in found.files]
     given = runtime.run(np.stack(images))
     classes = given.shape[1]
@@ -163,4 +163,4 @@ def scores(model: ModelProto, folder: Path) -> np.ndarray:
     path = folder / "m.onnx"
     onnx.save(model, path)
     batch = np.random.default_rng(0).normal(size=(2, 3, SIDE, SIDE)).astype(np.float32)
-    return OnnxRuntime(path, "CPUExecutionProvider", 1).run(batch)
+    return OnnxSession(path, "CPUExecutionProvider", 1).run(batch)

@@ -11,22 +11,23 @@ import numpy as np
 from onnx import ModelProto
 
 from db.models import Artifact, Dataset
+from engine.build.builders import Source
 from engine.build.fp16.conversion import convert, refuse_control_flow
 from engine.build.fp16.emulation import imitate
 from engine.build.fp16.fallback import keep_in_float
 from engine.build.fp16.limits import LARGEST, LIMIT
 from engine.build.fp16.observing import observed
 from engine.build.fp16.value_ranges import extremes_of
-from engine.build.int8.mixed_precision.sensitivity import decibels, noise
-from engine.build.int8.sessions import session_of
+from engine.build.int8.mixed_precision.sensitivity import noise_to_sqnr_db, relative_noise
 from engine.config import settings
 from engine.datasets.reader import open_index, read_batches
 from engine.datasets.registration import find_dataset
-from engine.datasets.sampling import draw_by_class
+from engine.datasets.sampling import sample_by_class
 from engine.errors import BuildFailed
 from engine.export.verify import probe_inputs
 from engine.jobs.context import JobContext
 from engine.onnx import graph_io
+from engine.runtimes.observing import session_of
 from engine.specs import RangeCheckSpec
 from engine.store import artifacts
 from engine.store.manifest import (
@@ -53,14 +54,9 @@ class _Data:
     images: int
 
 
-def build(
-    model: ModelProto,
-    export: Artifact,
-    asked: RangeCheckSpec | None,
-    path: Path,
-    context: JobContext,
-) -> BuildDetails:
-    """Writes the fp16 model of `model` to `path`; returns what is said of it in the manifest."""
+def build(source: Source, path: Path, context: JobContext) -> BuildDetails:
+    """Writes the fp16 model to `path`; returns its details for the manifest."""
+    model, export, asked = source.model, source.export, source.spec.range_check
     refuse_control_flow(model)
     data = _checked(export, asked, context) if asked else _probes(export)
     extremes = extremes_of(model, _told(data, context), settings().threads)
@@ -87,7 +83,7 @@ def build(
 def _checked(export: Artifact, asked: RangeCheckSpec, context: JobContext) -> _Data:
     dataset = find_dataset(asked.dataset, context.url)
     index, spec = open_index(dataset), artifacts.preprocess_of(export)
-    drawn = draw_by_class(index.labels, asked.images, asked.seed)
+    drawn = sample_by_class(index.labels, asked.images, asked.seed)
     if len(drawn) < asked.images:
         context.say(f"Only {len(drawn)} images to check ranges on, {asked.images} were asked.")
     context.stage(f"Checking ranges on {len(drawn)} images of {dataset.name}.")
@@ -131,7 +127,7 @@ def _agreement(model: ModelProto, half: ModelProto, data: _Data) -> Fp16Agreemen
     return Fp16Agreement(
         images=len(wanted),
         same_class=int((wanted.argmax(axis=1) == found.argmax(axis=1)).sum()),
-        signal_db=decibels(noise(found, wanted)),
+        signal_db=noise_to_sqnr_db(relative_noise(found, wanted)),
     )
 
 

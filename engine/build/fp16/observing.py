@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
-
-import onnx
-import onnxruntime as ort
 from onnx import ModelProto, TensorProto, shape_inference
 
 from engine.build.fp16.execution import EMULATED, NATIVE, Execution, expected
 from engine.build.fp16.limits import WEIGHTED
-from engine.specs import CPU_PROVIDER
+from engine.runtimes.observing import graph_as_run
 
 
 def observed(model: ModelProto) -> Execution:
@@ -26,15 +21,7 @@ def observed(model: ModelProto) -> Execution:
 
 def computes_in_half(model: ModelProto) -> bool:
     """Whether any of the layers with weights still is in half precision in a session's graph."""
-    options = ort.SessionOptions()
-    options.log_severity_level = 3
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-    with tempfile.TemporaryDirectory() as folder:
-        given, path = Path(folder) / "given.onnx", Path(folder) / "as run.onnx"
-        onnx.save(model, given)
-        options.optimized_model_filepath = str(path)
-        ort.InferenceSession(str(given), options, providers=[CPU_PROVIDER])
-        graph = shape_inference.infer_shapes(onnx.load(path)).graph
+    graph = shape_inference.infer_shapes(graph_as_run(model)).graph
     kinds = {v.name: v.type.tensor_type.elem_type for v in (*graph.value_info, *graph.output)}
     outputs = [node.output[0] for node in graph.node if node.op_type in WEIGHTED]
     return any(kinds.get(name) == TensorProto.FLOAT16 for name in outputs)

@@ -14,9 +14,9 @@ import numpy as np
 from onnx import ModelProto, NodeProto, TensorProto, helper, shape_inference
 
 from engine.build.fp16.limits import SUMMING
-from engine.build.int8.sessions import session_of
 from engine.errors import BuildFailed
 from engine.onnx import graph_io
+from engine.runtimes.observing import session_of
 
 
 @dataclass(frozen=True, slots=True)

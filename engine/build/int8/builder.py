@@ -1,4 +1,4 @@
-"""The int8 build: calibration images, what stays in float, the model, and its report."""
+"""The int8 build: calibration, mixed precision, accuracy constraint, and the layer report."""
 
 from __future__ import annotations
 
@@ -12,19 +12,20 @@ from onnx import ModelProto
 
 from db.enums import WeightsKind
 from db.models import Artifact
+from engine.build.builders import Source
 from engine.build.int8 import targets
 from engine.build.int8.accuracy_control import search
-from engine.build.int8.accuracy_control.bound import AGREEMENT, TOP1, Bound
-from engine.build.int8.accuracy_control.checkpoint import Journal, journal_path
-from engine.build.int8.accuracy_control.expected_drop import margins_of
-from engine.build.int8.calibration_data import PreparedImages
-from engine.build.int8.calibration_overlap import held_out, write_seen
+from engine.build.int8.accuracy_control.bound import AGREEMENT, TOP1, AccuracyConstraint
+from engine.build.int8.accuracy_control.checkpoint import SearchCheckpoint, checkpoint_path
+from engine.build.int8.accuracy_control.expected_drop import score_margins
+from engine.build.int8.calibration_data import CalibrationImages
+from engine.build.int8.calibration_overlap import select_held_out, write_build_images
 from engine.build.int8.mixed_precision import mixed_precision
-from engine.build.int8.mixed_precision.mixed_precision import Mixed
+from engine.build.int8.mixed_precision.mixed_precision import MixedPrecisionBuild
 from engine.build.int8.pipeline import Calibration
-from engine.build.int8.qdq.placement import WEIGHTED
-from engine.build.int8.report import report_of
-from engine.build.int8.statistics.cache import Known, Subject
+from engine.build.int8.qdq.placement import WEIGHTED_OPS
+from engine.build.int8.report import create_report
+from engine.build.int8.statistics.cache import StatisticsCache, StatisticsSource
 from engine.common import environment
 from engine.common.digests import images_digest
 from engine.common.files import write_text
@@ -33,66 +34,64 @@ from engine.config import settings
 from engine.datasets.classes import match_outputs
 from engine.datasets.reader import DatasetIndex, open_index
 from engine.datasets.registration import find_dataset
-from engine.datasets.sampling import draw_by_class
+from engine.datasets.sampling import sample_by_class
 from engine.errors import BuildFailed, InvalidRequest, LabelsMismatch
 from engine.jobs.context import JobContext
 from engine.onnx import graph_io
 from engine.specs import CalibrationSpec
 from engine.store import artifacts
-from engine.store.int8_report import Top1Flips
+from engine.store.int8_report import ChangedClasses
 from engine.store.manifest import BuildDetails, CalibrationFacts
 
 REPORT_IMAGES = 16
 CHANGED_IMAGES = 64
 MANY_CHANGED = 1 / 8
-"""Of the images; with more, the build's log says why their class changes."""
-BOUND_IMAGES = 2_000
-BOUND_SEED = 1
-SHOWN = 5
+"""Share of images; where more change their class, the log explains why."""
+SEARCH_IMAGES = 2_000
+SEARCH_SEED = 1
+MAX_NAMES = 5
 
 
-def build(
-    model: ModelProto,
-    export: Artifact,
-    asked: CalibrationSpec,
-    path: Path,
-    context: JobContext,
-    key: str,
-) -> BuildDetails:
-    """Writes the int8 model of `model` to `path`; returns what is said of it in the manifest.
+def build(source: Source, path: Path, context: JobContext) -> BuildDetails:
+    """Writes the int8 model to `path`; returns its details for the manifest.
 
-    `key` is the build's recipe: a search that was stopped goes on where it was.
+    A stopped search is resumed; its checkpoint is stored under the digest of the build's recipe.
     """
+    model, export, asked = source.model, source.export, source.spec.calibration
+    if asked is None:
+        raise BuildFailed("int8 needs a calibration dataset.")
     _require_layers(model, export)
     dataset = find_dataset(asked.dataset, context.url)
-    images = PreparedImages(open_index(dataset), export)
-    drawn = draw_by_class(images.index.labels, asked.images, asked.seed)
-    _say_what_is_drawn(images.index, drawn, asked, context)
+    images = CalibrationImages(open_index(dataset), export)
+    drawn = sample_by_class(images.index.labels, asked.images, asked.seed)
+    _log_calibration_set(images.index, drawn, asked, context)
     context.stage(f"Calibrating on {len(drawn)} images of {dataset.name}.")
-    mixed_up = np.random.default_rng(asked.seed).permutation(drawn)
-    how = Calibration(
-        images=lambda: images.batches(mixed_up),
-        mode=asked.mode,
+    shuffled = np.random.default_rng(asked.seed).permutation(drawn)
+    calibration = Calibration(
+        images=lambda: images.batches(shuffled),
+        method=asked.mode,
         percentile=asked.percentile,
         threads=settings().threads,
         progress=lambda stage, seen: context.progress(seen, len(drawn), "images", stage),
-        count=len(drawn),
-        known=Known(_subject(export, images, drawn), context.say),
+        image_count=len(drawn),
+        statistics_cache=StatisticsCache(_statistics_source(export, images, drawn), context.say),
     )
-    mixed = _mixed(model, export, asked, images, drawn, how, context, key)
-    context.stage("Looking at every layer.")
+    mixed = _mixed(model, export, asked, images, drawn, calibration, context, source.recipe)
+    context.stage("Analyzing layers.")
     graph_io.save(mixed.model, path)
-    report = report_of(model, mixed, images.one_by_one(drawn[:REPORT_IMAGES]), settings().threads)
-    changed = _changed(model, mixed.model, images, drawn[:CHANGED_IMAGES])
-    counted = Top1Flips(images=changed.images, changed=changed.changed)
+    report = create_report(
+        model, mixed, images.single_images(drawn[:REPORT_IMAGES]), settings().threads
+    )
+    changed = _compare_top1(model, mixed.model, images, drawn[:CHANGED_IMAGES])
+    counted = ChangedClasses(images=changed.images, changed=changed.changed)
     report = report.model_copy(update={"changed_classes": counted})
     if changed.changed > MANY_CHANGED * changed.images:
-        context.say(changed.sentence())
+        context.say(changed.warning())
     write_text(path.parent / artifacts.REPORT_FILE, json.dumps(report.dump(), indent=1))
-    searched = _others(images.index, drawn) if asked.max_drop is not None else drawn[:0]
-    write_seen(path.parent, images.index, drawn, searched)
-    _say_what_is_constant(mixed, context)
-    calibration = asked.to_json() | {
+    searched = _search_images(images.index, drawn) if asked.max_drop is not None else drawn[:0]
+    write_build_images(path.parent, images.index, drawn, searched)
+    _log_constant_layers(mixed, context)
+    calibration_facts = asked.to_json() | {
         "images": len(drawn),
         "images_asked": asked.images,
         "images_searched": len(searched),
@@ -101,19 +100,19 @@ def build(
     }
     return BuildDetails(
         quantization=mixed.facts.model_copy(update={"macs_in_int8": report.macs_in_int8}),
-        calibration=CalibrationFacts(**calibration),
+        calibration=CalibrationFacts(**calibration_facts),
     )
 
 
 def _require_layers(model: ModelProto, export: Artifact) -> None:
-    """Raises BuildFailed for a network without a convolution or Gemm of constant weights."""
+    """Raises BuildFailed for a model without a convolution or Gemm with constant weights."""
     constants = {tensor.name for tensor in model.graph.initializer}
     if not any(
-        node.op_type in WEIGHTED and node.input[1] in constants for node in model.graph.node
+        node.op_type in WEIGHTED_OPS and node.input[1] in constants for node in model.graph.node
     ):
         raise BuildFailed(
             f"{export.model_id} has no convolution and no Gemm with constant weights, so there is "
-            f"nothing to compute in integers: choose fp32 or fp16."
+            f"nothing to quantize: choose fp32 or fp16."
         )
 
 
@@ -121,110 +120,116 @@ def _mixed(
     model: ModelProto,
     export: Artifact,
     asked: CalibrationSpec,
-    images: PreparedImages,
+    images: CalibrationImages,
     drawn: np.ndarray,
-    how: Calibration,
+    calibration: Calibration,
     context: JobContext,
     key: str,
-) -> Mixed:
+) -> MixedPrecisionBuild:
     meaningful = export.weights_kind != WeightsKind.RANDOM
     target = targets.resolve(asked.target, environment.instruction_sets())
-    context.say(f"For {target.summary}: {target.why}.")
-    request = mixed_precision.Request(
+    context.say(f"int8 target {target.summary}: {target.why}.")
+    request = mixed_precision.MixedPrecisionRequest(
         source=model,
-        how=how,
+        calibration=calibration,
         target=target,
-        forced=_outputs_of(model, asked.keep_in_float),
+        required_float=_convolution_outputs(model, asked.keep_in_float),
         float_share=asked.float_share,
-        images=images.all(drawn[: mixed_precision.EFFECT_IMAGES]) if meaningful else None,
-        say=context.say,
+        analysis_images=images.load(drawn[: mixed_precision.ANALYSIS_IMAGES])
+        if meaningful
+        else None,
+        log=context.say,
         progress=context.progress,
     )
     if asked.max_drop is None:
-        return mixed_precision.by_default(request)
+        return mixed_precision.build_default(request)
     if not meaningful:
-        raise InvalidRequest("Random weights have no accuracy that could drop: leave out max_drop.")
-    bound = _bound(model, asked, images, drawn, how.threads)
-    journal = Journal.open(journal_path(key))
-    if journal.steps:
-        count = len(journal.steps)
+        raise InvalidRequest("Random weights have no accuracy to constrain: leave out max_drop.")
+    constraint = _constraint(model, asked, images, drawn, calibration.threads)
+    checkpoint = SearchCheckpoint.load(checkpoint_path(key))
+    if checkpoint.steps:
+        count = len(checkpoint.steps)
         context.say(
-            f"{count} step{'s' * (count > 1)} of this search were judged before it stopped."
+            f"Resuming a stopped search: {count} step{'s' * (count > 1)} already evaluated."
         )
-    return search.within(request, bound, journal)
+    return search.search_float_layers(request, constraint, checkpoint)
 
 
-def _bound(
+def _constraint(
     model: ModelProto,
     asked: CalibrationSpec,
-    images: PreparedImages,
+    images: CalibrationImages,
     drawn: np.ndarray,
     threads: int,
-) -> Bound:
-    """Judged on images of the same set that ranges were not taken from."""
+) -> AccuracyConstraint:
+    """The accuracy constraint, evaluated on images of the dataset that are not calibrated on."""
     index = images.index
-    others = _others(index, drawn)
-    if not len(others):
+    held_out_images = _search_images(index, drawn)
+    if not len(held_out_images):
         raise BuildFailed(
-            f"Every image of {index.name!r} is calibrated on; none is left to judge the "
-            f"drop: calibrate on fewer (--calibration-images) or on a larger set."
+            f"All images of {index.name!r} are used for calibration, so none is left to evaluate "
+            f"the accuracy drop: use fewer (--calibration-images) or a larger dataset."
         )
-    scores = images.scores(model, others, threads)
+    scores = images.predict(model, held_out_images, threads)
     wanted = scores.argmax(axis=1)
     labeled = len(index.classes) > 1
     labels = wanted
     if labeled:
         outputs = scores.shape[1]
-        matching = match_outputs("The network", outputs, None, index.name, index.all_classes)
-        labels = matching.output_of(index.labels[others])
+        matching = match_outputs("The model", outputs, None, index.name, index.all_classes)
+        labels = matching.outputs_of_labels(index.labels[held_out_images])
     if labeled and is_chance_level(int((wanted == labels).sum()), len(labels), scores.shape[1]):
         raise LabelsMismatch(
-            f"fp32 is right on no more images of {index.name!r} than guessing would be: labels or "
-            f"class order do not match, and a drop cannot be judged. Calibrate on the model's own "
-            f"classes, or on a set without labels (then agreement with fp32 is bounded)."
+            f"The accuracy of fp32 on {index.name!r} is not better than chance: labels or class "
+            f"order do not match, so an accuracy drop cannot be evaluated. Calibrate on a dataset "
+            f"of the model's classes, or without labels (agreement with fp32 is then constrained)."
         )
 
     def margins(candidate: ModelProto, progress: Callable[[int, int], None]) -> np.ndarray:
-        return margins_of(images.scores(candidate, others, threads, progress), labels)
+        return score_margins(images.predict(candidate, held_out_images, threads, progress), labels)
 
-    measure = TOP1 if labeled else AGREEMENT
-    reference = margins_of(scores, labels)
-    return Bound(float(asked.max_drop or 0), margins, reference, asked.search_s, measure)
-
-
-def _others(index: DatasetIndex, drawn: np.ndarray) -> np.ndarray:
-    """The images that a bounded build is judged on."""
-    return held_out(index.labels, drawn, BOUND_IMAGES, BOUND_SEED)
+    metric = TOP1 if labeled else AGREEMENT
+    reference = score_margins(scores, labels)
+    return AccuracyConstraint(
+        float(asked.max_drop or 0), margins, reference, asked.search_s, metric
+    )
 
 
-def _say_what_is_drawn(
+def _search_images(index: DatasetIndex, drawn: np.ndarray) -> np.ndarray:
+    """The images on which the accuracy constraint is evaluated."""
+    return select_held_out(index.labels, drawn, SEARCH_IMAGES, SEARCH_SEED)
+
+
+def _log_calibration_set(
     index: DatasetIndex, drawn: np.ndarray, asked: CalibrationSpec, context: JobContext
 ) -> None:
     if len(drawn) < asked.images:
         context.say(
-            f"Only {len(drawn):,} images to calibrate on, {asked.images:,} were asked: "
+            f"Only {len(drawn):,} calibration images, {asked.images:,} were requested: "
             f"{index.name} has no more."
         )
     classes, all_classes = len(np.unique(index.labels[drawn])), len(np.unique(index.labels))
     if index.labeled and classes < all_classes:
         context.say(
-            f"{classes:,} of {all_classes:,} classes are among the {len(drawn):,} images; "
-            f"--calibration-images {all_classes} and more draws from every class."
+            f"The {len(drawn):,} calibration images cover {classes:,} of {all_classes:,} classes; "
+            f"--calibration-images {all_classes} or more covers every class."
         )
 
 
-def _say_what_is_constant(mixed: Mixed, context: JobContext) -> None:
+def _log_constant_layers(mixed: MixedPrecisionBuild, context: JobContext) -> None:
     names = mixed.prepared.facts.constant
     if names:
-        shown = ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
+        shown = ", ".join(names[:MAX_NAMES]) + (", ..." if len(names) > MAX_NAMES else "")
         context.say(
-            f"Behind {len(names)} layers nothing changes over all calibration images ({shown}): "
-            f"the weights may be damaged, or the images all alike."
+            f"The output of {len(names)} layers is constant over all calibration images ({shown}): "
+            f"the weights may be damaged, or all images may be the same."
         )
 
 
-def _subject(export: Artifact, images: PreparedImages, drawn: np.ndarray) -> Subject:
-    return Subject(
+def _statistics_source(
+    export: Artifact, images: CalibrationImages, drawn: np.ndarray
+) -> StatisticsSource:
+    return StatisticsSource(
         model_id=export.model_id,
         export=export.digest,
         dataset_name=images.index.name,
@@ -235,24 +240,24 @@ def _subject(export: Artifact, images: PreparedImages, drawn: np.ndarray) -> Sub
     )
 
 
-def _outputs_of(model: ModelProto, positions: tuple[int, ...]) -> frozenset[str]:
-    """Outputs of the convolutions counted in graph order from 0."""
-    found = [node.output[0] for node in model.graph.node if node.op_type == "Conv"]
-    beyond = [position for position in positions if position >= len(found)]
-    if beyond:
+def _convolution_outputs(model: ModelProto, positions: tuple[int, ...]) -> frozenset[str]:
+    """Outputs of the convolutions at these positions, counted from 0 in graph order."""
+    outputs = [node.output[0] for node in model.graph.node if node.op_type == "Conv"]
+    out_of_range = [position for position in positions if position >= len(outputs)]
+    if out_of_range:
         raise BuildFailed(
-            f"Convolution {beyond[0]} is to stay in float, but the model has {len(found)} "
-            f"convolutions, counted from 0."
+            f"Convolution {out_of_range[0]} cannot be excluded from quantization: the model has "
+            f"{len(outputs)} convolutions, counted from 0."
         )
-    return frozenset(found[position] for position in positions)
+    return frozenset(outputs[position] for position in positions)
 
 
 @dataclass(frozen=True, slots=True)
-class Changed:
-    """Images whose class int8 changes, and why it could.
+class Top1Changes:
+    """Top-1 agreement of int8 with fp32 on calibration images, and the size of score changes.
 
-    `margin` is the median distance in fp32 between the two best scores of those images, `shift`
-    the median of the largest change of a score by rounding over all images.
+    `margin` is the median difference in fp32 between the two best scores of the changed images,
+    `shift` the median over all images of the largest change of a score.
     """
 
     images: int
@@ -260,25 +265,25 @@ class Changed:
     margin: float
     shift: float
 
-    def sentence(self) -> str:
-        """Of a build that changes many."""
+    def warning(self) -> str:
+        """A warning for a build that changes many."""
         return (
-            f"{self.changed} of {self.images} calibration images get another class than in fp32: "
-            f"their two best scores are {self.margin:.2g} apart there, and rounding moves scores "
-            f"by {self.shift:.2g}. Evaluate this build before it is used; an accuracy constraint "
-            f"(--max-drop) keeps more layers in float."
+            f"Top-1 differs from fp32 on {self.changed} of {self.images} calibration images: their "
+            f"two best fp32 scores differ by {self.margin:.2g}, and int8 changes scores by "
+            f"{self.shift:.2g}. Evaluate this build before use; an accuracy constraint "
+            f"(--max-drop) excludes more layers from quantization."
         )
 
 
-def _changed(
-    before: ModelProto, after: ModelProto, images: PreparedImages, which: np.ndarray
-) -> Changed:
-    """How many of the images get another class than from fp32."""
+def _compare_top1(
+    before: ModelProto, after: ModelProto, images: CalibrationImages, indices: np.ndarray
+) -> Top1Changes:
+    """Compares top-1 of fp32 (`before`) and int8 (`after`) on images."""
     threads = settings().threads
-    old, new = (images.scores(model, which, threads) for model in (before, after))
+    old, new = (images.predict(model, indices, threads) for model in (before, after))
     moved = old.argmax(axis=1) != new.argmax(axis=1)
     best = np.sort(old, axis=1)[:, -2:]
     margins = (best[:, -1] - best[:, 0])[moved]
     shift = np.abs(new - old).max(axis=1)
     margin = float(np.median(margins)) if len(margins) else 0.0
-    return Changed(len(which), int(moved.sum()), margin, float(np.median(shift)))
+    return Top1Changes(len(indices), int(moved.sum()), margin, float(np.median(shift)))

@@ -1,7 +1,7 @@
-"""Which images an int8 build has seen: those it was calibrated on, those a search was judged on.
+"""Images that an int8 build used: for calibration, and for the accuracy-constrained search.
 
-They lie beside the model, by their place in the dataset and by their bytes, so that an evaluation
-can tell how many of its own images they are, also where the same files were registered twice.
+The lists are stored beside the model, with the index and the content of each image, so that an
+evaluation can count the overlap with its own images, also where files are registered twice.
 """
 
 from __future__ import annotations
@@ -19,15 +19,18 @@ from db.models import Artifact
 from engine.common.document import Document
 from engine.common.files import write_text
 from engine.datasets.reader import DatasetIndex
-from engine.datasets.sampling import draw_by_class
+from engine.datasets.sampling import sample_by_class
 from engine.store import artifacts
 from engine.store.manifest import BuildManifest
 
-DIGITS = 16
+DIGEST_LENGTH = 16
 
 
-class SeenImages(Document):
-    """What lies beside the model: of each image its place in the dataset, bytes, and digest."""
+class BuildImages(Document):
+    """Images used by a build: (index in the dataset, size in bytes, start of the SHA-256) of each.
+
+    Stored beside the model.
+    """
 
     dataset: str
     dataset_digest: str
@@ -37,84 +40,89 @@ class SeenImages(Document):
 
 @dataclass(frozen=True, slots=True)
 class Overlap:
-    """Masks over the images of an evaluation: which the build was calibrated or searched on."""
+    """Masks over the images of an evaluation: used for calibration, used by the search."""
 
     calibrated: np.ndarray
     searched: np.ndarray
 
     @property
-    def either(self) -> np.ndarray:
-        """(n,) booleans."""
+    def any_use(self) -> np.ndarray:
+        """Images used for either purpose: booleans, (n,)."""
         return np.asarray(self.calibrated | self.searched)
 
 
-def held_out(labels: np.ndarray, drawn: np.ndarray, most: int, seed: int) -> np.ndarray:
-    """At most `most` images, evenly by class, that are not `drawn`; ascending."""
-    others = np.setdiff1d(np.arange(len(labels)), drawn)
-    if len(others) > most:
-        others = others[draw_by_class(labels[others], most, seed)]
-    return others
+def select_held_out(
+    labels: np.ndarray, calibrated: np.ndarray, max_images: int, seed: int
+) -> np.ndarray:
+    """At most `max_images` images that are not `calibrated`, balanced by class; ascending."""
+    candidates = np.setdiff1d(np.arange(len(labels)), calibrated)
+    if len(candidates) > max_images:
+        candidates = candidates[sample_by_class(labels[candidates], max_images, seed)]
+    return candidates
 
 
-def write_seen(
+def write_build_images(
     folder: Path, index: DatasetIndex, calibrated: np.ndarray, searched: np.ndarray
 ) -> None:
-    """Writes down beside the model which images of `index` it has seen."""
-    seen = SeenImages(
+    """Writes the lists of images that the build used beside the model."""
+    build_images = BuildImages(
         dataset=index.name,
         dataset_digest=index.digest,
         calibrated=[_identity(index, int(i)) for i in calibrated],
         searched=[_identity(index, int(i)) for i in searched],
     )
-    write_text(folder / artifacts.IMAGES_FILE, json.dumps(seen.dump()))
+    write_text(folder / artifacts.IMAGES_FILE, json.dumps(build_images.dump()))
 
 
-def overlap(artifact: Artifact, index: DatasetIndex, images: np.ndarray) -> Overlap | None:
-    """Which of `images` (indices in `index`) the build has seen; None where nobody knows.
+def find_overlap(artifact: Artifact, index: DatasetIndex, images: np.ndarray) -> Overlap | None:
+    """Which of `images` (indices in `index`) the build used; None where this is unknown.
 
-    Of the same dataset by place, of another by the bytes of the files.
+    In the same dataset images are compared by index, in another one by the content of the files.
     """
-    seen = _read(artifact)
-    if seen is None:
-        return _by_drawing_again(artifact, index, images)
-    kinds = (seen.calibrated, seen.searched)
-    if seen.dataset_digest == index.digest:
-        return Overlap(*(np.isin(images, [place for place, _, _ in rows]) for rows in kinds))
-    files = [{(size, digest) for _, size, digest in rows} for rows in kinds]
-    sizes = {size for known in files for size, _ in known}
-    identities = [_identity_if(index, int(i), sizes.__contains__) for i in images]
-    return Overlap(*(np.array([one in known for one in identities]) for known in files))
+    build_images = _read(artifact)
+    if build_images is None:
+        return _repeat_sampling(artifact, index, images)
+    uses = (build_images.calibrated, build_images.searched)
+    if build_images.dataset_digest == index.digest:
+        return Overlap(
+            *(
+                np.isin(images, [index_in_dataset for index_in_dataset, _, _ in rows])
+                for rows in uses
+            )
+        )
+    files = [{(size, digest) for _, size, digest in rows} for rows in uses]
+    sizes = {size for used_files in files for size, _ in used_files}
+    identities = [_identity_if_size(index, int(i), sizes.__contains__) for i in images]
+    return Overlap(*(np.array([one in used_files for one in identities]) for used_files in files))
 
 
-def _by_drawing_again(
-    artifact: Artifact, index: DatasetIndex, images: np.ndarray
-) -> Overlap | None:
-    """For builds from before it was written down: drawing is repeatable on the same dataset."""
-    made = BuildManifest.from_artifact(artifact).build.calibration
-    if made is None or made.dataset_digest != index.digest or made.max_drop:
+def _repeat_sampling(artifact: Artifact, index: DatasetIndex, images: np.ndarray) -> Overlap | None:
+    """For builds without stored lists: repeats the sampling, which is deterministic."""
+    calibration = BuildManifest.from_artifact(artifact).build.calibration
+    if calibration is None or calibration.dataset_digest != index.digest or calibration.max_drop:
         return None
-    drawn = draw_by_class(index.labels, made.images, made.seed)
-    return Overlap(np.isin(images, drawn), np.zeros(len(images), bool))
+    calibrated = sample_by_class(index.labels, calibration.images, calibration.seed)
+    return Overlap(np.isin(images, calibrated), np.zeros(len(images), bool))
 
 
-def _read(artifact: Artifact) -> SeenImages | None:
+def _read(artifact: Artifact) -> BuildImages | None:
     with suppress(OSError, ValueError):
         path = artifacts.folder_of(artifact.digest) / artifacts.IMAGES_FILE
-        return SeenImages.model_validate_json(path.read_text())
+        return BuildImages.model_validate_json(path.read_text())
     return None
 
 
-def _identity(index: DatasetIndex, place: int) -> tuple[int, int, str]:
-    """(place, bytes, the first digits of their SHA-256)."""
-    data = (index.root / index.files[place]).read_bytes()
-    return place, len(data), hashlib.sha256(data).hexdigest()[:DIGITS]
+def _identity(index: DatasetIndex, index_in_dataset: int) -> tuple[int, int, str]:
+    """(index in the dataset, size in bytes, the first DIGEST_LENGTH digits of the SHA-256)."""
+    data = (index.root / index.files[index_in_dataset]).read_bytes()
+    return index_in_dataset, len(data), hashlib.sha256(data).hexdigest()[:DIGEST_LENGTH]
 
 
-def _identity_if(
-    index: DatasetIndex, place: int, wanted: Callable[[int], bool]
+def _identity_if_size(
+    index: DatasetIndex, index_in_dataset: int, is_candidate_size: Callable[[int], bool]
 ) -> tuple[int, str] | None:
-    """(bytes, digits) of an image whose size is `wanted`; others are not read."""
+    """(size in bytes, digest) of an image with a candidate size; other files are not read."""
     with suppress(OSError):
-        if wanted((index.root / index.files[place]).stat().st_size):
-            return _identity(index, place)[1:]
+        if is_candidate_size((index.root / index.files[index_in_dataset]).stat().st_size):
+            return _identity(index, index_in_dataset)[1:]
     return None

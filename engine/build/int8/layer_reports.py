@@ -1,4 +1,4 @@
-"""What int8 builds say of their layers: kept beside the model, read by terminal and pages."""
+"""Reads the layer report of an int8 build, which is stored beside the model."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ from engine.store.artifacts import REPORT_FILE, folder_of
 from engine.store.int8_report import Int8Report, LayerReport
 
 
-def layer_report(digest: str) -> Int8Report | None:
-    """What an int8 build says of each of its layers; None where it says nothing.
+def load_layer_report(digest: str) -> Int8Report | None:
+    """The layer report of an artifact; None where it has none.
 
-    ArtifactMissing, in a sentence, where the file is damaged.
+    Raises ArtifactMissing where the file is damaged.
     """
     path = folder_of(digest) / REPORT_FILE
     if not path.is_file():
         return None
-    what = f"{REPORT_FILE} of artifact {digest[:12]}"
-    return Int8Report.read(read_json(path, ArtifactMissing), what, ArtifactMissing)
+    description = f"{REPORT_FILE} of artifact {digest[:12]}"
+    return Int8Report.read(read_json(path, ArtifactMissing), description, ArtifactMissing)
 
 
-def worst(layers: list[LayerReport], most: int) -> list[LayerReport]:
-    """The layers whose rounding disturbs the scores most; by their own noise where that is unknown.
+def most_sensitive_layers(layers: list[LayerReport], count: int) -> list[LayerReport]:
+    """The `count` layers with the lowest SQNR, ascending; layers in float are last.
 
-    Layers in float disturb nothing and come last.
+    The SQNR is that of the logits where it was measured, else that of the output or the weights.
     """
 
-    def signal(layer: LayerReport) -> float:
+    def sqnr_db(layer: LayerReport) -> float:
         if layer.precision == "float":
             return float("inf")
-        known = (layer.effect_db, layer.output_sqnr_db, layer.weights_sqnr_db)
-        return next((value for value in known if value is not None), float("inf"))
+        measured = (layer.effect_db, layer.output_sqnr_db, layer.weights_sqnr_db)
+        return next((value for value in measured if value is not None), float("inf"))
 
-    return sorted(layers, key=signal)[:most]
+    return sorted(layers, key=sqnr_db)[:count]

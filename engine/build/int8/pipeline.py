@@ -1,4 +1,4 @@
-"""The int8 recipe: rewrite, observe, equalize, choose ranges, write."""
+"""The int8 pipeline: rewrite the graph, collect statistics, equalize, choose ranges, write QDQ."""
 
 from __future__ import annotations
 
@@ -9,22 +9,28 @@ import numpy as np
 from onnx import ModelProto
 
 from engine.build.int8.equalization.cross_layer import equalize
-from engine.build.int8.mixed_precision.sensitivity import Rounding
-from engine.build.int8.passes.channels_last import arrange
-from engine.build.int8.passes.channelwise_mul import unscaling_as_products
+from engine.build.int8.mixed_precision.sensitivity import FakeQuantizer
+from engine.build.int8.passes.channels_last import arrange_channels_last
+from engine.build.int8.passes.channelwise_mul import unscaling_to_mul
 from engine.build.int8.passes.hard_swish import hard_gates_to_convolutions, split_hard_swish
 from engine.build.int8.passes.squeeze import squeeze_to_global_pool
-from engine.build.int8.qdq.placement import WEIGHTED, Placing, place
-from engine.build.int8.qdq.placement_tensorrt import place_for_tensorrt
-from engine.build.int8.qdq.qparams import choose_grids
-from engine.build.int8.qdq.writer import write
-from engine.build.int8.statistics.cache import Known, range_key
-from engine.build.int8.statistics.channel_statistics import ChannelStats, channel_stats
-from engine.build.int8.statistics.hard_swish_ranges import GateSample, gate_samples
-from engine.build.int8.statistics.histograms import histograms
-from engine.build.int8.statistics.observers import wanted
-from engine.build.int8.statistics.range_estimators import RANGE_OF, Ranges
-from engine.build.int8.targets import Target, target_of
+from engine.build.int8.qdq.placement import WEIGHTED_OPS, QuantizerPlacement, place_quantizers
+from engine.build.int8.qdq.placement_tensorrt import place_quantizers_for_tensorrt
+from engine.build.int8.qdq.qparams import choose_qparams
+from engine.build.int8.qdq.writer import write_qdq_model
+from engine.build.int8.statistics.cache import StatisticsCache, range_key
+from engine.build.int8.statistics.channel_statistics import (
+    ChannelStatistics,
+    collect_channel_statistics,
+)
+from engine.build.int8.statistics.hard_swish_ranges import (
+    HardSwishSample,
+    create_hard_swish_samples,
+)
+from engine.build.int8.statistics.histograms import collect_histograms
+from engine.build.int8.statistics.observers import observed_tensors
+from engine.build.int8.statistics.range_estimators import RANGE_ESTIMATORS, Ranges
+from engine.build.int8.targets import Target, get_target
 from engine.onnx.graph_view import view_of
 from engine.specs import TargetName
 from engine.store.int8_report import Int8Build
@@ -32,90 +38,100 @@ from engine.store.int8_report import Int8Build
 Batches = Callable[[], Iterable[np.ndarray]]
 Progress = Callable[[str, int], None]
 
-VNNI = target_of(TargetName.X86_VNNI)
+DEFAULT_TARGET = get_target(TargetName.X86_VNNI)
 
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """How ranges are taken. `images` gives the same batches at every call.
+    """Calibration images and method; `images` returns the same batches at every call.
 
-    What one call of `prepare` finds in them is `known` to the next.
+    `percentile` (0 to 100) is for the method of that name. `progress` takes (stage, images done).
+    Statistics of one call of `prepare` are reused by the next through `statistics_cache`.
     """
 
     images: Batches
-    mode: str
+    method: str
     percentile: float
     threads: int
     progress: Progress
-    count: int = 300
-    known: Known = field(default_factory=Known)
+    image_count: int = 300
+    statistics_cache: StatisticsCache = field(default_factory=StatisticsCache)
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
-    """A float graph ready to be written in int8, equal to its source to rounding."""
+class PreparedModel:
+    """A float graph ready for quantization; it computes the same as its source, up to rounding.
+
+    `facts` go into the manifest.
+    """
 
     model: ModelProto
-    placing: Placing
+    placement: QuantizerPlacement
     ranges: Ranges
-    means: dict[str, np.ndarray]
+    channel_means: dict[str, np.ndarray]
     facts: Int8Build
 
 
 def prepare(
     source: ModelProto,
     calibration: Calibration,
-    kept: frozenset[str] = frozenset(),
-    target: Target = VNNI,
-) -> Prepared:
-    """Rewrites a copy of `source`, equalizes its channels and takes ranges of what is stored.
+    excluded_layers: frozenset[str] = frozenset(),
+    target: Target = DEFAULT_TARGET,
+) -> PreparedModel:
+    """Rewrites a copy of `source`, equalizes its channels and estimates the range of each tensor.
 
-    One pass over the images for `max`, a second for the modes that look at distributions; none for
-    what an earlier call found. Raises BuildFailed naming the layer when a value is not finite, and
-    when there is no image.
+    `max` needs one pass over the images, the other methods a second one; cached statistics need
+    none. Raises BuildFailed, which names the layer, where a value is not finite, and where there is
+    no image.
     """
     model = ModelProto()
     model.CopyFrom(source)
     _name_nodes(model)
     squeezes = squeeze_to_global_pool(model)
     split_hard_swish(model)
-    observed = _observe(model, calibration)
-    constant = _constant(model, observed)
-    equalized = equalize(model, observed, kept)
+    statistics = _collect_statistics(model, calibration)
+    constant = _constant_layers(model, statistics)
+    equalized = equalize(model, statistics, excluded_layers)
     if target.fuses_only_in_integers:
-        gates = hard_gates_to_convolutions(model, kept)
-        placing = place(model, kept)
+        gates = hard_gates_to_convolutions(model, excluded_layers)
+        placement = place_quantizers(model, excluded_layers)
     else:
         gates = 0
-        unscaling_as_products(model)
-        placing = place_for_tensorrt(model, kept)
-    stats = equalized.stats | _unseen(model, placing, equalized.stats, calibration)
-    ranges = _extremes(placing, stats)
-    if calibration.mode != "max":
-        ranges = _distributed(model, placing, ranges, stats, calibration)
+        unscaling_to_mul(model)
+        placement = place_quantizers_for_tensorrt(model, excluded_layers)
+    statistics = equalized.statistics | _missing_statistics(
+        model, placement, equalized.statistics, calibration
+    )
+    ranges = _min_max_ranges(placement, statistics)
+    if calibration.method != "max":
+        ranges = _ranges_by_distribution(model, placement, ranges, statistics, calibration)
     facts = Int8Build(
         squeezes_rewritten=squeezes,
         gates_rewritten=gates,
         equalization=equalized.strengths,
-        kept_in_float=placing.floating,
+        kept_in_float=placement.float_nodes,
         constant=constant,
     )
-    means = {name: stats.mean for name, stats in equalized.stats.items()}
-    return Prepared(model, placing, ranges, means, facts)
+    channel_means = {name: found.mean for name, found in equalized.statistics.items()}
+    return PreparedModel(model, placement, ranges, channel_means, facts)
 
 
-def rounding_of(prepared: Prepared, target: Target) -> Rounding:
-    """What `quantize` would round, for measuring what each rounding does."""
-    grids = choose_grids(prepared.placing, prepared.ranges, target.activations)
-    in_pairs = target.adds_pairs_in_16_bits
-    return Rounding(prepared.model, prepared.placing, grids, prepared.means, in_pairs)
+def create_fake_quantizer(prepared: PreparedModel, target: Target) -> FakeQuantizer:
+    """Simulates in float what `quantize` would write, for sensitivity analysis."""
+    qparams = choose_qparams(prepared.placement, prepared.ranges, target.activations)
+    bound_pairs = target.adds_pairs_in_16_bits
+    return FakeQuantizer(
+        prepared.model, prepared.placement, qparams, prepared.channel_means, bound_pairs
+    )
 
 
-def quantize(prepared: Prepared, target: Target) -> tuple[ModelProto, Int8Build]:
-    """(int8 model, what it is) for the target it was prepared for."""
-    grids = choose_grids(prepared.placing, prepared.ranges, target.activations)
-    model = write(prepared.model, prepared.placing, grids, target, prepared.means)
-    arrange(model, prepared.placing.view, target)
+def quantize(prepared: PreparedModel, target: Target) -> tuple[ModelProto, Int8Build]:
+    """(int8 model, facts for the manifest); `target` must be the one it was prepared for."""
+    qparams = choose_qparams(prepared.placement, prepared.ranges, target.activations)
+    model = write_qdq_model(
+        prepared.model, prepared.placement, qparams, target, prepared.channel_means
+    )
+    arrange_channels_last(model, prepared.placement.view, target)
     return model, prepared.facts.model_copy(
         update={
             "format": "QDQ",
@@ -126,109 +142,121 @@ def quantize(prepared: Prepared, target: Target) -> tuple[ModelProto, Int8Build]
     )
 
 
-def _observe(model: ModelProto, calibration: Calibration) -> dict[str, ChannelStats]:
+def _collect_statistics(
+    model: ModelProto, calibration: Calibration
+) -> dict[str, ChannelStatistics]:
     view = view_of(model)
-    names = wanted(model, view)
-    known = calibration.known.stats(model, names, view)
-    if known is None:
-        known = _pass_over(model, names, calibration)
-        calibration.known.keep_stats(model, known)
-    return known
+    names = observed_tensors(model, view)
+    statistics = calibration.statistics_cache.find_statistics(model, names, view)
+    if statistics is None:
+        statistics = _run_statistics_pass(model, names, calibration)
+        calibration.statistics_cache.store_statistics(model, statistics)
+    return statistics
 
 
-def _unseen(
-    model: ModelProto, placing: Placing, stats: dict[str, ChannelStats], calibration: Calibration
-) -> dict[str, ChannelStats]:
-    """Of what is stored although nobody was expected to ask for it."""
-    missing = [name for name in placing.stored if name not in stats]
-    return _pass_over(model, missing, calibration) if missing else {}
+def _missing_statistics(
+    model: ModelProto,
+    placement: QuantizerPlacement,
+    statistics: dict[str, ChannelStatistics],
+    calibration: Calibration,
+) -> dict[str, ChannelStatistics]:
+    """Statistics of quantized tensors that were not observed in the first pass."""
+    missing = [name for name in placement.quantized if name not in statistics]
+    return _run_statistics_pass(model, missing, calibration) if missing else {}
 
 
-def _pass_over(
+def _run_statistics_pass(
     model: ModelProto, names: list[str], calibration: Calibration
-) -> dict[str, ChannelStats]:
-    return channel_stats(
+) -> dict[str, ChannelStatistics]:
+    return collect_channel_statistics(
         model,
         names,
         calibration.images(),
         calibration.threads,
-        lambda seen: calibration.progress("Observing", seen),
+        lambda images_done: calibration.progress("Collecting statistics", images_done),
     )
 
 
-def _distributed(
+def _ranges_by_distribution(
     model: ModelProto,
-    placing: Placing,
-    extremes: Ranges,
-    stats: dict[str, ChannelStats],
+    placement: QuantizerPlacement,
+    min_max: Ranges,
+    statistics: dict[str, ChannelStatistics],
     calibration: Calibration,
 ) -> Ranges:
-    """Ranges by the values between the extremes.
+    """Ranges by a calibration method that needs the distribution of values.
 
-    Vectors keep their extremes: they have few values, and each counts for a whole feature map.
+    Vectors keep the range from min to max: they have few values, and each stands for a whole
+    feature map.
     """
-    maps = [name for name in extremes if not placing.view.is_vector(name)]
-    sided = [name for name in maps if all(placing.view.shapes[name][1:])]
-    samples = gate_samples(sided, placing.view) if calibration.mode == "mse" else {}
-    how = [calibration.mode, calibration.percentile]
+    maps = [name for name in min_max if not placement.view.is_vector(name)]
+    fixed_size = [name for name in maps if all(placement.view.shapes[name][1:])]
+    samples = (
+        create_hard_swish_samples(fixed_size, placement.view) if calibration.method == "mse" else {}
+    )
+    method = [calibration.method, calibration.percentile]
     keys = {}
     for name in maps:
         sample = samples.get(name)
-        line = () if sample is None else (sample.slopes, sample.offsets)
-        keys[name] = range_key(name, how, stats[name], *line)
-    known = calibration.known.ranges(keys)
-    left = [name for name in maps if name not in known]
-    if left:
-        found = _counted(model, {name: extremes[name] for name in left}, samples, calibration)
-        calibration.known.keep_ranges(keys, found)
-        known |= found
-    return extremes | known
+        gate_line = () if sample is None else (sample.slopes, sample.offsets)
+        keys[name] = range_key(name, method, statistics[name], *gate_line)
+    ranges = calibration.statistics_cache.find_ranges(keys)
+    missing = {name: min_max[name] for name in maps if name not in ranges}
+    if missing:
+        estimated = _ranges_from_histograms(model, missing, samples, calibration)
+        calibration.statistics_cache.store_ranges(keys, estimated)
+        ranges |= estimated
+    return min_max | ranges
 
 
-def _counted(
+def _ranges_from_histograms(
     model: ModelProto,
-    extremes: Ranges,
-    samples: dict[str, GateSample],
+    min_max: Ranges,
+    samples: dict[str, HardSwishSample],
     calibration: Calibration,
 ) -> Ranges:
-    samples = {name: sample for name, sample in samples.items() if name in extremes}
-    counted = histograms(
+    samples = {name: sample for name, sample in samples.items() if name in min_max}
+    histograms = collect_histograms(
         model,
-        extremes,
+        min_max,
         calibration.images(),
         calibration.threads,
-        lambda seen: calibration.progress("Counting values", seen),
+        lambda images_done: calibration.progress("Collecting histograms", images_done),
         samples,
-        calibration.count,
+        calibration.image_count,
     )
-    range_of = RANGE_OF[calibration.mode]
-    ranges = {name: range_of(h, calibration.percentile) for name, h in counted.items()}
-    return ranges | {name: sample.best_range(*extremes[name]) for name, sample in samples.items()}
-
-
-def _extremes(placing: Placing, stats: dict[str, ChannelStats]) -> Ranges:
-    """Of the stored tensors; a gate that was rewritten holds 0 to 1."""
-    return {
-        name: (float(stats[name].low.min()), float(stats[name].high.max()))
-        for name in placing.stored
+    estimate = RANGE_ESTIMATORS[calibration.method]
+    ranges = {name: estimate(h, calibration.percentile) for name, h in histograms.items()}
+    return ranges | {
+        name: sample.estimate_range(*min_max[name]) for name, sample in samples.items()
     }
 
 
-def _constant(model: ModelProto, stats: dict[str, ChannelStats]) -> list[str]:
-    """Layers behind which each channel holds one value on all images, by their weights."""
-    makers = {node.output[0]: node for node in model.graph.node}
-    found = {}
-    for name, one in stats.items():
-        if (one.low == one.high).all():
+def _min_max_ranges(
+    placement: QuantizerPlacement, statistics: dict[str, ChannelStatistics]
+) -> Ranges:
+    """Ranges from min to max of all quantized tensors."""
+    return {
+        name: (float(statistics[name].low.min()), float(statistics[name].high.max()))
+        for name in placement.quantized
+    }
+
+
+def _constant_layers(model: ModelProto, statistics: dict[str, ChannelStatistics]) -> list[str]:
+    """Names of layers (by their weights) whose channels have a constant output on all images."""
+    producers = {node.output[0]: node for node in model.graph.node}
+    constant_layers = {}
+    for name, tensor_statistics in statistics.items():
+        if (tensor_statistics.low == tensor_statistics.high).all():
             tensor = name
-            while tensor in makers and makers[tensor].op_type not in WEIGHTED:
-                tensor = makers[tensor].input[0]
-            made = makers.get(tensor)
-            found[made.input[1].removesuffix(".weight") if made else tensor] = name
-    return list(found)
+            while tensor in producers and producers[tensor].op_type not in WEIGHTED_OPS:
+                tensor = producers[tensor].input[0]
+            layer = producers.get(tensor)
+            constant_layers[layer.input[1].removesuffix(".weight") if layer else tensor] = name
+    return list(constant_layers)
 
 
 def _name_nodes(model: ModelProto) -> None:
-    """Rewrites speak of nodes by name; exporters may leave it out."""
+    """Gives each node a name, which the passes need and exporters may omit."""
     for number, node in enumerate(model.graph.node):
         node.name = f"{node.op_type}_{number}"

@@ -1,8 +1,8 @@
-"""What an int8 build is made for: the types and ranges that one family of kernels wants.
+"""int8 targets: the data types and value ranges that a family of integer kernels requires.
 
 ONNX Runtime on x86 multiplies unsigned activations by signed weights. Without VNNI it adds two such
-products in 16 bits, which bounds what neighboring weights may add up to (`weights.py`). Arm and
-TensorRT multiply signed by signed; TensorRT knows no zero point but 0, and adds biases in float.
+products in 16 bits, which limits the sum of neighboring weights (`qdq/weights.py`). Arm and
+TensorRT multiply signed by signed; TensorRT requires the zero point 0 and adds biases in float.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ TENSORRT_PROVIDER = "TensorrtExecutionProvider"
 
 
 class Activations(StrEnum):
-    """How values are stored in 8 bits."""
+    """Data type of quantized activations."""
 
     UNSIGNED = "uint8"
     SIGNED = "int8"
@@ -30,11 +30,13 @@ class Activations(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """`why` says how the target was come by.
+    """One int8 target; `why` is the reason it was chosen. The field names are stored.
 
-    `fuses_only_in_integers`: a kernel is an integer one only between two stored tensors, and gates
-    of HardSwish pay as saturating convolutions (ONNX Runtime). Where it is false, what follows a
-    convolution joins it in float, and only what convolutions read is stored (TensorRT).
+    `adds_pairs_in_16_bits`: the kernel adds two products in 16 bits, so weight pairs are bounded.
+    `fuses_only_in_integers`: a node runs in integers only between two quantized tensors, so gates
+    of HardSwish become saturating convolutions (ONNX Runtime). Otherwise what follows a convolution
+    is fused with it in float, and only the inputs of convolutions are quantized (TensorRT).
+    `float_bias`: biases stay in float32.
     """
 
     name: TargetName
@@ -45,25 +47,25 @@ class Target:
     why: str
 
     @property
-    def tried(self) -> bool:
-        """Whether its builds have run on hardware of its own."""
+    def is_verified(self) -> bool:
+        """Whether its builds were run on hardware of this kind."""
         return self.name in (TargetName.X86_VNNI, TargetName.X86)
 
     @property
     def weights(self) -> str:
-        """What is stored of the weights, in words."""
-        bounded = " (pairs add up to 128 at most, so that 16 bits hold two products)"
+        """Description of the stored weights, for the manifest."""
+        bounded = " (sums of pairs at most 128, so that two products fit in 16 bits)"
         return f"int8, per channel{bounded if self.adds_pairs_in_16_bits else ''}"
 
     @property
     def summary(self) -> str:
-        """Short, for tables: `x86-vnni (u8 x s8)`."""
+        """Short text for tables: `x86-vnni (u8 x s8)`."""
         kind = "u8" if self.activations == Activations.UNSIGNED else "s8"
         pairs = " in bounded pairs" if self.adds_pairs_in_16_bits else ""
         return f"{self.name} ({kind} x s8{pairs})"
 
     def facts(self) -> TargetFacts:
-        """As kept in a manifest."""
+        """The target as stored in the manifest."""
         return TargetFacts(**asdict(self), summary=self.summary)
 
 
@@ -75,30 +77,30 @@ _TARGETS = {
 }
 
 
-def target_of(name: TargetName, why: str = "asked for") -> Target:
-    """The target of a name other than `auto`."""
+def get_target(name: TargetName, why: str = "requested") -> Target:
+    """The target with this name, which must not be `auto`."""
     return Target(name, *_TARGETS[name], why)
 
 
 def resolve(
-    asked: TargetName,
+    requested: TargetName,
     isa: Iterable[str],
     provider: str = "CPUExecutionProvider",
     machine: str | None = None,
 ) -> Target:
-    """The target asked for, or the one that fits a provider on a processor (`platform.machine`)."""
-    fits = fitting(isa, provider, machine or platform.machine())
-    return fits if asked in (TargetName.AUTO, fits.name) else target_of(asked)
+    """The requested target; for `auto` the one for this provider and processor (`machine`)."""
+    detected = detect_target(isa, provider, machine or platform.machine())
+    return detected if requested in (TargetName.AUTO, detected.name) else get_target(requested)
 
 
-def fitting(isa: Iterable[str], provider: str, machine: str) -> Target:
-    """The target of a provider on a processor with these instruction sets."""
+def detect_target(isa: Iterable[str], provider: str, machine: str) -> Target:
+    """The target for a provider on a processor with the instruction sets `isa`."""
     if provider == TENSORRT_PROVIDER:
-        return target_of(TargetName.TENSORRT, f"{provider} is to run it")
+        return get_target(TargetName.TENSORRT, f"the provider is {provider}")
     if machine.lower() in ARM_MACHINES:
-        return target_of(TargetName.ARM, "the processor is an Arm")
-    present = set(isa)
-    found = [flag for flag in X86_DOT_PRODUCTS if flag in present]
-    if found:
-        return target_of(TargetName.X86_VNNI, f"the processor has {found[0]}")
-    return target_of(TargetName.X86, "the processor has no VNNI")
+        return get_target(TargetName.ARM, "the processor is Arm")
+    available = set(isa)
+    dot_products = [flag for flag in X86_DOT_PRODUCTS if flag in available]
+    if dot_products:
+        return get_target(TargetName.X86_VNNI, f"the processor has {dot_products[0]}")
+    return get_target(TargetName.X86, "the processor has no VNNI")

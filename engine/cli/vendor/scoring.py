@@ -19,7 +19,7 @@ from engine.common.files import atomic_write
 from engine.common.stats import is_chance_level, wilson_interval
 from engine.datasets.classes import ClassMatching, match_outputs
 from engine.datasets.imagenet import class_names
-from engine.datasets.label_files import Labeling
+from engine.datasets.label_files import LabelOptions
 from engine.errors import InvalidRequest, VaccFileInvalid
 from engine.store.database import prepare_database
 from engine.text import cut
@@ -159,7 +159,7 @@ def eval_imagenet(
     labels = truth.labels
     outputs = [
         replace(one, ids=_classes_of(one.ids, matching), old_ids=_classes_of(one.old_ids, matching))
-        for one in _decoded(pairs, matching.output_of(labels), background)
+        for one in _decoded(pairs, matching.outputs_of_labels(labels), background)
     ]
     named = label is not None and not is_label_file(label)
     names = read_class_names(label) if label is not None and named else class_names()
@@ -178,7 +178,7 @@ def eval_imagenet(
 
 
 def _matched(
-    pairs: list[tuple[Path, Path]], labeling: Labeling, background: int | None
+    pairs: list[tuple[Path, Path]], labeling: LabelOptions, background: int | None
 ) -> tuple[Truth, ClassMatching]:
     """The truth of the inputs, and how the scores of the first output go with its classes."""
     outputs = read_output(pairs[0][1]).size
@@ -194,7 +194,7 @@ def _matched(
 
 
 def _classes_of(ids: tuple[int, ...], matching: ClassMatching) -> tuple[int, ...]:
-    return tuple(int(index) for index in matching.classes_of(np.asarray(ids)))
+    return tuple(int(index) for index in matching.classes_of_outputs(np.asarray(ids)))
 
 
 def _said(model: str | None, precision: Precision, source: str, dataset: str) -> Said | None:

@@ -47,15 +47,15 @@ def valprep(
             {
                 "images": found.images,
                 "classes": found.classes,
-                "made": found.made,
+                "made": found.created,
                 "notes": list(found.notes),
             }
         )
     else:
         for text in found.notes:
             note(text)
-        there = found.images - found.made
+        there = found.images - found.created
         note(
             f"{found.images:,} images of {found.classes:,} classes are in {target}, verified: "
-            f"{found.made:,} made now, {there:,} there before."
+            f"{found.created:,} made now, {there:,} there before."
         )

@@ -11,7 +11,7 @@ import numpy as np
 from db.enums import JobStatus
 from db.models import Artifact, Benchmark, Job
 from db.session import reading
-from engine.build.int8.saturation import overflow_here
+from engine.build.int8.saturation import overflow_warning
 from engine.cli.follow import finish_job
 from engine.cli.output import emit_json, note, progress_bar
 from engine.config import settings
@@ -19,7 +19,7 @@ from engine.errors import ArtifactMissing, InvalidRequest
 from engine.jobs.results import JobResult
 from engine.preprocess import PreprocessSpec
 from engine.runs.compile import benchmark_job
-from engine.runtimes.onnx_runtime import OnnxRuntime
+from engine.runtimes.onnxruntime import OnnxSession
 from engine.specs import BenchmarkSpec
 from engine.store import artifacts
 from engine.store.database import prepare_database
@@ -120,8 +120,8 @@ def write_outputs(
 def _infer(call: Call, spec: PreprocessSpec, inputs: list[Path], folder: Path) -> Passed:
     threads = settings().threads
     path = artifacts.model_path(call.artifact.digest)
-    exact = overflow_here(call.artifact) is not None
-    runtime = OnnxRuntime(path, call.asked.provider, threads, exact)
+    exact = overflow_warning(call.artifact) is not None
+    runtime = OnnxSession(path, call.asked.provider, threads, exact)
     with progress_bar() as progress:
         bar = progress.add_task("Images", total=len(inputs))
         return infer(

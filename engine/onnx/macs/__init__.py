@@ -1,4 +1,4 @@
-"""What one image costs: multiply-accumulates (1 GMAC = 2 GFLOPs), parameters, activations."""
+"""Compute cost of a model per image: multiply-accumulates, parameters, activations."""
 
 from engine.onnx.macs.counting import Compute, count_compute
 

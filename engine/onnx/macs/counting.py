@@ -1,16 +1,16 @@
-"""Multiply-accumulates, parameters and activations of a network, counted on its ONNX graph.
+"""Counts multiply-accumulates, parameters and activations of a model on its ONNX graph.
 
-* MACs: multiply-accumulates of convolutions, Gemm and MatMul; 1 GMAC = 2 GFLOPs. Elementwise
-  operators, pooling, normalization and the addition of biases are not counted.
-* Parameters: the elements of the constants that these layers learned, biases included, and of
-  the scale and bias of a normalization that is still a node. A BatchNorm folded at export leaves
-  one bias a channel in its convolution, where training had a scale and a bias: the count is lower
-  than the published one by one a channel, and by two on random weights, whose biases of zero the
-  exporter leaves out. Running statistics and quantization scales are no parameters. Every layer
-  counts its own, even where an exporter stored equal tensors once.
+* MACs: multiply-accumulates of Conv, Gemm and MatMul; 1 GMAC = 2 GFLOPs. Elementwise operators,
+  pooling, normalization and bias additions are not counted.
+* Parameters: learned elements of these layers, biases included, and the scale and bias of a
+  normalization that is still a node. A BatchNorm folded at export leaves one bias per channel in
+  its convolution, where training had a scale and a bias: the count is one per channel lower than
+  the published one, and two per channel lower on random weights, whose zero biases the exporter
+  omits. Running statistics and quantization scales are not parameters. Each layer counts its own
+  weights, even where an exporter stored equal tensors once.
 * Activations: output elements of the counted layers ("macts" in fvcore and timm).
 
-All three are per image, whatever the batch, and the same for fp32, fp16 and int8 builds.
+All three are per image, independent of the batch, and equal for fp32, fp16 and int8 builds.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ from engine.onnx.macs.skeleton import (
     node_label,
 )
 
-# Operators that pass a constant on element by element: what comes out is the same weight.
-_CARRIERS = frozenset(
+# Operators whose output is the same weight as their constant input, element by element.
+_PASS_THROUGH_OPS = frozenset(
     {
         "Cast",
         "DequantizeLinear",
@@ -48,7 +48,7 @@ _CARRIERS = frozenset(
     }
 )
 
-# Operator -> inputs that hold learned values where they are constant.
+# Operator -> positions of inputs that are learned parameters where they are constant.
 _LEARNED_INPUTS: dict[str, tuple[int, ...]] = {
     "Conv": (1, 2),
     "Gemm": (0, 1, 2),
@@ -61,15 +61,15 @@ _LEARNED_INPUTS: dict[str, tuple[int, ...]] = {
     "LayerNormalization": (1, 2),
 }
 
-# Operators that multiply and accumulate in ways that no rule here counts.
-_UNCOUNTABLE = frozenset(
+# Operators with multiply-accumulates that no rule here counts.
+_UNCOUNTABLE_OPS = frozenset(
     {"Attention", "ConvTranspose", "DeformConv", "Einsum", "GRU", "LSTM", "MultiHeadAttention"}
     | {"RNN", "FusedMatMul", "FusedGemm", "FusedMatMulActivation", "MatMulNBits", "QAttention"}
     | {"QLinearConvTranspose", "DynamicQuantizeLSTM", "ConvTransposeWithDynamicPads", "NhwcConv"}
 )
 
-# com.microsoft's operators that move, join or round values and multiply nothing up.
-_FREE_ELSEWHERE = frozenset(
+# Operators of com.microsoft without multiply-accumulates.
+_ZERO_MAC_OPS = frozenset(
     {"QLinearConcat", "QLinearSoftmax", "QLinearLeakyRelu", "QLinearReduceMean", "QLinearWhere"}
     | {
         "Gelu",
@@ -86,9 +86,9 @@ _FREE_ELSEWHERE = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Compute:
-    """What one image costs; `macs_by_op` has those of the keys Conv, Gemm, MatMul that occur.
+    """Cost per image; the keys of `macs_by_op` are those of Conv, Gemm and MatMul that occur.
 
-    `macs` and `activations` are None where the graph cannot be counted: `unknown` says why.
+    `macs` and `activations` are None where the graph cannot be counted; `unknown` is the reason.
     """
 
     macs: int | None
@@ -99,18 +99,18 @@ class Compute:
 
     @property
     def compute_gmacs(self) -> float | None:
-        """Giga multiply-accumulates; twice as many GFLOPs. None where they are unknown."""
+        """Giga multiply-accumulates (1 GMAC = 2 GFLOPs); None where unknown."""
         return None if self.macs is None else self.macs / 1e9
 
 
 def count_compute(
     model: ModelProto | Path, batch: int = 1, shapes: Mapping[str, Shape] | None = None
 ) -> Compute:
-    """Count what one image costs; a free batch dimension is set to `batch` to infer shapes.
+    """Counts the cost per image; a dynamic batch dimension is set to `batch` for shape inference.
 
-    `shapes` are those of a run of `batch` images, for tensors that inference does not reach. Only
-    the shapes of weights are read: an external data file may be absent. Raises CheckpointRejected
-    where the file is not ONNX, ArtifactMissing where there is no file.
+    `shapes` are those of a run of `batch` images, for tensors whose shape cannot be inferred. Only
+    the shapes of weights are read, so an external data file may be absent. Raises
+    CheckpointRejected where the file is not ONNX, ArtifactMissing where it does not exist.
     """
     graph = build_skeleton(load_graph(model) if isinstance(model, Path) else model, batch, shapes)
     parameters = _count_parameters(graph)
@@ -130,7 +130,7 @@ def _count_macs(graph: Skeleton) -> tuple[Counter[str], int]:
     macs: Counter[str] = Counter()
     activations = 0
     for node in graph.nodes:
-        _refuse_uncountable(node)
+        _require_countable(node)
         if node.op_type in _MAC_RULES:
             outputs = math.prod(graph.shape(node.output[0], node))
             macs[node.op_type] += outputs * _MAC_RULES[node.op_type](node, graph)
@@ -138,33 +138,33 @@ def _count_macs(graph: Skeleton) -> tuple[Counter[str], int]:
     return macs, activations
 
 
-def _refuse_uncountable(node: NodeProto) -> None:
-    """Raises ShapeUnknown for a node that may multiply and accumulate, but has no rule."""
-    foreign = node.domain not in ("", "ai.onnx") and node.op_type not in _FREE_ELSEWHERE
-    inside = any(_multiplies(inner) for inner in graph_io.subgraphs_of(node))
-    if node.op_type in _UNCOUNTABLE or foreign or inside:
+def _require_countable(node: NodeProto) -> None:
+    """Raises ShapeUnknown for a node that may have multiply-accumulates but no counting rule."""
+    unknown_op = node.domain not in ("", "ai.onnx") and node.op_type not in _ZERO_MAC_OPS
+    in_subgraph = any(_has_multiplications(inner) for inner in graph_io.subgraphs_of(node))
+    if node.op_type in _UNCOUNTABLE_OPS or unknown_op or in_subgraph:
         raise ShapeUnknown(
             f"node {node_label(node)} has no rule for its multiply-accumulates, so they are not "
             f"counted"
         )
 
 
-def _multiplies(graph: GraphProto) -> bool:
+def _has_multiplications(graph: GraphProto) -> bool:
     return any(
         node.op_type in _MAC_RULES
-        or node.op_type in _UNCOUNTABLE
-        or any(map(_multiplies, graph_io.subgraphs_of(node)))
+        or node.op_type in _UNCOUNTABLE_OPS
+        or any(map(_has_multiplications, graph_io.subgraphs_of(node)))
         for node in graph.node
     )
 
 
 def _conv_macs_per_output(node: NodeProto, graph: Skeleton) -> int:
-    """A weight is (out, in / groups, *kernel): one output element takes all but the first."""
+    """Weights are (out, in / groups, *kernel); the product of all dimensions but the first."""
     return math.prod(graph.shape(node.input[1], node)[1:])
 
 
 def _gemm_macs_per_output(node: NodeProto, graph: Skeleton) -> int:
-    """From the weights: what they multiply may be one row, as torch.squeeze leaves of one image."""
+    """From the weights: torch.squeeze may have removed the batch dimension of the other input."""
     transposed = any(a.name == "transB" and a.i for a in node.attribute)
     return graph.shape(node.input[1], node)[1 if transposed else 0]
 
@@ -181,13 +181,13 @@ _MAC_RULES: dict[str, Callable[[NodeProto, Skeleton], int]] = {
 
 
 def _count_parameters(graph: Skeleton) -> int:
-    """Follow constants forward to the layers that use them; nodes are in topological order."""
+    """Follows constants to the layers that use them; nodes are in topological order."""
     sizes = {name: math.prod(graph.shapes[name]) for name in graph.constants}
     total = 0
     for node in graph.nodes:
         if node.op_type == "Constant":
             sizes[node.output[0]] = math.prod(graph.shapes.get(node.output[0], (0,)))
-        elif node.op_type in _CARRIERS and node.input and node.input[0] in sizes:
+        elif node.op_type in _PASS_THROUGH_OPS and node.input and node.input[0] in sizes:
             sizes[node.output[0]] = sizes[node.input[0]]
         else:
             learned = (sizes.get(name, 0) for name in _learned_names(node))
@@ -201,5 +201,5 @@ def _learned_names(node: NodeProto) -> list[str]:
 
 
 def _is_learned(op_type: str, size: int) -> bool:
-    """A single number that is added is a constant of the architecture (the 3 of a hard sigmoid)."""
+    """A scalar that is added is part of the architecture (the 3 of a hard sigmoid), not learned."""
     return op_type != "Add" or size > 1

@@ -1,7 +1,7 @@
-"""An ONNX graph reduced to what counting needs: float operators, fixed shapes, no weights.
+"""An ONNX graph reduced to what MAC counting needs: float operators, fixed shapes, no weights.
 
-Quantized and fused operators are written as the float operators they stand for, so that one rule
-counts them all and standard shape inference reaches through operators it has never heard of.
+Quantized and fused operators are replaced by their float equivalents, so that one rule counts all
+of them and standard shape inference also handles operators that it does not know.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from engine.onnx import graph_io
 
 Shape = tuple[int, ...]
 
-# Operator -> its float form, and which of its inputs this form takes.
+# Operator -> its float equivalent, and the positions of the inputs that it takes.
 _FLOAT_FORMS: dict[str, tuple[str, tuple[int, ...]]] = {
     "ConvInteger": ("Conv", (0, 1)),
     "FusedConv": ("Conv", (0, 1, 2)),
@@ -43,20 +43,20 @@ _FLOAT_FORMS: dict[str, tuple[str, tuple[int, ...]]] = {
     "QLinearSigmoid": ("Sigmoid", (0,)),
 }
 
-# com.microsoft's forms of these keep their inputs; only the domain hides them from inference.
-_ALSO_STANDARD = frozenset({"QuantizeLinear", "DequantizeLinear"})
+# In com.microsoft these have the standard inputs; only the domain hides them from inference.
+_STANDARD_OPS = frozenset({"QuantizeLinear", "DequantizeLinear"})
 
-# Shape inference reads the values of small tensors, such as the target of a Reshape.
-_LARGEST_READ = 256
+# Largest constant, in elements, whose values shape inference may need (target of a Reshape).
+_MAX_SHAPE_VALUES = 256
 
 
 class ShapeUnknown(Exception):
-    """Something that counting needs is not known; the text says what, as a part of a sentence."""
+    """MACs cannot be counted; the message is the reason, a part of a sentence."""
 
 
 @dataclass(frozen=True, slots=True)
 class Skeleton:
-    """Nodes in float form, in order; the shape of every tensor; which are constant; the batch."""
+    """Nodes as float operators in topological order, tensor shapes, constants, batch size."""
 
     nodes: list[NodeProto]
     shapes: dict[str, Shape]
@@ -64,7 +64,7 @@ class Skeleton:
     batch: int
 
     def shape(self, name: str, node: NodeProto) -> Shape:
-        """The shape of a tensor that `node` reads or makes; raises ShapeUnknown."""
+        """The shape of a tensor that `node` reads or produces; raises ShapeUnknown."""
         if name not in self.shapes:
             raise ShapeUnknown(
                 f"the shape of {name!r} at node {node_label(node)} is not known, so "
@@ -74,41 +74,43 @@ class Skeleton:
 
 
 def node_label(node: NodeProto) -> str:
-    """How a message calls a node: its name where it has one, its first output otherwise."""
+    """A node in messages: its name, else its first output, and its operator."""
     return f"{node.name or next(iter(node.output), '')!r} ({node.op_type})"
 
 
 def load_graph(path: Path) -> ModelProto:
-    """Read an ONNX file without its external data.
+    """Reads an ONNX file without its external data.
 
-    Raises ArtifactMissing where there is no file, CheckpointRejected where it is not ONNX.
+    Raises ArtifactMissing where the file does not exist, CheckpointRejected where it is not ONNX.
     """
     try:
         return onnx.load(path, load_external_data=False)
     except FileNotFoundError as error:
-        raise ArtifactMissing(f"There is no ONNX file {path.name}; export the model.") from error
+        raise ArtifactMissing(
+            f"ONNX file {path.name} does not exist; export the model again."
+        ) from error
     except (DecodeError, OSError) as error:
         raise CheckpointRejected(f"{path.name} is not a readable ONNX file.") from error
 
 
 def build_skeleton(
-    model: ModelProto, batch: int, measured: Mapping[str, Shape] | None = None
+    model: ModelProto, batch: int, run_shapes: Mapping[str, Shape] | None = None
 ) -> Skeleton:
-    """Infer every shape, with `batch` where an input's first dimension is free.
+    """Infers all shapes, with `batch` where the first dimension of an input is dynamic.
 
-    `measured` shapes are taken where inference gives none. Raises ExportFailed where the graph has
-    no image input.
+    `run_shapes` are used where inference finds none. Raises ExportFailed where the graph has no
+    input or is invalid.
     """
-    inputs = _fixed_inputs(model.graph, batch)
-    shapes: dict[str, Shape] = dict(measured or {})
+    inputs = _inputs_with_batch(model.graph, batch)
+    shapes: dict[str, Shape] = dict(run_shapes or {})
     shapes |= {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
     try:
-        light = _in_float_form(_without_weights(model, inputs))
+        light = _to_float_form(_without_weights(model, inputs))
         graph_io.sort_nodes(light.graph)
         inferred = shape_inference.infer_shapes(light, data_prop=True).graph
     except shape_inference.InferenceError:
-        inferred = light.graph  # operators that inference does not understand
-    except (ValueError, TypeError, RuntimeError) as error:  # names that are no text, unknown types
+        inferred = light.graph  # operators that inference does not support
+    except (ValueError, TypeError, RuntimeError) as error:  # names that are not text, unknown types
         reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
         raise ExportFailed(f"The graph is not valid ONNX: {reason}.") from error
     constants = frozenset(tensor.name for tensor in model.graph.initializer)
@@ -120,8 +122,8 @@ def build_skeleton(
     )
 
 
-def _fixed_inputs(graph: GraphProto, batch: int) -> list[ValueInfoProto]:
-    """Copies of the inputs that are no weights, the free first dimension of each set."""
+def _inputs_with_batch(graph: GraphProto, batch: int) -> list[ValueInfoProto]:
+    """Copies of the inputs that are not weights, with a dynamic first dimension set to `batch`."""
     weights = {tensor.name for tensor in graph.initializer}
     inputs = []
     for original in graph.input:
@@ -134,15 +136,15 @@ def _fixed_inputs(graph: GraphProto, batch: int) -> list[ValueInfoProto]:
             dims[0].dim_value = batch
         inputs.append(value)
     if not inputs:
-        raise ExportFailed("The graph has no input, so it is not a model of images.")
+        raise ExportFailed("The graph has no input, so it is not an image model.")
     return inputs
 
 
 def _without_weights(model: ModelProto, inputs: list[ValueInfoProto]) -> ModelProto:
-    """The same graph with its weights as inputs of their shape, and no shape recorded."""
+    """The same graph with weights replaced by inputs of their shape, without declared shapes."""
     graph = GraphProto(name="skeleton", node=model.graph.node, input=inputs)
     for tensor in model.graph.initializer:
-        if math.prod(tensor.dims) <= _LARGEST_READ:
+        if math.prod(tensor.dims) <= _MAX_SHAPE_VALUES:
             graph.initializer.append(tensor)
         else:
             shape = helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims)
@@ -153,15 +155,15 @@ def _without_weights(model: ModelProto, inputs: list[ValueInfoProto]) -> ModelPr
     return inliner.inline_local_functions(light) if model.functions else light
 
 
-def _in_float_form(model: ModelProto) -> ModelProto:
+def _to_float_form(model: ModelProto) -> ModelProto:
     for node in model.graph.node:
         if node.op_type in _FLOAT_FORMS:
-            op_type, kept = _FLOAT_FORMS[node.op_type]
-            names = [node.input[index] for index in kept if index < len(node.input)]
+            op_type, input_indices = _FLOAT_FORMS[node.op_type]
+            names = [node.input[index] for index in input_indices if index < len(node.input)]
             del node.input[:]
             node.input.extend(names)
             node.op_type, node.domain = op_type, ""
-        elif node.op_type in _ALSO_STANDARD:
+        elif node.op_type in _STANDARD_OPS:
             node.domain = ""
     return model
 

@@ -17,7 +17,7 @@ from engine.benchmark.processes import ProcessGroup
 from engine.common.files import save_arrays
 from engine.config import settings
 from engine.errors import BenchmarkFailed, ProviderUnavailable
-from engine.specs import CPU_PROVIDER, BenchmarkSpec
+from engine.specs import CPU_PROVIDER, DEFAULT_RUNTIME, BenchmarkSpec
 from engine.store.artifacts import model_path
 from tests.support.tiny import SIDE, Quiet, store_build, tiny_se_model
 
@@ -99,7 +99,8 @@ def test_a_process_that_cannot_start_fails_the_benchmark(url: str, tmp_path: Pat
 def test_a_process_that_dies_fails_the_benchmark(url: str, when: str) -> None:
     path = model_path(store_build(url, tiny_se_model()).digest)
     members = [
-        ProcessConfig(path, CPU_PROVIDER, 1, 1, (1, 3, SIDE, SIDE), seed) for seed in range(2)
+        ProcessConfig(DEFAULT_RUNTIME, path, "fp32", CPU_PROVIDER, 1, 1, (1, 3, SIDE, SIDE), seed)
+        for seed in range(2)
     ]
     with ProcessGroup(members) as team:
         victim = psutil.Process(team._processes[1].pid)

@@ -11,7 +11,7 @@ import pytest
 from db.enums import Precision, WeightsKind
 from db.models import Artifact, Model
 from db.session import reading
-from engine.build import job
+from engine.build import job as build
 from engine.build.fp16.execution import expected
 from engine.config import settings
 from engine.errors import (
@@ -23,7 +23,7 @@ from engine.errors import (
 )
 from engine.export import job as export
 from engine.export.verify import compare
-from engine.runtimes.onnx_runtime import OnnxRuntime
+from engine.runtimes.onnxruntime import OnnxSession
 from engine.specs import (
     BuildSpec,
     CalibrationSpec,
@@ -57,7 +57,7 @@ def test_the_demo_export_computes_what_torch_computes(url: str, tmp_path: Path) 
     module = build_module("demo", "senet")
     module.load_state_dict(load_file(DEMO_WEIGHTS))
     path = artifacts.model_path(artifact.digest)
-    model = OnnxRuntime(path, "CPUExecutionProvider", 1)
+    model = OnnxSession(path, "CPUExecutionProvider", 1)
     for batch_size in (1, 5):
         batch = np.random.default_rng(0).normal(size=(batch_size, 3, 64, 64)).astype(np.float32)
         with torch.inference_mode():
@@ -180,9 +180,9 @@ def test_the_three_precisions(url: str, tmp_path: Path, tiny_file: Path) -> None
             calibration=calibration if precision == Precision.INT8 else None,
         )
         context = Quiet(url, tmp_path / precision)
-        digest = job.run(asked.to_json(), context)["artifact"]
+        digest = build.run(asked.to_json(), context)["artifact"]
         built[precision] = artifacts.find_by_digest(digest, url)
-        assert job.run(asked.to_json(), Quiet(url, tmp_path / f"{precision}2"))["reused"]
+        assert build.run(asked.to_json(), Quiet(url, tmp_path / f"{precision}2"))["reused"]
         if precision == Precision.INT8:
             assert any("Only 120 images to calibrate on, 200" in said for said in context.said)
     for artifact in built.values():
@@ -206,9 +206,9 @@ def test_int8_ranges_belong_to_the_images_not_to_the_name(
         precision=Precision.INT8,
         calibration=CalibrationSpec(dataset="tiny"),
     )
-    before = job.recipe_of(asked, url)
+    before = build.recipe_of(asked, url)
     labeled_by(tiny_se_model(), image_folder(tmp_path / "two", per_class=4), url)
-    assert job.recipe_of(asked, url) != before
+    assert build.recipe_of(asked, url) != before
 
 
 def test_the_target_is_part_of_the_recipe_and_auto_is_what_it_comes_to(
@@ -220,7 +220,7 @@ def test_the_target_is_part_of_the_recipe_and_auto_is_what_it_comes_to(
         calibration = CalibrationSpec(dataset="tiny", target=target)
         export = onnx_spec(tiny_file)
         asked = BuildSpec(export=export, precision=Precision.INT8, calibration=calibration)
-        return job.recipe_of(asked, url)
+        return build.recipe_of(asked, url)
 
     monkeypatch.setattr("engine.build.lookup.instruction_sets", lambda: ["avx512_vnni"])
     assert len({recipe(target) for target in TargetName}) == len(TargetName) - 1
@@ -250,10 +250,10 @@ def test_fp16_keeps_what_does_not_fit_in_float_and_says_on_which_images(
     checked = RangeCheckSpec(dataset="tiny", images=500)
     asked = BuildSpec(export=spec, precision=Precision.FP16, range_check=checked)
     plain = BuildSpec(export=spec, precision=Precision.FP16)
-    assert job.recipe_of(asked, url) != job.recipe_of(plain, url)
+    assert build.recipe_of(asked, url) != build.recipe_of(plain, url)
 
     context = Quiet(url, tmp_path / "build")
-    digest = job.run(asked.to_json(), context)["artifact"]
+    digest = build.run(asked.to_json(), context)["artifact"]
     made = artifacts.find_by_digest(digest, url).manifest["build"]
     found = made["half"]
     kept = {one["node"]: one["reason"] for one in found["kept_in_float"]}
@@ -268,7 +268,7 @@ def test_fp16_keeps_what_does_not_fit_in_float_and_says_on_which_images(
     assert any("Only 120 images to check ranges on, 500" in said for said in context.said)
     assert any("w (Conv) stays in float: makes values up to" in said for said in context.said)
 
-    unchecked = job.run(plain.to_json(), Quiet(url, tmp_path / "plain"))["artifact"]
+    unchecked = build.run(plain.to_json(), Quiet(url, tmp_path / "plain"))["artifact"]
     about = artifacts.find_by_digest(unchecked, url).manifest["build"]["half"]
     assert about["checked"]["dataset"] is None
     assert "not range-checked on data" in about["checked"]["note"]

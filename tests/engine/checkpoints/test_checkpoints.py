@@ -78,7 +78,7 @@ def test_of_two_sets_the_weights_are_taken_and_the_key_chooses(
     assert_equal(read.tensors, sets[taken])
     (other,) = {*names} - {taken}
     (remark,) = read.remarks
-    assert f"{taken} was taken; `--weights-key {other}` takes {other}" in remark
+    assert f"{taken} is used; use {other} instead with `--weights-key {other}`" in remark
     for name in names:
         chosen = read_checkpoint(path, name)
         assert_equal(chosen.tensors, sets[name])
@@ -141,7 +141,7 @@ def test_what_training_for_int8_observed_is_left_out_and_said(
     }
     read = read_checkpoint(save({**observed, **state}, tmp_path / "x.pth"))
     assert_equal(read.tensors, state)
-    assert "3 tensors were left out, beside the weights, as what training" in read.remarks[0]
+    assert "ignored 3 tensors that are not weights: observers of quantization" in read.remarks[0]
 
 
 def test_of_sets_with_no_telling_names_the_key_must_be_one(
@@ -161,7 +161,7 @@ def test_counters_of_profilers_and_averages_are_left_out_and_said(
     read = read_checkpoint(save({"n_averaged": torch.tensor(3), **counted}, tmp_path / "x.pth"))
     assert_equal(read.tensors, state)
     (remark,) = read.remarks
-    assert "4 tensors were left out, beside the weights, as counters" in remark
+    assert "ignored 4 tensors that are not weights: counters" in remark
     assert "n_averaged, total_ops, 0.total_ops, ..." in remark
 
 

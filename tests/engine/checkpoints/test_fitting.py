@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from engine.checkpoints.fitting import Fitted, fit
-from engine.checkpoints.identify import recognize
+from engine.checkpoints.identify import identify_model
 from engine.checkpoints.load_state import load_into
 from engine.checkpoints.reading import Checkpoint
 from engine.checkpoints.registry import build_module, build_on_meta
@@ -92,7 +92,7 @@ def test_two_networks_in_one_state_dict(state: State, names: tuple[str, str], ta
         both |= under(f"{name}.", {key: tensor + number for key, tensor in state.items()})
     found = fitted(both)
     assert torch.equal(found.tensors[f"{HEAD}.bias"], both[f"{taken}.{HEAD}.bias"])
-    assert f"{taken} was taken; `--weights-key" in found.remarks[0]
+    assert f"{taken} is used; use " in found.remarks[0]
     for name in names:
         chosen = fitted(both, name)
         assert torch.equal(chosen.tensors[f"{HEAD}.bias"], both[f"{name}.{HEAD}.bias"])
@@ -147,6 +147,6 @@ def test_what_differs_is_told_without_the_prefix(state: State) -> None:
 
 def test_rows_are_recognized_in_wrapping_modules() -> None:
     state = dict(build_on_meta("timm", "legacy_seresnet18").state_dict())
-    assert recognize(under("_orig_mod.module.model.", state)) == "timm/legacy_seresnet18"
+    assert identify_model(under("_orig_mod.module.model.", state)) == "timm/legacy_seresnet18"
     both = {**under("model.", state), **under("model_ema.", state)}
-    assert recognize(both) == "timm/legacy_seresnet18"
+    assert identify_model(both) == "timm/legacy_seresnet18"

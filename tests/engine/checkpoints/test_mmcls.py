@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from engine.checkpoints.identify import recognize
+from engine.checkpoints.identify import identify_model
 from engine.checkpoints.load_state import load_into
 from engine.checkpoints.registry import build_module, build_on_meta
 from engine.errors import CheckpointRejected
@@ -34,7 +34,7 @@ def test_logits_are_those_of_mmpretrain(recorded: Path, architecture: str) -> No
     """Bit-exact where the oracle ran; here the processor may round otherwise."""
     oracle = json.loads((recorded / "mmcls.json").read_text())["models"][architecture]
     state = seeded_state(architecture)
-    assert recognize(state) == f"mmcls/{architecture}"
+    assert identify_model(state) == f"mmcls/{architecture}"
     network = build_module("mmcls", architecture)
     load_into(network, fitted("mmcls", architecture, state), f"mmcls/{architecture}")
     for shape, expected in zip(INPUT_SHAPES, oracle["logits"], strict=True):

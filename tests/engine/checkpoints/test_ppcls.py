@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from engine.checkpoints.identify import model_id_of, recognize
+from engine.checkpoints.identify import identify_model, model_id_of
 from engine.checkpoints.load_state import load_into
 from engine.checkpoints.ppcls_names import ARCHITECTURES, Layout, tensor_names
 from engine.checkpoints.reading import read_checkpoint
@@ -85,9 +85,9 @@ def test_logits_are_those_of_paddle(recorded: Path, architecture: str) -> None:
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_both_names_are_recognized(architecture: str) -> None:
     state = meta_state(architecture)
-    assert recognize(state) == model_id_of("ppcls", architecture)
+    assert identify_model(state) == model_id_of("ppcls", architecture)
     by_parameter = {e.parameter: state[e.structured] for e in tensor_names(architecture)}
-    assert recognize(by_parameter) == model_id_of("ppcls", architecture)
+    assert identify_model(by_parameter) == model_id_of("ppcls", architecture)
 
 
 @pytest.mark.parametrize(

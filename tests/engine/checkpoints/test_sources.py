@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import save_file
 
 from engine.catalog.models import CatalogModel, catalog
-from engine.checkpoints.identify import model_id_of, recognize
+from engine.checkpoints.identify import identify_model, model_id_of
 from engine.checkpoints.load_state import load_into
 from engine.checkpoints.reading import read_checkpoint
 from engine.checkpoints.registry import SOURCES, adapter, build_module, build_on_meta
@@ -106,7 +106,7 @@ def test_the_demo_takes_its_own_weights(tmp_path: Path) -> None:
     trained = build_module("demo", "senet", seed=1)
     save_file(trained.state_dict(), tmp_path / "weights.safetensors")
     state = read_checkpoint(tmp_path / "weights.safetensors").tensors
-    assert recognize(state) == "demo/senet"
+    assert identify_model(state) == "demo/senet"
     network = build_module("demo", "senet")
     load_into(network, fitted("demo", "senet", state), "demo/senet")
     image = torch.randn(1, 3, 64, 64)
@@ -119,23 +119,23 @@ def test_the_demo_takes_its_own_weights(tmp_path: Path) -> None:
 def test_timm_checkpoints_are_recognized(row: CatalogModel) -> None:
     """All but values: the shapes of a network on the meta device."""
     state = build_on_meta(row.source, row.architecture).state_dict()
-    assert recognize(state) == row.id
+    assert identify_model(state) == row.id
 
 
 def test_a_checkpoint_with_other_classes_is_recognized() -> None:
     state = dict(build_on_meta("timm", "legacy_seresnet18").state_dict())
     state["last_linear.weight"] = torch.empty(10, 512, device="meta")
     state["last_linear.bias"] = torch.empty(10, device="meta")
-    assert recognize(state) == "timm/legacy_seresnet18"
+    assert identify_model(state) == "timm/legacy_seresnet18"
 
 
 @pytest.mark.parametrize("state", [{}, {"a": torch.ones(1)}, {"fc6_weights": torch.ones(1)}])
 def test_others_are_not_recognized(state: dict[str, torch.Tensor]) -> None:
-    assert recognize(state) is None
+    assert identify_model(state) is None
 
 
 def test_a_resnet_without_se_is_not_recognized() -> None:
-    assert recognize(build_on_meta("timm", "resnet50").state_dict()) is None
+    assert identify_model(build_on_meta("timm", "resnet50").state_dict()) is None
 
 
 @pytest.mark.parametrize(

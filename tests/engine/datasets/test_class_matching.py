@@ -10,7 +10,7 @@ import pytest
 from engine.datasets.classes import Classes, ClassSource, match_outputs
 from engine.datasets.imagenet import class_names
 from engine.datasets.reader import open_index
-from engine.datasets.registration import Checked, find_dataset, register
+from engine.datasets.registration import CheckedDataset, find_dataset, register
 from engine.errors import LabelsMismatch
 from engine.evaluation.scoring import score, score_matched
 
@@ -28,8 +28,8 @@ def match(outputs: int, classes: Classes, background: int | None = None):
 def test_outputs_for_the_wnids_that_are_there_are_in_their_order() -> None:
     matching = match(3, OF_WNIDS)
     assert matching.class_of_output == (5, 217, 999)
-    assert "in the order of their wnids" in str(matching.assumed)
-    assert matching.output_of(np.array([999, 5])).tolist() == [2, 0]
+    assert "sorted by wnid" in str(matching.assumed)
+    assert matching.outputs_of_labels(np.array([999, 5])).tolist() == [2, 0]
     assert match(4, OF_WNIDS, background=0).class_of_output == (5, 217, 999)
 
 
@@ -44,12 +44,12 @@ def test_a_thousand_outputs_are_scored_over_the_thousand() -> None:
 def test_own_classes_are_in_the_order_of_the_dataset() -> None:
     matching = match(3, OWN)
     assert matching.class_of_output is None
-    assert "in its order (ant, bee, cat" in str(matching.assumed)
+    assert "in the same order (ant, bee, cat" in str(matching.assumed)
 
 
 def test_an_open_end_takes_more_outputs_but_not_a_background_class() -> None:
     assert match(4, OPEN).outputs == 4
-    assert "taken as indices of the 12 outputs" in str(match(12, OPEN).assumed)
+    assert "are indices of the 12 outputs" in str(match(12, OPEN).assumed)
     assert match(1000, OPEN).outputs == 1000
     with pytest.raises(LabelsMismatch, match="--background 0"):
         match(1001, OPEN)
@@ -64,8 +64,8 @@ def test_an_open_end_takes_more_outputs_but_not_a_background_class() -> None:
         (1001, OF_WNIDS, "--background 0"),
         (4, OWN, "--classes FILE"),
         (5, NUMBERS, "--label-base 1"),
-        (999, OF_WNIDS, "of which 3 are there: neither fits"),
-        (4, OF_WNIDS, "neither fits"),
+        (999, OF_WNIDS, "of which 3 have images: neither number matches"),
+        (4, OF_WNIDS, "neither number matches"),
     ],
 )
 def test_what_does_not_fit_is_refused_with_the_way_out(
@@ -103,7 +103,7 @@ def test_an_index_by_wnid_stays_where_the_same_labels_come_without(
         ("wnids", ClassSource.WNIDS, labels),
         ("indices", ClassSource.INDICES, None),
     ):
-        checked = Checked(
+        checked = CheckedDataset(
             tmp_path, "flat", files, labels, class_names(), (), "ab" * 32, source, present
         )
         register(name, checked, url)

@@ -16,7 +16,7 @@ from engine.cli.main import main
 from engine.config import settings
 from engine.datasets import registration as registering
 from engine.datasets.reader import open_index
-from engine.datasets.registration import check, find_dataset, register, root_of
+from engine.datasets.registration import check_folder, find_dataset, register, root_of
 from engine.demo import images
 from engine.jobs.supervisor import run_job
 from engine.store.database import prepare_database
@@ -37,7 +37,7 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def add(url: str, folder: Path, name: str) -> Dataset:
-    register(name, check(folder, None, lambda done, total: None), url)
+    register(name, check_folder(folder, None, lambda done, total: None), url)
     return find_dataset(name, url)
 
 
@@ -98,7 +98,8 @@ def test_a_built_in_set_says_how_to_draw_it_again(
         damage()
         capsys.readouterr()
         assert main(["dataset", "check", "demo"]) == 1
-        assert "`dataset draw demo` draws it again." in " ".join(capsys.readouterr().err.split())
+        text = " ".join(capsys.readouterr().err.split())
+        assert "`dataset draw demo` generates it again." in text
     registering.run({"name": "demo", "builtin": True, "anew": True}, context)
     assert find_dataset("demo", url).digest == row.digest
     assert {path.name for path in folder.iterdir()} == whole
@@ -109,7 +110,7 @@ def test_a_built_in_set_says_how_to_draw_it_again(
 def test_only_built_in_sets_are_drawn(url: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["dataset", "draw", "mine"]) == 1
     said = " ".join(capsys.readouterr().err.split())
-    assert "'mine' is no built-in set; the workbench draws demo and demo-calibration." in said
+    assert "'mine' is not a built-in dataset; choose demo or demo-calibration." in said
 
 
 def test_a_set_of_a_users_own_says_how_to_register_it(
@@ -120,4 +121,4 @@ def test_a_set_of_a_users_own_says_how_to_register_it(
     shutil.rmtree(folder)
     assert main(["dataset", "check", "mine"]) == 1
     said = " ".join(capsys.readouterr().err.split())
-    assert f"{folder} of dataset 'mine' is gone; put it back as it was, or register" in said
+    assert f"{folder} of dataset 'mine' is missing; restore it, or register" in said

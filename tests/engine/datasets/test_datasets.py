@@ -12,17 +12,17 @@ from PIL import Image
 
 from engine.datasets.classes import ClassSource
 from engine.datasets.imagenet import class_names, wnid_to_index
-from engine.datasets.layouts import recognize
+from engine.datasets.layouts import detect_layout
 from engine.datasets.reader import open_index, read_batches
 from engine.datasets.registration import (
-    check,
-    check_layout,
+    check_folder,
+    check_images,
+    current_layout,
     find_dataset,
-    layout_now,
     register,
     run,
 )
-from engine.datasets.sampling import draw_by_class
+from engine.datasets.sampling import sample_by_class
 from engine.errors import DatasetInvalid
 from engine.specs import DatasetSpec
 from tests.support.tiny import PREPROCESS, Quiet, image_folder
@@ -47,14 +47,14 @@ def test_imagenet_classes_are_in_the_official_order() -> None:
 def test_folders_named_by_wnid_keep_their_imagenet_index(tmp_path: Path) -> None:
     save(tmp_path / "n01443537" / "a.png")
     save(tmp_path / "n03126707" / "b.png")
-    layout = recognize(tmp_path)
+    layout = detect_layout(tmp_path)
     assert (layout.labels, len(layout.class_names)) == ((1, 517), 1000)
 
 
 def test_other_folders_are_numbered_in_the_order_of_their_names(tmp_path: Path) -> None:
     save(tmp_path / "zebra" / "a.png")
     save(tmp_path / "ant" / "b.png")
-    layout = recognize(tmp_path)
+    layout = detect_layout(tmp_path)
     assert layout.files == ("ant/b.png", "zebra/a.png")
     assert (layout.labels, layout.class_names) == ((0, 1), ("ant", "zebra"))
 
@@ -63,13 +63,13 @@ def test_mixed_naming_is_refused(tmp_path: Path) -> None:
     save(tmp_path / "n01443537" / "a.png")
     save(tmp_path / "goldfish" / "b.png")
     with pytest.raises(DatasetInvalid, match="goldfish"):
-        recognize(tmp_path)
+        detect_layout(tmp_path)
 
 
 def test_a_flat_folder_with_wnids_in_the_names(tmp_path: Path) -> None:
     save(tmp_path / "n01440764_tench.png")
     save(tmp_path / "n01443537_goldfish.png")
-    assert recognize(tmp_path).labels == (0, 1)
+    assert detect_layout(tmp_path).labels == (0, 1)
 
 
 def test_a_flat_folder_with_a_label_file(tmp_path: Path) -> None:
@@ -78,18 +78,18 @@ def test_a_flat_folder_with_a_label_file(tmp_path: Path) -> None:
     (tmp_path / "val_label.txt").write_text(
         "ILSVRC2012_val_00000001.png 65\n\nILSVRC2012_val_00000002.png 970\n"
     )
-    assert recognize(tmp_path).labels == (65, 970)
+    assert detect_layout(tmp_path).labels == (65, 970)
 
 
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
         ("a.png 1\n", "1 of 2 images have no line .*b.png"),
-        ("a.png 1\nb.png 2\nc.png 3\n", "names 1 images that are not in .*c.png"),
+        ("a.png 1\nb.png 2\nc.png 3\n", "lists 1 images that are not in .*c.png"),
         ("a.png 1\nb.png 1000\n", "1 to 1,000 without a 0.*--label-base 1.*--label-base 0"),
         ("a.png 1\nb.png 2\n", "1 to 2 without a 0.*--label-base 1.*--label-base 0"),
         ("a.png 1\nb.png cat\n", "line 2: expected '<file> <class index>'"),
-        ("a.png 1\na.png 2\nb.png 3\n", "line 2: a.png is labeled twice"),
+        ("a.png 1\na.png 2\nb.png 3\n", "line 2: a.png has another class"),
         ("a.png 1\nb.png -1\n", "line 2: expected"),
         ("a.png 1\nb.png 2 \n\n c.png\n", "line 4: expected"),
         ("a.png 1\nb.png 1.5\n", "line 2: expected"),
@@ -100,26 +100,26 @@ def test_a_wrong_label_file_is_explained(tmp_path: Path, lines: str, message: st
     save(tmp_path / "b.png")
     (tmp_path / "val_label.txt").write_text(lines)
     with pytest.raises(DatasetInvalid, match=message):
-        recognize(tmp_path)
+        detect_layout(tmp_path)
 
 
 def test_images_without_labels_are_refused_with_the_way_out(tmp_path: Path) -> None:
     save(tmp_path / "n01440764_tench.png")
     save(tmp_path / "holiday.png")
     with pytest.raises(DatasetInvalid, match=r"1 of 2 images have no label .*holiday.*val_label"):
-        recognize(tmp_path)
+        detect_layout(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["nowhere", "file.txt"])
 def test_what_is_no_folder_is_named(tmp_path: Path, name: str) -> None:
     (tmp_path / "file.txt").write_text("x")
     with pytest.raises(DatasetInvalid, match="is not a folder"):
-        recognize(tmp_path / name)
+        detect_layout(tmp_path / name)
 
 
 def test_an_empty_folder_says_what_was_expected(tmp_path: Path) -> None:
-    with pytest.raises(DatasetInvalid, match="holds no images"):
-        recognize(tmp_path)
+    with pytest.raises(DatasetInvalid, match="contains no images"):
+        detect_layout(tmp_path)
 
 
 def test_corrupt_images_are_counted_and_named_and_left_out(tmp_path: Path, url: str) -> None:
@@ -127,7 +127,7 @@ def test_corrupt_images_are_counted_and_named_and_left_out(tmp_path: Path, url: 
     whole = (root / "class1" / "000.png").read_bytes()
     (root / "class1" / "000.png").write_bytes(whole[: len(whole) // 2])
     (root / "class2" / "001.png").write_bytes(b"")
-    row = register("tiny", check(root, None, quiet), url)
+    row = register("tiny", check_folder(root, None, quiet), url)
     assert (row.num_images, row.report["corrupt"]) == (10, 2)
     assert [name for name, _ in row.report["corrupt_files"]] == [
         "class1/000.png",
@@ -140,35 +140,39 @@ def test_a_folder_of_nothing_but_corrupt_images_is_refused(tmp_path: Path) -> No
     (tmp_path / "class0").mkdir()
     (tmp_path / "class0" / "a.png").write_bytes(b"not an image")
     with pytest.raises(DatasetInvalid, match="none of 1 images"):
-        check(tmp_path, None, quiet)
+        check_folder(tmp_path, None, quiet)
 
 
 def test_the_digest_changes_with_a_pixel_and_with_a_label(tmp_path: Path) -> None:
     root = image_folder(tmp_path / "set", per_class=2)
-    before = check(root, None, quiet).digest
-    assert check(root, None, quiet).digest == before
+    before = check_folder(root, None, quiet).digest
+    assert check_folder(root, None, quiet).digest == before
     (root / "class0" / "000.png").rename(root / "class1" / "900.png")
-    moved = check(root, None, quiet).digest
+    moved = check_folder(root, None, quiet).digest
     save(root / "class0" / "001.png", color=9)
-    assert len({before, moved, check(root, None, quiet).digest}) == 3
+    assert len({before, moved, check_folder(root, None, quiet).digest}) == 3
 
 
 def test_an_unknown_dataset_lists_the_known_ones(tmp_path: Path, url: str) -> None:
-    register("tiny", check(image_folder(tmp_path / "set", 1), None, quiet), url)
+    register("tiny", check_folder(image_folder(tmp_path / "set", 1), None, quiet), url)
     with pytest.raises(DatasetInvalid, match=r"no dataset 'tyni'.*Registered: tiny"):
         find_dataset("tyni", url)
 
 
 def test_an_image_that_vanished_stops_the_reading_with_its_name(tmp_path: Path, url: str) -> None:
     root = image_folder(tmp_path / "set", per_class=2)
-    index = open_index(register("tiny", check(root, None, quiet), url))
+    index = open_index(register("tiny", check_folder(root, None, quiet), url))
     (root / "class0" / "001.png").unlink()
-    with pytest.raises(DatasetInvalid, match=r"class0/001\.png of dataset .*cannot be prepared"):
+    with pytest.raises(
+        DatasetInvalid, match=r"class0/001\.png of dataset .*cannot be preprocessed"
+    ):
         list(read_batches(index, range(len(index)), PREPROCESS, 4, threads=2))
 
 
 def test_batches_come_in_order_whatever_the_threads(tmp_path: Path, url: str) -> None:
-    index = open_index(register("t", check(image_folder(tmp_path / "s", 5), None, quiet), url))
+    index = open_index(
+        register("t", check_folder(image_folder(tmp_path / "s", 5), None, quiet), url)
+    )
     one = np.concatenate(list(read_batches(index, range(20), PREPROCESS, 3, threads=1)))
     four = np.concatenate(list(read_batches(index, range(20), PREPROCESS, 3, threads=4)))
     assert one.shape == (20, 3, PREPROCESS.crop, PREPROCESS.crop)
@@ -177,17 +181,17 @@ def test_batches_come_in_order_whatever_the_threads(tmp_path: Path, url: str) ->
 
 def test_a_draw_takes_every_class_before_any_class_twice() -> None:
     labels = np.repeat([3, 1, 7, 5], [50, 2, 10, 100])
-    drawn = draw_by_class(labels, 12, seed=0)
+    drawn = sample_by_class(labels, 12, seed=0)
     counts = Counter(labels[drawn].tolist())
     assert counts[1] == 2, "the small class gives all it has"
     assert {counts[c] for c in (3, 5, 7)} == {3, 4}, "the others share the rest evenly"
     assert len(set(drawn.tolist())) == 12
-    assert np.array_equal(drawn, draw_by_class(labels, 12, seed=0))
-    assert not np.array_equal(drawn, draw_by_class(labels, 12, seed=1))
+    assert np.array_equal(drawn, sample_by_class(labels, 12, seed=0))
+    assert not np.array_equal(drawn, sample_by_class(labels, 12, seed=1))
 
 
 def test_a_draw_of_more_than_there_is_takes_everything() -> None:
-    assert draw_by_class(np.array([0, 1, 1]), 10, seed=0).tolist() == [0, 1, 2]
+    assert sample_by_class(np.array([0, 1, 1]), 10, seed=0).tolist() == [0, 1, 2]
 
 
 def odd_images(root: Path) -> dict[str, bool]:
@@ -227,7 +231,7 @@ def test_odd_images_are_prepared_as_torchvision_does_or_left_out_by_name(
     from tests.support.images import torchvision_transform
 
     readable = odd_images(tmp_path / "odd")
-    row = register("odd", check(tmp_path / "odd", None, quiet), url)
+    row = register("odd", check_folder(tmp_path / "odd", None, quiet), url)
     assert {name for name, _ in row.report["corrupt_files"]} == {
         name for name, good in readable.items() if not good
     }
@@ -263,9 +267,11 @@ def test_datasets_keep_the_digests_that_they_had(tmp_path: Path) -> None:
             save(root / name)
         if names is flat:
             (root / "val_label.txt").write_text("".join(f"{n} {i}\n" for n, i in flat.items()))
-        assert check(root, None, quiet).digest == digest_of_before(root, names)
+        assert check_folder(root, None, quiet).digest == digest_of_before(root, names)
     (tmp_path / "0" / "cat").mkdir()
-    assert check(tmp_path / "0", None, quiet).digest != digest_of_before(tmp_path / "0", named)
+    assert check_folder(tmp_path / "0", None, quiet).digest != digest_of_before(
+        tmp_path / "0", named
+    )
 
 
 def test_a_check_reads_the_labels_as_they_were_read_first(tmp_path: Path, url: str) -> None:
@@ -277,6 +283,6 @@ def test_a_check_reads_the_labels_as_they_were_read_first(tmp_path: Path, url: s
     )
     result = run(spec.to_json(), Quiet(url, tmp_path / "job"))
     row = find_dataset("mine", url)
-    assert check_layout(tmp_path / "set", layout_now(row), quiet).digest == row.digest
+    assert check_images(tmp_path / "set", current_layout(row), quiet).digest == row.digest
     assert result["notes"] == ["No class list was given: the classes are 1 to 2."]
     assert open_index(row).all_classes.source is ClassSource.NUMBERS

@@ -9,8 +9,8 @@ import pytest
 
 from engine.datasets.classes import ClassSource
 from engine.datasets.imagenet import wnid_to_index
-from engine.datasets.label_files import Labeling
-from engine.datasets.layouts import Layout, recognize
+from engine.datasets.label_files import LabelOptions
+from engine.datasets.layouts import Layout, detect_layout
 from engine.errors import DatasetInvalid
 
 WNIDS = list(wnid_to_index())
@@ -31,7 +31,7 @@ def read(
         (root / name).touch()
     file = tmp_path / "labels"
     file.write_bytes(text if isinstance(text, bytes) else text.encode())
-    return recognize(root, Labeling(file, **said))  # type: ignore[arg-type]
+    return detect_layout(root, LabelOptions(file, **said))  # type: ignore[arg-type]
 
 
 def lines(form: str) -> str:
@@ -110,7 +110,7 @@ def test_columns_that_nothing_names_are_asked_for(tmp_path: Path) -> None:
     assert read(tmp_path, table, columns=("1", "3")).labels == LABELS
     with pytest.raises(DatasetInvalid, match="no column 'art'; its columns are foto, breite"):
         read(tmp_path, table, columns=("foto", "art"))
-    with pytest.raises(DatasetInvalid, match="cannot hold both"):
+    with pytest.raises(DatasetInvalid, match="cannot contain both"):
         read(tmp_path, table, columns=("foto", "1"))
 
 
@@ -143,7 +143,7 @@ def test_lines_of_comment_are_left_out(tmp_path: Path, form: str) -> None:
 
 def test_an_image_may_have_two_lines_that_agree(tmp_path: Path) -> None:
     assert read(tmp_path, lines("{n} {l}") + "im_1.JPEG 02.0\n").labels == LABELS
-    with pytest.raises(DatasetInvalid, match=r"line 4: im_1.JPEG is labeled twice"):
+    with pytest.raises(DatasetInvalid, match=r"line 4: im_1.JPEG has another class"):
         read(tmp_path, lines("{n} {l}") + "im_1.JPEG 1\n")
 
 
@@ -171,7 +171,7 @@ def test_a_list_of_wnids_is_matched_by_the_number_of_the_image(tmp_path: Path) -
     text = "".join(f"{WNIDS[label]}\n" for label in (7, 8, 2, 3))
     names = tuple(f"ILSVRC2012_val_{number:08d}.JPEG" for number in (4, 2))
     assert read(tmp_path, text, names).labels == (8, 3)
-    with pytest.raises(DatasetInvalid, match=r"4 wnids without names.*3 images"):
+    with pytest.raises(DatasetInvalid, match=r"4 wnids without image names.*3 images"):
         read(tmp_path / "other", text)
 
 
@@ -186,7 +186,9 @@ def test_names_of_classes_are_in_alphabetical_order_or_in_that_of_a_list(tmp_pat
 
 
 def test_bare_numbers_are_explained(tmp_path: Path) -> None:
-    with pytest.raises(DatasetInvalid, match=r"ground_truth.txt.*in another order.*LOC_val_sol"):
+    with pytest.raises(
+        DatasetInvalid, match=r"ground_truth.txt.*class order .* differs.*LOC_val_sol"
+    ):
         read(tmp_path, "490\n361\n171\n", ILSVRC)
 
 
@@ -207,7 +209,7 @@ def test_numbers_that_may_be_from_1_are_asked_for(tmp_path: Path) -> None:
         read(tmp_path, text)
     assert read(tmp_path, text, base=1).labels == LABELS
     assert read(tmp_path, text, base=0).labels == (3, 1, 2)
-    with pytest.raises(DatasetInvalid, match="hold 0, which is outside 1"):
+    with pytest.raises(DatasetInvalid, match="contain 0, which is outside the range 1"):
         read(tmp_path, lines("{n} {l}"), base=1)
 
 
@@ -215,7 +217,7 @@ def test_indices_of_imagenets_own_images_are_of_its_thousand_classes(tmp_path: P
     text = "".join(f"{name} {label}\n" for name, label in zip(ILSVRC, (65, 970, 1), strict=True))
     layout = read(tmp_path, text, ILSVRC)
     assert (layout.labels, len(layout.class_names)) == ((65, 970, 1), 1000)
-    assert "are 1 to 970 of 1,000 classes: they are taken as counted from 0" in layout.notes[0]
+    assert "are 1 to 970 of 1,000 classes: assumed to count from 0" in layout.notes[0]
     counted = read(tmp_path, text, ILSVRC, base=1)
     assert (counted.labels, counted.notes) == ((64, 969, 0), ())
 
@@ -242,7 +244,7 @@ def test_names_with_blanks_and_commas(tmp_path: Path) -> None:
 def test_images_in_folders_that_no_line_names_are_left_out_beside_others(tmp_path: Path) -> None:
     layout = read(tmp_path, lines("{n} {l}"), (*NAMES, "thumbs/im_1.JPEG", "thumbs/x.png"))
     assert (layout.files, layout.labels) == (NAMES, LABELS)
-    assert any("Left out: 2 images in a folder" in note for note in layout.notes)
+    assert any("Not used: 2 images in subfolders" in note for note in layout.notes)
     with pytest.raises(DatasetInvalid, match=r"1 of 5 images have no line.*thumbs/im_1"):
         read(tmp_path, lines("{n} {l}") + "thumbs/x.png 0\n", NAMES)
 
@@ -260,16 +262,16 @@ def test_paths_tell_images_of_one_name_apart(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (b"\xff\x00\xc3", "no text in UTF-8"),
+        (b"\xff\x00\xc3", "not UTF-8 text"),
         (b"im_1.JPEG 0\0", "zero bytes"),
         ("", "is empty"),
         ("Labels of mine\n" + lines("{n}\t{l}"), "line 1: expected"),
         ("file,label\n", "expected|no lines"),
         ("file,label\nim_1.JPEG,2\nim_2.JPEG,\nim_3.JPEG,1\n", "line 3: there is no class for"),
         (lines("{n} {w}") + "im_9.JPEG 3\n", "im_9|line 4: expected.*'3'"),
-        ('{"a": [1]}', "no label file"),
-        ("other_1.png 0\nother_2.png 1\n", "of other images: it names other_1.png"),
-        ("im_1.JPEG 0\nim_2.JPEG 1\nim_3.JPEG 123456789\n", "no class index"),
+        ('{"a": [1]}', "not a label file"),
+        ("other_1.png 0\nother_2.png 1\n", "belongs to other images: it lists other_1.png"),
+        ("im_1.JPEG 0\nim_2.JPEG 1\nim_3.JPEG 123456789\n", "not a class index"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_sentence(

@@ -17,9 +17,9 @@ from db.models import Dataset
 from engine.config import REPOSITORY, settings
 from engine.datasets import decoding, pixel_cache
 from engine.datasets.decoding import Decoders
-from engine.datasets.pixel_cache import all_caches, clear, open_cache
+from engine.datasets.pixel_cache import clear, list_caches, open_cache
 from engine.datasets.reader import DatasetIndex, open_index
-from engine.datasets.registration import check, register
+from engine.datasets.registration import check_folder, register
 from engine.datasets.squares import PixelCache
 from engine.errors import DatasetInvalid
 from engine.evaluation.pipeline import Pipeline
@@ -34,7 +34,7 @@ SPEC = PreprocessSpec(resize=20, crop=16)
 @pytest.fixture
 def index(url: str, tmp_path: Path) -> DatasetIndex:
     root = image_folder(tmp_path / "set", per_class=10)
-    dataset: Dataset = register("tiny", check(root, None, lambda done, total: None), url)
+    dataset: Dataset = register("tiny", check_folder(root, None, lambda done, total: None), url)
     return open_index(dataset)
 
 
@@ -77,14 +77,14 @@ def test_a_second_pass_decodes_nothing_whatever_mean_and_deviation(
     said: list[str] = []
     cache = opened(index, said)
     first = inputs(index, cache)
-    assert "0 of 40 are kept from before" in said[0]
+    assert "0 of 40 are cached" in said[0]
     monkeypatch.setattr("engine.datasets.squares.open_image", None)
     again = opened(index, said, PreprocessSpec(resize=20, crop=16, mean=(0, 0, 0), std=(1, 1, 1)))
-    assert "40 of 40 are kept from before; none is decoded" in said[1]
+    assert "40 of 40 are cached; none has to be decoded" in said[1]
     assert np.array_equal(inputs(index, again), first)
     other = opened(index, said, PreprocessSpec(resize=18, crop=16))
     assert other is not None
-    assert not other.present(np.arange(40)).any()
+    assert not other.is_cached(np.arange(40)).any()
 
 
 def test_a_write_that_was_cut_short_is_an_image_that_is_not_there(index: DatasetIndex) -> None:
@@ -112,7 +112,7 @@ def test_where_there_is_no_room_nothing_is_kept_and_that_is_said(
     usage = type("Usage", (), {"free": 5 * 10**8})()
     monkeypatch.setattr("engine.datasets.pixel_cache.shutil.disk_usage", lambda path: usage)
     assert opened(index, said) is None
-    assert "only 0.5 GB of the disk are free" in said[0]
+    assert "0.5 GB of the disk are free" in said[0]
     monkeypatch.setenv("SENET_CACHE_GB", "0.00001")
     settings.cache_clear()
     assert opened(index, said) is None
@@ -132,15 +132,15 @@ def test_what_was_not_used_for_longest_makes_room(
         for image in range(len(index)):
             cache.write(image, np.full((3, 16, 16), 7, np.uint8))
         os.utime(cache.folder / pixel_cache.ABOUT, (resize, resize))
-    one = all_caches()[0].disk_bytes
+    one = list_caches()[0].disk_bytes
     monkeypatch.setenv("SENET_CACHE_GB", str(2.6 * one / 1e9))
     settings.cache_clear()
     assert opened(index, []) is not None
-    left = {kept.prepared.split()[2] for kept in all_caches()}
+    left = {kept.prepared.split()[2] for kept in list_caches()}
     assert left == {"19", "20"}
     assert clear("elsewhere") == 0
     assert clear("tiny") > 0
-    assert all_caches() == []
+    assert list_caches() == []
 
 
 def test_a_full_disk_ends_the_keeping_not_the_evaluation(
@@ -164,7 +164,7 @@ def test_an_image_that_vanished_is_named(
 ) -> None:
     monkeypatch.setattr(decoding, "PROCESSES_FROM_IMAGES", processes_from)
     (index.root / index.files[17]).unlink()
-    with pytest.raises(DatasetInvalid, match=rf"'tiny' cannot be prepared: {index.files[17]} "):
+    with pytest.raises(DatasetInvalid, match=rf"'tiny' cannot be preprocessed: {index.files[17]} "):
         inputs(index, None)
 
 
@@ -179,8 +179,8 @@ def test_a_decoding_process_that_dies_gives_one_sentence(
             child.kill()
             child.wait()
     try:
-        with pytest.raises(DatasetInvalid, match="process that decodes images died"):
-            decoders.wait(decoders.fill(0, np.arange(4), np.ones(4, bool)))
+        with pytest.raises(DatasetInvalid, match="process that decodes images ended"):
+            decoders.wait(decoders.start(0, np.arange(4), np.ones(4, bool)))
     finally:
         decoders.close()
 

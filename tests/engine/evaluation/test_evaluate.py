@@ -16,14 +16,14 @@ from engine.common import scores
 from engine.config import settings
 from engine.datasets.imagenet import wnid_to_index
 from engine.datasets.reader import open_index
-from engine.datasets.registration import check, register
+from engine.datasets.registration import check_folder, register
 from engine.errors import InvalidRequest, LabelsMismatch
 from engine.evaluation import record, shards
 from engine.evaluation.paired import compare
 from engine.evaluation.per_image import load_per_image
 from engine.preprocess import open_image, preprocess
 from engine.results import results_frame
-from engine.runtimes.onnx_runtime import OnnxRuntime
+from engine.runtimes.onnxruntime import OnnxSession
 from engine.specs import EvaluateSpec, evaluations, shard_ranges
 from tests.support.tiny import (
     PREPROCESS,
@@ -69,7 +69,7 @@ def test_counts_equal_those_of_a_plain_loop(url: str, tmp_path: Path) -> None:
 
     index = open_index(dataset)
     path = settings().home / "artifacts" / artifact.digest / "model.onnx"
-    model = OnnxRuntime(path, "CPUExecutionProvider", 1)
+    model = OnnxSession(path, "CPUExecutionProvider", 1)
     outputs = np.concatenate(
         [model.run(preprocess(open_image(index.root / f), PREPROCESS)[None]) for f in index.files]
     )
@@ -165,10 +165,10 @@ def test_outputs_for_some_of_imagenets_classes_are_scored_as_those(
     missing = sorted(set(range(4)) - set(labels.tolist()))
     for label in missing:
         (root / wnids[label]).mkdir()
-    register("tiny", check(root, None, lambda done, total: None), url)
+    register("tiny", check_folder(root, None, lambda done, total: None), url)
     row = run(url, tmp_path, spec_of(store_build(url, model).digest))
     assert row.top1_count == row.images == 32
-    assert "in the order of their wnids" in row.protocol["class_matching"]
+    assert "sorted by wnid" in row.protocol["class_matching"]
     assert row.protocol["classes"] == 4
     found = columns_of(row)
     assert set(found["label"].tolist()) <= {100, 300, 500, 700}
@@ -307,7 +307,7 @@ def test_the_number_of_threads_changes_no_bit(
 
 def test_images_without_labels_tell_how_far_builds_agree(url: str, tmp_path: Path) -> None:
     root = image_folder(tmp_path / "set", classes=1) / "class0"
-    register("tiny", check(root, None, lambda done, total: None, unlabelled=True), url)
+    register("tiny", check_folder(root, None, lambda done, total: None, unlabelled=True), url)
     builds = [
         store_build(url, tiny_se_model(seed=seed), precision)
         for seed, precision in ((0, Precision.FP32), (5, Precision.INT8))

@@ -11,7 +11,7 @@ from db.models import Evaluation
 from db.session import writing
 from engine.config import settings
 from engine.datasets import imagenet
-from engine.datasets.reader import DatasetIndex, class_name, index_of
+from engine.datasets.reader import DatasetIndex, class_name, open_index_by_digest
 from engine.errors import ArtifactMissing, DatasetInvalid, InvalidRequest
 from engine.evaluation.flips import find_flips
 from tests.support import rows
@@ -73,7 +73,7 @@ def test_files_that_are_gone_are_named(url: str, ids: tuple[int, int]) -> None:
 
 def test_a_dataset_that_is_gone_is_a_sentence(url: str) -> None:
     with pytest.raises(DatasetInvalid, match="not registered here"):
-        index_of("0" * 64, url)
+        open_index_by_digest("0" * 64, url)
 
 
 def test_classes_are_named_as_people_call_them() -> None:

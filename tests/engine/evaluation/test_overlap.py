@@ -15,12 +15,12 @@ from db.enums import Precision, WeightsKind
 from db.models import Artifact, Dataset, Evaluation
 from db.session import reading
 from engine import evaluation
-from engine.build import job
-from engine.build.int8.calibration_overlap import held_out, overlap
+from engine.build import job as build
+from engine.build.int8.calibration_overlap import find_overlap, select_held_out
 from engine.cli.main import app
 from engine.datasets.reader import open_index
-from engine.datasets.registration import check, register
-from engine.datasets.sampling import draw_by_class
+from engine.datasets.registration import check_folder, register
+from engine.datasets.sampling import sample_by_class
 from engine.errors import DatasetInvalid
 from engine.evaluation.per_image import load_per_image
 from engine.export import job as export
@@ -48,7 +48,7 @@ def int8(url: str, folder: Path, spec: ExportSpec, **how: object) -> tuple[Artif
     calibration = CalibrationSpec.model_validate({"dataset": "tiny", "images": 40, **how})
     asked = BuildSpec(export=spec, precision=Precision.INT8, calibration=calibration)
     context = Quiet(url, folder / f"build-{uuid4().hex}")
-    digest = job.run(asked.to_json(), context)["artifact"]
+    digest = build.run(asked.to_json(), context)["artifact"]
     return artifacts.find_by_digest(digest, url), context.said
 
 
@@ -67,7 +67,7 @@ def evaluated(
 def drawn(url: str, count: int, seed: int = 0) -> np.ndarray:
     with reading(url) as session:
         dataset = session.query(Dataset).filter_by(name="tiny").one()
-    return draw_by_class(open_index(dataset).labels, count, seed)
+    return sample_by_class(open_index(dataset).labels, count, seed)
 
 
 def test_the_images_in_common_are_counted_and_the_rest_has_its_own_accuracy(
@@ -108,7 +108,7 @@ def test_the_same_files_under_another_name_are_recognized(
     shutil.copytree(tmp_path / "set", half)
     for path in sorted(half.rglob("*.png"))[::2]:
         path.unlink()
-    other = register("half", check(half, None, lambda done, total: None), url)
+    other = register("half", check_folder(half, None, lambda done, total: None), url)
     index = open_index(other)
     with reading(url) as session:
         tiny = open_index(session.query(Dataset).filter_by(name="tiny").one())
@@ -122,7 +122,7 @@ def test_images_apart_are_said_to_be_so(url: str, tmp_path: Path, spec: ExportSp
     other = image_folder(tmp_path / "other", per_class=31)
     for path in other.rglob("0[0-2]*.png"):
         path.unlink()
-    register("other", check(other, None, lambda done, total: None), url)
+    register("other", check_folder(other, None, lambda done, total: None), url)
     row, said = evaluated(url, tmp_path, artifact, dataset="other")
     assert row.protocol["seen_before"]["images"] == 0
     assert EvaluationProtocol.from_row(row).overlap_text == "no overlap with the calibration set"
@@ -151,14 +151,14 @@ def test_older_builds_are_known_by_drawing_again(
     assert row.protocol["seen_before"]["images"] == 40
     with reading(url) as session:
         index = open_index(session.query(Dataset).filter_by(name="tiny").one())
-    found = overlap(artifact, index, np.arange(120))
+    found = find_overlap(artifact, index, np.arange(120))
     assert found is not None
     assert np.array_equal(np.flatnonzero(found.calibrated), drawn(url, 40, seed=9))
 
 
 def test_float_builds_have_seen_nothing(url: str, tmp_path: Path, spec: ExportSpec) -> None:
     asked = BuildSpec(export=spec, precision=Precision.FP32)
-    digest = job.run(asked.to_json(), Quiet(url, tmp_path / "fp32"))["artifact"]
+    digest = build.run(asked.to_json(), Quiet(url, tmp_path / "fp32"))["artifact"]
     row, _ = evaluated(url, tmp_path, artifacts.find_by_digest(digest, url))
     assert "seen_before" not in row.protocol
     assert EvaluationProtocol.from_row(row).overlap_text is None
@@ -174,21 +174,21 @@ def test_other_labels_say_nothing_of_the_rest() -> None:
 
 def test_images_held_out_are_apart_and_spread_over_the_classes() -> None:
     labels = np.repeat(np.arange(10), 50)
-    calibrated = draw_by_class(labels, 100, 0)
-    held = held_out(labels, calibrated, 60, 1)
+    calibrated = sample_by_class(labels, 100, 0)
+    held = select_held_out(labels, calibrated, 60, 1)
     assert len(held) == 60
     assert not np.isin(held, calibrated).any()
     assert (np.bincount(labels[held]) == 6).all()
-    assert len(held_out(labels, np.arange(500), 60, 1)) == 0
+    assert len(select_held_out(labels, np.arange(500), 60, 1)) == 0
 
 
 def test_a_second_build_says_that_it_knows(url: str, tmp_path: Path, spec: ExportSpec) -> None:
     int8(url, tmp_path, spec)
     _, said = int8(url, tmp_path, spec, float_share=0.3)
-    known = [text for text in said if "Known from an earlier calibration" in text]
+    known = [text for text in said if "Reused from an earlier calibration" in text]
     assert len(known) == 2, "statistics, and ranges"
     _, said = int8(url, tmp_path, spec, seed=1)
-    assert not any("Known from" in text for text in said)
+    assert not any("Reused from" in text for text in said)
 
 
 def test_a_calibration_image_that_can_no_longer_be_read_is_named(
@@ -198,13 +198,13 @@ def test_a_calibration_image_that_can_no_longer_be_read_is_named(
         index = open_index(session.query(Dataset).filter_by(name="tiny").one())
     name = index.files[int(drawn(url, 40)[7])]
     (index.root / name).write_bytes(b"no image")
-    with pytest.raises(DatasetInvalid, match=f"{name} of dataset 'tiny' cannot be prepared"):
+    with pytest.raises(DatasetInvalid, match=f"{name} of dataset 'tiny' cannot be preprocessed"):
         int8(url, tmp_path, spec)
 
 
 def test_classes_without_an_image_are_said(url: str, tmp_path: Path, spec: ExportSpec) -> None:
     artifact, said = int8(url, tmp_path, spec, images=2)
     assert artifact.manifest["build"]["calibration"]["classes"] == 2
-    assert any("2 of 3 classes are among the 2 images" in text for text in said)
+    assert any("The 2 calibration images cover 2 of 3 classes" in text for text in said)
     _, said = int8(url, tmp_path, spec, images=40)
-    assert not any("classes are among" in text for text in said)
+    assert not any("calibration images cover" in text for text in said)

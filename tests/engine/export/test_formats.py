@@ -74,10 +74,10 @@ def test_the_two_formats_are_two_artifacts_and_each_is_found_again(
 def test_a_usual_export_keeps_the_recipe_it_had_before_there_was_a_choice() -> None:
     spec = ExportSpec(model_id="timm/seresnet50")
     before = {"model_id": "timm/seresnet50", "preprocess": None, "background": None}
-    assert spec.recipe() == data_digest({**before, "weights": spec.weights.recipe()})
-    assert SCRIPT.recipe() != SCRIPT.model_copy(update={"format": "onnx"}).recipe()
+    assert spec.fingerprint() == data_digest({**before, "weights": spec.weights.fingerprint()})
+    assert SCRIPT.fingerprint() != SCRIPT.model_copy(update={"format": "onnx"}).fingerprint()
     paddle = spec.model_copy(update={"via": "paddle2onnx"})
-    assert paddle.recipe() != spec.recipe()
+    assert paddle.fingerprint() != spec.fingerprint()
 
 
 def test_an_onnx_file_never_becomes_torchscript(url: str, tmp_path: Path) -> None:

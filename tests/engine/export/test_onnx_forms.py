@@ -14,13 +14,13 @@ from onnx import ModelProto, NodeProto, TensorProto, helper
 from db.enums import Precision, WeightsKind
 from db.models import Artifact
 from engine.benchmark import job as benchmark
-from engine.build import job
+from engine.build import job as build
 from engine.common.digests import file_digest
-from engine.datasets.registration import check, register
+from engine.datasets.registration import check_folder, register
 from engine.errors import BuildFailed, CheckpointRejected, ExportFailed
 from engine.export import job as export
 from engine.export import onnx_import, original
-from engine.runtimes.onnx_runtime import OnnxRuntime
+from engine.runtimes.onnxruntime import OnnxSession
 from engine.specs import BenchmarkSpec, BuildSpec, CalibrationSpec, ExportSpec, WeightsSpec
 from engine.store import artifacts
 from tests.support.gray_levels import (
@@ -284,7 +284,7 @@ def take_in(url: str, folder: Path, spec: ExportSpec) -> Artifact:
 def scores_of(artifact: Artifact, scale: float = 1.0) -> np.ndarray:
     """Scores of the twelve gray images, in one batch."""
     path = artifacts.model_path(artifact.digest)
-    runtime = OnnxRuntime(path, "CPUExecutionProvider", 1, exact=True)
+    runtime = OnnxSession(path, "CPUExecutionProvider", 1, exact=True)
     return runtime.run(gray_images() * np.float32(scale))
 
 
@@ -317,7 +317,7 @@ def test_inputs_of_whole_numbers_take_pixels_as_they_are(
      "squeezed to one row"],
 )  # fmt: skip
 def test_int8_of_a_form_is_right_too(url: str, tmp_path: Path, form: str) -> None:
-    found = check(gray_folder(tmp_path / "set"), None, lambda done, total: None)
+    found = check_folder(gray_folder(tmp_path / "set"), None, lambda done, total: None)
     register("grays", found, url)
     spec = spec_of(FORMS[form](), tmp_path)
     take_in(url, tmp_path, spec)
@@ -326,7 +326,7 @@ def test_int8_of_a_form_is_right_too(url: str, tmp_path: Path, form: str) -> Non
         precision=Precision.INT8,
         calibration=CalibrationSpec(dataset="grays", images=60),
     )
-    made = job.run(asked.to_json(), Quiet(url, tmp_path / "int8"))
+    made = build.run(asked.to_json(), Quiet(url, tmp_path / "int8"))
     artifact = artifacts.find_by_digest(made["artifact"], url)
     assert scores_of(artifact).argmax(axis=1).tolist() == list(range(CLASSES))
 
@@ -336,9 +336,9 @@ def test_a_quantized_file_is_built_as_it_is(url: str, tmp_path: Path) -> None:
     spec = spec_of(model, tmp_path)
     take_in(url, tmp_path, spec)
     asked = BuildSpec(export=spec, precision=Precision.FP32)
-    made = job.run(asked.to_json(), Quiet(url, tmp_path / "fp32"))
+    made = build.run(asked.to_json(), Quiet(url, tmp_path / "fp32"))
     path = artifacts.model_path(artifacts.find_by_digest(made["artifact"], url).digest)
-    found = OnnxRuntime(path, "CPUExecutionProvider", 1).run(gray_images())
+    found = OnnxSession(path, "CPUExecutionProvider", 1).run(gray_images())
     plain = onnxruntime.InferenceSession(tmp_path / "mine.onnx")
     assert np.array_equal(found, plain.run(None, {"x": gray_images()})[0])
 
@@ -373,7 +373,7 @@ def test_a_mended_reshape_gives_each_image_its_own_scores(url: str, tmp_path: Pa
     artifact = take_in(url, tmp_path, spec_of(baked(4, 4), tmp_path))
     assert "batch" not in artifact.manifest
     path = artifacts.model_path(artifact.digest)
-    runtime = OnnxRuntime(path, "CPUExecutionProvider", 1)
+    runtime = OnnxSession(path, "CPUExecutionProvider", 1)
     images = gray_images()
     alone = np.concatenate([runtime.run(image[None]) for image in images])
     assert np.array_equal(alone, runtime.run(images))
@@ -401,7 +401,7 @@ def test_of_outputs_that_could_all_be_the_scores_none_is_guessed(url: str, tmp_p
     after = [node("Neg", "s", "other")]
     gives = [(name, ["N", CLASSES], FLOAT) for name in ("other", "s")]
     model = network(after=after, gives=gives)
-    with pytest.raises(ExportFailed, match=r"other \(12 values\), s \(12 values\). Name one with"):
+    with pytest.raises(ExportFailed, match=r"other \(12 values\), s \(12 values\). Select one"):
         take_in(url, tmp_path, spec_of(model, tmp_path, classes=(CLASSES,)))
 
 
@@ -427,20 +427,21 @@ def far_away(location: str) -> Callable[[ModelProto], None]:
 
 REFUSED: dict[str, tuple[Callable[[], ModelProto], str]] = {
     "gray images": (lambda: network(takes=("x", ["N", 1, SIDE, SIDE], FLOAT)),
-                    r"takes \(\?, 1, 32, 32\) at its input 'x'; expected square color images"),
+                    r"has the shape \(\?, 1, 32, 32\) at its input 'x'; expected square color"),
     "wide images": (lambda: network(takes=("x", ["N", 3, 32, 48], FLOAT)), "expected square"),
     "text": (lambda: network(takes=("x", ["N", 3, SIDE, SIDE], TensorProto.STRING)),
-             "takes string values"),
+             "has the data type string at its input"),
     "one score": (lambda: network(after=[node("ReduceMax", "s", "m", axes=[1])],
-                                  gives=[("m", ["N", 1], FLOAT)]), "gives one score an image"),
+                                  gives=[("m", ["N", 1], FLOAT)]), "returns one score per image"),
     "a map": (lambda: network(gives=[("pooled", ["N", 3, 1, 1], FLOAT), ("x", None, FLOAT)]),
-              "gives its input 'x' back"),
+              "returns its input 'x' as an output"),
     "other classes than declared": (lambda: network(gives=[("s", ["N", 10], FLOAT)]),
-                                    r"declares its output 's' as \(\?, 10\), but gives \[1, 12\]"),
+                                    r"declares its output 's' as \(\?, 10\), "
+                                    r"but returns \[1, 12\]"),
     "the best classes": (
         lambda: network(after=[helper.make_node("TopK", ["s", "five"], ["v", "i"])],
                         gives=[("v", ["N", 5], FLOAT), ("i", ["N", 5], INT64)], five=ints(5)),
-        r"gives the 5 best of the classes at 'v' \(TopK\)"),
+        r"returns the top 5 classes at 'v' \(TopK\)"),
     "bfloat16 scores": (
         lambda: network(after=[node("Cast", "s", "c", to=TensorProto.BFLOAT16)],
                         gives=[("c", ["N", CLASSES], TensorProto.BFLOAT16)]),
@@ -533,7 +534,7 @@ def test_a_graph_that_the_converter_gets_wrong_stays_in_its_opset(
                 tensor.CopyFrom(onnx.numpy_helper.from_array(values.copy(), "W"))
         return made
 
-    monkeypatch.setattr(onnx_import, "to_own_opset", wrong)
+    monkeypatch.setattr(onnx_import, "convert_opset", wrong)
     spec = spec_of(network(opset=11), tmp_path)
     artifact = take_in(url, tmp_path, spec)
     assert artifact.manifest["opset"] == 11
@@ -543,10 +544,10 @@ def test_a_graph_that_the_converter_gets_wrong_stays_in_its_opset(
         precision=Precision.INT8,
         calibration=CalibrationSpec(dataset="grays", images=60),
     )
-    found = check(gray_folder(tmp_path / "set"), None, lambda done, total: None)
+    found = check_folder(gray_folder(tmp_path / "set"), None, lambda done, total: None)
     register("grays", found, url)
     with pytest.raises(BuildFailed, match="it is in opset 11, which could not be converted to 18"):
-        job.run(asked.to_json(), Quiet(url, tmp_path / "int8"))
+        build.run(asked.to_json(), Quiet(url, tmp_path / "int8"))
 
 
 def test_a_background_class_that_is_no_output_is_refused(url: str, tmp_path: Path) -> None:

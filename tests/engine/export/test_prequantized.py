@@ -1,4 +1,4 @@
-"""ONNX files that come quantized are known for it, taken as they are, and scored exactly."""
+"""Quantized ONNX files are recognized, imported unchanged, and evaluated with exact sums."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from db.enums import Precision, WeightsKind
 from db.models import Artifact
-from engine.build import job
+from engine.build import job as build
 from engine.build.int8 import saturation
 from engine.build.int8.pipeline import prepare, quantize
-from engine.build.int8.targets import target_of
+from engine.build.int8.targets import get_target
 from engine.errors import BuildFailed
 from engine.export import job as export
-from engine.export.prequantized import quantized
+from engine.export.prequantized import quantization_summary
 from engine.specs import (
     BuildSpec,
     CalibrationSpec,
@@ -35,12 +35,12 @@ from tests.support.tiny import PREPROCESS, Quiet, image_folder, labeled_by, tiny
 
 
 def int8_model(target: TargetName = TargetName.X86_VNNI) -> ModelProto:
-    asked = target_of(target)
+    asked = get_target(target)
     return quantize(prepare(tiny_se_model(), calibration(), target=asked), asked)[0]
 
 
 def fused(model: ModelProto, folder: Path) -> ModelProto:
-    """The same in integer operators, as other tools write it."""
+    """The same model in integer operators, as other tools write it."""
     options = ort.SessionOptions()
     options.log_severity_level = 3
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
@@ -57,7 +57,7 @@ def spec_of(path: Path) -> ExportSpec:
 def built(url: str, folder: Path, **asked: Any) -> Artifact:
     folder.mkdir()
     spec = BuildSpec(export=spec_of(folder.parent / "theirs.onnx"), **asked)
-    return artifacts.find_by_digest(job.run(spec.to_json(), Quiet(url, folder))["artifact"], url)
+    return artifacts.find_by_digest(build.run(spec.to_json(), Quiet(url, folder))["artifact"], url)
 
 
 @pytest.fixture
@@ -68,11 +68,11 @@ def exported(url: str, tmp_path: Path) -> Artifact:
     return artifacts.find_by_digest(made["artifact"], url)
 
 
-def test_layers_in_integers_are_counted_in_either_form(tmp_path: Path) -> None:
+def test_quantized_layers_are_counted_in_qdq_and_integer_operator_form(tmp_path: Path) -> None:
     model = int8_model()
-    assert quantized(tiny_se_model()) is None
-    assert quantized(model) == Prequantized(layers=4, of=4, overflows=True)
-    found = quantized(fused(model, tmp_path))
+    assert quantization_summary(tiny_se_model()) is None
+    assert quantization_summary(model) == Prequantized(layers=4, of=4, overflows=True)
+    found = quantization_summary(fused(model, tmp_path))
     assert found is not None
     assert (found.layers, found.overflows) == (4, True)
 
@@ -85,7 +85,7 @@ def test_layers_in_integers_are_counted_in_either_form(tmp_path: Path) -> None:
         (np.array([255, 0], np.uint8), False),
     ],
 )
-def test_weights_of_seven_bits_fit(weights: np.ndarray, overflows: bool) -> None:
+def test_weights_up_to_64_do_not_overflow(weights: np.ndarray, overflows: bool) -> None:
     node = helper.make_node("MatMulInteger", ["x", "w"], ["y"])
     graph = helper.make_graph(
         [node],
@@ -94,12 +94,12 @@ def test_weights_of_seven_bits_fit(weights: np.ndarray, overflows: bool) -> None
         [helper.make_tensor_value_info("y", TensorProto.INT32, [1, 1])],
         [numpy_helper.from_array(weights.reshape(2, 1), "w")],
     )
-    found = quantized(helper.make_model(graph))
+    found = quantization_summary(helper.make_model(graph))
     assert found is not None
     assert found.overflows is overflows
 
 
-def test_such_a_file_is_taken_as_it_is_and_its_sums_are_exact_where_they_would_overflow(
+def test_a_quantized_file_is_imported_unchanged_and_its_overflow_is_reported(
     url: str, tmp_path: Path, exported: Artifact, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert exported.manifest["quantised"] == {"layers": 4, "of": 4, "overflows": True}
@@ -107,14 +107,16 @@ def test_such_a_file_is_taken_as_it_is_and_its_sums_are_exact_where_they_would_o
     assert plain.manifest["quantised"] == exported.manifest["quantised"]
     monkeypatch.setattr(saturation, "instruction_sets", lambda: ("avx2",))
     monkeypatch.setattr("platform.machine", lambda: "x86_64")
-    said = saturation.overflow_here(plain)
-    assert said is not None
-    assert "overflows in the fast kernels" in said
+    warning = saturation.overflow_warning(plain)
+    assert warning is not None
+    assert "overflows in the fast kernels" in warning
     monkeypatch.setattr(saturation, "instruction_sets", lambda: ("avx2", "avx_vnni"))
-    assert saturation.overflow_here(plain) is None
+    assert saturation.overflow_warning(plain) is None
 
 
-def test_it_is_not_quantized_again(url: str, tmp_path: Path, exported: Artifact) -> None:
+def test_a_quantized_file_is_not_quantized_again(
+    url: str, tmp_path: Path, exported: Artifact
+) -> None:
     labeled_by(tiny_se_model(), image_folder(tmp_path / "set"), url)
     calibrated = CalibrationSpec(dataset="tiny", images=1)
     with pytest.raises(BuildFailed, match="quantized already, so there is no int8 build of it"):

@@ -12,8 +12,8 @@ import pytest
 from db.enums import Precision
 from db.models import Evaluation, ImportedBuild
 from db.session import reading
-from engine.datasets.label_files import Labeling
-from engine.datasets.registration import check, register
+from engine.datasets.label_files import LabelOptions
+from engine.datasets.registration import check_folder, register
 from engine.errors import InvalidRequest, LabelsMismatch
 from engine.evaluation.metrics import compute_metrics
 from engine.evaluation.per_image import load_per_image
@@ -115,14 +115,14 @@ def test_imported_rows_stand_in_the_table_and_pair_with_their_own_source(
     assert frame["top1_low"].notna().all()
     pairs = precision_pairs(frame, url, "fp32", "int8")
     assert pairs["origin"].tolist() == ["imported: card X"]
-    assert pairs["lost"].iloc[0] + pairs["gained"].iloc[0] > 0
+    assert pairs["only_first"].iloc[0] + pairs["only_second"].iloc[0] > 0
 
 
 def test_names_find_their_images_in_any_order(url: str, tmp_path: Path) -> None:
     root = image_folder(tmp_path / "flat", per_class=2, classes=1) / "class0"
     labels = tmp_path / "labels.txt"
     labels.write_text("000.png 0\n001.png 7\n")
-    register("flat", check(root, Labeling(labels), lambda done, total: None), url)
+    register("flat", check_folder(root, LabelOptions(labels), lambda done, total: None), url)
     path = tmp_path / "p.csv"
     path.write_text("image,prediction\nval/001.png,7\nval/000.png,3\n")
     row, _ = import_evaluation(asked(path, dataset="flat", per_class=None), url)

@@ -135,7 +135,7 @@ def test_after_kill_of_the_dashboard_its_jobs_go_on(url: str, tmp_path: Path) ->
     page.send_signal(signal.SIGKILL)
     page.wait()
     until(lambda: status(url, job) == JobStatus.FAILED, "the end of the job")
-    assert "holds no images" in str(row(url, job).error), "it ran, and found the folder empty"
+    assert "contains no images" in str(row(url, job).error), "it ran, and found the folder empty"
 
 
 def test_ensure_starts_nothing_when_nothing_is_queued(url: str) -> None:

@@ -1,4 +1,4 @@
-"""Changes of foreign graphs: names, order, and values computed from shapes."""
+"""Changes of imported graphs: names, opset, data type, and values computed from shapes."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from onnx import numpy_helper
 from engine.export.shape_values import fold_shape_values
 from engine.onnx import graph_io
 from engine.onnx.macs import count_compute
-from engine.onnx.opset import OPSET, to_own_opset
+from engine.onnx.opset import OPSET, convert_opset
 from engine.onnx.widen import to_float32
-from engine.runtimes.onnx_runtime import values_by_run
+from engine.runtimes.shape_inference import values_by_run
 from tests.support.gray_levels import CLASSES, FLOAT, SIDE, branch, network, node
 
 
-def test_a_name_that_is_taken_makes_way_also_in_branches() -> None:
+def test_renaming_to_a_used_name_renames_the_other_tensor_in_branches_too() -> None:
     chosen = node(
         "If", "on", "out", then_branch=branch("Softmax", "logits"), else_branch=branch("Relu", "e")
     )
@@ -29,7 +29,7 @@ def test_a_name_that_is_taken_makes_way_also_in_branches() -> None:
     assert inner.output[0].name not in ("logits", "input")
 
 
-def test_pads_that_depend_on_the_sides_become_constants() -> None:
+def test_pads_that_depend_on_the_image_size_become_constants() -> None:
     before = [
         node("Shape", "x", "shape"),
         node("Gather", "shape two", "height"),
@@ -46,7 +46,7 @@ def test_pads_that_depend_on_the_sides_become_constants() -> None:
     assert count_compute(model).macs == 3 * CLASSES
 
 
-def test_what_depends_on_the_batch_stays_computed() -> None:
+def test_values_that_depend_on_the_batch_stay_computed() -> None:
     flatten = [node("Shape", "x", "shape"), node("Gather", "shape zero", "n")]
     joined = node("Concat", "n three", "target", axis=0)
     model = network(
@@ -59,9 +59,9 @@ def test_what_depends_on_the_batch_stays_computed() -> None:
     assert values_by_run(model, ["s"], SIDE, batch=5)["s"].shape == (5, CLASSES)
 
 
-def test_old_opsets_compute_the_same_in_ours() -> None:
+def test_converted_opsets_compute_the_same() -> None:
     old = network(after=[node("Softmax", "s", "p")], gives=[("p", ["N", CLASSES], FLOAT)], opset=9)
-    made = to_own_opset(old)
+    made = convert_opset(old)
     assert graph_io.opset_of(made) == OPSET
     was, now = (values_by_run(model, ["p"], SIDE, 2)["p"] for model in (old, made))
     assert np.array_equal(was, now)

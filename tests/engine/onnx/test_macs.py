@@ -27,7 +27,7 @@ from engine.onnx.macs import Compute, count_compute
 
 pytestmark = pytest.mark.integration
 
-CATALOG = REPOSITORY / "engine" / "catalog.csv"
+CATALOG = REPOSITORY / "engine" / "catalog" / "catalog.csv"
 
 
 def graph(
@@ -205,7 +205,7 @@ def test_a_graph_without_input_is_refused() -> None:
     ("nodes", "words"),
     [
         ([helper.make_node("Relu", ["x"], [])], "without an output"),
-        ([node("Relu", "y", "z"), node("Relu", "z")], "in a circle"),
+        ([node("Relu", "y", "z"), node("Relu", "z")], "has a cycle"),
     ],
 )
 def test_a_graph_that_is_not_valid_gives_one_sentence(

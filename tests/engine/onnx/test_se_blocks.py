@@ -6,7 +6,7 @@ import pytest
 from onnx import helper
 
 from engine.onnx.macs.skeleton import build_skeleton
-from engine.onnx.se_blocks import block_members, find_gates, gated_channels
+from engine.onnx.se_blocks import block_nodes, find_gates, gated_channels
 from tests.support.tiny import tiny_se_model
 
 
@@ -14,7 +14,7 @@ def test_a_block_reaches_from_the_squeeze_to_the_multiplication() -> None:
     graph = build_skeleton(tiny_se_model(), batch=1)
     (gate,) = find_gates(graph.nodes, graph.shapes, graph.constants)
     assert (gate.tensor, gate.features, gate.channels) == ("g", "r", 8)
-    members = [node.name for node in block_members(gate, graph.nodes, graph.shapes)]
+    members = [node.name for node in block_nodes(gate, graph.nodes, graph.shapes)]
     assert members == ["squeeze", "fc1", "relu1", "fc2", "gate", "excite"]
 
 

@@ -155,15 +155,15 @@ def test_the_12_bits_of_a_tiff_are_all_of_its_white() -> None:
 @pytest.mark.parametrize(
     ("levels", "what"),
     [
-        (np.arange(48, dtype=np.int32).reshape(6, 8) * 1000, "whole numbers of 32 bits"),
+        (np.arange(48, dtype=np.int32).reshape(6, 8) * 1000, "32-bit integers"),
         (np.linspace(0, 1, 48, dtype=np.float32).reshape(6, 8), "floating-point numbers"),
-        (np.linspace(0, 1, 48).reshape(6, 8), "not whole or have more than 16 bits"),
-        (np.linspace(0, 1, 144, dtype=np.float32).reshape(6, 8, 3), "not whole or have more"),
+        (np.linspace(0, 1, 48).reshape(6, 8), "not integers of at most 16 bits"),
+        (np.linspace(0, 1, 144, dtype=np.float32).reshape(6, 8, 3), "not integers of at most"),
     ],
 )
 def test_images_that_do_not_say_what_white_is_are_refused(levels: np.ndarray, what: str) -> None:
     data = cv2.imencode(".tiff", levels)[1].tobytes()
-    with pytest.raises(ImageRejected, match=rf"^deep\.tif .*{what}.*; save it as an image of 8 or"):
+    with pytest.raises(ImageRejected, match=rf"^deep\.tif .*{what}.*; save it as an 8-bit or"):
         open_image(data, "deep.tif")
 
 
@@ -295,10 +295,13 @@ def test_a_file_cut_short_is_refused(kind: str, tmp_path: Path) -> None:
     ("data", "reason"),
     [
         (b"", "is empty"),
-        (b"label,text\n", "not an image of a known kind"),
-        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not an image of a known kind"),
+        (b"label,text\n", "not an image of a supported format"),
+        (
+            b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n",
+            "not an image of a supported format",
+        ),
         (b"\x89PNG\r\n\x1a\n", "photo"),
-        (encoded(Image.new("RGB", (3, 3)), "ICO"), "not an image of a known kind"),
+        (encoded(Image.new("RGB", (3, 3)), "ICO"), "not an image of a supported format"),
     ],
 )
 def test_what_is_no_image_gives_one_sentence(data: bytes, reason: str) -> None:

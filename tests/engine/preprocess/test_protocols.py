@@ -19,7 +19,7 @@ from engine.cli.parsing import read_preprocess
 from engine.errors import InvalidRequest
 from engine.export.job import preprocessing_for
 from engine.preprocess import PreprocessSpec, Resizer
-from engine.preprocess.protocols import VENDOR, Protocol, name_of
+from engine.preprocess.protocols import VENDOR, Protocol, protocol_name
 from engine.runs.plan import plan
 from engine.runs.request import RunRequest, Task
 from engine.runs.submit import submit
@@ -74,7 +74,9 @@ def test_what_is_left_open_is_as_published() -> None:
     assert asked == replace(model.preprocess, resizer=Resizer.PILLOW)
     whole = ExportSpec(model_id=model.id, preprocess=asked.to_dict())
     assert preprocessing_for(model, whole, nn.Identity()) == asked
-    assert whole.recipe() != spec.recipe(), "what is left open may mean another thing tomorrow"
+    assert whole.fingerprint() != spec.fingerprint(), (
+        "what is left open may mean another thing tomorrow"
+    )
 
 
 def test_timm_says_what_is_left_open_for_models_outside_the_catalog() -> None:
@@ -89,17 +91,17 @@ def test_timm_says_what_is_left_open_for_models_outside_the_catalog() -> None:
     ("given", "resize"), [({"crop": 288}, 329), ({"crop": 288, "resize": 288}, 288), ({}, 256)]
 )
 def test_another_crop_keeps_its_share_of_the_image(given: dict[str, int], resize: int) -> None:
-    changed = PreprocessSpec(resize=256, crop=224).changed(given)
+    changed = PreprocessSpec(resize=256, crop=224).with_overrides(given)
     assert (changed.resize, changed.crop) == (resize, given.get("crop", 224))
-    assert PreprocessSpec(resize=None, crop=32).changed({"crop": 64}).resize is None
+    assert PreprocessSpec(resize=None, crop=32).with_overrides({"crop": 64}).resize is None
 
 
 def test_protocols_are_named_by_what_they_do() -> None:
     published = find_model("ppcls/senet154").preprocess
     assert published is not None
-    assert name_of(published, published) is Protocol.PUBLISHED
-    assert name_of(VENDOR, published) is Protocol.VENDOR
-    assert name_of(PREPROCESS, published) is Protocol.CUSTOM
+    assert protocol_name(published, published) is Protocol.PUBLISHED
+    assert protocol_name(VENDOR, published) is Protocol.VENDOR
+    assert protocol_name(PREPROCESS, published) is Protocol.CUSTOM
 
 
 def test_an_evaluation_may_prepare_otherwise_and_records_which(url: str, tmp_path: Path) -> None:

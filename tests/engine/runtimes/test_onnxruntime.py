@@ -10,8 +10,8 @@ import pytest
 
 from engine.benchmark.placement import nodes_on_other_providers
 from engine.errors import ProviderUnavailable
-from engine.runtimes import onnx_runtime
-from engine.runtimes.onnx_runtime import OnnxRuntime, nodes_by_provider
+from engine.runtimes import onnxruntime
+from engine.runtimes.onnxruntime import OnnxSession, nodes_by_provider
 from tests.support.tiny import tiny_se_model
 
 CPU = "CPUExecutionProvider"
@@ -25,10 +25,10 @@ def path(tmp_path: Path) -> Path:
 
 
 def test_the_nodes_of_each_provider_are_counted(path: Path) -> None:
-    runtime = OnnxRuntime(path, CPU, 1)
-    assert runtime.nodes is not None
-    assert set(runtime.nodes) == {CPU}
-    assert 1 <= runtime.nodes[CPU] <= len(tiny_se_model().graph.node)
+    runtime = OnnxSession(path, CPU, 1)
+    assert runtime.placement is not None
+    assert set(runtime.placement) == {CPU}
+    assert 1 <= runtime.placement[CPU] <= len(tiny_se_model().graph.node)
 
 
 @pytest.mark.skipif(OTHER not in ort.get_available_providers(), reason=f"no {OTHER} here")
@@ -37,14 +37,14 @@ def test_a_provider_that_takes_no_node_is_refused(path: Path) -> None:
     session = ort.InferenceSession(str(path), providers=[OTHER])
     assert session.get_providers()[0] == OTHER
     with pytest.raises(ProviderUnavailable, match=r"would run no part of this model \(\d+ on CPU"):
-        OnnxRuntime(path, OTHER, 1)
+        OnnxSession(path, OTHER, 1)
 
 
 def test_a_part_on_another_provider_is_told(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     split = {"CUDAExecutionProvider": 7, CPU: 3}
-    monkeypatch.setattr(onnx_runtime, "_session", lambda *a: _Session())
-    monkeypatch.setattr(onnx_runtime, "nodes_by_provider", lambda session: split)
-    assert OnnxRuntime(path, "CUDAExecutionProvider", 1).nodes == split
+    monkeypatch.setattr(onnxruntime, "_session", lambda *a: _Session())
+    monkeypatch.setattr(onnxruntime, "nodes_by_provider", lambda session: split)
+    assert OnnxSession(path, "CUDAExecutionProvider", 1).placement == split
 
 
 def test_what_ran_elsewhere_is_put_in_words() -> None:

@@ -13,6 +13,7 @@ from db.enums import JobStatus
 from db.session import connect
 from engine.cli.main import main
 from engine.common.database_url import database_label
+from engine.common.program import program
 from engine.config import settings
 from engine.errors import DatabaseUnusable, HomeUnusable
 from engine.hosts import home as homes
@@ -87,7 +88,7 @@ def test_a_second_home_on_one_database_is_refused(
         assert main(["jobs", "list"]) == 1
         said = " ".join(capsys.readouterr().err.split())
         assert f"belongs to the home {home}" in said
-        assert "`python -m engine home take-over`" in said
+        assert f"`{program()} home take-over`" in said
     live_in(home, shared)
     assert main(["jobs", "list"]) == 0
 

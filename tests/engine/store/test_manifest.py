@@ -15,7 +15,7 @@ from db.session import reading
 from engine import evaluation as evaluate
 from engine.benchmark import job as benchmarks
 from engine.build import job
-from engine.build.int8.layer_reports import layer_report
+from engine.build.int8.layer_reports import load_layer_report
 from engine.datasets.report import DatasetReport
 from engine.errors import ArtifactMissing, DatasetInvalid, InvalidRequest
 from engine.export import job as export
@@ -30,7 +30,7 @@ from engine.specs import (
     WeightsSpec,
 )
 from engine.store import artifacts
-from engine.store.int8_report import ConstraintFacts
+from engine.store.int8_report import BoundFacts
 from engine.store.manifest import EMULATED, NATIVE, BuildManifest, ExportManifest
 from engine.store.protocols import BenchmarkProtocol, EvaluationProtocol
 from tests.support.tiny import PREPROCESS, Quiet, image_folder, labeled_by, tiny_se_model
@@ -41,7 +41,7 @@ OF_A_FILE = {"scores", "original_sha256"}
 BUILD = (HEADER | EXPORT | {"scores", "build"}) - {"via", "opset"}
 INT8 = {
     *("format", "target", "activations", "weights", "squeezes_rewritten", "gates_rewritten"),
-    *("equalization", "kept_in_float", "constant", "noise_db_all_int8", "float_share"),
+    *("equalisation", "kept_in_float", "constant", "noise_db_all_int8", "float_share"),
     *("bound", "macs_in_int8"),
 }
 CALIBRATION = {
@@ -95,14 +95,17 @@ def test_what_is_written_has_the_keys_of_before_and_reads_back_the_same(
     assert set(on_disk(exported)) == HEADER | EXPORT | OF_A_FILE
     assert ExportManifest.from_artifact(exported).dump() == exported.manifest == on_disk(exported)
 
+    fp32 = built(url, tmp_path / "fp32", BuildSpec(export=spec, precision=Precision.FP32))
+    assert on_disk(fp32)["build"] == {"optimised": "onnxruntime basic level"}
+
     calibration = CalibrationSpec(dataset="tiny", images=40, max_drop=50.0)
     int8_spec = BuildSpec(export=spec, precision=Precision.INT8, calibration=calibration)
     int8 = built(url, tmp_path / "int8", int8_spec)
     stored = on_disk(int8)
     assert set(stored) == BUILD
-    assert set(stored["build"]) == {"quantization", "calibration"}
-    assert set(stored["build"]["quantization"]) == INT8
-    assert set(stored["build"]["quantization"]["bound"]) == BOUND
+    assert set(stored["build"]) == {"quantisation", "calibration"}
+    assert set(stored["build"]["quantisation"]) == INT8
+    assert set(stored["build"]["quantisation"]["bound"]) == BOUND
     assert set(stored["build"]["calibration"]) == CALIBRATION
     manifest = BuildManifest.from_artifact(int8)
     assert manifest.dump() == int8.manifest == stored
@@ -112,7 +115,7 @@ def test_what_is_written_has_the_keys_of_before_and_reads_back_the_same(
     assert details.quantization is not None
     assert details.quantization.bound is not None
     assert details.quantization.bound.held
-    report = layer_report(int8.digest)
+    report = load_layer_report(int8.digest)
     path = artifacts.folder_of(int8.digest) / artifacts.REPORT_FILE
     assert report is not None
     assert json.dumps(report.dump(), indent=1) == path.read_text()
@@ -168,12 +171,14 @@ def test_manifests_of_earlier_versions_are_read() -> None:
     assert DatasetReport.read({}, "it", DatasetInvalid).corrupt == 0
 
 
-def test_a_bound_of_before_margins_says_nothing_of_what_is_expected() -> None:
+def test_a_constraint_without_margins_has_no_estimated_drop() -> None:
     facts = {"max_drop": 1.0, "held": True, "drop": 0.0, "drop_at_most": 0.9, "images": 700}
-    bound = ConstraintFacts.model_validate(facts)
-    assert bound.sentence() == "max 1 pp of top-1, met: drop 0.0 pp, at most 0.9 pp on 700 images"
-    later = ConstraintFacts.model_validate(facts | {"expected_drop": 0.1, "expected_at_most": 0.2})
-    assert later.sentence().endswith("; expected from score margins: 0.1 pp, at most 0.2 pp")
+    bound = BoundFacts.model_validate(facts)
+    assert bound.sentence() == (
+        "max drop of top-1 1 pp, met: drop 0.0 pp, at most 0.9 on 700 images"
+    )
+    later = BoundFacts.model_validate(facts | {"expected_drop": 0.1, "expected_at_most": 0.2})
+    assert later.sentence().endswith("; estimated from score margins: 0.1, at most 0.2")
 
 
 def test_keys_of_later_versions_are_kept() -> None:
@@ -218,10 +223,10 @@ def test_damaged_protocols_results_and_reports_give_one_sentence(url: str) -> No
     folder.mkdir(parents=True)
     (folder / artifacts.REPORT_FILE).write_text('{"layers": [')
     with pytest.raises(ArtifactMissing, match=r"^report.json cannot be read: it is not JSON \("):
-        layer_report("e" * 64)
+        load_layer_report("e" * 64)
     (folder / artifacts.REPORT_FILE).write_text('{"layers": [{}]}')
     with pytest.raises(ArtifactMissing, match=r"^report.json of artifact e+ is damaged: "):
-        layer_report("e" * 64)
+        load_layer_report("e" * 64)
 
 
 def test_results_of_jobs_are_read_and_written_as_before() -> None:

@@ -204,18 +204,18 @@ def test_the_request_a_file_makes(tmp_path: Path) -> None:
 
 
 def test_images_to_calibrate_on_are_drawn_over_the_folders(tmp_path: Path) -> None:
-    from engine.datasets.sampling import draw_to_calibrate
+    from engine.datasets.sampling import sample_calibration_images
 
     for name in ("a/1.JPEG", "a/2.JPEG", "a/3.JPEG", "b/1.JPEG", "c.png", "a/text.txt"):
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(b"x")
-    drawn = draw_to_calibrate(tmp_path, "JPEG", 2)
+    drawn = sample_calibration_images(tmp_path, "JPEG", 2)
     assert {Path(name).parent.name for name in drawn.files} == {"a", "b"}
     assert drawn.class_names == (), "nothing can be evaluated on it"
-    assert len(draw_to_calibrate(tmp_path).files) == 5
+    assert len(sample_calibration_images(tmp_path).files) == 5
     with pytest.raises(DatasetInvalid, match=r"no images that end in \.jpg; there are .* \.JPEG"):
-        draw_to_calibrate(tmp_path, "jpg")
+        sample_calibration_images(tmp_path, "jpg")
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from PIL import Image
 from engine.cli.main import main
 from engine.datasets.imagenet import class_names
 from engine.preprocess import PreprocessSpec, ResizeMode, Resizer, open_image, preprocess
-from engine.runtimes.onnx_runtime import OnnxRuntime
+from engine.runtimes.onnxruntime import OnnxSession
 from tests.support.tiny import SIDE, tiny_se_model
 
 BUILD = """\
@@ -124,7 +124,7 @@ def drawn_photographs(folder: Path, model: Path) -> Path:
         mean=(0.5,) * 3,
         std=(0.5,) * 3,
     )
-    runtime = OnnxRuntime(model, "CPUExecutionProvider", 1)
+    runtime = OnnxSession(model, "CPUExecutionProvider", 1)
     lines = []
     for number in range(12):
         path = folder / f"ILSVRC2012_val_{number:08d}.JPEG"

@@ -17,18 +17,18 @@ from engine.errors import VaccFileInvalid
 from engine.specs import WeightsSpec
 from engine.vacc.build_file import BuildFile
 from engine.vacc.requests import model_of, request_of
-from engine.weights.identify import Identified, identify, of_answer
+from engine.weights.identify import Identified, from_answer, identify
 from tests.support.build_files import TODAY, read
 
 
 @pytest.fixture
 def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Files are looked into here: the process that does it otherwise takes seconds to start."""
-    from engine.checkpoints.identify_process import answer
+    from engine.checkpoints.identify_process import identify_checkpoint
 
     def identify(path: Path | None, key: str | None = None, guesses: Sequence[str] = ()) -> Any:
         asked = {"path": path and str(path), "key": key, "guesses": list(guesses)}
-        return of_answer(json.loads(json.dumps(answer(asked))))
+        return from_answer(json.loads(json.dumps(identify_checkpoint(asked))))
 
     monkeypatch.setattr("engine.vacc.requests.identify", identify)
 
@@ -115,7 +115,8 @@ def test_the_set_of_weights_is_chosen_by_the_file_or_the_option(tmp_path: Path) 
     both = {"model": dict(state), "model_ema": dict(state)}
     torch.save(both, tmp_path / "test_resnet.pth")
     file = asking_for(tmp_path / "test_resnet.pth")
-    assert "model was taken; `--weights-key model_ema`" in model_of(file)[2][1]
+    remark = model_of(file)[2][1]
+    assert "model is used; use model_ema instead with `--weights-key model_ema`" in remark
     assert model_of(file, key="model_ema")[1].key == "model_ema"
     keyed = asking_for(f"{tmp_path}/test_resnet.pth\n  weights_key: model_ema")
     assert request_of(keyed).request.weights.key == "model_ema"

@@ -13,7 +13,7 @@ from db.models import Evaluation
 from db.session import reading
 from engine.cli.main import main
 from engine.datasets.imagenet import class_names, wnid_to_index
-from engine.datasets.label_files import Labeling
+from engine.datasets.label_files import LabelOptions
 from engine.errors import VaccFileInvalid
 from engine.vacc.labels import truth_of
 from engine.vacc.npz import write_output
@@ -158,7 +158,7 @@ def test_outputs_of_fewer_classes_are_those_of_the_folders(
     assert main([*call, "--json"]) == 0
     captured = capsys.readouterr()
     assert json.loads(captured.out)["top1_count"] == 2
-    assert "in the order of their wnids" in " ".join(captured.err.split())
+    assert "sorted by wnid" in " ".join(captured.err.split())
     write_output(made / "000000_image_0.npz", np.arange(1001, dtype=np.float32))
     assert main([*call, "--json"]) == 1
     assert "`eval_imagenet` takes `--background 0`" in json.loads(capsys.readouterr().out)["error"]
@@ -179,7 +179,7 @@ def test_a_line_that_is_missing_shifts_nobody() -> None:
 
 def test_images_without_a_class_are_named() -> None:
     with pytest.raises(VaccFileInvalid, match=r"1 of 2 images have no folder named by a wnid"):
-        truth_of(["/a/n01440764/x.npz", "/a/flat/y.npz"], Labeling())
+        truth_of(["/a/n01440764/x.npz", "/a/flat/y.npz"], LabelOptions())
 
 
 def test_outputs_are_recorded_as_an_imported_evaluation(

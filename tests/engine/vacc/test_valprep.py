@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from engine.datasets.imagenet import wnid_to_index
-from engine.datasets.label_files import Labeling
-from engine.datasets.layouts import recognize
+from engine.datasets.label_files import LabelOptions
+from engine.datasets.layouts import detect_layout
 from engine.datasets.sorting import sort_by_class
 from engine.errors import DatasetInvalid
 
@@ -32,16 +32,16 @@ def flat(tmp_path: Path) -> Path:
 def test_every_image_stands_in_its_class_once(flat: Path, tmp_path: Path, copy: bool) -> None:
     target = tmp_path / "val"
     found = sort_by_class(flat, None, target, copy, silent)
-    assert (found.images, found.classes, found.made) == (3, 2, 3)
-    layout = recognize(target)
+    assert (found.images, found.classes, found.created) == (3, 2, 3)
+    layout = detect_layout(target)
     assert layout.labels == (0, 0, 2)
     place = target / "n01440764" / "ILSVRC2012_val_00000001.JPEG"
     source = flat / "ILSVRC2012_val_00000001.JPEG"
     assert place.read_bytes() == source.read_bytes()
     assert place.samefile(source) is not copy
-    assert sort_by_class(flat, None, target, copy, silent).made == 0
+    assert sort_by_class(flat, None, target, copy, silent).created == 0
     place.unlink()
-    assert sort_by_class(flat, None, target, copy, silent).made == 1
+    assert sort_by_class(flat, None, target, copy, silent).created == 1
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_label_files_of_any_form_are_sorted(flat: Path, tmp_path: Path, line: st
         stem = f"ILSVRC2012_val_0000000{number}"
         lines += line.format(n=f"{stem}.JPEG", s=stem, i=index, w=wnids[index]) + "\n"
     (tmp_path / "labels").write_text(lines)
-    sort_by_class(flat, Labeling(tmp_path / "labels"), tmp_path / "val", True, silent)
+    sort_by_class(flat, LabelOptions(tmp_path / "labels"), tmp_path / "val", True, silent)
     made = {path.name: path.parent.name for path in (tmp_path / "val").rglob("*.JPEG")}
     assert [made[name] for name in sorted(made)] == [wnids[7], wnids[0], wnids[999]]
 
@@ -63,17 +63,17 @@ def test_other_files_are_never_replaced(flat: Path, tmp_path: Path) -> None:
     sort_by_class(flat, None, target, True, silent)
     place = target / "n01440764" / "ILSVRC2012_val_00000001.JPEG"
     place.write_bytes(b"other")
-    with pytest.raises(DatasetInvalid, match="is there already with other content"):
+    with pytest.raises(DatasetInvalid, match="exists already with other content"):
         sort_by_class(flat, None, target, True, silent)
     place.unlink()
     (target / "n01440764" / "stranger.JPEG").write_bytes(b"x")
-    with pytest.raises(DatasetInvalid, match=r"stranger\.JPEG is there already and is no image"):
+    with pytest.raises(DatasetInvalid, match=r"stranger\.JPEG exists already and is not an image"):
         sort_by_class(flat, None, target, True, silent)
 
 
 def test_a_sorted_folder_is_not_sorted_again(flat: Path, tmp_path: Path) -> None:
     sort_by_class(flat, None, tmp_path / "val", True, silent)
-    with pytest.raises(DatasetInvalid, match="a folder per class already"):
+    with pytest.raises(DatasetInvalid, match="already has a folder per class"):
         sort_by_class(tmp_path / "val", None, tmp_path / "again", True, silent)
     with pytest.raises(DatasetInvalid, match="is not a folder"):
         sort_by_class(tmp_path / "none", None, tmp_path / "again", True, silent)

@@ -24,7 +24,7 @@ from engine.specs import ExportSpec, WeightsSpec
 from engine.store import artifacts
 from engine.weights.cache import checked_digest, note_of
 from engine.weights.lookup import all_downloaded, find_weights, remote_of
-from engine.weights.registry import find_registered, forget
+from engine.weights.registry import find_registered, remove_registration
 from tests.support.tiny import Quiet
 
 SMALL = "timm/test_resnet"
@@ -79,19 +79,19 @@ def test_registering_again_replaces_and_is_another_recipe(url: str, tmp_path: Pa
     for seed in (1, 2):
         register(checkpoint(tmp_path / "mine.safetensors", seed), model, url)
         asked.append(with_file_digest(request).weights)
-    assert asked[0].recipe() != asked[1].recipe() != PRETRAINED.recipe()
+    assert asked[0].fingerprint() != asked[1].fingerprint() != PRETRAINED.fingerprint()
     with pytest.raises(CheckpointRejected, match="Other weights of timm/test_resnet"):
         find_weights(model, asked[0], quiet)
     folder = settings().home / "weights" / "timm" / "registered" / "test_resnet"
     assert sorted(p.name for p in folder.iterdir()) == sorted(
         [str(asked[1].sha256), "registration.json"]
     )
-    forget(model)
+    remove_registration(model)
     assert with_file_digest(request).weights == PRETRAINED
     with pytest.raises(WeightsUnavailable):
         find_weights(model, PRETRAINED, quiet)
     with pytest.raises(InvalidRequest, match="No weights are registered"):
-        forget(model)
+        remove_registration(model)
 
 
 def test_a_registered_file_that_changes_or_goes_is_noticed(url: str, tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ def test_a_registered_file_that_changes_or_goes_is_noticed(url: str, tmp_path: P
     with pytest.raises(CheckpointRejected, match=r"has changed.*weights add FILE --model"):
         find_weights(model, PRETRAINED, quiet)
     kept.path.unlink()
-    with pytest.raises(CheckpointRejected, match="is gone"):
+    with pytest.raises(CheckpointRejected, match="is missing"):
         find_weights(model, PRETRAINED, quiet)
 
 
@@ -124,7 +124,7 @@ def test_a_file_of_another_network_is_not_registered(url: str, tmp_path: Path) -
 def test_a_name_with_a_path_in_it_finds_nothing(home: Path) -> None:
     (home / "registration.json").parent.mkdir(parents=True, exist_ok=True)
     (home / "registration.json").write_text('{"file": "a", "sha256": "b"}')
-    with pytest.raises(InvalidRequest, match="it reads as a path"):
+    with pytest.raises(InvalidRequest, match="it looks like a path"):
         find_model("timm/../../..")
     outside = CatalogModel(source="timm", name="../../..", architecture="../../..")
     assert find_registered(outside) is None
@@ -158,7 +158,7 @@ def test_the_digest_of_a_cached_file_is_recorded_and_a_change_noticed(home: Path
     assert note_of(path).read_text() == f"{found.digest}  {path.name}\n"
     assert list(all_downloaded()) == [(model.id, path)]
     path.write_bytes(b"others")
-    with pytest.raises(CheckpointRejected, match="has changed since it was first used"):
+    with pytest.raises(CheckpointRejected, match="has changed since its first use"):
         find_weights(model, PRETRAINED, quiet)
     note_of(path).unlink()
     assert checked_digest(path) == file_digest(path)
@@ -169,7 +169,7 @@ def test_a_file_put_there_by_hand_must_be_what_its_name_says(home: Path) -> None
     path = remote_of(model).target
     path.parent.mkdir(parents=True)
     path.write_bytes(b"something else")
-    with pytest.raises(CheckpointRejected, match=r"its name says ae206104"):
+    with pytest.raises(CheckpointRejected, match=r"ae206104 as in its name"):
         find_weights(model, PRETRAINED, quiet)
 
 

@@ -19,7 +19,7 @@ from engine.export.weights_registration import register
 from engine.runs.plan import plan
 from engine.runs.request import RunRequest, Task
 from engine.runs.submit import with_file_digest
-from engine.runtimes.onnx_runtime import OnnxRuntime
+from engine.runtimes.onnxruntime import OnnxSession
 from engine.specs import ExportSpec, WeightsSpec
 from engine.store import artifacts
 from tests.support.tiny import Quiet
@@ -48,15 +48,18 @@ def exported(url: str, folder: Path, path: Path, key: str | None = None) -> Arti
 
 def scores(artifact: Artifact) -> np.ndarray:
     image = np.random.default_rng(0).normal(size=(1, 3, 32, 32)).astype(np.float32)
-    return OnnxRuntime(artifacts.model_path(artifact.digest), "CPUExecutionProvider", 1).run(image)
+    return OnnxSession(artifacts.model_path(artifact.digest), "CPUExecutionProvider", 1).run(image)
 
 
 def test_recipes_of_before_there_were_keys_mean_what_they_did() -> None:
     file = WeightsSpec(kind=WeightsKind.FILE, path="/a/b.pth", sha256="ab" * 32)
-    assert WeightsSpec().recipe()[:16] == "90d77d480c73583a"
-    assert file.recipe()[:16] == "3ba06f124aad42fe"
-    assert ExportSpec(model_id="timm/seresnet50", weights=file).recipe()[:16] == "1366c629eee06e50"
-    assert file.model_copy(update={"key": "ema"}).recipe() != file.recipe()
+    assert WeightsSpec().fingerprint()[:16] == "90d77d480c73583a"
+    assert file.fingerprint()[:16] == "3ba06f124aad42fe"
+    assert (
+        ExportSpec(model_id="timm/seresnet50", weights=file).fingerprint()[:16]
+        == "1366c629eee06e50"
+    )
+    assert file.model_copy(update={"key": "ema"}).fingerprint() != file.fingerprint()
 
 
 def test_two_sets_of_one_file_are_two_models(url: str, tmp_path: Path, both: Path) -> None:
@@ -67,7 +70,7 @@ def test_two_sets_of_one_file_are_two_models(url: str, tmp_path: Path, both: Pat
     named = exported(url, tmp_path / "c", both, "model")
     np.testing.assert_array_equal(scores(usual), scores(named))
     (told,) = usual.manifest["notes"]
-    assert "model was taken; `--weights-key model_ema` takes model_ema" in told
+    assert "model is used; use model_ema instead with `--weights-key model_ema`" in told
     assert "notes" not in average.manifest
     assert average.manifest["weights_key"] == "model_ema"
     request = RunRequest(
@@ -87,9 +90,9 @@ def test_a_registration_remembers_its_set(url: str, tmp_path: Path, both: Path) 
     assert request.weights.key == "model_ema"
     again = register(both, find_model(SMALL), url, None, said.append)
     assert again.identity != kept.identity
-    assert "model was taken" in said[0]
+    assert "model is used" in said[0]
     other = with_file_digest(RunRequest(model_id=SMALL, tasks=(Task.EXPORT,)))
-    assert other.weights.recipe() != request.weights.recipe()
+    assert other.weights.fingerprint() != request.weights.fingerprint()
 
 
 def test_a_network_of_other_classes_is_said_and_leaves_the_models_figures_alone(

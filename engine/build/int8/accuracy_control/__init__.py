@@ -1,1 +1,1 @@
-"""The search for a build that keeps an accuracy constraint."""
+"""Accuracy control: the search for an int8 build that meets an accuracy constraint."""

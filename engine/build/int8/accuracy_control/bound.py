@@ -1,4 +1,4 @@
-"""What a bounded build is to keep, how few images cannot show it, and the words for that."""
+"""The accuracy constraint of an int8 build, and how many images are needed to prove it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from onnx import ModelProto
 
-from engine.build.int8.accuracy_control.checkpoint import Step
+from engine.build.int8.accuracy_control.checkpoint import EvaluatedCandidate
 
 Z_ONE_SIDED_95 = 1.645
 TOP1, AGREEMENT = "top-1", "agreement with fp32"
@@ -18,67 +18,71 @@ Margins = Callable[[ModelProto, Callable[[int, int], None]], np.ndarray]
 
 
 @dataclass(frozen=True, slots=True)
-class Bound:
-    """`max_drop` in points of `measure` against fp32, within `limit_s` of search.
+class AccuracyConstraint:
+    """At most `max_drop_pp` percentage points of `metric` below fp32, found in `search_limit_s`.
 
-    `margins` gives those of a model for every image, and reports (done, total) images on the way;
-    an image is right where its margin is above 0. `reference` are fp32's own. Without labels, right
-    is what fp32 says.
+    `compute_margins` returns the score margins of a model for every image and reports progress as
+    (done, total) images; an image is correct where its margin is above 0. `reference_margins` are
+    those of fp32. Without labels, the class that fp32 predicts counts as correct.
     """
 
-    max_drop: float
-    margins: Margins
-    reference: np.ndarray
-    limit_s: float
-    measure: str = TOP1
+    max_drop_pp: float
+    compute_margins: Margins
+    reference_margins: np.ndarray
+    search_limit_s: float
+    metric: str = TOP1
 
-    def holds(self, step: Step) -> bool:
-        """Whether the far end of the paired interval keeps the bound."""
-        return step.drop_at_most <= self.max_drop
+    def is_met(self, step: EvaluatedCandidate) -> bool:
+        """Whether the upper limit of the paired confidence interval meets the constraint."""
+        return step.drop_upper_limit_pp <= self.max_drop_pp
 
-    def is_expected(self, step: Step) -> bool:
-        """Whether the far end of what is expected by the margins keeps the bound."""
-        return step.expected.at_most <= self.max_drop
+    def is_expected_to_be_met(self, step: EvaluatedCandidate) -> bool:
+        """Whether the upper limit of the drop estimated from margins meets the constraint."""
+        return step.expected.upper_limit_pp <= self.max_drop_pp
 
-    def can_be_shown(self) -> bool:
-        """Whether there are images enough for a paired interval that keeps the bound."""
-        return _least_shown(len(self.reference)) <= self.max_drop
+    def is_provable(self) -> bool:
+        """Whether there are enough images for a paired interval that can meet the constraint."""
+        return _min_provable_drop_pp(len(self.reference_margins)) <= self.max_drop_pp
 
 
-def _least_shown(images: int) -> float:
-    """The drop in points that so many images cannot rule out although none of them changes."""
+def _min_provable_drop_pp(images: int) -> float:
+    """Upper limit of the drop (pp) where none of `images` images changes."""
     return 100 * Z_ONE_SIDED_95**2 / (images + Z_ONE_SIDED_95**2)
 
 
-def _images_for(max_drop: float) -> int:
-    """How many images show a drop of at most `max_drop` points where none of them changes."""
-    return math.ceil(Z_ONE_SIDED_95**2 * (100 / max_drop - 1)) if max_drop > 0 else 0
+def _images_needed(max_drop_pp: float) -> int:
+    """Number of images that prove a drop of at most `max_drop_pp` where none of them changes."""
+    return math.ceil(Z_ONE_SIDED_95**2 * (100 / max_drop_pp - 1)) if max_drop_pp > 0 else 0
 
 
-def too_few(bound: Bound) -> str | None:
-    """Says that no step can be shown to keep the bound; None where one can."""
-    images = len(bound.reference)
-    if bound.can_be_shown():
+def too_few_images_message(constraint: AccuracyConstraint) -> str | None:
+    """A warning where there are too few images to prove the constraint, else None."""
+    images = len(constraint.reference_margins)
+    if constraint.is_provable():
         return None
-    ways = f"it takes {_images_for(bound.max_drop):,}: calibrate on fewer, or on a larger set"
+    needed = f"{_images_needed(constraint.max_drop_pp):,} are needed"
+    way_out = f"{needed}: use fewer calibration images or a larger dataset"
     return (
-        f"Only {images} images are left to judge the drop on: they cannot show less than "
-        f"{_least_shown(images):.1f} points even if none changes"
-        + (f"; {ways}." if bound.max_drop > 0 else ".")
+        f"Only {images} images are left to evaluate the drop: they cannot prove less than "
+        f"{_min_provable_drop_pp(images):.1f} pp even if no prediction changes"
+        + (f"; {way_out}." if constraint.max_drop_pp > 0 else ".")
     )
 
 
-def not_held(bound: Bound, step: Step) -> str:
-    """Says that the bound is not shown, whether more images could show it, and what is expected."""
-    images = step.judged.n
-    text = f"The bound of {bound.max_drop:g} points is not shown to hold on {images} images"
-    room = (bound.max_drop - step.drop) / 100
-    if room <= 0:
-        text += f": the drop itself is {step.drop:.1f} points."
+def not_met_message(constraint: AccuracyConstraint, step: EvaluatedCandidate) -> str:
+    """Reports that the constraint is not proven, the images needed for it, and the build taken."""
+    images = step.paired.n
+    text = f"A max accuracy drop of {constraint.max_drop_pp:g} pp is not proven on {images} images"
+    margin = (constraint.max_drop_pp - step.drop_pp) / 100
+    if margin <= 0:
+        text += f": the measured drop is {step.drop_pp:.1f} pp."
     else:
-        needed = (Z_ONE_SIDED_95**2) * (step.changed / images) / room**2
-        needed = max(needed, _images_for(bound.max_drop))
-        text += f"; with the same share of changed images it would take about {needed:,.0f}."
-    least = "the first step" if bound.is_expected(step) else "the step"
-    why = "that is expected to keep it" if bound.is_expected(step) else "expected to lose least"
-    return f"{text} Taken is {least} {why} by the margins of its scores."
+        needed = (Z_ONE_SIDED_95**2) * (step.changed_images / images) / margin**2
+        needed = max(needed, _images_needed(constraint.max_drop_pp))
+        text += f"; at the same rate of changed images, about {needed:,.0f} images would be needed."
+    chosen = (
+        "the first candidate that is expected to meet it"
+        if constraint.is_expected_to_be_met(step)
+        else "the candidate with the least expected drop"
+    )
+    return f"{text} Selected: {chosen}, estimated from score margins."

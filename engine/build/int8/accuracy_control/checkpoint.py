@@ -1,6 +1,6 @@
-"""What a bounded search has found so far, so that one that was stopped goes on from there.
+"""Checkpoint of an accuracy-constrained search, so that a stopped search can be resumed.
 
-One small JSON file for each recipe, written whole or not at all after every step.
+It is one small JSON file per build recipe, replaced atomically after every step.
 """
 
 from __future__ import annotations
@@ -11,96 +11,124 @@ from pathlib import Path
 from typing import Any
 
 from engine.build.int8.accuracy_control.expected_drop import ExpectedDrop
-from engine.build.int8.mixed_precision.sensitivity import Effects
+from engine.build.int8.mixed_precision.sensitivity import Sensitivity
 from engine.common.files import disk_full_as_error
 from engine.common.stats import PairedDifference
 from engine.config import settings
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
-    """One candidate: what it keeps in float, and how it was judged.
+class EvaluatedCandidate:
+    """One candidate build: its layers in float, and its accuracy.
 
-    `float_share` is of the convolutions' work; `seconds` is what building and judging it took.
+    `float_share` is the share of the convolutions' MACs in float, `paired` the comparison with fp32
+    on the same images, `duration_s` the time to build and evaluate it.
     """
 
     float_share: float
-    kept: frozenset[str]
-    judged: PairedDifference
+    float_layers: frozenset[str]
+    paired: PairedDifference
     expected: ExpectedDrop
-    seconds: float
+    duration_s: float
 
     @property
-    def drop(self) -> float:
-        """Points lost."""
-        return (0 - self.judged.difference) * 100  # no minus before zero
+    def drop_pp(self) -> float:
+        """Accuracy drop against fp32 in percentage points; positive for a loss."""
+        return (0 - self.paired.difference) * 100  # 0 - x, so that 0 is not shown as -0
 
     @property
-    def drop_at_most(self) -> float:
-        """Points lost, at the far end of the interval."""
-        return -self.judged.low * 100
+    def drop_upper_limit_pp(self) -> float:
+        """Upper limit of the drop (percentage points) from the paired confidence interval."""
+        return -self.paired.low * 100
 
     @property
-    def changed(self) -> int:
-        """Images that are right in one of the two and wrong in the other."""
-        return self.judged.only_a + self.judged.only_b
+    def changed_images(self) -> int:
+        """Number of images that are correct in only one of the two builds."""
+        return self.paired.only_a + self.paired.only_b
 
 
 @dataclass(slots=True)
-class Journal:
-    """`spent_s` is the time of all attempts; without a path nothing outlives the search."""
+class SearchCheckpoint:
+    """State of a search; `spent_s` sums all attempts; without a path it is kept in memory only."""
 
     path: Path | None = None
-    effects: Effects | None = None
-    steps: tuple[Step, ...] = ()
+    sensitivity: Sensitivity | None = None
+    steps: tuple[EvaluatedCandidate, ...] = ()
     spent_s: float = 0.0
 
     @classmethod
-    def open(cls, path: Path) -> Journal:
-        """What an earlier attempt left; empty where there was none, or none that can be read."""
+    def load(cls, path: Path) -> SearchCheckpoint:
+        """Reads the checkpoint of an earlier attempt; empty if there is none or it is damaged."""
         try:
-            return _journal_of(path, json.loads(path.read_text()))
+            return _from_json(path, json.loads(path.read_text()))
         except (OSError, ValueError, KeyError, TypeError):
             return cls(path)
 
     def save(self) -> None:
-        """Keeps what is known now."""
+        """Writes the current state."""
         if self.path is None:
             return
         temporary = self.path.with_name(f"{self.path.name}.part")
         with disk_full_as_error(self.path.parent):
-            temporary.write_text(json.dumps(_plain(self)))
+            temporary.write_text(json.dumps(_to_json(self)))
         temporary.replace(self.path)
 
     def remove(self) -> None:
-        """Forgets a search that came to its end."""
+        """Deletes the checkpoint of a finished search."""
         if self.path is not None:
             self.path.unlink(missing_ok=True)
 
 
-def journal_path(recipe: str) -> Path:
-    """Where the search of a recipe is kept."""
+def checkpoint_path(recipe: str) -> Path:
+    """Path of the checkpoint for the digest of a build recipe."""
     return settings().folder("cache/searches") / f"{recipe}.json"
 
 
-def _plain(journal: Journal) -> dict[str, Any]:
+def _to_json(checkpoint: SearchCheckpoint) -> dict[str, Any]:
+    stored = checkpoint.sensitivity
     return {
-        "spent_s": journal.spent_s,
-        "effects": asdict(journal.effects) if journal.effects else None,
-        "steps": [{**asdict(step), "kept": sorted(step.kept)} for step in journal.steps],
+        "spent_s": checkpoint.spent_s,
+        "effects": stored
+        and {
+            "whole": stored.full_int8,
+            "tensors": stored.tensors,
+            "weights": stored.weights,
+        },
+        "steps": [
+            {
+                "float_share": step.float_share,
+                "kept": sorted(step.float_layers),
+                "judged": asdict(step.paired),
+                "expected": {
+                    "points": step.expected.drop_pp,
+                    "at_most": step.expected.upper_limit_pp,
+                },
+                "seconds": step.duration_s,
+            }
+            for step in checkpoint.steps
+        ],
     }
 
 
-def _journal_of(path: Path, plain: dict[str, Any]) -> Journal:
-    effects = Effects(**plain["effects"]) if plain["effects"] else None
+def _from_json(path: Path, plain: dict[str, Any]) -> SearchCheckpoint:
+    stored = plain["effects"]
+    sensitivity = (
+        Sensitivity(
+            stored["whole"],
+            stored["tensors"],
+            stored["weights"],
+        )
+        if stored
+        else None
+    )
     steps = tuple(
-        Step(
+        EvaluatedCandidate(
             float_share=float(step["float_share"]),
-            kept=frozenset(step["kept"]),
-            judged=PairedDifference(**step["judged"]),
-            expected=ExpectedDrop(**step["expected"]),
-            seconds=float(step["seconds"]),
+            float_layers=frozenset(step["kept"]),
+            paired=PairedDifference(**step["judged"]),
+            expected=ExpectedDrop(step["expected"]["points"], step["expected"]["at_most"]),
+            duration_s=float(step["seconds"]),
         )
         for step in plain["steps"]
     )
-    return Journal(path, effects, steps, float(plain["spent_s"]))
+    return SearchCheckpoint(path, sensitivity, steps, float(plain["spent_s"]))

@@ -1,8 +1,8 @@
-"""A bounded build: layers go back to float, a step of work at a time, until the bound is shown.
+"""Accuracy-constrained build: moves layers to float, step by step, until the constraint is met.
 
-The default is judged first; then more stays in float, the layers that cost most before the others,
-until the paired interval on images it was not calibrated on keeps the bound. Where too few images
-are left for that, how far their scores move says which step to take (`margins.py`).
+The default build is evaluated first. Then more layers stay in float, the most sensitive first,
+until the paired interval on images outside the calibration set meets the constraint. Where too few
+images are left to prove it, the drop estimated from score margins decides (`expected_drop.py`).
 """
 
 from __future__ import annotations
@@ -11,189 +11,215 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from engine.build.int8.accuracy_control.bound import Bound, not_held, too_few
-from engine.build.int8.accuracy_control.checkpoint import Journal, Step
-from engine.build.int8.accuracy_control.expected_drop import expected_drop
-from engine.build.int8.mixed_precision.layer_selection import Ranking
-from engine.build.int8.mixed_precision.mixed_precision import (
-    Mixed,
-    Request,
-    kept_by_default,
-    written,
+from engine.build.int8.accuracy_control.bound import (
+    AccuracyConstraint,
+    not_met_message,
+    too_few_images_message,
 )
-from engine.build.int8.pipeline import Prepared
+from engine.build.int8.accuracy_control.checkpoint import EvaluatedCandidate, SearchCheckpoint
+from engine.build.int8.accuracy_control.expected_drop import estimate_drop
+from engine.build.int8.mixed_precision.layer_selection import SensitivityAnalysis
+from engine.build.int8.mixed_precision.mixed_precision import (
+    MixedPrecisionBuild,
+    MixedPrecisionRequest,
+    select_default_layers,
+    write_int8,
+)
+from engine.build.int8.pipeline import PreparedModel
 from engine.common.stats import paired_difference
 from engine.specs import FLOAT_SHARE
-from engine.store.int8_report import ConstraintFacts, SearchStep
+from engine.store.int8_report import BoundFacts, SearchStep
 
-SHARES = (FLOAT_SHARE, 0.2, 0.35, 0.5, 0.7, 0.9)
+FLOAT_SHARES = (FLOAT_SHARE, 0.2, 0.35, 0.5, 0.7, 0.9)
 ONE_SIDED_95 = 0.90
-"""Confidence of the two-sided interval whose lower end is a one-sided limit of 95 %."""
+"""Confidence of the two-sided interval whose lower end is a one-sided 95 % limit."""
 
 
-def within(request: Request, bound: Bound, journal: Journal | None = None) -> Mixed:
-    """The first step of float work whose paired interval keeps the bound.
+def search_float_layers(
+    request: MixedPrecisionRequest,
+    constraint: AccuracyConstraint,
+    checkpoint: SearchCheckpoint | None = None,
+) -> MixedPrecisionBuild:
+    """The candidate with the least work in float whose paired interval meets the constraint.
 
-    Where none does in the time, the first that is expected to keep it by the margins of its scores,
-    else the one that is expected to lose least; `held` says so. What the journal holds is not
-    judged again.
+    Where none does within the time limit, it is the first that is expected to meet it, else the one
+    with the least expected drop; `held` in the facts is then False. Steps in the checkpoint are not
+    evaluated again.
     """
-    search = _Search(request, bound, journal or Journal())
-    if (warning := too_few(bound)) is not None:
-        request.say(warning)
+    search = _Search(request, constraint, checkpoint or SearchCheckpoint())
+    if (warning := too_few_images_message(constraint)) is not None:
+        request.log(warning)
     for share in search.shares():
-        kept = search.kept_at(share)
-        if search.steps and kept == search.steps[-1].kept:
+        float_layers = search.layers_at(share)
+        if search.steps and float_layers == search.steps[-1].float_layers:
             continue
         if not search.has_time():
-            request.say(f"The search ends: another step does not fit its {bound.limit_s:.0f} s.")
+            request.log(
+                f"Search stopped: another step does not fit in {constraint.search_limit_s:.0f} s."
+            )
             break
-        search.take(search.known(kept) or search.judge(kept))
+        search.add_step(search.resume(float_layers) or search.evaluate(float_layers))
         last = search.steps[-1]
-        if bound.holds(last) or (bound.is_expected(last) and not bound.can_be_shown()):
+        if constraint.is_met(last) or (
+            constraint.is_expected_to_be_met(last) and not constraint.is_provable()
+        ):
             break
-    return search.best()
+    return search.result()
 
 
 @dataclass(slots=True)
 class _Search:
-    request: Request
-    bound: Bound
-    journal: Journal
-    steps: list[Step] = field(default_factory=list)
-    resumed: int = 0
-    ranking: Ranking | None = None
-    prepared: Prepared | None = None
-    built: Mixed | None = None
-    began: float = field(default_factory=time.monotonic)
+    request: MixedPrecisionRequest
+    constraint: AccuracyConstraint
+    checkpoint: SearchCheckpoint
+    steps: list[EvaluatedCandidate] = field(default_factory=list)
+    resumed_steps: int = 0
+    analysis: SensitivityAnalysis | None = None
+    prepared: PreparedModel | None = None
+    last_build: MixedPrecisionBuild | None = None
+    started: float = field(default_factory=time.monotonic)
 
     def shares(self) -> Iterator[float]:
-        """What the default keeps first, then ever more."""
-        least = self.request.float_share
-        yield least
-        yield from (share for share in SHARES if share > least)
+        """Shares of MACs in float, ascending, from that of the default."""
+        min_share = self.request.float_share
+        yield min_share
+        yield from (share for share in FLOAT_SHARES if share > min_share)
 
-    def kept_at(self, share: float) -> frozenset[str]:
+    def layers_at(self, share: float) -> frozenset[str]:
         request = self.request
         if share <= 0:
-            return request.forced
-        ranking = self._ranking()
+            return request.required_float
+        analysis = self._get_analysis()
         if not self.steps:
-            return kept_by_default(request, ranking)
-        if not ranking.effects.weights:
-            request.say(
-                "The bound does not hold although rounding hardly shows: layers are ranked."
+            return select_default_layers(request, analysis)
+        if not analysis.sensitivity.weights:
+            request.log(
+                "The constraint is not met although the noise is negligible: analyzing sensitivity."
             )
-            ranking = self._ranked(clean=0.0)
-        return request.forced | ranking.keep(share)
+            analysis = self._analyze(negligible_noise=0.0)
+        return request.required_float | analysis.select(share)
 
-    def _ranking(self) -> Ranking:
-        if self.ranking is None and self.journal.effects is not None:
-            self.ranking = Ranking.of(self._all_int8(), self.journal.effects)
-        return self.ranking or self._ranked()
+    def _get_analysis(self) -> SensitivityAnalysis:
+        if self.analysis is None and self.checkpoint.sensitivity is not None:
+            self.analysis = SensitivityAnalysis.from_sensitivity(
+                self._prepare_full_int8(), self.checkpoint.sensitivity
+            )
+        return self.analysis or self._analyze()
 
-    def _ranked(self, **clean: float) -> Ranking:
-        self.ranking = self.request.rank(self._all_int8(), **clean)
-        self.journal.effects = self.ranking.effects
+    def _analyze(self, **negligible_noise: float) -> SensitivityAnalysis:
+        self.analysis = self.request.analyze_sensitivity(
+            self._prepare_full_int8(), **negligible_noise
+        )
+        self.checkpoint.sensitivity = self.analysis.sensitivity
         self._save()
-        return self.ranking
+        return self.analysis
 
-    def _all_int8(self) -> Prepared:
+    def _prepare_full_int8(self) -> PreparedModel:
         if self.prepared is None:
-            self.prepared = self.request.prepare(self.request.forced)
+            self.prepared = self.request.prepare(self.request.required_float)
         return self.prepared
 
-    def known(self, kept: frozenset[str]) -> Step | None:
-        """How an earlier attempt judged this candidate."""
-        step = next((step for step in self.journal.steps if step.kept == kept), None)
-        self.resumed += step is not None
+    def resume(self, float_layers: frozenset[str]) -> EvaluatedCandidate | None:
+        """The step of an earlier attempt with the same layers in float, if any."""
+        step = next(
+            (step for step in self.checkpoint.steps if step.float_layers == float_layers), None
+        )
+        self.resumed_steps += step is not None
         return step
 
-    def judge(self, kept: frozenset[str]) -> Step:
-        """Builds a candidate and holds it against fp32."""
-        began = time.monotonic()
-        self.built = self._build(kept)
-        before, after = self.bound.reference, self.bound.margins(self.built.model, self._progress())
-        judged = paired_difference(before > 0, after > 0, ONE_SIDED_95)
-        expected = expected_drop(before, after)
-        step = Step(self._share(kept), kept, judged, expected, time.monotonic() - began)
-        self.journal.steps = (*self.journal.steps, step)
+    def evaluate(self, float_layers: frozenset[str]) -> EvaluatedCandidate:
+        """Builds a candidate and compares it with fp32."""
+        started = time.monotonic()
+        self.last_build = self._build(float_layers)
+        reference, candidate = (
+            self.constraint.reference_margins,
+            self.constraint.compute_margins(self.last_build.model, self._progress()),
+        )
+        paired = paired_difference(reference > 0, candidate > 0, ONE_SIDED_95)
+        expected = estimate_drop(reference, candidate)
+        step = EvaluatedCandidate(
+            self._share(float_layers), float_layers, paired, expected, time.monotonic() - started
+        )
+        self.checkpoint.steps = (*self.checkpoint.steps, step)
         self._save()
         return step
 
     def _progress(self) -> Callable[[int, int], None]:
-        """Progress over all steps that may be left, so that the time left is the longest."""
-        number, most = len(self.steps) + 1, len(list(self.shares()))
-        left = most - number + 1
-        message = f"Judging step {number} of at most {most}"
+        """Progress over all remaining steps, so that the time left is an upper limit."""
+        number, max_steps = len(self.steps) + 1, len(list(self.shares()))
+        steps_left = max_steps - number + 1
+        message = f"Evaluating step {number} of at most {max_steps}"
 
         def report(done: int, total: int) -> None:
-            self.request.progress(done, total * left, "images", message)
+            self.request.progress(done, total * steps_left, "images", message)
 
         return report
 
-    def _build(self, kept: frozenset[str]) -> Mixed:
-        plain = kept == self.request.forced
-        prepared = self._all_int8() if plain else self.request.prepare(kept)
-        return written(self.request, prepared, self.ranking, kept)
+    def _build(self, float_layers: frozenset[str]) -> MixedPrecisionBuild:
+        is_full_int8 = float_layers == self.request.required_float
+        prepared = self._prepare_full_int8() if is_full_int8 else self.request.prepare(float_layers)
+        return write_int8(self.request, prepared, self.analysis, float_layers)
 
-    def take(self, step: Step) -> None:
+    def add_step(self, step: EvaluatedCandidate) -> None:
         self.steps.append(step)
-        self.request.say(
-            f"{step.float_share:.0%} of the work in float: drop of {self.bound.measure} "
-            f"{step.drop:.2f} points, at most {step.drop_at_most:.2f} (95 %); "
-            f"{step.expected.points:.2f}, at most {step.expected.at_most:.2f}, by the margins of "
-            f"its scores."
+        self.request.log(
+            f"{step.float_share:.0%} of MACs in float: drop of {self.constraint.metric} "
+            f"{step.drop_pp:.2f} pp, at most {step.drop_upper_limit_pp:.2f} (95 %); estimated "
+            f"from score margins {step.expected.drop_pp:.2f}, "
+            f"at most {step.expected.upper_limit_pp:.2f}."
         )
 
     def has_time(self) -> bool:
-        """Whether a step as long as the longest so far still fits; the first always does."""
-        longest = max((step.seconds for step in self.steps), default=0.0)
-        return not self.steps or self._spent() + longest <= self.bound.limit_s
+        """Whether another step as long as the longest fits in the limit; the first always does."""
+        longest = max((step.duration_s for step in self.steps), default=0.0)
+        return not self.steps or self._spent_s() + longest <= self.constraint.search_limit_s
 
-    def _spent(self) -> float:
-        return self.journal.spent_s + time.monotonic() - self.began
+    def _spent_s(self) -> float:
+        return self.checkpoint.spent_s + time.monotonic() - self.started
 
     def _save(self) -> None:
-        self.journal.spent_s, self.began = self._spent(), time.monotonic()
-        self.journal.save()
+        self.checkpoint.spent_s, self.started = self._spent_s(), time.monotonic()
+        self.checkpoint.save()
 
-    def _share(self, kept: frozenset[str]) -> float:
-        return self.ranking.share(kept) if self.ranking else 0.0
+    def _share(self, float_layers: frozenset[str]) -> float:
+        return self.analysis.macs_share(float_layers) if self.analysis else 0.0
 
-    def best(self) -> Mixed:
-        """The last step where it keeps the bound, else the one that is expected to."""
-        best, held = self.steps[-1], self.bound.holds(self.steps[-1])
-        if not held:
-            expected = [step for step in self.steps if self.bound.is_expected(step)]
-            nearest = min(self.steps, key=lambda step: step.expected.at_most)
-            best = expected[0] if expected else nearest
-            self.request.say(not_held(self.bound, best))
-        built = self.built
-        if built is None or built.kept != best.kept:
-            built = self._build(best.kept)
-        facts = built.facts.model_copy(update={"bound": self._facts(best, held)})
-        return Mixed(built.model, built.prepared, built.target, facts, self.ranking, built.kept)
+    def result(self) -> MixedPrecisionBuild:
+        """The build of the last step if it meets the constraint, else of the best estimate."""
+        result, is_met = self.steps[-1], self.constraint.is_met(self.steps[-1])
+        if not is_met:
+            expected = [step for step in self.steps if self.constraint.is_expected_to_be_met(step)]
+            nearest = min(self.steps, key=lambda step: step.expected.upper_limit_pp)
+            result = expected[0] if expected else nearest
+            self.request.log(not_met_message(self.constraint, result))
+        build = self.last_build
+        if build is None or build.float_layers != result.float_layers:
+            build = self._build(result.float_layers)
+        facts = build.facts.model_copy(update={"bound": self._facts(result, is_met)})
+        return MixedPrecisionBuild(
+            build.model, build.prepared, build.target, facts, self.analysis, build.float_layers
+        )
 
-    def _facts(self, best: Step, held: bool) -> ConstraintFacts:
-        return ConstraintFacts(
-            max_drop=self.bound.max_drop,
-            measure=self.bound.measure,
-            held=held,
-            images=best.judged.n,
+    def _facts(self, result: EvaluatedCandidate, is_met: bool) -> BoundFacts:
+        return BoundFacts(
+            max_drop=self.constraint.max_drop_pp,
+            measure=self.constraint.metric,
+            held=is_met,
+            images=result.paired.n,
             steps=[
-                SearchStep(float_share=step.float_share, **_figures(step)) for step in self.steps
+                SearchStep(float_share=step.float_share, **_step_figures(step))
+                for step in self.steps
             ],
-            seconds=round(self._spent(), 1),
-            steps_of_earlier_attempts=self.resumed,
-            **_figures(best),
+            seconds=round(self._spent_s(), 1),
+            steps_of_earlier_attempts=self.resumed_steps,
+            **_step_figures(result),
         )
 
 
-def _figures(step: Step) -> dict[str, float]:
+def _step_figures(step: EvaluatedCandidate) -> dict[str, float]:
     return {
-        "drop": step.drop,
-        "drop_at_most": step.drop_at_most,
-        "expected_drop": step.expected.points,
-        "expected_at_most": step.expected.at_most,
+        "drop": step.drop_pp,
+        "drop_at_most": step.drop_upper_limit_pp,
+        "expected_drop": step.expected.drop_pp,
+        "expected_at_most": step.expected.upper_limit_pp,
     }

@@ -1,1 +1,1 @@
-"""Channels equalized across layers."""
+"""Cross-layer channel equalization: channel groups, choice of scales, and applying them."""

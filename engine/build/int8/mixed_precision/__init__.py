@@ -1,1 +1,1 @@
-"""Which layers stay in float: sensitivity analysis and layer selection."""
+"""Mixed precision: sensitivity analysis, and selection of the layers that stay in float."""

@@ -1,7 +1,7 @@
-"""Which layers go back to float: those whose rounding costs most for the work they are.
+"""Selects the layers to exclude from quantization: those with the most noise for their MACs.
 
-Keeping a layer in float removes the noise of its weights, that of what its HardSwish reads (the
-gate then works in float too), and its part in the tensors on either side.
+Excluding a layer removes the noise of its weights, of its HardSwish input (the gate is then in
+float too), and a part of the noise of its input and output tensors.
 """
 
 from __future__ import annotations
@@ -14,80 +14,93 @@ import numpy as np
 from onnx import ModelProto, NodeProto
 
 from engine.build.int8 import pipeline
-from engine.build.int8.mixed_precision.sensitivity import Effects, measure, scores_on
-from engine.build.int8.passes.hard_swish import LINE
-from engine.build.int8.pipeline import Prepared
+from engine.build.int8.mixed_precision.sensitivity import (
+    Sensitivity,
+    create_scorer,
+    measure_sensitivity,
+)
+from engine.build.int8.passes.hard_swish import GATE_LINE
+from engine.build.int8.pipeline import PreparedModel
 from engine.build.int8.targets import Target
 from engine.onnx.graph_view import GraphView
 
-CLEAN_NOISE = 0.01
-"""Below this (20 dB) rounding hardly moves a class, and no layer is returned."""
+NEGLIGIBLE_NOISE = 0.01
+"""Below this noise (SQNR above 20 dB) quantization hardly changes a class: no layer is excluded."""
 RESOLUTION = 1000
+"""Steps of the knapsack capacity: a thousandth of all MACs each."""
+ANALYSIS_LIMIT_S = 180.0
 
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """A convolution by its output; `macs` for one image."""
+    """A convolution, named by its output tensor; `macs` per image."""
 
     output: str
     macs: int
 
 
-def layers_of(model: ModelProto, view: GraphView) -> list[Layer]:
-    """Every convolution with constant weights, the lines of gates aside."""
+def list_layers(model: ModelProto, view: GraphView) -> list[Layer]:
+    """All convolutions with constant weights, without those of HardSwish gates."""
     return [
         Layer(node.output[0], _macs(node, view))
         for node in model.graph.node
         if node.op_type == "Conv"
         and node.input[1] in view.constants
-        and not node.output[0].endswith(LINE)
+        and not node.output[0].endswith(GATE_LINE)
     ]
 
 
-def gain_of(layer: Layer, effects: Effects, view: GraphView, share: float) -> float:
-    """Noise that goes away when a layer computes in float, as far as it was measured.
+def noise_reduction(
+    layer: Layer, sensitivity: Sensitivity, view: GraphView, max_float_share: float
+) -> float:
+    """Estimates the noise that excluding a layer from quantization removes.
 
-    A tensor between two layers goes unrounded only when both are in float: each is credited with
-    half of it, times the `share` of work in float, as the chance that the other one is too.
+    A tensor between two layers is not quantized only where both are in float. Each of them is
+    credited with half of its noise, times `max_float_share` as the probability that the other layer
+    is in float too.
     """
-    gain = effects.weights.get(layer.output, 0.0)
-    tensor, gated = layer.output, False
-    for reader in view.readers.get(tensor, []):
-        if reader.output[0].endswith(LINE):
-            clip = view.only_reader(reader.output[0])
-            gain += effects.tensors.get(clip.output[0], 0.0) if clip else 0.0
-            gated = True
-    if gated:
-        return gain + effects.tensors.get(tensor, 0.0)
-    around = [view.makers[tensor].input[0], _stored_as(tensor, view)]
-    return gain + share * sum(effects.tensors.get(name, 0.0) for name in around) / 2
+    gain = sensitivity.weights.get(layer.output, 0.0)
+    tensor, has_gate = layer.output, False
+    for consumer in view.consumers.get(tensor, []):
+        if consumer.output[0].endswith(GATE_LINE):
+            clip = view.only_consumer(consumer.output[0])
+            gain += sensitivity.tensors.get(clip.output[0], 0.0) if clip else 0.0
+            has_gate = True
+    if has_gate:
+        return gain + sensitivity.tensors.get(tensor, 0.0)
+    neighbors = [view.producers[tensor].input[0], _quantized_tensor_of(tensor, view)]
+    return (
+        gain + max_float_share * sum(sensitivity.tensors.get(name, 0.0) for name in neighbors) / 2
+    )
 
 
-def choose(layers: list[Layer], gains: dict[str, float], share: float) -> frozenset[str]:
-    """The layers of largest gain in all whose work is at most `share` of the whole.
+def select_layers(
+    layers: list[Layer], gains: dict[str, float], max_float_share: float
+) -> frozenset[str]:
+    """The layers with the largest total gain whose MACs are at most `max_float_share` of all MACs.
 
-    The knapsack problem, exact on a grid of a thousandth of the work.
+    Solves the knapsack problem, exactly for MACs rounded up to 1 / RESOLUTION of the total.
     """
     total = sum(layer.macs for layer in layers)
-    budget = int(share * RESOLUTION)
-    best = np.zeros(budget + 1)
-    chosen: list[frozenset[str]] = [frozenset()] * (budget + 1)
+    budget = int(max_float_share * RESOLUTION)
+    best_gain = np.zeros(budget + 1)
+    selected: list[frozenset[str]] = [frozenset()] * (budget + 1)
     for layer in layers:
         cost = int(np.ceil(layer.macs * RESOLUTION / max(total, 1)))
         gain = gains.get(layer.output, 0.0)
         if gain <= 0 or cost > budget:
             continue
-        for room in range(budget, cost - 1, -1):
-            if best[room - cost] + gain > best[room]:
-                best[room] = best[room - cost] + gain
-                chosen[room] = chosen[room - cost] | {layer.output}
-    return chosen[budget]
+        for capacity in range(budget, cost - 1, -1):
+            if best_gain[capacity - cost] + gain > best_gain[capacity]:
+                best_gain[capacity] = best_gain[capacity - cost] + gain
+                selected[capacity] = selected[capacity - cost] | {layer.output}
+    return selected[budget]
 
 
-def _stored_as(tensor: str, view: GraphView) -> str:
-    reader = view.only_reader(tensor)
-    fuses = reader is not None and reader.op_type in ("Relu", "Clip")
-    return reader.output[0] if fuses and reader is not None else tensor
+def _quantized_tensor_of(tensor: str, view: GraphView) -> str:
+    consumer = view.only_consumer(tensor)
+    is_fused = consumer is not None and consumer.op_type in ("Relu", "Clip")
+    return consumer.output[0] if is_fused and consumer is not None else tensor
 
 
 def _macs(node: NodeProto, view: GraphView) -> int:
@@ -95,43 +108,49 @@ def _macs(node: NodeProto, view: GraphView) -> int:
     return int(weights.size * prod(size or 1 for size in view.shapes.get(node.output[0], [])[2:]))
 
 
-EFFECTS_S = 180.0
-
-
 @dataclass(frozen=True, slots=True)
-class Ranking:
-    """The layers of a model, and what rounding each does to the scores."""
+class SensitivityAnalysis:
+    """The layers of a model, and the sensitivity of its scores to their quantization."""
 
     layers: list[Layer]
-    effects: Effects
+    sensitivity: Sensitivity
     view: GraphView
 
     @classmethod
-    def of(cls, prepared: Prepared, effects: Effects) -> Ranking:
-        """The ranking of a prepared model whose effects are known."""
-        view = prepared.placing.view
-        return cls(layers_of(prepared.model, view), effects, view)
+    def from_sensitivity(
+        cls, prepared: PreparedModel, sensitivity: Sensitivity
+    ) -> SensitivityAnalysis:
+        """The analysis of a prepared model from a sensitivity measured before."""
+        view = prepared.placement.view
+        return cls(list_layers(prepared.model, view), sensitivity, view)
 
-    def keep(self, share: float) -> frozenset[str]:
-        """The layers to keep in float when they may do so much of the work."""
-        gains = {x.output: gain_of(x, self.effects, self.view, share) for x in self.layers}
-        return choose(self.layers, gains, share)
+    def select(self, max_float_share: float) -> frozenset[str]:
+        """The layers to exclude, with at most `max_float_share` of all MACs."""
+        gains = {
+            layer.output: noise_reduction(layer, self.sensitivity, self.view, max_float_share)
+            for layer in self.layers
+        }
+        return select_layers(self.layers, gains, max_float_share)
 
-    def share(self, kept: frozenset[str]) -> float:
-        """Of the work of all convolutions, what `kept` do."""
+    def macs_share(self, float_layers: frozenset[str]) -> float:
+        """Share (0 to 1) of `float_layers` in the MACs of all convolutions."""
         total = sum(layer.macs for layer in self.layers)
-        return sum(layer.macs for layer in self.layers if layer.output in kept) / max(total, 1)
+        return sum(layer.macs for layer in self.layers if layer.output in float_layers) / max(
+            total, 1
+        )
 
 
-def rank(
-    prepared: Prepared,
+def analyze_sensitivity(
+    prepared: PreparedModel,
     target: Target,
     images: np.ndarray,
     threads: int,
-    count: Callable[[int, int], None],
-    clean: float = CLEAN_NOISE,
-) -> Ranking:
-    """Measures on `images` (n, 3, h, w) what each rounding does; at most EFFECTS_S seconds."""
-    rounding = pipeline.rounding_of(prepared, target)
-    effects = measure(rounding, scores_on(images, threads), clean, EFFECTS_S, count)
-    return Ranking.of(prepared, effects)
+    progress: Callable[[int, int], None],
+    negligible_noise: float = NEGLIGIBLE_NOISE,
+) -> SensitivityAnalysis:
+    """Measures the sensitivity to each quantizer on `images` (n, 3, h, w), in ANALYSIS_LIMIT_S."""
+    quantizer = pipeline.create_fake_quantizer(prepared, target)
+    sensitivity = measure_sensitivity(
+        quantizer, create_scorer(images, threads), negligible_noise, ANALYSIS_LIMIT_S, progress
+    )
+    return SensitivityAnalysis.from_sensitivity(prepared, sensitivity)

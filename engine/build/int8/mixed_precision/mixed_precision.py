@@ -1,7 +1,7 @@
-"""How much stays in float by default: the layers that cost most, up to a tenth of the work.
+"""The default mixed-precision build: the most sensitive layers stay in float, up to 10 % of MACs.
 
-Layers are ranked once, by what their rounding does to the scores. `bounded` goes on from here where
-a bound on the loss of accuracy is set.
+Sensitivity is analyzed once. `accuracy_control.search` continues from here where an accuracy
+constraint is set.
 """
 
 from __future__ import annotations
@@ -13,96 +13,114 @@ import numpy as np
 from onnx import ModelProto
 
 from engine.build.int8 import pipeline
-from engine.build.int8.mixed_precision.layer_selection import CLEAN_NOISE, Ranking, rank
-from engine.build.int8.mixed_precision.sensitivity import decibels
-from engine.build.int8.pipeline import Calibration, Prepared
+from engine.build.int8.mixed_precision.layer_selection import (
+    NEGLIGIBLE_NOISE,
+    SensitivityAnalysis,
+    analyze_sensitivity,
+)
+from engine.build.int8.mixed_precision.sensitivity import noise_to_sqnr_db
+from engine.build.int8.pipeline import Calibration, PreparedModel
 from engine.build.int8.targets import Target
 from engine.store.int8_report import Int8Build
 
-EFFECT_IMAGES = 32
+ANALYSIS_IMAGES = 32
 
-Say = Callable[[str], None]
+Log = Callable[[str], None]
 Progress = Callable[[int, int, str, str], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
-    """What is to be built of `source` (float32), and on what its layers are ranked.
+class MixedPrecisionRequest:
+    """What to build from `source` (float32), and the images for its sensitivity analysis.
 
-    `forced` stay in float whatever they cost; others may, up to `float_share` of the convolutions'
-    work. `images` (n, 3, h, w); None: not ranked (random weights, whose scores mean nothing).
-    `progress` takes (done, total, unit, message).
+    `required_float` layers are always in float; others are selected, up to `float_share` of the
+    convolutions' MACs. `analysis_images` (n, 3, h, w); None: no analysis (random weights, whose
+    scores have no meaning). `progress` takes (done, total, unit, message).
     """
 
     source: ModelProto
-    how: Calibration
+    calibration: Calibration
     target: Target
-    forced: frozenset[str]
+    required_float: frozenset[str]
     float_share: float
-    images: np.ndarray | None
-    say: Say
+    analysis_images: np.ndarray | None
+    log: Log
     progress: Progress
 
-    def prepare(self, kept: frozenset[str]) -> Prepared:
-        """The source ready to be written in int8, with `kept` in float."""
-        return pipeline.prepare(self.source, self.how, kept, self.target)
+    def prepare(self, float_layers: frozenset[str]) -> PreparedModel:
+        """Prepares the source for quantization, with `float_layers` in float."""
+        return pipeline.prepare(self.source, self.calibration, float_layers, self.target)
 
-    def rank(self, prepared: Prepared, clean: float = CLEAN_NOISE) -> Ranking:
-        """What each rounding of `prepared` does to the scores of the images."""
-        assert self.images is not None
+    def analyze_sensitivity(
+        self, prepared: PreparedModel, negligible_noise: float = NEGLIGIBLE_NOISE
+    ) -> SensitivityAnalysis:
+        """Measures how each quantizer of `prepared` changes the scores of the analysis images."""
+        assert self.analysis_images is not None
 
-        def count(done: int, total: int) -> None:
-            self.progress(done, total, "roundings", "Ranking layers")
+        def report_progress(done: int, total: int) -> None:
+            self.progress(done, total, "quantizers", "Sensitivity analysis")
 
-        return rank(prepared, self.target, self.images, self.how.threads, count, clean)
+        return analyze_sensitivity(
+            prepared,
+            self.target,
+            self.analysis_images,
+            self.calibration.threads,
+            report_progress,
+            negligible_noise,
+        )
 
 
 @dataclass(frozen=True, slots=True)
-class Mixed:
-    """The int8 model, what it was made from, and the facts of how it came to be."""
+class MixedPrecisionBuild:
+    """The int8 model, the float model it was written from, and `facts` for the manifest."""
 
     model: ModelProto
-    prepared: Prepared
+    prepared: PreparedModel
     target: Target
     facts: Int8Build
-    ranking: Ranking | None
-    kept: frozenset[str]
+    analysis: SensitivityAnalysis | None
+    float_layers: frozenset[str]
 
 
-def by_default(request: Request) -> Mixed:
-    """int8 with the layers in float that cost most; none where rounding hardly moves a score."""
-    prepared = request.prepare(request.forced)
-    if request.images is None or request.float_share <= 0:
-        return written(request, prepared, None, request.forced)
-    ranking = request.rank(prepared)
-    kept = kept_by_default(request, ranking)
-    if kept != request.forced:
-        prepared = request.prepare(kept)
-    return written(request, prepared, ranking, kept)
+def build_default(request: MixedPrecisionRequest) -> MixedPrecisionBuild:
+    """int8 with the most sensitive layers in float; none where the noise of int8 is negligible."""
+    prepared = request.prepare(request.required_float)
+    if request.analysis_images is None or request.float_share <= 0:
+        return write_int8(request, prepared, None, request.required_float)
+    analysis = request.analyze_sensitivity(prepared)
+    float_layers = select_default_layers(request, analysis)
+    if float_layers != request.required_float:
+        prepared = request.prepare(float_layers)
+    return write_int8(request, prepared, analysis, float_layers)
 
 
-def kept_by_default(request: Request, ranking: Ranking) -> frozenset[str]:
-    """What the default keeps in float, said in the log."""
-    whole = ranking.effects.whole
-    request.say(f"Rounding everything leaves the scores {decibels(whole):.1f} dB of signal.")
-    if whole <= CLEAN_NOISE:
-        return request.forced
-    kept = request.forced | ranking.keep(request.float_share)
-    share = ranking.share(kept)
-    request.say(f"{len(kept)} layers stay in float, {share:.1%} of the convolutions' work.")
-    return kept
+def select_default_layers(
+    request: MixedPrecisionRequest, analysis: SensitivityAnalysis
+) -> frozenset[str]:
+    """The layers that the default keeps in float; logs the SQNR and their share of MACs."""
+    full_int8 = analysis.sensitivity.full_int8
+    request.log(f"Full-int8 logits SQNR: {noise_to_sqnr_db(full_int8):.1f} dB.")
+    if full_int8 <= NEGLIGIBLE_NOISE:
+        return request.required_float
+    float_layers = request.required_float | analysis.select(request.float_share)
+    share = analysis.macs_share(float_layers)
+    request.log(f"{len(float_layers)} layers stay in float: {share:.1%} of the convolutions' MACs.")
+    return float_layers
 
 
-def written(
-    request: Request, prepared: Prepared, ranking: Ranking | None, kept: frozenset[str]
-) -> Mixed:
-    """The int8 model of a prepared one."""
+def write_int8(
+    request: MixedPrecisionRequest,
+    prepared: PreparedModel,
+    analysis: SensitivityAnalysis | None,
+    float_layers: frozenset[str],
+) -> MixedPrecisionBuild:
+    """Quantizes a prepared model and collects its facts."""
     model, facts = pipeline.quantize(prepared, request.target)
-    if ranking is not None:
+    if analysis is not None:
         facts = facts.model_copy(
             update={
-                "noise_db_all_int8": decibels(ranking.effects.whole),
-                "float_share": ranking.share(kept),
+                "noise_db_all_int8": noise_to_sqnr_db(analysis.sensitivity.full_int8),
+                "float_share": analysis.macs_share(float_layers),
             }
         )
-    return Mixed(model, prepared, request.target, facts, ranking, kept)
+    return MixedPrecisionBuild(model, prepared, request.target, facts, analysis, float_layers)

@@ -1,8 +1,9 @@
-"""What each rounding does to the scores: one tensor or one layer's weights at a time.
+"""Sensitivity analysis: the noise that each single quantizer causes in the scores.
 
-Noise is the mean square of the change in the scores (each image's mean taken off: softmax ignores
-it) over that of the scores themselves. Roundings are nearly independent, so their noise adds up,
-and the sum over what is kept in float tells beforehand what keeping it would gain.
+A quantizer is that of one tensor or of one layer's weights. Noise is the mean square of the change
+in the scores, divided by the mean square of the scores (the mean over classes is subtracted for
+each image, because softmax ignores it). Quantization errors are nearly independent, so noises add
+up, and the noise removed by excluding several layers is the sum of theirs.
 """
 
 from __future__ import annotations
@@ -14,42 +15,42 @@ from dataclasses import dataclass
 import numpy as np
 from onnx import ModelProto, NodeProto, helper, numpy_helper
 
-from engine.build.int8.qdq.placement import WEIGHTED, Placing
-from engine.build.int8.qdq.qparams import Grid
+from engine.build.int8.qdq.placement import WEIGHTED_OPS, QuantizerPlacement
+from engine.build.int8.qdq.qparams import QParams
 from engine.build.int8.qdq.weights import channel_axis, quantize_layer
 from engine.build.int8.qdq.writer import mean_output
-from engine.build.int8.sessions import plain_session_of
 from engine.onnx import graph_io
+from engine.runtimes.observing import plain_session_of
 
-Scores = Callable[[ModelProto], np.ndarray]
+Scorer = Callable[[ModelProto], np.ndarray]
 
 
 @dataclass(frozen=True, slots=True)
-class Effects:
-    """Noise by stored tensor, and by layer (its output) for weights; `whole` is of all at once.
+class Sensitivity:
+    """Relative noise by quantized tensor, by layer (its output) for weights, and of full int8.
 
-    What was not measured, for want of time, is not in them.
+    Quantizers that were not measured within the time limit are missing.
     """
 
-    whole: float
+    full_int8: float
     tensors: dict[str, float]
     weights: dict[str, float]
 
 
-def noise(scores: np.ndarray, wanted: np.ndarray) -> float:
-    """Mean square of the difference over that of `wanted` (images, classes), both centered."""
-    right = wanted - wanted.mean(axis=1, keepdims=True)
-    wrong = scores - scores.mean(axis=1, keepdims=True) - right
-    return float((wrong**2).sum() / max(float((right**2).sum()), 1e-30))
+def relative_noise(scores: np.ndarray, reference: np.ndarray) -> float:
+    """Mean square of scores - reference over that of reference, (images, classes), centered."""
+    signal = reference - reference.mean(axis=1, keepdims=True)
+    error = scores - scores.mean(axis=1, keepdims=True) - signal
+    return float((error**2).sum() / max(float((signal**2).sum()), 1e-30))
 
 
-def decibels(share: float) -> float:
-    """Signal to noise ratio in dB of noise relative to the signal."""
-    return float(-10 * np.log10(max(share, 1e-12)))
+def noise_to_sqnr_db(noise: float) -> float:
+    """SQNR in dB of a noise relative to the signal."""
+    return float(-10 * np.log10(max(noise, 1e-12)))
 
 
-def scores_on(images: np.ndarray, threads: int) -> Scores:
-    """A function from a model to its scores on these images, with rounding left as written."""
+def create_scorer(images: np.ndarray, threads: int) -> Scorer:
+    """A function that returns the scores of a model on `images`, without fusing Q and DQ nodes."""
 
     def run(model: ModelProto) -> np.ndarray:
         session = plain_session_of(model, threads)
@@ -63,64 +64,72 @@ def scores_on(images: np.ndarray, threads: int) -> Scores:
 
 
 @dataclass(frozen=True, slots=True)
-class Rounding:
-    """A float graph, and the grids that would be laid over it; `in_pairs` as in `weights.py`."""
+class FakeQuantizer:
+    """A float graph and the quantization parameters to simulate; `bound_pairs` as in weights.py."""
 
     model: ModelProto
-    placing: Placing
-    grids: dict[str, Grid]
-    means: dict[str, np.ndarray]
-    in_pairs: bool
+    placement: QuantizerPlacement
+    qparams: dict[str, QParams]
+    channel_means: dict[str, np.ndarray]
+    bound_pairs: bool
 
     def layers(self) -> list[NodeProto]:
-        """Convolutions and Gemms that are to compute in integers."""
+        """Convolutions and Gemms to be quantized."""
         return [
             node
             for node in self.model.graph.node
-            if node.op_type in WEIGHTED and node.output[0] not in self.placing.floating
+            if node.op_type in WEIGHTED_OPS and node.output[0] not in self.placement.float_nodes
         ]
 
 
-def measure(
-    rounding: Rounding,
-    scores: Scores,
-    clean: float,
+def measure_sensitivity(
+    quantizer: FakeQuantizer,
+    score: Scorer,
+    negligible_noise: float,
     limit_s: float,
     progress: Callable[[int, int], None],
-) -> Effects:
-    """Effects of every rounding, weights first, until `limit_s` have gone by.
+) -> Sensitivity:
+    """Measures every quantizer, weights first, for at most `limit_s` seconds.
 
-    Where all of them together stay below `clean`, none is measured by itself.
+    Where the noise of full int8 is at most `negligible_noise`, single quantizers are not measured.
     """
-    wanted = scores(rounding.model)
-    stored = frozenset(rounding.placing.stored)
-    whole = noise(scores(rounded(rounding, stored, rounding.layers())), wanted)
+    reference = score(quantizer.model)
+    quantized = frozenset(quantizer.placement.quantized)
+    full_int8 = relative_noise(
+        score(fake_quantize(quantizer, quantized, quantizer.layers())), reference
+    )
     tensors: dict[str, float] = {}
     weights: dict[str, float] = {}
-    if whole <= clean:
-        return Effects(whole, tensors, weights)
-    end = time.monotonic() + limit_s
-    layers = rounding.layers()
-    total = len(layers) + len(stored)
+    if full_int8 <= negligible_noise:
+        return Sensitivity(full_int8, tensors, weights)
+    deadline = time.monotonic() + limit_s
+    layers = quantizer.layers()
+    total = len(layers) + len(quantized)
     for done, layer in enumerate(layers):
-        if time.monotonic() > end:
+        if time.monotonic() > deadline:
             break
-        weights[layer.output[0]] = noise(scores(rounded(rounding, frozenset(), [layer])), wanted)
+        weights[layer.output[0]] = relative_noise(
+            score(fake_quantize(quantizer, frozenset(), [layer])), reference
+        )
         progress(done + 1, total)
-    for done, name in enumerate(rounding.placing.stored, len(layers)):
-        if time.monotonic() > end:
+    for done, name in enumerate(quantizer.placement.quantized, len(layers)):
+        if time.monotonic() > deadline:
             break
-        tensors[name] = noise(scores(rounded(rounding, frozenset({name}), [])), wanted)
+        tensors[name] = relative_noise(
+            score(fake_quantize(quantizer, frozenset({name}), [])), reference
+        )
         progress(done + 1, total)
-    return Effects(whole, tensors, weights)
+    return Sensitivity(full_int8, tensors, weights)
 
 
-def rounded(rounding: Rounding, tensors: frozenset[str], layers: Iterable[NodeProto]) -> ModelProto:
-    """The float graph with these tensors and the weights of these layers rounded."""
+def fake_quantize(
+    quantizer: FakeQuantizer, tensors: frozenset[str], layers: Iterable[NodeProto]
+) -> ModelProto:
+    """A copy of the float graph with fake quantization of these tensors and weights."""
     model = ModelProto()
-    model.CopyFrom(rounding.model)
-    _round_weights(model, rounding, {layer.output[0] for layer in layers})
-    nodes = [*_rounding_nodes(model, "input", rounding.grids)] if "input" in tensors else []
+    model.CopyFrom(quantizer.model)
+    _fake_quantize_weights(model, quantizer, {layer.output[0] for layer in layers})
+    nodes = [*_fake_quantize_nodes(model, "input", quantizer.qparams)] if "input" in tensors else []
     for node in model.graph.node:
         copied = NodeProto()
         copied.CopyFrom(node)
@@ -128,43 +137,47 @@ def rounded(rounding: Rounding, tensors: frozenset[str], layers: Iterable[NodePr
         nodes.append(copied)
         for output in node.output:
             if output in tensors:
-                nodes += _rounding_nodes(model, output, rounding.grids)
+                nodes += _fake_quantize_nodes(model, output, quantizer.qparams)
     del model.graph.node[:]
     model.graph.node.extend(nodes)
     return model
 
 
-def _rounding_nodes(model: ModelProto, tensor: str, grids: dict[str, Grid]) -> list[NodeProto]:
-    grid = grids[tensor]
+def _fake_quantize_nodes(
+    model: ModelProto, tensor: str, qparams: dict[str, QParams]
+) -> list[NodeProto]:
+    tensor_qparams = qparams[tensor]
     names = [f"{tensor}/step", f"{tensor}/zero"]
-    _add(model, names[0], np.array(grid.step, np.float32))
-    _add(model, names[1], np.array(grid.zero, grid.dtype))
+    _add_constant(model, names[0], np.array(tensor_qparams.scale, np.float32))
+    _add_constant(model, names[1], np.array(tensor_qparams.zero_point, tensor_qparams.dtype))
     return [
         helper.make_node("QuantizeLinear", [tensor, *names], [f"{tensor}/whole"]),
         helper.make_node("DequantizeLinear", [f"{tensor}/whole", *names], [f"{tensor}/rounded"]),
     ]
 
 
-def _round_weights(model: ModelProto, rounding: Rounding, layers: set[str]) -> None:
-    constants = rounding.placing.view.constants
+def _fake_quantize_weights(model: ModelProto, quantizer: FakeQuantizer, layers: set[str]) -> None:
+    constants = quantizer.placement.view.constants
     for node in model.graph.node:
         if node.output[0] not in layers:
             continue
         weights = constants[node.input[1]]
         axis = channel_axis(node)
         rows = np.moveaxis(weights, axis, 0)
-        whole, steps = quantize_layer(node, weights, rounding.in_pairs)
-        kept = (whole * steps.reshape(-1, *[1] * (rows.ndim - 1))).astype(np.float32)
-        stored = np.ascontiguousarray(np.moveaxis(kept, 0, axis))
-        node.input[1] = _add(model, f"{node.output[0]}/rounded weights", stored)
-        means = rounding.means.get(node.input[0])
-        if means is not None:
+        integers, scales = quantize_layer(node, weights, quantizer.bound_pairs)
+        dequantized = (integers * scales.reshape(-1, *[1] * (rows.ndim - 1))).astype(np.float32)
+        quantized = np.ascontiguousarray(np.moveaxis(dequantized, 0, axis))
+        node.input[1] = _add_constant(model, f"{node.output[0]}/rounded weights", quantized)
+        channel_means = quantizer.channel_means.get(node.input[0])
+        if channel_means is not None:
             bias = constants[node.input[2]] if len(node.input) > 2 else np.zeros(len(rows))
-            bias = bias + mean_output(node, rows - kept, means)
+            bias = bias + mean_output(node, rows - dequantized, channel_means)
             del node.input[2:]
-            node.input.append(_add(model, f"{node.output[0]}/moved bias", bias.astype(np.float32)))
+            node.input.append(
+                _add_constant(model, f"{node.output[0]}/moved bias", bias.astype(np.float32))
+            )
 
 
-def _add(model: ModelProto, name: str, value: np.ndarray) -> str:
+def _add_constant(model: ModelProto, name: str, value: np.ndarray) -> str:
     model.graph.initializer.append(numpy_helper.from_array(value, name))
     return name

@@ -1,1 +1,1 @@
-"""Rewrites of the graph before quantization; each computes the same."""
+"""Graph passes before and after quantization; none changes what the graph computes."""

@@ -1,8 +1,8 @@
-"""HardSwish in integers: its gate becomes a convolution that saturates.
+"""HardSwish in integers: its gate becomes a convolution whose output saturates.
 
-ONNX Runtime has no quantized HardSigmoid; left in float it costs a dequantized feature map at every
-activation. clip(alpha x + beta, 0, 1) is a depthwise 1x1 convolution whose 8-bit output saturates
-at 0 and 1 by itself, so x * gate(x) runs as QLinearConv and QLinearMul.
+ONNX Runtime has no integer HardSigmoid; in float, each one needs a dequantized feature map. The
+gate clip(alpha x + beta, 0, 1) is a depthwise 1x1 convolution whose 8-bit output saturates at 0 and
+1, so x * gate(x) runs as QLinearConv and QLinearMul.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from engine.build.int8.equalization.apply_scales import UNSCALED
 from engine.onnx import graph_io
 from engine.onnx.graph_view import GraphView, attributes_of, view_of
 
-LINE = "/line"
-MAP = (None, None, None, None)
-"""The shape of a feature map; tokens (n, tokens, c) have no convolution."""
+GATE_LINE = "/line"
+FEATURE_MAP_SHAPE = (None, None, None, None)
+"""A feature map has four dimensions; tokens (n, tokens, c) cannot be convolved."""
 
 
 def split_hard_swish(model: ModelProto) -> int:
-    """HardSwish becomes HardSigmoid and Mul, in place; returns how many there were."""
+    """Replaces HardSwish by HardSigmoid and Mul, in place; returns the number of rewrites."""
     nodes: list[NodeProto] = []
-    found = 0
+    rewritten = 0
     for node in model.graph.node:
         if node.op_type != "HardSwish":
             nodes.append(node)
@@ -31,48 +31,54 @@ def split_hard_swish(model: ModelProto) -> int:
         x = node.input[0]
         nodes.append(helper.make_node("HardSigmoid", [x], [gate], name=gate, alpha=1 / 6, beta=0.5))
         nodes.append(helper.make_node("Mul", [x, gate], list(node.output), name=node.name))
-        found += 1
+        rewritten += 1
     graph_io.set_nodes(model.graph, nodes)
-    return found
+    return rewritten
 
 
-def hard_gates_to_convolutions(model: ModelProto, kept: frozenset[str] = frozenset()) -> int:
-    """HardSigmoid gates of feature maps become convolution and Clip, in place; returns how many.
+def hard_gates_to_convolutions(
+    model: ModelProto, excluded_layers: frozenset[str] = frozenset()
+) -> int:
+    """Replaces HardSigmoid gates of feature maps by convolution and Clip, in place.
 
-    A division that equalization put in front is taken into the convolution. Vectors, as in SE
-    branches and heads, stay as they are: they cost nothing in float. So do the gates of tensors in
-    `kept`, which are made in float.
+    An unscaling convolution that equalization put before the gate is merged into it. Gates of
+    vectors (SE branches, heads) stay in float, where they cost nothing, and so do gates that read
+    the output of a layer in `excluded_layers`. Returns the number of gates rewritten.
     """
     view = view_of(model)
     nodes: list[NodeProto] = []
-    dropped: set[str] = set()
-    found = 0
+    merged: set[str] = set()
+    rewritten = 0
     for node in model.graph.node:
         x = node.input[0]
-        divided = x.endswith(UNSCALED)
-        wanted = node.op_type == "HardSigmoid" and (divided or not view.is_vector(x))
-        wanted = wanted and x not in kept and len(view.shapes.get(x, MAP)) == len(MAP)
-        made = _convolution(model, node, view) if wanted else None
-        if made is None:
+        unscaled = x.endswith(UNSCALED)
+        eligible = node.op_type == "HardSigmoid" and (unscaled or not view.is_vector(x))
+        eligible = (
+            eligible
+            and x not in excluded_layers
+            and len(view.shapes.get(x, FEATURE_MAP_SHAPE)) == len(FEATURE_MAP_SHAPE)
+        )
+        replacement = _gate_as_convolution(model, node, view) if eligible else None
+        if replacement is None:
             nodes.append(node)
             continue
-        nodes.extend(made[0])
-        dropped.add(made[1])
-        found += 1
-    graph_io.set_nodes(model.graph, [node for node in nodes if node.output[0] not in dropped])
-    return found
+        nodes.extend(replacement[0])
+        merged.add(replacement[1])
+        rewritten += 1
+    graph_io.set_nodes(model.graph, [node for node in nodes if node.output[0] not in merged])
+    return rewritten
 
 
-def _convolution(
+def _gate_as_convolution(
     model: ModelProto, node: NodeProto, view: GraphView
 ) -> tuple[list[NodeProto], str] | None:
-    """(nodes that take the place of a HardSigmoid, output of the division they take in)."""
-    x, divisors, taken = node.input[0], np.ones(1), ""
-    division = view.makers.get(x)
-    if division is not None and x.endswith(UNSCALED):
-        divisors, taken = view.constants[division.input[1]].reshape(-1), x
-        x = division.input[0]
-    channels = divisors.size if taken else view.channels(x)
+    """(nodes that replace a HardSigmoid, output of the unscaling convolution merged into them)."""
+    x, divisors, merged_output = node.input[0], np.ones(1), ""
+    unscaling = view.producers.get(x)
+    if unscaling is not None and x.endswith(UNSCALED):
+        divisors, merged_output = view.constants[unscaling.input[1]].reshape(-1), x
+        x = unscaling.input[0]
+    channels = divisors.size if merged_output else view.channels(x)
     if not channels:
         return None
     attributes = attributes_of(node)
@@ -88,7 +94,7 @@ def _convolution(
     for name, value in constants.items():
         array = np.array(value, np.float32)
         model.graph.initializer.append(numpy_helper.from_array(array, name))
-    line = f"{output}{LINE}"
+    line = f"{output}{GATE_LINE}"
     nodes = [
         helper.make_node(
             "Conv",
@@ -102,4 +108,4 @@ def _convolution(
             "Clip", [line, f"{output}/low", f"{output}/high"], [output], name=f"{output}/clip"
         ),
     ]
-    return nodes, taken
+    return nodes, merged_output

@@ -1,4 +1,4 @@
-"""Graph rewrites before quantization; each leaves what the graph computes unchanged."""
+"""Rewrites the SE squeeze as GlobalAveragePool, which has an integer kernel."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ SPATIAL = ({2, 3}, {-2, -1})
 
 
 def squeeze_to_global_pool(model: ModelProto) -> int:
-    """ReduceMean over height and width, dimensions kept, becomes GlobalAveragePool.
+    """Replaces ReduceMean over height and width (dimensions kept) by GlobalAveragePool, in place.
 
-    The SE squeeze is exported as ReduceMean, which has no quantized kernel in ONNX Runtime:
-    each would cost a dequantize/quantize round trip of a whole feature map. Returns how many
-    were rewritten.
+    The SE squeeze is exported as ReduceMean, which has no integer kernel in ONNX Runtime, so each
+    one would dequantize and quantize a whole feature map. Returns the number of nodes rewritten.
     """
     constants = {tensor.name: tensor for tensor in model.graph.initializer}
     rewritten = 0

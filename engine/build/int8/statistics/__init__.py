@@ -1,1 +1,1 @@
-"""Statistics of activations over the calibration images."""
+"""Activation statistics over the calibration images: observers, histograms, ranges, cache."""

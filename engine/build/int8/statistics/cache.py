@@ -1,8 +1,8 @@
-"""What earlier passes over the same images found: statistics and ranges, so that none is repeated.
+"""Cache of statistics and ranges, so that no pass over the same calibration images is repeated.
 
-In memory within one build, which prepares the model anew for every choice of layers; and in a
-folder, from one build to the next. A file is written whole, says what it belongs to, and is left
-aside where it is damaged, foreign or of another kind of graph: it only ever saves time.
+It is in memory within one build, which prepares the model again for every selection of layers, and
+in a folder from one build to the next. A file is replaced atomically and names its source. A file
+that is damaged, from another source or from another graph is ignored: the cache only saves time.
 """
 
 from __future__ import annotations
@@ -22,26 +22,27 @@ from typing import Any
 import numpy as np
 from onnx import ModelProto
 
-from engine.build.int8.statistics.channel_statistics import ChannelStats
+from engine.build.int8.statistics.channel_statistics import ChannelStatistics
 from engine.build.int8.statistics.range_estimators import Ranges
 from engine.common.digests import data_digest
 from engine.config import settings
 from engine.onnx.graph_view import GraphView
 
-RECIPE = "1"
-"""Raised when the same images come to give other statistics or ranges."""
-MOST_KEPT = 200
-"""Models and sets of images; those used longest ago go first. Each takes about a megabyte."""
-ABOUT, STATS, RANGES = "about.json", "stats.npz", "ranges.json"
-_KINDS = ("low", "high", "mean", "square")
+CACHE_VERSION = "1"
+"""Increased whenever the same images would give other statistics or ranges than before."""
+MAX_ENTRIES = 200
+"""One entry per model and set of images, about 1 MB each; the least recently used are removed."""
+SOURCE_FILE, STATISTICS_FILE, RANGES_FILE = "about.json", "stats.npz", "ranges.json"
+_ARRAYS = ("low", "high", "mean", "square")
 _LIBRARIES = ("numpy", "onnxruntime", "pillow")
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
-    """What was looked at: the images of a dataset, prepared in some way, through a model.
+class StatisticsSource:
+    """What statistics were collected on: images of a dataset, preprocessed, through a model.
 
-    `images` is the digest of which they are and in what order.
+    `images` is the digest of the image indices in their order; `count` is their number. The field
+    names are stored.
     """
 
     model_id: str
@@ -54,158 +55,167 @@ class Subject:
 
     @property
     def key(self) -> str:
-        """Digest of all that decides what is found; names do not."""
+        """Digest of everything that determines the statistics; model and dataset names do not."""
         plain = asdict(self)
         plain.pop("model_id"), plain.pop("dataset_name")
         libraries = {name: version(name) for name in _LIBRARIES}
-        return data_digest({**plain, "recipe": RECIPE, "libraries": libraries})[:32]
+        return data_digest({**plain, "recipe": CACHE_VERSION, "libraries": libraries})[:32]
 
 
-class Known:
-    """What is known already; of no `subject`, only what this object was told."""
+class StatisticsCache:
+    """Statistics and ranges found so far; without a `source` they are in memory only."""
 
-    def __init__(self, subject: Subject | None = None, say: Callable[[str], None] = print) -> None:
-        self._folder = _root() / subject.key if subject is not None else None
-        self._subject, self._say = subject, say
-        self._stats: dict[str, dict[str, ChannelStats]] = {}
+    def __init__(
+        self, source: StatisticsSource | None = None, log: Callable[[str], None] = print
+    ) -> None:
+        self._folder = _root() / source.key if source is not None else None
+        self._source, self._log = source, log
+        self._statistics: dict[str, dict[str, ChannelStatistics]] = {}
         self._ranges: dict[str, tuple[float, float]] = {}
-        self._read_ranges = False
+        self._ranges_loaded = False
         self._from_disk: frozenset[str] = frozenset()
-        self._told: set[str] = set()
+        self._reported: set[str] = set()
 
-    def stats(
+    def find_statistics(
         self, model: ModelProto, names: list[str], view: GraphView
-    ) -> dict[str, ChannelStats] | None:
-        """Statistics of all these tensors of a graph, or None."""
+    ) -> dict[str, ChannelStatistics] | None:
+        """Statistics of the tensors `names` of a graph; None where any is missing."""
         graph = graph_digest(model)
-        if graph not in self._stats:
-            found = self._load_stats(graph)
-            if found is None or not _fits(found, names, view):
+        if graph not in self._statistics:
+            loaded = self._read_statistics(graph)
+            if loaded is None or not _matches(loaded, names, view):
                 return None
-            self._stats[graph] = found
-            self._tell(f"statistics of {len(found)} tensors")
-        return self._stats[graph]
+            self._statistics[graph] = loaded
+            self._report_hit(f"statistics of {len(loaded)} tensors")
+        return self._statistics[graph]
 
-    def keep_stats(self, model: ModelProto, stats: dict[str, ChannelStats]) -> None:
-        """For the next time."""
+    def store_statistics(self, model: ModelProto, statistics: dict[str, ChannelStatistics]) -> None:
+        """Adds the statistics of a graph, in memory and on disk."""
         graph = graph_digest(model)
-        self._stats[graph] = stats
-        whole = {
-            kind: np.concatenate([getattr(one, kind) for one in stats.values()]) for kind in _KINDS
+        self._statistics[graph] = statistics
+        arrays = {
+            kind: np.concatenate([getattr(entry, kind) for entry in statistics.values()])
+            for kind in _ARRAYS
         }
         buffer = io.BytesIO()
         np.savez(
             buffer,
-            belongs=np.array(self._belongs(graph)),
-            names=np.array(list(stats)),
-            widths=np.array([len(one.low) for one in stats.values()]),
-            **whole,  # type: ignore[arg-type]
+            belongs=np.array(self._owner(graph)),
+            names=np.array(list(statistics)),
+            widths=np.array([len(entry.low) for entry in statistics.values()]),
+            **arrays,  # type: ignore[arg-type]
         )
-        self._write(STATS, buffer.getvalue())
+        self._write(STATISTICS_FILE, buffer.getvalue())
 
-    def ranges(self, keys: dict[str, str]) -> Ranges:
-        """Of those tensors (name -> key, see range_key) whose range is known."""
-        if not self._read_ranges:
-            self._read_ranges = True
-            self._ranges = self._load_ranges()
+    def find_ranges(self, keys: dict[str, str]) -> Ranges:
+        """Cached ranges by tensor name; `keys` are name -> range_key; others are left out."""
+        if not self._ranges_loaded:
+            self._ranges_loaded = True
+            self._ranges = self._read_ranges()
             self._from_disk = frozenset(self._ranges)
-        found = {name: self._ranges[key] for name, key in keys.items() if key in self._ranges}
-        if found and all(keys[name] in self._from_disk for name in keys):
-            self._tell(f"ranges of {len(found)} tensors")
-        return found
+        loaded = {name: self._ranges[key] for name, key in keys.items() if key in self._ranges}
+        if loaded and all(keys[name] in self._from_disk for name in keys):
+            self._report_hit(f"ranges of {len(loaded)} tensors")
+        return loaded
 
-    def keep_ranges(self, keys: dict[str, str], ranges: Ranges) -> None:
-        """For the next time; `keys` as above."""
+    def store_ranges(self, keys: dict[str, str], ranges: Ranges) -> None:
+        """Adds ranges by tensor name, in memory and on disk; `keys` as in find_ranges."""
         self._ranges |= {keys[name]: ends for name, ends in ranges.items()}
         plain = {key: list(ends) for key, ends in sorted(self._ranges.items())}
-        document = {"belongs": self._belongs(RANGES), "check": data_digest(plain), "ranges": plain}
-        self._write(RANGES, json.dumps(document).encode())
+        document = {
+            "belongs": self._owner(RANGES_FILE),
+            "check": data_digest(plain),
+            "ranges": plain,
+        }
+        self._write(RANGES_FILE, json.dumps(document).encode())
 
-    def _belongs(self, graph: str) -> str:
-        return f"{self._subject.key if self._subject else ''} {graph}"
+    def _owner(self, graph: str) -> str:
+        return f"{self._source.key if self._source else ''} {graph}"
 
-    def _tell(self, what: str) -> None:
-        if self._subject is not None and self._folder is not None and what not in self._told:
-            self._told.add(what)
+    def _report_hit(self, content: str) -> None:
+        if self._source is not None and self._folder is not None and content not in self._reported:
+            self._reported.add(content)
             with suppress(OSError):
-                os.utime(self._folder / ABOUT)
-            self._say(
-                f"Known from an earlier calibration on the same {self._subject.count:,} images: "
-                f"{what}."
+                os.utime(self._folder / SOURCE_FILE)
+            self._log(
+                f"Reused from an earlier calibration on the same {self._source.count:,} images: "
+                f"{content}."
             )
 
-    def _load_stats(self, graph: str) -> dict[str, ChannelStats] | None:
-        # A damaged file may raise anything, whatever its reader meets first.
+    def _read_statistics(self, graph: str) -> dict[str, ChannelStatistics] | None:
+        # The error depends on where the file is damaged, so any exception is possible.
         with suppress(Exception):
             assert self._folder is not None
-            with np.load(self._folder / STATS, allow_pickle=False) as stored:
-                if str(stored["belongs"]) != self._belongs(graph):
+            with np.load(self._folder / STATISTICS_FILE, allow_pickle=False) as stored:
+                if str(stored["belongs"]) != self._owner(graph):
                     return None
                 ends = np.cumsum(stored["widths"])[:-1]
-                parts = [np.split(stored[kind], ends) for kind in _KINDS]
+                parts = [np.split(stored[kind], ends) for kind in _ARRAYS]
                 names = [str(name) for name in stored["names"]]
-                found = zip(names, *parts, strict=True)
-                return {name: ChannelStats(*row) for name, *row in found}
+                loaded = zip(names, *parts, strict=True)
+                return {name: ChannelStatistics(*row) for name, *row in loaded}
         return None
 
-    def _load_ranges(self) -> dict[str, tuple[float, float]]:
+    def _read_ranges(self) -> dict[str, tuple[float, float]]:
         with suppress(Exception):
             assert self._folder is not None
-            document = json.loads((self._folder / RANGES).read_bytes())
+            document = json.loads((self._folder / RANGES_FILE).read_bytes())
             plain = document["ranges"]
-            same = document["belongs"] == self._belongs(RANGES)
+            same = document["belongs"] == self._owner(RANGES_FILE)
             if same and document["check"] == data_digest(plain):
                 return {key: (float(low), float(high)) for key, (low, high) in plain.items()}
         return {}
 
     def _write(self, name: str, data: bytes) -> None:
-        if self._folder is None or self._subject is None:
+        if self._folder is None or self._source is None:
             return
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            about = {**asdict(self._subject), "key": self._subject.key}
+            description = {**asdict(self._source), "key": self._source.key}
             for path, content in (
                 (self._folder / name, data),
-                (self._folder / ABOUT, json.dumps(about).encode()),
+                (self._folder / SOURCE_FILE, json.dumps(description).encode()),
             ):
                 temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
                 temporary.write_bytes(content)
                 temporary.replace(path)
         except OSError as error:
-            self._say(f"What calibration found could not be kept: {error.strerror}.")
-        _make_room()
+            self._log(f"Calibration statistics could not be cached: {error.strerror}.")
+        _evict()
 
 
 def graph_digest(model: ModelProto) -> str:
-    """Of the nodes of a graph; its weights are those of the export."""
-    found = hashlib.sha256()
+    """Digest of the nodes of a graph; its weights are identified by the export."""
+    digest = hashlib.sha256()
     for node in model.graph.node:
-        found.update(node.SerializeToString(deterministic=True))
-    return found.hexdigest()
+        digest.update(node.SerializeToString(deterministic=True))
+    return digest.hexdigest()
 
 
-def range_key(name: str, how: list[Any], stats: ChannelStats, *more: np.ndarray) -> str:
-    """Of one tensor: the way its range is taken, and its channels as they are scaled."""
-    found = hashlib.sha256(json.dumps([name, how]).encode())
-    for array in (stats.low, stats.high, stats.mean, *more):
-        found.update(np.ascontiguousarray(array, np.float64).tobytes())
-    return found.hexdigest()
+def range_key(
+    name: str, method: list[Any], statistics: ChannelStatistics, *extra: np.ndarray
+) -> str:
+    """Key of the range of one tensor: the calibration method, and its channels as scaled."""
+    digest = hashlib.sha256(json.dumps([name, method]).encode())
+    for array in (statistics.low, statistics.high, statistics.mean, *extra):
+        digest.update(np.ascontiguousarray(array, np.float64).tobytes())
+    return digest.hexdigest()
 
 
-def _fits(found: dict[str, ChannelStats], names: list[str], view: GraphView) -> bool:
-    """Whether statistics are of these tensors, and finite."""
-    if list(found) != names:
+def _matches(loaded: dict[str, ChannelStatistics], names: list[str], view: GraphView) -> bool:
+    """Whether statistics are of exactly these tensors, and finite."""
+    if list(loaded) != names:
         return False
     return all(
-        all(np.isfinite(getattr(one, kind)).all() for kind in _KINDS)
-        and view.channels(name) in (None, len(one.low))
-        for name, one in found.items()
+        all(np.isfinite(getattr(entry, kind)).all() for kind in _ARRAYS)
+        and view.channels(name) in (None, len(entry.low))
+        for name, entry in loaded.items()
     )
 
 
 @dataclass(frozen=True, slots=True)
-class KeptCalibration:
-    """One folder as the listing shows it; `used_at` in seconds since 1970."""
+class CachedCalibration:
+    """One cache entry for listings; `used_at` in seconds since 1970."""
 
     folder: Path
     model_id: str
@@ -215,39 +225,39 @@ class KeptCalibration:
     used_at: float
 
 
-def all_kept() -> list[KeptCalibration]:
-    """Everything that is kept, the newest first."""
-    found = []
-    for path in _root().glob(f"*/{ABOUT}"):
+def list_cached() -> list[CachedCalibration]:
+    """All cache entries, the most recently used first."""
+    entries = []
+    for path in _root().glob(f"*/{SOURCE_FILE}"):
         with suppress(OSError, ValueError, KeyError):
-            about = json.loads(path.read_text())
+            description = json.loads(path.read_text())
             files = [file for file in path.parent.iterdir() if file.is_file()]
             size = sum(file.stat().st_size for file in files)
-            moment = max(file.stat().st_mtime for file in files)
-            found.append(
-                KeptCalibration(
+            used_at = max(file.stat().st_mtime for file in files)
+            entries.append(
+                CachedCalibration(
                     folder=path.parent,
-                    model_id=about["model_id"],
-                    dataset_name=about["dataset_name"],
-                    images=int(about["count"]),
+                    model_id=description["model_id"],
+                    dataset_name=description["dataset_name"],
+                    images=int(description["count"]),
                     disk_bytes=size,
-                    used_at=moment,
+                    used_at=used_at,
                 )
             )
-    return sorted(found, key=lambda kept: -kept.used_at)
+    return sorted(entries, key=lambda entry: -entry.used_at)
 
 
 def clear(dataset: str | None = None) -> int:
-    """Removes what is kept of a dataset, or all; returns the bytes freed."""
-    gone = [kept for kept in all_kept() if dataset in (None, kept.dataset_name)]
-    for kept in gone:
-        shutil.rmtree(kept.folder, ignore_errors=True)
-    return sum(kept.disk_bytes for kept in gone)
+    """Removes the entries of a dataset, or all; returns the bytes freed."""
+    removed = [entry for entry in list_cached() if dataset in (None, entry.dataset_name)]
+    for entry in removed:
+        shutil.rmtree(entry.folder, ignore_errors=True)
+    return sum(entry.disk_bytes for entry in removed)
 
 
-def _make_room() -> None:
-    for kept in all_kept()[MOST_KEPT:]:
-        shutil.rmtree(kept.folder, ignore_errors=True)
+def _evict() -> None:
+    for entry in list_cached()[MAX_ENTRIES:]:
+        shutil.rmtree(entry.folder, ignore_errors=True)
 
 
 def _root() -> Path:

@@ -1,8 +1,9 @@
-"""Ranges of what a HardSwish reads, judged by what comes out of it.
+"""Ranges of HardSwish inputs, chosen by the error of the HardSwish output.
 
-Below -3 the output is 0 whatever the input, and just above it hardly moves; so room for such values
-is wasted. After equalization that point lies elsewhere in each channel, which a histogram of the
-whole tensor cannot see. Values are therefore sampled with their channels.
+HardSwish is 0 for inputs below -3 and nearly constant just above, so a range that covers such
+inputs wastes precision. After equalization this threshold differs between channels, which a
+histogram of the whole tensor does not show. Values are therefore sampled together with their
+channels.
 """
 
 from __future__ import annotations
@@ -11,32 +12,32 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from engine.build.int8.passes.hard_swish import LINE
+from engine.build.int8.passes.hard_swish import GATE_LINE
 from engine.onnx.graph_view import GraphView
 
-SAMPLE = 100_000
-SHARES = np.linspace(0.1, 1.0, 37)
-LEVELS = 255
+MAX_SAMPLES = 100_000
+RANGE_FRACTIONS = np.linspace(0.1, 1.0, 37)
+STEPS_8_BIT = 255
 
 
 @dataclass(slots=True)
-class GateSample:
-    """Values that a gate clip(slope x + offset, 0, 1) reads, with the line of their channel."""
+class HardSwishSample:
+    """Inputs x of a gate clip(slope x + offset, 0, 1); slope and offset differ per channel."""
 
     slopes: np.ndarray
     offsets: np.ndarray
     values: list[np.ndarray] = field(default_factory=list)
     channels: list[np.ndarray] = field(default_factory=list)
 
-    def add(self, values: np.ndarray, channels: np.ndarray, most: int) -> None:
-        """Takes at most `most` of the values of some images (images, positions)."""
-        every = max(values.size // max(most, 1), 1)
-        kept = np.arange(0, values.size, every | 1)
-        self.values.append(values.reshape(-1)[kept])
-        self.channels.append(channels[kept % values.shape[1]])
+    def add(self, values: np.ndarray, channels: np.ndarray, max_values: int) -> None:
+        """Adds at most `max_values` of `values` (images, positions); `channels` is (positions,)."""
+        stride = max(values.size // max(max_values, 1), 1)
+        picked = np.arange(0, values.size, stride | 1)
+        self.values.append(values.reshape(-1)[picked])
+        self.channels.append(channels[picked % values.shape[1]])
 
-    def best_range(self, low: float, high: float) -> tuple[float, float]:
-        """The range within (low, high) whose grid disturbs x * gate(x) least, in mean square."""
+    def estimate_range(self, low: float, high: float) -> tuple[float, float]:
+        """The range within (low, high) with the least mean squared error of x * gate(x)."""
         x = np.concatenate(self.values)
         channels = np.concatenate(self.channels)
         slopes, offsets = self.slopes[channels], self.offsets[channels]
@@ -44,27 +45,30 @@ class GateSample:
         def swish(values: np.ndarray) -> np.ndarray:
             return np.asarray(values * np.clip(slopes * values + offsets, 0, 1))
 
-        wanted = swish(x)
+        expected = swish(x)
 
-        def error(a: float, b: float) -> float:
-            step = max((b - a) / LEVELS, 1e-12)
-            stored = np.clip(np.round(x / step), np.round(a / step), np.round(b / step)) * step
-            return float(((swish(stored) - wanted) ** 2).mean())
+        def error(low_: float, high_: float) -> float:
+            scale = max((high_ - low_) / STEPS_8_BIT, 1e-12)
+            rounded = (
+                np.clip(np.round(x / scale), np.round(low_ / scale), np.round(high_ / scale))
+                * scale
+            )
+            return float(((swish(rounded) - expected) ** 2).mean())
 
         low, high = min(low, 0.0), max(high, 0.0)
         best_low, best_high = low, high
         for _ in range(2):
-            best_low = float(min(SHARES * low, key=lambda a: error(a, best_high)))
-            best_high = float(min(SHARES * high, key=lambda b: error(best_low, b)))
+            best_low = float(min(RANGE_FRACTIONS * low, key=lambda low_: error(low_, best_high)))
+            best_high = float(min(RANGE_FRACTIONS * high, key=lambda high_: error(best_low, high_)))
         return best_low, best_high
 
 
-def gate_samples(names: list[str], view: GraphView) -> dict[str, GateSample]:
-    """An empty sample for each of these tensors that a HardSwish gate reads."""
-    found = {}
+def create_hard_swish_samples(names: list[str], view: GraphView) -> dict[str, HardSwishSample]:
+    """An empty sample for each of the tensors `names` that is the input of a HardSwish gate."""
+    samples = {}
     for name in names:
-        for reader in view.readers.get(name, []):
-            if reader.output[0].endswith(LINE):
-                slopes, offsets = (view.constants[constant] for constant in reader.input[1:3])
-                found[name] = GateSample(slopes.reshape(-1), offsets.reshape(-1))
-    return found
+        for consumer in view.consumers.get(name, []):
+            if consumer.output[0].endswith(GATE_LINE):
+                slopes, offsets = (view.constants[constant] for constant in consumer.input[1:3])
+                samples[name] = HardSwishSample(slopes.reshape(-1), offsets.reshape(-1))
+    return samples

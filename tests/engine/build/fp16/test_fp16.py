@@ -13,8 +13,8 @@ from engine.build.fp16.emulation import imitate
 from engine.build.fp16.fallback import Kept, keep_in_float
 from engine.build.fp16.limits import LIMIT
 from engine.build.fp16.value_ranges import extremes_of
-from engine.build.int8.sessions import session_of
 from engine.errors import BuildFailed
+from engine.runtimes.observing import session_of
 from tests.support.mobile import batches, mobile_model, scores, sqnr_db
 from tests.support.tiny import SIDE, tiny_se_model
 

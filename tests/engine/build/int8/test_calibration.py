@@ -19,13 +19,13 @@ from onnxruntime.quantization.calibrate import (
 
 from engine.build.int8.passes.hard_swish import split_hard_swish
 from engine.build.int8.passes.squeeze import squeeze_to_global_pool
-from engine.build.int8.pipeline import Prepared, prepare
-from engine.build.int8.sessions import session_of
-from engine.build.int8.statistics.channel_statistics import channel_stats
-from engine.build.int8.statistics.observers import probe, wanted
+from engine.build.int8.pipeline import PreparedModel, prepare
+from engine.build.int8.statistics.channel_statistics import collect_channel_statistics
+from engine.build.int8.statistics.observers import add_observers, observed_tensors
 from engine.build.int8.statistics.range_estimators import BINS, kl_range, mse_range
 from engine.errors import BuildFailed
 from engine.onnx.graph_view import view_of
+from engine.runtimes.observing import session_of
 from tests.support.histograms import histogram_of, tailed
 from tests.support.mobile import batches, calibration, mobile_model
 from tests.support.tiny import SIDE, tiny_se_model
@@ -46,9 +46,9 @@ class Reader(CalibrationDataReader):  # type: ignore[misc]
 
 
 def theirs(
-    kind: type, prepared: Prepared, folder: Path, **options: object
+    kind: type, prepared: PreparedModel, folder: Path, **options: object
 ) -> dict[str, tuple[float, float]]:
-    """Ranges that a calibrator of ONNX Runtime takes from the prepared float graph."""
+    """Ranges that a calibrator of ONNX Runtime estimates on the prepared float graph."""
     path = folder / "float.onnx"
     onnx.save(prepared.model, path)
     calibrator = kind(path, augmented_model_path=str(folder / "augmented.onnx"), **options)
@@ -58,23 +58,23 @@ def theirs(
     found = calibrator.compute_data()
     return {
         name: tuple(float(np.asarray(end).reshape(-1)[0]) for end in found[name].range_value)
-        for name in prepared.placing.stored
+        for name in prepared.placement.quantized
     }
 
 
 def as_stored(ends: tuple[float, float]) -> tuple[float, float]:
-    """Every grid holds 0."""
+    """Widens a range to contain 0, as quantization does."""
     return min(ends[0], 0.0), max(ends[1], 0.0)
 
 
 def silent(seen: int) -> None:
-    """For progress that nobody watches."""
+    """Ignores progress."""
 
 
 def values_of(
     model: ModelProto, names: list[str], images: np.ndarray | None = None
 ) -> dict[str, np.ndarray]:
-    """Every value of these tensors over all images."""
+    """All values of these tensors over all images."""
     given = np.concatenate(batches()) if images is None else images
     shown = ModelProto()
     shown.CopyFrom(model)
@@ -87,7 +87,7 @@ def values_of(
 
 @MODELS
 def test_max_equals_onnx_runtime(made: Made, tmp_path: Path) -> None:
-    """The range of each stored tensor, to float32's rounding, widened to 0 as every grid is.
+    """The range of each quantized tensor, widened to contain 0, up to float32 rounding.
 
     Ours are of the graph before equalization, with its factors; theirs are seen after it.
     """
@@ -95,14 +95,14 @@ def test_max_equals_onnx_runtime(made: Made, tmp_path: Path) -> None:
     expected = theirs(MinMaxCalibrater, prepared, tmp_path)
     assert len(expected) > 5
     for name, ends in expected.items():
-        ours, wanted_ = as_stored(prepared.ranges[name]), as_stored(ends)
-        assert ours == pytest.approx(wanted_, rel=1e-4, abs=1e-5), name
+        ours, expected_range = as_stored(prepared.ranges[name]), as_stored(ends)
+        assert ours == pytest.approx(expected_range, rel=1e-4, abs=1e-5), name
 
 
 @MODELS
 @pytest.mark.parametrize("percentile", [99.0, 99.9])
 def test_percentile_equals_onnx_runtime(made: Made, percentile: float, tmp_path: Path) -> None:
-    """To one of the 2,048 bins, of maps; vectors keep their extremes, by design.
+    """Equal to one of 2,048 bins for maps; vectors keep their min and max, by design.
 
     One number of a vector stands for a whole map, and there are few: their tails are not cut.
     """
@@ -112,17 +112,17 @@ def test_percentile_equals_onnx_runtime(made: Made, percentile: float, tmp_path:
     extremes = prepare(made(), calibration("max")).ranges
     cut = 0
     for name, ends in expected.items():
-        if prepared.placing.view.is_vector(name):
+        if prepared.placement.view.is_vector(name):
             assert prepared.ranges[name] == pytest.approx(extremes[name])
             continue
         bin_width = 2 * max(np.abs(extremes[name])) / BINS
-        ours, wanted_ = as_stored(prepared.ranges[name]), as_stored(ends)
-        assert ours == pytest.approx(wanted_, abs=1.01 * bin_width + 1e-6), name
+        ours, expected_range = as_stored(prepared.ranges[name]), as_stored(ends)
+        assert ours == pytest.approx(expected_range, abs=1.01 * bin_width + 1e-6), name
         cut += ours != pytest.approx(as_stored(extremes[name]), rel=1e-3)
     assert cut, "something was cut, or the test says nothing"
 
 
-def test_their_entropy_cuts_nothing_as_it_comes(tmp_path: Path) -> None:
+def test_entropy_of_onnx_runtime_clips_nothing(tmp_path: Path) -> None:
     """ONNX Runtime's EntropyCalibrater has 128 bins for 128 levels: only one threshold to choose.
 
     So it is `max`, made symmetric where the two ends allow; there is nothing in it to equal.
@@ -133,7 +133,7 @@ def test_their_entropy_cuts_nothing_as_it_comes(tmp_path: Path) -> None:
         assert as_stored(ends) == pytest.approx(as_stored(prepared.ranges[name]), rel=0.02), name
 
 
-def test_kl_equals_the_published_procedure_step_by_step() -> None:
+def test_kl_equals_the_published_procedure() -> None:
     """Migacz (GTC 2017), slide 38, with plain loops over the magnitudes' bins, every 8th threshold.
 
     ONNX Runtime's, with more bins than levels, is another procedure: it smooths both distributions
@@ -161,11 +161,11 @@ def test_kl_equals_the_published_procedure_step_by_step() -> None:
         )
     least = min(divergences.values())
     best = max(kept for kept, value in divergences.items() if value == pytest.approx(least))
-    assert kl_range(histogram, 0)[1] == pytest.approx(histogram.largest * best / half)
+    assert kl_range(histogram, 0)[1] == pytest.approx(histogram.max_magnitude * best / half)
 
 
-def test_zeros_behind_a_relu_do_not_make_kl_cut() -> None:
-    """They fall on the grid whatever its step; counted, they made all else look like noise."""
+def test_zeros_after_a_relu_do_not_change_the_kl_range() -> None:
+    """Any scale represents zeros exactly; if counted, they would outweigh all other values."""
     random = np.random.default_rng(4)
     positive = np.abs(random.normal(0, 1, 50_000))
     zeros = np.zeros(400_000)
@@ -176,8 +176,8 @@ def test_zeros_behind_a_relu_do_not_make_kl_cut() -> None:
 
 
 @pytest.mark.parametrize("shift", [0.0, 2.0, -3.0])
-def test_mse_equals_a_search_over_all_ranges(shift: float) -> None:
-    """Of every pair of ends on a grid of 40 x 40, rounding the values themselves."""
+def test_mse_equals_an_exhaustive_search(shift: float) -> None:
+    """Over all pairs of ends on a grid of 40 x 40, with the values themselves quantized."""
     values = tailed(10_000) + shift
     low, high = mse_range(histogram_of(values), 0)
 
@@ -196,14 +196,14 @@ def test_mse_equals_a_search_over_all_ranges(shift: float) -> None:
 
 @MODELS
 def test_statistics_equal_numpy(made: Made) -> None:
-    """All that is measured by pooling, and all that follows from a gate."""
+    """Statistics that are observed by pooling, and those computed from a gate."""
     model = made()
     squeeze_to_global_pool(model)
     split_hard_swish(model)
-    names = wanted(model, view_of(model))
-    stats = channel_stats(model, names, batches(), 1, lambda seen: None)
+    names = observed_tensors(model, view_of(model))
+    stats = collect_channel_statistics(model, names, batches(), 1, lambda seen: None)
     assert list(stats) == names
-    assert probe(model, names).scaled, "a map scaled by an SE gate is worked out"
+    assert add_observers(model, names).gated_maps, "a map scaled by an SE gate is worked out"
     relus = {n.output[0] for n in model.graph.node if n.op_type in ("Relu", "HardSigmoid")}
     for name, value in values_of(model, names).items():
         axes = (0, *range(2, value.ndim))
@@ -219,11 +219,13 @@ def test_statistics_equal_numpy(made: Made) -> None:
         assert np.allclose(ours.square, square, rtol=1e-4, atol=1e-6), name
 
 
-def test_the_spread_over_many_images_is_that_of_a_part_of_them() -> None:
+def test_the_variance_of_many_images_is_taken_from_a_part_of_them() -> None:
     images = np.random.default_rng(0).normal(5, 1, (600, 3, SIDE, SIDE)).astype(np.float32)
     names = ["input", "c", "m"]
     values = values_of(tiny_se_model(), names, images)
-    found = channel_stats(tiny_se_model(), names, [images[:200], images[200:]], 1, silent)
+    found = collect_channel_statistics(
+        tiny_se_model(), names, [images[:200], images[200:]], 1, silent
+    )
     for name, value in values.items():
         axes, ours = (0, 2, 3), found[name]
         assert np.allclose(ours.mean, value.mean(axis=axes), rtol=1e-4), name
@@ -233,7 +235,7 @@ def test_the_spread_over_many_images_is_that_of_a_part_of_them() -> None:
         assert (ours.variance != value.var(axis=axes)).any(), "a part of them"
 
 
-def test_what_only_a_relu_reads_is_not_measured() -> None:
+def test_the_input_of_a_relu_is_not_observed() -> None:
     graph = helper.make_graph(
         [
             helper.make_node("Conv", ["input", "w"], ["c"]),
@@ -250,7 +252,7 @@ def test_what_only_a_relu_reads_is_not_measured() -> None:
         ],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
-    assert wanted(model, view_of(model)) == ["input", "c", "r", "scores"]
+    assert observed_tensors(model, view_of(model)) == ["input", "c", "r", "scores"]
 
 
 def test_a_layer_that_overflows_is_named() -> None:
@@ -262,14 +264,14 @@ def test_a_layer_that_overflows_is_named() -> None:
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_a_value_that_is_not_finite_is_never_taken_for_a_range(bad: float) -> None:
+def test_a_value_that_is_not_finite_is_refused(bad: float) -> None:
     images = batches(1)[0]
     images[2, 1, 3, 3] = bad
     with pytest.raises(BuildFailed, match=r"Tensor 'input' .*not finite"):
         prepare(tiny_se_model(), calibration(images=[images]))
 
 
-def test_a_layer_behind_which_nothing_changes_is_named() -> None:
+def test_a_layer_with_constant_output_is_named() -> None:
     model = tiny_se_model()
     weights = next(t for t in model.graph.initializer if t.name == "w1")
     weights.CopyFrom(numpy_helper.from_array(np.zeros((4, 8, 1, 1), np.float32), "w1"))

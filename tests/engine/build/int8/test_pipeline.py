@@ -1,4 +1,4 @@
-"""The int8 recipe: equalization that changes nothing, a graph that fuses, scores that stay near."""
+"""The int8 pipeline: exact rewrites and equalization, fused integer kernels, high SQNR."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from onnx import ModelProto, helper, numpy_helper
 from engine.build.int8.equalization.cross_layer import equalize
 from engine.build.int8.passes.hard_swish import hard_gates_to_convolutions, split_hard_swish
 from engine.build.int8.passes.squeeze import squeeze_to_global_pool
-from engine.build.int8.pipeline import Prepared, prepare, quantize
-from engine.build.int8.qdq.placement import place
-from engine.build.int8.qdq.qparams import grid_of
-from engine.build.int8.statistics.channel_statistics import channel_stats
-from engine.build.int8.targets import target_of
+from engine.build.int8.pipeline import PreparedModel, prepare, quantize
+from engine.build.int8.qdq.placement import place_quantizers
+from engine.build.int8.qdq.qparams import compute_qparams
+from engine.build.int8.statistics.channel_statistics import collect_channel_statistics
+from engine.build.int8.targets import get_target
 from engine.errors import BuildFailed
 from engine.onnx.graph_view import view_of
 from engine.specs import TargetName
@@ -24,12 +24,12 @@ from tests.support.mobile import VNNI, batches, calibration, fused, mobile_model
 from tests.support.tiny import SIDE, tiny_se_model
 
 
-def prepared_like(model: ModelProto, mode: str = "max") -> Prepared:
+def prepared_like(model: ModelProto, mode: str = "max") -> PreparedModel:
     return prepare(model, calibration(mode))
 
 
 @pytest.mark.parametrize("made", [tiny_se_model, mobile_model])
-def test_what_is_prepared_computes_what_the_source_does(made: object) -> None:
+def test_the_prepared_model_computes_the_same_as_its_source(made: object) -> None:
     model = made()  # type: ignore[operator]
     batch = batches(1)[0]
     before = scores(model, batch)
@@ -39,7 +39,7 @@ def test_what_is_prepared_computes_what_the_source_does(made: object) -> None:
     assert any(strength > 0 for strength in ready.facts.equalization.values())
 
 
-def test_equalization_brings_channels_to_one_size() -> None:
+def test_equalization_makes_channel_ranges_similar() -> None:
     model = mobile_model()
     squeeze_to_global_pool(model)
     split_hard_swish(model)
@@ -49,21 +49,21 @@ def test_equalization_brings_channels_to_one_size() -> None:
     ranks = {name: len(shape) for name, shape in shapes.items()}
 
     def spread(name: str) -> float:
-        highs = channel_stats(model, ranks, batches(), 1, lambda n: None)[name].high
+        highs = collect_channel_statistics(model, ranks, batches(), 1, lambda n: None)[name].high
         return float(highs.max() / highs.min())
 
     before = spread("h")
-    stats = channel_stats(model, ranks, batches(), 1, lambda n: None)
-    predicted = equalize(model, stats).stats
+    stats = collect_channel_statistics(model, ranks, batches(), 1, lambda n: None)
+    predicted = equalize(model, stats).statistics
     assert spread("h") < before / 10
-    seen = channel_stats(model, ranks, batches(), 1, lambda n: None)
+    seen = collect_channel_statistics(model, ranks, batches(), 1, lambda n: None)
     for name in ("c", "h", "d", "e", "m", "p", "a"):
         for field in ("low", "high", "mean", "square"):
             ours, theirs = getattr(predicted[name], field), getattr(seen[name], field)
             assert np.allclose(ours, theirs, rtol=1e-3, atol=1e-3 * abs(theirs).max()), name
 
 
-def test_equalization_is_what_keeps_the_scores() -> None:
+def test_equalization_raises_the_sqnr() -> None:
     model = mobile_model()
     batch = np.concatenate(batches())
     exact = scores(model, batch)
@@ -77,7 +77,7 @@ def test_equalization_is_what_keeps_the_scores() -> None:
 
 
 @pytest.mark.parametrize("mode", ["max", "percentile", "kl_divergence", "mse"])
-def test_every_mode_gives_a_usable_build(mode: str) -> None:
+def test_every_calibration_method_gives_a_usable_build(mode: str) -> None:
     batch = np.concatenate(batches())
     exact = scores(tiny_se_model(), batch)
     rounded, _ = quantize(prepared_like(tiny_se_model(), mode), VNNI)
@@ -116,23 +116,23 @@ def test_the_gate_as_a_convolution_is_exact() -> None:
     assert np.allclose(before, scores(model, batch), rtol=1e-5, atol=1e-5)
 
 
-def test_nodes_kept_in_float_stay_so_with_the_activation_behind_them() -> None:
-    placing = place(tiny_se_model(), frozenset({"c"}))
-    assert "asked" in placing.floating["c"]
-    assert "asked" in placing.floating["r"], "its Relu goes with it"
-    assert "c" not in placing.stored
+def test_excluded_layers_stay_in_float_with_their_activation() -> None:
+    placement = place_quantizers(tiny_se_model(), frozenset({"c"}))
+    assert "by request" in placement.float_nodes["c"]
+    assert "by request" in placement.float_nodes["r"], "its Relu goes with it"
+    assert "c" not in placement.quantized
 
 
 def test_weights_are_bounded_in_pairs_where_sums_could_overflow() -> None:
     ready = prepared_like(tiny_se_model())
     wide, facts = quantize(ready, VNNI)
-    narrow, narrow_facts = quantize(ready, target_of(TargetName.X86))
+    narrow, narrow_facts = quantize(ready, get_target(TargetName.X86))
     assert largest_pair(wide) > 128 >= largest_pair(narrow)
     assert facts.weights != narrow_facts.weights
 
 
 def largest_pair(model: ModelProto) -> int:
-    """Of the stored weights that are added in pairs: what two neighbors add up to."""
+    """Sums of neighboring stored weights whose products are added in pairs."""
     found = 0
     for tensor in model.graph.initializer:
         weights = numpy_helper.to_array(tensor).astype(int)
@@ -164,17 +164,17 @@ def test_constant_images_still_give_a_build() -> None:
 def test_statistics_do_not_depend_on_how_images_are_batched() -> None:
     images = np.concatenate(batches())
     single = [images[i : i + 1] for i in range(12)]
-    one_by_one, at_once = (
-        channel_stats(tiny_se_model(), {"r": 4, "s": 4}, given, 1, lambda n: None)
+    single_images, at_once = (
+        collect_channel_statistics(tiny_se_model(), {"r": 4, "s": 4}, given, 1, lambda n: None)
         for given in (single, [images])
     )
     for name, known in at_once.items():
         for field in ("low", "high", "mean", "square"):
-            ours = getattr(one_by_one[name], field)
+            ours = getattr(single_images[name], field)
             assert np.allclose(ours, getattr(known, field), rtol=1e-5), (name, field)
 
 
-def test_the_squeeze_becomes_a_pool_and_nothing_changes() -> None:
+def test_the_squeeze_becomes_a_pool_with_equal_scores() -> None:
     model = tiny_se_model()
     batch = batches(1)[0]
     before = scores(model, batch)
@@ -183,16 +183,16 @@ def test_the_squeeze_becomes_a_pool_and_nothing_changes() -> None:
     assert np.allclose(before, scores(model, batch), rtol=1e-5, atol=1e-6)
 
 
-def test_a_grid_holds_zero_exactly() -> None:
+def test_zero_is_represented_exactly() -> None:
     for low, high in [(-1.0, 3.0), (0.5, 2.0), (-2.0, -1.0), (0.0, 0.0)]:
-        grid = grid_of(low, high)
-        assert 0 <= grid.zero <= 255
-        assert (0 - grid.zero) * grid.step <= min(low, 0) + grid.step
-        assert (255 - grid.zero) * grid.step >= max(high, 0) - grid.step
+        grid = compute_qparams(low, high)
+        assert 0 <= grid.zero_point <= 255
+        assert (0 - grid.zero_point) * grid.scale <= min(low, 0) + grid.scale
+        assert (255 - grid.zero_point) * grid.scale >= max(high, 0) - grid.scale
 
 
-def test_rows_of_all_images_together_are_not_rows_of_images() -> None:
-    """(batch * tokens, c), as LeViT normalizes tokens; its tokens are no feature map."""
+def test_a_merged_batch_dimension_is_not_measurable() -> None:
+    """(batch * tokens, c), as in the token normalization of LeViT; tokens are not a feature map."""
     nodes = [
         helper.make_node("Shape", ["input"], ["shape"], end=1),
         helper.make_node("Concat", ["shape", "rest"], ["target"], axis=0),

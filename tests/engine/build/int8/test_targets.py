@@ -1,4 +1,4 @@
-"""What int8 is made for: chosen from the instruction set, and seen in the types of the graph."""
+"""int8 targets: chosen from the instruction set, and the data types in the graph."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import pytest
 from onnx import ModelProto, numpy_helper
 
 from engine.build.int8.pipeline import prepare, quantize
-from engine.build.int8.qdq.qparams import grid_of
-from engine.build.int8.saturation import overflow_of
-from engine.build.int8.sessions import session_of
-from engine.build.int8.targets import TENSORRT_PROVIDER, Activations, resolve, target_of
+from engine.build.int8.qdq.qparams import compute_qparams
+from engine.build.int8.saturation import overflow_warning_for
+from engine.build.int8.targets import TENSORRT_PROVIDER, Activations, get_target, resolve
+from engine.runtimes.observing import session_of
 from engine.specs import TargetName
 from tests.support.mobile import batches, calibration, fused, mobile_model, scores, sqnr_db
 from tests.support.tiny import tiny_se_model
@@ -42,7 +42,7 @@ def test_the_target_follows_from_the_processor(
 ) -> None:
     found = resolve(TargetName.AUTO, isa, provider, machine)
     assert found.name == wanted
-    assert found.why != "asked for"
+    assert found.why != "requested"
     for name in NAMED:
         assert resolve(name, isa, provider, machine).name == name, "what is asked for goes first"
 
@@ -57,51 +57,51 @@ def test_the_target_follows_from_the_processor(
         (None, ["avx2"], False),
     ],
 )
-def test_a_build_that_overflows_on_this_processor_is_named(
+def test_a_build_that_overflows_on_this_processor_is_reported(
     made_for: TargetName | None, isa: list[str], overflows: bool
 ) -> None:
-    said = overflow_of(made_for, isa, "x86_64")
-    assert (said is not None) == overflows
-    assert said is None or "build it for x86" in said
-    assert overflow_of(made_for, isa, "arm64") is None
+    warning = overflow_warning_for(made_for, isa, "x86_64")
+    assert (warning is not None) == overflows
+    assert warning is None or "build it for x86" in warning
+    assert overflow_warning_for(made_for, isa, "arm64") is None
 
 
-def built_for(name: TargetName, model: ModelProto, mode: str = "max") -> ModelProto:
-    target = target_of(name)
+def build_for(name: TargetName, model: ModelProto, mode: str = "max") -> ModelProto:
+    target = get_target(name)
     built, facts = quantize(prepare(model, calibration(mode), target=target), target)
     onnx.checker.check_model(built, full_check=True)
     assert facts.target.name == name
     return built
 
 
-def grids_of_values(model: ModelProto) -> list[tuple[np.dtype, np.ndarray]]:
-    """(type, zero points) of everything that is rounded while the model runs."""
+def activation_qparams(model: ModelProto) -> list[tuple[np.dtype, np.ndarray]]:
+    """(data type, zero points) of all QuantizeLinear nodes."""
     constants = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
     zeros = [constants[n.input[2]] for n in model.graph.node if n.op_type == "QuantizeLinear"]
     return [(zero.dtype, zero) for zero in zeros]
 
 
 def weights_and_biases(model: ModelProto) -> list[tuple[np.ndarray, np.ndarray | None]]:
-    """(stored weights, bias stored or float) of each layer that multiplies in integers."""
+    """(int8 weights, int32 or float bias) of each quantized layer."""
     constants = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
-    makers = {n.output[0]: n for n in model.graph.node}
+    producers = {n.output[0]: n for n in model.graph.node}
     found = []
     for node in model.graph.node:
-        if node.op_type not in ("Conv", "Gemm") or node.input[1] not in makers:
+        if node.op_type not in ("Conv", "Gemm") or node.input[1] not in producers:
             continue
-        bias = makers.get(node.input[2]) if len(node.input) > 2 else None
+        bias = producers.get(node.input[2]) if len(node.input) > 2 else None
         stored = constants[bias.input[0] if bias else node.input[2]]
-        found.append((constants[makers[node.input[1]].input[0]], stored))
+        found.append((constants[producers[node.input[1]].input[0]], stored))
     return found
 
 
 @pytest.mark.parametrize("made", [tiny_se_model, mobile_model])
 @pytest.mark.parametrize("name", NAMED)
 def test_the_types_in_the_graph_are_those_of_the_target(name: TargetName, made: object) -> None:
-    model = built_for(name, made())  # type: ignore[operator]
-    target = target_of(name)
+    model = build_for(name, made())  # type: ignore[operator]
+    target = get_target(name)
     unsigned = target.activations == Activations.UNSIGNED
-    values, layers = grids_of_values(model), weights_and_biases(model)
+    values, layers = activation_qparams(model), weights_and_biases(model)
     assert len(values) >= 3
     assert len(layers) >= 3
     assert {dtype for dtype, _ in values} == {np.dtype(np.uint8 if unsigned else np.int8)}
@@ -118,16 +118,16 @@ def test_the_types_in_the_graph_are_those_of_the_target(name: TargetName, made: 
 
 
 @pytest.mark.parametrize("mode", ["max", "mse"])
-def test_signed_values_lose_nothing_against_unsigned_ones(mode: str) -> None:
+def test_signed_and_unsigned_activations_give_equal_scores(mode: str) -> None:
     """s8 with a zero point is u8 shifted by 128, so the scores are the same."""
     batch = np.concatenate(batches())
-    ours = scores(built_for(TargetName.ARM, mobile_model(), mode), batch)
-    theirs = scores(built_for(TargetName.X86_VNNI, mobile_model(), mode), batch)
+    ours = scores(build_for(TargetName.ARM, mobile_model(), mode), batch)
+    theirs = scores(build_for(TargetName.X86_VNNI, mobile_model(), mode), batch)
     assert np.allclose(ours, theirs, rtol=1e-3, atol=1e-3 * np.abs(theirs).max())
 
 
 def fused_as_on_arm(model: ModelProto, folder: Path) -> Counter[str]:
-    """As ONNX Runtime fuses on Arm: elsewhere it leaves signed values in float unless told."""
+    """Fusion as on Arm: elsewhere ONNX Runtime needs an option to fuse signed activations."""
     options = ort.SessionOptions()
     options.add_session_config_entry("session.qdqisint8allowed", "1")
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
@@ -137,36 +137,36 @@ def fused_as_on_arm(model: ModelProto, folder: Path) -> Counter[str]:
 
 
 def test_the_signed_build_runs_in_integer_kernels(tmp_path: Path) -> None:
-    ours = fused_as_on_arm(built_for(TargetName.ARM, mobile_model()), tmp_path)
-    theirs = fused(built_for(TargetName.X86_VNNI, mobile_model()), tmp_path)
+    ours = fused_as_on_arm(build_for(TargetName.ARM, mobile_model()), tmp_path)
+    theirs = fused(build_for(TargetName.X86_VNNI, mobile_model()), tmp_path)
     assert ours["QLinearConv"] == theirs["QLinearConv"] == 8
     assert ours["QLinearMul"] == theirs["QLinearMul"]
 
 
 @pytest.mark.parametrize("made", [tiny_se_model, mobile_model])
-def test_symmetric_values_stay_near(made: object) -> None:
-    """Half of the steps go unused after ReLU: some 6 dB less than with a zero point."""
+def test_symmetric_activations_have_sufficient_sqnr(made: object) -> None:
+    """After ReLU half of the levels are unused: about 6 dB less than with a zero point."""
     batch = np.concatenate(batches())
     model = made()  # type: ignore[operator]
     exact = scores(model, batch)
-    near = sqnr_db(exact, scores(built_for(TargetName.TENSORRT, model), batch))
+    near = sqnr_db(exact, scores(build_for(TargetName.TENSORRT, model), batch))
     assert near > 15
-    assert near > sqnr_db(exact, scores(built_for(TargetName.X86_VNNI, model), batch)) - 9
+    assert near > sqnr_db(exact, scores(build_for(TargetName.X86_VNNI, model), batch)) - 9
 
 
-def test_tensorrt_rounds_what_convolutions_read_and_nothing_between() -> None:
-    model = built_for(TargetName.TENSORRT, mobile_model())
+def test_tensorrt_quantizes_only_the_inputs_of_convolutions() -> None:
+    model = build_for(TargetName.TENSORRT, mobile_model())
     rounded = {n.input[0] for n in model.graph.node if n.op_type == "QuantizeLinear"}
-    readers = {n.input[0] for n in model.graph.node if n.op_type in ("Conv", "Gemm")}
-    assert len(readers) == 7
-    assert all(name.partition("/for/")[0] in rounded for name in readers)
+    consumers = {n.input[0] for n in model.graph.node if n.op_type in ("Conv", "Gemm")}
+    assert len(consumers) == 7
+    assert all(name.partition("/for/")[0] in rounded for name in consumers)
     assert not rounded & {"c", "d", "q"}, "a HardSwish or a sum joins the convolution before it"
     assert any(name.startswith("e") for name in rounded), "what the SE squeeze reads is stored"
     assert "HardSigmoid" in {n.op_type for n in model.graph.node}
 
 
-def test_a_layer_kept_in_float_is_float_for_tensorrt_too() -> None:
-    target = target_of(TargetName.TENSORRT)
+def test_an_excluded_layer_is_in_float_for_tensorrt_too() -> None:
+    target = get_target(TargetName.TENSORRT)
     prepared = prepare(mobile_model(), calibration(), frozenset({"p"}), target)
     built, _ = quantize(prepared, target)
     kept = next(n for n in built.graph.node if n.output[0] == "p")
@@ -175,10 +175,13 @@ def test_a_layer_kept_in_float_is_float_for_tensorrt_too() -> None:
     assert np.isfinite(session_of(built, 1).run(None, {"input": batches(1)[0]})[0]).all()
 
 
-def test_signed_grids_hold_what_unsigned_ones_do() -> None:
+def test_signed_and_unsigned_qparams_cover_the_same_range() -> None:
     for low, high in [(-1.0, 3.0), (0.0, 6.0), (-2.0, -1.0), (0.0, 0.0)]:
-        unsigned, signed = grid_of(low, high), grid_of(low, high, Activations.SIGNED)
-        assert (signed.step, signed.zero) == (unsigned.step, unsigned.zero - 128)
-        symmetric = grid_of(low, high, Activations.SYMMETRIC)
-        assert symmetric.zero == 0
-        assert 127 * symmetric.step >= max(abs(min(low, 0)), abs(max(high, 0))) - symmetric.step
+        unsigned, signed = (
+            compute_qparams(low, high),
+            compute_qparams(low, high, Activations.SIGNED),
+        )
+        assert (signed.scale, signed.zero_point) == (unsigned.scale, unsigned.zero_point - 128)
+        symmetric = compute_qparams(low, high, Activations.SYMMETRIC)
+        assert symmetric.zero_point == 0
+        assert 127 * symmetric.scale >= max(abs(min(low, 0)), abs(max(high, 0))) - symmetric.scale

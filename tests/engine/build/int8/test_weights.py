@@ -1,4 +1,4 @@
-"""Weights in 8 bits: the step of least error, and sums of two products that fit 16 bits."""
+"""Quantization of weights: the scale of least error, and sums of two products within 16 bits."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pytest
 import torch
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
-from engine.build.int8.qdq.weights import LARGEST_PAIR, quantize_layer, quantize_weights
-from engine.runtimes.onnx_runtime import OnnxRuntime
+from engine.build.int8.qdq.weights import MAX_PAIR_SUM, quantize_layer, quantize_weights
+from engine.runtimes.onnxruntime import OnnxSession
 from engine.specs import CPU_PROVIDER
 
 SHAPES = {
@@ -25,7 +25,7 @@ SHAPES = {
 
 
 def heavy(shape: tuple[int, ...]) -> np.ndarray:
-    """Weights whose neighbors are alike, so that 8 bits of each overflow 16 bits together."""
+    """Weights with similar neighbors, so that the sums of two products overflow 16 bits."""
     rng = np.random.default_rng(0)
     sign = np.where(rng.random((shape[0], *[1] * (len(shape) - 1))) < 0.5, 1, -1)
     return (sign * rng.uniform(0.5, 1.0, shape)).astype(np.float32)
@@ -35,16 +35,16 @@ def conv(group: int) -> NodeProto:
     return helper.make_node("Conv", ["x", "w"], ["y"], group=group)
 
 
-def relative_error(weights: np.ndarray, whole: np.ndarray, steps: np.ndarray) -> float:
-    kept = whole * steps.reshape(-1, *[1] * (whole.ndim - 1))
+def relative_error(weights: np.ndarray, quantized: np.ndarray, scales: np.ndarray) -> float:
+    kept = quantized * scales.reshape(-1, *[1] * (quantized.ndim - 1))
     return float(((kept - weights) ** 2).sum() / (weights**2).sum())
 
 
-def test_weights_take_the_step_of_least_error() -> None:
+def test_weights_use_the_scale_of_least_error() -> None:
     weights = np.random.default_rng(0).normal(0, 1, (5, 40))
     weights[0, 0] = 12
-    whole, steps = quantize_weights(weights)
-    ours = ((weights - whole * steps[:, None]) ** 2).sum(axis=1)
+    quantized, scales = quantize_weights(weights)
+    ours = ((weights - quantized * scales[:, None]) ** 2).sum(axis=1)
     plain = np.abs(weights).max(axis=1, keepdims=True) / 127
     theirs = ((weights - np.round(weights / plain) * plain) ** 2).sum(axis=1)
     assert (ours <= theirs + 1e-12).all()
@@ -52,22 +52,22 @@ def test_weights_take_the_step_of_least_error() -> None:
 
 @pytest.mark.parametrize("name", [name for name in SHAPES if name != "depthwise"])
 @pytest.mark.parametrize("kind", ["heavy", "normal"])
-def test_neighbors_fit_in_the_order_in_which_they_are_added(name: str, kind: str) -> None:
+def test_pairs_are_bounded_in_the_order_of_accumulation(name: str, kind: str) -> None:
     shape, group = SHAPES[name]
     normal = np.random.default_rng(1).normal(0, 1, shape).astype(np.float32)
     weights = heavy(shape) if kind == "heavy" else normal
-    whole, _ = quantize_layer(conv(group), weights, in_pairs=True)
-    rows = whole.astype(int).transpose(0, 2, 3, 1).reshape(len(whole), -1)
+    quantized, _ = quantize_layer(conv(group), weights, bound_pairs=True)
+    rows = quantized.astype(int).transpose(0, 2, 3, 1).reshape(len(quantized), -1)
     end = rows.shape[1] // 2 * 2
     pairs = rows[:, 0:end:2], rows[:, 1:end:2]
-    assert max(np.abs(pairs[0] + pairs[1]).max(), 0) <= LARGEST_PAIR
+    assert max(np.abs(pairs[0] + pairs[1]).max(), 0) <= MAX_PAIR_SUM
     assert np.abs(rows).max() <= 127
 
 
-def test_bounded_pairs_lose_far_less_than_seven_bits() -> None:
+def test_bounded_pairs_have_far_less_error_than_seven_bits() -> None:
     weights = np.random.default_rng(2).normal(0, 1, (64, 256))
     free = relative_error(weights, *quantize_weights(weights))
-    pairs = relative_error(weights, *quantize_weights(weights, in_pairs=True))
+    pairs = relative_error(weights, *quantize_weights(weights, bound_pairs=True))
     step = np.abs(weights).max(axis=1, keepdims=True) / 63
     seven = float(((np.round(weights / step) * step - weights) ** 2).sum() / (weights**2).sum())
     assert free <= pairs < seven / 2
@@ -76,46 +76,44 @@ def test_bounded_pairs_lose_far_less_than_seven_bits() -> None:
 def test_depthwise_weights_are_not_bounded() -> None:
     shape, group = SHAPES["depthwise"]
     weights = heavy(shape)
-    bounded, _ = quantize_layer(conv(group), weights, in_pairs=True)
-    free, _ = quantize_layer(conv(group), weights, in_pairs=False)
+    bounded, _ = quantize_layer(conv(group), weights, bound_pairs=True)
+    free, _ = quantize_layer(conv(group), weights, bound_pairs=False)
     assert (bounded == free).all()
 
 
 @pytest.mark.parametrize("name", SHAPES)
-def test_the_integer_kernel_adds_them_up_exactly(name: str) -> None:
-    """ONNX Runtime against float64 on the largest activations; a saturated sum would be far off."""
+def test_the_integer_kernel_adds_bounded_pairs_exactly(name: str) -> None:
+    """ONNX Runtime against float64 on the largest activations; a saturated sum would differ."""
     shape, group = SHAPES[name]
-    whole, _ = quantize_layer(conv(group), heavy(shape), in_pairs=True)
-    images, wanted, step = _exactly(whole, group)
+    quantized, _ = quantize_layer(conv(group), heavy(shape), bound_pairs=True)
+    images, wanted, step = _exact_convolution(quantized, group)
     session = ort.InferenceSession(
-        _integer_convolution(images, whole, group, step), providers=[CPU_PROVIDER]
+        _integer_convolution(images, quantized, group, step), providers=[CPU_PROVIDER]
     )
     found = session.run(None, {"x": images})[0]
     assert np.abs(found.astype(int) - wanted).max() <= 1
 
 
 @pytest.mark.parametrize("name", SHAPES)
-def test_asked_for_exact_sums_weights_of_8_bits_do_not_overflow_either(
-    name: str, tmp_path: Path
-) -> None:
-    """A build for VNNI on a processor without: its scores must be those it has where it belongs."""
+def test_with_exact_sums_full_8_bit_weights_do_not_overflow(name: str, tmp_path: Path) -> None:
+    """A build for VNNI must give the same scores on a processor without VNNI."""
     shape, group = SHAPES[name]
-    whole, _ = quantize_layer(conv(group), heavy(shape), in_pairs=False)
-    images, wanted, step = _exactly(whole, group)
+    quantized, _ = quantize_layer(conv(group), heavy(shape), bound_pairs=False)
+    images, wanted, step = _exact_convolution(quantized, group)
     path = tmp_path / "model.onnx"
-    path.write_bytes(_integer_convolution(images, whole, group, step))
-    found = OnnxRuntime(path, CPU_PROVIDER, 1, exact=True).run(images)
+    path.write_bytes(_integer_convolution(images, quantized, group, step))
+    found = OnnxSession(path, CPU_PROVIDER, 1, exact=True).run(images)
     assert np.abs(found.astype(int) - wanted).max() <= 1
 
 
-def _exactly(whole: np.ndarray, group: int) -> tuple[np.ndarray, np.ndarray, float]:
-    """(images of the largest values, what a convolution makes of them in bytes, the step)."""
+def _exact_convolution(quantized: np.ndarray, group: int) -> tuple[np.ndarray, np.ndarray, float]:
+    """(images with the largest values, their convolution in uint8, its scale)."""
     rng = np.random.default_rng(3)
-    channels = whole.shape[1] * group
+    channels = quantized.shape[1] * group
     images = np.where(rng.random((2, channels, 9, 9)) < 0.9, 255, rng.integers(0, 256)).astype("u1")
     exact = torch.nn.functional.conv2d(
         torch.tensor(images.astype(np.float64)),
-        torch.tensor(whole.astype(np.float64)),
+        torch.tensor(quantized.astype(np.float64)),
         groups=group,
     ).numpy()
     step = np.abs(exact).max() / 120

@@ -1,4 +1,4 @@
-"""What stays in float: the layers that cost most, no more than asked, and truly in float."""
+"""Mixed precision: the best layers are excluded, within the budget, and really run in float."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from onnx import helper, numpy_helper
 
 from engine.build.int8 import pipeline
 from engine.build.int8.mixed_precision import mixed_precision
-from engine.build.int8.mixed_precision.layer_selection import Layer, choose
+from engine.build.int8.mixed_precision.layer_selection import Layer, select_layers
 from engine.build.int8.mixed_precision.sensitivity import (
-    decibels,
-    measure,
-    noise,
-    rounded,
-    scores_on,
+    create_scorer,
+    fake_quantize,
+    measure_sensitivity,
+    noise_to_sqnr_db,
+    relative_noise,
 )
 from engine.build.int8.pipeline import prepare, quantize
-from engine.build.int8.report import report_of
-from engine.build.int8.sessions import session_of
-from engine.build.int8.statistics.hard_swish_ranges import GateSample
-from tests.support.int8_requests import how, request_for, silent
+from engine.build.int8.report import create_report
+from engine.build.int8.statistics.hard_swish_ranges import HardSwishSample
+from engine.runtimes.observing import session_of
+from tests.support.int8_requests import calibration_settings, request_for, silent
 from tests.support.mobile import VNNI, batches, mobile_model, scores
 
 
-def test_the_choice_is_the_best_of_all_choices() -> None:
+def test_the_selection_is_the_best_of_all_subsets() -> None:
     random = np.random.default_rng(5)
     layers = [Layer(str(n), int(macs)) for n, macs in enumerate(random.integers(1, 400, 9) * 10)]
     gains = {
@@ -41,35 +41,37 @@ def test_the_choice_is_the_best_of_all_choices() -> None:
         for some in combinations(layers, count)
         if sum(-(-layer.macs * 1000 // total) for layer in some) <= 300
     )
-    kept = choose(layers, gains, 0.3)
+    kept = select_layers(layers, gains, 0.3)
     assert sum(gains[name] for name in kept) == pytest.approx(best)
     assert sum(layer.macs for layer in layers if layer.output in kept) <= 0.3 * total
 
 
-def test_roundings_one_at_a_time_add_up_to_all_at_once() -> None:
-    prepared = prepare(mobile_model(), how())
-    rounding = pipeline.rounding_of(prepared, VNNI)
-    effects = measure(rounding, scores_on(np.concatenate(batches(3)), 1), 0.0, 60, silent)
-    parts = sum(effects.tensors.values()) + sum(effects.weights.values())
-    assert abs(decibels(parts) - decibels(effects.whole)) < 3
-    assert set(effects.tensors) == set(prepared.placing.stored)
+def test_the_noises_of_single_quantizers_add_up_to_that_of_full_int8() -> None:
+    prepared = prepare(mobile_model(), calibration_settings())
+    quantizer = pipeline.create_fake_quantizer(prepared, VNNI)
+    sensitivity = measure_sensitivity(
+        quantizer, create_scorer(np.concatenate(batches(3)), 1), 0.0, 60, silent
+    )
+    parts = sum(sensitivity.tensors.values()) + sum(sensitivity.weights.values())
+    assert abs(noise_to_sqnr_db(parts) - noise_to_sqnr_db(sensitivity.full_int8)) < 3
+    assert set(sensitivity.tensors) == set(prepared.placement.quantized)
 
 
-def test_rounding_everything_is_what_the_build_computes() -> None:
-    prepared = prepare(mobile_model(), how())
-    rounding = pipeline.rounding_of(prepared, VNNI)
+def test_fake_quantization_computes_what_the_build_computes() -> None:
+    prepared = prepare(mobile_model(), calibration_settings())
+    quantizer = pipeline.create_fake_quantizer(prepared, VNNI)
     built, _ = quantize(prepared, VNNI)
     images = np.concatenate(batches(2))
-    imitated = rounded(rounding, frozenset(prepared.placing.stored), rounding.layers())
-    ours, theirs = scores_on(images, 1)(imitated), scores_on(images, 1)(built)
-    assert decibels(noise(ours, theirs)) > 30
+    imitated = fake_quantize(quantizer, frozenset(prepared.placement.quantized), quantizer.layers())
+    ours, theirs = create_scorer(images, 1)(imitated), create_scorer(images, 1)(built)
+    assert noise_to_sqnr_db(relative_noise(ours, theirs)) > 30
 
 
-def test_a_layer_that_is_kept_is_not_rounded_behind_our_back(tmp_path: Path) -> None:
-    """ONNX Runtime rounds float weights behind a DequantizeLinear of one step; seen with 1.32."""
+def test_onnx_runtime_does_not_quantize_an_excluded_layer(tmp_path: Path) -> None:
+    """ONNX Runtime 1.32 quantizes float weights after a per-tensor DequantizeLinear."""
     source = mobile_model()
     kept = frozenset(n.output[0] for n in source.graph.node if n.output[0] == "d")
-    prepared = prepare(source, how(), kept)
+    prepared = prepare(source, calibration_settings(), kept)
     built, _ = quantize(prepared, VNNI)
     session_of(built, 1, tmp_path / "optimized.onnx")
     optimized = onnx.load(tmp_path / "optimized.onnx")
@@ -79,14 +81,16 @@ def test_a_layer_that_is_kept_is_not_rounded_behind_our_back(tmp_path: Path) -> 
     assert weights[in_float[0].input[1]].dtype == np.float32
 
 
-def test_keeping_everything_in_float_leaves_next_to_no_noise() -> None:
+def test_excluding_all_layers_reduces_the_noise() -> None:
     source = mobile_model()
     layers = frozenset(n.output[0] for n in source.graph.node if n.op_type == "Conv")
     images = np.concatenate(batches(2))
     wanted = scores(source, images)
-    plain, _ = quantize(prepare(source, how()), VNNI)
-    kept, _ = quantize(prepare(source, how(), layers), VNNI)
-    assert noise(scores(kept, images), wanted) < noise(scores(plain, images), wanted)
+    plain, _ = quantize(prepare(source, calibration_settings()), VNNI)
+    kept, _ = quantize(prepare(source, calibration_settings(), layers), VNNI)
+    assert relative_noise(scores(kept, images), wanted) < relative_noise(
+        scores(plain, images), wanted
+    )
 
 
 def test_a_dead_channel_keeps_its_bias() -> None:
@@ -107,17 +111,17 @@ def test_a_dead_channel_keeps_its_bias() -> None:
         ],
     )
     source = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
-    built, _ = quantize(prepare(source, how()), VNNI)
+    built, _ = quantize(prepare(source, calibration_settings()), VNNI)
     out = session_of(built, 1).run(None, {"input": batches(1)[0]})[0]
     assert np.allclose(out[:, 2], 7, atol=0.2)
 
 
-def test_what_a_gate_reads_is_cut_where_its_output_is_zero() -> None:
+def test_the_range_of_a_gate_input_is_clipped_where_the_output_is_zero() -> None:
     random = np.random.default_rng(2)
-    sample = GateSample(np.full(1, 1 / 6), np.full(1, 0.5))
+    sample = HardSwishSample(np.full(1, 1 / 6), np.full(1, 0.5))
     values = np.concatenate([random.normal(0, 2, 5000), random.uniform(-80, -10, 5000)])
     sample.add(values.astype(np.float32)[None], np.zeros(10_000, np.int64), 10_000)
-    low, high = sample.best_range(-80, float(values.max()))
+    low, high = sample.estimate_range(-80, float(values.max()))
     assert -10 < low < -1.5
     assert high > 4
 
@@ -125,14 +129,14 @@ def test_what_a_gate_reads_is_cut_where_its_output_is_zero() -> None:
 def test_the_report_names_every_layer() -> None:
     source = mobile_model()
     images = np.concatenate(batches(2))
-    mixed = mixed_precision.by_default(request_for(source, forced=frozenset({"d"})))
-    report = report_of(source, mixed, (image[None] for image in images), 1)
+    mixed = mixed_precision.build_default(request_for(source, required_float=frozenset({"d"})))
+    report = create_report(source, mixed, (image[None] for image in images), 1)
     layers = {layer.tensor: layer for layer in report.layers}
     convolutions = {n.output[0] for n in source.graph.node if n.op_type in ("Conv", "Gemm")}
     assert convolutions <= set(layers)
     assert sum(layer.macs_share for layer in layers.values()) == pytest.approx(1)
     assert layers["d"].precision == "float"
-    assert "asked" in layers["d"].reason
+    assert "by request" in layers["d"].reason
     assert layers["d"].effect_db is None
     assert layers["p"].layer == "pw", "the name of its weights"
     inside = [layer for layer in layers.values() if layer.precision == "int8"]

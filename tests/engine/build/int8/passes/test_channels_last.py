@@ -1,4 +1,4 @@
-"""Layout of the int8 graph: few turns of feature maps, padded images, the very same scores."""
+"""Layout of the int8 graph: few transposes of feature maps, padded images, equal scores."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ import onnxruntime as ort
 import pytest
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
-from engine.build.int8.passes.channels_last import end_channels_last, pad_image_channels
+from engine.build.int8 import pipeline
+from engine.build.int8.passes.channels_last import keep_channels_last_at_end, pad_image_channels
 from engine.build.int8.pipeline import Calibration, prepare, quantize
-from engine.build.int8.sessions import session_of
-from engine.build.int8.targets import target_of
+from engine.build.int8.targets import get_target
 from engine.onnx.graph_view import view_of
+from engine.runtimes.observing import session_of
 from engine.specs import TargetName
 
 SIDE, CLASSES, WIDTH = 32, 5, 16
@@ -25,7 +26,7 @@ TO_LOGITS = {
 
 
 def residual_model(head: str = "Reshape", shape: tuple[int, ...] = (-1, WIDTH)) -> ModelProto:
-    """Two convolutions with a sum over the second, pooled for a Gemm: the end of a network."""
+    """A residual block of two convolutions, pooled for a Gemm: the end of a network."""
     random = np.random.default_rng(5)
     constants = {
         "w0": random.normal(0, 0.2, (WIDTH, 3, 7, 7)).astype(np.float32),
@@ -57,22 +58,22 @@ def images(size: int = 4) -> np.ndarray:
 
 
 def built(
-    model: ModelProto, target: TargetName = TargetName.X86_VNNI, laid_out: bool = True
+    model: ModelProto, target: TargetName = TargetName.X86_VNNI, arranged: bool = True
 ) -> ModelProto:
-    how = Calibration(lambda: iter([images()]), "max", 99.999, 1, lambda stage, seen: None)
-    asked = target_of(target)
+    calibration = Calibration(lambda: iter([images()]), "max", 99.999, 1, lambda stage, seen: None)
+    asked = get_target(target)
     with pytest.MonkeyPatch.context() as patch:
-        if not laid_out:
-            patch.setattr("engine.build.int8.pipeline.arrange", lambda model, view, target: None)
-        return quantize(prepare(model, how, target=asked), asked)[0]
+        if not arranged:
+            patch.setattr(pipeline, "arrange_channels_last", lambda model, view, target: None)
+        return quantize(prepare(model, calibration, target=asked), asked)[0]
 
 
 def scores(model: ModelProto) -> np.ndarray:
     return np.asarray(session_of(model, 1).run(None, {"input": images()})[0])
 
 
-def turns(model: ModelProto, folder: Path) -> int:
-    """Transposes in the graph that ONNX Runtime runs."""
+def transposes(model: ModelProto, folder: Path) -> int:
+    """Number of Transpose nodes in the graph that ONNX Runtime runs."""
     options = ort.SessionOptions()
     options.log_severity_level = 3
     options.optimized_model_filepath = str(folder / "run.onnx")
@@ -87,24 +88,24 @@ def ops(model: ModelProto) -> list[str]:
 @pytest.mark.parametrize("head", list(TO_LOGITS))
 @pytest.mark.parametrize("target", [TargetName.X86_VNNI, TargetName.X86, TargetName.ARM])
 def test_scores_are_the_same_to_the_last_bit(head: str, target: TargetName) -> None:
-    laid_out = built(residual_model(head), target)
-    onnx.checker.check_model(laid_out, full_check=True)
-    assert np.array_equal(scores(laid_out), scores(built(residual_model(head), target, False)))
+    arranged = built(residual_model(head), target)
+    onnx.checker.check_model(arranged, full_check=True)
+    assert np.array_equal(scores(arranged), scores(built(residual_model(head), target, False)))
 
 
-def test_only_the_image_is_turned(tmp_path: Path) -> None:
-    assert turns(built(residual_model()), tmp_path) == 1
-    assert turns(built(residual_model(), laid_out=False), tmp_path) > 1
+def test_only_the_image_is_transposed(tmp_path: Path) -> None:
+    assert transposes(built(residual_model()), tmp_path) == 1
+    assert transposes(built(residual_model(), arranged=False), tmp_path) > 1
 
 
-def test_a_head_that_would_read_in_another_order_is_left_alone() -> None:
+def test_a_head_that_would_read_another_order_is_not_changed() -> None:
     model = residual_model(shape=(0, 0))
-    end_channels_last(model, view_of(model))
+    keep_channels_last_at_end(model, view_of(model))
     assert "Transpose" not in ops(model)
 
 
 def test_images_are_padded_to_four_channels_with_weights_of_zero() -> None:
-    plain, padded = built(residual_model(), laid_out=False), built(residual_model())
+    plain, padded = built(residual_model(), arranged=False), built(residual_model())
     first, wide = (
         next(numpy_helper.to_array(t) for t in m.graph.initializer if t.name == "c/w/stored")
         for m in (plain, padded)
@@ -115,24 +116,24 @@ def test_images_are_padded_to_four_channels_with_weights_of_zero() -> None:
     assert not wide[:, 3:].any()
 
 
-def test_images_stay_as_they_are_where_sums_are_bounded_in_pairs() -> None:
+def test_images_are_not_padded_where_weight_pairs_are_bounded() -> None:
     assert "Pad" not in ops(built(residual_model(), TargetName.X86))
 
 
-def test_images_stay_as_they_are_for_tensorrt() -> None:
+def test_images_are_not_padded_for_tensorrt() -> None:
     made = ops(built(residual_model(), TargetName.TENSORRT))
     assert "Pad" not in made
     assert "Transpose" not in made
 
 
-def test_images_stay_as_they_are_where_something_else_reads_them() -> None:
-    model = built(residual_model(), laid_out=False)
+def test_images_are_not_padded_where_other_nodes_read_them() -> None:
+    model = built(residual_model(), arranged=False)
     model.graph.node.append(helper.make_node("Identity", ["input/for/c"], ["seen"]))
     pad_image_channels(model)
     assert "Pad" not in ops(model)
 
 
-def test_images_that_are_not_stored_stay_as_they_are() -> None:
+def test_images_that_are_not_quantized_are_not_padded() -> None:
     model = residual_model()
     pad_image_channels(model)
     assert "Pad" not in ops(model)

@@ -1,4 +1,4 @@
-"""The four modes, against ONNX Runtime's calibrators and brute force."""
+"""The four calibration methods against ONNX Runtime's calibrators and brute force."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from onnxruntime.quantization.calibrate import HistogramCollector
 
-from engine.build.int8.statistics.histograms import histograms
+from engine.build.int8.statistics.histograms import collect_histograms
 from engine.build.int8.statistics.range_estimators import (
     BINS,
     kl_range,
@@ -18,7 +18,7 @@ from tests.support.histograms import histogram_of, tailed
 from tests.support.tiny import SIDE, tiny_se_model
 
 
-def test_max_keeps_everything() -> None:
+def test_max_keeps_all_values() -> None:
     values = tailed()
     assert max_range(histogram_of(values), 99.0) == (values.min(), values.max())
 
@@ -39,7 +39,7 @@ def test_percentile_equals_onnx_runtime(percentile: float) -> None:
     assert percentile_range(histogram_of(values), percentile) == pytest.approx((low, high))
 
 
-def test_mse_is_no_worse_than_any_symmetric_cut() -> None:
+def test_mse_is_not_worse_than_any_symmetric_clipping() -> None:
     values = tailed()
 
     def error(low: float, high: float) -> float:
@@ -53,7 +53,7 @@ def test_mse_is_no_worse_than_any_symmetric_cut() -> None:
         assert error(low, high) <= error(values.min() * share, values.max() * share) * 1.02
 
 
-def test_kl_cuts_a_lonely_tail_and_keeps_an_even_spread() -> None:
+def test_kl_clips_a_sparse_tail_and_keeps_a_uniform_distribution() -> None:
     low, high = kl_range(histogram_of(tailed()), 99.0)
     assert 2 < high < 15
     assert low >= -9.0
@@ -67,7 +67,7 @@ def test_histograms_equal_numpy_and_do_not_depend_on_batches() -> None:
     low, high = float(images.min()), float(images.max())
     for given in ([images], [images[:3], images[3:]]):
         seen: list[int] = []
-        made = histograms(tiny_se_model(), {"input": (low, high)}, given, 1, seen.append)
+        made = collect_histograms(tiny_se_model(), {"input": (low, high)}, given, 1, seen.append)
         assert seen[-1] == 10
         largest = max(-low, high)
         expected, _ = np.histogram(images, BINS, (-largest, largest))
@@ -76,10 +76,10 @@ def test_histograms_equal_numpy_and_do_not_depend_on_batches() -> None:
 
 
 def test_a_large_tensor_is_sampled_evenly(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("engine.build.int8.statistics.histograms.LARGEST_SAMPLE", 100)
+    monkeypatch.setattr("engine.build.int8.statistics.histograms.MAX_SAMPLE_PER_IMAGE", 100)
     images = np.random.default_rng(3).normal(0, 1, (40, 3, SIDE, SIDE)).astype(np.float32)
     ranges = {"input": (float(images.min()), float(images.max()))}
-    made = histograms(tiny_se_model(), ranges, [images], 1, lambda n: None)["input"]
+    made = collect_histograms(tiny_se_model(), ranges, [images], 1, lambda n: None)["input"]
     assert 40 * 60 < made.counts.sum() <= 40 * 100
     centers = (made.edges[:-1] + made.edges[1:]) / 2
     assert abs((made.counts * centers).sum() / made.counts.sum()) < 0.1

@@ -1,4 +1,7 @@
-"""ONNX Runtime sessions over graphs made in memory; weights travel through a file."""
+"""Sessions over graphs made in memory: any tensor may be an output, and what ran can be read back.
+
+Weights travel through a file where a graph may be large.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,13 @@ import onnx
 import onnxruntime as ort
 from onnx import ModelProto
 
-from engine.runtimes.onnx_runtime import EXACT_SUMS, batch_of, filled
+from engine.runtimes.onnxruntime import (
+    EXACT_SUMS,
+    batch_of,
+    filled,
+    options_of,
+    session_over,
+)
 
 
 class GraphSession:
@@ -45,30 +54,37 @@ def session_of(model: ModelProto, threads: int, optimized: Path | None = None) -
     What is written stops at the extended level: the last one is for one machine only. Integers are
     added up exactly, also where the processor's fast kernels would overflow.
     """
-    options = ort.SessionOptions()
+    level = None if optimized is None else ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+    options = options_of(threads, level)
     options.add_session_config_entry(EXACT_SUMS, "1")
-    options.intra_op_num_threads = threads
-    options.log_severity_level = 3
     if optimized is not None:
-        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
         options.optimized_model_filepath = str(optimized)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
         onnx.save(model, path)
-        session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    return GraphSession(session)
+        return GraphSession(session_over(path, options))
 
 
 def plain_session_of(model: ModelProto, threads: int) -> GraphSession:
     """A CPU session that leaves QuantizeLinear and DequantizeLinear where they are."""
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.log_severity_level = 3
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    options = options_of(threads, ort.GraphOptimizationLevel.ORT_ENABLE_BASIC)
     options.add_session_config_entry("session.disable_quant_qdq", "1")
     # Threads that wait at the end of one session must not take the cores from the next.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    session = ort.InferenceSession(
-        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
-    return GraphSession(session)
+    return GraphSession(session_over(model.SerializeToString(), options))
+
+
+def small_session_of(model: ModelProto, threads: int) -> GraphSession:
+    """A CPU session as a build is run, of a graph below 2 GB."""
+    return GraphSession(session_over(model.SerializeToString(), options_of(threads)))
+
+
+def graph_as_run(model: ModelProto) -> ModelProto:
+    """The graph that ONNX Runtime runs without optimizations, with the casts it inserts."""
+    options = options_of(0, ort.GraphOptimizationLevel.ORT_DISABLE_ALL)
+    with tempfile.TemporaryDirectory() as folder:
+        given, path = Path(folder) / "given.onnx", Path(folder) / "as run.onnx"
+        onnx.save(model, given)
+        options.optimized_model_filepath = str(path)
+        session_over(given, options)
+        return onnx.load(path)

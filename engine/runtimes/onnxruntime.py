@@ -5,54 +5,89 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Self
 
 import numpy as np
 import onnxruntime as ort
 
 from engine.common.scores import as_scores
 from engine.errors import ArtifactMissing, ProviderUnavailable
-
-if TYPE_CHECKING:
-    from onnx import ModelProto
+from engine.runtimes.base import Device, LoadOptions, Request
+from engine.specs import CPU_PROVIDER, DEFAULT_RUNTIME
 
 ort.set_default_logger_severity(3)
 RECORD_ASSIGNMENT = "session.record_ep_graph_assignment_info"
-VALUES_LIMIT_S = 60.0
 EXACT_SUMS = "session.x64quantprecision"
 
 
 class OnnxRuntime:
-    """A loaded model with one image input and one score output.
+    """The runtime as `engine.runtimes.registry` offers it; its devices are execution providers."""
 
-    `nodes` counts the nodes of the graph that each provider runs; None where this version of ONNX
-    Runtime does not tell. `batch` is the only batch size that the model takes, None for any.
+    name = DEFAULT_RUNTIME
+
+    def version(self) -> str:
+        """Of the onnxruntime package."""
+        return str(ort.__version__)
+
+    def devices(self) -> tuple[Device, ...]:
+        """The execution providers of this package."""
+        names = ort.get_available_providers()
+        return tuple(Device(name, name.removesuffix("ExecutionProvider")) for name in names)
+
+    def load(self, path: Path, precision: str, device: str, options: LoadOptions) -> OnnxSession:
+        """As the file says: its types are its precision."""
+        return OnnxSession(path, device, options.threads, options.exact_sums, options.requests)
+
+
+class OnnxSession:
+    """A loaded model: one session of ONNX Runtime for each request in flight.
+
+    `placement` counts the nodes of the graph that each provider runs; None where this version of
+    ONNX Runtime does not tell.
     """
 
-    name = "onnxruntime"
-    version = ort.__version__
-
-    def __init__(self, path: Path, provider: str, threads: int, exact: bool = False) -> None:
+    def __init__(
+        self, path: Path, provider: str, threads: int, exact: bool = False, requests: int = 1
+    ) -> None:
         """`exact`: integers are added up exactly where the processor's fast kernels would overflow.
 
         Raises ProviderUnavailable when another provider would run, ArtifactMissing.
         """
-        self.provider, self.threads = provider, threads
-        self._session = _session(path, provider, threads, exact)
-        self.nodes = nodes_by_provider(self._session)
-        _require_own_nodes(provider, self.nodes)
-        self._input = self._session.get_inputs()[0].name
-        self._output = self._session.get_outputs()[0].name
-        self.batch = batch_of(self._session)
+        sessions = [_session(path, provider, threads, exact) for _ in range(requests)]
+        first = sessions[0]
+        self.placement = nodes_by_provider(first)
+        _require_own_nodes(provider, self.placement)
+        self.batch, self.copies = batch_of(first), requests
+        names = [first.get_outputs()[0].name], first.get_inputs()[0].name
+        self._requests = [partial(_scores, session, *names, self.batch) for session in sessions]
+        self._unused = iter(self._requests)
+
+    def request(self) -> Request:
+        """One of the sessions; each call gives another."""
+        return next(self._unused)
 
     def run(self, batch: np.ndarray) -> np.ndarray:
         """Scores (n, classes) float32 for a float32 batch (n, 3, side, side), whatever n."""
-        return in_batches(self._run, batch, self.batch)
+        return self._requests[0](batch)
 
-    def _run(self, batch: np.ndarray) -> np.ndarray:
-        return as_scores(self._session.run([self._output], {self._input: batch})[0])
+    def __enter__(self) -> Self:
+        """Itself."""
+        return self
+
+    def __exit__(self, *ended: object) -> None:
+        """Sessions end when nobody holds them."""
+
+
+def _scores(
+    session: ort.InferenceSession,
+    outputs: list[str],
+    given: str,
+    size: int | None,
+    images: np.ndarray,
+) -> np.ndarray:
+    return in_batches(lambda part: as_scores(session.run(outputs, {given: part})[0]), images, size)
 
 
 class ForeignSession:
@@ -63,7 +98,7 @@ class ForeignSession:
     """
 
     def __init__(self, path: Path, threads: int) -> None:
-        self._session = _session(path, "CPUExecutionProvider", threads, exact=False)
+        self._session = _session(path, CPU_PROVIDER, threads, exact=False)
         self.outputs = [output.name for output in self._session.get_outputs()]
         self.unreadable = {
             output.name: output.type
@@ -73,7 +108,7 @@ class ForeignSession:
 
     def run(self, feed: np.ndarray, names: Sequence[str], seconds: float) -> list[np.ndarray]:
         """The outputs of these names; raises TimeoutError when it takes longer than `seconds`."""
-        return _run_within(self._session, names, feed, seconds)
+        return run_within(self._session, names, feed, seconds)
 
 
 def batch_of(session: ort.InferenceSession) -> int | None:
@@ -99,40 +134,6 @@ def filled(images: np.ndarray, size: int) -> Iterator[np.ndarray]:
         yield np.concatenate([part, np.repeat(part[-1:], missing, axis=0)]) if missing else part
 
 
-def values_by_run(
-    model: ModelProto, names: Sequence[str], side: int, batch: int = 1
-) -> dict[str, np.ndarray]:
-    """Tensors of a graph as one run of black images (batch, 3, side, side) gives them.
-
-    Empty where the graph does not run with these tensors as outputs.
-    """
-    from onnx import ModelProto, ValueInfoProto
-
-    shown = ModelProto()
-    shown.CopyFrom(model)
-    del shown.graph.output[:]
-    shown.graph.output.extend(ValueInfoProto(name=name) for name in names)
-    options = ort.SessionOptions()
-    options.log_severity_level = 4
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-    try:
-        session = ort.InferenceSession(
-            shown.SerializeToString(), options, providers=["CPUExecutionProvider"]
-        )
-        images = np.zeros((batch_of(session) or batch, 3, side, side), np.float32)
-        values = _run_within(session, names, images, VALUES_LIMIT_S)
-    except Exception:  # the caller does without
-        return {}
-    return {name: np.asarray(value) for name, value in zip(names, values, strict=True)}
-
-
-def shapes_by_run(model: ModelProto, side: int) -> dict[str, tuple[int, ...]]:
-    """The shape of every tensor as one run of an image (1, 3, side, side) gives it."""
-    names = [name for node in model.graph.node for name in node.output if name]
-    values = values_by_run(model, names, side)
-    return {name: value.shape for name, value in values.items()}
-
-
 @lru_cache(maxsize=1)
 def newest_opset() -> int:
     """The newest version of the standard operators that this ONNX Runtime accepts."""
@@ -153,6 +154,27 @@ def _schemas() -> list[ort.capi.onnxruntime_pybind11_state.schemadef.OpSchema]:
     return found
 
 
+def options_of(
+    threads: int, level: ort.GraphOptimizationLevel | None = None, severity: int = 3
+) -> ort.SessionOptions:
+    """Options of a session with so many threads, at an optimization level (None: the highest)."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = severity
+    if level is not None:
+        options.graph_optimization_level = level
+    return options
+
+
+def session_over(
+    model: bytes | Path, options: ort.SessionOptions, provider: str = CPU_PROVIDER
+) -> ort.InferenceSession:
+    """ONNX Runtime's own session over a file or over the bytes of one."""
+    source = model if isinstance(model, bytes) else str(model)
+    return ort.InferenceSession(source, options, providers=[provider])
+
+
 def _session(path: Path, provider: str, threads: int, exact: bool) -> ort.InferenceSession:
     available = ort.get_available_providers()
     if provider not in available:
@@ -162,13 +184,10 @@ def _session(path: Path, provider: str, threads: int, exact: bool) -> ort.Infere
         )
     if not path.is_file():
         raise ArtifactMissing(f"There is no model file {path}.")
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 4  # what goes wrong is raised
+    options = options_of(threads, severity=4)  # what goes wrong is raised
     options.add_session_config_entry(RECORD_ASSIGNMENT, "1")
     options.add_session_config_entry(EXACT_SUMS, str(int(exact)))
-    session = ort.InferenceSession(str(path), options, providers=[provider])
+    session = session_over(path, options, provider)
     session.disable_fallback()
     running = session.get_providers()[0]
     if running != provider:
@@ -178,7 +197,7 @@ def _session(path: Path, provider: str, threads: int, exact: bool) -> ort.Infere
     return session
 
 
-def _run_within(
+def run_within(
     session: ort.InferenceSession, names: Sequence[str], feed: np.ndarray, seconds: float
 ) -> list[np.ndarray]:
     """One run of a session under a time limit; raises TimeoutError when it takes longer."""

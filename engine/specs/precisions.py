@@ -1,0 +1,97 @@
+"""The precisions: one table of facts, read by the engine, the command line and the pages.
+
+Colors keep a contrast of 3:1 to their background and the greatest distance from each other under
+normal, protan, deutan and tritan vision; each precision has a symbol of its own too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import combinations
+
+from db.enums import Precision
+from engine.specs.benchmarks import DEFAULT_RUNTIME
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """`light` and `dark` are colors of the two themes, `stroke` the dash of a line in Plotly.
+
+    `runtimes` execute it. `lossy`: scores differ from the export's by more than rounding.
+    `file_of` is the precision whose model file it executes, where it has none of its own.
+    """
+
+    light: str
+    dark: str
+    symbol: str
+    stroke: str
+    weight_bytes: int
+    runtimes: frozenset[str]
+    lossy: bool = True
+    file_of: Precision | None = None
+
+
+REFERENCE = Precision.FP32
+"""What drops of accuracy and speed-ups are measured against."""
+
+PRECISIONS: dict[str, Facts] = {
+    Precision.FP32: Facts(
+        light="#332288",
+        dark="#aa4499",
+        symbol="circle",
+        stroke="solid",
+        weight_bytes=4,
+        runtimes=frozenset({DEFAULT_RUNTIME}),
+        lossy=False,
+    ),
+    Precision.FP16: Facts(
+        light="#648fff",
+        dark="#648fff",
+        symbol="square",
+        stroke="dash",
+        weight_bytes=2,
+        runtimes=frozenset({DEFAULT_RUNTIME}),
+    ),
+    Precision.INT8: Facts(
+        light="#d55e00",
+        dark="#d55e00",
+        symbol="diamond",
+        stroke="dot",
+        weight_bytes=1,
+        runtimes=frozenset({DEFAULT_RUNTIME}),
+    ),
+}
+"""In the order of every list and legend, the most exact first."""
+
+
+def facts_of(precision: str) -> Facts:
+    """The row of a precision."""
+    return PRECISIONS[precision]
+
+
+def file_precision(precision: str) -> str:
+    """The precision whose model file is executed: its own, or the one that it shares."""
+    return facts_of(precision).file_of or precision
+
+
+def precision_names() -> list[str]:
+    """Every precision in order, as stored and as shown."""
+    return [str(precision) for precision in PRECISIONS]
+
+
+def any_precision() -> str:
+    """`fp32, fp16 or int8`."""
+    *names, last = precision_names()
+    return f"{', '.join(names)} or {last}"
+
+
+def in_order(precisions: Iterable[str] | None = None) -> tuple[Precision, ...]:
+    """These precisions as they were given; all, in order, where none was."""
+    return tuple(Precision(name) for name in precisions or PRECISIONS)
+
+
+def pairs() -> dict[str, tuple[str, str]]:
+    """`int8 vs fp16` -> (fp16, int8) of every two, the lowest precisions first."""
+    ordered = combinations(reversed(precision_names()), 2)
+    return {f"{second} vs {first}": (first, second) for second, first in ordered}
