@@ -102,7 +102,7 @@ def report_layers(
     Example: `python -m engine artifacts report 3f2a91`
     """
     artifact = find_by_digest(digest, prepare_database())
-    build, report = BuildManifest.of(artifact).build, load_layer_report(artifact.digest)
+    build, report = BuildManifest.from_artifact(artifact).build, load_layer_report(artifact.digest)
     document = report or build.half
     if document is None:
         raise InvalidRequest(

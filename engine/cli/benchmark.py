@@ -6,7 +6,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from engine.benchmark.sweep import Percentile, SweetSpot, find_sweet_spot, setting_of
+from engine.benchmark.sweep import (
+    BestOperatingPoint,
+    Percentile,
+    find_best_operating_point,
+    setting_label,
+)
 from engine.cli import option_groups as g
 from engine.cli import options as o
 from engine.cli.follow import queue_jobs, queue_run
@@ -113,18 +118,18 @@ class _SweepSummary:
 
     def __call__(self, rows: pd.DataFrame) -> dict[str, Any]:
         """Prints the summary (without --json), and returns it for the JSON document."""
-        best = find_sweet_spot(rows, self._percentile, self._limit_ms)
+        best = find_best_operating_point(rows, self._percentile, self._limit_ms)
         if not self._json:
             _show_pareto_front(best)
             note(best.sentence())
         return {"sweet_spot": best.to_json()}
 
 
-def _show_pareto_front(best: SweetSpot) -> None:
+def _show_pareto_front(best: BestOperatingPoint) -> None:
     if best.pareto_front.empty:
         return
     rows = [
-        (f"{row['model_id']} {row['precision']}", setting_of(row), row["images_per_s"],
+        (f"{row['model_id']} {row['precision']}", setting_label(row), row["images_per_s"],
          row[best.percentile.column], row["noise"])
         for row in best.pareto_front.to_dict("records")
     ]  # fmt: skip

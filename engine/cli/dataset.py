@@ -116,7 +116,7 @@ def _register(spec: DatasetSpec, url: str, json: bool) -> int:
         emit_json({"job": job.id, "status": job.status, "error": job.error, "result": job.result})
     elif job.status == "succeeded":
         note(str(job.message))
-        found = JobResult.of(job.result)
+        found = JobResult.from_stored(job.result)
         for text in found.notes:
             note(f"  {text}")
         for file, reason in found.corrupt_files:

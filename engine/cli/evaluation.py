@@ -12,8 +12,8 @@ from db.models import Evaluation
 from engine.cli.options import EvaluationId, Json, RowLimit
 from engine.cli.output import emit_json, emit_table, interval_text, note
 from engine.evaluation.label_sets import relabel
-from engine.evaluation.metrics import Figures, confusions, figures, per_class
-from engine.evaluation.per_image import class_names_of, find, load
+from engine.evaluation.metrics import EvaluationMetrics, compute_metrics, per_class, top_confusions
+from engine.evaluation.per_image import find_evaluation, load_class_names, load_per_image
 from engine.results import results_frame
 from engine.results.columns import header_of
 from engine.results.formats import to_records
@@ -56,13 +56,13 @@ def show(evaluation: EvaluationId, limit: RowLimit = 10, json: Json = False) -> 
 
     Example: `python -m engine evaluation show 3`
     """
-    row = find(evaluation, prepare_database())
-    images = load(row)
-    metrics, names = figures(images), class_names_of(row)
-    protocol = EvaluationProtocol.of(row)
+    row = find_evaluation(evaluation, prepare_database())
+    images = load_per_image(row)
+    metrics, names = compute_metrics(images), load_class_names(row)
+    protocol = EvaluationProtocol.from_row(row)
     overlap = protocol.overlap
     weakest = per_class(images).sort_values(["top1", "class_index"]).head(limit)
-    top_confusions = confusions(images, limit)
+    confused = top_confusions(images, limit)
     if json:
         emit_json(
             {
@@ -73,7 +73,7 @@ def show(evaluation: EvaluationId, limit: RowLimit = 10, json: Json = False) -> 
                 "seen_before": overlap.dump() if overlap is not None else None,
                 "class_matching": protocol.class_matching,
                 "per_class": to_records(per_class(images)),
-                "confusions": to_records(top_confusions),
+                "confusions": to_records(confused),
             }
         )
         return
@@ -92,7 +92,7 @@ def show(evaluation: EvaluationId, limit: RowLimit = 10, json: Json = False) -> 
         note("These images have no labels; `compare` shows how often two evaluations agree.")
         return
     _show_weakest(weakest, names)
-    _show_confusions(top_confusions, names)
+    _show_confusions(confused, names)
 
 
 def _show_weakest(classes: pd.DataFrame, names: tuple[str, ...] | None) -> None:
@@ -150,7 +150,7 @@ def relabel_evaluation(
     if json:
         emit_json({"label_set": row.label_set, **counts_document(row)})
         return
-    excluded = EvaluationProtocol.of(row).without_a_right_answer
+    excluded = EvaluationProtocol.from_row(row).without_a_right_answer
     note(
         f"Evaluation {row.id}: top-1 {100 * (row.top1_count or 0) / row.images:.3f} % of "
         f"{row.images:,} images by label set {row.label_set}; excluded without a correct class: "
@@ -168,7 +168,7 @@ def counts_document(row: Evaluation) -> dict[str, Any]:
     }
 
 
-def _figure_rows(metrics: Figures) -> list[tuple[Any, ...]]:
+def _figure_rows(metrics: EvaluationMetrics) -> list[tuple[Any, ...]]:
     rows: list[tuple[Any, ...]] = [("images", metrics.images, None)]
     for name, value, low, high in (
         ("top-1 %", metrics.top1, metrics.top1_low, metrics.top1_high),

@@ -62,7 +62,7 @@ def finish_job(new: NewJob) -> Job:
 
 def _report_failures(jobs: list[Job]) -> list[Job]:
     for job in jobs:
-        for text in JobResult.of(job.result).notes:
+        for text in JobResult.from_stored(job.result).notes:
             note(f"Note: {text}")
         if job.status != JobStatus.SUCCEEDED:
             note(f"Job {job.id} ({job.title}) {job.status}: {job.error or 'no reason recorded'}")
@@ -115,7 +115,7 @@ def _results_of(jobs: list[Job], url: str) -> pd.DataFrame:
         results_of_measurements,  # imports pandas, which --detach does not need
     )
 
-    results = [JobResult.of(job.result) for job in jobs]
+    results = [JobResult.from_stored(job.result) for job in jobs]
     return results_of_measurements(
         url,
         {result.artifact for result in results if result.artifact},
@@ -129,7 +129,7 @@ def _job_document(job: Job) -> dict[str, Any]:
 
 
 def _show_artifacts(jobs: list[Job]) -> None:
-    results = [(job.title, JobResult.of(job.result)) for job in jobs]
+    results = [(job.title, JobResult.from_stored(job.result)) for job in jobs]
     rows = [(title, r.artifact[:12], r.reused) for title, r in results if r.artifact]
     if rows:
         emit_table("Artifacts", ("job", "artifact", "reused"), rows)

@@ -14,7 +14,7 @@ from engine.cli.output import emit_json, emit_table, note
 from engine.common import environment
 from engine.config import settings
 from engine.peak.queueing import peak_job
-from engine.peak.records import Peak, missing_threads, peaks_of
+from engine.peak.records import Peak, load_peaks, missing_threads
 from engine.specs import PeakSpec
 from engine.store.database import prepare_database
 
@@ -50,7 +50,7 @@ def peak(
     status = JobStatus.SUCCEEDED
     if missing:
         status = JobStatus(finish_job(peak_job(PeakSpec(threads=tuple(missing)))).status)
-    peaks = peaks_of(digest, url)
+    peaks = load_peaks(digest, url)
     if json:
         emit_json({"environment": digest, "peaks": [asdict(row) for row in peaks]})
     else:

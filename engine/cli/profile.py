@@ -15,8 +15,8 @@ from engine.cli.output import emit_json, emit_table, note
 from engine.cli.parsing import is_digest
 from engine.common.untrusted import MAX_INTEGER
 from engine.jobs.results import JobResult
-from engine.profiling.records import Profile, profiles_of
-from engine.profiling.summary import by_operator, slowest, sums_of
+from engine.profiling.records import Profile, load_profiles
+from engine.profiling.summary import slowest_nodes, sum_times, times_by_operator
 from engine.runs.compile import profile_job
 from engine.runs.request import RunRequest, Task
 from engine.specs import CPU_PROVIDER, ProfileSpec
@@ -61,7 +61,7 @@ def profile(
             provider=provider,
         )
         jobs = finish_run(submit_with_warnings(request))
-    results = [JobResult.of(job.result) for job in jobs]
+    results = [JobResult.from_stored(job.result) for job in jobs]
     profiles = [_profile_of_job(result, result.profile) for result in results if result.profile]
     if json:
         emit_json([profile_.dump() for profile_ in profiles])
@@ -74,18 +74,18 @@ def profile(
 def _profile_of_job(result: JobResult, artifact: str) -> Profile:
     """The profile that this job has written."""
     conditions = (result.batch, result.threads)
-    return next(p for p in profiles_of(artifact) if (p.batch, p.threads) == conditions)
+    return next(p for p in load_profiles(artifact) if (p.batch, p.threads) == conditions)
 
 
 def _show(profile_: Profile, limit: int) -> None:
-    sums = sums_of(profile_.nodes)
+    sums = sum_times(profile_.nodes)
     emit_table(
         f"{profile_.model_id} {profile_.precision}, batch {profile_.batch}, threads "
         f"{profile_.threads}: time by operator",
         ("operator", "nodes", "ms", "% of total", "ms in SE blocks", "inserted conversions"),
         [
             (row["op"], row["nodes"], row["ms"], 100 * row["share"], row["se_ms"], row["inserted"])
-            for row in by_operator(profile_.nodes).to_dict("records")
+            for row in times_by_operator(profile_.nodes).to_dict("records")
         ],
     )
     emit_table(
@@ -100,7 +100,7 @@ def _show(profile_: Profile, limit: int) -> None:
                 " x ".join(str(size) for size in node.output),
                 node.se_block,
             )
-            for node in slowest(profile_.nodes, limit)
+            for node in slowest_nodes(profile_.nodes, limit)
         ],
     )
     note(

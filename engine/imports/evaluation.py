@@ -20,7 +20,7 @@ from engine.datasets.imagenet import class_names
 from engine.datasets.label_files import DEFAULT_LABEL_OPTIONS, LabelOptions
 from engine.errors import InvalidRequest, LabelsMismatch
 from engine.evaluation.chance import is_at_chance, likely_cause
-from engine.evaluation.per_image import PerImage, save
+from engine.evaluation.per_image import PerImage, save_per_image
 from engine.evaluation.scoring import score_matched, score_top
 from engine.imports.builds import record_build, record_environment
 from engine.imports.images import ImageSet, find_images, match_images
@@ -66,7 +66,7 @@ def import_evaluation(outside: OutsideEvaluation, url: str) -> tuple[Evaluation,
     chance = is_at_chance(columns, classes)
     if chance and not facts_of(outside.precision).lossy:
         raise LabelsMismatch(
-            f"{outside.file.name} is correct on {int(columns.right.sum())} of {len(columns)} "
+            f"{outside.file.name} is correct on {int(columns.correct.sum())} of {len(columns)} "
             f"images, which is chance level. {likely_cause(columns)} Nothing was imported."
         )
     build = record_build(outside.model_id, outside.precision, outside.source, url)
@@ -75,7 +75,7 @@ def import_evaluation(outside: OutsideEvaluation, url: str) -> tuple[Evaluation,
     )
     existing = _find_evaluation(recipe, url)
     path = settings().folder("results") / f"images-{recipe[:32]}.npz"
-    save(path, columns)
+    save_per_image(path, columns)
     if existing is not None:
         return existing, True
     row = _evaluation_row(outside, build, images, columns, recipe)

@@ -34,7 +34,7 @@ _WEIGHTS_KEY_COMMENT = (
 
 def build_file_text(artifact: Artifact) -> str:
     """The YAML text of a build file; reading it gives the same build."""
-    manifest = BuildManifest.of(artifact)
+    manifest = BuildManifest.from_artifact(artifact)
     details = manifest.build
     weights_key = {"weights_key": manifest.weights_key} if manifest.weights_key else {}
     spec = artifacts.preprocess_of(artifact)

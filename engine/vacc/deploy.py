@@ -32,7 +32,7 @@ def deploy(artifact: Artifact, prefix: Path, about: dict[str, Any]) -> list[Path
         "artifact": artifact.digest,
         "model": artifact.model_id,
         "precision": artifact.precision,
-        "preprocess": ExportManifest.of(artifact).preprocess,
+        "preprocess": ExportManifest.from_artifact(artifact).preprocess,
         **about,
     }
     write_text(description, json.dumps(facts, indent=1))

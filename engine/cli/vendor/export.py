@@ -16,7 +16,7 @@ from engine.cli.follow import finish_run, submit_with_warnings
 from engine.cli.output import emit_json, note
 from engine.common.files import atomic_write
 from engine.errors import InvalidRequest
-from engine.jobs.results import artifacts_made
+from engine.jobs.results import artifact_digests
 from engine.runs.fields import FIELDS
 from engine.runs.request import RunRequest, Task
 from engine.specs import ExportFormat, WeightsSpec
@@ -122,7 +122,7 @@ def export_by_vendor_options(
         preprocess=_preprocess(catalog_model, options.size),
     )
     jobs = finish_run(submit_with_warnings(request))
-    made = artifacts_made(job.result for job in jobs)
+    made = artifact_digests(job.result for job in jobs)
     if any(job.status != JobStatus.SUCCEEDED for job in jobs):
         return 1
     digest = made[-1]

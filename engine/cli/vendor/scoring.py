@@ -16,7 +16,7 @@ from engine.cli import options as o
 from engine.cli.option_groups import expand_groups
 from engine.cli.output import emit_json, note, progress_bar
 from engine.common.files import atomic_write
-from engine.common.stats import at_chance, wilson_interval
+from engine.common.stats import is_chance_level, wilson_interval
 from engine.datasets.classes import ClassMatching, match_outputs
 from engine.datasets.imagenet import class_names
 from engine.datasets.label_files import LabelOptions
@@ -309,7 +309,7 @@ def _report_accuracy(
         f"By index: top-1 {counts.top1:,} of {counts.images:,} (95 % interval {low:.2%} to "
         f"{high:.2%}), top-5 {counts.top5:,}."
     )
-    if at_chance(counts.top1, counts.images, classes):
+    if is_chance_level(counts.top1, counts.images, classes):
         note(
             "Warning: this accuracy is at chance level; labels, class order or pairs of files do "
             "not match."

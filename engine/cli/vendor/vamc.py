@@ -14,7 +14,7 @@ from engine.cli.follow import finish_job, finish_run, submit_with_warnings
 from engine.cli.output import emit_json, note
 from engine.cli.parsing import read_weights
 from engine.jobs.dispatcher import ensure_dispatcher
-from engine.jobs.results import artifacts_made
+from engine.jobs.results import artifact_digests
 from engine.runs.compile import dataset_job
 from engine.runs.request import RunRequest
 from engine.specs import TargetName
@@ -121,7 +121,7 @@ def _build(plan: _BuildPlan, path: Path, detach: bool, json: bool) -> int:
         emit_json({"run": run_id}) if json else note(text)
         return 0
     jobs = finish_run(run_id)
-    digests = artifacts_made(job.result for job in jobs)
+    digests = artifact_digests(job.result for job in jobs)
     if any(job.status != JobStatus.SUCCEEDED for job in jobs):
         return 1
     artifact = artifacts.find_by_digest(digests[-1], url)

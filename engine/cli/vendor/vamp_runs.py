@@ -53,13 +53,13 @@ def measure(call: VampRun) -> int:
     if job.status != JobStatus.SUCCEEDED or not job.result:
         return 1
     with reading(prepare_database()) as session:
-        row = session.get(Benchmark, JobResult.of(job.result).benchmark)
+        row = session.get(Benchmark, JobResult.from_stored(job.result).benchmark)
     if row is None:
         raise ArtifactMissing(
             f"The benchmark of job {job.id} does not exist any more; run it again."
         )
     call.print_report(_vamp_figures(row, call, job), {"benchmark": row.id})
-    interference = BenchmarkProtocol.of(row).noise_text
+    interference = BenchmarkProtocol.from_row(row).interference_text
     note(
         f"Recorded as benchmark {row.id}. Image preprocessing is not included. The latency is that "
         f"of one request, with {benchmark.instances * benchmark.processes} in flight."
@@ -72,11 +72,11 @@ def measure(call: VampRun) -> int:
 def _vamp_figures(row: Benchmark, call: VampRun, job: Job) -> ReportFigures:
     with np.load(settings().home / str(row.latencies_path)) as arrays:
         windows, latencies = arrays["window"], arrays["latency_ms"]
-    reported = latencies[windows > windows.max() - BenchmarkProtocol.of(row).reported_windows]
+    reported = latencies[windows > windows.max() - BenchmarkProtocol.from_row(row).reported_windows]
     samples = int(reported.size) * row.batch
     return ReportFigures(
         side=artifacts.preprocess_of(call.artifact).crop,
-        outputs=ExportManifest.of(call.artifact).classes,
+        outputs=ExportManifest.from_artifact(call.artifact).classes,
         instances=call.benchmark.instances,
         processes=call.benchmark.processes,
         devices=call.devices,
@@ -100,7 +100,7 @@ def write_outputs(
     passed = _infer(call, spec, inputs, folder)
     figures = ReportFigures(
         side=spec.crop,
-        outputs=ExportManifest.of(call.artifact).classes,
+        outputs=ExportManifest.from_artifact(call.artifact).classes,
         instances=1,
         processes=1,
         devices=call.devices,

@@ -137,7 +137,7 @@ def test_models_as_json(capsys: pytest.CaptureFixture[str]) -> None:
         (["dataset", "add", "../up", "."], "name: String should match pattern"),
         (["jobs", "cancel"], "Give the number of a job, or --run"),
         (["jobs", "cancel", "--run", "5"], "There is no run 5"),
-        (["benchmark", "abcdef12"], "no artifact begins with 'abcdef12'"),
+        (["benchmark", "abcdef12"], "No artifact starts with 'abcdef12'"),
         (
             ["benchmark", "timm/x", "--scenario", "server", "--weights", "random"],
             "Scenario server needs a limit on the p99",
@@ -444,12 +444,12 @@ def test_a_sweep_names_its_sweet_spot_and_is_not_measured_twice(url: str) -> Non
     assert first.returncode == 0, first.stderr
     spot = json.loads(first.stdout)["sweet_spot"]
     assert (spot["points"], spot["keeping"], spot["percentile"]) == (2, 2, "p90")
-    assert spot["sentence"].startswith("Sweet spot: onnx/tiny fp32 at batch ")
+    assert spot["sentence"].startswith("Best operating point: onnx/tiny fp32 at batch ")
     assert spot["row"]["images_per_s"] == max(r["images_per_s"] for r in spot["frontier"])
     again = engine(*call, "--max-latency", "0.001")
     assert again.returncode == 0, again.stderr
     said = " ".join(again.stderr.split())  # lines are folded for people
-    assert said.count("Measured before") == 2
+    assert said.count("Reused result of benchmark") == 2
     assert "None of 2 points has a p90 of at most 0.001 ms" in said
 
 

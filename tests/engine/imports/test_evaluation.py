@@ -15,8 +15,8 @@ from db.session import reading
 from engine.datasets.label_files import LabelOptions
 from engine.datasets.registration import check_folder, register
 from engine.errors import InvalidRequest, LabelsMismatch
-from engine.evaluation.metrics import figures
-from engine.evaluation.per_image import load
+from engine.evaluation.metrics import compute_metrics
+from engine.evaluation.per_image import load_per_image
 from engine.imports.evaluation import OutsideEvaluation, import_evaluation
 from engine.results import results_frame
 from engine.results.precision_pairs import precision_pairs
@@ -83,11 +83,11 @@ def test_every_kind_of_file_gives_the_same_counts(url: str, tmp_path: Path, kind
 
 def test_scores_keep_what_only_scores_can_tell(url: str, tmp_path: Path) -> None:
     row, _ = import_evaluation(asked(written(tmp_path, "npz scores")), url)
-    known = figures(load(row))
+    known = compute_metrics(load_per_image(row))
     assert known.mean_rank is not None
     assert known.negative_log_likelihood is not None
     row, _ = import_evaluation(asked(written(tmp_path, "csv"), source="card Y"), url)
-    unknown = figures(load(row))
+    unknown = compute_metrics(load_per_image(row))
     assert (unknown.mean_rank, unknown.negative_log_likelihood) == (None, None)
     assert unknown.top1 == known.top1
 
@@ -126,7 +126,7 @@ def test_names_find_their_images_in_any_order(url: str, tmp_path: Path) -> None:
     path = tmp_path / "p.csv"
     path.write_text("image,prediction\nval/001.png,7\nval/000.png,3\n")
     row, _ = import_evaluation(asked(path, dataset="flat", per_class=None), url)
-    assert load(row).right.tolist() == [False, True]
+    assert load_per_image(row).correct.tolist() == [False, True]
     assert (row.top1_count, row.top5_count) == (1, None), "only the best class is known"
 
 
