@@ -320,7 +320,7 @@ def test_a_dataset_form_takes_classes_and_columns(url: str, tmp_path: Path) -> N
     app.text_input(key="dataset_folder").set_value(str(tmp_path))
     app.text_input(key="dataset_labels").set_value(str(tmp_path / "labels.csv"))
     app.form_submit_button[0].click().run()
-    assert "which holds the class" in app.error[0].value
+    assert "the class column is not clear" in app.error[0].value
     app.text_input(key="dataset_columns").set_value("foto klasse")
     app.form_submit_button[0].click().run()
     assert "is not two columns" in app.error[0].value
