@@ -1,4 +1,4 @@
-"""The entry point, `streamlit run dashboard/app.py`: routes to the pages and computes nothing."""
+"""Entry point of the dashboard (`streamlit run dashboard/app.py`): routing to the pages."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 REPOSITORY = str(Path(__file__).resolve().parent.parent)
 if REPOSITORY not in sys.path:
-    # `streamlit run` puts only this file's folder on the path.
+    # `streamlit run` adds only the folder of this file to the path.
     sys.path.insert(0, REPOSITORY)
 
 import streamlit as st  # noqa: E402
@@ -23,7 +23,7 @@ from engine.store.database import prepare_database  # noqa: E402
 
 @st.cache_resource(show_spinner=False)
 def prepared(url: str) -> str:
-    """Brings the database up to date, once a process."""
+    """Migrates the database, once per process."""
     return prepare_database()
 
 
@@ -33,23 +33,23 @@ def page(name: str, title: str, icon: str, about: str, **options: object) -> st.
     return st.Page(path, title=title, icon=f":material/{icon}:", help=about, **options)  # type: ignore[arg-type]
 
 
-# A material icon as page_icon would be fetched from another host; a file of our own is not.
+# The page_icon is a local file: a material icon would be fetched from another host.
 st.set_page_config("SENet Workbench", Path(__file__).with_name("icon.svg"), layout="wide")
 st.logo(Path(__file__).with_name("logo.svg"), size="medium")
 require_login()
 pages = [
     page("compare", "Compare", "scatter_plot", "Accuracy, compute and speed.", default=True),
-    page("new_run", "New run", "add_circle", "Queue a model.", url_path="new-run"),
-    page("jobs", "Jobs", "pending_actions", "What is running, and what happened.", url_path="jobs"),
+    page("new_run", "New run", "add_circle", "Build and measure a model.", url_path="new-run"),
+    page("jobs", "Jobs", "pending_actions", "Running, queued and past jobs.", url_path="jobs"),
     page("classify", "Classify", "image_search", "Top-5 of your images.", url_path="classify"),
-    page("results", "Results", "table_chart", "The table, and its export.", url_path="results"),
-    page("datasets", "Datasets", "photo_library", "Images to judge on.", url_path="datasets"),
+    page("results", "Results", "table_chart", "All results, with export.", url_path="results"),
+    page("datasets", "Datasets", "photo_library", "Images to evaluate on.", url_path="datasets"),
     page("system", "System", "memory", "Machine, versions, definitions.", url_path="system"),
     page("run", "Run", "receipt_long", "One run.", url_path="run", visibility="hidden"),
 ]
-chosen = st.navigation(pages, position="top")
+selected_page = st.navigation(pages, position="top")
 with guard():
     require_ownership(prepared(queries.url()))
     dispatcher.ensure_dispatcher()
     show_notice()
-    chosen.run()
+    selected_page.run()

@@ -1,4 +1,4 @@
-"""Numbers, times and names as people read them; pure text."""
+"""Numbers, times and names as text for the pages."""
 
 from __future__ import annotations
 
@@ -41,18 +41,18 @@ _MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|$:~<>&^=])")
 
 
 def escape_markdown(text: str) -> str:
-    """Text that a user or a file gave, to be shown as it is: no markup, no directive, no link."""
+    """Text of a user or a file, with markup, directives and links escaped."""
     return _MARKDOWN.sub(r"\\\1", printable(" ".join(text.split())))
 
 
 def message(text: str) -> str:
-    """A sentence of the engine: commands in backticks as code, and the rest as it is."""
+    """A message of the engine: commands in backticks as code, other markup escaped."""
     parts = _CODE.split(printable(" ".join(text.split())))
     return "".join(part if i % 2 else _MARKDOWN.sub(r"\\\1", part) for i, part in enumerate(parts))
 
 
 def significant(value: Any, digits: int = 3) -> str:
-    """A positive figure at three significant digits, never in exponents: 0.0123, 4.14, 1,230."""
+    """A number with three significant digits, without exponent: 0.0123, 4.14, 1,230."""
     if is_missing(value):
         return MISSING
     figure = float(value)

@@ -1,6 +1,6 @@
-"""The colors of a theme, told apart by color-blind eyes and on both backgrounds.
+"""The colors of the charts, for both themes.
 
-Colors and symbols of the precisions are facts of theirs: `engine.specs.precisions`.
+The colors and symbols of the precisions are in `engine.specs.precisions`.
 """
 
 from __future__ import annotations
@@ -69,5 +69,5 @@ STATUS_ICONS = {
 
 
 def palette_of(theme: str | None) -> Palette:
-    """The colors of the theme the browser shows ("light", "dark"; light when it did not say)."""
+    """The colors of the browser's theme ("light" or "dark"); light if it is not known."""
     return DARK if theme == "dark" else LIGHT

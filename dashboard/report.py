@@ -1,4 +1,4 @@
-"""A report to send: one HTML file with charts, table and provenance, asking no other machine."""
+"""The HTML report: one self-contained file with charts, table and machines."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dashboard.charts.accuracy import accuracy_against_compute, accuracy_against
 from dashboard.components.common.definitions import DEFINITIONS
 from dashboard.formats import is_missing, plural
 from dashboard.palette import LIGHT
-from engine.evaluation.comparability import with_apart
+from engine.evaluation.comparability import add_exclusion_reasons
 from engine.results.columns import COLUMNS, Column
 from engine.results.groups import (
     accuracy_groups,
@@ -25,7 +25,7 @@ from engine.results.groups import (
 )
 from engine.results.published import with_estimates
 
-MOST_GROUPS = 4
+MAX_GROUPS = 4
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #1f1e1c; max-width: 1100px; margin: 2rem auto;
        padding: 0 1rem; }
@@ -39,7 +39,7 @@ dt { font-weight: 600; } dd { margin: 0 0 .5rem; }
 
 
 def report(frame: pd.DataFrame, columns: list[str], about: str) -> str:
-    """The page: `frame` as shown (with `notes`), its chosen `columns`; `about` says the filters."""
+    """The HTML page of `frame` (with `notes`) and its `columns`; `about`: the filters in words."""
     title = "SENet Workbench: results"
     written = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
     parts = [
@@ -50,7 +50,7 @@ def report(frame: pd.DataFrame, columns: list[str], about: str) -> str:
         _table(frame[columns]),
         "<h2>Machines</h2>",
         _machines(frame),
-        "<h2>What the figures mean</h2>",
+        "<h2>Definitions</h2>",
         "<dl>",
         *(f"<dt>{html.escape(k)}</dt><dd>{html.escape(v)}</dd>" for k, v in DEFINITIONS.items()),
         "</dl>",
@@ -63,41 +63,41 @@ def report(frame: pd.DataFrame, columns: list[str], about: str) -> str:
 
 
 def _charts(frame: pd.DataFrame) -> list[str]:
-    """One pair of charts for each set of images, at the setting with the most builds of it."""
+    """Two charts per image set; throughput in the configuration with the most builds."""
     labeled = with_keys(with_labels(frame))
     drawn: list[str] = []
-    for group in accuracy_groups(labeled)[:MOST_GROUPS]:
-        rows = group.of(labeled)
-        points = with_apart(accuracy_points(rows))
+    for group in accuracy_groups(labeled)[:MAX_GROUPS]:
+        rows = group.select_rows(labeled)
+        points = add_exclusion_reasons(accuracy_points(rows))
         if points.empty:
             continue
         drawn.append(f"<h2>Accuracy on {html.escape(group.label)}</h2>")
         settings = speed_groups(rows)
         if settings:
             setting = settings[0]
-            measured = with_apart(accuracy_points(setting.of(rows)))
+            measured = add_exclusion_reasons(accuracy_points(setting.select_rows(rows)))
             if len(measured):
                 figure = accuracy_against_throughput(measured, LIGHT, group.label, setting.label)
-                drawn.append(_figure(figure, f"Accuracy against throughput, {setting.label}"))
-        known = with_estimates(points)
-        if known["compute_gmacs"].notna().any():
-            figure = accuracy_against_compute(known, None, LIGHT, group.label)
-            drawn.append(_figure(figure, f"Accuracy against compute{_estimates(known)}"))
-    # The library is needed once, before the first chart.
+                drawn.append(_figure(figure, f"Accuracy vs throughput, {setting.label}"))
+        estimated = with_estimates(points)
+        if estimated["compute_gmacs"].notna().any():
+            figure = accuracy_against_compute(estimated, None, LIGHT, group.label)
+            drawn.append(_figure(figure, f"Accuracy vs compute{_estimate_note(estimated)}"))
+    # The plotly library is included once, before the first chart.
     return [f"<script>{get_plotlyjs()}</script>", *drawn] if drawn else []
 
 
-def _estimates(points: pd.DataFrame) -> str:
-    some = points["estimated"].any()
-    return "; a dot inside: GMACs by the published FLOPs, not counted here" if some else ""
+def _estimate_note(points: pd.DataFrame) -> str:
+    any_estimated = points["estimated"].any()
+    return "; dot inside a mark: GMACs estimated from published FLOPs" if any_estimated else ""
 
 
 def _figure(figure: go.Figure, caption: str) -> str:
     drawn = plotly.io.to_html(
         figure, full_html=False, include_plotlyjs=False, config={"displaylogo": False}
     )
-    said = html.escape(caption)
-    return f'<figure role="img" aria-label="{said}"><figcaption>{said}</figcaption>{drawn}</figure>'
+    text = html.escape(caption)
+    return f'<figure role="img" aria-label="{text}"><figcaption>{text}</figcaption>{drawn}</figure>'
 
 
 def _table(shown: pd.DataFrame) -> str:
@@ -111,7 +111,7 @@ def _table(shown: pd.DataFrame) -> str:
 
 
 def _cell(column: Column, value: object) -> str:
-    kind = ' class="number"' if column.number and not is_missing(value) else ""
+    kind = ' class="number"' if column.is_number and not is_missing(value) else ""
     return f"<td{kind}>{html.escape(column.text(value))}</td>"
 
 

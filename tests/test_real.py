@@ -141,7 +141,7 @@ def test_the_flat_layout_with_a_label_file(url: str, tmp_path: Path, real_data: 
     )["artifact"]
     classifier = Classifier(artifacts.find_by_digest(built, url))
     right = sum(
-        classifier.classify(checked.root / name).guesses[0].index == label
+        classifier.classify(checked.root / name).predictions[0].index == label
         for name, label in zip(checked.files, checked.labels, strict=True)
     )
     assert right >= 10, "20 validation images of a network with 67 % on that set"

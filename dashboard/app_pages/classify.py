@@ -1,4 +1,4 @@
-"""Top-5 of images that are dropped in, up to four builds side by side."""
+"""Classify: top-5 of images by up to four builds, side by side."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from collections import Counter
 import streamlit as st
 
 from dashboard import queries
-from dashboard.components.classify.excitations import excitations_view
-from dashboard.components.classify.image_sources import choose_pictures
+from dashboard.components.classify.excitations import show_excitations
+from dashboard.components.classify.image_sources import choose_images
 from dashboard.components.classify.predictions import classify_and_show, show_rejected
 from dashboard.components.common.demo import demo_button
 from dashboard.formats import short
@@ -19,42 +19,45 @@ from engine.config import settings
 from engine.jobs.locks import SHARED_MODE, try_lock
 from engine.specs.precisions import precision_names
 
-MOST_BUILDS = 4
+MAX_BUILDS = 4
 
 
 def choose_builds(builds: list[Artifact]) -> list[Artifact]:
-    """Up to four builds, of any models; the newest model's first and last precision at first."""
-    by_label = labeled(builds)
+    """Up to four builds of any models.
+
+    The default is the first and the last precision of the newest model.
+    """
+    by_label = builds_by_label(builds)
     newest = [label for label in by_label if by_label[label].model_id == builds[0].model_id]
-    first = sorted(newest, key=lambda label: precision_names().index(by_label[label].precision))
-    names = st.multiselect(
-        f"Builds (at most {MOST_BUILDS}, side by side)",
+    newest.sort(key=lambda label: precision_names().index(by_label[label].precision))
+    labels = st.multiselect(
+        f"Builds (max {MAX_BUILDS})",
         list(by_label),
-        default=[first[0], first[-1]] if len(first) > 1 else first,
-        max_selections=MOST_BUILDS,
+        default=[newest[0], newest[-1]] if len(newest) > 1 else newest,
+        max_selections=MAX_BUILDS,
         key="builds",
         bind="query-params",
     )
-    return [by_label[name] for name in names if name in by_label]
+    return [by_label[label] for label in labels if label in by_label]
 
 
-def labeled(builds: list[Artifact]) -> dict[str, Artifact]:
-    """The newest build of each model, weights and precision by its name, the newest first.
+def builds_by_label(builds: list[Artifact]) -> dict[str, Artifact]:
+    """The newest build of each model, weights and precision by label, the newest first.
 
-    Weights are named where a model has several.
+    The label contains the weights digest where a model has several weights.
     """
     weights = Counter(model for model, _ in {(b.model_id, b.weights_digest) for b in builds})
-    found: dict[str, Artifact] = {}
+    by_label: dict[str, Artifact] = {}
     for build in builds:
         random = " (random weights)" if build.weights_kind == WeightsKind.RANDOM else ""
         several = weights[build.model_id] > 1
         digest = f" · weights {short(build.weights_digest)}" if several else ""
-        found.setdefault(f"{build.model_id} {build.precision}{random}{digest}", build)
-    return found
+        by_label.setdefault(f"{build.model_id} {build.precision}{random}{digest}", build)
+    return by_label
 
 
-def machine_is_free() -> bool:
-    """False while a benchmark runs alone on this machine: classifying would falsify it."""
+def is_machine_free() -> bool:
+    """False while a benchmark runs on this machine: classification would disturb it."""
     lock = try_lock(settings().host_lock, exclusive=False, mode=SHARED_MODE)
     if lock is None:
         return False
@@ -63,35 +66,34 @@ def machine_is_free() -> bool:
 
 
 st.title("Classify")
-found = queries.builds()
-if not found:
+all_builds = queries.builds()
+if not all_builds:
     with st.container(border=True):
         st.markdown(
-            "**There is no build to classify with yet.** The demo makes three (fp32, fp16 and "
-            "int8) of a small network that knows 16 drawn shapes; a run of your own makes them of "
-            "any model."
+            "**No builds yet.** The demo builds fp32, fp16 and int8 of a small network with 16 "
+            "classes of synthetic images. Your own run builds any model."
         )
         with st.container(horizontal=True, vertical_alignment="center"):
             demo_button("run_demo_from_classify")
             st.page_link(
                 "app_pages/new_run.py",
-                label="Or queue a run of your own",
+                label="Queue your own run",
                 icon=":material/add_circle:",
             )
 else:
-    chosen_builds = choose_builds(found)
-    images, refused = choose_pictures(chosen_builds)
-    if not chosen_builds:
-        st.info("Choose at least one build.", icon=":material/deployed_code:")
-    elif images and not machine_is_free():
+    selected_builds = choose_builds(all_builds)
+    images, rejected = choose_images(selected_builds)
+    if not selected_builds:
+        st.info("Select at least one build.", icon=":material/deployed_code:")
+    elif images and not is_machine_free():
         st.info(
-            "A benchmark is running alone on this machine, and classifying now would falsify it. "
-            "Reload this page when it has ended.",
+            "A benchmark is running on this machine, and classification would disturb it. Reload "
+            "this page when it has ended.",
             icon=":material/hourglass:",
         )
-    elif not images and not refused:
-        st.caption("Nothing leaves this machine.")
+    elif not images and not rejected:
+        st.caption("Images stay on this machine.")
     else:
-        show_rejected(refused)
-        judged = classify_and_show(images, chosen_builds)
-        excitations_view(judged, chosen_builds, found)
+        show_rejected(rejected)
+        classified = classify_and_show(images, selected_builds)
+        show_excitations(classified, selected_builds, all_builds)

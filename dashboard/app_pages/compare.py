@@ -1,4 +1,4 @@
-"""Accuracy against compute and speed, the build to ship, and what tells builds apart."""
+"""Compare: recommendation, accuracy vs throughput and compute, details of the differences."""
 
 from __future__ import annotations
 
@@ -9,18 +9,19 @@ import streamlit as st
 
 from dashboard import queries
 from dashboard.charts.accuracy import accuracy_against_compute
-from dashboard.charts.parallel_coordinates import AXES, MOST_LINES, all_dimensions
+from dashboard.charts.parallel_coordinates import AXES, MAX_LINES, parallel_coordinates
 from dashboard.charts.published import PUBLISHED_NOTE
 from dashboard.components.common.demo import invitation
 from dashboard.components.common.guard import guard
+from dashboard.components.common.old_links import translate_query_params
 from dashboard.components.common.theme import chart_config, choose_image_format, current_palette
 from dashboard.components.compare.accuracy import accuracy_charts
-from dashboard.components.compare.accuracy_loss import lost_view
-from dashboard.components.compare.baseline import against_view
-from dashboard.components.compare.filters import Chosen, choose
+from dashboard.components.compare.accuracy_loss import accuracy_loss_view
+from dashboard.components.compare.baseline import baseline_view
+from dashboard.components.compare.filters import Selection, choose
 from dashboard.components.compare.latency import batch_view, latency_view
 from dashboard.components.compare.precision_pairs import pairs_view
-from dashboard.components.compare.recommendation import ship_card
+from dashboard.components.compare.recommendation import recommendation_card
 from dashboard.components.compare.side_by_side import side_by_side
 from dashboard.components.compare.sweep import sweep_view
 from dashboard.formats import plural
@@ -28,11 +29,24 @@ from engine.results.groups import accuracy_points, with_labels
 from engine.results.published import with_gmacs
 from engine.specs.precisions import pairs
 
+_OLD_PAIRS = {name.replace(" vs ", " − "): name for name in pairs()}
+OLD_VALUES = {
+    "pair": _OLD_PAIRS,
+    "lost_pair": _OLD_PAIRS,
+    "view": {
+        "Lower precision": "Precision comparison",
+        "Model against model": "Model vs baseline",
+        "Where accuracy was lost": "Accuracy loss",
+        "Sweet spot": "Best operating point",
+        "All dimensions": "Parallel coordinates",
+    },
+}
+"""Values of query parameters in links of earlier versions, and their names now."""
 LIVE_REFRESH_S = 3
 
 
 def first_page() -> None:
-    """Nothing measured yet: the published rows as reference points, and one button."""
+    """Without measurements: the published figures as reference points, and an invitation."""
     if queries.has_live_jobs():
         watch_for_results()
     else:
@@ -45,38 +59,35 @@ def first_page() -> None:
         figure,
         key="reference",
         config=chart_config(),
-        alt="Published top-1 of the 25 catalog models against GMACs; nothing of it was "
-        "measured here",
+        alt="Published top-1 of the 25 catalog models vs GMACs; not measured on this machine",
     )
     st.caption(
-        "Twenty-five SE networks as their authors published them (16 timm, 2 mmcls, 7 PaddleClas). "
-        "Your own measurements will appear beside them in color. " + PUBLISHED_NOTE
+        "Published figures of 25 SE networks (16 timm, 2 mmcls, 7 PaddleClas). Your own "
+        "measurements will be added in color. " + PUBLISHED_NOTE
     )
 
 
 @st.fragment(run_every=LIVE_REFRESH_S)
 def watch_for_results() -> None:
-    """Says that the first results are on their way, and reloads the page when one is there."""
+    """Shows how many jobs are left, and reloads the page after the first result."""
     with guard():
         live = queries.live_jobs()
         if not live or not queries.results()["measured_at"].isna().all():
             st.rerun()
         with st.container(border=True, horizontal=True, vertical_alignment="center"):
-            st.markdown(f"**{plural(len(live), 'job')} to go** until the last result is there.")
-            st.page_link(
-                "app_pages/jobs.py", label="Watch the jobs", icon=":material/pending_actions:"
-            )
+            st.markdown(f"**{plural(len(live), 'job')}** queued or running. Results appear here.")
+            st.page_link("app_pages/jobs.py", label="Show jobs", icon=":material/pending_actions:")
 
 
 def first_pair(rows: pd.DataFrame) -> str:
-    """The first pair of which both precisions were evaluated on these images."""
-    known = set(accuracy_points(rows)["precision"])
-    usual = next(iter(pairs()))
-    return next((name for name, pair in pairs().items() if known >= set(pair)), usual)
+    """The first pair with both precisions evaluated on these images."""
+    evaluated = set(accuracy_points(rows)["precision"])
+    default = next(iter(pairs()))
+    return next((name for name, pair in pairs().items() if evaluated >= set(pair)), default)
 
 
 def precision_pair(key: str, rows: pd.DataFrame) -> tuple[str, str]:
-    """Which two precisions are held against each other."""
+    """Selects the two precisions to compare."""
     name = st.segmented_control(
         "Compare",
         list(pairs()),
@@ -89,76 +100,76 @@ def precision_pair(key: str, rows: pd.DataFrame) -> tuple[str, str]:
     return pairs().get(str(name), next(iter(pairs().values())))
 
 
-def lower_precision(rows: pd.DataFrame, chosen: Chosen) -> None:
-    """P3 and P4."""
+def precision_comparison(rows: pd.DataFrame, selection: Selection) -> None:
+    """Accuracy change, speed-up and size ratio between two precisions."""
     pairs_view(rows, *precision_pair("pair", rows))
 
 
-def lost_accuracy(rows: pd.DataFrame, chosen: Chosen) -> None:
-    """P10, and the images themselves."""
-    lost_view(rows, *precision_pair("lost_pair", rows))
+def accuracy_loss(rows: pd.DataFrame, selection: Selection) -> None:
+    """Accuracy loss between two precisions by class, with the images."""
+    accuracy_loss_view(rows, *precision_pair("lost_pair", rows))
 
 
-def latencies(rows: pd.DataFrame, chosen: Chosen) -> None:
-    """P5."""
+def latencies(rows: pd.DataFrame, selection: Selection) -> None:
+    """Latency distribution and latency over time."""
     latency_view(rows)
 
 
-def scaling(rows: pd.DataFrame, chosen: Chosen) -> None:
-    """P6; percentile and limit are those of the deployment."""
-    setting, asked = chosen.speed.values if chosen.speed else None, st.session_state
-    batch_view(rows, setting, asked.get("percentile"), asked.get("most_latency"))
+def batch_scaling(rows: pd.DataFrame, selection: Selection) -> None:
+    """Throughput and latency over the batch size, with the constraint of the recommendation."""
+    setting, state = selection.speed.values if selection.speed else None, st.session_state
+    batch_view(rows, setting, state.get("percentile"), state.get("most_latency"))
 
 
-def sweep(rows: pd.DataFrame, chosen: Chosen) -> None:
-    """P6b: every setting; percentile and limit are those of the deployment."""
-    setting, asked = chosen.speed.values if chosen.speed else None, st.session_state
-    sweep_view(rows, setting, asked.get("percentile"), asked.get("most_latency"))
+def sweep(rows: pd.DataFrame, selection: Selection) -> None:
+    """All configurations of a model, with the constraint of the recommendation."""
+    setting, state = selection.speed.values if selection.speed else None, st.session_state
+    sweep_view(rows, setting, state.get("percentile"), state.get("most_latency"))
 
 
-def dimensions(rows: pd.DataFrame, chosen: Chosen) -> None:
-    """P7."""
+def all_figures(rows: pd.DataFrame, selection: Selection) -> None:
+    """Accuracy, speed and costs of all builds as parallel coordinates."""
     points = accuracy_points(rows)
-    complete = points[points[list(AXES)].notna().all(axis=1) & points["apart"].isna()]
+    complete = points[points[list(AXES)].notna().all(axis=1) & points["not_comparable"].isna()]
     if len(complete) < 2:
         st.info(
-            "Fewer than two builds have an accuracy on these images and a speed at this setting: "
-            "choose others above, or queue what is missing on New run.",
+            "Fewer than two builds have both an accuracy on these images and a speed in this "
+            "configuration. Select others above, or queue the missing measurements on New run.",
             icon=":material/stacked_line_chart:",
         )
         return
-    most = f"; the {MOST_LINES} measured last" if len(complete) > MOST_LINES else ""
-    takeaway = f"{plural(len(complete), 'build')}, one line each{most}; up is better."
-    st.caption(takeaway + " Drag along an axis to keep a range.")
-    figure = all_dimensions(complete, current_palette())
+    limit = f" (the {MAX_LINES} measured last)" if len(complete) > MAX_LINES else ""
+    takeaway = f"One line per build, {plural(len(complete), 'build')}{limit}; up is better."
+    st.caption(takeaway + " Drag along an axis to select a range.")
+    figure = parallel_coordinates(complete, current_palette())
     st.plotly_chart(figure, key="dimensions", config=chart_config(), theme=None, alt=takeaway)
 
 
-def against(rows: pd.DataFrame, chosen: Chosen) -> None:
-    """P3b: every build against one of them."""
-    against_view(rows)
+def model_vs_baseline(rows: pd.DataFrame, selection: Selection) -> None:
+    """Top-1 of all builds vs a baseline build."""
+    baseline_view(rows)
 
 
-VIEWS: dict[str, Callable[[pd.DataFrame, Chosen], None]] = {
-    "Lower precision": lower_precision,
-    "Model against model": against,
-    "Where accuracy was lost": lost_accuracy,
+VIEWS: dict[str, Callable[[pd.DataFrame, Selection], None]] = {
+    "Precision comparison": precision_comparison,
+    "Model vs baseline": model_vs_baseline,
+    "Accuracy loss": accuracy_loss,
     "Latency": latencies,
-    "Batch scaling": scaling,
-    "Sweet spot": sweep,
-    "All dimensions": dimensions,
+    "Batch scaling": batch_scaling,
+    "Best operating point": sweep,
+    "Parallel coordinates": all_figures,
 }
 
 
 def first_view(rows: pd.DataFrame) -> str:
-    """What is asked first: what a lower precision costs, or, of one precision, who is better."""
+    """The default view: precisions compared, or, with one precision, models compared."""
     several = accuracy_points(rows)["precision"].nunique() != 1
-    return "Lower precision" if several else "Model against model"
+    return "Precision comparison" if several else "Model vs baseline"
 
 
-def closer_look(rows: pd.DataFrame, chosen: Chosen) -> None:
-    """One view at a time: only the open one is computed."""
-    st.subheader("A closer look")
+def details(rows: pd.DataFrame, selection: Selection) -> None:
+    """The selected view; the others are not computed."""
+    st.subheader("Details")
     name = st.segmented_control(
         "View",
         list(VIEWS),
@@ -170,7 +181,7 @@ def closer_look(rows: pd.DataFrame, chosen: Chosen) -> None:
         wrap=True,
     )
     with guard(), st.skeleton(height=320):
-        VIEWS.get(str(name), lower_precision)(rows, chosen)
+        VIEWS.get(str(name), precision_comparison)(rows, selection)
 
 
 st.title("Compare")
@@ -179,9 +190,10 @@ with st.skeleton(height=520):
 if tables.evaluations.empty and tables.benchmarks.empty:
     first_page()
 else:
-    choices = choose(tables)
-    measured = ship_card(choices.rows(), choices)
-    accuracy_charts(measured, choices)
+    translate_query_params(OLD_VALUES)
+    selected = choose(tables)
+    measured = recommendation_card(selected.rows(), selected)
+    accuracy_charts(measured, selected)
     side_by_side(measured)
-    closer_look(measured, choices)
+    details(measured, selected)
     choose_image_format()

@@ -1,4 +1,4 @@
-"""What is running, what waits, what failed, and all that has ended."""
+"""Jobs: running, queued, failed and past jobs."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from dashboard import queries
 from dashboard.components.common.demo import demo_button
 from dashboard.components.common.guard import guard
 from dashboard.components.common.notice import show_notice
-from dashboard.components.jobs.progress import live_runs, waiting_texts
+from dashboard.components.jobs.progress import queue_positions, show_live_runs
 from dashboard.components.jobs.table import (
     elapsed,
-    ended_details,
     failed_card,
+    job_details,
     queued_row,
     running_card,
 )
@@ -31,7 +31,7 @@ LISTED = "listed_jobs"
 
 
 def all_jobs() -> None:
-    """All jobs; redrawn while any is queued or running."""
+    """The page; redrawn while a job is queued or running."""
     with guard():
         show_notice()
         dispatching = dispatcher.ensure_dispatcher()
@@ -41,51 +41,51 @@ def all_jobs() -> None:
         if not live and st.session_state.pop("jobs_were_live", False):
             st.rerun()
         st.session_state["jobs_were_live"] = bool(live)
-        state = "running" if dispatching else "idle: it starts by itself when a job is queued"
+        state = "active" if dispatching else "idle"
         with st.container(horizontal=True, vertical_alignment="center"):
             st.caption(
-                f"Dispatcher {state} · {plural(len(running), 'job')} running, {len(queued)} queued",
+                f"Queue {state} · {plural(len(running), 'job')} running, {len(queued)} queued",
                 width="stretch",
             )
             st.page_link("app_pages/run.py", label="All runs", icon=":material/receipt_long:")
         if queued and not dispatching:
             st.warning(
-                "Jobs are queued, but nothing runs them: the dispatcher did not start. What "
-                "happened is in the log of the server; the queue stays as it is.",
+                "Queued jobs do not run: the dispatcher did not start. The reason is in the log of "
+                "the server; no job is lost.",
                 icon=":material/cloud_off:",
             )
-        live_runs(live)
+        show_live_runs(live)
         for view in running:
             running_card(view)
         if queued:
-            queue_part(queued, waiting_texts(live))
-        failures()
-        ended_part()
+            show_queue(queued, queue_positions(live))
+        show_failures()
+        show_history()
 
 
-def queue_part(queued: list[queries.JobView], places: Mapping[int, str]) -> None:
-    """The head of the queue, in the order in which jobs start."""
+def show_queue(queued: list[queries.JobView], positions: Mapping[int, str]) -> None:
+    """The first queued jobs, in start order."""
     with st.container(border=True):
         for view in queued[:SHOWN_QUEUED]:
-            queued_row(view, places.get(view.row.id, ""))
+            queued_row(view, positions.get(view.row.id, ""))
         if len(queued) > SHOWN_QUEUED:
             st.caption(f"and {len(queued) - SHOWN_QUEUED} more in the queue")
 
 
-def failures() -> None:
-    """Failures that nothing has been queued after."""
-    found = queries.open_failures()
-    if found:
-        st.subheader("Needs attention")
-    for view in found:
+def show_failures() -> None:
+    """Recent failures that were not retried."""
+    failed = queries.unresolved_failures()
+    if failed:
+        st.subheader("Failed")
+    for view in failed:
         failed_card(view, key="open")
 
 
-def ended_part() -> None:
-    """The table of ended jobs; choosing a row shows its error and log."""
+def show_history() -> None:
+    """The table of ended jobs, and the error and log of the selected one."""
     if not queries.ended_jobs(tuple(ENDED), limit=1):
         return
-    st.subheader("Ended")
+    st.subheader("History")
     names = [str(status) for status in ENDED]
     shown = st.pills(
         "Status",
@@ -98,25 +98,25 @@ def ended_part() -> None:
     )
     views = queries.ended_jobs(tuple(shown))
     if not views:
-        st.info("No ended job has one of the chosen states.", icon=":material/filter_alt_off:")
+        st.info("No past job has a selected status.", icon=":material/filter_alt_off:")
         return
     st.session_state[LISTED] = [view.row.id for view in views]
     show_table(views)
-    chosen = next((v for v in views if v.row.id == st.session_state.get(CHOSEN)), None)
-    if chosen is None:
-        st.caption("Choose a row to see its log.")
+    selected = next((v for v in views if v.row.id == st.session_state.get(CHOSEN)), None)
+    if selected is None:
+        st.caption("Select a row to see its log.")
     else:
-        ended_details(chosen, key="chosen")
+        job_details(selected, key="chosen")
 
 
 def show_table(views: list[queries.JobView]) -> None:
-    """The table; a chosen row is remembered by its job."""
+    """The table of ended jobs; the selection follows its job."""
     column = st.column_config
     st.dataframe(
         jobs_table(views),
         key="ended_jobs",
         hide_index=True,
-        on_select=remember_choice,
+        on_select=store_selection,
         selection_mode="single-row",
         height=min(520, 36 * (len(views) + 1) + 4),
         row_height=36,
@@ -129,50 +129,50 @@ def show_table(views: list[queries.JobView]) -> None:
                 color=[STATUS_COLORS[status] for status in ENDED],
                 width=110,
             ),
-            "what happened": column.TextColumn("what happened", width="large"),
-            "took": column.TextColumn("took", width=100),
+            "result": column.TextColumn("result", width="large"),
+            "duration": column.TextColumn("duration", width=100),
             "ended": column.DatetimeColumn("ended", format="distance", width=130),
         },
-        alt="Ended jobs, the last to end first",
+        alt="Past jobs, the most recent first",
     )
 
 
 def jobs_table(views: list[queries.JobView]) -> pd.DataFrame:
-    """One row a job."""
+    """One row per job."""
     return pd.DataFrame(
         {
             "job": [view.row.id for view in views],
             "status": [[view.row.status] for view in views],
             "title": [view.row.title for view in views],
-            "what happened": [view.row.error or view.row.message or "" for view in views],
-            "took": [duration(elapsed(view.row)) for view in views],
+            "result": [view.row.error or view.row.message or "" for view in views],
+            "duration": [duration(elapsed(view.row)) for view in views],
             "ended": pd.to_datetime([view.row.ended_at for view in views], unit="s", utc=True),
         }
     )
 
 
-def remember_choice() -> None:
-    """Keeps the job's number: its place in the table changes when others end."""
+def store_selection() -> None:
+    """Callback: stores the id of the selected job; its row changes when other jobs end."""
     rows = st.session_state["ended_jobs"]["selection"]["rows"]
     listed = st.session_state.get(LISTED, [])
     st.session_state[CHOSEN] = listed[rows[0]] if rows and rows[0] < len(listed) else None
 
 
 st.title("Jobs")
-some_live = queries.has_live_jobs()
-if some_live or queries.ended_jobs(tuple(ENDED), limit=1):
-    st.fragment(run_every=REFRESH_S if some_live else None)(all_jobs)()
+has_live_jobs = queries.has_live_jobs()
+if has_live_jobs or queries.ended_jobs(tuple(ENDED), limit=1):
+    st.fragment(run_every=REFRESH_S if has_live_jobs else None)(all_jobs)()
 else:
     with st.container(border=True):
-        st.markdown("**Nothing was ever queued.**")
+        st.markdown("**No jobs yet.**")
         st.markdown(
-            "Jobs appear here with their stage, rate and time left, and go on when you leave the "
-            "page."
+            "Jobs appear here with their progress, rate and remaining time. They keep running when "
+            "you leave the page."
         )
         with st.container(horizontal=True, vertical_alignment="center"):
             demo_button("run_demo_from_jobs")
             st.page_link(
                 "app_pages/new_run.py",
-                label="Or queue a run of your own",
+                label="Queue your own run",
                 icon=":material/add_circle:",
             )

@@ -1,4 +1,4 @@
-"""Choose a model, weights, precisions, tasks and a dataset; see the plan; queue the run."""
+"""New run: select model, weights, precisions, tasks and dataset; check the summary; queue."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from dashboard.components.common.guard import guard
 from dashboard.components.common.notice import go_to, leave_notice
 from dashboard.components.run_form import choices
 from dashboard.components.run_form.build_file import fill_from_build_file
-from dashboard.components.run_form.controls import Form, carried
-from dashboard.components.run_form.options import take_options
-from dashboard.components.run_form.prefill import take_request
+from dashboard.components.run_form.controls import Form, is_prefilled
+from dashboard.components.run_form.options import draw_options
+from dashboard.components.run_form.prefill import apply_remembered_request
 from dashboard.formats import ago, escape_markdown, message
 from db.enums import WeightsKind
 from engine.errors import InvalidRequest
@@ -25,43 +25,49 @@ from engine.runtimes.registry import is_choice, label_of
 
 
 def gather() -> RunRequest:
-    """The widgets as a validated request. Raises InvalidRequest with what is missing or wrong."""
+    """Draws the form; returns the request. Raises InvalidRequest with all problems."""
     fill_from_build_file()
     form = Form()
     kind, model_id, onnx_path = choices.choose_model()
-    form.note("model_id", lambda: choices.named(model_id))
+    form.store("model_id", lambda: choices.require_model_name(model_id))
     choices.choose_weights(form, kind, model_id, onnx_path)
     dataset = choices.choose_dataset(form, kind)
     trained = form.fields["weights"]["kind"] != WeightsKind.RANDOM
-    form.take("precisions", bind="query-params")
+    form.draw("precisions", bind="query-params")
     choices.choose_tasks(form, can_evaluate=dataset is not None and trained)
-    if is_choice() or carried("runtime"):
-        form.take("runtime", bind="query-params", format_func=label_of)
-    take_options(form, kind, model_id)
+    if is_choice() or is_prefilled("runtime"):
+        form.draw("runtime", bind="query-params", format_func=label_of)
+    draw_options(form, kind, model_id)
     return form.request()
 
 
 def show_plan(found: Plan) -> None:
-    """What will happen, what is missing and how to get it, what to beware of."""
+    """Problems, steps, warnings and notes of the run."""
     for problem in found.problems:
         st.error(message(problem), icon=":material/block:")
     if found.steps:
         steps = "\n".join(f"{n}. {message(step)}" for n, step in enumerate(found.steps, 1))
         st.markdown(steps)
     if found.warnings:
-        notes = "\n".join(f"- {message(warning)}" for warning in found.warnings)
-        st.warning(f"Good to know\n{notes}", icon=":material/info:")
+        st.warning(bullets("Warnings", found.warnings), icon=":material/warning:")
+    if found.notes:
+        st.info(bullets("Notes", found.notes), icon=":material/info:")
+
+
+def bullets(title: str, sentences: tuple[str, ...]) -> str:
+    """A titled list as markdown."""
+    return "\n".join([f"**{title}**", *(f"- {message(sentence)}" for sentence in sentences)])
 
 
 def show_estimate(request: RunRequest) -> None:
-    """How long the benchmarks will take, and what of them is there already."""
+    """The estimated duration of the benchmarks."""
     expected = estimate(request, queries.url())
     if expected is not None:
         st.caption(f":material/timer: {escape_markdown(expected.sentence())}")
 
 
 def queue(request: RunRequest) -> None:
-    """Queues the run and goes to where it can be watched."""
+    """Queues the run and opens Jobs."""
     run_id = submit(request, queries.url())
     dispatcher.ensure_dispatcher()
     leave_notice(f"Queued as run {run_id}.")
@@ -69,11 +75,11 @@ def queue(request: RunRequest) -> None:
 
 
 def earlier_runs(model_id: str) -> None:
-    """The last runs of the same model, as links."""
-    same = [run for run in queries.recent_runs(50) if run.request.get("model_id") == model_id][:3]
-    if same:
+    """Links to the last three runs of the model."""
+    runs = [run for run in queries.recent_runs(50) if run.request.get("model_id") == model_id][:3]
+    if runs:
         st.markdown("**Earlier runs of this model**")
-    for run in same:
+    for run in runs:
         st.page_link(
             "app_pages/run.py",
             label=f"Run {run.id} · {escape_markdown(run.title)} · {ago(run.created_at)}",
@@ -83,10 +89,13 @@ def earlier_runs(model_id: str) -> None:
 
 st.title("New run")
 try:
-    if take_request():
-        st.info("Filled in from an earlier run: change what you like.", icon=":material/edit:")
+    if apply_remembered_request():
+        st.info("Prefilled from an earlier run; edit it and queue it.", icon=":material/edit:")
 except ValidationError:
-    st.warning("That run was asked for by another version of the workbench: begin anew.")
+    st.warning(
+        "This run cannot be cloned: it was made by an incompatible version of the workbench. Fill "
+        "in the form instead."
+    )
 left, right = st.columns([3, 2], gap="large")
 request: RunRequest | None = None
 missing: str | None = None
@@ -96,7 +105,7 @@ with left, guard():
     except InvalidRequest as error:
         missing = str(error)
 with right, st.container(border=True):
-    st.markdown("**The plan**")
+    st.markdown("**Summary**")
     planned = plan(request, queries.url()) if request else Plan((), (missing or "",), ())
     show_plan(planned)
     ready = request is not None and not planned.problems

@@ -9,7 +9,7 @@ import streamlit as st
 
 from dashboard import queries
 from dashboard.components.common.definitions import DEFINITIONS
-from dashboard.components.common.guard import noticed
+from dashboard.components.common.guard import guard_callback
 from dashboard.components.common.login import show_user
 from dashboard.components.common.notice import leave_notice
 from dashboard.components.details.peak import show_peak
@@ -21,7 +21,7 @@ from engine.common.database_url import location_of
 from engine.config import settings
 from engine.jobs import dispatcher
 from engine.jobs.workspaces import abandoned, remove
-from engine.results.cleanup import Stored, clean
+from engine.results.cleanup import StoredArtifact, remove_unused_artifacts
 from engine.results.facts import environment_facts
 
 MAX_LISTED = 12
@@ -112,7 +112,7 @@ def artifacts() -> None:
     )
 
 
-def clean_up(unused: list[Stored]) -> None:
+def clean_up(unused: list[StoredArtifact]) -> None:
     """Lists the unused artifacts, with a button to remove them."""
     with st.popover("Clean up", icon=":material/delete_sweep:", disabled=not unused):
         freed = size(sum(artifact.bytes_on_disk for artifact in unused))
@@ -135,8 +135,8 @@ def clean_up(unused: list[Stored]) -> None:
 
 def remove_unused() -> None:
     """Callback: removes the unused artifacts, and leaves a notice."""
-    with noticed():
-        removed = clean(queries.url())
+    with guard_callback():
+        removed = remove_unused_artifacts(queries.url())
         remove(abandoned(queries.url()))
         freed = size(sum(artifact.bytes_on_disk for artifact in removed))
         leave_notice(f"Removed {plural(len(removed), 'artifact')}, {freed}.")

@@ -1,1 +1,1 @@
-"""Charts: pure functions from a table to a plotly figure. Nothing here reads or caches."""
+"""Charts: pure functions from a table to a plotly figure, without database access or cache."""

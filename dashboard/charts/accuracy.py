@@ -1,7 +1,7 @@
-"""Accuracy against what it costs: compute, and time.
+"""Accuracy vs compute and accuracy vs throughput.
 
-Filled marks are on the frontier, hollow ones are beaten; gray ones do not meet the limits; a dot
-inside stands at an estimate of the compute, which keeps it out of the frontier.
+Filled marks are on the Pareto front, hollow marks are dominated, gray marks do not meet the
+constraints. A dot inside a mark: its GMACs are estimated, so it is never on the Pareto front.
 """
 
 from __future__ import annotations
@@ -12,43 +12,50 @@ from itertools import pairwise
 import pandas as pd
 import plotly.graph_objects as go
 
-from dashboard.charts.accuracy_marks import add_arrows, add_precisions, add_ship
-from dashboard.charts.common import front_line, layout, log_axis, log_range, percent_range, safe
+from dashboard.charts.accuracy_marks import add_arrows, add_precisions, add_recommended
+from dashboard.charts.common import (
+    layout,
+    log_axis,
+    log_range,
+    pareto_front_line,
+    percent_range,
+    safe,
+)
 from dashboard.charts.names import add_names, brief_names
 from dashboard.charts.published import published_trace
 from dashboard.palette import Palette, symbols
 from engine.common.pareto import pareto_front
-from engine.results.groups import collapsed, sound
-from engine.results.notes import unreliable
+from engine.results.groups import is_collapsed, pareto_candidates
+from engine.results.notes import is_unreliable
 
-STEP_ASIDE = 0.035  # of the axis
+PRECISION_OFFSET = 0.035  # share of the axis
 
 
 def accuracy_against_compute(
     points: pd.DataFrame, published: pd.DataFrame | None, palette: Palette, images: str
 ) -> go.Figure:
-    """Top-1 over GMACs; `published` as from charts.published.with_gmacs, or None to leave it out.
+    """Top-1 over GMACs; `published` as from engine.results.published.with_gmacs; None: not drawn.
 
-    `images` names what accuracy was measured on, for the axis. Of `points`, `key` (what a
-    selection returns), `meets` (the limits), `ship` (the one) and `estimated` (as from
-    charts.published.with_estimates) are optional columns. Points without GMACs are left out.
+    `images`: name of the image set, for the axis. Optional columns of `points`: `key` (returned by
+    a selection), `meets` (the constraints), `recommended`, `estimated` (as from with_estimates).
+    Points without GMACs are not drawn.
     """
     figure = go.Figure()
-    points = _complete(points[points["compute_gmacs"].notna()])
+    points = _with_defaults(points[points["compute_gmacs"].notna()])
     xs = [*points["compute_gmacs"], *([] if published is None else published["gmacs"])]
-    points = points.assign(drawn_at=_side_by_side(points, xs))
+    points = points.assign(drawn_at=_offset_by_precision(points, xs))
     if published is not None:
         figure.add_trace(published_trace(published, palette))
     add_arrows(figure, points, "drawn_at", palette)
     counted = points[~points["estimated"].astype(bool)]
-    best = _best(counted, counted["compute_gmacs"])
-    add_precisions(figure, points, "drawn_at", best, palette)
-    add_ship(figure, points, "drawn_at", palette)
+    front = _front_rows(counted, counted["compute_gmacs"])
+    add_precisions(figure, points, "drawn_at", front, palette)
+    add_recommended(figure, points, "drawn_at", palette)
     ys = [] if published is None else list(published["top1"])
     approximate = published is not None and bool(published["approximate"].any())
     approximate |= bool(points["estimated"].any())
-    title = "GMACs an image (log), ← less"
-    _axes(figure, points, xs, ys, title + (", published ~" if approximate else ""), images)
+    title = "GMACs per image (log), ← lower is better"
+    _axes(figure, points, xs, ys, title + ("; ~ estimated" if approximate else ""), images)
     crosses = [] if published is None else list(zip(published["gmacs"], ys, strict=True))
     _name_points(figure, points, "drawn_at", palette, crosses)
     if points.empty and published is not None:
@@ -56,44 +63,44 @@ def accuracy_against_compute(
     return layout(figure, palette)
 
 
-def _side_by_side(points: pd.DataFrame, xs: list[float]) -> pd.Series:
-    """Where precisions of equal compute are drawn, so that none hides another."""
+def _offset_by_precision(points: pd.DataFrame, xs: list[float]) -> pd.Series:
+    """x positions with an offset per precision: marks of equal compute do not overlap."""
     if points["precision"].nunique() < 2:
         return points["compute_gmacs"].astype(float)
     low, high = log_range(xs)
     order = list(symbols())
     places = {name: place - (len(order) - 1) / 2 for place, name in enumerate(order)}
     steps = points["precision"].map(places).astype(float)
-    return points["compute_gmacs"].astype(float) * 10 ** (steps * STEP_ASIDE * (high - low))
+    return points["compute_gmacs"].astype(float) * 10 ** (steps * PRECISION_OFFSET * (high - low))
 
 
 def accuracy_against_throughput(
     points: pd.DataFrame, palette: Palette, images: str, setting: str
 ) -> go.Figure:
-    """Top-1 over images/s with the frontier of what no other point beats on both.
+    """Top-1 over images/s with the Pareto front.
 
-    Columns as for `accuracy_against_compute`; a `?` stands beside a noisy or unstable speed.
+    Columns as for `accuracy_against_compute`. A `?` marks an unreliable speed.
     """
     figure = go.Figure()
-    points = _complete(points)
-    points = points.assign(rough=unreliable(points))
+    points = _with_defaults(points)
+    points = points.assign(unreliable=is_unreliable(points))
     add_arrows(figure, points, "images_per_s", palette)
-    best = _best(points, -points["images_per_s"])
-    front = points.loc[best]
+    front_rows = _front_rows(points, -points["images_per_s"])
+    front = points.loc[front_rows]
     if len(front) > 1:
-        figure.add_trace(front_line(front["images_per_s"], front["top1"], "vh", palette))
-    add_precisions(figure, points, "images_per_s", best, palette)
-    add_ship(figure, points, "images_per_s", palette)
-    title = f"images/s (log scale), {safe(setting)}, faster →"
+        figure.add_trace(pareto_front_line(front["images_per_s"], front["top1"], "vh", palette))
+    add_precisions(figure, points, "images_per_s", front_rows, palette)
+    add_recommended(figure, points, "images_per_s", palette)
+    title = f"images/s (log), {safe(setting)}, higher is better →"
     xs = [*points["images_per_s"], *points["images_per_s_low"], *points["images_per_s_high"]]
     _axes(figure, points, xs, [], title, images)
-    _name_points(figure, points, "images_per_s", palette, _across(front))
+    _name_points(figure, points, "images_per_s", palette, _points_along(front))
     return layout(figure, palette)
 
 
-def _across(best: pd.DataFrame) -> list[tuple[float, float]]:
-    """Places along the level parts of the drawn frontier, so that names keep clear of it."""
-    corners = zip(best["images_per_s"], best["top1"], strict=True)
+def _points_along(front: pd.DataFrame) -> list[tuple[float, float]]:
+    """Points on the horizontal parts of the Pareto front, which names should avoid."""
+    corners = zip(front["images_per_s"], front["top1"], strict=True)
     return [
         (x0 * (x1 / x0) ** (step / 8), y1)
         for (x0, _), (x1, y1) in pairwise(corners)
@@ -106,42 +113,50 @@ def _name_points(
     points: pd.DataFrame,
     x: str,
     palette: Palette,
-    faint: Sequence[tuple[float, float]] = (),
+    avoid: Sequence[tuple[float, float]] = (),
 ) -> None:
-    """Each model's name at its most accurate point, the most accurate models first.
+    """Writes each model's name at its most accurate point, the most accurate models first.
 
-    The one to ship has its name already; names keep clear of `faint` places where they can.
+    The recommended build has its name already. Names avoid the points `avoid` if possible.
     """
     names = brief_names(points["label"])
     order = points.sort_values("top1", ascending=False).drop_duplicates("label")
-    order = order[~order["label"].isin(points.loc[points["ship"].astype(bool), "label"])]
-    wanted = zip(order[x], order["top1"], order["label"].map(names), strict=True)
-    taken = list(zip(points[x], points["top1"], strict=True))
-    add_names(figure, list(wanted), taken, palette, faint)
+    order = order[~order["label"].isin(points.loc[points["recommended"].astype(bool), "label"])]
+    candidates = zip(order[x], order["top1"], order["label"].map(names), strict=True)
+    occupied = list(zip(points[x], points["top1"], strict=True))
+    add_names(figure, list(candidates), occupied, palette, avoid)
 
 
 def _name_published(figure: go.Figure, published: pd.DataFrame, palette: Palette) -> None:
-    """The published rows that no other beats on both; they tell where the others stand."""
-    best = published.iloc[pareto_front(published["gmacs"], published["top1"])]
-    names = brief_names(best["model_id"])
-    wanted = zip(best["gmacs"], best["top1"], best["model_id"].map(names), strict=True)
-    taken = list(zip(published["gmacs"], published["top1"], strict=True))
-    add_names(figure, list(wanted), taken, palette)
+    """Writes the names of the published rows on the Pareto front."""
+    front = published.iloc[pareto_front(published["gmacs"], published["top1"])]
+    names = brief_names(front["model_id"])
+    candidates = zip(front["gmacs"], front["top1"], front["model_id"].map(names), strict=True)
+    occupied = list(zip(published["gmacs"], published["top1"], strict=True))
+    add_names(figure, list(candidates), occupied, palette)
 
 
-def _complete(points: pd.DataFrame) -> pd.DataFrame:
-    given = {"meets": True, "ship": False, "key": "", "estimated": False, "apart": None}
-    missing = {name: value for name, value in given.items() if name not in points}
-    return points.assign(**missing, collapsed=collapsed(points), rough=False).reset_index(drop=True)
+def _with_defaults(points: pd.DataFrame) -> pd.DataFrame:
+    """Adds the optional columns that are missing."""
+    defaults = {
+        "meets": True,
+        "recommended": False,
+        "key": "",
+        "estimated": False,
+        "not_comparable": None,
+    }
+    missing = {name: value for name, value in defaults.items() if name not in points}
+    points = points.assign(**missing, collapsed=is_collapsed(points), unreliable=False)
+    return points.reset_index(drop=True)
 
 
-def _best(points: pd.DataFrame, costs: pd.Series) -> list[int]:
-    """Row labels of the frontier, by rising cost.
+def _front_rows(points: pd.DataFrame, costs: pd.Series) -> list[int]:
+    """Row labels of the Pareto front, by rising cost.
 
-    Collapsed builds never belong to it, nor what may not be compared with the others.
+    Collapsed builds and rows that are not comparable are never on it.
     """
-    kept = sound(points)
-    return [kept.index[place] for place in pareto_front(costs[kept.index], kept["top1"])]
+    rows = pareto_candidates(points)
+    return [rows.index[place] for place in pareto_front(costs[rows.index], rows["top1"])]
 
 
 def _axes(

@@ -1,4 +1,4 @@
-"""What stands on an accuracy chart: marks with intervals, arrows, the frontier, the one to ship."""
+"""Marks of the accuracy charts: points with intervals, arrows, the recommended build."""
 
 from __future__ import annotations
 
@@ -23,38 +23,38 @@ from dashboard.palette import Palette, symbols
 from engine.specs.precisions import REFERENCE
 
 LINE_KEYS = ["label", "weights_digest", "preprocess"]
-MOST_ARROWS = 40
-MOST_INTERVALS = 60
+MAX_ARROWS = 40
+MAX_INTERVALS = 60
 CROWDED_SIZE = 7
-SHIP = "to ship"
-OUTSIDE = "outside the limits"
-ROUGH = "\u00a0\u00a0\u00a0<b>?</b>"  # clear of the mark, its ring and the frontier
-# Beside what was prepared otherwise than the rest, and is not compared with it.
-APART = "\u00a0\u00a0<b>≠</b>"
-WIDEST_RIGHT = 0.65  # of the axis; beyond, a name on the right would leave the chart
+RECOMMENDED = "recommended"
+OUTSIDE_CONSTRAINTS = "outside the constraints"
+UNRELIABLE = "\u00a0\u00a0\u00a0<b>?</b>"  # with space for the mark, its ring and the Pareto front
+# Beside results with another preprocessing, which are not comparable with the rest.
+NOT_COMPARABLE = "\u00a0\u00a0<b>≠</b>"
+NAME_RIGHT_MAX = 0.65  # share of the axis; beyond it, a name on the right leaves the chart
 
 
 def add_precisions(
-    figure: go.Figure, points: pd.DataFrame, x: str, best: list[int], palette: Palette
+    figure: go.Figure, points: pd.DataFrame, x: str, front: list[int], palette: Palette
 ) -> None:
-    """One trace a precision and side of the limits.
+    """Adds one trace per precision for points within and outside the constraints.
 
-    Over MOST_INTERVALS points, intervals would hide the marks: only the one to ship keeps its own,
-    and the marks are smaller.
+    `front`: row labels of the Pareto front. With more than MAX_INTERVALS points, marks are smaller
+    and only the recommended build has an interval.
     """
-    crowded = len(points) > MOST_INTERVALS
+    crowded = len(points) > MAX_INTERVALS
     for precision, symbol in symbols().items():
         rows = points[points["precision"] == precision]
         for meets, color in ((True, palette.precisions[precision]), (False, palette.published)):
-            some = rows[rows["meets"] == meets]
-            if len(some):
-                group = str(precision) if meets else OUTSIDE
-                figure.add_trace(_marks(some, x, symbol, color, group, best, crowded))
+            selected = rows[rows["meets"] == meets]
+            if len(selected):
+                group = str(precision) if meets else OUTSIDE_CONSTRAINTS
+                figure.add_trace(_marks(selected, x, symbol, color, group, front, crowded))
                 _add_to_legend(figure, group, symbol if meets else "circle-open", color)
 
 
 def _add_to_legend(figure: go.Figure, group: str, symbol: str, color: str) -> None:
-    """One filled mark a precision, whatever its first point looks like."""
+    """Adds one filled mark per group, independent of its first point."""
     if any(trace.legendgroup == group and trace.showlegend for trace in figure.data):
         return
     figure.add_trace(legend_mark(group, symbol, color))
@@ -66,21 +66,23 @@ def _marks(
     symbol: str,
     color: str,
     group: str,
-    best: list[int],
+    front: list[int],
     crowded: bool,
 ) -> go.Scatter:
-    shown = rows.index[rows["ship"].astype(bool)] if crowded else rows.index
-    filled = rows.index.isin(best)
-    hollow = [f"{symbol}-open-dot" if known else f"{symbol}-open" for known in rows["estimated"]]
-    beside = [_beside(*told) for told in zip(*(rows[c] for c in _BESIDE), strict=True)]
+    shown = rows.index[rows["recommended"].astype(bool)] if crowded else rows.index
+    filled = rows.index.isin(front)
+    hollow = [
+        f"{symbol}-open-dot" if estimated else f"{symbol}-open" for estimated in rows["estimated"]
+    ]
+    flags = [_flag(*values) for values in zip(*(rows[c] for c in _FLAG_COLUMNS), strict=True)]
     return go.Scatter(
         x=rows[x],
         y=rows["top1"],
         error_y=_interval(rows, "top1", shown, color),
         error_x=_interval(rows, x, shown, color),
         mode="markers+text",
-        text=beside,
-        textposition=["top right" if text == ROUGH else "middle right" for text in beside],
+        text=flags,
+        textposition=["top right" if text == UNRELIABLE else "middle right" for text in flags],
         name=group,
         legendgroup=group,
         showlegend=False,
@@ -95,45 +97,45 @@ def _marks(
         selected={"marker": {"opacity": 1.0}},
         unselected={"marker": {"opacity": 0.85}},
         cliponaxis=False,
-        customdata=_told(rows),
+        customdata=_custom_data(rows),
         hovertemplate="%{customdata[0]}<extra></extra>",
     )
 
 
-def _told(rows: pd.DataFrame) -> np.ndarray:
-    """The hover card and the key of each row; an array, whose entries plotly takes as they are."""
+def _custom_data(rows: pd.DataFrame) -> np.ndarray:
+    """Hover card and key of each row; plotly uses entries of an object array unchanged."""
     return np.array(list(zip(hover_cards(rows), rows["key"], strict=True)), dtype=object)
 
 
-_BESIDE = ("collapsed", "apart", "rough")
+_FLAG_COLUMNS = ("collapsed", "not_comparable", "unreliable")
 
 
-def _beside(collapsed: bool, apart: str | None, rough: bool) -> str:
-    """The word beside a mark: what is wrong with its accuracy, else a `?` for a rough speed."""
+def _flag(collapsed: bool, not_comparable: str | None, unreliable: bool) -> str:
+    """The text beside a mark: a problem of its accuracy, else `?` for an unreliable speed."""
     if collapsed:
         return "collapsed"
-    return APART if isinstance(apart, str) else ROUGH if rough else ""
+    return NOT_COMPARABLE if isinstance(not_comparable, str) else UNRELIABLE if unreliable else ""
 
 
 def _interval(rows: pd.DataFrame, value: str, shown: pd.Index, color: str) -> dict[str, Any] | None:
-    """Whiskers from `<value>_low` to `<value>_high` at the rows of `shown`."""
+    """Error bars from `<value>_low` to `<value>_high` for the rows in `shown`."""
     low, high = f"{value}_low", f"{value}_high"
     if low not in rows or shown.empty:
         return None
-    some = rows.index.isin(shown)
-    lows, highs = rows[low].where(some, rows[value]), rows[high].where(some, rows[value])
+    drawn = rows.index.isin(shown)
+    lows, highs = rows[low].where(drawn, rows[value]), rows[high].where(drawn, rows[value])
     return whiskers(rows[value], lows, highs, color, width=4)
 
 
 def add_arrows(figure: go.Figure, points: pd.DataFrame, x: str, palette: Palette) -> None:
-    """From fp32 to each lower precision of one model, weights and preprocessing; nothing else.
+    """Adds arrows from fp32 to each lower precision of the same model, weights and preprocessing.
 
-    What stands apart is not joined to anything. Over MOST_ARROWS models they would hide what they
-    join.
+    Results that are not comparable get none. With more than MAX_ARROWS models none are drawn, as
+    they would hide the marks.
     """
-    together = points[points["apart"].isna()]
-    joined = together[together.duplicated(LINE_KEYS, keep=False)]
-    if len(joined.drop_duplicates(LINE_KEYS)) > MOST_ARROWS:
+    comparable = points[points["not_comparable"].isna()]
+    joined = comparable[comparable.duplicated(LINE_KEYS, keep=False)]
+    if len(joined.drop_duplicates(LINE_KEYS)) > MAX_ARROWS:
         return
     xs: list[float | None] = []
     ys: list[float | None] = []
@@ -163,23 +165,24 @@ def add_arrows(figure: go.Figure, points: pd.DataFrame, x: str, palette: Palette
         )
 
 
-def add_ship(figure: go.Figure, points: pd.DataFrame, x: str, palette: Palette) -> None:
-    row = points[points["ship"].astype(bool)]
+def add_recommended(figure: go.Figure, points: pd.DataFrame, x: str, palette: Palette) -> None:
+    """Adds a ring and the name of the recommended build."""
+    row = points[points["recommended"].astype(bool)]
     if row.empty:
         return
     low, high = log_range(points[x])
-    room = (math.log10(float(row[x].iloc[0])) - low) / (high - low) < WIDEST_RIGHT
-    figure.add_trace(highlight(row[x], row["top1"], SHIP, "circle-open", palette))
+    name_right = (math.log10(float(row[x].iloc[0])) - low) / (high - low) < NAME_RIGHT_MAX
+    figure.add_trace(highlight(row[x], row["top1"], RECOMMENDED, "circle-open", palette))
     for place, top1, label in zip(row[x], row["top1"], row["label"], strict=True):
         figure.add_annotation(
             x=math.log10(float(place)),
             y=top1,
             text=safe(brief_names(points["label"])[label]),
             showarrow=False,
-            xanchor="left" if room else "right",
-            yanchor="top" if room else "bottom",
-            xshift=12 if room else -12,
-            yshift=-6 if room else 6,
+            xanchor="left" if name_right else "right",
+            yanchor="top" if name_right else "bottom",
+            xshift=12 if name_right else -12,
+            yshift=-6 if name_right else 6,
             bgcolor=palette.background,
             opacity=0.92,
             font={"size": 12, "color": palette.text},

@@ -1,4 +1,4 @@
-"""Accuracy of several builds against one of them, image by image."""
+"""Accuracy of several builds vs a baseline build, paired by image."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from dashboard.formats import signed
 from dashboard.palette import Palette, symbols
 
 ROW_HEIGHT, FRAME_HEIGHT, BELOW = 36, 145, 80
-# In lines that find room below a plot that long names have left narrow.
-AXIS = "top-1 minus the reference<br>(points), paired 95 %<br>interval, better →"
+# In short lines: long names make the plot narrow.
+AXIS = "top-1 minus baseline<br>(pp), paired 95 %<br>interval, better →"
 
 
-def against_one(rows: pd.DataFrame, reference: str, palette: Palette) -> go.Figure:
-    """Points of top-1 of each build minus `reference`, with the paired 95 % interval.
+def baseline_differences(rows: pd.DataFrame, baseline: str, palette: Palette) -> go.Figure:
+    """Top-1 of each build minus that of `baseline` (pp), with the paired 95 % interval.
 
-    Columns: key, precision, change, change_low, change_high (points), p_value, only_here,
-    only_reference (images); the best last, so that it stands on top.
+    Columns: key, precision, change, change_low, change_high (pp), p_value, only_build,
+    only_baseline (images that only one classifies correctly). The best build is at the top.
     """
     rows = rows.sort_values("change").reset_index(drop=True)
     names = rows["key"].map(brief_keys(rows["key"]))
     figure = go.Figure()
     for precision, symbol in symbols().items():
-        some = rows["precision"] == precision
-        if some.any():
+        selected = rows["precision"] == precision
+        if selected.any():
             color = palette.precisions[precision]
-            figure.add_trace(_marks(rows[some], names[some], reference, symbol, color))
+            figure.add_trace(_marks(rows[selected], names[selected], baseline, symbol, color))
     figure.add_vline(x=0, line={"color": palette.text, "width": 1})
     for name, change in zip(names, rows["change"], strict=True):
         figure.add_annotation(
@@ -60,14 +60,14 @@ def against_one(rows: pd.DataFrame, reference: str, palette: Palette) -> go.Figu
 
 
 def brief_keys(keys: pd.Series) -> dict[str, str]:
-    """Keys without their source where that leaves each its own name; `model precision` stays."""
+    """Keys without the source of the model, if they stay unique: `model precision`."""
     labels = {key: key.rpartition(" ")[0] for key in keys}
     names = brief_names(labels.values())
     return {key: f"{names[label]} {key.rpartition(' ')[2]}" for key, label in labels.items()}
 
 
 def _marks(
-    rows: pd.DataFrame, names: pd.Series, reference: str, symbol: str, color: str
+    rows: pd.DataFrame, names: pd.Series, baseline: str, symbol: str, color: str
 ) -> go.Scatter:
     return go.Scatter(
         x=rows["change"],
@@ -76,19 +76,20 @@ def _marks(
         mode="markers",
         name=str(rows["precision"].iloc[0]),
         marker={"symbol": symbol, "size": MARKER_SIZE, "color": color},
-        customdata=[_card(row, reference) for row in rows.to_dict("records")],
+        customdata=[_card(row, baseline) for row in rows.to_dict("records")],
         hovertemplate="%{customdata}<extra></extra>",
         showlegend=True,
     )
 
 
-def _card(row: dict[str, Any], reference: str) -> str:
+def _card(row: dict[str, Any], baseline: str) -> str:
     return card(
         [
             f"<b>{safe(row['key'])}</b>",
-            f"minus {safe(reference)}: {signed(row['change'], 2)} points "
+            f"vs {safe(baseline)}: {signed(row['change'], 2)} pp top-1 "
             f"({signed(row['change_low'], 2)} to {signed(row['change_high'], 2)})",
-            f"right only here {row['only_here']:,}, only there {row['only_reference']:,}",
+            f"correct only here: {row['only_build']:,}, "
+            f"only in the baseline: {row['only_baseline']:,}",
             f"McNemar p = {row['p_value']:.2g}",
         ]
     )

@@ -1,4 +1,4 @@
-"""What a larger batch brings in throughput and costs in latency: two panels, never two y axes."""
+"""Throughput and latency over the batch size, in two panels."""
 
 from __future__ import annotations
 
@@ -9,32 +9,33 @@ from plotly.subplots import make_subplots
 from dashboard.charts.common import MARKER_SIZE, layout, log_axis, safe
 from dashboard.palette import Palette, symbols
 from engine.benchmark.sweep import SweetSpot
-from engine.results.notes import unreliable
+from engine.results.notes import is_unreliable
 from engine.specs.precisions import facts_of
 
 PANELS = ("images_per_s", "latency")
 
 
-def batch_scaling(found: SweetSpot, palette: Palette) -> go.Figure:
-    """Images/s above, the chosen latency below, over the batch; one line a precision of one model.
+def batch_scaling(sweep: SweetSpot, palette: Palette) -> go.Figure:
+    """Images/s (top) and the latency percentile (bottom) over the batch size of one model.
 
-    Hollow marks are noisy or unstable. A star marks the most images/s within the limit.
+    One line per precision. Hollow marks: unreliable speed. Star: best operating point, the highest
+    images/s within the latency constraint.
     """
     figure = make_subplots(rows=2, cols=1, shared_xaxes=True, vertical_spacing=0.08)
-    columns = dict(zip(PANELS, ("images_per_s", found.percentile.column), strict=True))
+    columns = dict(zip(PANELS, ("images_per_s", sweep.percentile.column), strict=True))
     for precision, symbol in symbols().items():
-        rows = found.points[found.points["precision"] == precision].sort_values("batch")
+        rows = sweep.points[sweep.points["precision"] == precision].sort_values("batch")
         for panel, column in enumerate(columns.values(), 1):
             if len(rows):
                 line = _line(rows, column, str(precision), symbol, palette)
                 figure.add_trace(line.update(showlegend=panel == 1), row=panel, col=1)
-    if found.limit_ms is not None:
+    if sweep.limit_ms is not None:
         dashed = {"color": palette.text, "dash": "dash"}
-        figure.add_hline(y=found.limit_ms, line=dashed, row=2, col=1)
-    if found.row is not None:
-        figure.add_trace(_star(found.row, palette), row=1, col=1)
+        figure.add_hline(y=sweep.limit_ms, line=dashed, row=2, col=1)
+    if sweep.row is not None:
+        figure.add_trace(_best_mark(sweep.row, palette), row=1, col=1)
     figure = layout(figure, palette, height=460)
-    _axes(figure, found)
+    _axes(figure, sweep)
     return figure
 
 
@@ -50,7 +51,9 @@ def _line(
         legendgroup=precision,
         line={"color": color, "width": 1.6, "dash": facts_of(precision).stroke},
         marker={
-            "symbol": [f"{symbol}-open" if doubt else symbol for doubt in unreliable(rows)],
+            "symbol": [
+                f"{symbol}-open" if unreliable else symbol for unreliable in is_unreliable(rows)
+            ],
             "size": MARKER_SIZE - 2,
             "color": color,
         },
@@ -58,23 +61,23 @@ def _line(
     )
 
 
-def _star(row: dict[str, object], palette: Palette) -> go.Scatter:
+def _best_mark(row: dict[str, object], palette: Palette) -> go.Scatter:
     return go.Scatter(
         x=[row["batch"]],
         y=[row["images_per_s"]],
         mode="markers",
-        name="most images/s",
+        name="best operating point",
         marker={"symbol": "star", "size": 16, "color": palette.text},
         hoverinfo="skip",
     )
 
 
-def _axes(figure: go.Figure, found: SweetSpot) -> None:
-    batches = sorted({float(batch) for batch in found.points["batch"]})
+def _axes(figure: go.Figure, sweep: SweetSpot) -> None:
+    batches = sorted({float(batch) for batch in sweep.points["batch"]})
     figure.update_xaxes(type="log", tickvals=batches, ticktext=[f"{b:g}" for b in batches])
-    figure.update_xaxes(title={"text": "images a request (batch)"}, row=2, col=1)
+    figure.update_xaxes(title={"text": "batch size"}, row=2, col=1)
     for panel, column, title in (
-        (1, "images_per_s", "images/s, ↑ faster"),
-        (2, found.percentile.column, f"{found.percentile} (ms), ↓ faster"),
+        (1, "images_per_s", "images/s, ↑ better"),
+        (2, sweep.percentile.column, f"{sweep.percentile} (ms), ↓ better"),
     ):
-        figure.update_yaxes(**log_axis(found.points[column], title), row=panel, col=1)
+        figure.update_yaxes(**log_axis(sweep.points[column], title), row=panel, col=1)

@@ -1,4 +1,4 @@
-"""Which classes lost accuracy from one precision to another: two marks joined by a line."""
+"""Accuracy change by class between two precisions, as a dumbbell chart."""
 
 from __future__ import annotations
 
@@ -9,21 +9,24 @@ from dashboard.charts.common import MARKER_SIZE, layout, safe
 from dashboard.formats import number, plural, signed
 from dashboard.palette import Palette, symbols
 
-MOST_CLASSES = 15
+MAX_CLASSES = 15
 ROW_HEIGHT = 26
 
 
 def worst_classes(classes: pd.DataFrame) -> pd.DataFrame:
-    """The classes that lose most, at most MOST_CLASSES.
+    """The classes with the largest accuracy loss, at most MAX_CLASSES.
 
     Columns as engine.evaluation.flips.CLASS_COLUMNS.
     """
-    losing = classes[classes["change"] < 0]
-    return losing.nsmallest(MOST_CLASSES, "change", keep="first")
+    worse = classes[classes["change"] < 0]
+    return worse.nsmallest(MAX_CLASSES, "change", keep="first")
 
 
 def class_changes(classes: pd.DataFrame, first: str, second: str, palette: Palette) -> go.Figure:
-    """Top-1 by class at both precisions, the worst at the top; needs `name` beside the columns."""
+    """Top-1 by class at both precisions, the largest loss at the top.
+
+    Columns as from `worst_classes`, with the class name in `name`.
+    """
     rows = classes.iloc[::-1]
     names = [
         f"{safe(name)} ({images})"
@@ -62,16 +65,16 @@ def class_changes(classes: pd.DataFrame, first: str, second: str, palette: Palet
 
 
 def takeaway(classes: pd.DataFrame, lost: int, gained: int, images: int) -> str:
-    """How many images changed sides, and the class that lost most."""
+    """How many images became wrong or right, and the class with the largest loss."""
     if not lost and not gained:
-        return f"All {plural(images, 'image')} are judged alike."
-    told = f"{plural(lost, 'image')} of {images:,} lost, {gained:,} gained."
+        return f"No difference: all {plural(images, 'image')} keep their result."
+    text = f"Of {plural(images, 'image')}, {lost:,} became wrong and {gained:,} became correct."
     worst = worst_classes(classes)
     if worst.empty:
-        return told
+        return text
     top = worst.iloc[0]
     return (
-        f"{told} Most lost: {top['name']}, {signed(top['change'])} points "
+        f"{text} Largest loss: {top['name']}, {signed(top['change'])} pp "
         f"({number(top['first'], 0)} to {number(top['second'], 0)} %, "
         f"{plural(int(top['images']), 'image')})."
     )

@@ -1,4 +1,4 @@
-"""What all charts share: axes that say unit, direction and condition; log ticks; hover cards."""
+"""Shared by all charts: layout, logarithmic axes, error bars, legend marks, hover cards."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from dashboard.palette import Palette
 from engine.text import printable
 
 HEIGHT = 420
-FONT = '"Source Sans", sans-serif'  # as the pages; for charts without Streamlit's theme
+FONT = '"Source Sans", sans-serif'  # font of the pages, for charts without Streamlit's theme
 MARKER_SIZE = 11
-CARD_WIDTH = 46  # characters; as many as a chart on a phone has room for
-LEAST_DECADES = 0.9
-MOST_TICKS = 6
+CARD_WIDTH = 46  # characters that fit into a chart on a phone
+MIN_DECADES = 0.9
+MAX_TICKS = 6
 CONFIG: dict[str, Any] = {
     "displaylogo": False,
     "modeBarButtonsToRemove": ["lasso2d", "select2d", "autoScale2d"],
@@ -31,13 +31,16 @@ SELECTABLE = {**CONFIG, "modeBarButtonsToRemove": ["lasso2d", "autoScale2d"]}
 IMAGE_FORMATS = ("PNG", "SVG")
 
 
-def saved_as(config: dict[str, Any], form: str) -> dict[str, Any]:
-    """The configuration with another format of what the camera button saves."""
-    return {**config, "toImageButtonOptions": {**config["toImageButtonOptions"], "format": form}}
+def with_image_format(config: dict[str, Any], image_format: str) -> dict[str, Any]:
+    """The configuration with another image format of the camera button."""
+    return {
+        **config,
+        "toImageButtonOptions": {**config["toImageButtonOptions"], "format": image_format},
+    }
 
 
 def layout(figure: go.Figure, palette: Palette, *, height: int = HEIGHT) -> go.Figure:
-    """Applies the common frame: legend above, room for labels, no background of its own."""
+    """Applies the common layout: legend above the plot, margins for labels, no background."""
     figure.update_layout(
         height=height,
         margin={"l": 64, "r": 24, "t": 10, "b": 56},
@@ -76,17 +79,17 @@ def layout(figure: go.Figure, palette: Palette, *, height: int = HEIGHT) -> go.F
 
 
 def modebar(palette: Palette) -> dict[str, str]:
-    """The chart's buttons down its right margin, clear of the legend, and without a dark bar."""
-    clear = "rgba(0,0,0,0)"
-    colors = {"bgcolor": clear, "color": palette.published, "activecolor": palette.text}
+    """The mode bar in the right margin, clear of the legend, with a transparent background."""
+    transparent = "rgba(0,0,0,0)"
+    colors = {"bgcolor": transparent, "color": palette.published, "activecolor": palette.text}
     return {"orientation": "v", **colors}
 
 
 def log_ticks(values: Iterable[float]) -> tuple[list[float], list[str]]:
-    """Tick places around `values` (positive), with their texts.
+    """Tick positions around `values` (positive), with their texts.
 
-    At 1, 2 and 5 of each decade, or at 1 and 3, or at 1: the most that stay within MOST_TICKS,
-    so that they stand beside each other on a narrow screen.
+    At 1, 2, 5 of each decade, or at 1, 3, or at 1: the densest choice with at most MAX_TICKS ticks,
+    so that labels do not overlap on a narrow screen.
     """
     low, high = log_range(values)
     decades = range(math.floor(low), math.ceil(high) + 1)
@@ -94,13 +97,13 @@ def log_ticks(values: Iterable[float]) -> tuple[list[float], list[str]]:
     for digits in ((1, 2, 5), (1, 3), (1,)):
         ticks = [digit * 10.0**e for e in decades for digit in digits]
         inside = [tick for tick in ticks if low - 1e-9 <= math.log10(tick) <= high + 1e-9]
-        if len(inside) <= MOST_TICKS:
+        if len(inside) <= MAX_TICKS:
             break
     return inside, [f"{tick:,.10g}" for tick in inside]
 
 
 def log_axis(values: Iterable[float], title: str) -> dict[str, Any]:
-    """A logarithmic axis around `values`, with its title."""
+    """Settings of a logarithmic axis around `values`, with a title."""
     values = list(values)
     ticks, texts = log_ticks(values)
     return {
@@ -113,28 +116,28 @@ def log_axis(values: Iterable[float], title: str) -> dict[str, Any]:
 
 
 def log_range(values: Iterable[float]) -> tuple[float, float]:
-    """The axis range in log10 around `values`, wide enough to hold two 1-2-5 ticks or more."""
+    """Axis range (log10) around `values`, wide enough for at least two 1-2-5 ticks."""
     logs = [math.log10(value) for value in values if not is_missing(value) and value > 0]
     if not logs:
         return 0.0, 1.0
     spread = max(logs) - min(logs)
-    pad = max(0.06 * spread, (LEAST_DECADES - spread) / 2, 0.08)
+    pad = max(0.06 * spread, (MIN_DECADES - spread) / 2, 0.08)
     return min(logs) - pad, max(logs) + pad
 
 
 def percent_range(lows: Iterable[float], highs: Iterable[float]) -> tuple[float, float]:
-    """An axis of percentages around all intervals, at least three points tall, within 0 to 100."""
+    """Range of a percentage axis around all intervals: at least 3 points, within 0 to 100.5."""
     low, high = min(lows, default=0.0), max(highs, default=100.0)
     pad = max(1.0, 0.08 * (high - low))
-    middle = (low + high) / 2
-    low, high = min(low - pad, middle - 1.5), max(high + pad, middle + 1.5)
+    center = (low + high) / 2
+    low, high = min(low - pad, center - 1.5), max(high + pad, center + 1.5)
     return max(0.0, low), min(100.5, high)
 
 
 def whiskers(
     values: pd.Series, lows: pd.Series, highs: pd.Series, color: str, width: int = 5
 ) -> dict[str, Any]:
-    """Error bars from `lows` to `highs` around `values`, as plotly takes them."""
+    """Plotly error bars from `lows` to `highs` around `values`."""
     return {
         "type": "data",
         "symmetric": False,
@@ -146,14 +149,14 @@ def whiskers(
     }
 
 
-def front_line(x: pd.Series, y: pd.Series, shape: str, palette: Palette) -> go.Scatter:
-    """The dotted steps of a Pareto front; `shape` as plotly has it: vh or hv."""
+def pareto_front_line(x: pd.Series, y: pd.Series, shape: str, palette: Palette) -> go.Scatter:
+    """The Pareto front as dotted steps; `shape`: plotly line shape, `vh` or `hv`."""
     return go.Scatter(
         x=x,
         y=y,
         mode="lines",
         line={"color": palette.text, "width": 1.2, "dash": "dot", "shape": shape},
-        name="frontier",
+        name="Pareto front",
         hoverinfo="skip",
     )
 
@@ -161,7 +164,7 @@ def front_line(x: pd.Series, y: pd.Series, shape: str, palette: Palette) -> go.S
 def highlight(
     x: Iterable[float], y: Iterable[float], name: str, symbol: str, palette: Palette
 ) -> go.Scatter:
-    """A large open mark around what was chosen."""
+    """A large open mark around the chosen point."""
     return go.Scatter(
         x=list(x),
         y=list(y),
@@ -179,7 +182,7 @@ def highlight(
 
 
 def legend_mark(name: str, symbol: str, color: str) -> go.Scatter:
-    """An entry of the legend without a point."""
+    """A legend entry without a point."""
     width = 2 if symbol.endswith("open") else 0
     return go.Scatter(
         x=[None],
@@ -193,26 +196,26 @@ def legend_mark(name: str, symbol: str, color: str) -> go.Scatter:
 
 
 def safe(text: object) -> str:
-    """Text for a plotly label or template, in which tags and `%{...}` would be markup."""
+    """Text escaped for plotly labels and templates, where tags and `%{...}` are markup."""
     return html.escape(printable(str(text)), quote=False).replace("%{", "%&#123;")
 
 
 CARD_FIELDS = (
     *("label", "precision", "top1", "top1_low", "top1_high", "images", "dataset", "at_chance"),
-    *("apart", "images_per_s", "batch", "stable", "latency_p50_ms", "threads", "scenario"),
+    *("not_comparable", "images_per_s", "batch", "stable", "latency_p50_ms", "threads", "scenario"),
     *("verdict", "noise", "peak_share", "achieved_gmacs_per_s", "compute_gmacs", "estimated"),
     *("size_mb", "execution", "calibration", "preprocess", "environment"),
 )
 
 
 def hover_cards(rows: pd.DataFrame) -> list[str]:
-    """The card of each row; of the many columns only those that it tells are taken out."""
-    told = rows[[name for name in CARD_FIELDS if name in rows]]
-    return [hover_card(row) for row in told.to_dict("records")]
+    """The hover card of each row, from the columns of CARD_FIELDS."""
+    fields = rows[[name for name in CARD_FIELDS if name in rows]]
+    return [hover_card(row) for row in fields.to_dict("records")]
 
 
 def hover_card(row: dict[str, Any]) -> str:
-    """Identity first, then accuracy, speed, cost, conditions; what was not measured is left out."""
+    """Identity, accuracy, speed, cost, conditions; without lines for missing figures."""
     lines = [f"<b>{safe(row['label'])} · {row['precision']}</b>"]
     if not is_missing(row.get("top1")):
         interval = f"{number(row['top1_low'])}–{number(row['top1_high'])}"
@@ -222,15 +225,15 @@ def hover_card(row: dict[str, Any]) -> str:
         )
         if row.get("at_chance"):
             lines.append("collapsed: no better than guessing")
-        if _told(row.get("apart")):
-            lines.append(f"≠ {safe(row['apart'])}")
+        if _has_text(row.get("not_comparable")):
+            lines.append(f"≠ {safe(row['not_comparable'])}")
     if not is_missing(row.get("images_per_s")):
         speed = f"{number(row['images_per_s'])} images/s at batch {row['batch']:.0f}"
         lines.append(speed + (", unstable" if row["stable"] == 0 else ""))
         lines.append(f"p50 {number(row['latency_p50_ms'], 2)} ms, {row['threads']:.0f} threads")
-        lines += [safe(row[name]) for name in ("scenario", "verdict") if _told(row.get(name))]
-        if _told(row.get("noise")):
-            lines.append(f"noisy: {safe(row['noise'])}")
+        lines += [safe(row[name]) for name in ("scenario", "verdict") if _has_text(row.get(name))]
+        if _has_text(row.get("noise")):
+            lines.append(f"interference: {safe(row['noise'])}")
         if not is_missing(row.get("peak_share")):
             share = f"{number(row['peak_share'], 0)} % of the machine's peak"
             lines.append(f"{number(row['achieved_gmacs_per_s'])} GMAC/s, {share}")
@@ -238,32 +241,32 @@ def hover_card(row: dict[str, Any]) -> str:
     if row.get("execution") and row["execution"] != "native":
         lines.append(safe(row["execution"]))
     if not is_missing(row.get("calibration")):
-        lines.append(f"calibrated: {safe(row['calibration'])}")
-    lines += [safe(row[name]) for name in ("preprocess", "environment") if _told(row.get(name))]
+        lines.append(f"calibration: {safe(row['calibration'])}")
+    lines += [safe(row[name]) for name in ("preprocess", "environment") if _has_text(row.get(name))]
     return card(lines)
 
 
 def card(lines: Iterable[str]) -> str:
-    """Lines of a hover card, the long ones broken: a chart cuts what is wider than itself."""
-    return "<br>".join(line if len(line) <= CARD_WIDTH else _broken(line) for line in lines)
+    """Text of a hover card; long lines are wrapped, as a chart cuts off what is too wide."""
+    return "<br>".join(line if len(line) <= CARD_WIDTH else _wrap(line) for line in lines)
 
 
 @lru_cache(maxsize=4096)
-def _broken(line: str) -> str:
+def _wrap(line: str) -> str:
     wrapper = textwrap.TextWrapper(CARD_WIDTH, break_long_words=False, break_on_hyphens=False)
     return "<br>".join(wrapper.wrap(line))
 
 
 def _costs(row: dict[str, Any]) -> list[str]:
-    """GMACs and size, as far as they are known."""
-    told = []
+    """GMACs and size, if known."""
+    costs = []
     if not is_missing(row["compute_gmacs"]):
         gmacs = f"{significant(row['compute_gmacs'])} GMACs"
-        told.append(f"~{gmacs} by the published FLOPs" if row.get("estimated") else gmacs)
+        costs.append(f"~{gmacs} (from published FLOPs)" if row.get("estimated") else gmacs)
     if not is_missing(row["size_mb"]):
-        told.append(f"{number(row['size_mb'])} MB")
-    return [" · ".join(told)] if told else []
+        costs.append(f"{number(row['size_mb'])} MB")
+    return [" · ".join(costs)] if costs else []
 
 
-def _told(value: object) -> bool:
+def _has_text(value: object) -> bool:
     return isinstance(value, str) and bool(value)

@@ -1,4 +1,4 @@
-"""Channel excitations of SE blocks: this image against the mean of a dataset."""
+"""Channel excitations of SE blocks: one image vs the mean over a dataset."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ROW_HEIGHT = 200
 
 
 def last_of_stages(stages: list[int]) -> list[int]:
-    """Positions of the last block of each stage."""
+    """Positions of the last SE block of each stage."""
     return [n for n, stage in enumerate(stages) if n + 1 == len(stages) or stages[n + 1] != stage]
 
 
@@ -26,7 +26,7 @@ def excitations(
     mean: list[np.ndarray] | None,
     palette: Palette,
 ) -> go.Figure:
-    """One panel a block: excitation over the channels, in the order of their mean if given."""
+    """One panel per SE block: gate over channels, sorted by the dataset mean if it is given."""
     rows = -(-len(names) // COLUMNS)
     figure = make_subplots(
         rows=rows,
@@ -41,7 +41,7 @@ def excitations(
         channels = [f"channel {channel}" for channel in order]
         lines = [(values, "this image", palette.precisions[REFERENCE], 1.2)]
         if mean is not None:
-            lines.append((mean[place], "mean of the dataset", palette.published, 2.5))
+            lines.append((mean[place], "dataset mean", palette.published, 2.5))
         for line, name, color, width in lines:
             figure.add_trace(
                 go.Scatter(
@@ -62,11 +62,11 @@ def excitations(
     figure.update_annotations(font={"size": 12, "color": palette.text})
     figure.update_yaxes(range=[-0.02, 1.05])
     figure.update_xaxes(showticklabels=False, title={"text": ""})
-    figure.update_yaxes(title={"text": "weight, 1: kept whole"}, col=1)
-    rising = "mean" if mean is not None else "weight"
-    for place in range(max(0, len(names) - COLUMNS), len(names)):  # the lowest of each column
+    figure.update_yaxes(title={"text": "SE gate (1 = unchanged)"}, col=1)
+    sort_key = "dataset mean" if mean is not None else "gate"
+    for place in range(max(0, len(names) - COLUMNS), len(names)):  # the bottom panel of each column
         figure.update_xaxes(
-            title={"text": f"channels, by rising {rising}"},
+            title={"text": f"channels, sorted by {sort_key}"},
             row=place // COLUMNS + 1,
             col=place % COLUMNS + 1,
         )
@@ -74,18 +74,19 @@ def excitations(
 
 
 def takeaway(image: list[np.ndarray], mean: list[np.ndarray] | None, names: list[str]) -> str:
-    """Where this image departs most from the dataset, or how far the gates open."""
+    """The block with the largest difference from the dataset mean, or the range of mean gates."""
     if mean is None:
-        opened = [float(values.mean()) for values in image]
+        gates = [float(values.mean()) for values in image]
         return (
-            f"Mean excitation {number(min(opened), 2)} to {number(max(opened), 2)} over the blocks "
-            f"shown; 1 leaves a channel as it is, 0 switches it off."
+            f"Mean SE gate: {number(min(gates), 2)} to {number(max(gates), 2)} over the blocks "
+            f"shown. 1 leaves a channel unchanged, 0 switches it off."
         )
-    departures = [
+    differences = [
         float(np.abs(values - usual).mean()) for values, usual in zip(image, mean, strict=True)
     ]
-    most = int(np.argmax(departures))
+    largest = int(np.argmax(differences))
     return (
-        f"This image departs most from the dataset in {names[most]}: {number(departures[most], 3)} "
-        f"a channel on average; least {number(min(departures), 3)}."
+        f"Largest difference from the dataset mean: {names[largest]}, "
+        f"{number(differences[largest], 3)} per channel on average. Smallest: "
+        f"{number(min(differences), 3)}."
     )

@@ -1,4 +1,4 @@
-"""How long single requests took: their distribution, and whether they drifted."""
+"""Latencies of single requests: their distribution (CDF) and their course over time."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from dashboard.charts.common import layout, log_axis, safe
 from dashboard.formats import number, plural
 from dashboard.palette import Palette
 
-MOST_SAMPLES = 2000
-WIDE = 10.0  # beyond this ratio of slowest to fastest the axis is logarithmic
+MAX_SAMPLES = 2000
+LOG_AXIS_RATIO = 10.0  # ratio of slowest to fastest request beyond which the axis is logarithmic
 PERCENTILES = (50, 90, 99)
 STROKES = {50: "solid", 90: "dash", 99: "dot"}
 
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """The latencies (ms) of one benchmark, in the order in which requests ended."""
+    """The latencies (ms) of one benchmark, in order of completion."""
 
     label: str
     precision: str
@@ -27,38 +27,38 @@ class Series:
 
     @property
     def name(self) -> str:
-        """For axis and legend."""
+        """Name in legend and text."""
         return f"{self.label} · {self.precision}"
 
 
-def thinned(values: np.ndarray, most: int = MOST_SAMPLES) -> np.ndarray:
-    """At most `most` values, evenly picked in their order."""
-    if len(values) <= most:
+def downsample(values: np.ndarray, max_samples: int = MAX_SAMPLES) -> np.ndarray:
+    """At most `max_samples` values, evenly spaced, in the same order."""
+    if len(values) <= max_samples:
         return values
-    return np.asarray(values[np.linspace(0, len(values) - 1, most).round().astype(int)])
+    return np.asarray(values[np.linspace(0, len(values) - 1, max_samples).round().astype(int)])
 
 
-def distributions(series: list[Series], palette: Palette) -> go.Figure:
-    """Share of requests (%) that took no longer than x; the percentiles are where lines cross."""
+def latency_distribution(series: list[Series], palette: Palette) -> go.Figure:
+    """Cumulative distribution of latencies: share of requests (%) with a latency of at most x."""
     figure = go.Figure()
-    everything: list[float] = []
-    for number_of, one in enumerate(series):
-        ordered = np.sort(one.latency_ms)
-        shown = thinned(ordered)
-        shares = thinned(100 * np.arange(1, len(ordered) + 1) / len(ordered))
-        everything += [float(shown[0]), float(shown[-1])]
+    extremes: list[float] = []
+    for index, benchmark in enumerate(series):
+        ordered = np.sort(benchmark.latency_ms)
+        shown = downsample(ordered)
+        shares = downsample(100 * np.arange(1, len(ordered) + 1) / len(ordered))
+        extremes += [float(shown[0]), float(shown[-1])]
         figure.add_trace(
             go.Scatter(
                 x=shown,
                 y=shares,
                 mode="lines",
-                name=safe(one.name),
+                name=safe(benchmark.name),
                 line={
-                    "color": palette.precisions[one.precision],
+                    "color": palette.precisions[benchmark.precision],
                     "width": 2,
-                    "dash": ("solid", "dash", "dot", "dashdot")[number_of // 3 % 4],
+                    "dash": ("solid", "dash", "dot", "dashdot")[index // 3 % 4],
                 },
-                hovertemplate=f"<b>{safe(one.name)}</b><br>%{{y:.1f}} % of requests within "
+                hovertemplate=f"<b>{safe(benchmark.name)}</b><br>%{{y:.1f}} % of requests within "
                 f"%{{x:.3g}} ms<extra></extra>",
             )
         )
@@ -70,45 +70,45 @@ def distributions(series: list[Series], palette: Palette) -> go.Figure:
             annotation_position="right",
         )
     figure.update_yaxes(range=[0, 101], title={"text": "requests (%)"})
-    wide = everything and max(everything) > WIDE * min(everything) > 0
-    title = "latency of one request (ms), ← faster"
-    figure.update_xaxes(**log_axis(everything, title) if wide else {"title": {"text": title}})
+    log_scale = extremes and max(extremes) > LOG_AXIS_RATIO * min(extremes) > 0
+    title = "latency of one request (ms), ← lower is better"
+    figure.update_xaxes(**log_axis(extremes, title) if log_scale else {"title": {"text": title}})
     return layout(figure, palette).update_layout(margin={"r": 44})
 
 
-def in_order(series: list[Series], palette: Palette) -> go.Figure:
-    """Each request in its order: warm-up left over, drift and hiccups are seen here."""
+def latency_over_time(series: list[Series], palette: Palette) -> go.Figure:
+    """Latency of each request in order of completion; shows warm-up, drift and outliers."""
     figure = go.Figure()
-    for one in series:
-        shown = thinned(one.latency_ms)
-        places = thinned(np.arange(1, len(one.latency_ms) + 1))
+    for benchmark in series:
+        shown = downsample(benchmark.latency_ms)
+        places = downsample(np.arange(1, len(benchmark.latency_ms) + 1))
         figure.add_trace(
             go.Scattergl(
                 x=places,
                 y=shown,
                 mode="markers",
-                name=safe(one.name),
-                marker={"size": 3, "color": palette.precisions[one.precision]},
-                hovertemplate=f"<b>{safe(one.name)}</b><br>request %{{x}}: %{{y:.3g}} ms"
+                name=safe(benchmark.name),
+                marker={"size": 3, "color": palette.precisions[benchmark.precision]},
+                hovertemplate=f"<b>{safe(benchmark.name)}</b><br>request %{{x}}: %{{y:.3g}} ms"
                 f"<extra></extra>",
             )
         )
-    figure.update_xaxes(title={"text": "request, in the order of measuring"})
+    figure.update_xaxes(title={"text": "request, in order of completion"})
     figure.update_yaxes(title={"text": "latency (ms)"}, rangemode="tozero")
     return layout(figure, palette)
 
 
 def takeaway(series: list[Series]) -> str:
-    """Median and tail of the fastest, and who has the longest tail."""
+    """The lowest median, and the longest tail (p99 / median)."""
     if not series:
-        return "No raw latencies are kept for these builds: benchmark them here to see them."
-    tails = {one.name: float(np.percentile(one.latency_ms, 99)) for one in series}
-    medians = {one.name: float(np.median(one.latency_ms)) for one in series}
+        return "These builds have no raw latencies. Benchmark them on this machine to see them."
+    tails = {benchmark.name: float(np.percentile(benchmark.latency_ms, 99)) for benchmark in series}
+    medians = {benchmark.name: float(np.median(benchmark.latency_ms)) for benchmark in series}
     fastest = min(medians, key=lambda name: medians[name])
     ratios = {name: tails[name] / medians[name] for name in tails}
-    worst = max(ratios, key=lambda name: ratios[name])
-    count = sum(len(one.latency_ms) for one in series)
+    longest = max(ratios, key=lambda name: ratios[name])
+    count = sum(len(benchmark.latency_ms) for benchmark in series)
     return (
-        f"Lowest median: {fastest}, {number(medians[fastest], 2)} ms. Longest tail: {worst}, p99 "
-        f"{number(ratios[worst], 1)} × its median ({plural(count, 'request')})."
+        f"Lowest median: {fastest}, {number(medians[fastest], 2)} ms. Longest tail: {longest}, p99 "
+        f"{number(ratios[longest], 1)} × its median ({plural(count, 'request')})."
     )

@@ -1,4 +1,4 @@
-"""Names beside the points of a chart: as many as find room, none over another or over a mark."""
+"""Labels beside the points of a chart that overlap neither each other nor the marks."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ import plotly.graph_objects as go
 from dashboard.charts.common import safe
 from dashboard.palette import Palette
 
-MOST_NAMES = 10
+MAX_NAMES = 10
 FONT_SIZE, LETTER_PX, LINE_PX = 11, 6.2, 15.0
-# What a chart measures on a narrow screen; on a wider one there is more room, never less.
+# Plot size on a narrow screen; wider screens have more space.
 PLOT_PX = (300.0, 300.0)
 MARK_PX = 9.0
-# xanchor, yanchor: where the name stands, the first choice first.
+# (xanchor, yanchor) of a name, in order of preference.
 _SIDES = (("left", "middle"), ("right", "middle"), ("center", "bottom"), ("center", "top"))
 
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """A point at (x, y) as shares of the plot, both from the lower left, with its name."""
+    """A point with its name; x and y as shares of the plot, from the lower left corner."""
 
     x: float
     y: float
@@ -32,7 +32,7 @@ class Named:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A name with the side on which it found room."""
+    """A placed name and its side."""
 
     named: Named
     xanchor: str
@@ -43,42 +43,42 @@ Box = tuple[float, float, float, float]
 
 
 def brief_names(labels: Iterable[str]) -> dict[str, str]:
-    """`timm/seresnet50 (imported: x)` as `seresnet50`, unless two labels would read the same."""
-    whole = list(dict.fromkeys(labels))
-    short = {label: label.partition(" (")[0].rpartition("/")[2] for label in whole}
-    read = Counter(short.values())
-    return {label: text if read[text] == 1 else label for label, text in short.items()}
+    """Shortens `timm/seresnet50 (imported: x)` to `seresnet50` if the result is unique."""
+    unique = list(dict.fromkeys(labels))
+    short = {label: label.partition(" (")[0].rpartition("/")[2] for label in unique}
+    counts = Counter(short.values())
+    return {label: text if counts[text] == 1 else label for label, text in short.items()}
 
 
 def place_names(
     points: list[Named],
-    taken: list[tuple[float, float]],
-    faint: Sequence[tuple[float, float]] = (),
+    occupied: list[tuple[float, float]],
+    avoid: Sequence[tuple[float, float]] = (),
 ) -> list[Place]:
-    """The first MOST_NAMES of `points` that find room.
+    """Places the first MAX_NAMES of `points` that have space.
 
-    `taken` are marks that no name may hide; over `faint` ones a name stands only where it has no
-    other room.
+    `occupied`: marks that no name may cover. `avoid`: points that a name covers only if it has no
+    other place.
     """
-    full = [_around(*_px(*mark)) for mark in taken]
-    avoided = [_around(*_px(*mark)) for mark in faint]
+    occupied_boxes = [_mark_box(*_px(*mark)) for mark in occupied]
+    avoided_boxes = [_mark_box(*_px(*mark)) for mark in avoid]
     placed: list[Place] = []
     for point in points:
-        own = _around(*_px(point.x, point.y))
-        others = [box for box in full if box != own]
-        found = _side_with_room(point, [*others, *avoided]) or _side_with_room(point, others)
-        if found is not None:
-            placed.append(found)
-            full.append(_box(point, found.xanchor, found.yanchor))
-        if len(placed) == MOST_NAMES:
+        own = _mark_box(*_px(point.x, point.y))
+        others = [box for box in occupied_boxes if box != own]
+        place = _free_side(point, [*others, *avoided_boxes]) or _free_side(point, others)
+        if place is not None:
+            placed.append(place)
+            occupied_boxes.append(_name_box(point, place.xanchor, place.yanchor))
+        if len(placed) == MAX_NAMES:
             break
     return placed
 
 
-def _side_with_room(point: Named, others: list[Box]) -> Place | None:
+def _free_side(point: Named, others: list[Box]) -> Place | None:
     for xanchor, yanchor in _SIDES:
-        box = _box(point, xanchor, yanchor)
-        if _inside(box) and not any(_meet(box, other) for other in others):
+        box = _name_box(point, xanchor, yanchor)
+        if _inside(box) and not any(_overlap(box, other) for other in others):
             return Place(point, xanchor, yanchor)
     return None
 
@@ -86,13 +86,13 @@ def _side_with_room(point: Named, others: list[Box]) -> Place | None:
 def add_names(
     figure: go.Figure,
     points: list[tuple[float, float, str]],
-    taken: list[tuple[float, float]],
+    occupied: list[tuple[float, float]],
     palette: Palette,
-    faint: Sequence[tuple[float, float]] = (),
+    avoid: Sequence[tuple[float, float]] = (),
 ) -> None:
-    """Writes names beside (x, y, name) on a figure whose axes have ranges, x in log10.
+    """Adds the names of (x, y, name) to a figure whose axes have ranges (x axis: log10).
 
-    `taken` and `faint` as for `place_names`, in the chart's own values.
+    `occupied` and `avoid` as for `place_names`, in data coordinates.
     """
     (left, right), (low, high) = figure.layout.xaxis.range, figure.layout.yaxis.range
 
@@ -100,8 +100,8 @@ def add_names(
         return (math.log10(x) - left) / (right - left), (y - low) / (high - low)
 
     named = [Named(*share(x, y), text) for x, y, text in points]
-    marks, aside = [share(x, y) for x, y in taken], [share(x, y) for x, y in faint]
-    for place in place_names(named, marks, aside):
+    marks, avoided = [share(x, y) for x, y in occupied], [share(x, y) for x, y in avoid]
+    for place in place_names(named, marks, avoided):
         figure.add_annotation(
             x=left + place.named.x * (right - left),
             y=low + place.named.y * (high - low),
@@ -119,12 +119,12 @@ def _px(x: float, y: float) -> tuple[float, float]:
     return x * PLOT_PX[0], y * PLOT_PX[1]
 
 
-def _around(x: float, y: float) -> Box:
+def _mark_box(x: float, y: float) -> Box:
     half = MARK_PX - 2
     return x - half, y - half, x + half, y + half
 
 
-def _box(point: Named, xanchor: str, yanchor: str) -> Box:
+def _name_box(point: Named, xanchor: str, yanchor: str) -> Box:
     x, y = _px(point.x, point.y)
     width = LETTER_PX * len(point.text)
     left = {"left": x + MARK_PX, "right": x - MARK_PX - width, "center": x - width / 2}[xanchor]
@@ -138,6 +138,5 @@ def _inside(box: Box) -> bool:
     return box[0] >= 0 and box[1] >= 0 and box[2] <= PLOT_PX[0] and box[3] <= PLOT_PX[1]
 
 
-def _meet(one: Box, other: Box) -> bool:
-    apart = one[2] <= other[0] or other[2] <= one[0] or one[3] <= other[1] or other[3] <= one[1]
-    return not apart
+def _overlap(a: Box, b: Box) -> bool:
+    return not (a[2] <= b[0] or b[2] <= a[0] or a[3] <= b[1] or b[3] <= a[1])

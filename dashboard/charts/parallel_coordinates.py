@@ -1,4 +1,4 @@
-"""All dimensions at once: parallel axes on which up is always better."""
+"""Parallel coordinates: accuracy, speed and costs on axes where up is always better."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from dashboard.palette import Palette
 from engine.results.columns import header_of
 from engine.specs.precisions import precision_names
 
-MOST_LINES = 200
-# column -> whether less is better; costs and speeds are on log axes.
+MAX_LINES = 200
+# column -> whether lower is better; all on logarithmic axes.
 AXES = {
     "images_per_s": False,
     "latency_p50_ms": True,
@@ -22,15 +22,16 @@ AXES = {
     "compute_gmacs": True,
     "peak_rss_mb": True,
 }
-LABEL_ANGLE = -30  # on a narrow screen level titles would lie over each other
+LABEL_ANGLE = -30  # horizontal titles overlap on a narrow screen
 
 
-def all_dimensions(points: pd.DataFrame, palette: Palette) -> go.Figure:
-    """One line a build, at most MOST_LINES; drag along an axis to keep a range.
+def parallel_coordinates(points: pd.DataFrame, palette: Palette) -> go.Figure:
+    """One line per build, at most MAX_LINES; a range of an axis can be selected by dragging.
 
-    Columns: precision, top1 and those of AXES, all measured. What is equal for all has no axis.
+    Columns: precision, top1 and those of AXES, without missing values. A column with one value for
+    all builds has no axis.
     """
-    rows = points.head(MOST_LINES)
+    rows = points.head(MAX_LINES)
     order, colors = precision_names(), list(palette.precisions.values())
     count = len(order)
     places = rows["precision"].map({name: place for place, name in enumerate(order)})
@@ -56,8 +57,8 @@ def all_dimensions(points: pd.DataFrame, palette: Palette) -> go.Figure:
                 },
                 {"label": header_of("top1"), "values": rows["top1"]},
                 *(
-                    _log_axis(rows[name], header_of(name), less)
-                    for name, less in AXES.items()
+                    _log_axis(rows[name], header_of(name), lower_is_better)
+                    for name, lower_is_better in AXES.items()
                     if rows[name].nunique() > 1
                 ),
             ],
@@ -76,11 +77,11 @@ def all_dimensions(points: pd.DataFrame, palette: Palette) -> go.Figure:
     )
 
 
-def _log_axis(values: pd.Series, title: str, less_is_better: bool) -> dict[str, Any]:
-    sign = -1 if less_is_better else 1
+def _log_axis(values: pd.Series, title: str, lower_is_better: bool) -> dict[str, Any]:
+    sign = -1 if lower_is_better else 1
     logs = [sign * math.log10(float(value)) for value in values]
     ticks, texts = log_ticks(values)
-    arrow = " ↑ less" if less_is_better else ""
+    arrow = " ↑ lower" if lower_is_better else ""
     pad = 0.02 * (max(logs) - min(logs)) or 0.1
     inside = [
         (sign * math.log10(tick), text)

@@ -1,4 +1,4 @@
-"""What a lower precision costs in accuracy, and what it brings in speed and size."""
+"""Accuracy change, speed-up and size ratio of a lower precision."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import plotly.graph_objects as go
 from dashboard.charts.common import MARKER_SIZE, card, layout, safe, whiskers
 from dashboard.formats import number, signed
 from dashboard.palette import Palette, symbols
-from engine.results.wording import with_change, with_speed_up
+from engine.results.wording import pairs_with_accuracy, pairs_with_speed
 
-TOLERATED_POINTS = -1.0
+REFERENCE_DROP_PP = -1.0
 ROW_HEIGHT = 34
 FRAME_HEIGHT = 130
 _RATIOS = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1, 2, 4, 8, 16, 32, 64)
@@ -21,27 +21,27 @@ _RATIO_TEXTS = ("1/16", "1/8", "1/4", "1/2", "1×", "2×", "4×", "8×", "16×",
 
 
 def accuracy_change(pairs: pd.DataFrame, first: str, second: str, palette: Palette) -> go.Figure:
-    """Points of top-1, `second` minus `first`, with the paired 95 % interval; sorted by change.
+    """Top-1 of `second` minus `first` (pp), with the paired 95 % interval; sorted by change.
 
     Columns used: label, drop, drop_low, drop_high, images, dataset, lost, gained, p_value.
     """
-    rows = with_change(pairs).sort_values("drop", ascending=False)
+    rows = pairs_with_accuracy(pairs).sort_values("change", ascending=False)
     figure = go.Figure(_changes(rows, first, second, palette))
     for row in rows.to_dict("records"):
         figure.add_annotation(
-            x=row["drop"],
+            x=row["change"],
             y=safe(row["label"]),
-            text=_glyph(row["drop"]),
+            text=_change_text(row["change"]),
             showarrow=False,
             yshift=18,
             font={"size": 12, "color": palette.text},
             bgcolor=palette.background,
         )
-    _add_limits(figure, palette)
-    low = min([TOLERATED_POINTS, *rows["drop_low"]])
-    high = max([0.0, *rows["drop_high"]])
+    _add_reference_lines(figure, palette)
+    low = min([REFERENCE_DROP_PP, *rows["change_low"]])
+    high = max([0.0, *rows["change_high"]])
     pad = 0.12 * (high - low)
-    title = f"top-1, {second} minus {first} (points),<br>paired 95 % interval, better →"
+    title = f"top-1, {second} minus {first} (pp),<br>paired 95 % interval, better →"
     figure.update_xaxes(range=[low - pad, high + pad], title={"text": title})
     _rows_axis(figure, len(rows))
     figure = layout(figure, palette, height=_height(len(rows)))
@@ -51,9 +51,9 @@ def accuracy_change(pairs: pd.DataFrame, first: str, second: str, palette: Palet
 def _changes(rows: pd.DataFrame, first: str, second: str, palette: Palette) -> go.Scatter:
     color = palette.precisions[second]
     return go.Scatter(
-        x=rows["drop"],
+        x=rows["change"],
         y=[safe(label) for label in rows["label"]],
-        error_x=whiskers(rows["drop"], rows["drop_low"], rows["drop_high"], color),
+        error_x=whiskers(rows["change"], rows["change_low"], rows["change_high"], color),
         mode="markers",
         marker={"symbol": symbols()[second], "size": MARKER_SIZE, "color": color},
         customdata=[_change_card(row, first, second) for row in rows.to_dict("records")],
@@ -62,13 +62,13 @@ def _changes(rows: pd.DataFrame, first: str, second: str, palette: Palette) -> g
     )
 
 
-def _add_limits(figure: go.Figure, palette: Palette) -> None:
+def _add_reference_lines(figure: go.Figure, palette: Palette) -> None:
     figure.add_vline(x=0, line={"color": palette.text, "width": 1})
     figure.add_vline(
-        x=TOLERATED_POINTS,
+        x=REFERENCE_DROP_PP,
         line={"color": palette.published, "width": 1, "dash": "dash"},
         annotation={
-            "text": "−1 point",
+            "text": "−1 pp",
             "font": {"size": 11, "color": palette.published},
             "yanchor": "bottom",
         },
@@ -77,18 +77,18 @@ def _add_limits(figure: go.Figure, palette: Palette) -> None:
 
 
 def speed_and_size(pairs: pd.DataFrame, first: str, second: str, palette: Palette) -> go.Figure:
-    """`second` over `first` on one log axis: throughput (filled) and file size (open square).
+    """Ratios `second` / `first` on a log axis: throughput (filled) and file size (open square).
 
     Columns used: label, speed_up, size_ratio, batch, threads, environment.
     """
-    rows = with_speed_up(pairs).sort_values("speed_up")
+    rows = pairs_with_speed(pairs).sort_values("speed_up")
     cards = [_speed_card(row, first, second) for row in rows.to_dict("records")]
-    full = {"symbol": symbols()[second], "color": palette.precisions[second]}
+    filled = {"symbol": symbols()[second], "color": palette.precisions[second]}
     hollow = {"symbol": "square-open", "color": palette.published, "line": {"width": 2}}
     figure = go.Figure(
         [
-            _ratios(rows, "speed_up", "throughput (more is faster)", full, cards, palette),
-            _ratios(rows, "size_ratio", "file size (less is smaller)", hollow, cards, palette),
+            _ratios(rows, "speed_up", "speed-up (higher is better)", filled, cards, palette),
+            _ratios(rows, "size_ratio", "size ratio (lower is better)", hollow, cards, palette),
         ]
     )
     figure.add_vline(x=1, line={"color": palette.text, "width": 1})
@@ -98,7 +98,7 @@ def speed_and_size(pairs: pd.DataFrame, first: str, second: str, palette: Palett
         range=[math.log10(min(values) / 1.5), math.log10(max(values) * 1.5)],
         tickvals=list(_RATIOS),
         ticktext=list(_RATIO_TEXTS),
-        title={"text": f"{second} over {first} (log)"},
+        title={"text": f"{second} vs {first}: ratio (log)"},
     )
     _rows_axis(figure, len(rows))
     return layout(figure, palette, height=_height(len(rows)))
@@ -137,19 +137,20 @@ def _height(rows: int) -> int:
     return FRAME_HEIGHT + ROW_HEIGHT * max(rows, 3)
 
 
-def _glyph(points: float) -> str:
-    text = signed(points, 2)
+def _change_text(change_pp: float) -> str:
+    text = signed(change_pp, 2)
     return {"+": f"▲ {text}", "−": f"▼ {text}"}.get(text[0], text)
 
 
 def _change_card(row: dict[str, Any], first: str, second: str) -> str:
-    interval = f"{signed(row['drop_low'], 2)} to {signed(row['drop_high'], 2)}"
+    interval = f"{signed(row['change_low'], 2)} to {signed(row['change_high'], 2)}"
     return card(
         [
             f"<b>{safe(row['label'])}</b>",
-            f"{second} minus {first}: {signed(row['drop'], 2)} points ({interval})",
+            f"{second} vs {first}: {signed(row['change'], 2)} pp top-1 ({interval})",
             f"{row['images']:,} images of {safe(row['dataset'])}",
-            f"right only in {first}: {row['lost']:,}, only in {second}: {row['gained']:,}",
+            f"correct only in {first}: {row['only_first']:,}, "
+            f"only in {second}: {row['only_second']:,}",
             f"McNemar p = {row['p_value']:.2g}",
         ]
     )
@@ -159,8 +160,8 @@ def _speed_card(row: dict[str, Any], first: str, second: str) -> str:
     return card(
         [
             f"<b>{safe(row['label'])}</b>",
-            f"{second} has {number(row['speed_up'], 2)} × the images/s of {first}",
-            f"and {number(row['size_ratio'], 2)} × its size",
+            f"{second} vs {first}: speed-up {number(row['speed_up'], 2)} ×",
+            f"size ratio {number(row['size_ratio'], 2)} ×",
             f"batch {row['batch']:.0f}, {row['threads']:.0f} threads",
             safe(row["environment"]),
         ]

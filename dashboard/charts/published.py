@@ -1,4 +1,4 @@
-"""The published figures as reference points, and as a stand-in for a count of ours."""
+"""Published figures as reference points, and the notes on estimated GMACs."""
 
 from __future__ import annotations
 
@@ -12,20 +12,18 @@ from dashboard.formats import is_missing, number, significant
 from dashboard.palette import PUBLISHED_SYMBOL, Palette
 
 PUBLISHED_NOTE = (
-    "Crosses: as published. Their GMACs are derived from the published FLOPs (~; how is told on "
-    "the page System), or counted here once the model was exported. 1 GMAC = 2 GFLOPs."
+    "Crosses: published figures. Their GMACs are estimated from the published FLOPs (~; method: "
+    "page System), or counted if the model was exported here. 1 GMAC = 2 GFLOPs."
 )
 ESTIMATE_NOTE = (
-    "A hollow mark with a dot was never exported here: its GMACs are derived from the published "
-    "FLOPs (~; how is told on the page System). It takes no part in the frontier."
+    "Hollow marks with a dot: the model was not exported here, so its GMACs are estimated from the "
+    "published FLOPs (~; method: page System). They are not part of the Pareto front."
 )
-ESTIMATE_BESIDE = (
-    "A hollow mark with a dot was never exported: it stands there too, off the frontier."
-)
+ESTIMATE_NOTE_SHORT = "Hollow marks with a dot: GMACs estimated too, not part of the Pareto front."
 
 
 def published_trace(published: pd.DataFrame, palette: Palette) -> go.Scatter:
-    """Small gray crosses; `published` as from `with_gmacs`."""
+    """Published figures as small gray crosses; `published` as from `with_gmacs`."""
     return go.Scatter(
         x=published["gmacs"],
         y=published["top1"],
@@ -49,8 +47,8 @@ def _card(row: dict[str, Any]) -> str:
     ]
     if row["approximate"]:
         lines.append(
-            f"~{significant(row['gmacs'])} GMACs, from the published "
-            f"{number(row['published_flops_g'], 3)} GFLOPs"
+            f"~{significant(row['gmacs'])} GMACs, estimated from "
+            f"{number(row['published_flops_g'], 3)} published GFLOPs"
         )
     else:
         lines.append(f"{significant(row['gmacs'])} GMACs, counted here")

@@ -1,4 +1,4 @@
-"""Top-1 while an evaluation runs: the estimate so far, and its interval as it narrows."""
+"""Top-1 of a running evaluation: current estimate with its interval."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ HEIGHT = 230
 
 
 @dataclass(frozen=True, slots=True)
-class SoFar:
-    """Images seen, and top-1 with its Wilson interval in percent."""
+class RunningTop1:
+    """Number of images evaluated, and top-1 with its Wilson interval (%)."""
 
     images: int
     top1: float
@@ -25,24 +25,27 @@ class SoFar:
     high: float
 
 
-def so_far(done: int | None, partial: dict[str, Any] | None) -> SoFar | None:
-    """What a running evaluation has found on `done` images; None where nothing is known yet."""
-    found = PartialResult.model_validate(partial or {})
-    if not done or not found.images:
+def parse_running_top1(done: int | None, partial: dict[str, Any] | None) -> RunningTop1 | None:
+    """The partial result of a running evaluation after `done` images; None if there is none yet."""
+    result = PartialResult.model_validate(partial or {})
+    if not done or not result.images:
         return None
-    low, high = wilson_interval(found.correct, found.images)
-    return SoFar(done, 100 * found.correct / found.images, 100 * low, 100 * high)
+    low, high = wilson_interval(result.correct, result.images)
+    return RunningTop1(done, 100 * result.correct / result.images, 100 * low, 100 * high)
 
 
-def running_accuracy(seen: list[SoFar], total: int, palette: Palette) -> go.Figure:
-    """The line and its band over the images seen, up to `total`."""
-    images = [one.images for one in seen]
+def running_accuracy(estimates: list[RunningTop1], total: int, palette: Palette) -> go.Figure:
+    """Top-1 and its interval over the number of images, up to `total`."""
+    images = [estimate.images for estimate in estimates]
     band = bytes.fromhex(palette.precisions["fp16"].removeprefix("#"))
     figure = go.Figure(
         [
             go.Scatter(
                 x=[*images, *reversed(images)],
-                y=[*(one.high for one in seen), *(one.low for one in reversed(seen))],
+                y=[
+                    *(estimate.high for estimate in estimates),
+                    *(estimate.low for estimate in reversed(estimates)),
+                ],
                 fill="toself",
                 mode="lines",
                 line={"width": 0},
@@ -52,7 +55,7 @@ def running_accuracy(seen: list[SoFar], total: int, palette: Palette) -> go.Figu
             ),
             go.Scatter(
                 x=images,
-                y=[one.top1 for one in seen],
+                y=[estimate.top1 for estimate in estimates],
                 mode="lines+markers",
                 line={"color": palette.text, "width": 1.6},
                 marker={"size": 4},
@@ -61,7 +64,10 @@ def running_accuracy(seen: list[SoFar], total: int, palette: Palette) -> go.Figu
             ),
         ]
     )
-    lows, highs = [one.low for one in seen], [one.high for one in seen]
+    lows, highs = (
+        [estimate.low for estimate in estimates],
+        [estimate.high for estimate in estimates],
+    )
     figure.update_yaxes(range=percent_range(lows, highs), title={"text": "top-1 (%)"})
-    figure.update_xaxes(range=[0, total], title={"text": f"images seen, of {total:,}"})
+    figure.update_xaxes(range=[0, total], title={"text": f"images evaluated, of {total:,}"})
     return layout(figure, palette, height=HEIGHT)

@@ -1,4 +1,4 @@
-"""Latency against throughput over all settings of a sweep, with the frontier and the sweet spot."""
+"""Latency vs throughput of all points of a sweep, with Pareto front and best operating point."""
 
 from __future__ import annotations
 
@@ -10,49 +10,49 @@ import plotly.graph_objects as go
 from dashboard.charts.common import (
     MARKER_SIZE,
     card,
-    front_line,
     highlight,
     layout,
     legend_mark,
     log_axis,
+    pareto_front_line,
     safe,
     whiskers,
 )
 from dashboard.formats import number
 from dashboard.palette import Palette, symbols
 from engine.benchmark.sweep import SweetSpot, setting_of
-from engine.results.notes import unreliable
+from engine.results.notes import is_unreliable
 
-SWEET, NOISY = "sweet spot", "noisy or unstable"
+BEST, UNRELIABLE = "best operating point", "unreliable"
 
 
-def latency_against_throughput(found: SweetSpot, palette: Palette) -> go.Figure:
-    """One mark a setting, in the color and shape of its precision; hollow where it is doubtful.
+def latency_against_throughput(sweep: SweetSpot, palette: Palette) -> go.Figure:
+    """One mark per configuration, in the color and shape of its precision; hollow: unreliable.
 
-    The line joins what nothing else beats in both; the star is the sweet spot, the dashed line the
-    limit.
+    Dotted line: Pareto front. Star: best operating point. Dashed line: latency constraint.
     """
     figure = go.Figure()
-    column = found.percentile.column
-    front = found.pareto_front
+    column = sweep.percentile.column
+    front = sweep.pareto_front
     if len(front) > 1:
-        figure.add_trace(front_line(front[column], front["images_per_s"], "hv", palette))
+        figure.add_trace(pareto_front_line(front[column], front["images_per_s"], "hv", palette))
     for precision, symbol in symbols().items():
-        rows = found.points[found.points["precision"] == precision]
+        rows = sweep.points[sweep.points["precision"] == precision]
         if len(rows):
             figure.add_trace(_marks(rows, column, str(precision), symbol, palette))
-    if any(unreliable(found.points)):
-        figure.add_trace(legend_mark(NOISY, "circle-open", palette.published))
-    if (row := found.row) is not None:
-        best = [row[column]], [row["images_per_s"]]
-        figure.add_trace(highlight(*best, SWEET, "star-open", palette))
-    if found.limit_ms is not None:
-        figure.add_vline(
-            x=found.limit_ms,
-            line={"color": palette.text, "dash": "dash", "width": 1},
-            annotation={"text": f"limit {found.limit_ms:g} ms", "font": {"color": palette.text}},
+    if any(is_unreliable(sweep.points)):
+        figure.add_trace(legend_mark(UNRELIABLE, "circle-open", palette.published))
+    if (row := sweep.row) is not None:
+        figure.add_trace(
+            highlight([row[column]], [row["images_per_s"]], BEST, "star-open", palette)
         )
-    _axes(figure, found, column)
+    if sweep.limit_ms is not None:
+        figure.add_vline(
+            x=sweep.limit_ms,
+            line={"color": palette.text, "dash": "dash", "width": 1},
+            annotation={"text": f"max {sweep.limit_ms:g} ms", "font": {"color": palette.text}},
+        )
+    _axes(figure, sweep, column)
     return layout(figure, palette)
 
 
@@ -73,7 +73,9 @@ def _marks(
         mode="markers",
         name=precision,
         marker={
-            "symbol": [f"{symbol}-open" if doubt else symbol for doubt in unreliable(rows)],
+            "symbol": [
+                f"{symbol}-open" if unreliable else symbol for unreliable in is_unreliable(rows)
+            ],
             "size": MARKER_SIZE,
             "color": color,
             "line": {"width": 2},
@@ -94,17 +96,21 @@ def _card(row: dict[str, Any]) -> str:
         f"{number(row['images_per_s'])} images/s",
         percentiles,
         "unstable" if row["stable"] == 0 else "",
-        f"noisy: {safe(row['noise'])}" if isinstance(row["noise"], str) else "",
+        f"interference: {safe(row['noise'])}" if isinstance(row["noise"], str) else "",
     ]
     return card(filter(None, lines))
 
 
-def _axes(figure: go.Figure, found: SweetSpot, column: str) -> None:
-    points = found.points
-    latencies = [*points[column], *([found.limit_ms] if found.limit_ms else [])]
+def _axes(figure: go.Figure, sweep: SweetSpot, column: str) -> None:
+    points = sweep.points
+    latencies = [*points[column], *([sweep.limit_ms] if sweep.limit_ms else [])]
     rates = [*points["images_per_s"], *points["images_per_s_low"], *points["images_per_s_high"]]
     for update, values, title in (
-        (figure.update_xaxes, latencies, f"{found.percentile} of a request (ms, log), ← sooner"),
-        (figure.update_yaxes, rates, "images/s (log), ↑ faster"),
+        (
+            figure.update_xaxes,
+            latencies,
+            f"{sweep.percentile} of a request (ms, log), ← lower is better",
+        ),
+        (figure.update_yaxes, rates, "images/s (log), ↑ better"),
     ):
         update(**log_axis(values, title))

@@ -1,6 +1,6 @@
-"""Everything the pages read: from the database, cached until a job changes something."""
+"""Queries of the pages; results are cached until a job changes them."""
 
-from dashboard.queries.checkpoints import identified
+from dashboard.queries.checkpoints import identify_weights_file
 from dashboard.queries.jobs import (
     JobView,
     ended_jobs,
@@ -8,20 +8,26 @@ from dashboard.queries.jobs import (
     has_live_jobs,
     live_jobs,
     newest_job,
-    open_failures,
     recent_runs,
     run_jobs,
     run_stages,
+    unresolved_failures,
 )
-from dashboard.queries.results import outdated, published, results, results_of, tables
+from dashboard.queries.results import (
+    outdated_environments,
+    published,
+    results,
+    results_of_measurements,
+    tables,
+)
 from dashboard.queries.samples import (
-    classes_judged,
     dataset_index,
-    difference,
     flips_of,
+    has_same_classes,
+    labeled_class_count,
     latencies,
+    paired_difference,
     pairs,
-    same_classes,
 )
 from dashboard.queries.state import url, version
 from dashboard.queries.stored import (
@@ -38,33 +44,34 @@ __all__ = [
     "JobView",
     "artifacts",
     "builds",
-    "classes_judged",
     "dataset_index",
     "datasets",
-    "difference",
     "disk_use",
     "ended_jobs",
     "find_run",
     "flips_of",
     "has_live_jobs",
+    "has_same_classes",
     "health",
-    "identified",
+    "identify_weights_file",
+    "labeled_class_count",
     "latencies",
     "live_jobs",
     "newest_job",
     "open_failures",
-    "outdated",
+    "outdated_environments",
+    "paired_difference",
     "pairs",
     "peaks",
     "provenance",
     "published",
     "recent_runs",
     "results",
-    "results_of",
+    "results_of_measurements",
     "run_jobs",
     "run_stages",
-    "same_classes",
     "tables",
+    "unresolved_failures",
     "url",
     "version",
 ]

@@ -1,4 +1,4 @@
-"""What files of weights say of themselves, looked into once a file."""
+"""The content of weights files, cached per file."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import streamlit as st
 from engine.weights.identify import Identified, identify
 
 
-def identified(path: str, key: str | None, model_id: str) -> Identified | None:
-    """What a file holds, `model_id` being what it is expected to; None where there is no file."""
+def identify_weights_file(path: str, key: str | None, model_id: str) -> Identified | None:
+    """The content of a weights file expected to hold `model_id`; None if it does not exist."""
     file = Path(path).expanduser()
     try:
         state = file.stat() if file.is_file() else None
@@ -18,9 +18,9 @@ def identified(path: str, key: str | None, model_id: str) -> Identified | None:
         return None
     if state is None:
         return None
-    return _identified(str(file), key, model_id, state.st_mtime_ns, state.st_size)
+    return _identify(str(file), key, model_id, state.st_mtime_ns, state.st_size)
 
 
-@st.cache_data(show_spinner="Looking into the file of weights.", max_entries=32)
-def _identified(path: str, key: str | None, model_id: str, mtime_ns: int, size: int) -> Identified:
+@st.cache_data(show_spinner="Reading the weights file.", max_entries=32)
+def _identify(path: str, key: str | None, model_id: str, mtime_ns: int, size: int) -> Identified:
     return identify(Path(path), key, [model_id] if model_id.startswith("timm/") else [])

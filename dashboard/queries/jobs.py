@@ -1,4 +1,4 @@
-"""Jobs and the runs that own them; never cached."""
+"""Queries for jobs and their runs; not cached."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FAILURES_S = 3 * 86400.0
 
 @dataclass(frozen=True, slots=True)
 class JobView:
-    """A job's row with the titles of what it waits for and the runs that own it."""
+    """A job with the titles and ids of its live dependencies, and the ids of its runs."""
 
     row: Job
     waits_for: tuple[str, ...]
@@ -29,28 +29,25 @@ class JobView:
 
 
 def live_jobs() -> list[JobView]:
-    """Queued and running jobs, in the order of the queue."""
+    """Queued and running jobs, in queue order."""
     statement = select(Job).where(Job.status.in_(LIVE)).order_by(Job.priority.desc(), Job.id)
     return _views(statement)
 
 
 def ended_jobs(statuses: tuple[str, ...], limit: int = 200) -> list[JobView]:
-    """Ended jobs, the last to end first."""
+    """Ended jobs, the most recent first."""
     statement = select(Job).where(Job.status.in_(statuses)).order_by(Job.ended_at.desc(), Job.id)
     return _views(statement.limit(limit))
 
 
 def run_jobs(run_id: int) -> list[JobView]:
-    """The jobs of one run, in the order in which they were queued."""
+    """The jobs of a run, in queue order."""
     owned = select(RunJob.job_id).where(RunJob.run_id == run_id)
     return _views(select(Job).where(Job.id.in_(owned)).order_by(Job.id))
 
 
-def open_failures(limit: int = 5) -> list[JobView]:
-    """Failed jobs of the last days that nothing equal has been queued after, the newest first.
-
-    Older ones stay in the table of ended jobs.
-    """
+def unresolved_failures(limit: int = 5) -> list[JobView]:
+    """Failed jobs of the last FAILURES_S seconds without a later equal job, the newest first."""
     recent = utc_epoch() - FAILURES_S
     later = aliased(Job)
     superseded = select(later.id).where(later.key == Job.key, later.id > Job.id)
@@ -89,7 +86,7 @@ def _views(statement: Any) -> list[JobView]:
 
 
 def run_stages(run_ids: list[int]) -> dict[int, tuple[str, list[tuple[str, str]]]]:
-    """Of each run its title and the (kind, status) of all its jobs, in their order."""
+    """By run id: title, and (kind, status) of its jobs in queue order."""
     statement = (
         select(Run.id, Run.title, Job.kind, Job.status)
         .join(RunJob, RunJob.run_id == Run.id)
@@ -97,33 +94,33 @@ def run_stages(run_ids: list[int]) -> dict[int, tuple[str, list[tuple[str, str]]
         .where(Run.id.in_(run_ids))
         .order_by(Run.id, Job.id)
     )
-    found: dict[int, tuple[str, list[tuple[str, str]]]] = {}
+    stages: dict[int, tuple[str, list[tuple[str, str]]]] = {}
     with reading(url()) as session:
         for run_id, title, kind, status in session.execute(statement):
-            found.setdefault(run_id, (title, []))[1].append((kind, status))
-    return found
+            stages.setdefault(run_id, (title, []))[1].append((kind, status))
+    return stages
 
 
 def has_live_jobs() -> bool:
-    """Whether anything is queued or running."""
+    """Whether a job is queued or running."""
     with reading(url()) as session:
         return session.scalar(select(Job.id).where(Job.status.in_(LIVE)).limit(1)) is not None
 
 
 def newest_job(key: str) -> Job | None:
-    """The job that was queued last under a key, whatever became of it."""
+    """The newest job with this key, of any status."""
     statement = select(Job).where(Job.key == key).order_by(Job.id.desc()).limit(1)
     with reading(url()) as session:
         return session.scalar(statement)
 
 
 def find_run(run_id: int) -> Run | None:
-    """The row of a run."""
+    """The run with this id, or None."""
     with reading(url()) as session:
         return session.get(Run, run_id)
 
 
 def recent_runs(limit: int = 10) -> list[Run]:
-    """The newest runs."""
+    """The last `limit` runs, the newest first."""
     with reading(url()) as session:
         return list(session.scalars(select(Run).order_by(Run.id.desc()).limit(limit)))

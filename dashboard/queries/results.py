@@ -1,4 +1,4 @@
-"""Builds with their accuracies and speeds, and the published figures."""
+"""The results table and the published figures, cached."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from db.models import Environment
 from db.session import reading
 from engine.common.environment import library_versions
 from engine.results import ResultTables, join_results, published_frame, result_tables
-from engine.results import results_of as measured_by
+from engine.results import results_of_measurements as read_results
 from engine.results.groups import Group
 from engine.specs import DEFAULT_RUNTIME
 
@@ -19,18 +19,18 @@ Values = tuple[tuple[str, object], ...]
 
 
 def tables() -> ResultTables:
-    """Builds, evaluations and benchmarks, not joined. Shared by all sessions: never write to it."""
+    """Builds, evaluations and benchmarks, not joined. All sessions share it: do not modify it."""
     return _tables(url(), version())
 
 
-# A resource is handed out as it is; cached data would be copied, whole, on each of a page's runs.
+# cache_resource returns the object itself; cache_data would copy it on each run of a page.
 @st.cache_resource(show_spinner=False, max_entries=2)
 def _tables(url: str, version: Version) -> ResultTables:
     return result_tables(url)
 
 
 def results(accuracy: Group | None = None, speed: Group | None = None) -> pd.DataFrame:
-    """The results table of the engine, of some images and of some setting where they are given."""
+    """The results table, limited to an image set and to benchmark conditions if given."""
     return _results(url(), version(), _values(accuracy), _values(speed))
 
 
@@ -40,18 +40,20 @@ def _values(group: Group | None) -> Values:
 
 @st.cache_resource(show_spinner=False, max_entries=6)
 def _results(url: str, version: Version, accuracy: Values, speed: Values) -> pd.DataFrame:
-    found = _tables(url, version)
+    tables = _tables(url, version)
     return join_results(
         ResultTables(
-            found.builds,
-            Group("", dict(accuracy)).of(found.evaluations),
-            Group("", dict(speed)).of(found.benchmarks),
+            tables.builds,
+            Group("", dict(accuracy)).select_rows(tables.evaluations),
+            Group("", dict(speed)).select_rows(tables.benchmarks),
         )
     )
 
 
-def results_of(artifacts: set[str], evaluations: set[int], benchmarks: set[int]) -> pd.DataFrame:
-    """The rows of some measurements, also of those made anew since, and of builds without any."""
+def results_of_measurements(
+    artifacts: set[str], evaluations: set[int], benchmarks: set[int]
+) -> pd.DataFrame:
+    """The rows of given measurements (also replaced ones), and of given builds without any."""
     return _results_of(
         url(),
         version(),
@@ -69,24 +71,24 @@ def _results_of(
     evaluations: tuple[int, ...],
     benchmarks: tuple[int, ...],
 ) -> pd.DataFrame:
-    return measured_by(url, artifacts, evaluations, benchmarks)
+    return read_results(url, artifacts, evaluations, benchmarks)
 
 
-def outdated() -> dict[str, str]:
-    """Of each machine's digest whose ONNX Runtime is not the installed one: both versions."""
+def outdated_environments() -> dict[str, str]:
+    """Machines whose ONNX Runtime is not the installed version: by digest, both versions."""
     return _outdated(url(), version())
 
 
 @st.cache_data(show_spinner=False, max_entries=2)
 def _outdated(url: str, version: Version) -> dict[str, str]:
-    now = library_versions().get(DEFAULT_RUNTIME)
+    installed = library_versions().get(DEFAULT_RUNTIME)
     with reading(url) as session:
         rows = session.execute(select(Environment.digest, Environment.facts)).all()
-    then = {digest: (facts.get("packages") or {}).get(DEFAULT_RUNTIME) for digest, facts in rows}
+    used = {digest: (facts.get("packages") or {}).get(DEFAULT_RUNTIME) for digest, facts in rows}
     return {
-        digest: f"with {DEFAULT_RUNTIME} {found}, now {now}"
-        for digest, found in then.items()
-        if found and now and found != now
+        digest: f"with {DEFAULT_RUNTIME} {version_used}, now {installed}"
+        for digest, version_used in used.items()
+        if version_used and installed and version_used != installed
     }
 
 

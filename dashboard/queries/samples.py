@@ -1,4 +1,4 @@
-"""What was kept of single images and requests: flips, paired differences, latencies."""
+"""Data per image and per request: flips, paired differences, latencies."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from engine.datasets.classes import can_match_outputs
 from engine.datasets.reader import DatasetIndex, load_classes, open_index_by_digest
 from engine.errors import WorkbenchError
 from engine.evaluation import flips, per_image
-from engine.results.precision_pairs import paired, precision_pairs
+from engine.results.precision_pairs import paired_top1_difference, precision_pairs
 from engine.store.manifest import ExportManifest
 from engine.store.protocols import BenchmarkProtocol
 
 
 def pairs(frame: pd.DataFrame, first: str, second: str) -> tuple[pd.DataFrame, str | None]:
-    """`second` against `first`, and what stood in the way (per-image results that are gone)."""
+    """`second` vs `first`, and an error message if per-image results are missing."""
     return _pairs(frame, url(), version(), first, second)
 
 
@@ -37,7 +37,7 @@ def _pairs(
 
 
 def latencies(benchmark_id: int) -> np.ndarray | None:
-    """Latency of every request (ms) of the reported windows, in order; None where none is kept."""
+    """Latencies (ms) of all requests of the reported windows, in order; None if not stored."""
     return _latencies(url(), version(), benchmark_id)
 
 
@@ -48,8 +48,8 @@ def _latencies(url: str, version: Version, benchmark_id: int) -> np.ndarray | No
     if row is None or not row.latencies_path:
         return None
     try:
-        with np.load(settings().home / row.latencies_path, allow_pickle=False) as kept:
-            windows, values = kept["window"], kept["latency_ms"]
+        with np.load(settings().home / row.latencies_path, allow_pickle=False) as archive:
+            windows, values = archive["window"], archive["latency_ms"]
     except (OSError, KeyError):
         return None
     reported = BenchmarkProtocol.of(row).reported_windows
@@ -58,29 +58,29 @@ def _latencies(url: str, version: Version, benchmark_id: int) -> np.ndarray | No
 
 @st.cache_data(show_spinner=False, max_entries=8)
 def flips_of(url: str, first_id: int, second_id: int) -> flips.Flips:
-    """Where two evaluations differ. Raises as engine.evaluation.flips.flips."""
+    """The images that two evaluations classify differently. Raises like engine.evaluation.flips."""
     return flips.flips(first_id, second_id, url)
 
 
 @st.cache_data(show_spinner=False, max_entries=2)
 def dataset_index(url: str, version: Version, digest: str) -> DatasetIndex | None:
-    """Files and classes of a dataset; None where it is not on this machine any more."""
+    """Files and classes of a dataset; None if it is not on this machine any more."""
     try:
         return open_index_by_digest(digest, url)
     except WorkbenchError:
         return None
 
 
-def same_classes(build: Artifact, dataset: Dataset) -> bool:
-    """Whether the images of a dataset are of the classes that a build tells apart."""
+def has_same_classes(build: Artifact, dataset: Dataset) -> bool:
+    """Whether a dataset has the classes that a build predicts."""
     manifest, classes = ExportManifest.of(build), load_classes(dataset)
     if classes is None:
         return dataset.num_classes == manifest.class_outputs
     return can_match_outputs(manifest.classes, manifest.background, classes)
 
 
-def classes_judged(evaluation_id: int) -> int:
-    """How many classes the labels of an evaluation name; 0 where its images were not kept."""
+def labeled_class_count(evaluation_id: int) -> int:
+    """How many classes occur in the labels of an evaluation; 0 without per-image results."""
     return _classes_judged(url(), evaluation_id)
 
 
@@ -93,14 +93,14 @@ def _classes_judged(url: str, evaluation_id: int) -> int:
     return len(np.unique(labels[labels != per_image.NO_LABEL]))
 
 
-def difference(first_id: int, second_id: int) -> PairedDifference | None:
-    """Second minus first on the same images; None where they cannot be paired."""
+def paired_difference(first_id: int, second_id: int) -> PairedDifference | None:
+    """Top-1 of the second evaluation minus the first, paired; None if they cannot be paired."""
     return _difference(url(), first_id, second_id)
 
 
 @st.cache_data(show_spinner=False, max_entries=256)
 def _difference(url: str, first_id: int, second_id: int) -> PairedDifference | None:
     try:
-        return paired(first_id, second_id, url)
+        return paired_top1_difference(first_id, second_id, url)
     except WorkbenchError:
         return None

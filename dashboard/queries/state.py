@@ -1,4 +1,4 @@
-"""Which database is shown, and when what was read of it is old."""
+"""The database of the dashboard, and the version of its data."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ Version = tuple[Any, ...]
 
 
 def url() -> str:
-    """The database that this process shows."""
+    """URL of the database that this process shows."""
     return settings().url
 
 
 def version() -> Version:
-    """Changes whenever a result could: one statement of counts and the time a job last ended."""
+    """A value that changes when results may have changed: row counts and the last end of a job."""
     counted = [
         select(func.count()).select_from(table).scalar_subquery()
         for table in (Artifact, Benchmark, Evaluation, Dataset, Model, Job)

@@ -1,4 +1,4 @@
-"""Datasets, builds and what made each of them; the disk and the database themselves."""
+"""Datasets, builds and their provenance; disk usage and state of the database."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from db.models import Artifact, Dataset, Job
 from db.session import reading
 from engine.config import settings
 from engine.peak.records import Peak, peaks_of
-from engine.results.cleanup import Stored, bytes_under, stored
-from engine.results.facts import Provenance, provenance_of
+from engine.results.cleanup import StoredArtifact, disk_usage_bytes, stored_artifacts
+from engine.results.facts import Provenance, load_provenance
 
 
 def datasets() -> list[Dataset]:
-    """The registered datasets by name."""
+    """The registered datasets, sorted by name."""
     with reading(url()) as session:
         return list(session.scalars(select(Dataset).order_by(Dataset.name)))
 
 
 def builds() -> list[Artifact]:
-    """Every build whose files are on this machine, the newest first."""
+    """The builds whose files are on this machine, the newest first."""
     statement = select(Artifact).where(Artifact.kind == ArtifactKind.BUILD)
     with reading(url()) as session:
         rows = session.scalars(statement.order_by(Artifact.created_at.desc())).all()
@@ -38,41 +38,42 @@ def builds() -> list[Artifact]:
 def provenance(
     artifact_digest: str, evaluation_id: int | None, benchmark_id: int | None
 ) -> Provenance:
-    """What made a result."""
+    """The provenance of a result."""
     peak = _peak_for(benchmark_id)
-    return provenance_of(url(), artifact_digest, evaluation_id, benchmark_id, peak)
+    return load_provenance(url(), artifact_digest, evaluation_id, benchmark_id, peak)
 
 
 def _peak_for(benchmark_id: int | None) -> float | None:
-    """The peak (GMAC/s) that a benchmark is held against, as the results table has it."""
-    known = tables().benchmarks
-    found = known.loc[known["benchmark_id"] == benchmark_id, "peak_gmacs_per_s"].dropna()
-    return float(found.iloc[0]) if len(found) else None
+    """The machine's peak (GMAC/s) for a benchmark, as in the results table."""
+    benchmarks = tables().benchmarks
+    selected = benchmarks["benchmark_id"] == benchmark_id
+    peaks = benchmarks.loc[selected, "peak_gmacs_per_s"].dropna()
+    return float(peaks.iloc[0]) if len(peaks) else None
 
 
 @st.cache_data(show_spinner=False, ttl=60, max_entries=4)
 def disk_use(home: str) -> dict[str, int]:
-    """Bytes in each folder of the workbench's data, by name, the largest first."""
+    """Size (bytes) of each folder of the workbench's home, by name, the largest first."""
     folders = [path for path in Path(home).iterdir() if path.is_dir()] if home else []
-    used = {folder.name: bytes_under(folder) for folder in folders}
+    used = {folder.name: disk_usage_bytes(folder) for folder in folders}
     used["database"] = sum(path.stat().st_size for path in Path(home).glob("senet.db*"))
     return dict(sorted(used.items(), key=lambda item: -item[1]))
 
 
 @st.cache_data(show_spinner=False, ttl=60, max_entries=2)
-def artifacts(url: str, version: Version) -> list[Stored]:
-    """What the store holds, counted at most once a minute unless something changed."""
-    return stored(url)
+def artifacts(url: str, version: Version) -> list[StoredArtifact]:
+    """The artifacts of the store, updated at most once a minute unless the database changes."""
+    return stored_artifacts(url)
 
 
 def peaks(environment_digest: str) -> list[Peak]:
-    """What a machine can do at most, as far as it was measured."""
+    """The measured compute peaks of a machine."""
     return peaks_of(environment_digest, url())
 
 
 def health() -> dict[str, object]:
-    """Whether the database answers, how fast, and what state its schema is in."""
-    begun = time.perf_counter()
+    """State of the database: response time, schema revision, jobs, lost jobs."""
+    started = time.perf_counter()
     with reading(url()) as session:
         revision = session.scalar(text("SELECT version_num FROM alembic_version"))
         jobs = session.scalar(select(func.count()).select_from(Job))
@@ -82,8 +83,8 @@ def health() -> dict[str, object]:
             .where(Job.status == JobStatus.RUNNING, Job.lease_until < utc_epoch())
         )
     return {
-        "database answers in": f"{(time.perf_counter() - begun) * 1e3:.1f} ms",
+        "database response time": f"{(time.perf_counter() - started) * 1e3:.1f} ms",
         "schema": revision,
         "jobs recorded": f"{jobs:,}",
-        "running jobs that fell silent": lost,
+        "lost jobs (no heartbeat)": lost,
     }

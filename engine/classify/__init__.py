@@ -1,1 +1,1 @@
-"""Top-5 of single images by one or more builds."""
+"""Classification of single images: the top-5 of one or more builds."""

@@ -1,6 +1,6 @@
-"""Classification for pages: a warm child process does it, and this process loads no runtime.
+"""Classification in a warm child process, so that the process of the pages loads no runtime.
 
-There is one child a process, for all threads; it starts with the first image.
+All threads of a process share one child; it starts with the first image.
 """
 
 from __future__ import annotations
@@ -9,40 +9,41 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from engine.classify.predict import Classified, Guess
+from engine.classify.predict import Classification, Prediction
 from engine.excitations.per_image import Block
 from engine.jobs.messages import unpacked
 from engine.jobs.warm_child import WarmChild
 
-LIMIT_S = 60.0
+TIMEOUT_S = 60.0
 child = WarmChild("engine.classify.worker:HANDLERS", "classification")
 
 
 @dataclass(frozen=True, slots=True)
 class ImageExcitations:
-    """The SE blocks of a network, and the weights (channels,) that each gives for one image."""
+    """The SE blocks of a network, and the gates (channels,) of each for one image."""
 
     blocks: tuple[Block, ...]
     values: tuple[np.ndarray, ...]
 
 
-def classify(artifact: str, data: bytes, name: str) -> Classified:
+def classify(artifact: str, data: bytes, name: str) -> Classification:
     """Top-5 of an image file by the build of this digest.
 
-    Raises ImageRejected, naming the image and what is wrong, ArtifactMissing, and ChildFailed:
-    over LIMIT_S, over the memory, or the child died; the next request starts another one.
+    Raises ImageRejected with the name of the image and the reason, ArtifactMissing, and ChildFailed
+    where the child takes longer than TIMEOUT_S, exceeds its memory limit or dies; the next request
+    starts another child.
     """
-    answer = child.ask("classify", LIMIT_S, {"artifact": artifact, "name": name}, data)
-    guesses = tuple(Guess(**guess) for guess in answer.facts["guesses"])
+    answer = child.ask("classify", TIMEOUT_S, {"artifact": artifact, "name": name}, data)
+    predictions = tuple(Prediction(**prediction) for prediction in answer.facts["predictions"])
     (crop,) = unpacked(answer.blocks)
-    return Classified(guesses, crop, **answer.facts["timings"])
+    return Classification(predictions, crop, **answer.facts["timings"])
 
 
 def excitations(artifact: str, data: bytes, name: str) -> ImageExcitations:
-    """The SE gates of an image file in the fp32 build of this digest.
+    """The SE gates for an image file, by the fp32 build of this digest.
 
-    Raises what `classify` does, and InvalidRequest for a network without SE.
+    Raises the errors of `classify`, and InvalidRequest for a network without SE blocks.
     """
-    answer = child.ask("excitations", LIMIT_S, {"artifact": artifact, "name": name}, data)
+    answer = child.ask("excitations", TIMEOUT_S, {"artifact": artifact, "name": name}, data)
     blocks = tuple(Block(**block) for block in answer.facts["blocks"])
     return ImageExcitations(blocks, unpacked(answer.blocks))

@@ -1,4 +1,4 @@
-"""Top-5 of single images, with the time each step took."""
+"""Top-5 classification of single images, with the time of each step."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ TOP = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Guess:
-    """One of the five: class index, its name, its probability."""
+class Prediction:
+    """One class of the top-5: index, name, probability (0 to 1)."""
 
     index: int
     name: str
@@ -32,10 +32,10 @@ class Guess:
 
 
 @dataclass(frozen=True, slots=True)
-class Classified:
-    """The five best guesses, the pixels the network saw (uint8 RGB), and milliseconds a step."""
+class Classification:
+    """Top-5, model input (`crop`: height x width x 3, uint8 RGB), and milliseconds per step."""
 
-    guesses: tuple[Guess, ...]
+    predictions: tuple[Prediction, ...]
     crop: np.ndarray
     decode_ms: float
     prepare_ms: float
@@ -43,10 +43,10 @@ class Classified:
 
 
 class Classifier:
-    """An artifact, loaded once; safe to use from several threads."""
+    """A loaded build; can be used from several threads."""
 
     def __init__(self, artifact: Artifact, provider: str = CPU_PROVIDER) -> None:
-        # Imported here: pages import this module and must not load a runtime.
+        # Not at import: pages import the dataclasses above and must not load a runtime.
         from engine.runtimes.onnxruntime import OnnxSession
 
         self.artifact = artifact
@@ -57,8 +57,11 @@ class Classifier:
         self._model = OnnxSession(path, provider, settings().threads, exact)
         self._names = class_names_of(artifact)
 
-    def classify(self, source: Path | bytes | BinaryIO, name: str | None = None) -> Classified:
-        """Decodes, prepares, runs. Raises ImageRejected naming the image and what is wrong."""
+    def classify(self, source: Path | bytes | BinaryIO, name: str | None = None) -> Classification:
+        """Decodes and preprocesses an image and runs the build.
+
+        Raises ImageRejected with the name of the image and the reason.
+        """
         started = time.perf_counter()
         image = open_image(source, name)
         decoded = time.perf_counter()
@@ -67,24 +70,25 @@ class Classifier:
         prepared = time.perf_counter()
         outputs = self._model.run(batch)
         inferred = time.perf_counter()
-        return Classified(
-            self._guesses(outputs),
+        return Classification(
+            self._top_predictions(outputs),
             crop,
             decode_ms=(decoded - started) * 1e3,
             prepare_ms=(prepared - decoded) * 1e3,
             infer_ms=(inferred - prepared) * 1e3,
         )
 
-    def _guesses(self, outputs: np.ndarray) -> tuple[Guess, ...]:
+    def _top_predictions(self, outputs: np.ndarray) -> tuple[Prediction, ...]:
         scores = drop_background(outputs, self._manifest.background)
         probabilities = (scores if self._manifest.gives_probabilities else softmax(scores))[0]
         return tuple(
-            Guess(int(i), self._names[i], float(probabilities[i])) for i in top_k(scores, TOP)[0]
+            Prediction(int(i), self._names[i], float(probabilities[i]))
+            for i in top_k(scores, TOP)[0]
         )
 
 
 def class_names_of(artifact: Artifact) -> tuple[str, ...]:
-    """Names of a model's classes by index: the demo's, ImageNet's 1,000, else plain numbers."""
+    """Class names of a model by index: the demo's, ImageNet's for 1,000 classes, else numbers."""
     classes = ExportManifest.of(artifact).class_outputs
     if artifact.model_id.startswith("demo/"):
         from engine.demo.images import CLASS_NAMES

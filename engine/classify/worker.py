@@ -1,7 +1,7 @@
-"""What the child process of the pages answers: see `client`, which asks.
+"""Handlers of the child process that `client` uses.
 
-Models stay loaded, the most recently used; the oldest go when there are `MOST_LOADED`, or when the
-process uses over half of the memory that it may.
+Loaded models are cached. The least recently used is dropped when `MAX_LOADED` are loaded, or when
+the process uses more than half of its memory limit.
 """
 
 from __future__ import annotations
@@ -21,49 +21,49 @@ from engine.jobs.messages import Message, packed
 from engine.jobs.warm_child import memory_limit
 from engine.store import artifacts
 
-MOST_LOADED = 6
+MAX_LOADED = 6
 Loaded = TypeVar("Loaded")
 _loaded: OrderedDict[tuple[object, str], Any] = OrderedDict()
 
 
 def classify(request: Message) -> Message:
-    """Top-5 of an image file by a build; the block is the crop."""
-    found = loaded(Classifier, request.facts["artifact"]).classify(
+    """Top-5 of an image file by a build; the block of the answer is the model input."""
+    result = load_cached(Classifier, request.facts["artifact"]).classify(
         request.blocks[0], request.facts["name"]
     )
     facts = {
-        "guesses": [asdict(guess) for guess in found.guesses],
+        "predictions": [asdict(prediction) for prediction in result.predictions],
         "timings": {
-            "decode_ms": found.decode_ms,
-            "prepare_ms": found.prepare_ms,
-            "infer_ms": found.infer_ms,
+            "decode_ms": result.decode_ms,
+            "prepare_ms": result.prepare_ms,
+            "infer_ms": result.infer_ms,
         },
     }
-    return Message(facts, packed([found.crop]))
+    return Message(facts, packed([result.crop]))
 
 
 def excitations(request: Message) -> Message:
-    """The SE gates of an image file in an fp32 build; a block of channels each."""
-    network = loaded(Excitations, request.facts["artifact"])
+    """The SE gates for an image file by an fp32 build; one block (channels,) per SE block."""
+    network = load_cached(Excitations, request.facts["artifact"])
     values = network.of_image(request.blocks[0], request.facts["name"])
     return Message({"blocks": [asdict(block) for block in network.blocks]}, packed(values))
 
 
-def loaded(load: Callable[[Artifact], Loaded], digest: str) -> Loaded:
-    """A model of an artifact, from those in memory or loaded now."""
+def load_cached(load: Callable[[Artifact], Loaded], digest: str) -> Loaded:
+    """The model of an artifact, from the cache or loaded now."""
     key = (load, digest)
     if key not in _loaded:
-        while _loaded and (len(_loaded) >= MOST_LOADED or _is_half_full()):
+        while _loaded and (len(_loaded) >= MAX_LOADED or _uses_half_of_memory()):
             _loaded.popitem(last=False)
         _loaded[key] = load(artifacts.find_by_digest(digest, settings().url))
     _loaded.move_to_end(key)
-    found: Loaded = _loaded[key]
-    return found
+    model: Loaded = _loaded[key]
+    return model
 
 
-def _is_half_full() -> bool:
-    used: int = psutil.Process().memory_info().rss
-    return used > memory_limit() // 2
+def _uses_half_of_memory() -> bool:
+    used_bytes: int = psutil.Process().memory_info().rss
+    return used_bytes > memory_limit() // 2
 
 
 HANDLERS = {"classify": classify, "excitations": excitations}

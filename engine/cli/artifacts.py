@@ -12,7 +12,12 @@ from engine.cli.options import Json
 from engine.cli.output import emit_json, emit_table, note
 from engine.errors import InvalidRequest
 from engine.jobs import workspaces
-from engine.results.cleanup import Stored, bytes_under, clean, stored
+from engine.results.cleanup import (
+    StoredArtifact,
+    disk_usage_bytes,
+    remove_unused_artifacts,
+    stored_artifacts,
+)
 from engine.store.artifacts import find_by_digest
 from engine.store.database import prepare_database
 from engine.store.int8_report import Int8Build, Int8Report, LayerReport
@@ -27,7 +32,7 @@ def list_artifacts(json: Json = False) -> None:
 
     Example: `python -m engine artifacts list`
     """
-    found = stored(prepare_database())
+    found = stored_artifacts(prepare_database())
     if json:
         emit_json([_describe(one) for one in found])
         return
@@ -46,9 +51,13 @@ def clean_artifacts(
     Example: `python -m engine artifacts clean --yes`
     """
     url = prepare_database()
-    gone = clean(url) if yes else [one for one in stored(url) if one.removable]
+    gone = (
+        remove_unused_artifacts(url)
+        if yes
+        else [one for one in stored_artifacts(url) if one.removable]
+    )
     left = workspaces.abandoned(url)
-    left_bytes = sum(bytes_under(path) for path in left)
+    left_bytes = sum(disk_usage_bytes(path) for path in left)
     if yes:
         workspaces.remove(left)
     if json:
@@ -148,11 +157,11 @@ def _layer_row(layer: LayerReport) -> list[str]:
     ]
 
 
-def _describe(one: Stored) -> dict[str, object]:
+def _describe(one: StoredArtifact) -> dict[str, object]:
     return {**asdict(one), "removable": one.removable}
 
 
-def _table(title: str, found: list[Stored]) -> None:
+def _table(title: str, found: list[StoredArtifact]) -> None:
     emit_table(
         title,
         ("artifact", "model", "precision", "kind", "MB", "used by"),

@@ -16,8 +16,8 @@ from engine.cli.parsing import is_digest
 from engine.errors import InvalidRequest
 from engine.runs.compile import benchmark_job, benchmark_spec
 from engine.runs.estimates import estimate
-from engine.runs.request import RunRequest, Task, is_sweep, points_of
-from engine.runs.validation import point_problems, point_warnings
+from engine.runs.request import RunRequest, Task, benchmark_points, is_sweep
+from engine.runs.validation import point_warnings, scenario_problems
 from engine.runtimes.registry import require
 from engine.specs import CPU_PROVIDER, DEFAULT_RUNTIME, Scenario
 from engine.store import artifacts
@@ -87,13 +87,14 @@ def _of_artifact(
 ) -> int:
     artifact = artifacts.find_by_digest(request.model_id, prepare_database())
     require(request.runtime, artifact.precision)
-    problems = list(point_problems(request))
+    problems = list(scenario_problems(request))
     if problems:
         raise InvalidRequest(" ".join(problems))
     for warning in point_warnings(request):
         note(f"Note: {warning}")
     specs = [
-        benchmark_spec(request, point, artifact=artifact.digest) for point in points_of(request)
+        benchmark_spec(request, point, artifact=artifact.digest)
+        for point in benchmark_points(request)
     ]
     return queue_jobs([benchmark_job(spec) for spec in specs], detach, json, conclude)
 

@@ -11,7 +11,7 @@ from sqlalchemy import select
 from db.enums import ArtifactKind
 from db.models import Artifact
 from db.session import reading
-from engine.classify.predict import Classified, Classifier
+from engine.classify.predict import Classification, Classifier
 from engine.cli.options import Json, Precisions
 from engine.cli.output import emit_json, emit_table, note
 from engine.errors import ArtifactMissing, ImageRejected
@@ -77,14 +77,15 @@ def newest_builds(url: str, model: str | None, precisions: list[str]) -> list[Ar
     return [newest[name] for name in sorted(newest)]
 
 
-def _answer(path: Path, artifact: Artifact, found: Classified) -> dict[str, Any]:
+def _answer(path: Path, artifact: Artifact, found: Classification) -> dict[str, Any]:
     return {
         "image": str(path),
         "model": artifact.model_id,
         "precision": artifact.precision,
         "artifact": artifact.digest,
         "top5": [
-            {"index": g.index, "name": g.name, "probability": g.probability} for g in found.guesses
+            {"index": g.index, "name": g.name, "probability": g.probability}
+            for g in found.predictions
         ],
         "decode_ms": found.decode_ms,
         "prepare_ms": found.prepare_ms,
@@ -92,11 +93,11 @@ def _answer(path: Path, artifact: Artifact, found: Classified) -> dict[str, Any]
     }
 
 
-def _show(path: Path, artifact: Artifact, found: Classified) -> None:
+def _show(path: Path, artifact: Artifact, found: Classification) -> None:
     total = found.decode_ms + found.prepare_ms + found.infer_ms
     title = f"{path.name}, {artifact.model_id} {artifact.precision}, {total:.0f} ms"
     rows = [
         (g.name, f"{100 * g.probability:.1f} %", "█" * round(30 * g.probability))
-        for g in found.guesses
+        for g in found.predictions
     ]
     emit_table(title, ("class", "probability", ""), rows)

@@ -16,6 +16,7 @@ import typer
 import typer.core
 import typer.main
 
+from engine.cli.renamed_options import Command
 from engine.common.program import MODULE, program
 
 MARKUP: Literal["markdown"] = "markdown"
@@ -125,7 +126,7 @@ def load(name: str) -> typer.core.TyperCommand | typer.core.TyperGroup:
     if isinstance(found, typer.Typer):
         holder.add_typer(found, name=name, help=COMMANDS[name].line)
     else:
-        holder.command(name)(found)
+        holder.command(name, cls=Command)(found)
     loaded: Any = typer.main.get_group(holder).commands[name]
     for command in (loaded, *getattr(loaded, "commands", {}).values()):
         command.help = (command.help or "").replace(MODULE, program())

@@ -18,7 +18,7 @@ from engine.jobs.queue import NewJob
 from engine.jobs.results import JobResult
 from engine.runs.plan import plan
 from engine.runs.request import RunRequest
-from engine.runs.submit import jobs_of, submit
+from engine.runs.submit import run_job_ids, submit
 from engine.store.database import prepare_database
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def queue_run(
 ) -> int:
     """Plans, queues and follows a run; the exit code. Raises InvalidRequest when it cannot be."""
     run_id = submit_noting(request)
-    job_ids = jobs_of(run_id, prepare_database())
+    job_ids = run_job_ids(run_id, prepare_database())
     return _follow(job_ids, detach, json, {"run": run_id}, conclude)
 
 
@@ -41,15 +41,15 @@ def submit_noting(request: RunRequest) -> int:
     """Queues a run after saying what to beware of; its id. Raises InvalidRequest."""
     url = prepare_database()
     find_model(request.model_id)
-    for warning in plan(request, url).warnings:
-        note(f"Note: {warning}")
+    for remark in plan(request, url).remarks:
+        note(f"Note: {remark}")
     return submit(request, url)
 
 
 def finish_run(run_id: int) -> list[Job]:
     """Follows a run to its end; its jobs, of which what failed or was assumed has been said."""
     url = prepare_database()
-    return _named(watch(jobs_of(run_id, url), url))
+    return _named(watch(run_job_ids(run_id, url), url))
 
 
 def finish_job(new: NewJob) -> Job:
@@ -111,10 +111,12 @@ def _follow(
 
 def _results_of(jobs: list[Job], url: str) -> pd.DataFrame:
     """Rows of the results table that these jobs made or found."""
-    from engine.results import results_of  # with pandas, which who only queues does without
+    from engine.results import (
+        results_of_measurements,
+    )  # with pandas, which who only queues does without
 
     made = [JobResult.of(job.result) for job in jobs]
-    return results_of(
+    return results_of_measurements(
         url,
         {one.artifact for one in made if one.artifact},
         {one.evaluation for one in made if one.evaluation},

@@ -22,7 +22,7 @@ def option(name: str, *, more: str = "", bounded: bool = True, **settings: Any) 
     """The option of a field of a request: its flags, bounds and help are those of the table."""
     field = FIELDS[name]
     if bounded and "parser" not in settings:
-        settings |= {"min": field.least, "max": field.most}
+        settings |= {"min": field.minimum, "max": field.maximum}
     told = " ".join(part for part in (field.help or f"{field.label}.", more) if part)
     return typer.Option(*field.flags, help=told, **settings)
 
@@ -50,7 +50,7 @@ def numbers(least: int, most: int) -> Callable[[str], Numbers]:
 def several(name: str) -> Any:
     """The option of a field that holds several numbers, each in its bounds."""
     field = FIELDS[name]
-    parser = numbers(int(field.least or 0), int(field.most or MAX_INTEGER))
+    parser = numbers(int(field.minimum or 0), int(field.maximum or MAX_INTEGER))
     more = "Several as `1,2,4` or by repeating it."
     return option(name, more=more, parser=parser, metavar="N[,N]")
 

@@ -11,7 +11,7 @@ from db.enums import WeightsKind
 from engine.common.untrusted import read_json
 from engine.errors import InvalidRequest
 from engine.preprocess.protocols import VENDOR, Protocol
-from engine.runs.fields import FIELDS, SETTINGS, read_number, read_three
+from engine.runs.fields import FIELDS, PREPROCESS_FIELDS, parse_channel_values, parse_number
 from engine.specs import WeightsSpec
 
 _DIGEST = re.compile(r"[0-9a-f]{6,64}")
@@ -64,14 +64,14 @@ def read_preprocess(
     if protocol is Protocol.CUSTOM and not given:
         raise InvalidRequest(
             "--protocol custom needs its settings: --preprocess FILE.json, or "
-            f"{', '.join(FIELDS[name].flags[0] for name in SETTINGS)}."
+            f"{', '.join(FIELDS[name].flags[0] for name in PREPROCESS_FIELDS)}."
         )
     return VENDOR.to_dict() if protocol is Protocol.VENDOR else given or None
 
 
 _READERS: dict[str, Callable[[str, Any], Any]] = {
     "resize": lambda name, value: value or None,
-    "mean": read_three,
-    "std": read_three,
-    "scale": read_number,
+    "mean": parse_channel_values,
+    "std": parse_channel_values,
+    "scale": parse_number,
 }

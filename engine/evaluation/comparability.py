@@ -89,12 +89,12 @@ def remark(first: Evaluation, second: Evaluation) -> str | None:
     return f"How the images were prepared is not stated for {which}."
 
 
-def with_apart(frame: pd.DataFrame) -> pd.DataFrame:
-    """Adds `apart`: why a row must not be compared with the others of its images; None: it may be.
+def add_exclusion_reasons(frame: pd.DataFrame) -> pd.DataFrame:
+    """Adds `not_comparable`: why a row must not be compared with the others; None: it may be.
 
     `frame`: results of one set of images, in the columns of the results table.
     """
-    frame = frame.assign(apart=None)
+    frame = frame.assign(not_comparable=None)
     told = frame[frame["top1"].notna() & (frame["preprocess"] != NOT_STATED)]
     if told.empty:
         return frame
@@ -112,7 +112,7 @@ def with_apart(frame: pd.DataFrame) -> pd.DataFrame:
     apart |= split & reference.notna() & (told["preprocess"] != reference)
     others = "each in its own way" if usual == _OWN_WAY else f"with {usual}"
     reasons = "prepared with " + told["preprocess"] + f", the others {others}: not compared"
-    return frame.assign(apart=reasons.where(apart).reindex(frame.index).astype(object))
+    return frame.assign(not_comparable=reasons.where(apart).reindex(frame.index).astype(object))
 
 
 def _prepared_differently(first: Evaluation, second: Evaluation, url: str) -> bool:

@@ -1,9 +1,9 @@
 """The table of results: one row for each build, benchmark and evaluation that belong together.
 
-A build's newest evaluation on each (dataset, labels, preprocessing, subset) stands beside its
-newest benchmark at each (batch, threads, instances, processes, provider, machine, scenario). What
-was not measured is missing, never zero. Results of other machines stand in the same table under the
-digest of their imported build; `origin` says where they come from.
+A row joins a build's newest evaluation for each (dataset, labels, preprocessing, subset) with its
+newest benchmark for each (batch, threads, concurrency, processes, provider, machine, scenario).
+A value that was not measured is missing, never zero. Imported results of other machines are rows of
+the same table, under the digest of their imported build; `origin` names their source.
 """
 
 from engine.results.builds import MEASURED_HERE
@@ -13,7 +13,7 @@ from engine.results.joining import (
     join_results,
     result_tables,
     results_frame,
-    results_of,
+    results_of_measurements,
 )
 from engine.results.published import published_frame
 
@@ -26,5 +26,5 @@ __all__ = [
     "published_frame",
     "result_tables",
     "results_frame",
-    "results_of",
+    "results_of_measurements",
 ]

@@ -1,4 +1,4 @@
-"""What benchmarks found: speeds, how they were measured, and how far to trust them."""
+"""Benchmarks as a table: speed, benchmark protocol, stability and interference."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from engine.benchmark.scenarios.definitions import label_of, verdict_of
 from engine.errors import InvalidRequest
 from engine.peak.shares import with_shares
 from engine.results.columns import COLUMNS
-from engine.results.reading import newest, read_frame
+from engine.results.reading import newest_rows, read_frame
 from engine.specs.comparability import SAME_CONDITIONS
 from engine.store.protocols import ScenarioFacts
 
 
 def all_benchmarks(url: str, builds: pd.DataFrame) -> pd.DataFrame:
-    """One row a benchmark, times in ms, with its share of the machine's peak (%)."""
+    """One row per benchmark: times in ms, and the share of the machine's peak in %."""
     return with_shares(_with_protocol(read_frame(url, _benchmarks())), builds, url)
 
 
 def newest_benchmarks(url: str, builds: pd.DataFrame) -> pd.DataFrame:
-    """The newest of each build, machine, provider, setting and scenario."""
-    return newest(all_benchmarks(url, builds), SAME_CONDITIONS, "benchmarked_at")
+    """The newest benchmark of each build under each set of conditions (SAME_CONDITIONS)."""
+    return newest_rows(all_benchmarks(url, builds), SAME_CONDITIONS, "benchmarked_at")
 
 
 def _benchmarks() -> Select:
-    figures = [
+    measured_columns = [
         column
         for column in Benchmark.__table__.columns
         if column.name in COLUMNS and column.name != "artifact_digest"
@@ -46,37 +46,41 @@ def _benchmarks() -> Select:
             "artifact_digest"
         ),
         Environment.label.label("environment"),
-        *figures,
+        *measured_columns,
     ).join(Environment, Environment.digest == Benchmark.environment_digest)
 
 
 def _with_protocol(frame: pd.DataFrame) -> pd.DataFrame:
-    """Adds to the figures what the protocol says: processes, scenario, verdict, noise, nodes."""
-    # Before there was a choice there was one process.
+    """Adds columns of the protocol: processes, scenario, verdict, interference, placement."""
+    # Protocols of earlier versions do not state it: they always ran one process.
     frame["processes"] = frame["processes"].fillna(1).astype(int)
-    told = [_scenario(*pair) for pair in zip(frame["scenario"], frame["benchmark_id"], strict=True)]
-    frame["scenario"] = [label_of(found) for found in told]
-    frame["verdict"] = [verdict_of(found) for found in told]
-    frame["valid"] = pd.Series(
-        [None if found is None else found.valid for found in told], index=frame.index, dtype=object
-    )
-    busy = frame["other_busy_cores"]
-    frame["noise"] = [_noise(*pair) for pair in zip(frame["noise"], busy, strict=True)]
-    pairs = zip(frame["elsewhere"], frame["provider"], strict=True)
-    frame["elsewhere"] = [nodes_elsewhere(*pair) for pair in pairs]
+    scenarios = [
+        _scenario(*pair) for pair in zip(frame["scenario"], frame["benchmark_id"], strict=True)
+    ]
+    frame["scenario"] = [label_of(scenario) for scenario in scenarios]
+    frame["verdict"] = [verdict_of(scenario) for scenario in scenarios]
+    valid = [None if scenario is None else scenario.valid for scenario in scenarios]
+    frame["valid"] = pd.Series(valid, index=frame.index, dtype=object)
+    busy_cores = frame["other_busy_cores"]
+    frame["noise"] = [_interference(*row) for row in zip(frame["noise"], busy_cores, strict=True)]
+    placements = zip(frame["elsewhere"], frame["provider"], strict=True)
+    frame["elsewhere"] = [nodes_elsewhere(*placement) for placement in placements]
     return frame
 
 
-def _scenario(found: Any, benchmark_id: int) -> ScenarioFacts | None:
-    if not isinstance(found, dict):
+def _scenario(stored: Any, benchmark_id: int) -> ScenarioFacts | None:
+    if not isinstance(stored, dict):
         return None
-    return ScenarioFacts.read(found, f"The protocol of benchmark {benchmark_id}", InvalidRequest)
+    return ScenarioFacts.read(stored, f"The protocol of benchmark {benchmark_id}", InvalidRequest)
 
 
-def _noise(reasons: Any, other_busy_cores: float | None) -> str | None:
-    """Why a benchmark is noisy; before reasons were kept, the work of others alone said it."""
+def _interference(reasons: Any, other_busy_cores: float | None) -> str | None:
+    """What disturbed a benchmark; None: nothing did.
+
+    Benchmarks of earlier versions store no reasons: for them, the load of other processes decides.
+    """
     if isinstance(reasons, list):
         return "; ".join(reasons) or None
-    if other_busy_cores is None or not other_busy_cores > NOISY_CORES:  # missing: not known to be
+    if other_busy_cores is None or not other_busy_cores > NOISY_CORES:
         return None
     return f"other processes used {other_busy_cores:.2f} cores"

@@ -1,4 +1,4 @@
-"""The builds that results are about: those made here, and those that were imported."""
+"""Builds as a table: those made on this machine and those that were imported."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ MEASURED_HERE = "measured here"
 
 
 def all_builds(url: str) -> pd.DataFrame:
-    """One row a build; GMACs and parameters in 1e9 and 1e6, sizes in MB."""
-    made = [_made_here(read_frame(url, _builds())), read_frame(url, _imported())]
-    columns = list(dict.fromkeys(name for builds in made for name in builds.columns))
-    some = [builds for builds in made if len(builds)]
-    joined = pd.concat(some, ignore_index=True) if some else pd.DataFrame()
+    """One row per build: GMACs (1e9), parameters (1e6), size in MB (1e6 bytes)."""
+    tables = [_with_manifest_facts(read_frame(url, _builds())), read_frame(url, _imported())]
+    columns = list(dict.fromkeys(name for table in tables for name in table.columns))
+    filled = [table for table in tables if len(table)]
+    joined = pd.concat(filled, ignore_index=True) if filled else pd.DataFrame()
     return joined.reindex(columns=columns)
 
 
@@ -48,7 +48,8 @@ def _imported() -> Select:
     ).join(Model, Model.id == ImportedBuild.model_id)
 
 
-def _made_here(builds: pd.DataFrame) -> pd.DataFrame:
+def _with_manifest_facts(builds: pd.DataFrame) -> pd.DataFrame:
+    """Replaces `manifest` by columns: GMACs, parameters, execution, int8 target, calibration."""
     builds["origin"] = MEASURED_HERE
     stored = zip(builds.pop("manifest"), builds["artifact_digest"], strict=True)
     manifests = [BuildManifest.of_stored(*pair) for pair in stored]
@@ -63,9 +64,9 @@ def _made_here(builds: pd.DataFrame) -> pd.DataFrame:
 
 
 def _target(build: Int8Build | None) -> str | None:
-    """What an int8 build is made for; missing for those made before there was a choice."""
+    """The int8 target of a build; None for other precisions and for builds of earlier versions."""
     return build.target.summary if build is not None and build.target is not None else None
 
 
-def _calibration(made: CalibrationFacts | None) -> str | None:
-    return f"{made.mode}, {made.images} images of {made.dataset}" if made else None
+def _calibration(facts: CalibrationFacts | None) -> str | None:
+    return f"{facts.mode}, {facts.images} images of {facts.dataset}" if facts else None

@@ -1,4 +1,4 @@
-"""What the artifact store holds, what rests on it, and the removal of what nothing rests on."""
+"""The content of the artifact store, what references it, and the removal of unused artifacts."""
 
 from __future__ import annotations
 
@@ -18,16 +18,17 @@ from db.session import reading, writing
 from engine.config import settings
 from engine.errors import InvalidRequest
 from engine.profiling.records import folder_of as profiles_folder
+from engine.text import plural
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
-    """One artifact: its bytes on disk now, and by what it is used (`3 benchmarks`).
+class StoredArtifact:
+    """One artifact, its size on disk now, and what references it (`3 benchmarks`).
 
-    `used_by` is empty where nothing rests on it: only then may it be removed. A folder that no
-    row knows has no model.
+    It may be removed only if `used_by` is empty. A folder of the store without a database row has
+    no model.
     """
 
     digest: str
@@ -40,62 +41,63 @@ class Stored:
 
     @property
     def removable(self) -> bool:
-        """Whether `clean` would remove it."""
+        """Whether `remove_unused_artifacts` removes it."""
         return not self.used_by
 
 
-def stored(url: str) -> list[Stored]:
-    """Every artifact that is recorded or lies in the store, the largest first."""
+def stored_artifacts(url: str) -> list[StoredArtifact]:
+    """All artifacts of the database and all folders of the store, the largest first."""
     with reading(url) as session:
-        return _stored(session)
+        return _list(session)
 
 
-def clean(url: str) -> list[Stored]:
-    """Removes every artifact that nothing rests on, with its profiles; returns what was removed.
+def remove_unused_artifacts(url: str) -> list[StoredArtifact]:
+    """Deletes all artifacts without a reference, with their profiles; returns the deleted ones.
 
-    Rows go first, in one transaction with the check; a folder left behind by a crash is found the
-    next time. Raises InvalidRequest while jobs are queued or running: they may need any artifact.
+    Rows are deleted first, in one transaction with the check; a folder that a crash leaves behind
+    is deleted by the next call. Raises InvalidRequest while jobs are queued or running, because
+    they may need any artifact.
     """
     with writing(url) as session:
         live = session.scalar(select(func.count()).select_from(Job).where(Job.status.in_(LIVE)))
         if live:
             raise InvalidRequest(
-                f"{live} jobs are queued or running and may need any artifact; clean up when they "
-                f"have ended."
+                f"{plural(live, 'queued or running job')} may need any artifact: clean up after "
+                f"they have finished, or cancel them."
             )
-        gone = [one for one in _stored(session) if one.removable]
-        digests = [one.digest for one in gone]
+        removed = [artifact for artifact in _list(session) if artifact.removable]
+        digests = [artifact.digest for artifact in removed]
         session.execute(delete(Artifact).where(Artifact.digest.in_(digests)))
-    for one in gone:
-        shutil.rmtree(_folder() / one.digest, ignore_errors=True)
-        shutil.rmtree(profiles_folder(one.digest), ignore_errors=True)
-    return gone
+    for artifact in removed:
+        shutil.rmtree(_store_folder() / artifact.digest, ignore_errors=True)
+        shutil.rmtree(profiles_folder(artifact.digest), ignore_errors=True)
+    return removed
 
 
-def _stored(session: Session) -> list[Stored]:
+def _list(session: Session) -> list[StoredArtifact]:
     rows = {row.digest: row for row in session.scalars(select(Artifact))}
-    used = _used_by(session, rows)
-    found = [
-        Stored(
+    used_by = _used_by(session, rows)
+    artifacts = [
+        StoredArtifact(
             digest=row.digest,
             model_id=row.model_id,
             precision=row.precision,
             kind=row.kind,
             created_at=row.created_at,
-            bytes_on_disk=bytes_under(_folder() / row.digest),
-            used_by=used.get(row.digest, ()),
+            bytes_on_disk=disk_usage_bytes(_store_folder() / row.digest),
+            used_by=used_by.get(row.digest, ()),
         )
         for row in rows.values()
     ]
-    found += [
-        Stored(path.name, None, None, None, None, bytes_under(path), ())
-        for path in _strays(set(rows))
+    artifacts += [
+        StoredArtifact(path.name, None, None, None, None, disk_usage_bytes(path), ())
+        for path in _folders_without_row(set(rows))
     ]
-    return sorted(found, key=lambda one: -one.bytes_on_disk)
+    return sorted(artifacts, key=lambda artifact: -artifact.bytes_on_disk)
 
 
 def _used_by(session: Session, rows: dict[str, Artifact]) -> dict[str, tuple[str, ...]]:
-    """For each artifact what rests on it, directly or through what was built from it."""
+    """What references each artifact, directly or through a build that was made from it."""
     uses: dict[str, list[str]] = {}
     for column in _references():
         counts = Counter(session.scalars(select(column).where(column.is_not(None))))
@@ -105,45 +107,47 @@ def _used_by(session: Session, rows: dict[str, Artifact]) -> dict[str, tuple[str
     for digest in list(uses):
         parent = rows[digest].parent_digest if digest in rows else None
         while parent is not None and parent in rows:
-            known = uses.setdefault(parent, [])
-            text = "a build that is used"
-            if text not in known:
-                known.append(text)
+            parent_uses = uses.setdefault(parent, [])
+            text = "a build in use"
+            if text not in parent_uses:
+                parent_uses.append(text)
             parent = rows[parent].parent_digest
     return {digest: tuple(texts) for digest, texts in uses.items()}
 
 
 def _references() -> list[Column[str]]:
-    """Every column of any table that names an artifact, but the artifact's own parent."""
-    own = Artifact.__table__
+    """All foreign keys to an artifact, except the one of an artifact to its parent."""
+    artifact_table = Artifact.__table__
     return [
         key.parent
         for table in Base.metadata.tables.values()
-        if table is not own
+        if table is not artifact_table
         for key in table.foreign_keys
-        if key.column.table is own
+        if key.column.table is artifact_table
     ]
 
 
-def _strays(known: set[str]) -> list[Path]:
-    """Folders of the store that no row knows; none where the database may be one of several."""
-    if settings().database_url or not _folder().is_dir():
+def _folders_without_row(digests: set[str]) -> list[Path]:
+    """Folders of the store without a database row; none if databases may share the store."""
+    if settings().database_url or not _store_folder().is_dir():
         return []
-    folders = [path for path in _folder().iterdir() if path.is_dir() and not path.is_symlink()]
-    return [path for path in folders if _DIGEST.fullmatch(path.name) and path.name not in known]
+    folders = [
+        path for path in _store_folder().iterdir() if path.is_dir() and not path.is_symlink()
+    ]
+    return [path for path in folders if _DIGEST.fullmatch(path.name) and path.name not in digests]
 
 
-def _folder() -> Path:
+def _store_folder() -> Path:
     return settings().home / "artifacts"
 
 
-def bytes_under(folder: Path) -> int:
-    """Bytes of all files in a folder, or of one file; files may come and go meanwhile."""
+def disk_usage_bytes(folder: Path) -> int:
+    """Total size (bytes) of a folder's files, or of one file; files may disappear meanwhile."""
     files = folder.rglob("*") if folder.is_dir() else [folder]
-    return sum(_bytes_of(path) for path in files)
+    return sum(_file_size_bytes(path) for path in files)
 
 
-def _bytes_of(path: Path) -> int:
+def _file_size_bytes(path: Path) -> int:
     try:
         return path.stat().st_size if path.is_file() else 0
     except OSError:

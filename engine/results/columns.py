@@ -1,7 +1,7 @@
-"""The columns of the results table: one entry a column, and the sets in which they are shown.
+"""The columns of the results table, one entry per column, and the sets in which they are shown.
 
-Titles, units, digits, help, whether a column counts: tables, exports, terminal, pages and the
-report read them here. A new column is one entry here and the query that fills it.
+Tables, exports, terminal, pages and the report take title, unit, digits and help of a column from
+here. A new column needs one entry here and a query that fills it.
 """
 
 from __future__ import annotations
@@ -11,22 +11,24 @@ from typing import Any
 
 from engine.text import MISSING, is_missing, printable
 
-COUNT, WHOLE, TIME = ",d", "d", "%Y-%m-%d %H:%M"
+COUNT, INTEGER, TIMESTAMP = ",d", "d", "%Y-%m-%d %H:%M"
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column. `form` is a Python format specification; "" for text and for yes or no.
+    """One column. `format_spec` is a Python format specification; "" for text and for booleans.
 
-    `stored`: part of the results table, and of CSV and JSON; otherwise made for a page.
+    `stored`: part of the results table, of CSV and of JSON; otherwise computed for a page.
+    `export_title`: the title in CSV and Excel, where files of earlier versions have another one.
     """
 
     key: str
     title: str
     help: str
     unit: str = ""
-    form: str = ""
+    format_spec: str = ""
     stored: bool = True
+    export_title: str = ""
 
     @property
     def header(self) -> str:
@@ -34,39 +36,49 @@ class Column:
         return f"{self.title} ({self.unit})" if self.unit else self.title
 
     @property
-    def integer(self) -> bool:
-        """Whether its values are whole numbers: also where some are missing."""
-        return self.form.endswith("d")
+    def export_header(self) -> str:
+        """The header in CSV and Excel; it stays the same from version to version."""
+        title = self.export_title or self.title
+        return f"{title} ({self.unit})" if self.unit else title
 
     @property
-    def number(self) -> bool:
-        """Whether its values are numbers."""
-        return self.form != "" and self.form != TIME
+    def is_integer(self) -> bool:
+        """Whether the values are integers, also if some are missing."""
+        return self.format_spec.endswith("d")
+
+    @property
+    def is_number(self) -> bool:
+        """Whether the values are numbers."""
+        return self.format_spec != "" and self.format_spec != TIMESTAMP
 
     def text(self, value: Any) -> str:
-        """A value for people: its digits, a dash where it is missing, printable on one line."""
+        """A value as printable text on one line: rounded, with a dash if it is missing."""
         if is_missing(value):
             return MISSING
         if isinstance(value, bool):
             return "yes" if value else "no"
-        if isinstance(value, str) or not self.form:
+        if isinstance(value, str) or not self.format_spec:
             return printable(" ".join(str(value).split()))
-        return format(int(value) if self.integer else value, self.form)
+        return format(int(value) if self.is_integer else value, self.format_spec)
 
 
 _COLUMNS = (
-    Column("model_id", "model", "The model: its source and its name there."),
-    Column("precision", "precision", "What the build computes in: fp32, fp16 or int8."),
+    Column("model_id", "model", "Source of the model and its name there."),
+    Column("precision", "precision", "Precision of the build: fp32, fp16 or int8."),
     Column(
         "top1",
         "top-1",
         "Share of images whose true class has the highest score. Scored by class index, never by "
-        "name; every readable image counts. A dash: this build was not evaluated.",
+        "name; every readable image counts. A dash: the build was not evaluated.",
         "%",
         ",.2f",
     ),
-    Column("top1_low", "top-1 low", "Lower end of top-1's Wilson 95 % interval.", "%", ",.2f"),
-    Column("top1_high", "top-1 high", "Upper end of top-1's Wilson 95 % interval.", "%", ",.2f"),
+    Column(
+        "top1_low", "top-1 low", "Lower limit of the Wilson 95 % interval of top-1.", "%", ",.2f"
+    ),
+    Column(
+        "top1_high", "top-1 high", "Upper limit of the Wilson 95 % interval of top-1.", "%", ",.2f"
+    ),
     Column(
         "top5",
         "top-5",
@@ -74,166 +86,217 @@ _COLUMNS = (
         "%",
         ",.2f",
     ),
-    Column("notes", "notes", "What a reader must know before comparing this result.", stored=False),
-    Column("top1_count", "top-1 count", "Images whose true class scores highest.", "", COUNT),
-    Column("top5_count", "top-5 count", "Images whose true class is in the best 5.", "", COUNT),
-    Column("images", "images", "Images evaluated.", "", COUNT),
-    Column("images_planned", "images planned", "Images the evaluation was asked for.", "", COUNT),
-    Column("images_in_dataset", "images in the dataset", "Images of the dataset.", "", COUNT),
-    Column("dataset", "dataset", "Name of the dataset evaluated on."),
-    Column("label_set", "labels", "Labels the images are scored by: the dataset's or another set."),
+    Column(
+        "notes", "notes", "What limits the comparison of this result with others.", stored=False
+    ),
+    Column(
+        "top1_count",
+        "top-1 count",
+        "Number of images whose true class has the highest score.",
+        "",
+        COUNT,
+    ),
+    Column(
+        "top5_count", "top-5 count", "Number of images whose true class is in the top 5.", "", COUNT
+    ),
+    Column("images", "images", "Number of images evaluated.", "", COUNT),
+    Column(
+        "images_planned",
+        "images planned",
+        "Number of images requested for the evaluation.",
+        "",
+        COUNT,
+    ),
+    Column(
+        "images_in_dataset", "images in the dataset", "Number of images in the dataset.", "", COUNT
+    ),
+    Column("dataset", "dataset", "Dataset of the evaluation."),
+    Column(
+        "label_set",
+        "labels",
+        "Labels used for scoring: those of the dataset, or another label set.",
+    ),
     Column(
         "images_per_s",
         "images/s",
-        "Images done per second over the last three windows that agree within the tolerance, alone "
-        "on the machine. A dash: this build was not benchmarked.",
+        "Throughput: images per second over the last three measured windows that agree within the "
+        "tolerance, with no other job on the machine. A dash: the build was not benchmarked.",
         "",
         ",.1f",
     ),
-    Column("images_per_s_low", "images/s low", "The slowest of the reported windows.", "", ",.1f"),
     Column(
-        "images_per_s_high", "images/s high", "The fastest of the reported windows.", "", ",.1f"
+        "images_per_s_low", "images/s low", "Throughput of the slowest reported window.", "", ",.1f"
     ),
-    Column("latency_mean_ms", "mean", "Mean wall time of one request.", "ms", ",.2f"),
+    Column(
+        "images_per_s_high",
+        "images/s high",
+        "Throughput of the fastest reported window.",
+        "",
+        ",.1f",
+    ),
+    Column("latency_mean_ms", "mean", "Mean latency (wall time of one request).", "ms", ",.2f"),
     Column(
         "latency_p50_ms",
         "p50",
-        "Median wall time of one request of `batch` images (numpy's linear method).",
+        "Median latency: wall time of one request of `batch` images (numpy, linear method).",
         "ms",
         ",.2f",
     ),
-    Column("latency_p90_ms", "p90", "90th percentile of one request's wall time.", "ms", ",.2f"),
-    Column("latency_p95_ms", "p95", "95th percentile of one request's wall time.", "ms", ",.2f"),
+    Column("latency_p90_ms", "p90", "90th percentile of the latency of one request.", "ms", ",.2f"),
+    Column("latency_p95_ms", "p95", "95th percentile of the latency of one request.", "ms", ",.2f"),
     Column(
         "latency_p99_ms",
         "p99",
-        "99th percentile of the wall time of one request. A dash: under 100 requests, where it "
-        "would be the maximum.",
+        "99th percentile of the latency of one request. A dash: fewer than 100 requests were "
+        "measured, so p99 would be the maximum.",
         "ms",
         ",.2f",
     ),
-    Column("batch", "batch", "Images of one request.", "", WHOLE),
-    Column("threads", "threads", "Intra-op threads of one request.", "", WHOLE),
-    Column("instances", "instances", "Requests in flight in each process.", "", WHOLE),
-    Column("processes", "processes", "Processes that ran at once.", "", WHOLE),
-    Column("provider", "provider", "ONNX Runtime's execution provider."),
-    Column("runtime", "runtime", "Runtime and its version."),
-    Column("scenario", "scenario", "How requests arrive: closed loop, or one of MLPerf's."),
-    Column("verdict", "verdict", "Whether the scenario's own condition held, and why not."),
+    Column("batch", "batch", "Batch size: images per request.", "", INTEGER),
+    Column("threads", "threads", "Intra-op threads of each request.", "", INTEGER),
+    Column(
+        "instances",
+        "concurrency",
+        "Concurrency: requests in flight in each process.",
+        "",
+        INTEGER,
+        export_title="instances",
+    ),
+    Column("processes", "processes", "Processes that run at the same time.", "", INTEGER),
+    Column("provider", "provider", "Execution provider of ONNX Runtime."),
+    Column("runtime", "runtime", "Runtime and version."),
+    Column("scenario", "scenario", "How requests arrive: closed loop, or an MLPerf scenario."),
+    Column("verdict", "verdict", "Whether the condition of the scenario was met, and if not, why."),
     Column("valid", "valid", "Whether the condition of the scenario was met (yes or no)."),
-    Column("stable", "stable", "Whether the last windows agreed within the tolerance."),
-    Column("noise", "noisy because", "What disturbed the measurement; a dash: nothing did."),
+    Column("stable", "stable", "Whether the last measured windows agree within the tolerance."),
+    Column(
+        "noise",
+        "interference",
+        "Other load that disturbed the measurement. A dash: none was found.",
+        export_title="noisy because",
+    ),
     Column(
         "elsewhere",
         "nodes on another provider",
-        "Nodes of the graph that another provider ran than the one asked for.",
+        "Graph nodes that ran on another execution provider than the requested one.",
     ),
     Column(
         "other_busy_cores",
         "cores busy with other work",
-        "CPU time of other processes while windows were measured, in cores.",
+        "CPU load of other processes during the measured windows, in cores.",
         "",
         ",.2f",
     ),
-    Column("samples", "requests", "Requests measured in the reported windows.", "", COUNT),
-    Column("load_ms", "load", "Time to open the model.", "ms", ",.0f"),
+    Column("samples", "requests", "Number of requests in the reported windows.", "", COUNT),
+    Column("load_ms", "load", "Time to load the model.", "ms", ",.0f"),
     Column(
         "first_inference_ms",
         "first inference",
-        "Time of the first request after that.",
+        "Latency of the first request after loading.",
         "ms",
         ",.1f",
     ),
     Column(
         "peak_rss_mb",
         "peak memory",
-        "The largest resident size of the benchmark's process (RSS).",
+        "Peak resident set size (RSS) of the benchmark process.",
         "MB",
         ",.0f",
     ),
     Column(
         "achieved_gmacs_per_s",
         "GMAC/s",
-        "GMACs of one image times images/s: what was achieved, not what the machine can do.",
+        "Achieved compute: GMACs per image times images/s.",
         "",
         ",.1f",
     ),
     Column(
         "peak_share",
         "share of the peak",
-        "GMAC/s against the most that this machine does in the same precision with as many "
-        "threads: the best of several matrix products and convolutions in ONNX Runtime, measured "
-        "once. Emulated fp16 is held against fp32; layers of an int8 build left in float count "
-        "against int8. A build faster than every product raises the peak, so no share exceeds "
-        "100 %. A dash: the peak is not measured (page System), or another provider ran.",
+        "Achieved GMAC/s as a share of the machine's peak at the same precision and number of "
+        "threads. The peak is the best of several matrix products and convolutions in ONNX "
+        "Runtime, measured once. Emulated fp16 is compared with the fp32 peak; float layers of an "
+        "int8 build with the int8 peak. A build faster than every product raises the peak, so no "
+        "share exceeds 100 %. A dash: the peak was not measured (page System), or another provider "
+        "was used.",
         "%",
         ",.1f",
     ),
     Column(
         "peak_gmacs_per_s",
         "peak",
-        "The most this machine does in this precision, with as many threads.",
+        "Peak compute of the machine at this precision and number of threads.",
         "GMAC/s",
         ",.1f",
     ),
     Column(
         "compute_gmacs",
         "GMACs",
-        "Multiply-accumulates of one image, counted from the ONNX graph. 1 GMAC = 2 GFLOPs.",
+        "Multiply-accumulates per image, counted from the ONNX graph. 1 GMAC = 2 GFLOPs.",
         "",
         ",.4g",
     ),
-    Column("params_m", "parameters", "Parameters of the network, in millions.", "M", ",.2f"),
-    Column("size_mb", "size", "Bytes of the model file, in MB (10⁶).", "MB", ",.2f"),
-    Column("origin", "origin", "Measured here, or imported and from where."),
+    Column("params_m", "parameters", "Parameters of the model, in millions.", "M", ",.2f"),
+    Column("size_mb", "size", "Size of the model file in MB (10⁶ bytes).", "MB", ",.2f"),
+    Column("origin", "origin", "Measured on this machine, or the source of the import."),
     Column(
         "weights_kind",
         "weights",
-        "Pretrained, from a file, or random. Random weights are fit to measure speed, never "
+        "Pretrained, from a file, or random. Random weights are valid for speed only, never for "
         "accuracy.",
     ),
     Column(
         "execution",
         "execution",
-        "Whether the processor computes in the build's precision itself, or emulates it.",
+        "Whether the processor runs the precision natively or emulates it.",
     ),
     Column(
         "target",
         "int8 target",
-        "The kernels that an int8 build is made for: u8 x s8 are unsigned activations and signed "
-        "weights (x86), s8 x s8 signed both (Arm, TensorRT).",
+        "Kernels that an int8 build is made for. u8 x s8: unsigned activations, signed weights "
+        "(x86). s8 x s8: both signed (Arm, TensorRT).",
     ),
-    Column("calibration", "calibration", "Calibration method and images of an int8 build."),
+    Column(
+        "calibration", "calibration", "Calibration method and calibration images of an int8 build."
+    ),
     Column(
         "at_chance",
         "at chance",
-        "Whether it is as right as guessing would be (exact binomial test, p > 0.001).",
+        "Whether the accuracy is no better than guessing (exact binomial test, p > 0.001).",
     ),
     Column(
         "seen_images",
-        "images calibrated on",
-        "Images of the evaluation that an int8 build took its ranges from, or that its search "
-        "under an accuracy constraint was judged on; recognized by their bytes. Accuracy on them "
-        "may be flattering: the details give that on the others.",
+        "calibration overlap",
+        "Evaluated images that the int8 build also used for calibration or for its search under an "
+        "accuracy constraint; found by comparing file contents. Accuracy on them may be too high: "
+        "the details show the accuracy on the other images.",
         "",
         COUNT,
+        export_title="images calibrated on",
     ),
-    Column("preprocess", "preprocessing", "How the images were prepared."),
-    Column("environment", "machine", "The machine it was measured on."),
-    Column("weights_digest", "weights SHA-256", "Digest of the weights."),
-    Column("artifact_digest", "artifact", "Digest of the build."),
-    Column("dataset_digest", "dataset digest", "Digest of the dataset's list of images."),
-    Column("images_digest", "images digest", "Digest of the images evaluated, of all of them."),
-    Column("preparation", "prepared as", "Whose preprocessing: published, vendor's, another."),
-    Column("environment_digest", "machine digest", "Digest of the machine's facts."),
-    Column("evaluation_id", "evaluation", "Number of the evaluation.", "", WHOLE),
-    Column("benchmark_id", "benchmark", "Number of the benchmark.", "", WHOLE),
-    Column("measured_at", "measured", "When it was measured.", "UTC", TIME),
+    Column("preprocess", "preprocessing", "Preprocessing of the images."),
+    Column("environment", "machine", "Machine of the measurement."),
+    Column("weights_digest", "weights SHA-256", "SHA-256 of the weights."),
+    Column("artifact_digest", "artifact", "SHA-256 of the build."),
+    Column("dataset_digest", "dataset digest", "SHA-256 of the dataset's list of images."),
+    Column("images_digest", "images digest", "Digest of all evaluated images."),
+    Column(
+        "preparation",
+        "preprocessing source",
+        "Source of the preprocessing: published, the vendor's, or custom.",
+        export_title="prepared as",
+    ),
+    Column(
+        "environment_digest", "machine digest", "Digest of the facts that describe the machine."
+    ),
+    Column("evaluation_id", "evaluation", "ID of the evaluation.", "", INTEGER),
+    Column("benchmark_id", "benchmark", "ID of the benchmark.", "", INTEGER),
+    Column("measured_at", "measured", "Time of the measurement.", "UTC", TIMESTAMP),
 )
 
 COLUMNS = {column.key: column for column in _COLUMNS}
 STORED = tuple(column.key for column in _COLUMNS if column.stored)
-"""Of the results table itself, in the order of CSV and JSON."""
+"""Columns of the results table, in the order of CSV and JSON."""
 
 IDENTITY = ("model_id", "precision")
 _SUMMARY = (
@@ -252,7 +315,7 @@ _SPEED = (
     "peak_share", "execution", "environment",
 )  # fmt: skip
 SETS = {"Summary": _SUMMARY, "Accuracy": _ACCURACY, "Speed": _SPEED}
-"""What the pages offer, each beside IDENTITY, in the order shown."""
+"""Column sets that the pages offer, each after IDENTITY, in this order."""
 
 SWEEP = (
     "precision", "batch", "instances", "threads", "images_per_s", "latency_p50_ms",
@@ -262,29 +325,35 @@ TERMINAL = (
     "model_id", "precision", "top1", "95 %", "images", "images_per_s", "latency_p50_ms", "at",
     "peak_share", "size_mb", "artifact_digest",
 )  # fmt: skip
-"""Of the command `results`; two of them it composes of several columns."""
+"""Columns of the command `results`; it composes two of them from several columns."""
 
 PROVENANCE_KEYS = ("artifact_digest", "evaluation_id", "benchmark_id")
-"""By which a result names the rows that it rests on."""
+"""Columns that identify the database rows of a result."""
+
+
+def export_header_of(key: str) -> str:
+    """The header of a column in CSV and Excel; the key itself if the column is unknown."""
+    column = COLUMNS.get(key)
+    return column.export_header if column else key
 
 
 def header_of(key: str) -> str:
-    """A column as people read it above a table; the key itself for one that is not known."""
+    """The header of a column in tables (title and unit); the key itself if it is unknown."""
     column = COLUMNS.get(key)
     return column.header if column else key
 
 
 def title_of(key: str) -> str:
-    """A column's name without its unit; the key itself for one that is not known."""
+    """The title of a column without its unit; the key itself if it is unknown."""
     column = COLUMNS.get(key)
     return column.title if column else key
 
 
-def columns_of(name: str) -> list[str]:
-    """The columns of a set, identity first; the first set for an unknown name."""
+def columns_in_set(name: str) -> list[str]:
+    """The columns of a set after IDENTITY; those of the first set for an unknown name."""
     return [*IDENTITY, *SETS.get(name, next(iter(SETS.values())))]
 
 
-def choosable_columns() -> list[str]:
-    """Everything that can be shown beside the identity."""
+def selectable_columns() -> list[str]:
+    """All columns that a user can select (all except IDENTITY)."""
     return [name for name in COLUMNS if name not in IDENTITY]

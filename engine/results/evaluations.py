@@ -1,4 +1,4 @@
-"""What evaluations found: shares of right answers with their intervals."""
+"""Evaluations as a table: top-1 and top-5 accuracy with Wilson intervals."""
 
 from __future__ import annotations
 
@@ -12,18 +12,19 @@ from db.models import Environment, Evaluation
 from engine.common.stats import wilson_interval
 from engine.evaluation.comparability import NOT_STATED
 from engine.preprocess import PreprocessSpec
-from engine.results.reading import newest, read_frame, with_ran_in
+from engine.results.reading import newest_rows, read_frame, with_ran_in
 from engine.specs.comparability import SAME_EVALUATION
 
 
 def all_evaluations(url: str) -> pd.DataFrame:
-    """One row an evaluation, accuracies in percent."""
+    """One row per evaluation; accuracies in percent."""
     return _with_accuracy(read_frame(url, _evaluations()))
 
 
 def newest_evaluations(url: str) -> pd.DataFrame:
-    """The newest of each build, dataset, labels, preprocessing, subset and runtime."""
-    return newest(with_ran_in(all_evaluations(url)), (*SAME_EVALUATION, "ran_in"), "evaluated_at")
+    """The newest evaluation of each build, image set, preprocessing and runtime."""
+    frame = with_ran_in(all_evaluations(url))
+    return newest_rows(frame, (*SAME_EVALUATION, "ran_in"), "evaluated_at")
 
 
 def _evaluations() -> Select:
@@ -71,5 +72,5 @@ def _summary(preprocess: str | None) -> str:
 
 
 def _wilson(count: float, images: int) -> tuple[float, float]:
-    unlabelled = count != count
-    return (float("nan"),) * 2 if unlabelled else wilson_interval(int(count), images)
+    without_labels = count != count
+    return (float("nan"),) * 2 if without_labels else wilson_interval(int(count), images)

@@ -1,4 +1,4 @@
-"""What made a result, as names and values for people: artifact, accuracy, speed, machine."""
+"""The provenance of a result as names and values: artifact, accuracy, speed, machine."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from engine.text import duration, is_missing, number, plural, short, size
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """All the rows behind one line of results; each is None where there is none."""
+    """The database rows behind one result; None where it has no such row."""
 
     artifact: Artifact | None
     imported: ImportedBuild | None
@@ -43,14 +43,14 @@ class Provenance:
     peak_gmacs_per_s: float | None = None
 
 
-def provenance_of(
+def load_provenance(
     url: str,
     artifact_digest: str,
     evaluation_id: int | None,
     benchmark_id: int | None,
     peak_gmacs_per_s: float | None = None,
 ) -> Provenance:
-    """The rows behind a result; the peak (GMAC/s) is the one its speed is held against."""
+    """Reads the rows behind a result; `peak_gmacs_per_s`: the machine's peak for its speed."""
     with reading(url) as session:
         artifact = session.get(Artifact, artifact_digest)
         imported = session.get(ImportedBuild, artifact_digest)
@@ -58,23 +58,25 @@ def provenance_of(
         evaluation = session.get(Evaluation, evaluation_id) if evaluation_id else None
         benchmark = session.get(Benchmark, benchmark_id) if benchmark_id else None
         measured = benchmark or evaluation
-        machine = measured.environment_digest if measured else None
-        environment = session.get(Environment, machine) if machine else None
+        digest = measured.environment_digest if measured else None
+        environment = session.get(Environment, digest) if digest else None
     return Provenance(
         artifact, imported, weights, evaluation, benchmark, environment, peak_gmacs_per_s
     )
 
 
-def cards_of(found: Provenance) -> dict[str, dict[str, Any]]:
-    """Everything that made a result, by card; a card without facts is left out.
+def provenance_cards(provenance: Provenance) -> dict[str, dict[str, Any]]:
+    """The facts of a result by card; cards without facts are left out.
 
-    Facts are named by keys of the results table, or in words of their own.
+    Facts that are columns of the results table have the title of the column.
     """
     cards = {
-        "Artifact": _artifact(found),
-        "Accuracy": _accuracy(found),
-        "Speed": _speed(found),
-        "Machine": environment_facts(found.environment.facts) if found.environment else {},
+        "Artifact": _artifact(provenance),
+        "Accuracy": _accuracy(provenance),
+        "Speed": _speed(provenance),
+        "Machine": (
+            environment_facts(provenance.environment.facts) if provenance.environment else {}
+        ),
     }
     return {
         card: {title_of(name): value for name, value in facts.items()}
@@ -83,33 +85,32 @@ def cards_of(found: Provenance) -> dict[str, dict[str, Any]]:
     }
 
 
-def _artifact(found: Provenance) -> dict[str, Any]:
-    """Names and values of the card on a build; empty where there is none."""
-    artifact, weights = found.artifact, found.weights
-    if found.imported is not None:
-        return _imported(found.imported)
+def _artifact(provenance: Provenance) -> dict[str, Any]:
+    artifact, weights = provenance.artifact, provenance.weights
+    if provenance.imported is not None:
+        return _imported(provenance.imported)
     if artifact is None:
         return {}
     manifest = BuildManifest.of(artifact)
-    made, int8 = manifest.build, manifest.build.quantization or Int8Build()
+    build, int8 = manifest.build, manifest.build.quantization or Int8Build()
     return {
         "model_id": artifact.model_id,
         "precision": artifact.precision,
-        "execution": _execution(made),
-        "quantized already": _quantized(manifest.quantized),
+        "execution": _execution(build),
+        "quantized before import": _quantized(manifest.quantized),
         "target": _target(int8.target),
-        "calibration": _calibration(made.calibration),
-        "bound on the drop": int8.bound.sentence() if int8.bound is not None else None,
-        "range-checked on": _range_check(made.half),
-        "fp16 against fp32": _half_agreement(made.half),
+        "calibration": _calibration(build.calibration),
+        "accuracy constraint": int8.bound.sentence() if int8.bound is not None else None,
+        "overflow check": _overflow_check(build.half),
+        "fp16 vs fp32": _fp16_agreement(build.half),
         "artifact SHA-256": short(artifact.digest),
         "size_mb": size(artifact.size_bytes),
         "weights_kind": artifact.weights_kind,
         "weights_digest": short(artifact.weights_digest),
-        "weights from": weights.origin if weights else None,
-        "set of weights": manifest.weights_key,
+        "weights source": weights.origin if weights else None,
+        "weights set": manifest.weights_key,
         "compute_gmacs": _gmacs(manifest.compute),
-        "taken in": " ".join(manifest.notes) or None,
+        "import notes": " ".join(manifest.notes) or None,
     }
 
 
@@ -127,51 +128,51 @@ def _imported(build: ImportedBuild) -> dict[str, Any]:
     }
 
 
-def _execution(made: BuildDetails) -> str | None:
-    kind, why = made.execution, made.execution_why
+def _execution(build: BuildDetails) -> str | None:
+    kind, why = build.execution, build.execution_why
     return f"{kind}: {why}" if kind and why else kind
 
 
-def _quantized(found: Prequantized | None) -> str | None:
-    if found is None:
+def _quantized(counts: Prequantized | None) -> str | None:
+    if counts is None:
         return None
-    return f"{found.layers} of {plural(found.of, 'layer')} of the file are in integers"
+    return f"{counts.layers} of {plural(counts.of, 'layer')} of the file are quantized"
 
 
 def _target(target: TargetFacts | None) -> str | None:
     return f"{target.summary}: {target.why}" if target is not None else None
 
 
-def _range_check(made: Fp16Build | None) -> str | None:
-    if made is None:
+def _overflow_check(fp16: Fp16Build | None) -> str | None:
+    if fp16 is None:
         return None
-    checked = made.checked
-    kept = f"{plural(len(made.kept_in_float), 'node')} kept in float"
+    checked = fp16.checked
+    kept = f"{plural(len(fp16.kept_in_float), 'node')} kept in float"
     if checked.dataset is None:
         return f"{checked.note}; {kept}"
     return f"{checked.images} images of {checked.dataset}; {kept}"
 
 
-def _half_agreement(made: Fp16Build | None) -> str | None:
-    if made is None:
+def _fp16_agreement(fp16: Fp16Build | None) -> str | None:
+    if fp16 is None:
         return None
-    found = made.agreement
+    agreement = fp16.agreement
     return (
-        f"same class on {found.same_class} of {found.images} images, "
-        f"{found.signal_db:.0f} dB of signal, with every stored value rounded"
+        f"top-1 agreement {agreement.same_class} of {agreement.images} images, logits SQNR "
+        f"{agreement.signal_db:.0f} dB, with every stored value rounded to fp16"
     )
 
 
-def _calibration(made: CalibrationFacts | None) -> str | None:
-    if made is None:
+def _calibration(facts: CalibrationFacts | None) -> str | None:
+    if facts is None:
         return None
-    if made.images_asked in (None, made.images):
-        return made.summary
-    return f"{made.summary} ({made.images_asked:,} were asked)"
+    if facts.images_asked in (None, facts.images):
+        return facts.summary
+    return f"{facts.summary} ({facts.images_asked:,} requested)"
 
 
-def _accuracy(found: Provenance) -> dict[str, Any]:
-    row = found.evaluation
+def _accuracy(provenance: Provenance) -> dict[str, Any]:
+    row = provenance.evaluation
     if row is None:
         return {}
     protocol = EvaluationProtocol.of(row)
@@ -179,14 +180,14 @@ def _accuracy(found: Provenance) -> dict[str, Any]:
         "top1": _count(row.top1_count, row.images),
         "top5": _count(row.top5_count, row.images),
         "partial": _partial(row),
-        "seen by the build before": protocol.overlap_text,
+        "overlap with the calibration set": protocol.overlap_text,
         "label_set": None if row.label_set == "dataset" else row.label_set,
         "imported from": protocol.imported_from,
         "dataset": row.dataset_name,
         "dataset SHA-256": short(row.dataset_digest),
         "images_in_dataset": f"{row.images_in_dataset:,}",
         "preprocess": _preprocess(row.preprocess),
-        "classes": protocol.class_matching,
+        "class mapping": protocol.class_matching,
         "scoring": protocol.scoring,
         "batch": protocol.batch,
         "provider": protocol.provider,
@@ -213,8 +214,8 @@ def _preprocess(plain: dict[str, Any] | None) -> str:
         return str(error)
 
 
-def _speed(found: Provenance) -> dict[str, Any]:
-    row = found.benchmark
+def _speed(provenance: Provenance) -> dict[str, Any]:
+    row = provenance.benchmark
     if row is None:
         return {}
     if row.imported_digest is not None:
@@ -224,7 +225,7 @@ def _speed(found: Provenance) -> dict[str, Any]:
     return {
         "images_per_s": number(row.images_per_s)
         + ("" if row.images_per_s_low is None else f" ({range_text} over the reported windows)"),
-        "achieved_gmacs_per_s": _achieved(row, found.peak_gmacs_per_s),
+        "achieved_gmacs_per_s": _achieved(row, provenance.peak_gmacs_per_s),
         "p50 / p90 / p99": _latencies(row),
         "scenario": label_of(protocol.scenario),
         "verdict": verdict_of(protocol.scenario),
@@ -234,66 +235,69 @@ def _speed(found: Provenance) -> dict[str, Any]:
         "samples": f"{row.samples:,}",
         "windows": f"{protocol.windows} of {protocol.window_s} s",
         "warm-up": duration(protocol.warm_up_s),
-        "batch, threads, in flight": f"{row.batch}, {row.threads}, {row.instances}",
+        "batch, threads, concurrency": f"{row.batch}, {row.threads}, {row.instances}",
         "processes": protocol.processes,
         "provider": row.provider,
         "nodes by provider": _nodes(protocol.nodes),
         "runtime": row.runtime,
         "other_busy_cores": number(row.other_busy_cores, 2),
-        "load before": number(protocol.load_1min_before, 2),
-        **_during(protocol.during),
+        "load average before": number(protocol.load_1min_before, 2),
+        **_machine_state(protocol.during),
         "benchmark_id": row.id,
     }
 
 
 def _stable(row: Benchmark) -> str | None:
-    """Only where windows were held against each other."""
+    """None if the benchmark did not compare windows."""
     if row.stable is None:
         return None
-    return "yes" if row.stable else "no: the last windows did not agree"
+    return "yes" if row.stable else "no: the last measured windows differ"
 
 
 def _scenario_facts(scenario: ScenarioFacts) -> dict[str, Any]:
-    """Facts that only one scenario has."""
+    """Facts that only some scenarios have."""
     facts: dict[str, Any] = {}
     if scenario.p90_estimate_ms:
-        facts["p90, MLPerf's estimate"] = f"{number(scenario.p90_estimate_ms, 2)} ms"
+        facts["p90, MLPerf estimate"] = f"{number(scenario.p90_estimate_ms, 2)} ms"
     if scenario.rate_per_s is not None:
         facts["arrivals"] = f"{number(scenario.rate_per_s)} requests/s, seed {scenario.seed}"
     if len(scenario.tried) > 1:
-        facts["rates tried"] = ", ".join(
-            f"{number(rate.rate_per_s)} {'valid' if rate.valid else 'invalid'}"
-            for rate in scenario.tried
+        facts["rates tried (requests/s)"] = ", ".join(
+            f"{number(trial.rate_per_s)} {'valid' if trial.valid else 'invalid'}"
+            for trial in scenario.tried
         )
     return facts
 
 
 def _nodes(counts: dict[str, int] | None) -> str:
     if not counts:
-        return "not told by this runtime"
+        return "not reported by this runtime"
     return ", ".join(f"{count:,} on {provider}" for provider, count in counts.items())
 
 
-def _during(seen: Interference | None) -> dict[str, Any]:
-    """What the machine did while the windows were taken."""
-    if seen is None:
+def _machine_state(during: Interference | None) -> dict[str, Any]:
+    """Load, clock and other processes during the measured windows."""
+    if during is None:
         return {}
-    low, middle, high = seen.mhz or (None, None, None)
-    moved = f" ({number(low, 0)} to {number(high, 0)})" if low != high else ""
-    clock = f"{number(middle, 0)} MHz{moved}"
+    low, median, high = during.mhz or (None, None, None)
+    clock_range = f" ({number(low, 0)} to {number(high, 0)})" if low != high else ""
+    clock = f"{number(median, 0)} MHz{clock_range}"
     return {
-        "load after": number(seen.load_1min[1] if seen.load_1min else None, 2),
-        "clock meanwhile": clock if middle is not None else "not told by this system",
-        "busiest others": ", ".join(f"{name} {cores:.2f}" for name, cores in seen.others) or "none",
-        "watching cost": f"{100 * seen.watching_cores:.2f} % of a core",
+        "load average after": number(during.load_1min[1] if during.load_1min else None, 2),
+        "CPU clock": clock if median is not None else "not reported by this system",
+        "busiest other processes (cores)": ", ".join(
+            f"{name} {cores:.2f}" for name, cores in during.others
+        )
+        or "none",
+        "monitor overhead": f"{100 * during.watching_cores:.2f} % of a core",
     }
 
 
 def _latencies(row: Benchmark) -> str:
     if row.latency_p50_ms is None:
-        return "none: in this scenario a latency has no meaning"
+        return "none: this scenario has no latency per request"
     return " / ".join(
-        f"{number(value, 2)} ms" if not is_missing(value) else "withheld, under 100 requests"
+        f"{number(value, 2)} ms" if not is_missing(value) else "withheld: fewer than 100 requests"
         for value in (row.latency_p50_ms, row.latency_p90_ms, row.latency_p99_ms)
     )
 
@@ -315,7 +319,7 @@ def _imported_speed(row: Benchmark) -> dict[str, Any]:
             f"{number(value, 2)} ms" if not is_missing(value) else NOT_STATED
             for value in (row.latency_p50_ms, row.latency_p90_ms, row.latency_p99_ms)
         ),
-        "batch, threads, in flight": f"{row.batch}, {row.threads}, {row.instances}",
+        "batch, threads, concurrency": f"{row.batch}, {row.threads}, {row.instances}",
         "provider": row.provider,
         "runtime": row.runtime,
         "benchmark_id": row.id,
@@ -323,7 +327,7 @@ def _imported_speed(row: Benchmark) -> dict[str, Any]:
 
 
 def environment_facts(facts: dict[str, Any]) -> dict[str, Any]:
-    """The facts of a machine in words, one line each, packages last."""
+    """The facts of a machine by name, library versions last."""
     lines = {
         _FACTS.get(name, name.replace("_", " ")): ", ".join(value) if name == "isa" else value
         for name, value in facts.items()

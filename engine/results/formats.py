@@ -1,4 +1,4 @@
-"""Result tables: CSV, JSON and Excel at full precision; Markdown and LaTeX for people."""
+"""Export of result tables: CSV, JSON and Excel at full precision; Markdown and LaTeX rounded."""
 
 from __future__ import annotations
 
@@ -10,32 +10,31 @@ from typing import Any
 
 import pandas as pd
 
-from engine.results.columns import COLUMNS, Column, header_of
+from engine.results.columns import COLUMNS, Column, export_header_of, header_of
 from engine.text import MISSING, printable
 
-_NO_COLUMN = Column("", "", "", form=",.6g")
+_UNKNOWN_COLUMN = Column("", "", "", format_spec=",.6g")
 
 
 def to_csv(frame: pd.DataFrame) -> str:
-    """Headers with units, values as they are; empty where nothing was measured.
+    """CSV with units in the headers and unrounded values; a missing value is an empty cell.
 
-    A text that a spreadsheet would take for a formula gets a `'` before it, as in a spreadsheet;
-    numbers stay numbers.
+    A text that a spreadsheet would run as a formula gets the prefix `'`; numbers stay numbers.
     """
     return str(
-        _without_formulas(with_integers(frame)).rename(columns=header_of).to_csv(index=False)
+        _without_formulas(with_integers(frame)).rename(columns=export_header_of).to_csv(index=False)
     )
 
 
 def with_integers(frame: pd.DataFrame) -> pd.DataFrame:
-    """Counts as integers; pandas holds them as floats where some are missing."""
-    counts = [name for name in frame.columns if name in COLUMNS and COLUMNS[name].integer]
-    return frame.astype(dict.fromkeys(counts, "Int64"))
+    """Integer columns as `Int64`: pandas turns them into floats where a value is missing."""
+    integers = [name for name in frame.columns if name in COLUMNS and COLUMNS[name].is_integer]
+    return frame.astype(dict.fromkeys(integers, "Int64"))
 
 
 def _without_formulas(frame: pd.DataFrame) -> pd.DataFrame:
     is_text = pd.api.types.is_string_dtype, pd.api.types.is_object_dtype
-    texts = [n for n, kind in frame.dtypes.items() if any(holds(kind) for holds in is_text)]
+    texts = [n for n, kind in frame.dtypes.items() if any(check(kind) for check in is_text)]
     return frame.assign(**{str(n): frame[n].map(_no_formula, na_action="ignore") for n in texts})
 
 
@@ -46,24 +45,24 @@ def _no_formula(value: Any) -> Any:
     return f"'{printable(value)}" if value and begins else printable(value)
 
 
-# As OWASP lists them under "CSV injection"; the wide forms are those of East Asian keyboards.
+# Source: OWASP, "CSV injection"; with the full-width forms of East Asian keyboards.
 _FORMULA_SIGNS, _FORMULA_BLANKS = "=+-@＝＋－＠", "\t\r\n"
 
 
 def to_json(frame: pd.DataFrame) -> str:
-    """A list of objects under the plain column names; null where nothing was measured."""
+    """JSON list of objects with the column keys; a missing value is null."""
     return json.dumps(to_records(frame), indent=1)
 
 
 def to_records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """Plain Python values, ready for JSON; counts are integers."""
+    """Rows as plain Python values, ready for JSON; counts are integers."""
     text = with_integers(frame).to_json(orient="records", date_format="iso", double_precision=15)
     records: list[dict[str, Any]] = json.loads(text or "[]")
     return records
 
 
 def to_markdown(frame: pd.DataFrame) -> str:
-    """A table with rounded numbers; text is no markup, no link and no HTML."""
+    """Markdown table with rounded numbers; markup, links and HTML in texts are escaped."""
     return _table(frame, "pipe", _markdown) + "\n"
 
 
@@ -78,32 +77,32 @@ _MARKDOWN = {
     ">": "&gt;",
     "&": "&amp;",
 }
-# One inside a word, as in legacy_senet154, is no markup.
+# An underscore inside a word (legacy_senet154) is not markup.
 _OUTER_UNDERSCORE = re.compile(r"(?<![^\W_])_|_(?![^\W_])")
-# What many readers make a link of without any markup.
+# Many Markdown readers turn these into links without markup.
 _BARE_LINK = re.compile(r"(?i)\b(https?|ftp|mailto|javascript|www)([:.])")
 
 
 def to_latex(frame: pd.DataFrame) -> str:
-    r"""A `tabular` that needs no package, with rounded numbers; special characters escaped."""
+    r"""LaTeX `tabular` without extra packages; numbers rounded, special characters escaped."""
     return _table(frame, "latex_raw", _latex) + "\n"
 
 
-def _table(frame: pd.DataFrame, form: str, escape: Callable[[str], str]) -> str:
-    """The table in a format of the library tabulate; numbers to the right."""
+def _table(frame: pd.DataFrame, table_format: str, escape: Callable[[str], str]) -> str:
+    """A table in a format of the library tabulate; numbers are right-aligned."""
     from tabulate import tabulate
 
-    columns = [COLUMNS.get(name, _NO_COLUMN) for name in frame.columns]
+    columns = [COLUMNS.get(name, _UNKNOWN_COLUMN) for name in frame.columns]
     rows = [
         [escape(column.text(value)) for column, value in zip(columns, row, strict=True)]
         for row in frame.itertuples(index=False)
     ]
-    if form == "latex_raw" and not rows:  # which would be a table of no columns
+    if table_format == "latex_raw" and not rows:  # tabulate would write a table without columns
         rows = [[MISSING] * len(columns)]
     return tabulate(
         rows,
         headers=[escape(header_of(name)) for name in frame.columns],
-        tablefmt=form,
+        tablefmt=table_format,
         colalign=[
             "right" if pd.api.types.is_numeric_dtype(kind) else "left" for kind in frame.dtypes
         ],
@@ -131,20 +130,17 @@ _LATEX = {
     "±": r"$\pm$",
     "…": r"\ldots{}",
     **{character: f"\\{character}" for character in "&%$#_{}"},
-    # After the end of a row these would belong to it.
+    # After the end of a row (`\\`), LaTeX reads these as arguments.
     **{character: f"{{{character}}}" for character in "[]*"},
 }
 
 
 def to_excel(frame: pd.DataFrame) -> bytes:
-    """One sheet with headers, frozen and filterable.
-
-    A text that begins like a formula stays a text.
-    """
-    plain = with_integers(frame).rename(columns=header_of)
+    """Excel workbook with one sheet: headers frozen, with a filter; formulas stay text."""
+    plain = with_integers(frame).rename(columns=export_header_of)
     for name in plain.columns:
         if isinstance(plain[name].dtype, pd.DatetimeTZDtype):
-            plain[name] = plain[name].dt.tz_localize(None)  # Excel knows no time zones
+            plain[name] = plain[name].dt.tz_localize(None)  # Excel has no time zones
     stream = io.BytesIO()
     options = {"strings_to_formulas": False, "strings_to_urls": False}
     with pd.ExcelWriter(stream, engine="xlsxwriter", engine_kwargs={"options": options}) as book:

@@ -1,4 +1,4 @@
-"""What may stand on one chart: results of one set of images, or of one machine and setting."""
+"""Groups of results that one chart may show: the same images, or the same benchmark conditions."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ DIGEST_LENGTH = 64
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """A label for people, and the values that all of its results share."""
+    """A label, and the column values that all results of the group share."""
 
     label: str
     values: dict[str, object]
 
-    def of(self, frame: pd.DataFrame) -> pd.DataFrame:
-        """The rows that belong to this group."""
+    def select_rows(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """The rows of `frame` that belong to this group."""
         keep = pd.Series(True, index=frame.index)
         for column, value in self.values.items():
             keep &= frame[column] == value
@@ -34,19 +34,19 @@ class Group:
 
 
 def accuracy_groups(frame: pd.DataFrame) -> list[Group]:
-    """Sets of images that something was evaluated on, the most used first."""
-    some = frame[frame["evaluation_id"].notna() & finished(frame)]
-    return _groups(some, ["dataset", *SAME_IMAGES, "images_in_dataset"], _accuracy_label)
+    """Image sets with at least one complete evaluation, the most used first."""
+    evaluated = frame[frame["evaluation_id"].notna() & is_complete(frame)]
+    return _groups(evaluated, ["dataset", *SAME_IMAGES, "images_in_dataset"], _accuracy_label)
 
 
 def speed_groups(frame: pd.DataFrame) -> list[Group]:
-    """Machines and settings that something was benchmarked on, the most used first.
+    """Machines and configurations with at least one benchmark, the most used first.
 
-    Those of a scenario come after those of the closed loop, which is the usual one.
+    Closed-loop groups come before those of other scenarios.
     """
-    some = frame[frame["benchmark_id"].notna()]
-    found = _groups(some, ["environment", *SAME_CONDITIONS], _speed_label)
-    return sorted(found, key=lambda group: group.values["scenario"] != CLOSED_LOOP)
+    benchmarked = frame[frame["benchmark_id"].notna()]
+    groups = _groups(benchmarked, ["environment", *SAME_CONDITIONS], _speed_label)
+    return sorted(groups, key=lambda group: group.values["scenario"] != CLOSED_LOOP)
 
 
 def _groups(
@@ -56,15 +56,15 @@ def _groups(
         return []
     counts = frame.groupby(columns, sort=False)["artifact_digest"].nunique()
     counts = counts.sort_values(ascending=False, kind="stable")
-    named = [dict(zip(columns, values, strict=True)) for values in counts.index]
-    labels = [label(values) for values in named]
+    keys = [dict(zip(columns, values, strict=True)) for values in counts.index]
+    labels = [label(values) for values in keys]
     return [
-        Group(text if labels.count(text) == 1 else f"{text} · {_digest(values)}", values)
-        for text, values in zip(labels, named, strict=True)
+        Group(text if labels.count(text) == 1 else f"{text} · {_short_digests(values)}", values)
+        for text, values in zip(labels, keys, strict=True)
     ]
 
 
-def _digest(values: dict[str, object]) -> str:
+def _short_digests(values: dict[str, object]) -> str:
     digests = [str(value)[:8] for name, value in values.items() if name.endswith("_digest")]
     return " ".join(filter(None, digests))
 
@@ -93,44 +93,47 @@ def _speed_label(values: dict[str, object]) -> str:
     return f"{', '.join(parts)} · {values['environment']}"
 
 
-def finished(frame: pd.DataFrame) -> pd.Series:
-    """Whether each row's evaluation saw all images that it was asked for."""
+def is_complete(frame: pd.DataFrame) -> pd.Series:
+    """Whether the evaluation of each row covers all requested images."""
     return frame["images"] == frame["images_planned"]
 
 
 def accuracy_points(frame: pd.DataFrame) -> pd.DataFrame:
-    """One row an evaluation that may be shown as accuracy: finished, and not of random weights."""
+    """One row per evaluation whose accuracy is valid: complete, and not of random weights."""
     trained = frame["weights_kind"] != WeightsKind.RANDOM
-    shown = frame[frame["top1"].notna() & trained & finished(frame)]
-    return shown.drop_duplicates("evaluation_id")
+    valid = frame[frame["top1"].notna() & trained & is_complete(frame)]
+    return valid.drop_duplicates("evaluation_id")
 
 
-def collapsed(frame: pd.DataFrame) -> pd.Series:
-    """Whether each row is only as right as guessing would be."""
+def is_collapsed(frame: pd.DataFrame) -> pd.Series:
+    """Whether the accuracy of each row is no better than guessing."""
     return frame["at_chance"].fillna(False).astype(bool)
 
 
-def sound(points: pd.DataFrame) -> pd.DataFrame:
-    """What may be on a Pareto front: not collapsed, and comparable (as from `with_apart`)."""
-    return points[~collapsed(points) & points["apart"].isna()]
+def pareto_candidates(points: pd.DataFrame) -> pd.DataFrame:
+    """Rows that may be on a Pareto front: not collapsed, and comparable with the others.
+
+    `points`: as from `add_exclusion_reasons`.
+    """
+    return points[~is_collapsed(points) & points["not_comparable"].isna()]
 
 
-def benchmarked_at(
+def benchmarks_of_model(
     benchmarks: pd.DataFrame,
-    own: pd.DataFrame,
+    model_rows: pd.DataFrame,
     conditions: dict[str, object],
     vary: Iterable[str] = SWEPT,
 ) -> pd.DataFrame:
-    """The benchmarks of one model's builds, the first of `own` at each precision.
+    """The benchmarks of one model's builds: for each precision, the first build of `model_rows`.
 
-    All under `conditions` (values of SAME_CONDITIONS), but those that may `vary`.
+    `conditions`: values of SAME_CONDITIONS that all benchmarks share, except those in `vary`.
     """
-    builds = own.drop_duplicates("precision").set_index("artifact_digest")
+    builds = model_rows.drop_duplicates("precision").set_index("artifact_digest")
     same = {name: conditions[name] for name in SAME_CONDITIONS if name not in vary}
-    found = Group("", same).of(benchmarks)
-    found = found[found["artifact_digest"].isin(builds.index)]
-    known = builds[["precision", "model_id", "label"]]
-    return found.join(known, on="artifact_digest").reset_index(drop=True)
+    selected = Group("", same).select_rows(benchmarks)
+    selected = selected[selected["artifact_digest"].isin(builds.index)]
+    identity = builds[["precision", "model_id", "label"]]
+    return selected.join(identity, on="artifact_digest").reset_index(drop=True)
 
 
 def _other_runtime(recorded: object) -> str:
@@ -140,7 +143,7 @@ def _other_runtime(recorded: object) -> str:
 
 
 def with_labels(frame: pd.DataFrame) -> pd.DataFrame:
-    """Adds `label`: the model, told apart by weights where one model was run with several."""
+    """Adds `label`: the model, with a weights digest if several weights of one model were run."""
     kinds = frame["weights_kind"].map(
         {WeightsKind.RANDOM: " (random weights)", WeightsKind.FILE: "", WeightsKind.PRETRAINED: ""}
     )
@@ -149,37 +152,38 @@ def with_labels(frame: pd.DataFrame) -> pd.DataFrame:
     origins = (" (" + frame["origin"].fillna(MEASURED_HERE).astype(str) + ")").where(
         frame["origin"].fillna(MEASURED_HERE) != MEASURED_HERE, ""
     )
-    told_apart = digests.where(several & frame["weights_digest"].notna(), "")
-    label = frame["model_id"] + kinds.fillna("") + told_apart + origins
+    suffixes = digests.where(several & frame["weights_digest"].notna(), "")
+    label = frame["model_id"] + kinds.fillna("") + suffixes + origins
     return frame.assign(label=label)
 
 
 def with_keys(frame: pd.DataFrame) -> pd.DataFrame:
-    """Adds `key`: a name for each row that people can read and that no other row has."""
+    """Adds `key`: a readable name for each row that is unique in the table."""
     runtimes = frame["runtime"].map(_other_runtime)
     key = frame["label"] + " " + frame["precision"]
     key += (" in " + runtimes).where(runtimes != "", "")
-    for more in ("artifact_digest", "preprocess", "evaluation_id"):
+    for column in ("artifact_digest", "preprocess", "evaluation_id"):
         several = key.duplicated(keep=False)
         if not several.any():
             break
-        key = key.where(~several, key + " · " + frame[more].map(_brief))
+        key = key.where(~several, key + " · " + frame[column].map(_shorten_digest))
     return frame.assign(key=key)
 
 
-def _brief(value: object) -> str:
+def _shorten_digest(value: object) -> str:
     text = str(value)
     return text[:6] if len(text) == DIGEST_LENGTH else text
 
 
 def newest_builds(frame: pd.DataFrame) -> pd.DataFrame:
-    """Of several builds of one model at one precision, the rows of the last one measured.
+    """The rows of the last measured build of each model and precision.
 
-    Where some rows stand apart (as from `with_apart`), those that do not come before them.
+    If `frame` has the column `not_comparable`, comparable rows take precedence over the others.
     """
-    together = frame["apart"].isna() if "apart" in frame else True
-    ranked = frame.assign(together=together).sort_values(["together", "measured_at"], kind="stable")
+    comparable = frame["not_comparable"].isna() if "not_comparable" in frame else True
+    ranked = frame.assign(comparable=comparable)
+    ranked = ranked.sort_values(["comparable", "measured_at"], kind="stable")
     newest = ranked.drop_duplicates([*SAME_MODEL, "precision"], keep="last")
-    newest = newest[["artifact_digest", "together"]]
-    kept = ranked.reset_index().merge(newest, on=["artifact_digest", "together"])["index"]
+    newest = newest[["artifact_digest", "comparable"]]
+    kept = ranked.reset_index().merge(newest, on=["artifact_digest", "comparable"])["index"]
     return frame[frame.index.isin(kept)]

@@ -1,4 +1,4 @@
-"""The table itself: each build's evaluations beside its benchmarks."""
+"""The results table: the join of builds, evaluations and benchmarks."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from engine.specs import CPU_PROVIDER
 
 @dataclass(frozen=True, slots=True)
 class ResultTables:
-    """What was built and measured, before it is joined: one row a build, evaluation, benchmark."""
+    """The three tables before the join: one row per build, per evaluation, per benchmark."""
 
     builds: pd.DataFrame
     evaluations: pd.DataFrame
@@ -27,16 +27,16 @@ class ResultTables:
 
 
 def results_frame(url: str) -> pd.DataFrame:
-    """One row a result, columns as in STORED; accuracies in percent, times in ms, sizes in MB."""
+    """One row per result, columns as in STORED; accuracies in percent, times in ms, sizes in MB."""
     return join_results(result_tables(url))
 
 
-def results_of(
+def results_of_measurements(
     url: str, artifacts: Iterable[str], evaluations: Iterable[int], benchmarks: Iterable[int]
 ) -> pd.DataFrame:
-    """The rows of some measurements; of some artifacts where none of those was measured.
+    """The rows of given measurements, and of given artifacts that were not measured.
 
-    Measurements that newer ones have taken the place of are among them.
+    Includes measurements that newer ones have replaced in the results table.
     """
     builds = all_builds(url)
     evaluated = all_evaluations(url)
@@ -44,21 +44,21 @@ def results_of(
     evaluated = evaluated[evaluated["evaluation_id"].isin(list(evaluations))]
     benchmarked = benchmarked[benchmarked["benchmark_id"].isin(list(benchmarks))]
     digests = {*artifacts, *evaluated["artifact_digest"], *benchmarked["artifact_digest"]}
-    own = builds[builds["artifact_digest"].isin(digests)]
-    return join_results(ResultTables(own, evaluated, benchmarked))
+    selected = builds[builds["artifact_digest"].isin(digests)]
+    return join_results(ResultTables(selected, evaluated, benchmarked))
 
 
 def result_tables(url: str) -> ResultTables:
-    """Every build, the newest evaluation and the newest benchmark of each kind."""
+    """All builds, with the newest evaluation and the newest benchmark of each kind."""
     builds = all_builds(url)
     return ResultTables(builds, newest_evaluations(url), newest_benchmarks(url, builds))
 
 
 def join_results(tables: ResultTables) -> pd.DataFrame:
-    """Each build's evaluations beside its benchmarks in the same runtime, the newest first.
+    """Joins each build's evaluations with its benchmarks in the same runtime, the newest first.
 
-    Columns as in COLUMNS. The rows are a product: keep only the evaluations and benchmarks in
-    question before.
+    Columns as in COLUMNS. The rows of a build are the product of both: filter evaluations and
+    benchmarks before the join.
     """
     builds = tables.builds
     if builds.empty:
@@ -80,15 +80,15 @@ def join_results(tables: ResultTables) -> pd.DataFrame:
     frame["environment_digest"] = frame["environment_digest_benchmark"].fillna(
         frame["environment_digest"]
     )
-    frame["execution"] = _executed(frame)
+    frame["execution"] = _execution(frame)
     newest = frame[["evaluated_at", "benchmarked_at"]].max(axis=1).fillna(frame["built_at"])
     frame["measured_at"] = pd.to_datetime(newest, unit="s", utc=True)
     frame = frame.sort_values("measured_at", ascending=False, kind="stable")
     return frame.reindex(columns=list(STORED)).reset_index(drop=True)
 
 
-def _executed(frame: pd.DataFrame) -> pd.Series:
-    """As the build found it on its CPU; accelerators compute in half precision natively."""
-    elsewhere = frame["provider"].notna() & (frame["provider"] != CPU_PROVIDER)
-    half = frame["precision"] == Precision.FP16
-    return frame["execution"].where(~(elsewhere & half), NATIVE)
+def _execution(frame: pd.DataFrame) -> pd.Series:
+    """Execution as the build recorded it for its CPU; accelerators run fp16 natively."""
+    accelerator = frame["provider"].notna() & (frame["provider"] != CPU_PROVIDER)
+    fp16 = frame["precision"] == Precision.FP16
+    return frame["execution"].where(~(accelerator & fp16), NATIVE)

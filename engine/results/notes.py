@@ -1,4 +1,4 @@
-"""What a reader must know before comparing a result: in a few words a row."""
+"""Notes on each result that limit its comparison with others, in a few words."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from engine.text import is_missing
 def with_notes(frame: pd.DataFrame, outdated: Mapping[str, str] | None = None) -> pd.DataFrame:
     """Adds `notes` to rows of the results table.
 
-    `outdated` says of a machine's digest which of its versions is not the one installed now.
+    `outdated`: by machine digest, which library version differs from the installed one.
     """
-    told = frame[_TOLD].to_dict("records")
-    notes = [_note(row, (outdated or {}).get(row["environment_digest"])) for row in told]
+    rows = frame[_NOTE_COLUMNS].to_dict("records")
+    notes = [_note(row, (outdated or {}).get(row["environment_digest"])) for row in rows]
     return frame.assign(notes=notes)
 
 
-_TOLD = [
+_NOTE_COLUMNS = [
     "at_chance", "seen_images", "weights_kind", "execution", "stable", "noise", "verdict",
     "elsewhere", "environment_digest", "images", "images_planned", "images_in_dataset", "origin",
 ]  # fmt: skip
@@ -32,13 +32,13 @@ def _note(row: dict[str, Any], version: str | None) -> str:
     notes = []
     if row["origin"] != MEASURED_HERE:
         notes.append("imported")
-    partial = row["images"] < row["images_planned"]  # of a missing figure: no
+    partial = row["images"] < row["images_planned"]  # False if a figure is missing
     if partial:
         notes.append(f"partial: {row['images']:,.0f} of {row['images_planned']:,.0f} images")
     if row["at_chance"] == 1:
         notes.append("collapsed")
     if not is_missing(row["seen_images"]) and row["seen_images"] > 0:
-        notes.append(f"{row['seen_images']:,.0f} images also calibrated on")
+        notes.append(f"{row['seen_images']:,.0f} images overlap with calibration")
     if row["weights_kind"] == "random":
         notes.append("random weights")
     if row["execution"] == EMULATED:
@@ -46,7 +46,7 @@ def _note(row: dict[str, Any], version: str | None) -> str:
     if row["stable"] == 0:
         notes.append("unstable speed")
     if not is_missing(row["noise"]):
-        notes.append(f"noisy: {row['noise'].partition(' (')[0]}")
+        notes.append(f"interference: {row['noise'].partition(' (')[0]}")
     notes += [str(row[name]) for name in ("verdict", "elsewhere") if not is_missing(row[name])]
     if not partial and row["images"] < row["images_in_dataset"]:
         notes.append(f"{row['images']:,.0f} of {row['images_in_dataset']:,.0f} images")
@@ -55,23 +55,30 @@ def _note(row: dict[str, Any], version: str | None) -> str:
     return ", ".join(notes)
 
 
-def unreliable(rows: pd.DataFrame) -> list[bool]:
-    """Whether each speed is noisy, did not become stable, or did not keep its scenario's limit."""
-    told = zip(rows["noise"], rows["stable"], rows["valid"], strict=True)
-    return [isinstance(noise, str) or stable == 0 or held == 0 for noise, stable, held in told]
+def is_unreliable(rows: pd.DataFrame) -> list[bool]:
+    """Whether each speed is unstable, had interference, or failed its scenario's condition."""
+    facts = zip(rows["noise"], rows["stable"], rows["valid"], strict=True)
+    return [
+        isinstance(interference, str) or stable == 0 or valid == 0
+        for interference, stable, valid in facts
+    ]
 
 
-def of_speeds(rows: pd.DataFrame) -> str | None:
-    """How many speeds are unreliable, and why: `1 unstable (...), 2 noisy (...)`; None: none is."""
+def unreliable_speeds_summary(rows: pd.DataFrame) -> str | None:
+    """How many speeds are unreliable, and why: `1 unstable (...), 2 with interference (...)`.
+
+    None if all speeds are reliable.
+    """
     measured = rows.drop_duplicates("benchmark_id")
     reasons = {
-        "unstable (the windows did not agree)": int((measured["stable"] == 0).sum()),
-        _noisy(measured["noise"]): int(measured["noise"].notna().sum()),
+        "unstable (measured windows differ)": int((measured["stable"] == 0).sum()),
+        _interference(measured["noise"]): int(measured["noise"].notna().sum()),
     }
     return ", ".join(f"{count} {reason}" for reason, count in reasons.items() if count) or None
 
 
-def _noisy(reasons: pd.Series) -> str:
-    """`noisy`, with the reason where all share one."""
-    told = reasons.dropna().unique()
-    return f"noisy ({told[0]})" if len(told) == 1 else "noisy (Results tells why)"
+def _interference(reasons: pd.Series) -> str:
+    """`with interference`, and the reason if it is the same for all."""
+    unique = reasons.dropna().unique()
+    reason = unique[0] if len(unique) == 1 else "reasons: see Results"
+    return f"with interference ({reason})"

@@ -1,4 +1,4 @@
-"""Two builds of one model held against each other: the paired drop, the speed-up, the size."""
+"""Two precisions of one model compared: paired accuracy change, speed-up and size ratio."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from engine.results.reading import with_ran_in
 from engine.specs.comparability import SAME_CONDITIONS, SAME_EVALUATION, SAME_MODEL
 
 PAIR_COLUMNS = [
-    *SAME_MODEL, "dataset", "images", "drop", "drop_low", "drop_high", "p_value", "lost",
-    "gained", "batch", "threads", "environment", "speed_up", "size_ratio",
+    *SAME_MODEL, "dataset", "images", "change", "change_low", "change_high", "p_value",
+    "only_first", "only_second", "batch", "threads", "environment", "speed_up", "size_ratio",
 ]  # fmt: skip
 
 
-def paired(first_id: int, second_id: int, url: str) -> PairedDifference:
-    """Second minus first in top-1, on the images that both evaluations share.
+def paired_top1_difference(first_id: int, second_id: int, url: str) -> PairedDifference:
+    """Top-1 of the second evaluation minus the first, paired by image.
 
-    Raises InvalidRequest when they are not of the same images, prepared the same way.
+    Raises InvalidRequest unless both have the same images, labels and preprocessing.
     """
     first, second = find(first_id, url), find(second_id, url)
     a, b = load(first), load(second)
@@ -29,10 +29,11 @@ def paired(first_id: int, second_id: int, url: str) -> PairedDifference:
 
 
 def precision_pairs(frame: pd.DataFrame, url: str, first: str, second: str) -> pd.DataFrame:
-    """For each model measured at both precisions: `second` against `first`, as in PAIR_COLUMNS.
+    """`second` vs `first` for each model measured at both precisions; columns: PAIR_COLUMNS.
 
-    `drop` is in points of top-1 (second minus first) with its paired 95 % interval; `speed_up`
-    and `size_ratio` are second over first, each within one machine and one configuration.
+    `change`: top-1 of second minus first in percentage points, with its paired 95 % interval.
+    `only_first`, `only_second`: images that only one of them classifies correctly. `speed_up` and
+    `size_ratio`: second / first, on one machine in one configuration.
     """
     accuracy = _accuracy_pairs(frame, url, first, second)
     speed = _speed_pairs(frame, first, second)
@@ -40,13 +41,16 @@ def precision_pairs(frame: pd.DataFrame, url: str, first: str, second: str) -> p
     return merged.reindex(columns=PAIR_COLUMNS).sort_values("model_id").reset_index(drop=True)
 
 
-def _sides(
-    frame: pd.DataFrame, told: list[str], same: tuple[str, ...], first: str, second: str
+def _join_precisions(
+    frame: pd.DataFrame, columns: list[str], same: tuple[str, ...], first: str, second: str
 ) -> pd.DataFrame:
-    """`told` of both precisions of a model that agree in `same`; told[0] names a measurement."""
-    known_by, keys = told[0], [*SAME_MODEL, *same]
-    measured = frame.loc[frame[known_by].notna(), ["precision", *keys, *told]]
-    measured = measured.drop_duplicates([known_by])
+    """`columns` of both precisions of each model, joined where `same` is equal.
+
+    `columns[0]` is the ID of a measurement. Columns get the suffixes `_first` and `_second`.
+    """
+    id_column, keys = columns[0], [*SAME_MODEL, *same]
+    measured = frame.loc[frame[id_column].notna(), ["precision", *keys, *columns]]
+    measured = measured.drop_duplicates([id_column])
     left = measured[measured["precision"] == first]
     right = measured[measured["precision"] == second]
     return left.merge(right, on=keys, suffixes=("_first", "_second"))
@@ -55,31 +59,33 @@ def _sides(
 def _accuracy_pairs(frame: pd.DataFrame, url: str, first: str, second: str) -> pd.DataFrame:
     frame = with_ran_in(frame, frame["origin"] == MEASURED_HERE)
     scored = frame[frame["top1"].notna() & (frame["images"] == frame["images_planned"])]
-    pairs = _sides(
+    pairs = _join_precisions(
         scored, ["evaluation_id", "dataset"], (*SAME_EVALUATION, "ran_in"), first, second
     )
     rows = []
     for pair in pairs.to_dict("records"):
-        result = paired(int(pair["evaluation_id_first"]), int(pair["evaluation_id_second"]), url)
+        result = paired_top1_difference(
+            int(pair["evaluation_id_first"]), int(pair["evaluation_id_second"]), url
+        )
         rows.append(
             {
                 **{name: pair[name] for name in SAME_MODEL},
                 "dataset": pair["dataset_first"],
                 "images": int(pair["images"]),
-                "drop": 100 * result.difference,
-                "drop_low": 100 * result.low,
-                "drop_high": 100 * result.high,
+                "change": 100 * result.difference,
+                "change_low": 100 * result.low,
+                "change_high": 100 * result.high,
                 "p_value": result.p_value,
-                "lost": result.only_a,
-                "gained": result.only_b,
+                "only_first": result.only_a,
+                "only_second": result.only_b,
             }
         )
     return pd.DataFrame(rows, columns=PAIR_COLUMNS[:11])
 
 
 def _speed_pairs(frame: pd.DataFrame, first: str, second: str) -> pd.DataFrame:
-    told = ["benchmark_id", "environment", "images_per_s", "size_mb"]
-    pairs = _sides(frame, told, SAME_CONDITIONS, first, second)
+    columns = ["benchmark_id", "environment", "images_per_s", "size_mb"]
+    pairs = _join_precisions(frame, columns, SAME_CONDITIONS, first, second)
     return pd.DataFrame(
         {
             **{name: pairs[name] for name in SAME_MODEL},

@@ -1,4 +1,4 @@
-"""Results with everything that made them, as one JSON document to send."""
+"""Results with their provenance, as one JSON document that can be sent."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from db.base import Base
 from db.models import Artifact, Benchmark, Dataset, Environment, Evaluation, Weights
 from db.session import reading
 from engine.common.untrusted import as_json
-from engine.results.columns import PROVENANCE_KEYS, header_of
+from engine.results.columns import PROVENANCE_KEYS, export_header_of
 from engine.results.formats import to_records
 
 FORMAT = "senet-workbench results 1"
-_LOCAL = {"root", "per_image_path", "latencies_path", "job_id"}  # of this machine, of no use there
-AT_ONCE = 500
+_LOCAL = {"root", "per_image_path", "latencies_path", "job_id"}  # paths and job ids of this machine
+QUERY_CHUNK = 500  # values in one SQL IN list
 
 
 def with_provenance(frame: pd.DataFrame, shown: list[str], url: str) -> str:
-    """JSON of the rows of `frame` in the columns `shown`, with the rows that they rest on.
+    """JSON of the columns `shown` of `frame`, with the database rows that each result refers to.
 
-    Each result names its artifact, evaluation, benchmark and machine, which stand beside it once.
+    A result names its artifact, evaluation, benchmark and machine; each of these is written once.
     """
     columns = [name for name in dict.fromkeys([*shown, *PROVENANCE_KEYS]) if name in frame]
     with reading(url) as session:
@@ -37,7 +37,7 @@ def with_provenance(frame: pd.DataFrame, shown: list[str], url: str) -> str:
         document = {
             "format": FORMAT,
             "written_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            "columns": {name: header_of(name) for name in columns},
+            "columns": {name: export_header_of(name) for name in columns},
             "results": to_records(frame[columns]),
             "artifacts": artifacts,
             "weights": _rows(
@@ -52,17 +52,17 @@ def with_provenance(frame: pd.DataFrame, shown: list[str], url: str) -> str:
 
 
 def _rows(session: Session, table: type[Base], key: str, wanted: Any) -> dict[str, dict[str, Any]]:
-    """Rows by their key as plain data, without what means nothing on another machine."""
+    """Database rows by their key as plain data, without the columns of _LOCAL."""
     values = sorted({_plain(value) for value in wanted if value is not None and value == value})
     column = getattr(table, key)
-    found: dict[str, dict[str, Any]] = {}
-    for start in range(0, len(values), AT_ONCE):
+    rows: dict[str, dict[str, Any]] = {}
+    for start in range(0, len(values), QUERY_CHUNK):
         for row in session.scalars(
-            select(table).where(column.in_(values[start : start + AT_ONCE]))
+            select(table).where(column.in_(values[start : start + QUERY_CHUNK]))
         ):
             plain = {c.name: getattr(row, c.name) for c in table.__table__.columns}
-            found[str(plain[key])] = {n: v for n, v in plain.items() if n not in _LOCAL}
-    return found
+            rows[str(plain[key])] = {n: v for n, v in plain.items() if n not in _LOCAL}
+    return rows
 
 
 def _plain(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""What the catalog's authors published, beside what was counted here."""
+"""Published figures of the catalog's models, with the GMACs counted on this machine."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from engine.results.reading import read_frame
 
 
 def published_frame(url: str) -> pd.DataFrame:
-    """The catalog's published figures; `compute_gmacs` is ours, missing until an export.
+    """The catalog's published figures; `compute_gmacs` is counted from the export, if there is one.
 
     Columns: model_id, source, name, top1, top5 (%), published_flops_g, published_params_m,
     compute_gmacs, params_m, convention (how the published FLOPs and parameters were counted).
@@ -35,26 +35,26 @@ def published_frame(url: str) -> pd.DataFrame:
 
 
 def with_gmacs(published: pd.DataFrame) -> pd.DataFrame:
-    """Adds `gmacs` and `approximate`: our own count where there is one, else the published FLOPs.
+    """Adds `gmacs` (counted, else estimated from the published FLOPs) and `approximate`.
 
-    As engine.catalog.flops_conventions.published_gmacs turns them into GMACs.
+    The estimate: engine.catalog.flops_conventions.published_gmacs.
     """
-    ours = published["compute_gmacs"].astype(float)
-    return published.assign(gmacs=ours.fillna(_published(published)), approximate=ours.isna())
+    counted = published["compute_gmacs"].astype(float)
+    return published.assign(gmacs=counted.fillna(_published(published)), approximate=counted.isna())
 
 
 def with_estimates(points: pd.DataFrame) -> pd.DataFrame:
-    """Fills `compute_gmacs` from the published FLOPs where nothing was counted; adds `estimated`.
+    """Fills missing `compute_gmacs` with estimates from the published FLOPs; adds `estimated`.
 
-    A model without either stays without.
+    Stays missing for a model without published FLOPs.
     """
-    ours = points["compute_gmacs"].astype(float)
-    filled = ours.fillna(_published(points))
-    return points.assign(compute_gmacs=filled, estimated=ours.isna() & filled.notna())
+    counted = points["compute_gmacs"].astype(float)
+    filled = counted.fillna(_published(points))
+    return points.assign(compute_gmacs=filled, estimated=counted.isna() & filled.notna())
 
 
 def _published(rows: pd.DataFrame) -> pd.Series:
-    known = catalog()
-    models = [known.get(model_id) for model_id in rows["model_id"]]
+    models_by_id = catalog()
+    models = [models_by_id.get(model_id) for model_id in rows["model_id"]]
     figures = [published_gmacs(model) if model else None for model in models]
     return pd.Series(figures, index=rows.index, dtype=float)

@@ -1,4 +1,4 @@
-"""What the database says, as frames."""
+"""Database queries as data frames."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from engine.specs import DEFAULT_RUNTIME
 
 
 def read_frame(url: str, statement: Select) -> pd.DataFrame:
-    """The rows that a statement selects, its labels as columns."""
+    """The rows of a SELECT statement; its labels are the columns."""
     with reading(url) as session:
         return pd.read_sql(statement, session.connection())
 
 
-def with_ran_in(frame: pd.DataFrame, here: pd.Series | None = None) -> pd.DataFrame:
-    """Adds `ran_in`, the runtime's name without its version, by which measurements go together.
+def with_ran_in(frame: pd.DataFrame, measured_here: pd.Series | None = None) -> pd.DataFrame:
+    """Adds `ran_in`, the name of the runtime without its version.
 
-    Without `here` a missing one is the default; with it, the name is empty where not measured here,
-    as imports need not state it.
+    A missing runtime is the default one. Where `measured_here` is given and False, the name is
+    empty, because imports need not state it.
     """
     names = frame["runtime"].map(name_in, na_action="ignore").fillna(DEFAULT_RUNTIME)
-    return frame.assign(ran_in=names if here is None else names.where(here, ""))
+    return frame.assign(ran_in=names if measured_here is None else names.where(measured_here, ""))
 
 
-def newest(frame: pd.DataFrame, key: tuple[str, ...], time: str) -> pd.DataFrame:
-    """The last row in `time` of each build and key."""
+def newest_rows(frame: pd.DataFrame, key: tuple[str, ...], time: str) -> pd.DataFrame:
+    """The newest row (by column `time`) of each build and `key`."""
     ordered = frame.sort_values(time, kind="stable")
     return ordered.drop_duplicates(["artifact_digest", *key], keep="last")

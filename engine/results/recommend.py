@@ -1,4 +1,4 @@
-"""Which build to deploy under the constraints that were set: one answer with its evidence."""
+"""The recommended build under the constraints of a deployment, with its evidence."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ import pandas as pd
 from db.enums import Precision
 from engine.benchmark.sweep import Percentile
 from engine.common.stats import PairedDifference
-from engine.results.groups import accuracy_points, collapsed
-from engine.results.wording import accuracy_of, interval_of, verdict
+from engine.results.groups import accuracy_points, is_collapsed
+from engine.results.wording import accuracy_text, interval_text, significance_text
 from engine.specs.comparability import SAME_EVALUATION, SAME_MODEL
 from engine.store.manifest import EMULATED
 from engine.text import is_missing, number, plural, signed
 
-ROUNDING = 1e-9  # a drop of exactly the limit is within it
+TOLERANCE = 1e-9  # a value equal to the limit is within it, despite rounding
 
 
 class Goal(StrEnum):
-    """What decides among the builds within the constraints."""
+    """What to optimize among the builds within the constraints."""
 
     ACCURATE = "most accurate"
     FAST = "fastest"
@@ -29,7 +29,10 @@ class Goal(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Constraints:
-    """What must hold; None: no constraint. `max_drop_pp` is against fp32 of the same model."""
+    """Constraints of a deployment; None: no constraint.
+
+    `max_drop_pp`: accuracy drop vs fp32 of the same model, in percentage points of top-1.
+    """
 
     percentile: Percentile = Percentile.P90
     max_latency_ms: float | None = None
@@ -40,7 +43,10 @@ class Constraints:
 
 @dataclass(frozen=True, slots=True)
 class Recommendation:
-    """The chosen row (None where no build meets the constraints), which rows do, and why."""
+    """The recommended row (None if no build meets the constraints) and the reason.
+
+    `meets`: for each candidate, whether it meets all constraints.
+    """
 
     row: dict[str, Any] | None
     meets: pd.Series
@@ -48,8 +54,8 @@ class Recommendation:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """A sentence in two parts: which build, and its evidence."""
+class RecommendationText:
+    """The recommendation in two parts: the build (`head`) and its evidence."""
 
     head: str
     evidence: str
@@ -59,165 +65,187 @@ class Answer:
 
 
 def comparable_points(rows: pd.DataFrame) -> pd.DataFrame:
-    """One row an evaluation that may be compared with the others (`rows` as from `with_apart`)."""
+    """One row per evaluation that is comparable with the others.
+
+    `rows`: as from `add_exclusion_reasons`.
+    """
     points = accuracy_points(rows)
-    return points[points["apart"].isna()]
+    return points[points["not_comparable"].isna()]
 
 
 def candidates(points: pd.DataFrame) -> pd.DataFrame:
-    """Those of `comparable_points` that also have a speed, with their drops."""
-    return with_drops(points[points["images_per_s"].notna()])
+    """The rows of `comparable_points` that have a speed, with their accuracy drops."""
+    return with_accuracy_drops(points[points["images_per_s"].notna()])
 
 
-def with_drops(points: pd.DataFrame) -> pd.DataFrame:
-    """Adds `fp32_id` and `drop`: top-1 (pp) below fp32 of the same model on the same images.
+def with_accuracy_drops(points: pd.DataFrame) -> pd.DataFrame:
+    """Adds `fp32_id` (evaluation) and `drop_pp`: top-1 of fp32 minus top-1 of the row, in pp.
 
-    Both missing where fp32 was not evaluated that way; 0 for fp32 itself.
+    fp32 of the same model on the same images. Both are missing without such an evaluation; the drop
+    of fp32 itself is 0.
     """
     keys = [*SAME_MODEL, *SAME_EVALUATION]
     fp32 = points[points["precision"] == Precision.FP32].drop_duplicates(keys)
-    found = points[keys].merge(
+    reference = points[keys].merge(
         fp32[[*keys, "top1", "evaluation_id"]], on=keys, how="left", validate="many_to_one"
     )
     return points.assign(
-        fp32_id=found["evaluation_id"].to_numpy(),
-        drop=found["top1"].to_numpy() - points["top1"].to_numpy(),
+        fp32_id=reference["evaluation_id"].to_numpy(),
+        drop_pp=reference["top1"].to_numpy() - points["top1"].to_numpy(),
     )
 
 
 def recommend(points: pd.DataFrame, constraints: Constraints) -> Recommendation:
-    """The build to deploy among `points` (as from `candidates`).
+    """The recommended build among `points` (as from `candidates`).
 
-    With a constraint on the drop, the model is the one with the most accurate build that meets all
-    constraints, and its precision the fastest that does: within the tolerated drop, speed decides.
+    Goal "most accurate" with a max accuracy drop: the model of the most accurate build within the
+    constraints, at its fastest precision within them (inside the accepted drop, speed decides).
     """
     limits = _limits(constraints)
-    meets = _within(points, limits) & ~collapsed(points)
-    good = points[meets]
-    if good.empty:
-        return Recommendation(None, meets, _nothing_meets(points, limits))
+    meets = _meet_all(points, limits) & ~is_collapsed(points)
+    eligible = points[meets]
+    if eligible.empty:
+        return Recommendation(None, meets, _no_build_meets(points, limits))
     by_speed = ["images_per_s", "top1"]
     by_accuracy = by_speed[::-1]
     if constraints.goal == Goal.FAST:
-        best = good.sort_values(by_speed, ascending=False)
+        best = eligible.sort_values(by_speed, ascending=False)
     else:
-        best = good.sort_values(by_accuracy, ascending=False)
+        best = eligible.sort_values(by_accuracy, ascending=False)
         if constraints.max_drop_pp is not None:
-            models = best[list(SAME_MODEL)].astype(object).fillna("")  # imports state no weights
-            same = (models == models.iloc[0]).all(axis=1)
-            best = best[same].sort_values(by_speed, ascending=False)
+            # Imported builds have no weights digest.
+            models = best[list(SAME_MODEL)].astype(object).fillna("")
+            same_model = (models == models.iloc[0]).all(axis=1)
+            best = best[same_model].sort_values(by_speed, ascending=False)
     row: dict[str, Any] = best.iloc[0].to_dict()
-    return Recommendation(row, meets, f"of the {plural(len(good), 'build')} that meet the limits")
+    count = plural(len(eligible), "build")
+    return Recommendation(row, meets, f"Best of {count} within the constraints")
 
 
 @dataclass(frozen=True, slots=True)
 class _Limit:
-    """A column's largest value, and the constraint in words."""
+    """The maximum value of a column; `name` and `unit` are those of the constraint."""
 
     column: str
-    most: float
-    words: str
+    maximum: float
+    name: str
+    unit: str
+
+    def __str__(self) -> str:
+        return f"{self.name} ≤ {self.maximum:g} {self.unit}"
 
 
 def _limits(constraints: Constraints) -> list[_Limit]:
     """The constraints that are set."""
-    given, percentile = constraints, constraints.percentile
+    percentile = constraints.percentile
     possible = (
-        (percentile.column, given.max_latency_ms, f"{percentile} of at most {{:g}} ms"),
-        ("drop", given.max_drop_pp, "a drop of at most {:g} points"),
-        ("size_mb", given.max_size_mb, "a size of at most {:g} MB"),
+        (percentile.column, constraints.max_latency_ms, str(percentile), "ms"),
+        ("drop_pp", constraints.max_drop_pp, "accuracy drop", "pp"),
+        ("size_mb", constraints.max_size_mb, "size", "MB"),
     )
     return [
-        _Limit(column, most, words.format(most))
-        for column, most, words in possible
-        if most is not None
+        _Limit(column, maximum, name, unit)
+        for column, maximum, name, unit in possible
+        if maximum is not None
     ]
 
 
-def _within(points: pd.DataFrame, limits: list[_Limit]) -> pd.Series:
-    """Whether each row keeps all limits; what was not measured keeps none."""
-    keep = pd.Series(True, index=points.index)
+def _meet_all(points: pd.DataFrame, limits: list[_Limit]) -> pd.Series:
+    """Whether each row meets all limits; a row without the figure does not."""
+    meets = pd.Series(True, index=points.index)
     for limit in limits:
-        keep &= points[limit.column].astype(float) <= limit.most + ROUNDING
-    return keep
+        meets &= points[limit.column].astype(float) <= limit.maximum + TOLERANCE
+    return meets
 
 
-def _nothing_meets(points: pd.DataFrame, limits: list[_Limit]) -> str:
-    """Which constraint stands in the way: without it, how many would meet the others."""
-    told = []
-    for one in limits:
-        count = int(_within(points, [other for other in limits if other is not one]).sum())
-        if count:
-            told.append(f"{plural(count, 'build')} without {one.words}")
-    way_out = f" It would be {', or '.join(told)}." if told else ""
-    return f"None of {plural(len(points), 'build')} meets all limits.{way_out}"
+def _no_build_meets(points: pd.DataFrame, limits: list[_Limit]) -> str:
+    """Each constraint that alone excludes builds: how many meet the others, and the closest one."""
+    sentences = [f"No build meets all constraints (0 of {len(points):,})."]
+    for limit in limits:
+        others = points[_meet_all(points, [other for other in limits if other is not limit])]
+        if others.empty:
+            continue
+        sentence = f"{plural(len(others), 'build')} without {limit}"
+        measured = others[others[limit.column].notna()]
+        if len(measured):
+            closest = measured.loc[measured[limit.column].astype(float).idxmin()]
+            figure = f"{number(closest[limit.column], 2)} {limit.unit}"
+            sentence += f"; closest: {closest['label']} {closest['precision']}, {figure}"
+        sentences.append(f"{sentence}.")
+    return " ".join(sentences)
 
 
-def answer(
-    found: Recommendation, constraints: Constraints, drop: PairedDifference | None, setting: str
-) -> Answer:
-    """`Ship X at int8: ...` of a recommendation with a row; `drop` is the difference to fp32."""
-    row = found.row or {}
+def recommendation_text(
+    recommendation: Recommendation,
+    constraints: Constraints,
+    difference: PairedDifference | None,
+    setting: str,
+) -> RecommendationText:
+    """`Recommended: X int8.` and its evidence, of a recommendation with a row.
+
+    `difference`: top-1 of the row minus top-1 of its fp32, paired by image.
+    """
+    row = recommendation.row or {}
     percentile = constraints.percentile
     speed = f"{number(row['images_per_s'])} images/s"
     if not is_missing(row[percentile.column]):
-        speed += f" and {percentile} {number(row[percentile.column], 2)} ms"
-    reason = f"the {constraints.goal} {found.reason}"
+        speed += f", {percentile} {number(row[percentile.column], 2)} ms"
+    rule = str(constraints.goal)
     if constraints.goal == Goal.ACCURATE and constraints.max_drop_pp is not None:
-        reason = f"the most accurate model {found.reason}, at the fastest of its precisions that do"
-    return Answer(
-        f"Ship {row['label']} at {row['precision']}:",
-        f"{accuracy_of(row)}{_drop_clause(row, drop)}, {speed} at {setting}, "
-        f"{number(row['size_mb'])} MB; {reason}.",
+        rule = "most accurate model, its fastest precision"
+    return RecommendationText(
+        f"Recommended: {row['label']} {row['precision']}.",
+        f"{accuracy_text(row)}{_drop_clause(row, difference)}; {speed} at {setting}; "
+        f"{number(row['size_mb'])} MB. {recommendation.reason} ({rule}).",
     )
 
 
-def _drop_clause(row: dict[str, Any], drop: PairedDifference | None) -> str:
+def _drop_clause(row: dict[str, Any], difference: PairedDifference | None) -> str:
     if row["precision"] == Precision.FP32:
         return ""
-    if drop is not None:
-        change = signed(100 * drop.difference, 2)
-        return f", {change} points against its fp32 ({interval_of(drop)})"
-    if is_missing(row["drop"]):
-        return ", drop against fp32 unknown"
-    return f", {signed(-row['drop'], 2)} points against its fp32 (not paired by image)"
+    if difference is not None:
+        change = signed(100 * difference.difference, 2)
+        return f", {change} pp vs its fp32 ({interval_text(difference)})"
+    if is_missing(row["drop_pp"]):
+        return ", accuracy drop vs fp32 unknown"
+    return f", {signed(-row['drop_pp'], 2)} pp vs its fp32 (not paired by image)"
 
 
-def most_accurate(
+def most_accurate_text(
     best: dict[str, Any], second: dict[str, Any] | None, lead: PairedDifference | None
-) -> Answer:
-    """`Most accurate is X at fp32: ...`, and by how much; `lead` is over the second best."""
-    told = accuracy_of(best)
+) -> RecommendationText:
+    """`Most accurate: X fp32.` and its evidence; `lead`: top-1 of `best` minus `second`, paired."""
+    evidence = accuracy_text(best)
     if second is not None and lead is not None:
-        told += (
-            f", {signed(100 * lead.difference, 2)} points over {second['label']} at "
-            f"{second['precision']} ({interval_of(lead)}: {verdict(lead.p_value)})"
+        evidence += (
+            f", {signed(100 * lead.difference, 2)} pp vs {second['label']} {second['precision']} "
+            f"({interval_text(lead)}: {significance_text(lead.p_value)})"
         )
-    return Answer(
-        f"Most accurate is {best['label']} at {best['precision']}:",
-        f"{told}. Which one to ship also takes a speed.",
+    return RecommendationText(
+        f"Most accurate: {best['label']} {best['precision']}.",
+        f"{evidence}. A recommendation also needs a benchmark.",
     )
 
 
-def doubts(
-    row: dict[str, Any], constraints: Constraints, drop: PairedDifference | None
+def recommendation_caveats(
+    row: dict[str, Any], constraints: Constraints, difference: PairedDifference | None
 ) -> list[str]:
-    """What a careful reader would want said beside the answer."""
-    told = []
+    """What makes the recommendation uncertain; empty if nothing does."""
+    caveats = []
     limit = constraints.max_drop_pp
-    if drop is not None and limit is not None and -100 * drop.low > limit:
-        told.append(
-            f"the drop's interval reaches {signed(100 * drop.low, 2)} points, beyond the limit: "
-            f"more images would settle it"
+    if difference is not None and limit is not None and -100 * difference.low > limit:
+        caveats.append(
+            f"the interval of the accuracy drop reaches {signed(100 * difference.low, 2)} pp, "
+            f"beyond the constraint of {limit:g} pp: evaluate more images"
         )
     if row["stable"] == 0:
-        told.append("its speed did not become stable")
+        caveats.append("the speed is unstable: the measured windows differ")
     if not is_missing(row["noise"]):
-        told.append(f"its speed is noisy: {row['noise']}")
+        caveats.append(f"the speed was measured under interference: {row['noise']}")
     if row["valid"] == 0:
-        told.append(f"its run did not keep its limit: {row['verdict']}")
+        caveats.append(f"the benchmark failed the condition of its scenario: {row['verdict']}")
     if not is_missing(row["elsewhere"]):
-        told.append(str(row["elsewhere"]))
+        caveats.append(str(row["elsewhere"]))
     if row["execution"] == EMULATED:
-        told.append("its precision is emulated on this processor")
-    return told
+        caveats.append(f"{row['precision']} is emulated on this processor")
+    return caveats

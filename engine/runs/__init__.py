@@ -1,1 +1,1 @@
-"""Runs: what a user asks for, the plan that answers, and the jobs that it becomes."""
+"""Runs: requests, their validation and plan, and their compilation to jobs."""

@@ -30,7 +30,7 @@ def _calibration(request: RunRequest) -> dict[str, Any]:
     """The target is settled here, on the machine that asks."""
     target = targets.resolve(request.target, instruction_sets(), request.provider).name
     spec = CalibrationSpec(
-        dataset=request.calibration_set,
+        dataset=request.effective_calibration_dataset,
         images=request.calibration_images,
         mode=request.calibration_mode,
         percentile=request.calibration_percentile,
@@ -47,7 +47,7 @@ def _calibrated(request: RunRequest, images: str) -> str:
 
 
 def _range_check(request: RunRequest) -> dict[str, Any]:
-    dataset = request.range_check_set
+    dataset = request.overflow_check_dataset
     if dataset is None:
         return {}
     return {"range_check": RangeCheckSpec(dataset=dataset, images=request.calibration_images)}
@@ -56,10 +56,10 @@ def _range_check(request: RunRequest) -> dict[str, Any]:
 BUILD_OPTIONS: dict[str, BuildOptions] = {
     Precision.INT8: BuildOptions("calibrate on", _calibration, _calibrated),
     Precision.FP16: BuildOptions(
-        "check ranges on",
+        "check overflow on",
         _range_check,
-        lambda request, images: f", range-checked on {images}",
-        untold=", not range-checked on data",
+        lambda request, images: f", overflow checked on {images}",
+        untold=", overflow not checked (no dataset)",
     ),
 }
 """Of the precisions whose builds have any."""

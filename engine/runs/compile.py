@@ -1,7 +1,7 @@
-"""From a request to the jobs that answer it; nothing here reads or writes the database.
+"""Compilation of a request to jobs; nothing here reads or writes the database.
 
-One function for each kind of job (its title, parameters, needs, time limit and identity), one for
-each spec of a run, and `compile`, which makes the list of jobs.
+One function per kind of job (title, parameters, dependencies, timeout and key), one per spec of a
+run, and `compile`, which returns the list of jobs.
 """
 
 from __future__ import annotations
@@ -13,7 +13,14 @@ from engine.benchmark.scenarios.definitions import asked_label
 from engine.common.digests import data_digest
 from engine.jobs.queue import NewJob
 from engine.runs.build_options import build_fields
-from engine.runs.request import BUILTIN_DATASETS, Point, RunRequest, Task, is_sweep, points_of
+from engine.runs.request import (
+    BUILTIN_DATASETS,
+    Point,
+    RunRequest,
+    Task,
+    benchmark_points,
+    is_sweep,
+)
 from engine.specs import (
     DEFAULT_RUNTIME,
     BenchmarkSpec,
@@ -34,10 +41,10 @@ HOUR_S = 3600.0
 def compile(
     request: RunRequest, *, images: int | None = None, registered: Collection[str] = ()
 ) -> list[NewJob]:
-    """The jobs of a run, each after those that it needs: `needs` are positions in this list.
+    """The jobs of a run, each after its dependencies: `needs` are positions in this list.
 
-    `images` is the size of the evaluation dataset (None: not registered yet), `registered` holds
-    the names of the built-in datasets that are there already.
+    `images` is the size of the evaluation dataset (None: not registered yet); `registered` are the
+    names of the registered built-in datasets.
     """
     jobs: list[NewJob] = []
 
@@ -45,14 +52,16 @@ def compile(
         jobs.append(job)
         return len(jobs) - 1
 
-    missing = [n for n in BUILTIN_DATASETS if n in request.datasets and n not in registered]
+    missing = [
+        n for n in BUILTIN_DATASETS if n in request.required_datasets and n not in registered
+    ]
     datasets = {name: add(dataset_job(DatasetSpec(name=name, builtin=True))) for name in missing}
     export = add(export_job(export_spec(request)))
     builds = {}
-    for precision in request.built:
+    for precision in request.built_precisions:
         spec = build_spec(request, precision)
-        looks_at = spec.calibration or spec.range_check
-        needs = [datasets[looks_at.dataset]] if looks_at and looks_at.dataset in datasets else []
+        source = spec.calibration or spec.range_check
+        needs = [datasets[source.dataset]] if source and source.dataset in datasets else []
         builds[precision] = (spec, add(build_job(spec, [export, *needs])))
     for spec, build in builds.values():
         if Task.EVALUATE in request.tasks:
@@ -61,10 +70,10 @@ def compile(
                 add(evaluate_job(shard, [build, *needs]))
                 for shard in evaluation_shards(request, spec, images)
             ]
-            whole = evaluation_spec(request, spec)
-            add(evaluate_job(whole, [build, *needs, *shards]))
+            complete = evaluation_spec(request, spec)
+            add(evaluate_job(complete, [build, *needs, *shards]))
         if Task.BENCHMARK in request.tasks:
-            for point in points_of(request):
+            for point in benchmark_points(request):
                 add(benchmark_job(benchmark_spec(request, point, build=spec), [build]))
         if Task.PROFILE in request.tasks:
             add(profile_job(profile_spec(request, spec), [build]))
@@ -72,18 +81,18 @@ def compile(
 
 
 def dataset_job(spec: DatasetSpec) -> NewJob:
-    """Registers (or first draws) a dataset."""
+    """Registers a dataset; a built-in one is generated first."""
     return NewJob(JobKind.PREPARE_DATASET, f"Dataset {spec.name}", spec.to_json())
 
 
 def export_job(spec: ExportSpec) -> NewJob:
-    """Exports a model."""
+    """Exports a model and verifies the export."""
     title = f"Export {spec.model_id}"
     return NewJob(JobKind.EXPORT, title, spec.to_json(), key=_key("export", spec.fingerprint()))
 
 
 def build_job(spec: BuildSpec, needs: Iterable[int] = ()) -> NewJob:
-    """Builds one precision."""
+    """Builds an export at one precision."""
     return NewJob(
         JobKind.BUILD,
         f"Build {spec.export.model_id} {spec.precision}",
@@ -94,10 +103,10 @@ def build_job(spec: BuildSpec, needs: Iterable[int] = ()) -> NewJob:
 
 
 def benchmark_job(spec: BenchmarkSpec, needs: Iterable[int] = ()) -> NewJob:
-    """Measures speed, alone on its machine."""
+    """Measures speed, with no other job on the machine."""
     return NewJob(
         JobKind.BENCHMARK,
-        f"Benchmark {_subject(spec)}, {_setting(spec)}",
+        f"Benchmark {_subject(spec)}, {_configuration(spec)}",
         spec.to_json(),
         needs=tuple(needs),
         exclusive=True,
@@ -105,11 +114,11 @@ def benchmark_job(spec: BenchmarkSpec, needs: Iterable[int] = ()) -> NewJob:
     )
 
 
-def _setting(spec: BenchmarkSpec) -> str:
-    """What tells the points of a sweep apart; what is as usual is left out."""
+def _configuration(spec: BenchmarkSpec) -> str:
+    """The configuration of a benchmark in its title, without defaults."""
     parts = [f"batch {spec.batch}"]
     if spec.instances > 1:
-        parts.append(f"{spec.instances} in flight")
+        parts.append(f"concurrency {spec.instances}")
     if spec.threads:
         parts.append(f"{spec.threads} thread{'' if spec.threads == 1 else 's'}")
     if spec.scenario != Scenario.CLOSED_LOOP:
@@ -118,7 +127,7 @@ def _setting(spec: BenchmarkSpec) -> str:
 
 
 def profile_job(spec: ProfileSpec, needs: Iterable[int] = ()) -> NewJob:
-    """Tells where the time of a build goes, alone on its machine."""
+    """Measures time by operator, with no other job on the machine."""
     return NewJob(
         JobKind.PROFILE,
         f"Profile {_subject(spec)}, batch {spec.batch}",
@@ -130,7 +139,7 @@ def profile_job(spec: ProfileSpec, needs: Iterable[int] = ()) -> NewJob:
 
 
 def evaluate_job(spec: EvaluateSpec, needs: Iterable[int] = ()) -> NewJob:
-    """Measures accuracy: a whole evaluation, or one shard of it."""
+    """Measures accuracy: a complete evaluation, or one shard of it."""
     shard = spec.start is not None
     part = f", images {spec.start} to {spec.stop}" if shard else ""
     return NewJob(
@@ -143,7 +152,7 @@ def evaluate_job(spec: EvaluateSpec, needs: Iterable[int] = ()) -> NewJob:
 
 
 def excitations_job(spec: ExcitationsSpec, model_id: str) -> NewJob:
-    """What the SE blocks of a network usually do, over images of a dataset."""
+    """Computes the mean SE gates of a network over images of a dataset."""
     title = f"Mean excitations of {model_id} on {spec.dataset}"
     return NewJob(JobKind.EXCITATIONS, title, spec.to_json(), timeout_s=HOUR_S)
 
@@ -161,7 +170,7 @@ def _key(kind: str, recipe: str) -> str:
 
 
 def export_spec(request: RunRequest) -> ExportSpec:
-    """The export that the run rests on."""
+    """The export of the run."""
     return ExportSpec(
         model_id=request.model_id,
         weights=request.weights,
@@ -185,7 +194,7 @@ def build_spec(request: RunRequest, precision: Precision) -> BuildSpec:
 
 
 def profile_spec(request: RunRequest, build: BuildSpec) -> ProfileSpec:
-    """The profile of one build: at the first of the batch sizes and of the numbers of threads."""
+    """The profile of one build, at the first batch size and the first number of threads."""
     return ProfileSpec(
         build=build,
         batch=request.batches[0] if request.batches else 1,
@@ -201,7 +210,7 @@ def benchmark_spec(
     build: BuildSpec | None = None,
     artifact: str | None = None,
 ) -> BenchmarkSpec:
-    """One benchmark of the run. A point of a sweep that was measured before is not again."""
+    """One benchmark of the run; in a sweep, a cached result is reused."""
     return BenchmarkSpec(
         build=build,
         artifact=artifact,
@@ -220,7 +229,7 @@ def benchmark_spec(
 
 
 def evaluation_spec(request: RunRequest, build: BuildSpec) -> EvaluateSpec:
-    """The evaluation of one build, whole."""
+    """The complete evaluation of one build."""
     return EvaluateSpec(
         build=build,
         dataset=str(request.dataset),
@@ -234,12 +243,12 @@ def evaluation_spec(request: RunRequest, build: BuildSpec) -> EvaluateSpec:
 def evaluation_shards(
     request: RunRequest, build: BuildSpec, images: int | None
 ) -> list[EvaluateSpec]:
-    """The parts that a large evaluation is done in; none of a small one."""
-    whole = evaluation_spec(request, build)
+    """The shards of a large evaluation; empty for a small one."""
+    complete = evaluation_spec(request, build)
     count = min(images or 0, request.limit or images or 0)
     if count < SHARDED_FROM_IMAGES:
         return []
     return [
-        whole.model_copy(update={"start": start, "stop": stop})
-        for start, stop in shard_ranges(count, whole.batch)
+        complete.model_copy(update={"start": start, "stop": stop})
+        for start, stop in shard_ranges(count, complete.batch)
     ]

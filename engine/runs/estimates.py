@@ -1,4 +1,4 @@
-"""How long the benchmarks of a run will take, and how many of them are there already."""
+"""Estimated duration of the benchmarks of a run, and how many have cached results."""
 
 from __future__ import annotations
 
@@ -20,70 +20,66 @@ from engine.errors import WorkbenchError
 from engine.jobs.estimates import format_duration
 from engine.jobs.results import JobResult
 from engine.runs.compile import benchmark_spec, build_spec
-from engine.runs.request import RunRequest, Task, is_sweep, points_of
+from engine.runs.request import RunRequest, Task, benchmark_points, is_sweep
 from engine.runs.submit import with_dataset_classes, with_file_digest
 from engine.specs import SEARCH_TIMES, WINDOW_S, Scenario
 from engine.store import artifacts
 
-START_S = 2.0  # of a process that loads a model
-LAST = 20
+START_S = 2.0  # start of a process and loading of a model
+SAMPLE_JOBS = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """How long the benchmarks of a run take.
+    """Duration of the benchmarks of a run.
 
-    `points` of all builds together, of which `measured_before` are there already; `seconds` by
-    what such points took lately (`from_history`) or at the least, and at the very most.
+    `points` is the number of benchmarks of all builds, of which `cached` have a cached result.
+    `expected_s` is by recent benchmarks of the scenario (`from_history`), else the minimum; `max_s`
+    is the maximum.
     """
 
     points: int
-    measured_before: int
-    seconds: float
-    most_s: float
+    cached: int
+    expected_s: float
+    max_s: float
     from_history: bool
 
     def sentence(self) -> str:
-        """`16 points, about 1 min 30 s (as such points took lately), at most 9 min.`"""
-        if self.measured_before == self.points:
-            return f"All {self.points} points were measured before; none is again unless asked for."
-        basis = "as such points took lately" if self.from_history else "at the least"
-        before = (
-            f"; {self.measured_before} were measured before and are not measured again"
-            if self.measured_before
-            else ""
+        """`16 benchmarks, about 1 min 30 s (median of recent ones), max 9 min 0 s.`"""
+        count = f"{self.points} benchmark{'' if self.points == 1 else 's'}"
+        if self.cached == self.points:
+            return f"{count}, all with cached results: none is measured again."
+        duration = format_duration(self.expected_s)
+        basis = (
+            f"about {duration} (median of recent ones)" if self.from_history else f"≥ {duration}"
         )
-        points = f"{self.points} point{'' if self.points == 1 else 's'}"
-        return (
-            f"{points}, about {format_duration(self.seconds)} ({basis}), "
-            f"at most {format_duration(self.most_s)}{before}."
-        )
+        cached = f"; {self.cached} cached results are reused" if self.cached else ""
+        return f"{count}, {basis}, max {format_duration(self.max_s)}{cached}."
 
 
 def estimate(request: RunRequest, url: str) -> Estimate | None:
-    """Before anything runs, from the windows of the protocol and from what points took before.
-
-    None where nothing is benchmarked.
-    """
+    """The estimate, from the benchmark protocol and earlier benchmarks; None without benchmarks."""
     if Task.BENCHMARK not in request.tasks:
         return None
-    total = len(points_of(request)) * len(request.precisions)
+    total = len(benchmark_points(request)) * len(request.precisions)
     if not total:
         return None
-    before = _measured_before(request, url) if is_sweep(request) and not request.again else 0
-    lately = _usual_seconds(request, url)
-    least = START_S + 2 * WARM_UP_WINDOW_S + AGREEING_WINDOWS * WINDOW_S
-    longest = request.benchmark_max_s
+    cached = _count_cached(request, url) if is_sweep(request) and not request.again else 0
+    median_s = _median_duration_s(request, url)
+    min_s = START_S + 2 * WARM_UP_WINDOW_S + AGREEING_WINDOWS * WINDOW_S
+    measuring_s = request.benchmark_max_s
     if request.scenario == Scenario.SERVER:
-        least = START_S + longest
-        longest *= OVERTIME if request.rate_per_s else SEARCH_TIMES
-    most = START_S + WARM_UP_MAX_S + longest + WINDOW_S
-    each = min(lately if lately is not None else least, most)
-    left = total - before
-    return Estimate(total, before, left * each, left * most, lately is not None)
+        min_s = START_S + measuring_s
+        measuring_s *= OVERTIME if request.rate_per_s else SEARCH_TIMES
+    max_s = START_S + WARM_UP_MAX_S + measuring_s + WINDOW_S
+    each_s = min(median_s if median_s is not None else min_s, max_s)
+    remaining = total - cached
+    return Estimate(
+        total, cached, remaining * each_s, remaining * max_s, from_history=median_s is not None
+    )
 
 
-def _measured_before(request: RunRequest, url: str) -> int:
+def _count_cached(request: RunRequest, url: str) -> int:
     count, cores = 0, settings().threads
     machine = environment.observe_machine().digest
     request = with_dataset_classes(with_file_digest(request), url)
@@ -91,22 +87,22 @@ def _measured_before(request: RunRequest, url: str) -> int:
         build = build_spec(request, precision)
         try:
             artifact = artifacts.find_by_recipe(recipe_of(build, url), url)
-        except WorkbenchError:  # its calibration set is not there yet
+        except WorkbenchError:  # the calibration dataset is not registered yet
             continue
-        known = settings_before(artifact.digest, machine, url) if artifact else {}
-        for point in points_of(request):
-            setting = benchmark_spec(request, point, build=build).conditions_key()
-            count += (setting, point.threads_on(cores)) in known
+        measured = settings_before(artifact.digest, machine, url) if artifact else {}
+        for point in benchmark_points(request):
+            conditions = benchmark_spec(request, point, build=build).conditions_key()
+            count += (conditions, point.threads_per_request(cores)) in measured
     return count
 
 
-def _usual_seconds(request: RunRequest, url: str) -> float | None:
-    """Median time of the last points that were really measured in this scenario, if any were."""
+def _median_duration_s(request: RunRequest, url: str) -> float | None:
+    """Median duration of recent benchmarks of the scenario, without reused ones; None if none."""
     statement = (
         select(Job.ended_at - Job.started_at, Job.params, Job.result)
         .where(Job.kind == JobKind.BENCHMARK, Job.status == JobStatus.SUCCEEDED)
         .order_by(Job.id.desc())
-        .limit(LAST * 4)
+        .limit(SAMPLE_JOBS * 4)
     )
     with reading(url) as session:
         rows = session.execute(statement).all()
@@ -117,4 +113,4 @@ def _usual_seconds(request: RunRequest, url: str) -> float | None:
         and not JobResult.of(result).reused
         and params.get("scenario", Scenario.CLOSED_LOOP) == request.scenario
     ]
-    return float(median(times[:LAST])) if times else None
+    return float(median(times[:SAMPLE_JOBS])) if times else None

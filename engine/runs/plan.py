@@ -1,4 +1,4 @@
-"""The plan of a run: what will happen, what is missing and how to get it, what to beware of."""
+"""The plan of a run: its steps, the problems that stop it, warnings and notes."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from engine.demo import images
 from engine.errors import WorkbenchError
 from engine.preprocess import PreprocessSpec
 from engine.runs.build_options import BUILD_OPTIONS
-from engine.runs.request import BUILTIN_DATASETS, RunRequest, Task, points_of
-from engine.runs.validation import PROBLEMS, WARNINGS, Datasets
+from engine.runs.request import BUILTIN_DATASETS, RunRequest, Task, benchmark_points
+from engine.runs.validation import NOTE_CHECKS, PROBLEM_CHECKS, WARNING_CHECKS, Check, Datasets
 from engine.runtimes.registry import is_choice, label_of
 from engine.specs import Scenario
 from engine.weights.registry import find_registered
@@ -27,23 +27,36 @@ _FORMAT_LABELS = {"onnx": "ONNX", "torchscript": "TorchScript"}
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`steps` in order; `problems` stop the run, `warnings` do not."""
+    """Sentences on a run. `problems` stop it; `warnings` concern its results; `notes` inform."""
 
     steps: tuple[str, ...]
     problems: tuple[str, ...]
     warnings: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """Warnings, then notes."""
+        return (*self.warnings, *self.notes)
 
 
 def plan(request: RunRequest, url: str) -> Plan:
-    """What the run would do; computes nothing and reaches for nothing but the database."""
+    """The plan of a run, from the request and the database; nothing is downloaded or computed."""
     try:
         model = find_model(request.model_id)
     except WorkbenchError as error:
         return Plan((), (str(error),), ())
     datasets = _datasets(url)
-    problems = [p for check in PROBLEMS for p in check(request, model, datasets)]
-    warnings = [w for check in WARNINGS for w in check(request, model, datasets)]
-    return Plan(tuple(steps_of(request, model, datasets)), tuple(problems), tuple(warnings))
+
+    def run_checks(checks: tuple[Check, ...]) -> tuple[str, ...]:
+        return tuple(text for check in checks for text in check(request, model, datasets))
+
+    return Plan(
+        tuple(plan_steps(request, model, datasets)),
+        run_checks(PROBLEM_CHECKS),
+        run_checks(WARNING_CHECKS),
+        run_checks(NOTE_CHECKS),
+    )
 
 
 def _datasets(url: str) -> Datasets:
@@ -51,75 +64,84 @@ def _datasets(url: str) -> Datasets:
         return {row.name: row for row in session.scalars(select(Dataset))}
 
 
-def steps_of(request: RunRequest, model: CatalogModel, datasets: Datasets) -> Iterator[str]:
-    """Each step that the run will take."""
-    for name in request.datasets:
+def plan_steps(request: RunRequest, model: CatalogModel, datasets: Datasets) -> Iterator[str]:
+    """The steps of the run in order, one sentence each."""
+    for name in request.required_datasets:
         if name in BUILTIN_DATASETS and name not in datasets:
-            yield f"Draw the built-in image set {name}."
-    via = " with paddle2onnx" if request.via == "paddle2onnx" else ""
+            yield f"Generate the built-in dataset {name} (synthetic images)."
+    exporter = " with paddle2onnx" if request.via == "paddle2onnx" else ""
     target = _FORMAT_LABELS[request.format]
-    yield f"Export {model.id} with {_weights_phrase(request, model)} to {target}{via} and check it."
-    for precision in request.built:
-        made = _made_phrase(request, precision, datasets)
+    weights = _weights_phrase(request, model)
+    yield f"Export {model.id} with {weights} to {target}{exporter} and verify it."
+    for precision in request.built_precisions:
+        details = _build_phrase(request, precision, datasets)
         softmax = ", with a softmax appended" if request.softmax else ""
-        yield f"Build {precision}{made}{softmax}."
+        yield f"Build {precision}{details}{softmax}."
     if Task.EVALUATE in request.tasks and request.dataset:
-        looked_at = _images_phrase(request.limit, request.dataset, datasets)
-        yield f"Evaluate each on {looked_at}{_prepared_phrase(request, model)}."
+        evaluated = _images_phrase(request.limit, request.dataset, datasets)
+        yield f"Evaluate each build on {evaluated}{_preprocessing_phrase(request, model)}."
     if Task.BENCHMARK in request.tasks:
         runtime = f" in {label_of(request.runtime)}" if is_choice() else ""
-        yield f"Benchmark each{runtime} {_settings_phrase(request)}, alone on the machine."
+        yield (
+            f"Benchmark each build{runtime} {_points_phrase(request)}, with no other job on this "
+            f"machine."
+        )
     if Task.PROFILE in request.tasks:
         batch = request.batches[0] if request.batches else 1
-        yield f"Profile each at batch {batch}: where the time goes, operator by operator."
+        yield f"Profile each build at batch {batch}: inference time by operator."
 
 
-def _settings_phrase(request: RunRequest) -> str:
-    """`at batch 1, 8`; of a sweep also the requests in flight, the threads, and how many points."""
-    parts = [f"at batch {_listed(request.batches)}"]
+def _points_phrase(request: RunRequest) -> str:
+    """`at batch 1, 8`; for a sweep also concurrency, threads and number of combinations."""
+    parts = [f"at batch {_join(request.batches)}"]
     if request.instances != (1,):
-        parts.append(f"{_listed(request.instances)} requests in flight")
+        parts.append(f"concurrency {_join(request.instances)}")
     if request.threads != (0,):
-        parts.append(f"{_listed(request.threads)} threads")
-    if request.scenario != Scenario.CLOSED_LOOP:
-        parts.append(f"in scenario {request.scenario}")
-    points = len(points_of(request))
-    return " x ".join(parts) + (f", {points} points" if len(parts) > 1 and points > 1 else "")
+        parts.append(f"{_join(request.threads)} threads")
+    scenario = request.scenario
+    suffix = f" in scenario {scenario}" if scenario != Scenario.CLOSED_LOOP else ""
+    points = len(benchmark_points(request))
+    count = f" ({points} combinations)" if len(parts) > 1 and points > 1 else ""
+    return " x ".join(parts) + count + suffix
 
 
-def _listed(values: tuple[int, ...]) -> str:
+def _join(values: tuple[int, ...]) -> str:
     return ", ".join(str(value) for value in values)
 
 
-def _images_phrase(asked: int | None, dataset: str, datasets: Datasets) -> str:
-    """`20 images of v20`: as many as were asked for, or as there are."""
+def _images_phrase(requested: int | None, dataset: str, datasets: Datasets) -> str:
+    """`20 images of v20`: the requested number, or all if the dataset has fewer."""
     if dataset in datasets:
-        there: int | None = datasets[dataset].num_images
+        available: int | None = datasets[dataset].num_images
     else:
-        there = images.BUILTIN[dataset].images if dataset in images.BUILTIN else None
-    counts = [count for count in (asked, there) if count]
+        available = images.BUILTIN[dataset].images if dataset in images.BUILTIN else None
+    counts = [count for count in (requested, available) if count]
     return f"{min(counts):,} images of {dataset}" if counts else dataset
 
 
-def _made_phrase(request: RunRequest, precision: Precision, datasets: Datasets) -> str:
-    """`, calibrated on 300 images of v20`: what is special about the build of a precision."""
+def _build_phrase(request: RunRequest, precision: Precision, datasets: Datasets) -> str:
+    """`, calibrated on 300 images of v20`: the options of the build of a precision."""
     options, dataset = BUILD_OPTIONS.get(precision), request.images_for(precision)
     if options is None or dataset is None:
         return options.untold if options else ""
     return options.told(request, _images_phrase(request.calibration_images, dataset, datasets))
 
 
-def _prepared_phrase(request: RunRequest, model: CatalogModel) -> str:
-    given = request.evaluation_preprocess
-    if not given:
+def _preprocessing_phrase(request: RunRequest, model: CatalogModel) -> str:
+    changes = request.evaluation_preprocess
+    if not changes:
         return ""
     try:
-        own = PreprocessSpec.from_dict(request.preprocess) if request.preprocess else None
-        own = own or model.preprocess
-        told = own.with_overrides(given).summary() if own else f"other {', '.join(given)}"
+        exported = PreprocessSpec.from_dict(request.preprocess) if request.preprocess else None
+        exported = exported or model.preprocess
+        text = (
+            exported.with_overrides(changes).summary()
+            if exported
+            else f"other {', '.join(changes)}"
+        )
     except WorkbenchError:
         return ""
-    return f", prepared otherwise than the export says: {told}"
+    return f", with a preprocessing other than that of the export: {text}"
 
 
 def _weights_phrase(request: RunRequest, model: CatalogModel) -> str:

@@ -1,4 +1,4 @@
-"""What a user asks for in one go, as validated data, and the settings of its benchmarks."""
+"""The request of a run, as validated data, and the combinations that its benchmarks measure."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Instances = Annotated[int, Field(ge=1, le=256)]
 
 
 class Task(StrEnum):
-    """What a run may be asked to do; a build implies the export, a measurement the build."""
+    """A task of a run. A build includes the export, a measurement includes the build."""
 
     EXPORT = "export"
     BUILD = "build"
@@ -42,21 +42,22 @@ class Task(StrEnum):
     PROFILE = "profile"
 
 
-USUAL_TASKS = (Task.EXPORT, Task.BUILD, Task.BENCHMARK, Task.EVALUATE)
+DEFAULT_TASKS = (Task.EXPORT, Task.BUILD, Task.BENCHMARK, Task.EVALUATE)
 
 
 class RunRequest(MeasuredSpec):
-    """A model with its weights, at some precisions, with some tasks.
+    """A model with its weights, the precisions to build and the tasks to do.
 
-    `preprocess` is the export's, and so that of all that is made of it; `evaluation_preprocess`
-    is another one for the evaluations alone. Each build is benchmarked at every combination of
-    `batches`, `instances` and `threads`, in one `scenario`, and profiled at the first of each.
+    `preprocess` is that of the export and of everything built from it; `evaluation_preprocess`
+    replaces it in evaluations only. Each build is benchmarked at every combination of `batches`,
+    `instances` (concurrency) and `threads`, in one `scenario`, and profiled at the first batch size
+    and thread count.
     """
 
     model_id: str
     weights: WeightsSpec = WeightsSpec()
     precisions: tuple[Precision, ...] = Field(default_factory=in_order)
-    tasks: tuple[Task, ...] = USUAL_TASKS
+    tasks: tuple[Task, ...] = DEFAULT_TASKS
     dataset: str | None = None
     limit: int | None = Field(None, ge=1, le=MAX_INTEGER)
     calibration_dataset: str | None = None
@@ -74,13 +75,15 @@ class RunRequest(MeasuredSpec):
     rate_per_s: float | None = Field(None, gt=0)
     limit_ms: float | None = Field(None, gt=0)
     arrivals_seed: int = Field(0, ge=0, le=MAX_INTEGER)
-    again: bool = Field(False, description="measure points of a sweep that were measured before")
+    again: bool = Field(False, description="ignore cached results of a sweep")
     provider: str = CPU_PROVIDER
     preprocess: dict[str, Any] | None = None
     background: int | None = Field(None, ge=0, le=MAX_CLASSES)
-    output: str | None = Field(None, description="of an ONNX file of several: the scores")
+    output: str | None = Field(
+        None, description="name of the output with the scores, for an ONNX file with several"
+    )
     classes: tuple[int, ...] = Field(
-        (), description="that fit the dataset: scores are found by them; filled in when queued"
+        (), description="class counts of the dataset, to find the scores output; set when queued"
     )
     format: ExportFormat = "onnx"
     via: ExportRoute = "torch"
@@ -89,15 +92,16 @@ class RunRequest(MeasuredSpec):
 
     @field_validator("threads", "instances", mode="before")
     @classmethod
-    def _one_is_a_choice_of_one(cls, value: Any) -> Any:
-        """Requests of before there were sweeps hold a single number."""
+    def _wrap_single_number(cls, value: Any) -> Any:
+        """Requests of versions without sweeps hold one number."""
         return (value,) if isinstance(value, int) else value
 
     @property
-    def calibration_set(self) -> str:
-        """Where int8 ranges come from: as asked, else the demo's own set, else the evaluation set.
+    def effective_calibration_dataset(self) -> str:
+        """The requested calibration dataset, else the evaluation dataset.
 
-        With no dataset at all, drawn images serve: right for speed, poor for accuracy.
+        For a built-in dataset, or without a dataset, synthetic images: the speed of int8 is right,
+        its accuracy is poor unless the model is the demo's.
         """
         if self.calibration_dataset:
             return self.calibration_dataset
@@ -106,28 +110,33 @@ class RunRequest(MeasuredSpec):
         return BUILTIN_CALIBRATION
 
     @property
-    def range_check_set(self) -> str | None:
-        """What fp16 is range-checked on: as int8 is calibrated, where the run names a dataset."""
-        return self.calibration_set if self.calibration_dataset or self.dataset else None
+    def overflow_check_dataset(self) -> str | None:
+        """Dataset of the fp16 overflow check, as for int8; None where the run names no dataset."""
+        return (
+            self.effective_calibration_dataset if self.calibration_dataset or self.dataset else None
+        )
 
     @property
-    def built(self) -> tuple[Precision, ...]:
-        """The precisions that the run builds; none where it only exports."""
+    def built_precisions(self) -> tuple[Precision, ...]:
+        """The precisions that the run builds; empty for an export only."""
         return self.precisions if set(self.tasks) - {Task.EXPORT} else ()
 
     @property
-    def datasets(self) -> tuple[str, ...]:
-        """Names of all that the run looks at, each once: to evaluate, calibrate, check ranges."""
-        looked_at = [self.dataset if Task.EVALUATE in self.tasks else None]
-        looked_at += [self.images_for(precision) for precision in self.built]
-        return tuple(dict.fromkeys(filter(None, looked_at)))
+    def required_datasets(self) -> tuple[str, ...]:
+        """Names of the datasets that the run reads: evaluation, calibration, overflow check."""
+        names = [self.dataset if Task.EVALUATE in self.tasks else None]
+        names += [self.images_for(precision) for precision in self.built_precisions]
+        return tuple(dict.fromkeys(filter(None, names)))
 
     def images_for(self, precision: Precision) -> str | None:
-        """Name of the dataset that the build of a precision looks at; None where it needs none."""
+        """Name of the dataset that the build of a precision reads; None if it needs none."""
         return getattr(self, _IMAGES[precision]) if precision in _IMAGES else None
 
 
-_IMAGES = {Precision.INT8: "calibration_set", Precision.FP16: "range_check_set"}
+_IMAGES = {
+    Precision.INT8: "effective_calibration_dataset",
+    Precision.FP16: "overflow_check_dataset",
+}
 
 
 DEMO = RunRequest(
@@ -141,27 +150,33 @@ DEMO = RunRequest(
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One setting of a sweep; `threads` 0 means all cores, shared out among the instances."""
+    """One combination of a sweep; `instances` is the concurrency.
+
+    `threads` are those of each request in flight; 0 means all cores divided by the concurrency.
+    """
 
     batch: int
     instances: int
     threads: int
 
-    def threads_on(self, cores: int) -> int:
-        """Threads of each instance on so many cores."""
+    def threads_per_request(self, cores: int) -> int:
+        """Intra-op threads of each request in flight on a machine of `cores` cores."""
         return self.threads or max(1, cores // self.instances)
 
 
-def points_of(request: RunRequest, cores: int | None = None) -> tuple[Point, ...]:
-    """Batch x instances x threads, in the order of measuring; equal ones are measured once."""
+def benchmark_points(request: RunRequest, cores: int | None = None) -> tuple[Point, ...]:
+    """Every combination of batch size, concurrency and threads in measurement order, no duplicates.
+
+    Two combinations are duplicates if they use the same number of threads on `cores` cores.
+    """
     cores = cores or settings().threads
-    found: dict[tuple[int, int, int], Point] = {}
+    points: dict[tuple[int, int, int], Point] = {}
     for values in itertools.product(request.threads, request.instances, request.batches):
         point = Point(batch=values[2], instances=values[1], threads=values[0])
-        found.setdefault((point.batch, point.instances, point.threads_on(cores)), point)
-    return tuple(found.values())
+        points.setdefault((point.batch, point.instances, point.threads_per_request(cores)), point)
+    return tuple(points.values())
 
 
 def is_sweep(request: RunRequest) -> bool:
-    """Whether each build is measured at more than one setting."""
-    return len(points_of(request)) > 1
+    """Whether each build is measured at more than one combination."""
+    return len(benchmark_points(request)) > 1

@@ -1,4 +1,4 @@
-"""A run is checked, compiled to jobs, and written."""
+"""Submission of a run: check the request, compile it to jobs, queue them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from engine.weights.registry import find_registered
 
 
 def submit(request: RunRequest, url: str) -> int:
-    """Queues a run; returns its id. Raises InvalidRequest with all that stands in its way."""
+    """Queues a run and returns its id. Raises InvalidRequest with all problems."""
     problems = plan(request, url).problems
     if problems:
         raise InvalidRequest(" ".join(problems))
@@ -38,7 +38,7 @@ def submit(request: RunRequest, url: str) -> int:
         session.flush()
         ids: list[int] = []
         for job in compile(request, images=images, registered=registered):
-            needs = tuple(ids[place] for place in job.needs)
+            needs = tuple(ids[position] for position in job.needs)
             ids.append(queue.submit(session, replace(job, needs=needs)))
         for job_id in ids:
             session.merge(RunJob(run_id=run.id, job_id=job_id))
@@ -46,30 +46,30 @@ def submit(request: RunRequest, url: str) -> int:
 
 
 def with_file_digest(request: RunRequest) -> RunRequest:
-    """The request with its weights file, or the one registered for it, identified by its bytes."""
+    """The request with the SHA-256 of its weights file, or of the file registered for its model."""
     weights = request.weights
     if weights.kind == WeightsKind.PRETRAINED:
         registered = find_registered(find_model(request.model_id))
         digest = registered.digest if registered else None
         key = weights.key or (registered.key if registered else None)
-        known = weights.model_copy(update={"sha256": digest, "key": key})
-        return request.model_copy(update={"weights": known})
+        identified = weights.model_copy(update={"sha256": digest, "key": key})
+        return request.model_copy(update={"weights": identified})
     if weights.kind != WeightsKind.FILE or weights.path is None:
         return request
     path = absolute(weights.path)
-    known = weights.model_copy(update={"path": path, "sha256": file_digest_of(path)})
-    return request.model_copy(update={"weights": known})
+    identified = weights.model_copy(update={"path": path, "sha256": digest_user_file(path)})
+    return request.model_copy(update={"weights": identified})
 
 
 def with_dataset_classes(request: RunRequest, url: str) -> RunRequest:
-    """The request with the numbers of classes that fit its dataset, for several ONNX outputs.
+    """The request with the class counts of its dataset, for an ONNX file of several outputs.
 
-    By them the scores are found among the outputs, where no name is given.
+    The export finds the scores output by them where the request does not name it.
     """
     path = request.weights.path
     if request.output or not path or not request.model_id.startswith("onnx/"):
         return request
-    from engine.onnx.graph_io import count_outputs  # with onnx, which other requests do not need
+    from engine.onnx.graph_io import count_outputs  # imports onnx
 
     if request.dataset is None or count_outputs(Path(path)) < 2:
         return request.model_copy(update={"classes": ()})
@@ -77,14 +77,14 @@ def with_dataset_classes(request: RunRequest, url: str) -> RunRequest:
         row = session.scalar(select(Dataset).where(Dataset.name == request.dataset))
     if row is None:
         return request
-    known = load_classes(row)
-    present = len(known.present or ()) if known is not None else 0
-    fitting = dict.fromkeys(count for count in (row.num_classes, present) if count)
-    return request.model_copy(update={"classes": tuple(fitting)})
+    classes = load_classes(row)
+    present = len(classes.present or ()) if classes is not None else 0
+    counts = dict.fromkeys(count for count in (row.num_classes, present) if count)
+    return request.model_copy(update={"classes": tuple(counts)})
 
 
-def file_digest_of(path: str) -> str:
-    """SHA-256 of a user's file; InvalidRequest if it cannot be read."""
+def digest_user_file(path: str) -> str:
+    """SHA-256 of a file. Raises InvalidRequest if it cannot be read."""
     try:
         return file_digest(Path(path))
     except OSError as error:
@@ -96,8 +96,8 @@ def _title(request: RunRequest) -> str:
     return f"{request.model_id}{random}: {', '.join(request.precisions)}"
 
 
-def jobs_of(run_id: int, url: str) -> list[int]:
-    """Ids of the jobs that a run is made of, in the order they were queued."""
+def run_job_ids(run_id: int, url: str) -> list[int]:
+    """Ids of the jobs of a run, in queue order."""
     with reading(url) as session:
         statement = select(RunJob.job_id).where(RunJob.run_id == run_id).order_by(RunJob.job_id)
         return list(session.scalars(statement))

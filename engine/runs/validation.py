@@ -1,4 +1,4 @@
-"""What is looked at before a run is queued: what stops it, and what to beware of, in sentences."""
+"""Checks of a request before it is queued: problems that stop the run, warnings, notes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from engine.runs.request import (
     BUILTIN_DATASETS,
     RunRequest,
     Task,
-    points_of,
+    benchmark_points,
 )
 from engine.runtimes.registry import RUNTIMES, why_not
 from engine.specs import TargetName, scenario_problem
@@ -40,121 +40,121 @@ from engine.weights.registry import find_registered
 Datasets = dict[str, Dataset]
 """The registered datasets by name."""
 
-IMAGENET = len(class_names())
+IMAGENET_CLASSES = len(class_names())
 Z_95 = 1.96
-CROWDED = 2  # threads for each core beyond which a point measures the waiting
+MAX_THREADS_PER_CORE = 2  # above it, latency is mostly waiting for a core
 SEED = 0
-"""Of both draws, where the request names none."""
+"""Seed by which builds and evaluations sample images."""
 Check = Callable[[RunRequest, CatalogModel, Datasets], Iterator[str]]
+"""Yields a sentence for each finding."""
 
 
-def matching_of(
+def match_dataset_classes(
     request: RunRequest, model: CatalogModel, datasets: Datasets
 ) -> ClassMatching | None:
-    """How the outputs go with the classes of the dataset, where both are known beforehand.
+    """The mapping of model outputs to classes of the dataset; None where it is not known yet.
 
-    They are for pretrained weights of the catalog. Raises LabelsMismatch where they do not.
+    It is known for pretrained weights of the catalog. Raises LabelsMismatch where there is none.
     """
-    known = datasets.get(request.dataset or "")
+    dataset = datasets.get(request.dataset or "")
     pretrained = model.in_catalogue and request.weights.kind == WeightsKind.PRETRAINED
-    if known is None or not pretrained or Task.EVALUATE not in request.tasks:
+    if dataset is None or not pretrained or Task.EVALUATE not in request.tasks:
         return None
-    classes = load_classes(known)
+    classes = load_classes(dataset)
     if classes is None:
         return None
-    return match_outputs(model.id, IMAGENET, request.background, known.name, classes)
+    return match_outputs(model.id, IMAGENET_CLASSES, request.background, dataset.name, classes)
 
 
-def _needs_choices(request: RunRequest, model: CatalogModel, datasets: Datasets) -> Iterator[str]:
+def _check_choices(request: RunRequest, model: CatalogModel, datasets: Datasets) -> Iterator[str]:
     if not request.precisions:
-        yield "Choose at least one precision."
+        yield "Select at least one precision."
     if not request.tasks:
-        yield "Choose at least one task."
+        yield "Select at least one task."
     if Task.BENCHMARK not in request.tasks:
         return
     if not (request.batches and request.threads and request.instances):
-        yield "Choose at least one batch size, number of requests in flight, and number of threads."
-    yield from point_problems(request)
+        yield "Select at least one batch size, one concurrency and one number of threads."
+    yield from scenario_problems(request)
 
 
-def _needs_weights(request: RunRequest, model: CatalogModel, datasets: Datasets) -> Iterator[str]:
+def _check_weights(request: RunRequest, model: CatalogModel, datasets: Datasets) -> Iterator[str]:
     weights = request.weights
     if weights.kind == WeightsKind.FILE and not is_file(expand_user(weights.path or "")):
-        yield f"There is no file {weights.path}."
+        yield f"The weights file {weights.path} does not exist."
     if weights.key is not None and model.source in ("onnx", "demo"):
-        yield f"The weights of {model.id} are one set: leave the weights key out."
+        yield f"{model.id} has one set of weights: leave the weights key empty."
     if model.source == "onnx" and weights.kind != WeightsKind.FILE:
-        yield "An ONNX model is its file: choose weights from a file."
+        yield "An ONNX model needs its file: give the ONNX file as weights."
     if weights.kind == WeightsKind.RANDOM and Task.EVALUATE in request.tasks:
-        yield "Random weights are fit to measure speed, never accuracy: leave out Evaluate."
+        yield "Random weights measure speed, not accuracy: remove the task Evaluate."
 
 
-def _needs_datasets(request: RunRequest, model: CatalogModel, datasets: Datasets) -> Iterator[str]:
-    wanted = {}
+def _check_datasets(request: RunRequest, model: CatalogModel, datasets: Datasets) -> Iterator[str]:
+    uses = {}
     if Task.EVALUATE in request.tasks:
         if not request.dataset:
-            yield "Evaluate needs a dataset: choose one, or add one with `dataset add NAME FOLDER`."
-        wanted["evaluate on"] = request.dataset
-    for precision in request.built:
+            yield "Evaluate needs a dataset: select one, or add one: `dataset add NAME FOLDER`."
+        uses["evaluate on"] = request.dataset
+    for precision in request.built_precisions:
         if precision in BUILD_OPTIONS:
-            wanted[BUILD_OPTIONS[precision].purpose] = request.images_for(precision)
-    for name in dict.fromkeys(filter(None, wanted.values())):
+            uses[BUILD_OPTIONS[precision].purpose] = request.images_for(precision)
+    for name in dict.fromkeys(filter(None, uses.values())):
         if name not in datasets and name not in BUILTIN_DATASETS:
-            purposes = [purpose for purpose, other in wanted.items() if other == name]
+            purposes = [purpose for purpose, dataset in uses.items() if dataset == name]
             yield (
                 f"There is no dataset {name!r} to {' and '.join(purposes)}: add it with "
                 f"`dataset add {name} FOLDER`."
             )
 
 
-def _needs_same_classes(
-    request: RunRequest, model: CatalogModel, datasets: Datasets
-) -> Iterator[str]:
+def _check_classes(request: RunRequest, model: CatalogModel, datasets: Datasets) -> Iterator[str]:
     try:
-        matching_of(request, model, datasets)
+        match_dataset_classes(request, model, datasets)
     except LabelsMismatch as error:
         yield str(error)
 
 
-def _needs_images_to_judge(
+def _check_constraint_images(
     request: RunRequest, model: CatalogModel, datasets: Datasets
 ) -> Iterator[str]:
-    calibrated = datasets.get(request.calibration_set)
-    if request.max_drop is None or Precision.INT8 not in request.built or calibrated is None:
+    dataset = datasets.get(request.effective_calibration_dataset)
+    if request.max_drop is None or Precision.INT8 not in request.built_precisions or not dataset:
         return
-    if calibrated.num_images <= request.calibration_images:
+    if dataset.num_images <= request.calibration_images:
         yield (
-            f"{calibrated.name} has {calibrated.num_images:,} images, and all of them are "
-            f"calibrated on: none is left to judge the accuracy constraint. Calibrate on fewer "
-            f"(--calibration-images), or on a larger set."
+            f"Calibration uses all {dataset.num_images:,} images of {dataset.name}, so none "
+            f"remains to check the accuracy constraint. Calibrate on fewer images "
+            f"(--calibration-images) or on a larger dataset."
         )
 
 
-def _needs_valid_preprocessing(
+def _check_preprocessing(
     request: RunRequest, model: CatalogModel, datasets: Datasets
 ) -> Iterator[str]:
     try:
-        own = PreprocessSpec.from_dict(request.preprocess) if request.preprocess else None
+        exported = PreprocessSpec.from_dict(request.preprocess) if request.preprocess else None
         if request.preprocess:
-            # Every network that knows its own way divides pixels by 255.
+            # Every network with a published preprocessing divides pixels by 255.
             require_one_scale(
                 (model.preprocess or PreprocessSpec()).with_overrides(request.preprocess)
             )
-        own = own or model.preprocess
-        other = (own or PreprocessSpec()).with_overrides(request.evaluation_preprocess)
+        exported = exported or model.preprocess
+        evaluated = (exported or PreprocessSpec()).with_overrides(request.evaluation_preprocess)
         if request.evaluation_preprocess:
-            require_one_scale(other)
+            require_one_scale(evaluated)
     except WorkbenchError as error:
         yield str(error)
         return
-    if own is not None and own.crop != other.crop:
+    if exported is not None and exported.crop != evaluated.crop:
         yield (
-            f"{model.id} is exported for {own.crop} x {own.crop} pixels and cannot be evaluated at "
-            f"{other.crop} x {other.crop}: choose that preprocessing for the whole run."
+            f"{model.id} is exported for {exported.crop} x {exported.crop} pixels and cannot be "
+            f"evaluated at {evaluated.crop} x {evaluated.crop}: set that preprocessing for the "
+            f"whole run."
         )
 
 
-def _needs_route(request: RunRequest, model: CatalogModel, datasets: Datasets) -> Iterator[str]:
+def _check_route(request: RunRequest, model: CatalogModel, datasets: Datasets) -> Iterator[str]:
     try:
         require_route(model, request.format, request.via)
         if request.via == "paddle2onnx":
@@ -163,10 +163,10 @@ def _needs_route(request: RunRequest, model: CatalogModel, datasets: Datasets) -
     except WorkbenchError as error:
         yield str(error)
     if request.format != "onnx" and set(request.tasks) != {Task.EXPORT}:
-        yield "TorchScript is for other tools: builds and measurements start from ONNX."
+        yield "TorchScript can only be exported: builds and measurements need format onnx."
 
 
-def _needs_a_runtime(request: RunRequest, model: CatalogModel, datasets: Datasets) -> Iterator[str]:
+def _check_runtime(request: RunRequest, model: CatalogModel, datasets: Datasets) -> Iterator[str]:
     measured = {Task.BENCHMARK, Task.EVALUATE, Task.PROFILE} & set(request.tasks)
     reasons = (why_not(request.runtime, precision) for precision in request.precisions)
     yield from dict.fromkeys(reason for reason in reasons if measured and reason)
@@ -175,184 +175,219 @@ def _needs_a_runtime(request: RunRequest, model: CatalogModel, datasets: Dataset
         yield f"Runtime {request.runtime} has no profiler here: leave out Profile."
 
 
-PROBLEMS: tuple[Check, ...] = (
-    _needs_choices,
-    _needs_a_runtime,
-    _needs_weights,
-    _needs_datasets,
-    _needs_images_to_judge,
-    _needs_same_classes,
-    _needs_valid_preprocessing,
-    _needs_route,
+PROBLEM_CHECKS: tuple[Check, ...] = (
+    _check_choices,
+    _check_runtime,
+    _check_weights,
+    _check_datasets,
+    _check_constraint_images,
+    _check_classes,
+    _check_preprocessing,
+    _check_route,
 )
 
 
-def point_problems(request: RunRequest) -> Iterator[str]:
-    """Why some point cannot be measured, each reason once."""
+def scenario_problems(request: RunRequest) -> Iterator[str]:
+    """Why combinations of the sweep cannot be measured in the scenario; each reason once."""
     reasons = (
         scenario_problem(
             request.scenario, point.batch, point.instances, request.rate_per_s, request.limit_ms
         )
-        for point in points_of(request)
+        for point in benchmark_points(request)
     )
     yield from dict.fromkeys(reason for reason in reasons if reason is not None)
 
 
-def _warns_of_downloads(
-    request: RunRequest, model: CatalogModel, datasets: Datasets
-) -> Iterator[str]:
+def _missing_weights(model: CatalogModel, request: RunRequest) -> tuple[str, str] | None:
+    """URL and target path of pretrained weights that are not on this machine; None if they are."""
     if request.weights.kind != WeightsKind.PRETRAINED or model.weights_ref is None:
-        return
+        return None
     from engine.weights.lookup import remote_of
 
     remote = remote_of(model)
-    if find_registered(model) is None and not remote.target.is_file():
-        how = (
-            "cannot be downloaded (SENET_OFFLINE is set)"
-            if settings().offline
-            else "are downloaded"
-        )
-        yield (
-            f"The weights are not on this machine yet and {how}: {remote.url}. To bring them by "
-            f"hand, put that file at {remote.target}."
-        )
+    if find_registered(model) is not None or remote.target.is_file():
+        return None
+    return str(remote.url), str(remote.target)
 
 
-def _warns_of_calibration(
+def _warn_about_offline(
     request: RunRequest, model: CatalogModel, datasets: Datasets
 ) -> Iterator[str]:
-    if Precision.INT8 not in request.built:
+    missing = _missing_weights(model, request)
+    if missing and settings().offline:
+        yield (
+            f"The weights are not on this machine and cannot be downloaded (SENET_OFFLINE is "
+            f"set): download {missing[0]} elsewhere and copy it to {missing[1]}."
+        )
+
+
+def _note_download(request: RunRequest, model: CatalogModel, datasets: Datasets) -> Iterator[str]:
+    missing = _missing_weights(model, request)
+    if missing and not settings().offline:
+        yield (
+            f"The weights will be downloaded: {missing[0]}. Without network, copy that file to "
+            f"{missing[1]}."
+        )
+
+
+def _warn_about_calibration(
+    request: RunRequest, model: CatalogModel, datasets: Datasets
+) -> Iterator[str]:
+    if Precision.INT8 not in request.built_precisions:
         return
-    calibrated = datasets.get(request.calibration_set)
-    if calibrated is not None and calibrated.num_images < request.calibration_images:
+    calibration = datasets.get(request.effective_calibration_dataset)
+    if calibration is not None and calibration.num_images < request.calibration_images:
         yield (
-            f"{calibrated.name} has {calibrated.num_images:,} images, fewer than the "
-            f"{request.calibration_images:,} to calibrate on: int8 is calibrated on those."
+            f"int8 is calibrated on {calibration.num_images:,} images, not "
+            f"{request.calibration_images:,}: {calibration.name} has no more."
         )
-    evaluated = datasets.get(request.dataset or "") if Task.EVALUATE in request.tasks else None
-    both = images_of_both(request, calibrated, evaluated)
-    if both:
+    evaluation = datasets.get(request.dataset or "") if Task.EVALUATE in request.tasks else None
+    shared = count_shared_images(request, calibration, evaluation)
+    if shared:
         yield (
-            f"int8 is calibrated on {both:,} of the images that it is then evaluated on "
-            f"({request.dataset}): its accuracy may look slightly better than it is. Its result "
-            f"says so, with the accuracy on the others; or choose another calibration set."
+            f"Overlap with the calibration set: int8 is calibrated on {shared:,} of the images of "
+            f"{request.dataset} that it is evaluated on, so its accuracy may be slightly too "
+            f"high. The result also gives the accuracy without them. To avoid it, select another "
+            f"calibration dataset."
         )
-    if request.calibration_set == BUILTIN_CALIBRATION and model.source != "demo":
+    if request.effective_calibration_dataset == BUILTIN_CALIBRATION and model.source != "demo":
         yield (
-            "int8 is calibrated on drawn images, not photographs: its speed is right, its "
-            "accuracy is not. Choose a calibration set."
+            "int8 is calibrated on synthetic images, not photographs: its speed is valid, its "
+            "accuracy is not. Select a calibration dataset."
         )
 
 
-def _warns_of_precision(
+def _note_fp16_emulation(
     request: RunRequest, model: CatalogModel, datasets: Datasets
 ) -> Iterator[str]:
     execution = expected(request.provider)
     if Precision.FP16 in request.precisions and execution.kind == EMULATED:
         yield (
-            f"fp16 is emulated on this CPU: correct and half the size, not faster; {execution.why}."
+            f"fp16 is emulated on this CPU: correct and half the size, but not faster; "
+            f"{execution.why}."
         )
+
+
+def _warn_about_preprocessing(
+    request: RunRequest, model: CatalogModel, datasets: Datasets
+) -> Iterator[str]:
     if model.source == "onnx" and request.preprocess is None:
         yield (
-            "An ONNX file does not say how images are prepared: ImageNet mean and deviation and a "
-            "7/8 center crop are assumed. A wrong guess costs accuracy; set them if you know them."
+            "An ONNX file does not contain its preprocessing: ImageNet mean and std and a 7/8 "
+            "center crop are assumed. A wrong preprocessing lowers the accuracy; set it if you "
+            "know it."
         )
 
 
-def _warns_of_points(request: RunRequest, model: CatalogModel, datasets: Datasets) -> Iterator[str]:
+def _warn_about_points(
+    request: RunRequest, model: CatalogModel, datasets: Datasets
+) -> Iterator[str]:
     if Task.BENCHMARK in request.tasks:
         yield from point_warnings(request)
 
 
-def _warns_of_target(request: RunRequest, model: CatalogModel, datasets: Datasets) -> Iterator[str]:
-    if Precision.INT8 not in request.built:
+def _warn_about_target(
+    request: RunRequest, model: CatalogModel, datasets: Datasets
+) -> Iterator[str]:
+    if Precision.INT8 not in request.built_precisions:
         return
     isa = instruction_sets()
     target = targets.resolve(request.target, isa, request.provider)
     if not target.is_verified:
         yield (
-            f"int8 for {target.name} follows its vendor's rules and was checked for correct "
-            f"scores on an x86 processor; on hardware of its own it has not been tried."
+            f"int8 for {target.name} follows the vendor's rules, and its scores were verified on "
+            f"an x86 processor; it was never tested on {target.name} hardware."
         )
     overflow = overflow_warning_for(target.name, isa)
     if overflow is not None:
         yield f"{overflow}."
-    own = targets.resolve(TargetName.AUTO, isa, request.provider)
-    if Task.BENCHMARK in request.tasks and target.name != own.name:
+    native = targets.resolve(TargetName.AUTO, isa, request.provider)
+    if Task.BENCHMARK in request.tasks and target.name != native.name:
         yield (
-            f"int8 for {target.name} is benchmarked on a machine that wants {own.name}: its speed "
-            f"here says nothing about the one it is made for."
+            f"int8 for {target.name} is benchmarked on {native.name}: its speed on this machine "
+            f"does not predict its speed on {target.name}."
         )
 
 
-def _warns_of_dataset(
+def _warn_about_dataset(
     request: RunRequest, model: CatalogModel, datasets: Datasets
 ) -> Iterator[str]:
-    known = datasets.get(request.dataset or "")
-    if known is None or Task.EVALUATE not in request.tasks:
+    dataset = datasets.get(request.dataset or "")
+    if dataset is None or Task.EVALUATE not in request.tasks:
         return
-    images = min(known.num_images, request.limit or known.num_images)
-    points = 100 * Z_95 * math.sqrt(0.8 * 0.2 / images)
-    if points > 0.5:
-        yield f"{images:,} images give about ±{points:.1f} points of top-1 (95 %)."
-    with suppress(LabelsMismatch):  # which is among the problems
-        matching = matching_of(request, model, datasets)
+    with suppress(LabelsMismatch):  # reported as a problem
+        matching = match_dataset_classes(request, model, datasets)
         if matching is not None and matching.assumed:
             yield matching.assumed
-    if corrupt := DatasetReport.of(known).corrupt:
-        yield f"{corrupt} images of {known.name} cannot be read and are left out."
+    if corrupt := DatasetReport.of(dataset).corrupt:
+        yield f"{corrupt} images of {dataset.name} cannot be read and are skipped."
 
 
-WARNINGS: tuple[Check, ...] = (
-    _warns_of_downloads,
-    _warns_of_calibration,
-    _warns_of_precision,
-    _warns_of_target,
-    _warns_of_dataset,
-    _warns_of_points,
+def _note_interval(request: RunRequest, model: CatalogModel, datasets: Datasets) -> Iterator[str]:
+    dataset = datasets.get(request.dataset or "")
+    if dataset is None or Task.EVALUATE not in request.tasks:
+        return
+    images = min(dataset.num_images, request.limit or dataset.num_images)
+    half_width_pp = 100 * Z_95 * math.sqrt(0.8 * 0.2 / images)
+    if half_width_pp > 0.5:
+        yield f"{images:,} images: top-1 within about ±{half_width_pp:.1f} pp (95 % interval)."
+
+
+WARNING_CHECKS: tuple[Check, ...] = (
+    _warn_about_offline,
+    _warn_about_calibration,
+    _warn_about_preprocessing,
+    _warn_about_target,
+    _warn_about_dataset,
+    _warn_about_points,
 )
+NOTE_CHECKS: tuple[Check, ...] = (_note_download, _note_fp16_emulation, _note_interval)
 
 
 def point_warnings(request: RunRequest, cores: int | None = None) -> Iterator[str]:
-    """Points that ask for far more threads than there are cores, and those that are the same."""
+    """Duplicate combinations, and combinations with many more threads than `cores`."""
     cores = cores or settings().threads
-    points = points_of(request, cores)
-    asked = len(request.batches) * len(request.instances) * len(request.threads)
-    if len(points) < asked:
-        same = asked - len(points)
+    points = benchmark_points(request, cores)
+    requested = len(request.batches) * len(request.instances) * len(request.threads)
+    if len(points) < requested:
         yield (
-            f"{same} of {asked} points are the same as others (threads 0 means the {cores} cores "
-            f"shared out among the requests in flight) and measured once."
+            f"{requested - len(points)} of {requested} combinations are duplicates and not "
+            f"measured again: 0 threads means {cores} cores divided by the concurrency."
         )
-    crowded = [p for p in points if p.instances * p.threads_on(cores) > CROWDED * cores]
+    crowded = [
+        p
+        for p in points
+        if p.instances * p.threads_per_request(cores) > MAX_THREADS_PER_CORE * cores
+    ]
     if crowded:
-        worst = max(crowded, key=lambda p: p.instances * p.threads_on(cores))
+        worst = max(crowded, key=lambda p: p.instances * p.threads_per_request(cores))
         yield (
-            f"{len(crowded)} of {len(points)} points ask for more than {CROWDED * cores} threads "
-            f"on {cores} cores (up to {worst.instances} in flight x {worst.threads_on(cores)} "
-            f"threads): what they measure is mostly waiting."
+            f"{len(crowded)} of {len(points)} combinations use more than "
+            f"{MAX_THREADS_PER_CORE * cores} threads on {cores} cores (up to concurrency "
+            f"{worst.instances} x {worst.threads_per_request(cores)} threads): their latency is "
+            f"mostly waiting for a core."
         )
 
 
-def images_of_both(
-    request: RunRequest, calibrated: Dataset | None, evaluated: Dataset | None
+def count_shared_images(
+    request: RunRequest, calibration: Dataset | None, evaluation: Dataset | None
 ) -> int:
-    """Files in common of one folder; 0 where a set is not registered yet.
+    """Number of files used by both, for datasets of one folder; 0 where one is not registered.
 
-    Copies in another folder are found by the evaluation itself, by their bytes.
+    Copies in other folders are found by the evaluation, by content.
     """
-    if calibrated is None or evaluated is None or calibrated.root != evaluated.root:
+    if calibration is None or evaluation is None or calibration.root != evaluation.root:
         return 0
     try:
-        drawn = _drawn(calibrated, request.calibration_images)
-        return len(drawn & _drawn(evaluated, request.limit))
+        calibration_files = _sample_files(calibration, request.calibration_images)
+        return len(calibration_files & _sample_files(evaluation, request.limit))
     except WorkbenchError:
         return 0
 
 
-def _drawn(dataset: Dataset, count: int | None) -> set[str]:
+def _sample_files(dataset: Dataset, count: int | None) -> set[str]:
     index = open_index(dataset)
-    places = np.arange(len(index))
+    indices = np.arange(len(index))
     if count is not None and count < len(index):
-        places = sample_by_class(index.labels, count, SEED)
-    return {index.files[int(place)] for place in places}
+        indices = sample_by_class(index.labels, count, SEED)
+    return {index.files[int(i)] for i in indices}

@@ -92,6 +92,6 @@ def in_order(precisions: Iterable[str] | None = None) -> tuple[Precision, ...]:
 
 
 def pairs() -> dict[str, tuple[str, str]]:
-    """`int8 − fp16` -> (fp16, int8) of every two, the lowest precisions first."""
+    """`int8 vs fp16` -> (fp16, int8) of every two, the lowest precisions first."""
     ordered = combinations(reversed(precision_names()), 2)
-    return {f"{second} − {first}": (first, second) for second, first in ordered}
+    return {f"{second} vs {first}": (first, second) for second, first in ordered}

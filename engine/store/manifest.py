@@ -120,7 +120,7 @@ class BuildDetails(Document):
 
     execution: str | None = None
     execution_why: str | None = None
-    optimized: str | None = None
+    optimized: str | None = Field(None, alias="optimised")
     appended: str | None = None
     half: Fp16Build | None = None
     quantization: Int8Build | None = Field(None, alias="quantisation")

@@ -1,4 +1,4 @@
-"""Compare in a browser: what may not be compared stands apart and says why; the keyboard's way."""
+"""Compare in a browser: results that are not comparable say why; the order of the tab key."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def fill(url: str) -> None:
 
 
 @pytest.mark.parametrize("width", ["wide", "narrow"])
-def test_what_was_prepared_otherwise_stands_apart_and_says_why(
+def test_results_that_are_not_comparable_are_marked_and_say_why(
     browser: Browser, address: str, width: str
 ) -> None:
     size = WIDTHS[width]
@@ -92,8 +92,8 @@ def test_the_keyboard_goes_through_compare_in_reading_order(browser: Browser, ad
     settle(page)
     reached = tabbed_through(page, 90)
     names = ["Compare", "System", "Accuracy on", "Speed at", "Models", "Published figures"]
-    names += ["Latency", "at most (ms)", "Drop at most", "Size at most", "most accurate"]
-    names += ["Builds (at most 4)", "Lower precision", "int8 − fp16", "PNG"]
+    names += ["Percentile", "Max latency (ms)", "Max accuracy drop", "Max size", "most accurate"]
+    names += ["Builds (at most 4)", "Precision comparison", "int8 vs fp16", "PNG"]
     places: list[int] = []
     for name in names:
         after = places[-1] + 1 if places else 0

@@ -131,7 +131,7 @@ def test_dropped_images_are_classified(page: Page, address: str) -> None:
     ]
     page.evaluate(DROP, {"target": target, "files": files})
     expect(page.get_by_text("drawn.png", exact=True).last).to_be_visible(timeout=30_000)
-    expect(page.get_by_text("What the network sees")).to_be_visible(timeout=30_000)
+    expect(page.get_by_text("Model input")).to_be_visible(timeout=30_000)
     expect(page.get_by_text(re.compile(r"broken\.png is"))).to_be_visible(timeout=30_000)
     expect(page.get_by_test_id("stDataFrame")).to_have_count(2)
     said = page.locator("body").inner_text()
@@ -156,8 +156,8 @@ def test_hostile_files_are_refused_by_name_and_the_others_are_classified(
         [{"name": name, "mimeType": "image/png", "buffer": data.getvalue()} for name, data in files]
     )
     expect(page.get_by_text(re.compile("bomb.png.*pixels")).first).to_be_visible(timeout=60_000)
-    expect(page.get_by_text("What the network sees")).to_have_count(31, timeout=120_000)
-    expect(page.get_by_text(re.compile("and 65 more: only the first 32"))).to_be_visible()
+    expect(page.get_by_text("Model input")).to_have_count(31, timeout=120_000)
+    expect(page.get_by_text(re.compile("and 65 more: max 32 images"))).to_be_visible()
     assert_no_errors(page)
 
 
@@ -216,8 +216,8 @@ def test_limits_are_in_the_address_and_come_back(page: Page, address: str) -> No
 
 
 def test_every_view_of_compare_draws(page: Page, address: str) -> None:
-    for view in ("Where accuracy was lost", "Latency", "Batch scaling", "All dimensions"):
-        open_page(page, f"{address}/?view={view.replace(' ', '%20')}&lost_pair=fp16%20−%20fp32")
+    for view in ("Accuracy loss", "Latency", "Batch scaling", "Parallel coordinates"):
+        open_page(page, f"{address}/?view={view.replace(' ', '%20')}&lost_pair=fp16%20vs%20fp32")
         expect(page.get_by_text("A closer look")).to_be_visible()
     open_page(page, f"{address}/?view=Where%20accuracy%20was%20lost")
     expect(page.get_by_test_id("stImage").first).to_be_visible(timeout=20_000)
@@ -237,7 +237,7 @@ def test_a_queued_run_is_cancelled(page: Page, address: str) -> None:
     open_page(page, f"{address}/run?id=1")
     page.get_by_role("button", name="Clone with changes").click()
     page.wait_for_url("**/new-run*")
-    expect(page.get_by_text("Filled in from an earlier run")).to_be_visible(timeout=20_000)
+    expect(page.get_by_text("Prefilled from an earlier run")).to_be_visible(timeout=20_000)
     settle(page)
     page.get_by_label("Precisions").get_by_text("fp16").click()
     settle(page)
@@ -276,7 +276,7 @@ def test_a_photograph_of_the_camera_is_classified(
     note_hosts(window, asked_hosts)
     open_page(window, f"{address}/classify?source=Camera")
     window.get_by_role("button", name="Take Photo").click(timeout=30_000)
-    expect(window.get_by_text("What the network sees")).to_be_visible(timeout=30_000)
+    expect(window.get_by_text("Model input")).to_be_visible(timeout=30_000)
     expect(window.get_by_test_id("stDataFrame")).to_have_count(2)
     assert_no_errors(window)
     context.close()
@@ -285,7 +285,7 @@ def test_a_photograph_of_the_camera_is_classified(
 def test_the_keyboard_reaches_what_the_page_offers(page: Page, address: str) -> None:
     open_page(page, address)
     reached = tabbed_through(page, 90)
-    for name in ("Jobs", "Results", "Models", "Size at most", "Lower precision"):
+    for name in ("Jobs", "Results", "Models", "Max size", "Precision comparison"):
         assert any(name in text for text in reached), (name, reached)
 
 
@@ -327,7 +327,7 @@ def test_the_build_file_of_a_build_reads_back(page: Page, address: str) -> None:
     open_page(page, f"{address}/results?precision=int8")
     first_box = {"x": 16, "y": 33 + 16}  # the table is a canvas
     page.locator(".dvn-scroller").first.click(position=first_box)
-    expect(page.get_by_text("What made demo/senet int8")).to_be_visible(timeout=20_000)
+    expect(page.get_by_text("Provenance of demo/senet int8")).to_be_visible(timeout=20_000)
     text = download_of(page, "vamc build file").read_text()
     asked = build_file_of(parse_yaml(text, "b.yaml"), "b.yaml")
     assert asked.precision == Precision.INT8

@@ -1,4 +1,4 @@
-"""Model against model: paired differences as the engine gives them, whoever is the reference."""
+"""Model vs baseline: paired differences as the engine computes them, for any baseline."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard.charts.baseline import against_one, brief_keys
+from dashboard.charts.baseline import baseline_differences, brief_keys
 from dashboard.palette import LIGHT
 from engine.config import REPOSITORY
-from engine.results.recommend import most_accurate
-from engine.results.wording import of_reference
+from engine.results.recommend import most_accurate_text
+from engine.results.wording import baseline_summary
 from tests.support import rows
 from tests.support.pages import missing, plain_texts
 
@@ -22,27 +22,28 @@ FOUND = pd.DataFrame(
         "change_low": [-1.0, -2.5],
         "change_high": [0.2, -1.5],
         "p_value": [0.2, 1e-9],
-        "only_here": [10, 3],
-        "only_reference": [14, 23],
+        "only_build": [10, 3],
+        "only_baseline": [14, 23],
     }
 )
 
 
 def test_each_build_has_its_interval_and_its_figure() -> None:
-    figure = against_one(FOUND, "timm/c fp32", LIGHT)
+    figure = baseline_differences(FOUND, "timm/c fp32", LIGHT)
     fp32, int8 = figure.data
     assert (fp32.y, int8.y) == (("a fp32",), ("b int8",))
     assert int8.error_x.array == pytest.approx([0.5])
     assert fp32.error_x.arrayminus == pytest.approx([0.6])
     assert fp32.marker.symbol != int8.marker.symbol
     assert list(figure.layout.yaxis.categoryarray) == ["b int8", "a fp32"]  # the best on top
-    assert "(points)" in figure.layout.xaxis.title.text
+    assert "(pp)" in figure.layout.xaxis.title.text
     assert max(map(len, figure.layout.xaxis.title.text.split("<br>"))) <= 26  # narrow plots
 
 
-def test_what_is_told_apart_is_counted() -> None:
-    assert of_reference(FOUND, "c") == (
-        "Of 2 builds against c: 1 less accurate, 1 not told apart by these images (p < 0.05)."
+def test_significant_differences_are_counted() -> None:
+    assert baseline_summary(FOUND, "c") == (
+        "2 builds vs c: 1 less accurate, 1 without a significant difference "
+        "(significance: p < 0.05)."
     )
 
 
@@ -53,11 +54,11 @@ def test_keys_lose_their_source_where_that_leaves_them_unique() -> None:
     ]
 
 
-def test_the_view_takes_the_most_accurate_as_reference(url: str) -> None:
+def test_the_default_baseline_is_the_most_accurate_build(url: str) -> None:
     rows.add_measured_model(url)
     rows.add_measured_model(url, "other", right={"fp32": 900})
     app = AppTest.from_file(str(REPOSITORY / "dashboard" / "app.py"), default_timeout=30)
-    app.query_params["view"] = "Model against model"
+    app.query_params["view"] = "Model vs baseline"
     app.run()
     assert not app.exception
     assert app.selectbox(key="reference").value == "timm/other fp32"
@@ -74,6 +75,8 @@ def test_a_colon_in_a_label_does_not_end_the_head() -> None:
         "images": 50_000,
         "dataset": "val",
     }
-    said = most_accurate(best, None, None)
-    assert said.head == "Most accurate is timm/a (imported: card) at fp32:"
-    assert said.evidence.startswith("81.30 % top-1 (80.90 to 81.60 on 50,000 images of val)")
+    text = most_accurate_text(best, None, None)
+    assert text.head == "Most accurate: timm/a (imported: card) fp32."
+    assert text.evidence.startswith(
+        "81.30 % top-1 (95 % interval 80.90 to 81.60, 50,000 images of val)"
+    )

@@ -1,4 +1,4 @@
-"""What must not be compared: other images are another group, other preparations stand apart."""
+"""Not comparable: other images are another group; results with other preprocessing are marked."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboard.charts.accuracy import accuracy_against_throughput
-from dashboard.charts.accuracy_marks import APART
+from dashboard.charts.accuracy_marks import NOT_COMPARABLE
 from dashboard.palette import LIGHT
 from db.models import Evaluation
 from db.session import writing
@@ -27,7 +27,7 @@ def change(url: str, evaluation: int, **values: object) -> None:
     st.cache_resource.clear()
 
 
-def test_what_was_prepared_otherwise_is_marked_and_off_the_frontier(url: str) -> None:
+def test_what_was_prepared_otherwise_is_marked_and_not_on_the_pareto_front(url: str) -> None:
     rows.add_measured_model(url, right={"fp32": 700, "int8": 650})
     rows.add_measured_model(url, "legacy_senet154", right={"fp32": 900}, dataset="other")
     best = result_tables(url).evaluations.sort_values("top1").iloc[-1]["evaluation_id"]
@@ -36,17 +36,17 @@ def test_what_was_prepared_otherwise_is_marked_and_off_the_frontier(url: str) ->
         change(url, int(evaluation), protocol={"preprocessing": "published"})
     change(url, int(best), dataset_name="val", dataset_digest=digest)
     app = opened()
-    assert "candidate to ship" not in texts(app)
-    assert "legacy" in app.success[0].value, "the most accurate is the one to ship"
+    assert "on the Pareto front nor recommended" not in texts(app)
+    assert "legacy" in app.success[0].value, "the most accurate is the recommended one"
     change(url, int(best), preprocess=VENDOR.to_dict(), protocol={"preprocessing": "vendor"})
     app = opened()
-    assert "candidate to ship" in texts(app)
+    assert "on the Pareto front nor recommended" in texts(app)
     assert "legacy" not in app.success[0].value, "and is no candidate"
     drawn = [trace for figure in figures(app) for trace in figure["data"]]
-    marked = [t for t in drawn if APART in (t.get("text") or [])]
+    marked = [t for t in drawn if NOT_COMPARABLE in (t.get("text") or [])]
     assert marked
     for trace in marked:
-        card = trace["customdata"][trace["text"].index(APART)][0]
+        card = trace["customdata"][trace["text"].index(NOT_COMPARABLE)][0]
         told = card.replace("<br>", " ")
         assert "not compared" in told
         assert VENDORS in told
@@ -62,7 +62,7 @@ def test_subsets_of_one_size_are_two_groups(url: str) -> None:
     assert sorted(group.values["images_digest"] for group in groups)[-1] == "a" * 64
 
 
-def points_one_of_them_apart() -> pd.DataFrame:
+def points_one_not_comparable() -> pd.DataFrame:
     return pd.DataFrame(
         {
             "label": ["a", "b", "c"],
@@ -87,20 +87,20 @@ def points_one_of_them_apart() -> pd.DataFrame:
             "latency_p50_ms": 1.0,
             "compute_gmacs": 1.0,
             "size_mb": 1.0,
-            "apart": [None, None, "prepared with other"],
+            "not_comparable": [None, None, "prepared with other"],
         }
     )
 
 
-def test_a_marked_point_is_never_joined_by_the_frontier() -> None:
-    figure = accuracy_against_throughput(points_one_of_them_apart(), LIGHT, "val", "batch 1")
-    (line,) = [trace for trace in figure.data if trace.name == "frontier"]
+def test_a_marked_point_is_never_on_the_pareto_front() -> None:
+    figure = accuracy_against_throughput(points_one_not_comparable(), LIGHT, "val", "batch 1")
+    (line,) = [trace for trace in figure.data if trace.name == "Pareto front"]
     assert 90.0 not in list(line.y)
     assert sorted(line.y) == [70.0, 75.0]
 
 
 def test_no_arrow_leads_to_or_from_a_marked_point() -> None:
-    points = points_one_of_them_apart().assign(
+    points = points_one_not_comparable().assign(
         label="a", precision=["fp32", "int8", "int8"], preprocess="own"
     )
     figure = accuracy_against_throughput(points, LIGHT, "val", "batch 1")
@@ -108,25 +108,25 @@ def test_no_arrow_leads_to_or_from_a_marked_point() -> None:
     assert list(arrows.y) == [70.0, 75.0, None]
 
 
-def test_a_newer_build_that_stands_apart_does_not_hide_one_that_does_not() -> None:
+def test_a_newer_build_that_is_not_comparable_does_not_hide_one_that_is() -> None:
     frame = pd.DataFrame(
         {
             "artifact_digest": ["old", "new", "new", "other"],
             "precision": ["int8", "int8", "int8", "fp32"],
-            "apart": [None, "prepared with x", "prepared with y", "prepared with x"],
+            "not_comparable": [None, "prepared with x", "prepared with y", "prepared with x"],
             "measured_at": [1, 2, 3, 4],
         }
     ).assign(model_id="a", weights_digest="w", origin="here")
     assert newest_builds(frame)["artifact_digest"].tolist() == ["old", "other"]
-    together = newest_builds(frame.assign(apart=None))
+    together = newest_builds(frame.assign(not_comparable=None))
     assert together["artifact_digest"].tolist() == ["new", "new", "other"]
 
 
 def test_the_first_pair_is_one_that_was_evaluated(url: str) -> None:
     rows.add_measured_model(url, right={"fp32": 700, "int8": 650})
-    assert opened().button_group(key="pair").value == "int8 − fp32"
+    assert opened().button_group(key="pair").value == "int8 vs fp32"
     rows.add_measured_model(url, "other")
-    assert opened().button_group(key="pair").value == "int8 − fp16"
+    assert opened().button_group(key="pair").value == "int8 vs fp16"
 
 
 def test_lost_images_are_of_builds_that_may_be_compared(url: str) -> None:
@@ -137,5 +137,5 @@ def test_lost_images_are_of_builds_that_may_be_compared(url: str) -> None:
         other = {**old.preprocess, "resize": 300}
         changed = {"id": None, "recipe": "x", "preprocess": other, "created_at": 2e9}
         session.add(Evaluation(**{**values, **changed}))
-    said = texts(opened(view="Where accuracy was lost", lost_pair="int8 − fp32"))
-    assert "10 images of 1,000 lost" in said
+    text = texts(opened(view="Accuracy loss", lost_pair="int8 vs fp32"))
+    assert "Of 1,000 images, 10 became wrong" in text

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from streamlit.testing.v1 import AppTest
 
-from dashboard.components.run_form.build_file import remarks_of
+from dashboard.components.run_form.build_file import build_file_remarks
 from dashboard.components.run_form.prefill import widget_values
 from db.enums import Precision
 from engine.config import REPOSITORY
@@ -52,8 +52,8 @@ def test_the_form_asks_for_what_the_file_says(url: str, tmp_path: Path) -> None:
 def test_what_has_no_effect_is_said() -> None:
     text = TODAY.replace("calibrate_mode", "alibrate_mode")
     asked = build_file_of(parse_yaml(text, "b.yaml"), "b.yaml")
-    kinds = [kind for kind, _ in remarks_of(asked)]
-    assert kinds == ["filled", "warning", "ignored", "ignored", "ignored", "ignored"]
+    kinds = [kind for kind, _ in build_file_remarks(asked)]
+    assert kinds == ["success", "warning", "ignored", "ignored", "ignored", "ignored"]
 
 
 def test_every_build_is_offered_as_a_build_file(url: str) -> None:
@@ -61,10 +61,10 @@ def test_every_build_is_offered_as_a_build_file(url: str) -> None:
 
     def page() -> None:
         from dashboard import queries
-        from dashboard.components.run_form.build_file import offer_build_file
+        from dashboard.components.run_form.build_file import show_build_file_download
 
-        offer_build_file(queries.builds()[0])
-        offer_build_file(None)
+        show_build_file_download(queries.builds()[0])
+        show_build_file_download(None)
 
     app = AppTest.from_function(page).run()
     assert not app.exception

@@ -48,7 +48,7 @@ def test_axes_carry_unit_direction_and_condition() -> None:
     figure = accuracy_against_throughput(THREE, LIGHT, "val · 1,000 images", "batch 1, 2 threads")
     assert "images/s" in figure.layout.xaxis.title.text
     assert "batch 1, 2 threads" in figure.layout.xaxis.title.text
-    assert "faster →" in figure.layout.xaxis.title.text
+    assert "higher is better →" in figure.layout.xaxis.title.text
     assert "%" in figure.layout.yaxis.title.text
     assert "val · 1,000 images" in figure.layout.yaxis.title.text
 
@@ -70,32 +70,34 @@ def test_arrows_lead_from_fp32_to_the_others_of_one_model_prepared_one_way() -> 
     assert list(arrows.marker.size) == [0, 9, 0, 0, 9, 0]
 
 
-def test_what_does_not_meet_the_limits_is_gray_and_the_one_to_ship_is_ringed() -> None:
-    rows = THREE.assign(meets=[True, False, True], ship=[False, False, True], key=["a", "b", "c"])
+def test_builds_outside_the_constraints_are_gray_and_the_recommended_one_is_ringed() -> None:
+    rows = THREE.assign(
+        meets=[True, False, True], recommended=[False, False, True], key=["a", "b", "c"]
+    )
     figure = accuracy_against_throughput(rows, LIGHT, "val", "batch 1")
-    (gray,) = [t for t in figure.data if t.name == "outside the limits" and t.x[0] is not None]
+    (gray,) = [t for t in figure.data if t.name == "outside the constraints" and t.x[0] is not None]
     assert gray.marker.color == LIGHT.published
     assert gray.customdata[0][1] == "b"
-    ring = trace(figure, "to ship")
+    ring = trace(figure, "recommended")
     assert list(ring.x) == [30]
     (name,) = [a for a in figure.layout.annotations if a.bgcolor]
     assert (10**name.x, name.y) == pytest.approx((30, ring.y[0]))
 
 
-def test_over_sixty_points_only_the_one_to_ship_keeps_its_interval() -> None:
+def test_over_sixty_points_only_the_recommended_build_has_an_interval() -> None:
     crowd = pd.concat([THREE.assign(label=f"m{n}", weights_digest=f"w{n}") for n in range(21)])
-    crowd = crowd.assign(ship=[True] + [False] * 62)
+    crowd = crowd.assign(recommended=[True] + [False] * 62)
     figure = accuracy_against_throughput(crowd, LIGHT, "val", "batch 1")
     drawn = [t for t in figure.data if t.customdata is not None]
     spans = [span for t in drawn if t.error_y.array is not None for span in t.error_y.array]
     assert sum(span > 0 for span in spans) == 1
 
 
-def test_a_rough_speed_has_a_question_mark_beside_it() -> None:
+def test_an_unreliable_speed_has_a_question_mark_beside_it() -> None:
     rows = THREE.assign(noise=[None, "the clock moved by 15 %", None], stable=[True, True, False])
     figure = accuracy_against_throughput(rows, LIGHT, "val", "batch 1")
     assert ["?" in trace(figure, p).text[0] for p in symbols()] == [False, True, True]
-    assert trace(figure, "fp16").textposition == ("top right",), "above the frontier"
+    assert trace(figure, "fp16").textposition == ("top right",), "above the Pareto front"
     assert "clock moved by 15 %" in trace(figure, "fp16").customdata[0][0]
     compute = accuracy_against_compute(rows, None, LIGHT, "val")
     assert trace(compute, "fp16").text == ("",), "the compute was not measured by the clock"
@@ -107,12 +109,12 @@ def test_a_crowd_of_models_has_no_arrows() -> None:
     assert not [t for t in figure.data if t.mode == "lines+markers"]
 
 
-def test_collapsed_builds_are_marked_and_off_the_frontier() -> None:
+def test_collapsed_builds_are_marked_and_not_on_the_pareto_front() -> None:
     fallen = pd.DataFrame([point("int8", 0.4, 1000, at_chance=True)])
     figure = accuracy_against_throughput(pd.concat([THREE, fallen]), LIGHT, "val", "batch 1")
     assert trace(figure, "int8").text == ("", "collapsed")
     assert trace(figure, "int8").marker.symbol == ("diamond", "diamond-open")
-    assert 1000 not in trace(figure, "frontier").x
+    assert 1000 not in trace(figure, "Pareto front").x
 
 
 def test_random_weights_are_no_accuracy_points() -> None:
@@ -138,7 +140,7 @@ def test_names_are_no_markup_in_titles_and_templates() -> None:
     assert title.startswith("&lt;b&gt;")
 
 
-def test_frontier_keeps_what_nothing_beats() -> None:
+def test_the_pareto_front_has_the_points_that_no_other_dominates() -> None:
     costs, values = pd.Series([1, 2, 2, 3, 4]), pd.Series([10, 30, 30, 20, 40])
     assert pareto_front(costs, values) == [0, 1, 4]
     assert pareto_front(pd.Series([], dtype=float), pd.Series([], dtype=float)) == []
@@ -199,12 +201,12 @@ def test_percent_axis_stays_within_bounds_and_is_not_zero_based() -> None:
 PAIRS = pd.DataFrame(
     {
         "label": ["a", "b"],
-        "drop": [-1.5, 0.2],
-        "drop_low": [-2.0, -0.1],
-        "drop_high": [-1.0, 0.5],
+        "change": [-1.5, 0.2],
+        "change_low": [-2.0, -0.1],
+        "change_high": [-1.0, 0.5],
         "p_value": [0.01, 0.6],
-        "lost": [20, 1],
-        "gained": [5, 3],
+        "only_first": [20, 1],
+        "only_second": [5, 3],
         "images": [1000, 1000],
         "dataset": ["val", "val"],
         "batch": [1, 1],
@@ -235,7 +237,7 @@ def test_ratios_stand_on_one_log_axis() -> None:
 
 
 def test_pairs_without_one_side_are_left_out() -> None:
-    half = PAIRS.assign(drop=[None, 0.2], speed_up=[2.5, None])
+    half = PAIRS.assign(change=[None, 0.2], speed_up=[2.5, None])
     assert len(accuracy_change(half, "fp16", "int8", LIGHT).data[0].x) == 1
     assert len(speed_and_size(half, "fp16", "int8", LIGHT).data[0].x) == 1
 
@@ -261,7 +263,7 @@ def test_models_never_exported_stand_hollow_at_their_published_gmacs() -> None:
     assert list(drawn.x) == pytest.approx([4.0, 9.192 * 0.9 / 2])
     assert drawn.marker.symbol == ("circle", "circle-open-dot")
     assert "4.00 GMACs · 100.0 MB" in drawn.customdata[0][0]
-    assert "~4.14 GMACs by the published FLOPs" in drawn.customdata[1][0]
+    assert "~4.14 GMACs (from published FLOPs)" in drawn.customdata[1][0]
     assert "~" in figure.layout.xaxis.title.text
 
 
@@ -278,9 +280,9 @@ def test_the_buttons_of_a_chart_stand_clear_of_its_legend() -> None:
     assert figure.layout.modebar.bgcolor == "rgba(0,0,0,0)"
 
 
-def test_a_name_keeps_clear_of_the_frontier() -> None:
+def test_a_name_keeps_clear_of_the_pareto_front() -> None:
     points = pd.DataFrame([point("fp32", 80.1, 10.0), point("fp16", 80.0, 20.0)])
     points = points.assign(label="a")
     figure = accuracy_against_throughput(points, LIGHT, "val", "batch 1")
     (name,) = [note for note in figure.layout.annotations if note.text == "a"]
-    assert (name.xanchor, name.yanchor) != ("left", "middle"), "there the frontier goes on"
+    assert (name.xanchor, name.yanchor) != ("left", "middle"), "there the Pareto front continues"

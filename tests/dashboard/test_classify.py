@@ -13,7 +13,7 @@ from dashboard.charts.excitations import excitations, last_of_stages, takeaway
 from dashboard.components.classify import predictions
 from dashboard.palette import LIGHT
 from engine.classify import client
-from engine.classify.predict import Classified, Guess
+from engine.classify.predict import Classification, Prediction
 from engine.config import REPOSITORY, settings
 from engine.datasets.reader import DatasetIndex
 from engine.jobs.locks import try_lock
@@ -86,20 +86,20 @@ def test_many_files_of_one_reason_share_one_warning(app: AppTest) -> None:
     app.run()
     (warning,) = app.warning
     said = warning.value.replace("\\", "")
-    assert not missing(said, "32.png", "33.png", "34.png", "5 more", "first 32")
+    assert not missing(said, "32.png", "33.png", "34.png", "5 more", "max 32 images")
 
 
 def test_a_benchmark_is_not_disturbed(app: AppTest) -> None:
     lock = try_lock(Path(settings().host_lock))
     assert lock is not None
     app.file_uploader(key="photographs").upload("cat.png", png(), "image/png").run()
-    assert "would falsify it" in said(app)
+    assert "would disturb it" in said(app)
     assert not app.dataframe
 
 
-def answer(*indices: int) -> Classified:
-    guesses = tuple(Guess(index, str(index), 0.1) for index in indices)
-    return Classified(guesses, np.zeros((1, 1, 3), np.uint8), 0, 0, 0)
+def answer(*indices: int) -> Classification:
+    predictions = tuple(Prediction(index, str(index), 0.1) for index in indices)
+    return Classification(predictions, np.zeros((1, 1, 3), np.uint8), 0, 0, 0)
 
 
 @pytest.mark.parametrize(
@@ -155,8 +155,8 @@ def test_excitations_are_drawn_against_the_mean() -> None:
     assert list(figure.data[1].y) == [0.1, 0.2, 0.3]
     assert list(figure.data[0].text) == ["channel 2", "channel 1", "channel 0"]
     assert [annotation.text for annotation in figure.layout.annotations] == ["one", "two"]
-    assert figure.layout.yaxis.title.text == "weight, 1: kept whole"
-    assert figure.layout.xaxis2.title.text == "channels, by rising mean"
-    assert "departs most from the dataset in one" in takeaway(image, mean, ["one", "two"])
+    assert figure.layout.yaxis.title.text == "SE gate (1 = unchanged)"
+    assert figure.layout.xaxis2.title.text == "channels, sorted by dataset mean"
+    assert "Largest difference from the dataset mean: one," in takeaway(image, mean, ["one", "two"])
     assert "switches it off" in takeaway(image, None, ["one", "two"])
     assert last_of_stages([1, 1, 2, 3, 3]) == [1, 2, 4]

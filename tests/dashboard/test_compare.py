@@ -12,10 +12,15 @@ from streamlit.testing.v1 import AppTest
 
 from dashboard.charts import batches, latency
 from dashboard.charts.classes import class_changes, worst_classes
-from dashboard.charts.parallel_coordinates import all_dimensions
+from dashboard.charts.parallel_coordinates import parallel_coordinates
 from dashboard.charts.sweep import latency_against_throughput
 from dashboard.components.compare import side_by_side
-from dashboard.components.compare.side_by_side import MOST, PICKED, accuracy_words, pick_from
+from dashboard.components.compare.side_by_side import (
+    MAX_BUILDS,
+    PICKED,
+    accuracy_difference,
+    pick_from,
+)
 from dashboard.palette import LIGHT
 from engine.benchmark.sweep import Percentile, find_sweet_spot
 from engine.results.groups import with_keys
@@ -24,12 +29,12 @@ from tests.support.pages import missing, opened, texts
 from tests.support.points import point
 
 VIEWS = (
-    "Lower precision",
-    "Where accuracy was lost",
+    "Precision comparison",
+    "Accuracy loss",
     "Latency",
     "Batch scaling",
-    "Sweet spot",
-    "All dimensions",
+    "Best operating point",
+    "Parallel coordinates",
 )
 
 
@@ -47,17 +52,17 @@ def test_limits_change_the_answer(url: str) -> None:
     rows.add_measured_model(url)
     app = opened()
     app.number_input(key="most_drop").set_value(0.5).run()
-    assert "at fp16" in app.success[0].value
+    assert "fp16." in app.success[0].value.replace("\\", "")
     app.number_input(key="most_size").set_value(1.0).run()
     assert not app.success
-    assert "None of 3 builds" in app.warning[0].value
+    assert "No build meets all constraints (0 of 3)" in app.warning[0].value.replace("\\", "")
 
 
 def test_an_address_brings_back_the_choices(url: str) -> None:
     rows.add_measured_model(url)
     app = opened(most_drop="0.5", view="Latency")
     assert app.number_input(key="most_drop").value == 0.5
-    assert "at fp16" in app.success[0].value
+    assert not missing(app.success[0].value, "fp16")
     assert not missing(texts(app), "raw latencies")
 
 
@@ -76,14 +81,14 @@ def test_picked_builds_stand_side_by_side(url: str) -> None:
     assert not missing(texts(app), "two or more")
     app.multiselect(key=PICKED).set_value(["timm/seresnet50 fp32", "timm/seresnet50 int8"]).run()
     said = texts(app).replace("\\", "")
-    assert "B against A" in said
+    assert "B vs A" in said
     assert not missing(said, "−1.00", "3.00 ×")
-    table = next(d.value for d in app.dataframe if "what" in d.value)
-    assert "Artifact · precision" in set(table["what"])
-    assert "Artifact · model" not in set(table["what"])  # equal on both sides
+    table = next(d.value for d in app.dataframe if "fact" in d.value)
+    assert "Artifact · precision" in set(table["fact"])
+    assert "Artifact · model" not in set(table["fact"])  # equal on both sides
     app.toggle(key="differences").set_value(False).run()
-    table = next(d.value for d in app.dataframe if "what" in d.value)
-    assert "Artifact · model" in set(table["what"])
+    table = next(d.value for d in app.dataframe if "fact" in d.value)
+    assert "Artifact · model" in set(table["fact"])
 
 
 def test_points_selected_in_a_chart_are_picked(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,13 +102,13 @@ def test_points_selected_in_a_chart_are_picked(monkeypatch: pytest.MonkeyPatch) 
         {"customdata": ["card", f"n{n}"]} for n in range(6)
     ]
     pick_from("throughput")
-    assert len(state[PICKED]) == MOST
+    assert len(state[PICKED]) == MAX_BUILDS
 
 
 def test_not_comparable_is_said_in_words() -> None:
     measured = {"top1": 80.0, "preprocess": "p"}
-    assert "not comparable" in accuracy_words(measured, {**measured, "top1": None}, None)
-    assert "image by image" in accuracy_words(measured, measured, None)
+    assert "not comparable" in accuracy_difference(measured, {**measured, "top1": None}, None)
+    assert "per-image results" in accuracy_difference(measured, measured, None)
 
 
 def test_facts_that_differ_are_marked(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,7 +122,7 @@ def test_facts_that_differ_are_marked(monkeypatch: pytest.MonkeyPatch) -> None:
         lambda row: {("Artifact", k): v for k, v in made[row["key"]].items()},
     )
     table = side_by_side.facts_of([{"key": "a"}, {"key": "b"}])
-    assert table.set_index("what")["differs"].to_dict() == {
+    assert table.set_index("fact")["differs"].to_dict() == {
         "Artifact · model": False,
         "Artifact · size": True,
         "Artifact · calibration": True,
@@ -139,10 +144,10 @@ def test_every_row_has_a_key_of_its_own() -> None:
 def test_latency_shares_and_percentiles() -> None:
     values = np.arange(1.0, 101.0)
     series = [latency.Series("m", "fp32", values[::-1])]
-    drawn = latency.distributions(series, LIGHT).data[0]
+    drawn = latency.latency_distribution(series, LIGHT).data[0]
     assert list(drawn.x) == list(values)
     assert drawn.y[49] == 50
-    assert len(latency.thinned(np.arange(50_000))) == latency.MOST_SAMPLES
+    assert len(latency.downsample(np.arange(50_000))) == latency.MAX_SAMPLES
     assert "p99 2.0 × its median" in latency.takeaway(series)
 
 
@@ -176,23 +181,23 @@ def test_over_the_batch_the_star_keeps_the_latency_limit() -> None:
     assert list(star.y) == [40.0]
     assert not any("yaxis" in str(t.yaxis) and t.yaxis == "y3" for t in figure.data)
     line = next(t for t in figure.data if t.name == "fp32" and t.showlegend)
-    assert line.marker.symbol == ("circle", "circle-open"), "the noisy one is hollow"
+    assert line.marker.symbol == ("circle", "circle-open"), "the unreliable one is hollow"
 
 
-def test_a_sweep_shows_frontier_limit_star_and_doubt() -> None:
+def test_a_sweep_shows_pareto_front_limit_star_and_unreliable_points() -> None:
     spot = find_sweet_spot(SWEEP, Percentile.P90, 130.0)
     figure = latency_against_throughput(spot, LIGHT)
     traces = {trace.name: trace for trace in figure.data}
-    assert list(traces["frontier"].x) == [101.0, 125.0, 170.0]
-    assert list(traces["sweet spot"].y) == [40.0]
+    assert list(traces["Pareto front"].x) == [101.0, 125.0, 170.0]
+    assert list(traces["best operating point"].y) == [40.0]
     assert traces["fp32"].marker.symbol == ("circle", "circle-open")
     assert traces["int8"].marker.symbol == ("diamond",)
-    assert traces["noisy or unstable"].marker.symbol == "circle-open"
+    assert traces["unreliable"].marker.symbol == "circle-open"
     assert "0.60 cores" in traces["fp32"].customdata[1]
     assert figure.layout.shapes[0].x0 == 130.0
     assert "p90" in figure.layout.xaxis.title.text
     quiet = latency_against_throughput(find_sweet_spot(SWEEP.assign(noise=None)), LIGHT)
-    assert "noisy or unstable" not in {trace.name for trace in quiet.data}
+    assert "unreliable" not in {trace.name for trace in quiet.data}
 
 
 def test_dumbbells_hold_the_classes_that_lost_most() -> None:
@@ -222,13 +227,13 @@ def test_parallel_axes_flip_costs_and_tell_true_values() -> None:
             point("int8", 79, 30, size_mb=25.0, peak_rss_mb=300.0),
         ]
     )
-    figure = all_dimensions(frame, LIGHT)
+    figure = parallel_coordinates(frame, LIGHT)
     assert abs(figure.data[0].labelangle) >= 20  # on a phone the axes are 40 pixels apart
     axes = {a.label: a for a in figure.data[0].dimensions}
-    size = axes["size (MB) ↑ less"]
+    size = axes["size (MB) ↑ lower"]
     assert size["values"][1] > size["values"][0]
     assert set(size["ticktext"]) <= {"20", "50", "100"}
-    assert "peak memory (MB) ↑ less" not in axes  # equal for both: nothing to tell apart
+    assert "peak memory (MB) ↑ lower" not in axes  # equal for both: nothing to tell apart
 
 
 def test_the_camera_saves_the_chosen_format(url: str) -> None:

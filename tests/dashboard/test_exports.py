@@ -16,21 +16,21 @@ from dashboard import queries
 from dashboard.report import report
 from db.models import Environment
 from db.session import writing
-from engine.results.columns import SETS, columns_of
+from engine.results.columns import SETS, columns_in_set
 from engine.results.formats import to_csv, to_excel, to_latex
 from engine.results.notes import with_notes
 from engine.results.provenance import with_provenance
 from tests.support import rows
 from tests.support.pages import opened, texts
 
-COLUMNS = columns_of("Summary")
+COLUMNS = columns_in_set("Summary")
 
 
 @pytest.fixture
 def frame(url: str) -> pd.DataFrame:
     rows.add_measured_model(url)
     rows.add_measured_model(url, "b&d_50%", right={"fp32": 700, "int8": 690}, dataset="other")
-    return with_notes(queries.results(), queries.outdated())
+    return with_notes(queries.results(), queries.outdated_environments())
 
 
 def test_json_holds_all_that_made_each_result(url: str, frame: pd.DataFrame) -> None:
@@ -93,14 +93,14 @@ def test_the_report_is_one_file_that_asks_nobody(frame: pd.DataFrame, tmp_path: 
 
 def test_a_report_without_accuracy_has_a_table(url: str) -> None:
     rows.add_measured_model(url, weights_kind="random")
-    page = report(with_notes(queries.results()), columns_of("Speed"), "x")
+    page = report(with_notes(queries.results()), columns_in_set("Speed"), "x")
     assert "<figure" not in page
     assert "<table" in page
 
 
 def test_own_columns_and_order_are_what_is_exported(url: str) -> None:
     rows.add_measured_model(url)
-    app = opened("results", columns="Own choice", sort="images_per_s", rising="true")
+    app = opened("results", columns="Custom", sort="images_per_s", rising="true")
     app.multiselect(key="own_columns").set_value(["size_mb", "images_per_s"]).run()
     shown = app.dataframe[0].value
     assert list(shown.columns) == ["model_id", "precision", "size_mb", "images_per_s"]
@@ -121,7 +121,7 @@ def test_a_long_table_says_what_is_left_out(url: str, monkeypatch: pytest.Monkey
     from dashboard.components.results import filters
 
     rows.add_measured_model(url)
-    monkeypatch.setattr(filters, "MOST_ROWS", 2)
+    monkeypatch.setattr(filters, "MAX_ROWS", 2)
     app = opened("results")
     assert "The first 2 of 3 rows" in texts(app)
     assert len(app.dataframe[0].value) == 2
@@ -132,4 +132,4 @@ def test_a_long_table_says_what_is_left_out(url: str, monkeypatch: pytest.Monkey
 def test_every_set_of_columns_is_shown(url: str, name: str) -> None:
     rows.add_measured_model(url)
     app = opened("results", columns=name)
-    assert list(app.dataframe[0].value.columns) == columns_of(name)
+    assert list(app.dataframe[0].value.columns) == columns_in_set(name)

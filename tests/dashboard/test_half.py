@@ -10,7 +10,7 @@ from streamlit.testing.v1 import AppTest
 from db.models import Artifact
 from engine.build.fp16.builder import NOT_CHECKED
 from engine.cli.main import main
-from engine.results.facts import Provenance, cards_of
+from engine.results.facts import Provenance, provenance_cards
 from tests.support.pages import missing
 
 HALF: dict[str, Any] = {
@@ -45,17 +45,17 @@ def card(build: dict[str, Any]) -> dict[str, Any]:
         benchmark=None,
         environment=None,
     )
-    return cards_of(found)["Artifact"]
+    return provenance_cards(found)["Artifact"]
 
 
 def test_the_card_says_what_stays_in_float_and_on_what_it_was_checked() -> None:
     shown = card(BUILD)
     assert shown["execution"] == "emulated: the processor has none"
-    assert not missing(shown["range-checked on"], "300 images of val", "1 node")
-    assert not missing(shown["fp16 against fp32"], "63 of 64 images", "55 dB")
+    assert not missing(shown["overflow check"], "300 images of val", "1 node")
+    assert not missing(shown["fp16 vs fp32"], "63 of 64 images", "55 dB")
     unchecked = HALF["checked"] | {"dataset": None, "note": NOT_CHECKED}
     shown = card(BUILD | {"half": HALF | {"checked": unchecked}})
-    assert shown["range-checked on"].startswith("not range-checked on data")
+    assert shown["overflow check"].startswith("not range-checked on data")
 
 
 def test_the_card_names_the_target_and_the_bound() -> None:
@@ -63,8 +63,8 @@ def test_the_card_names_the_target_and_the_bound() -> None:
     target = {"summary": "arm (s8 x s8)", "why": "the processor is an Arm"}
     shown = card({"quantisation": {"target": target, "bound": bound}})
     assert shown["int8 target"] == "arm (s8 x s8): the processor is an Arm"
-    assert not missing(shown["bound on the drop"], "1 pp", "0.5", "1.8", "200 images")
-    assert shown["range-checked on"] is None
+    assert not missing(shown["accuracy constraint"], "1 pp", "0.5", "1.8", "200 images")
+    assert shown["overflow check"] is None
 
 
 def test_builds_of_before_have_none_of_this() -> None:
@@ -75,15 +75,15 @@ def test_builds_of_before_have_none_of_this() -> None:
 
 def test_the_nodes_in_float_are_listed() -> None:
     def page(built: object) -> None:
-        from dashboard.components.details.fp16 import show_half
+        from dashboard.components.details.fp16 import show_fp16
 
-        show_half(built)
+        show_fp16(built)
 
     app = AppTest.from_function(page, args=(fp16(BUILD),)).run()
     assert not app.exception
     assert list(app.dataframe[0].value["node"]) == ["loud"]
     text = " ".join(element.value for element in app.markdown)
-    assert "**1 node** in float" in text
+    assert "**1 node** kept in float" in text
     assert "**63 of 64** images" in text
 
 

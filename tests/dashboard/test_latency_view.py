@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from dashboard.components.compare.latency import _few
+from dashboard.components.compare.latency import _select_builds
 
 
 def test_builds_that_would_have_one_name_are_told_apart() -> None:
@@ -14,8 +14,8 @@ def test_builds_that_would_have_one_name_are_told_apart() -> None:
             "precision": ["int8", "int8", "fp32"],
             "artifact_digest": ["a" * 64, "b" * 64, "c" * 64],
         }
-    ).assign(label="timm/x", key="k", ship=False)
-    assert [row["label"] for row in _few(rows)] == [
+    ).assign(label="timm/x", key="k", recommended=False)
+    assert [row["label"] for row in _select_builds(rows)] == [
         "timm/x · aaaaaaaaaaaa",
         "timm/x · bbbbbbbbbbbb",
         "timm/x",

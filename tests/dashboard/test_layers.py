@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from sqlalchemy import select
 
-from dashboard.charts.layers import MOST_LAYERS, layer_signal
+from dashboard.charts.layers import MAX_LAYERS, layer_sqnr
 from dashboard.palette import DARK, LIGHT
 from db.enums import ArtifactKind
 from db.models import Artifact
@@ -42,8 +42,8 @@ def layer(name: str, effect: float | None, **other: object) -> dict[str, object]
 @pytest.mark.parametrize("palette", [LIGHT, DARK])
 def test_the_worst_layers_come_first(palette: object) -> None:
     layers = pd.DataFrame([layer(str(n), 60.0 - n) for n in range(40)] + [layer("f", None)])
-    (bars,) = layer_signal(layers, "effect_db", palette).data
-    assert len(bars.x) == MOST_LAYERS
+    (bars,) = layer_sqnr(layers, "effect_db", palette).data
+    assert len(bars.x) == MAX_LAYERS
     assert list(bars.x) == sorted(bars.x)
     assert bars.y[0] == "39"
     assert "f" not in bars.y

@@ -100,12 +100,10 @@ def test_bars_add_up_to_the_operators(palette: object) -> None:
 def test_a_profile_is_summed_up_in_two_sentences() -> None:
     sums = sums_of(NODES)
     said = takeaway(sums, by_operator(NODES)).replace("*", "")
-    assert said == (
-        "Conv takes 70% of the time, the 1 SE blocks 30.0%, inserted conversions 10.0%."
-    )
+    assert said == ("Share of time: Conv 70%, 1 SE blocks 30.0%, inserted conversions 10.0%.")
     told = coverage(profile("d"), sums)
-    assert "10.00 ms: 80.0% of the 12.50 ms" in told
-    assert "95.2% of the 10.50 ms" in told
+    assert "10.00 ms. This is 80.0% of the latency with the profiler (12.50 ms" in told
+    assert "95.2% of the latency without it (10.50 ms)" in told
 
 
 def page(digest: str) -> None:

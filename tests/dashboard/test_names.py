@@ -10,7 +10,7 @@ import pytest
 from dashboard.charts.names import (
     LINE_PX,
     MARK_PX,
-    MOST_NAMES,
+    MAX_NAMES,
     PLOT_PX,
     Named,
     Place,
@@ -33,7 +33,7 @@ def corners(place: Place) -> tuple[float, float, float, float]:
 def test_names_never_meet_and_never_leave_the_plot(seed: int) -> None:
     marks = [(float(x), float(y)) for x, y in np.random.default_rng(seed).random((40, 2))]
     placed = place_names([Named(x, y, "a model's name") for x, y in marks], marks)
-    assert 2 <= len(placed) <= MOST_NAMES
+    assert 2 <= len(placed) <= MAX_NAMES
     boxes = [corners(place) for place in placed]
     for one, other in combinations(boxes, 2):
         assert one[2] <= other[0] or other[2] <= one[0] or one[3] <= other[1] or other[3] <= one[1]

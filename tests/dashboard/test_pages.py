@@ -88,7 +88,7 @@ def test_the_demo_button_queues_the_demo(url: str) -> None:
 def test_the_first_page_waits_for_results_once_the_demo_is_queued(url: str) -> None:
     opened().button(key="run_demo").click().run()
     app = opened()
-    assert "12 jobs to go" in texts(app)
+    assert "**12 jobs** queued or running" in texts(app)
     assert not app.button
 
 
@@ -113,7 +113,7 @@ def test_published_figures_do_not_stand_beside_other_images(url: str) -> None:
 def test_random_weights_give_speed_and_no_accuracy(url: str) -> None:
     rows.add_measured_model(url, weights_kind="random")
     app = opened()
-    assert "Nothing was evaluated yet" in texts(app)
+    assert "No evaluation yet" in texts(app)
     assert len(figures(app)) == 1  # the speed-up
 
 
@@ -155,7 +155,7 @@ def test_a_weights_file_that_is_not_there_is_a_sentence(url: str) -> None:
     app.button_group(key="weights").set_value("From a file").run()
     assert app.button(key="queue").disabled
     app.text_input(key="weights_file_path").set_value("/nowhere/x.pth").run()
-    assert "There is no file" in texts(app)
+    assert "does not exist" in texts(app)
     assert app.button(key="queue").disabled
 
 
@@ -356,7 +356,7 @@ def test_a_broken_page_says_one_sentence(url: str, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(queries, "datasets", fail)
     app = opened("datasets")
     (error,) = app.error
-    assert "failed unexpectedly" in error.value
+    assert "failed with an unexpected error" in error.value
     assert "secret" not in texts(app)
 
 
@@ -380,7 +380,7 @@ def test_imported_rows_stand_beside_those_measured_here(
     import_evaluation(asked, url)
     app = opened(page)
     assert not app.exception
-    assert "failed unexpectedly" not in texts(app)
+    assert "failed with an unexpected error" not in texts(app)
 
 
 def test_imported_evaluations_alone_say_why_they_have_no_speed(url: str, tmp_path: Path) -> None:
@@ -393,10 +393,10 @@ def test_imported_evaluations_alone_say_why_they_have_no_speed(url: str, tmp_pat
     picked = [f"timm/{name} (imported: card X) fp32" for name in ("seresnet50", "legacy_senet154")]
     app = opened(picked=picked)
     said = texts(app).replace("\\", "")
-    assert "failed unexpectedly" not in said
-    assert not missing(said, "imported, without a speed", "never exported here")
-    assert "B against A" in said
-    assert "the size" not in said
+    assert "failed with an unexpected error" not in said
+    assert not missing(said, "imported without a benchmark", "not exported here")
+    assert "B vs A" in said
+    assert "× size" not in said
     views = (
         "Model against model",
         "Where accuracy was lost",
@@ -405,7 +405,7 @@ def test_imported_evaluations_alone_say_why_they_have_no_speed(url: str, tmp_pat
         "All dimensions",
     )
     for app in (*(opened(view=view) for view in views), opened("results"), opened("system")):
-        assert "failed unexpectedly" not in texts(app)
+        assert "failed with an unexpected error" not in texts(app)
 
 
 def test_system_lists_artifacts_and_removes_what_nothing_rests_on(url: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard.charts.running_accuracy import SoFar, running_accuracy, so_far
+from dashboard.charts.running_accuracy import RunningTop1, parse_running_top1, running_accuracy
 from dashboard.components.jobs.progress import stepper
 from dashboard.components.run_form import prefill
 from dashboard.palette import DARK, LIGHT
@@ -36,16 +36,16 @@ def test_what_an_evaluation_says_is_understood() -> None:
     listening = Listening()
     _Tally(listening, before=0, total=1000, labeled=True).report(200, 150)
     done, partial = listening.said
-    found = so_far(done, partial.dump())
+    found = parse_running_top1(done, partial.dump())
     assert (found.images, found.top1) == (200, 75.0)
     assert found.low < 75 < found.high
-    assert so_far(5, None) is None
-    assert so_far(None, partial.dump()) is None
+    assert parse_running_top1(5, None) is None
+    assert parse_running_top1(None, partial.dump()) is None
 
 
 @pytest.mark.parametrize("palette", [LIGHT, DARK])
 def test_the_band_follows_the_interval(palette: object) -> None:
-    seen = [SoFar(100, 70.0, 60.0, 80.0), SoFar(200, 72.0, 66.0, 78.0)]
+    seen = [RunningTop1(100, 70.0, 60.0, 80.0), RunningTop1(200, 72.0, 66.0, 78.0)]
     band, line = running_accuracy(seen, 1000, palette).data
     assert list(band.x) == [100, 200, 200, 100]
     assert list(band.y) == [80, 78, 66, 60]
@@ -94,13 +94,13 @@ def test_the_queue_tells_place_and_start(url: str) -> None:
 
 def test_a_queue_that_nothing_runs_says_so(url: str) -> None:
     rows.add_job(url, JobStatus.QUEUED, "Build b")
-    assert "nothing runs them" in texts(opened("jobs"))
+    assert "Queued jobs do not run" in texts(opened("jobs"))
 
 
 def cloned(request: RunRequest) -> AppTest:
     """New run as the button of a run's page opens it."""
     app = AppTest.from_file(str(REPOSITORY / "dashboard" / "app.py"), default_timeout=30).run()
-    app.session_state[prefill.KEY] = request.to_json()
+    app.session_state[prefill.REQUEST_KEY] = request.to_json()
     return app.switch_page("app_pages/new_run.py").run()
 
 
@@ -110,7 +110,7 @@ def test_the_page_of_a_run_offers_a_clone(url: str) -> None:
     with writing(url) as session:
         session.get(Run, 1).request = DEMO.to_json()
     app.button(key="clone").click().run()
-    assert "Filled in from an earlier run" in texts(app)
+    assert "Prefilled from an earlier run" in texts(app)
 
 
 @pytest.mark.parametrize(
@@ -161,7 +161,7 @@ def test_a_clone_asks_for_the_same(url: str, request_: RunRequest) -> None:
     app = cloned(request_)
     assert not app.exception
     assert app.toggle("softmax").value is request_.softmax
-    assert "Filled in from an earlier run" in texts(app)
+    assert "Prefilled from an earlier run" in texts(app)
     assert not [w for w in app.warning if "Session State" in w.value]
     app.button(key="queue").click().run()
     with reading(url) as session:

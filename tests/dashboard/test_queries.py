@@ -31,7 +31,7 @@ def test_a_run_keeps_what_was_measured_anew_since(url: str) -> None:
         values = {c.name: getattr(old, c.name) for c in Benchmark.__table__.columns}
         session.add(Benchmark(**{**values, "id": None, "images_per_s": 12.0, "created_at": 2e9}))
     (now,) = queries.results()["images_per_s"]
-    (then,) = queries.results_of(set(), set(), {int(first)})["images_per_s"]
+    (then,) = queries.results_of_measurements(set(), set(), {int(first)})["images_per_s"]
     assert (now, then) == (12.0, 10.0)
 
 
@@ -42,7 +42,7 @@ def test_groups_are_never_mixed(url: str) -> None:
     groups = accuracy_groups(frame)
     assert {group.label for group in groups} == {"val · 1,000 images", "other · 1,000 images"}
     for group in groups:
-        assert len(set(group.of(frame)["dataset_digest"])) == 1
+        assert len(set(group.select_rows(frame)["dataset_digest"])) == 1
     (speed,) = speed_groups(frame)
     assert speed.label == "batch 1, 2 threads · A CPU, 2 cores"
 
@@ -57,7 +57,7 @@ def test_one_process_and_several_are_never_held_against_each_other(url: str) -> 
         "batch 1, 2 threads · A CPU, 2 cores",
         "batch 1, 2 threads, 4 processes · A CPU, 2 cores",
     }
-    assert [len(group.of(queries.results())) for group in groups] == [1, 1]
+    assert [len(group.select_rows(queries.results())) for group in groups] == [1, 1]
 
 
 def test_every_condition_of_a_measurement_keeps_groups_apart(url: str) -> None:
@@ -85,8 +85,8 @@ def test_pairs_are_paired_on_the_same_images(url: str) -> None:
     found, missing = queries.pairs(newest_builds(queries.results()), "fp16", "int8")
     (pair,) = found.to_dict("records")
     assert missing is None
-    assert round(pair["drop"], 6) == -0.9  # 793 - 802 of 1,000
-    assert (pair["lost"], pair["gained"]) == (9, 0)
+    assert round(pair["change"], 6) == -0.9  # 793 - 802 of 1,000
+    assert (pair["only_first"], pair["only_second"]) == (9, 0)
     assert round(pair["speed_up"], 6) == 1.5
     assert round(pair["size_ratio"], 6) == 0.5
 
@@ -98,7 +98,7 @@ def test_lost_per_image_results_leave_the_speeds(url: str) -> None:
     found, missing = queries.pairs(queries.results(), "fp16", "int8")
     assert missing is not None
     assert "evaluate again" in missing
-    assert found["drop"].isna().all()
+    assert found["change"].isna().all()
     assert found["speed_up"].notna().all()
 
 
@@ -116,6 +116,6 @@ def test_jobs_know_what_they_wait_for(url: str) -> None:
 def test_a_failure_is_open_until_something_equal_is_queued_after(url: str) -> None:
     rows.add_job(url, JobStatus.FAILED, "Build x", error="no", ended_at=time.time())
     rows.add_job(url, JobStatus.FAILED, "Build of last year", error="no", ended_at=1.0)
-    assert len(queries.open_failures()) == 1
+    assert len(queries.unresolved_failures()) == 1
     rows.add_job(url, JobStatus.QUEUED, "Build x")
-    assert queries.open_failures() == []
+    assert queries.unresolved_failures() == []

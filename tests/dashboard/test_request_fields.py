@@ -11,7 +11,7 @@ from sqlalchemy import select
 from streamlit.testing.v1 import AppTest
 
 from dashboard.components.run_form import prefill
-from dashboard.components.run_form.controls import CARRIED
+from dashboard.components.run_form.controls import PREFILLED_FIELDS
 from dashboard.components.run_form.prefill import widget_values
 from db.models import Run
 from db.session import reading
@@ -76,7 +76,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[RunRequest]:
 def cloned(request: dict[str, Any]) -> AppTest:
     """New run as the button of a run's page opens it."""
     app = AppTest.from_file(str(REPOSITORY / "dashboard" / "app.py"), default_timeout=30).run()
-    app.session_state[prefill.KEY] = request
+    app.session_state[prefill.REQUEST_KEY] = request
     return app.switch_page("app_pages/new_run.py").run()
 
 
@@ -96,7 +96,7 @@ def test_a_clone_leaves_nothing_of_the_one_before(url: str, asked: list[RunReque
     app = cloned(REQUESTS[0].to_json())
     for request in (REQUESTS[4], RunRequest(model_id="ppcls/seresnet18")):
         app.switch_page("app_pages/jobs.py").run()
-        app.session_state[prefill.KEY] = request.to_json()
+        app.session_state[prefill.REQUEST_KEY] = request.to_json()
         app.switch_page("app_pages/new_run.py").run()
         assert asked[-1] == request
 
@@ -189,4 +189,4 @@ def test_custom_preprocessing_needs_a_setting(url: str, asked: list[RunRequest])
 
 
 def test_only_what_was_asked_for_is_carried() -> None:
-    assert widget_values(RunRequest(model_id="timm/x"))[CARRIED] == ["model_id"]
+    assert widget_values(RunRequest(model_id="timm/x"))[PREFILLED_FIELDS] == ["model_id"]

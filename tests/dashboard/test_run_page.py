@@ -45,7 +45,7 @@ def test_what_was_only_built_or_profiled_is_shown(url: str, key: str) -> None:
     app = opened("run", id=add_run(url, [{key: digest}]))
     (shown,) = app.dataframe[0].value["model_id"]
     assert shown == "timm/seresnet50"
-    assert "What made timm/seresnet50 fp32" in texts(app).replace("\\", "")
+    assert "Provenance of timm/seresnet50 fp32" in texts(app).replace("\\", "")
 
 
 @pytest.mark.parametrize(

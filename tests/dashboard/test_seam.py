@@ -11,7 +11,7 @@ import pytest
 from dashboard import queries
 from dashboard.palette import DARK, LIGHT
 from dashboard.report import report
-from engine.results.columns import columns_of
+from engine.results.columns import columns_in_set
 from engine.results.formats import to_csv, to_markdown
 from engine.results.notes import with_notes
 from engine.results.provenance import with_provenance
@@ -35,8 +35,14 @@ def test_compare_shows_both(measured: str) -> None:
     drawn = json.dumps(figures(app))
     assert FACTS.light in drawn
     assert FACTS.symbol in drawn
-    assert f"{PRECISION} minus fp32" in plain_texts(app)
-    for view in ("Latency", "Batch scaling", "Sweet spot", "All dimensions", "Model against model"):
+    assert f"{PRECISION} vs fp32" in plain_texts(app)
+    for view in (
+        "Latency",
+        "Batch scaling",
+        "Best operating point",
+        "Parallel coordinates",
+        "Model vs baseline",
+    ):
         assert not opened(view=view).exception
 
 
@@ -44,8 +50,8 @@ def test_results_and_exports_hold_both(measured: str) -> None:
     app = opened("results")
     shown = app.dataframe[0].value
     assert {name for given in shown["precision"] for name in given} == {"fp32", PRECISION}
-    frame = with_notes(queries.results(), queries.outdated())
-    columns = [*columns_of("Summary"), "runtime"]
+    frame = with_notes(queries.results(), queries.outdated_environments())
+    columns = [*columns_in_set("Summary"), "runtime"]
     for text in (to_csv(frame[columns]), to_markdown(frame[columns])):
         assert PRECISION in text
         assert f"{RUNTIME} 0.1" in text

@@ -30,15 +30,14 @@ def test_a_part_of_a_dataset_is_called_one(url: str) -> None:
     assert options == ["val · 1,000 of 50,000 images"]
 
 
-def test_an_unstable_and_disturbed_speed_is_called_rough(url: str) -> None:
+def test_an_unstable_and_disturbed_speed_is_called_unreliable(url: str) -> None:
     rows.add_measured_model(url)
     with writing(url) as session:
         for row in session.query(Benchmark):
             row.stable, row.other_busy_cores = False, 1.5
     notes = opened("results").dataframe[0].value["notes"]
     assert (notes.str.contains("unstable") & notes.str.contains("1.50 cores")).all()
-    said = texts(opened())
-    assert not missing(said, "rough", "stable")
+    assert not missing(texts(opened()), "unreliable", "unstable")
 
 
 def test_a_figure_that_was_not_measured_is_missing_and_says_why(url: str) -> None:
@@ -62,7 +61,7 @@ def test_a_column_with_a_missing_figure_has_dashes_not_bars(url: str, name: str)
     assert _column(name, frame)["type_config"]["type"] == "number"
 
 
-@pytest.mark.parametrize(("view", "words"), [("Batch scaling", "Only one batch size")])
+@pytest.mark.parametrize(("view", "words"), [("Batch scaling", "Fewer than two batch sizes")])
 def test_a_view_without_data_says_what_is_missing(url: str, view: str, words: str) -> None:
     rows.add_measured_model(url)
     assert words in texts(opened(view=view))
@@ -73,13 +72,12 @@ def test_two_preprocessings_are_not_held_against_each_other(url: str) -> None:
     with writing(url) as session:
         row = session.query(Evaluation).filter_by(top1_count=790).one()
         row.preprocess = {**row.preprocess, "resize": 300}
-    app = opened(view="Where accuracy was lost", lost_pair="int8 − fp32")
+    app = opened(view="Accuracy loss", lost_pair="int8 vs fp32")
     assert "prepare the images differently" in texts(app)
 
 
 def test_images_that_are_gone_do_not_hide_the_numbers(url: str) -> None:
     rows.add_measured_model(url, right={"fp32": 800, "int8": 790})
-    app = opened(view="Where accuracy was lost", lost_pair="int8 − fp32")
+    app = opened(view="Accuracy loss", lost_pair="int8 vs fp32")
     assert not app.error
-    said = texts(app)
-    assert not missing(said, "10 images of 1,000", "0 gained", "not registered")
+    assert not missing(texts(app), "1,000 images", "10 became wrong", "0 became", "not registered")

@@ -1,4 +1,4 @@
-"""A sweep on the pages: the sentence, the chart, the run's own page, scenarios apart from it."""
+"""A sweep on the pages: the sentence, the chart, the run's own page, scenarios separate from it."""
 
 from __future__ import annotations
 
@@ -61,23 +61,22 @@ def sweep_chart(app: AppTest) -> dict[str, object]:
     return json.loads(app.get("plotly_chart")[-1].proto.spec)
 
 
-def test_the_sweet_spot_is_named_and_drawn(url: str) -> None:
+def test_the_best_operating_point_is_named_and_drawn(url: str) -> None:
     rows.add_measured_model(url)
     add_settings(url)
-    app = opened(view="Sweet spot")
+    app = opened(view="Best operating point")
     said = said_by(app)
-    assert "Sweet spot" in said
     assert not missing(said, "timm/seresnet50 int8", "batch 8", "2 in flight", "1 thread")
     assert not missing(said, "90.0 images/s", "6 points")
     names = [trace["name"] for trace in sweep_chart(app)["data"]]
-    assert {"frontier", "sweet spot", "fp32", "int8"} <= set(names)
+    assert {"Pareto front", "best operating point", "fp32", "int8"} <= set(names)
     assert app.dataframe[-1].value["front"].sum() >= 2
 
 
 def test_the_limit_of_the_deployment_moves_it(url: str) -> None:
     rows.add_measured_model(url)
     add_settings(url)
-    app = opened(view="Sweet spot", latency="50")
+    app = opened(view="Best operating point", latency="50")
     app.number_input(key="most_latency").set_value(50.0).run()
     said = said_by(app)
     assert not missing(said, "batch 1,", "1 in flight", "2 threads", "30.0 images/s", "50 ms")
@@ -87,13 +86,13 @@ def test_the_limit_of_the_deployment_moves_it(url: str) -> None:
 
 def test_one_setting_is_no_sweep_and_says_what_to_do(url: str) -> None:
     rows.add_measured_model(url, right={"fp32": 800})
-    assert "1 setting" in said_by(opened(view="Sweet spot"))
+    assert "1 configuration" in said_by(opened(view="Best operating point"))
 
 
 def test_other_scenarios_are_a_setting_of_their_own(url: str) -> None:
     rows.add_measured_model(url)
     add_settings(url, scenario=SERVER)
-    app = opened(view="Sweet spot")
+    app = opened(view="Best operating point")
     assert "of 3 points" in said_by(app)
     usual, server = app.selectbox(key="setting").options
     assert "server" not in usual
@@ -105,9 +104,9 @@ def test_other_scenarios_are_a_setting_of_their_own(url: str) -> None:
 def test_a_noisy_point_says_so_in_the_table(url: str) -> None:
     rows.add_measured_model(url)
     add_settings(url, noise=["the clock moved by 15 % (1,700 to 2,000 MHz)"])
-    shown = opened(view="Sweet spot").dataframe[-1].value
+    shown = opened(view="Best operating point").dataframe[-1].value
     assert shown["noise"].dropna().str.startswith("the clock moved").sum() == 3
-    assert "the clock moved" in said_by(opened(view="Sweet spot"))
+    assert "the clock moved" in said_by(opened(view="Best operating point"))
 
 
 @pytest.mark.parametrize("live", [True, False])
@@ -136,7 +135,7 @@ def test_a_runs_page_shows_its_sweep_and_how_far_it_is(url: str, live: bool) -> 
     said = said_by(app)
     assert f"of {5 if live else 6} points" in said
     assert "p99 (ms)" in [header_of(name) for name in app.dataframe[-1].value]  # those of speed
-    assert [b.label for b in app.button if b.key == "cancel_rest"] == ["Cancel the rest"] * live
+    assert [b.label for b in app.button if b.key == "cancel_rest"] == ["Cancel remaining"] * live
     if live:
         assert not missing(str([p.text for p in app.get("progress")]), "6 of 6", "9 s")
         app.button(key="cancel_rest").click().run()

@@ -7,12 +7,12 @@ import io
 import numpy as np
 from PIL import Image
 
-from engine.classify.predict import Classified, Guess
+from engine.classify.predict import Classification, Prediction
 from engine.errors import ChildFailed
 from engine.preprocess import open_image
 
 
-def classified(artifact: str, data: bytes, name: str) -> Classified:
+def classified(artifact: str, data: bytes, name: str) -> Classification:
     """Decodes the image as the real classifier does, and answers always the same.
 
     The image `fatal.png` ends the child process.
@@ -20,8 +20,8 @@ def classified(artifact: str, data: bytes, name: str) -> Classified:
     if name == "fatal.png":
         raise ChildFailed("The child process was ended by SIGSEGV: try again.")
     open_image(data, name)
-    guesses = tuple(Guess(i, f"class [{i}]", 0.5 / (i + 1)) for i in range(5))
-    return Classified(guesses, np.zeros((8, 8, 3), np.uint8), 1.0, 2.0, 3.0)
+    predictions = tuple(Prediction(i, f"class [{i}]", 0.5 / (i + 1)) for i in range(5))
+    return Classification(predictions, np.zeros((8, 8, 3), np.uint8), 1.0, 2.0, 3.0)
 
 
 def png() -> bytes:

@@ -29,10 +29,10 @@ PAGES = {
     "run": "/run?id=1",
 }
 VIEWS = {
-    "compare-lost": "/?view=Where%20accuracy%20was%20lost",
+    "compare-lost": "/?view=Accuracy%20loss",
     "compare-latency": "/?view=Latency",
     "compare-batches": "/?view=Batch%20scaling",
-    "compare-dimensions": "/?view=All%20dimensions",
+    "compare-dimensions": "/?view=Parallel%20coordinates",
     "results-filtered-out": "/results?model=no+such+model",
     "run-missing": "/run?id=999999",
     "runs": "/run",

@@ -1,1 +1,1 @@
-"""Parts of the page Classify."""
+"""Components of the page Classify."""

@@ -1,4 +1,4 @@
-"""What SE blocks usually do: the mean over a dataset, asked for here and made by a job."""
+"""The mean SE gates over a dataset, computed by a job that is queued here."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import streamlit as st
 
 from dashboard import queries
 from dashboard.components.common.guard import guard
-from dashboard.components.jobs.table import cancel_button, progress_text, share_done
+from dashboard.components.jobs.table import cancel_button, progress_fraction, progress_text
 from dashboard.formats import escape_markdown, message
 from db.enums import LIVE, JobStatus
 from db.models import Artifact, Dataset, Job
@@ -22,30 +22,30 @@ MEAN_IMAGES = 256
 REFRESH_S = 1.0
 
 
-def usual_excitations(build: Artifact) -> MeanExcitations | None:
-    """The mean of a dataset with the network's classes; offers the job that makes it, watches it.
+def mean_excitations(build: Artifact) -> MeanExcitations | None:
+    """The mean over a dataset with the classes of the build; None until it is computed.
 
-    None until it is there.
+    Draws the button that queues the job, and the progress of the job.
     """
-    fitting = [row for row in queries.datasets() if queries.same_classes(build, row)]
+    fitting = [row for row in queries.datasets() if queries.has_same_classes(build, row)]
     if not fitting:
-        st.caption("Register a dataset of the same classes to see its mean beside the image.")
+        st.caption("To compare with a dataset mean, register a dataset with the same classes.")
         return None
     dataset = st.selectbox(
-        "Mean of",
+        "Dataset mean",
         fitting,
         format_func=lambda row: str(row.name),
         key="excitations_dataset",
         width=260,
     )
-    known = known_mean(build, dataset, MEAN_IMAGES)
-    if known is None:
-        offer(asking_for(build, dataset))
-    return known
+    mean = known_mean(build, dataset, MEAN_IMAGES)
+    if mean is None:
+        show_job(mean_excitations_job(build, dataset))
+    return mean
 
 
-def asking_for(build: Artifact, dataset: Dataset) -> NewJob:
-    """The job that makes the mean."""
+def mean_excitations_job(build: Artifact, dataset: Dataset) -> NewJob:
+    """The job that computes the mean."""
     spec = ExcitationsSpec(
         artifact=build.digest,
         dataset=dataset.name,
@@ -55,11 +55,11 @@ def asking_for(build: Artifact, dataset: Dataset) -> NewJob:
     return excitations_job(spec, build.model_id)
 
 
-def offer(asked: NewJob) -> None:
-    """A button that queues the job; while it is queued or runs, how far it is."""
-    job = queries.newest_job(asked.identity())
+def show_job(new_job: NewJob) -> None:
+    """A button that queues the job; its progress while it is queued or running."""
+    job = queries.newest_job(new_job.identity())
     if job is not None and job.status in LIVE:
-        st.fragment(run_every=REFRESH_S)(watch)(asked.identity())
+        st.fragment(run_every=REFRESH_S)(show_progress)(new_job.identity())
         return
     if job is not None and job.status == JobStatus.FAILED:
         st.warning(message(job.error or "The mean could not be computed."))
@@ -68,32 +68,32 @@ def offer(asked: NewJob) -> None:
         key="excitations_mean",
         icon=":material/functions:",
         on_click=queue,
-        args=(asked,),
-        help="A background job; this page shows the mean once it is there.",
+        args=(new_job,),
+        help="Runs as a background job; this page shows the mean when it has finished.",
     )
 
 
-def queue(asked: NewJob) -> None:
-    """Callback: one equal job at a time, however often it is asked for."""
+def queue(new_job: NewJob) -> None:
+    """Callback: queues the job; an equal live job is reused."""
     with guard():
         with writing(queries.url()) as session:
-            store.submit(session, asked)
+            store.submit(session, new_job)
         dispatcher.ensure_dispatcher()
 
 
-def watch(key: str) -> None:
-    """The job's progress; reloads the page when it has ended."""
+def show_progress(key: str) -> None:
+    """The progress of the job; reloads the page when the job has ended."""
     with guard():
         job = queries.newest_job(key)
         if job is None or job.status not in LIVE:
             st.rerun()
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.progress(share_done(job) or 0.0, text=escape_markdown(words_of(job)))
+            st.progress(progress_fraction(job) or 0.0, text=escape_markdown(job_status_text(job)))
             cancel_button(job)
 
 
-def words_of(job: Job) -> str:
-    """What the job does at this moment."""
+def job_status_text(job: Job) -> str:
+    """The progress of the job, or its status."""
     if job.status == JobStatus.QUEUED:
-        return f"Job {job.id} waits its turn: {job.title}"
-    return progress_text(job) or f"Job {job.id} starts: {job.title}"
+        return f"Job {job.id} is queued: {job.title}"
+    return progress_text(job) or f"Job {job.id} is starting: {job.title}"

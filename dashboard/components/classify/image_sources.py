@@ -1,4 +1,4 @@
-"""Images to classify: dropped files, the camera, or samples to try."""
+"""Sources of images to classify: upload, camera, samples."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 import streamlit as st
 
 from dashboard import queries
-from dashboard.components.classify.predictions import Picture
-from dashboard.components.classify.sample_images import samples_of
+from dashboard.components.classify.predictions import ImageFile
+from dashboard.components.classify.sample_images import synthetic_samples
 from dashboard.components.classify.uploads import (
     IMAGE_TYPES,
     MAX_IMAGE_BYTES,
@@ -21,11 +21,12 @@ from db.models import Artifact
 
 UPLOAD, CAMERA, SAMPLES = "Upload", "Camera", "Samples"
 SAMPLE_COUNT = 4
-Taken = tuple[list[Picture], list[Rejected]]
+Selection = tuple[list[ImageFile], list[Rejected]]
+"""Accepted and rejected images."""
 
 
-def choose_pictures(builds: list[Artifact]) -> Taken:
-    """The images of the chosen source, and those that were refused."""
+def choose_images(builds: list[Artifact]) -> Selection:
+    """The images of the selected source."""
     source = st.segmented_control(
         "Images from",
         list(_SOURCES),
@@ -34,50 +35,50 @@ def choose_pictures(builds: list[Artifact]) -> Taken:
         key="source",
         bind="query-params",
     )
-    return _SOURCES.get(str(source), _uploaded)(builds)
+    return _SOURCES.get(str(source), _from_upload)(builds)
 
 
-def _uploaded(builds: list[Artifact]) -> Taken:
+def _from_upload(builds: list[Artifact]) -> Selection:
     files = st.file_uploader(
-        f"Drop images here: at most {MAX_IMAGES}, of {MAX_IMAGE_BYTES // 1_000_000} MB each",
+        f"Drop images here: max {MAX_IMAGES} images, {MAX_IMAGE_BYTES // 1_000_000} MB each",
         type=[*IMAGE_TYPES, "heic", "heif", "avif"],
         accept_multiple_files=True,
         max_upload_size=MAX_IMAGE_BYTES // 1_000_000,
         key="photographs",
     )
-    taken, rejected = split_by_count([file.name for file in files])
-    return [Picture(files[i].name, files[i].getvalue()) for i in taken], rejected
+    accepted, rejected = split_by_count([file.name for file in files])
+    return [ImageFile(files[i].name, files[i].getvalue()) for i in accepted], rejected
 
 
-def _photographed(builds: list[Artifact]) -> Taken:
+def _from_camera(builds: list[Artifact]) -> Selection:
     photo = st.camera_input(
-        "Photograph", key="camera", help="The picture stays on this machine.", width=420
+        "Photograph", key="camera", help="The photo stays on this machine.", width=420
     )
-    return ([Picture("camera.jpg", photo.getvalue())] if photo else []), []
+    return ([ImageFile("camera.jpg", photo.getvalue())] if photo else []), []
 
 
-def _samples(builds: list[Artifact]) -> Taken:
-    """Drawn images for the demo's network, else images of a dataset with the same classes."""
+def _from_samples(builds: list[Artifact]) -> Selection:
+    """Synthetic images for the demo's model, else images of a dataset with the same classes."""
     if any(build.model_id.startswith("demo/") for build in builds):
-        return [Picture(name, data) for name, data in samples_of(SAMPLE_COUNT)], []
+        return [ImageFile(name, data) for name, data in synthetic_samples(SAMPLE_COUNT)], []
     digests = [
         row.digest
         for row in queries.datasets()
-        if any(queries.same_classes(build, row) for build in builds)
+        if any(queries.has_same_classes(build, row) for build in builds)
     ]
-    pictures = _of_dataset(digests[0]) if digests else []
-    if not pictures:
-        st.caption("No dataset with the classes of this network is registered: upload images.")
-    return pictures, []
+    images = _from_dataset(digests[0]) if digests else []
+    if not images:
+        st.caption("No registered dataset has the classes of this model: upload images instead.")
+    return images, []
 
 
-def _of_dataset(digest: str) -> list[Picture]:
+def _from_dataset(digest: str) -> list[ImageFile]:
     index = queries.dataset_index(queries.url(), queries.version(), digest)
     if index is None or not len(index):
         return []
-    steps = [len(index) * n // SAMPLE_COUNT for n in range(SAMPLE_COUNT)]
-    paths = [index.root / index.files[place] for place in dict.fromkeys(steps)]
-    return [Picture(path.name, data) for path in paths if (data := _read(path)) is not None]
+    positions = [len(index) * n // SAMPLE_COUNT for n in range(SAMPLE_COUNT)]
+    paths = [index.root / index.files[position] for position in dict.fromkeys(positions)]
+    return [ImageFile(path.name, data) for path in paths if (data := _read(path)) is not None]
 
 
 def _read(path: Path) -> bytes | None:
@@ -87,8 +88,8 @@ def _read(path: Path) -> bytes | None:
         return None
 
 
-_SOURCES: dict[str, Callable[[list[Artifact]], Taken]] = {
-    UPLOAD: _uploaded,
-    CAMERA: _photographed,
-    SAMPLES: _samples,
+_SOURCES: dict[str, Callable[[list[Artifact]], Selection]] = {
+    UPLOAD: _from_upload,
+    CAMERA: _from_camera,
+    SAMPLES: _from_samples,
 }

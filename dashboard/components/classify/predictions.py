@@ -1,4 +1,4 @@
-"""Classification of dropped images, and the card of each."""
+"""Classification of images, and the card of each image."""
 
 from __future__ import annotations
 
@@ -13,111 +13,109 @@ from dashboard.components.common.theme import current_palette
 from dashboard.formats import escape_markdown, message
 from db.models import Artifact
 from engine.classify import client
-from engine.classify.predict import Classified
+from engine.classify.predict import Classification
 from engine.errors import ChildFailed, ImageRejected
 
 THUMBNAIL_WIDTH = 224
-MOST_NAMED = 3
-CARD_HEIGHT = 340  # of a picture beside two lists, so that the page does not jump
+MAX_NAMES = 3
+CARD_HEIGHT = 340  # of an image with two tables, so that the page does not jump
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
-    """A file as it came."""
+class ImageFile:
+    """An image file as uploaded."""
 
     name: str
     data: bytes
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
-    """A picture with what each build says of it, in the order of the builds."""
+class ClassifiedImage:
+    """An image with its classification by each build, in the order of the builds."""
 
-    picture: Picture
-    answers: tuple[Classified, ...]
+    image: ImageFile
+    results: tuple[Classification, ...]
 
 
 @st.cache_data(max_entries=128, show_spinner=False)
-def _answer(digest: str, image: str, name: str, _data: bytes) -> Classified:
-    return client.classify(digest, _data, name)
+def _classify(artifact: str, image_digest: str, name: str, _data: bytes) -> Classification:
+    return client.classify(artifact, _data, name)
 
 
-def classify_and_show(pictures: list[Picture], builds: list[Artifact]) -> list[Picture]:
-    """Every picture by every build, each drawn as soon as it is judged; returns those judged.
+def classify_and_show(images: list[ImageFile], builds: list[Artifact]) -> list[ImageFile]:
+    """Classifies and draws every image by every build; returns the classified images.
 
-    A picture that is refused says why in its place, and does not stop the others. Where the child
-    process fails (time, memory, a crash) the list ends, with a button that tries again.
+    The reason for a rejected image is drawn in its place; the other images follow. Where the child
+    process fails (timeout, memory, crash), no more images are classified, and a button tries again.
     """
-    shown = []
-    for picture in pictures:
+    classified = []
+    for image in images:
         try:
             with st.skeleton(height=CARD_HEIGHT):
-                judged = classify(picture, builds)
+                result = classify(image, builds)
         except ChildFailed as error:
-            st.error(message(f"{picture.name}: {error}"), icon=":material/error:")
+            st.error(message(f"{image.name}: {error}"), icon=":material/error:")
             st.button("Try again", key="classify_again", icon=":material/refresh:")
             break
-        if isinstance(judged, Rejected):
-            show_rejected([judged])
+        if isinstance(result, Rejected):
+            show_rejected([result])
         else:
-            show_picture(judged, builds)
-            shown.append(picture)
-    return shown
+            show_image(result, builds)
+            classified.append(image)
+    return classified
 
 
-def classify(picture: Picture, builds: list[Artifact]) -> Judged | Rejected:
-    """One picture by every build."""
+def classify(image: ImageFile, builds: list[Artifact]) -> ClassifiedImage | Rejected:
+    """Classifies one image by every build."""
     try:
-        require_image(picture.name, picture.data)
-        image = hashlib.sha256(picture.data).hexdigest()
-        answers = tuple(
-            _answer(build.digest, image, picture.name, picture.data) for build in builds
-        )
+        require_image(image.name, image.data)
+        digest = hashlib.sha256(image.data).hexdigest()
+        results = tuple(_classify(build.digest, digest, image.name, image.data) for build in builds)
     except ImageRejected as error:
-        return Rejected(picture.name, str(error))
-    return Judged(picture, answers)
+        return Rejected(image.name, str(error))
+    return ClassifiedImage(image, results)
 
 
 def show_rejected(rejected: list[Rejected]) -> None:
-    """Each refused file by name, with the reason; of many with one reason the first by name."""
-    names_of: dict[str, list[str]] = {}
-    for one in rejected:
-        names_of.setdefault(one.reason, []).append(one.name)
-    for reason, names in names_of.items():
-        more = len(names) - MOST_NAMED
-        listed = ", ".join(names[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+    """The reason for each rejected file; files with the same reason are listed together."""
+    names_by_reason: dict[str, list[str]] = {}
+    for file in rejected:
+        names_by_reason.setdefault(file.reason, []).append(file.name)
+    for reason, names in names_by_reason.items():
+        more = len(names) - MAX_NAMES
+        listed = ", ".join(names[:MAX_NAMES]) + (f" and {more} more" if more > 0 else "")
         text = reason if reason.startswith(names[0]) else f"{listed}: {reason}"
         st.warning(escape_markdown(text), icon=":material/image_not_supported:")
 
 
-def show_picture(judged: Judged, builds: list[Artifact]) -> None:
-    """The crop that the network saw, and the top five of each build."""
+def show_image(classified: ClassifiedImage, builds: list[Artifact]) -> None:
+    """The model input, and the top-5 of each build."""
     with st.container(border=True):
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.markdown(f"**{escape_markdown(judged.picture.name)}**")
-            if len(judged.answers) > 1:
-                text, color = agreement(*judged.answers)
+            st.markdown(f"**{escape_markdown(classified.image.name)}**")
+            if len(classified.results) > 1:
+                text, color = agreement(*classified.results)
                 st.badge(text, color=color)  # type: ignore[arg-type]
-        several = len({build.model_id for build in builds}) > 1
+        several_models = len({build.model_id for build in builds}) > 1
         with st.grid(len(builds) + 1, min_column_width=210):
             with st.container():
-                crop = judged.answers[0].crop
-                st.image(crop, width=THUMBNAIL_WIDTH, alt="The crop that the network was fed")
-                st.caption(f"What the network sees: {crop.shape[1]} × {crop.shape[0]} pixels")
-            for answer, build in zip(judged.answers, builds, strict=True):
+                crop = classified.results[0].crop
+                st.image(crop, width=THUMBNAIL_WIDTH, alt="Model input")
+                st.caption(f"Model input: {crop.shape[1]} × {crop.shape[0]} pixels")
+            for result, build in zip(classified.results, builds, strict=True):
                 with st.container():
-                    _top_five(answer, build, several)
+                    _show_top5(result, build, several_models)
 
 
-def _top_five(answer: Classified, build: Artifact, several: bool) -> None:
-    model = f"{escape_markdown(build.model_id)} " if several else ""
+def _show_top5(result: Classification, build: Artifact, with_model: bool) -> None:
+    model = f"{escape_markdown(build.model_id)} " if with_model else ""
     st.markdown(
-        f"{model}**{build.precision}** · {escape_markdown(first_name(answer.guesses[0].name))}"
+        f"{model}**{build.precision}** · {escape_markdown(first_name(result.predictions[0].name))}"
     )
     rows = pd.DataFrame(
         {
-            "class": [first_name(guess.name) for guess in answer.guesses],
-            "probability": [100 * guess.probability for guess in answer.guesses],
+            "class": [first_name(prediction.name) for prediction in result.predictions],
+            "probability": [100 * prediction.probability for prediction in result.predictions],
         }
     )
     st.dataframe(
@@ -134,24 +132,24 @@ def _top_five(answer: Classified, build: Artifact, several: bool) -> None:
                 color=current_palette().precisions[build.precision],
             ),
         },
-        alt=f"Top five classes of {build.model_id} at {build.precision} with their probabilities",
+        alt=f"Top-5 classes of {build.model_id} {build.precision} with probabilities",
     )
     st.caption(
-        f"decode {answer.decode_ms:.1f} ms · prepare {answer.prepare_ms:.1f} ms · "
-        f"infer {answer.infer_ms:.1f} ms (one request, not a benchmark)"
+        f"decode {result.decode_ms:.1f} ms · preprocess {result.prepare_ms:.1f} ms · "
+        f"inference {result.infer_ms:.1f} ms (one request, not a benchmark)"
     )
 
 
 def first_name(name: str) -> str:
-    """Of ImageNet's synonyms the first: the others push the figures out of sight."""
+    """The first of ImageNet's synonyms, so that the table stays narrow."""
     return name.partition(",")[0]
 
 
-def agreement(*answers: Classified) -> tuple[str, str]:
-    """A word and its color: do all builds say the same?"""
-    lists = [[guess.index for guess in answer.guesses] for answer in answers]
-    if all(own == lists[0] for own in lists):
+def agreement(*results: Classification) -> tuple[str, str]:
+    """Whether all builds predict the same classes, as a text and its color."""
+    top5s = [[prediction.index for prediction in result.predictions] for result in results]
+    if all(top5 == top5s[0] for top5 in top5s):
         return "same top-5", "green"
-    if all(own[0] == lists[0][0] for own in lists):
+    if all(top5[0] == top5s[0][0] for top5 in top5s):
         return "same top-1, top-5 differs", "blue"
     return "top-1 differs", "orange"

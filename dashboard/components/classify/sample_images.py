@@ -1,4 +1,4 @@
-"""A few images of the demo set, for somebody who has none at hand."""
+"""Sample images of the demo dataset."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import streamlit as st
 
 
 @st.cache_data(show_spinner=False, max_entries=2)
-def samples_of(count: int) -> list[tuple[str, bytes]]:
-    """(file name, PNG) of the first `count` classes; the name says what is drawn."""
+def synthetic_samples(count: int) -> list[tuple[str, bytes]]:
+    """(file name, PNG) of one image of each of the first `count` classes, named by class."""
     from PIL import Image
 
     from engine.demo.images import CLASS_NAMES, EVALUATION, draw_image

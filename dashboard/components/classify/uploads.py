@@ -1,4 +1,4 @@
-"""Files from the browser: bounded, named safely, stored under their digest."""
+"""Uploaded files: limits, safe names, storage by digest."""
 
 from __future__ import annotations
 
@@ -22,47 +22,46 @@ _HEIC_BRANDS = (b"heic", b"heix", b"hevc", b"mif1", b"msf1", b"avif")
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """A file that was not taken: its name and one sentence why."""
+    """A rejected file: its name and the reason, one sentence."""
 
     name: str
     reason: str
 
 
 def require_image(name: str, data: bytes) -> None:
-    """Raises ImageRejected for a file that must not be decoded: too large, or of a foreign kind."""
+    """Raises ImageRejected for a file that is too large or of an unsupported format."""
     if len(data) > MAX_IMAGE_BYTES:
         raise ImageRejected(
-            f"{name} has {len(data) / 1e6:.1f} MB; at most {MAX_IMAGE_BYTES / 1e6:.0f} MB a file "
-            f"are accepted here."
+            f"{name} is too large: {len(data) / 1e6:.1f} MB, max {MAX_IMAGE_BYTES / 1e6:.0f} MB."
         )
     if data[4:8] == b"ftyp" and data[8:12] in _HEIC_BRANDS:
         raise ImageRejected(
-            f"{name} is a HEIC or AVIF image, which cannot be decoded here; save it as JPEG or "
-            f"PNG and drop it again."
+            f"{name} is a HEIC or AVIF image, which is not supported; save it as JPEG or PNG."
         )
 
 
 def split_by_count(names: list[str]) -> tuple[list[int], list[Rejected]]:
-    """Positions of the files that are taken, and those over the limit of MAX_IMAGES."""
-    reason = (
-        f"only the first {MAX_IMAGES} images are classified at once; drop the others again later."
-    )
+    """Positions of the accepted files, and the files beyond MAX_IMAGES."""
+    reason = f"max {MAX_IMAGES} images are classified at once; upload these images separately."
     rejected = [Rejected(name, reason) for name in names[MAX_IMAGES:]]
     return list(range(min(len(names), MAX_IMAGES))), rejected
 
 
 def safe_name(name: str) -> str:
-    """A file name without folders, spaces or anything a shell or a page could misread."""
+    """A file name without folders, with ASCII letters, digits, `.`, `_` and `-` only."""
     plain = _UNSAFE.sub("_", name.replace("\\", "/").rsplit("/", 1)[-1]).lstrip("._")
     stem, dot, suffix = plain.rpartition(".")
     return f"{stem[:80]}.{suffix[:12]}" if dot and stem else (plain[:80] or "upload")
 
 
 def store_upload(name: str, data: bytes | memoryview) -> Path:
-    """Keeps a model file as `<home>/uploads/<sha256>/<safe name>`, whole or not at all."""
+    """Stores a model file atomically as `<home>/uploads/<sha256>/<safe name>`.
+
+    Raises InvalidRequest for an empty file or an unknown suffix.
+    """
     if Path(name).suffix.lower().lstrip(".") not in MODEL_TYPES:
         raise InvalidRequest(
-            f"{name} is not a file of weights or an ONNX model ({', '.join(MODEL_TYPES)})."
+            f"{name} is not a weights file or an ONNX model ({', '.join(MODEL_TYPES)})."
         )
     if not len(data):
         raise InvalidRequest(f"{name} is empty (0 bytes).")

@@ -1,1 +1,1 @@
-"""Parts that several pages use."""
+"""Components that several pages use."""

@@ -1,4 +1,4 @@
-"""Every figure the workbench shows, defined."""
+"""Definitions of the figures on the pages."""
 
 from __future__ import annotations
 
@@ -8,28 +8,29 @@ from engine.results.columns import COLUMNS
 
 
 def _of(*columns: str) -> dict[str, str]:
-    """Columns of the results table as they are explained there."""
+    """Definitions of columns of the results table, by title."""
     return {COLUMNS[name].title: COLUMNS[name].help for name in columns}
 
 
 DEFINITIONS = {
     **_of("top1", "top5"),
-    "95 % interval": "Wilson score interval of a share. 1,000 images give about ±2.5 points.",
-    "change of top-1": "Second precision minus first on the same images, with Tango's score "
-    "interval of the paired difference; p is McNemar's exact test.",
-    "collapsed": "As right as guessing would be (exact binomial test, p > 0.001): the build is "
-    "useless, and is left out of the frontier.",
+    "95 % interval": "Wilson score interval of a proportion: about ±2.5 pp for 1,000 images.",
+    "accuracy change": "Top-1 of the second precision minus top-1 of the first, on the same "
+    "images, with Tango's score interval of the paired difference. p: McNemar's exact test.",
+    "collapsed": "The accuracy does not differ from guessing (exact binomial test, p > 0.001). "
+    "The build is left out of the Pareto front.",
     **_of("images_per_s"),
-    "unstable": "The windows did not agree before the time was up; the figure is a rough one.",
-    "noisy": "Something disturbed the measurement, and is named: other processes used more than a "
-    "quarter of a core, or the clock moved by more than 10 %. Looked at every half second.",
+    "unstable": "The measurement windows did not agree within the max duration, so the result is "
+    "not precise.",
+    "noisy": "There was interference: other processes used more than a quarter of a core, or the "
+    "CPU clock changed by more than 10 %. Checked every half second; the cause is named.",
     **SCENARIOS,
-    "sweet spot": "Of all settings measured (batch, requests in flight, threads): the most "
-    "images/s with the chosen latency within the limit. The frontier holds what nothing else beats "
-    "in both.",
-    "nodes by provider": "How many nodes of the graph each execution provider was given by the "
-    "runtime. A provider that was asked for and got none is refused: that would be the CPU under "
-    "another name.",
+    "best operating point": "The combination of batch size, concurrency and threads with the most "
+    "images/s within the latency limit. The Pareto front holds the combinations that are not "
+    "dominated in both.",
+    "nodes by provider": "Number of graph nodes that the runtime assigned to each execution "
+    "provider. A run in which the requested provider got no node is refused, because it would "
+    "measure the CPU.",
     **_of(
         "latency_p50_ms",
         "latency_p99_ms",
@@ -40,23 +41,24 @@ DEFINITIONS = {
         "achieved_gmacs_per_s",
         "peak_share",
     ),
-    "profile": "Time of each node of the graph that ran, by ONNX Runtime's own profiler, as means "
-    "over several runs. SE blocks: from the squeeze to the multiplication with its gate. "
-    "Conversions (Quantize, Dequantize, Cast, Reorder) were inserted: no part of the network.",
+    "profile": "Mean time of each executed graph node over several runs, by ONNX Runtime's "
+    "profiler. SE blocks: from the squeeze to the multiplication by the gate. Conversions "
+    "(Quantize, Dequantize, Cast, Reorder) are inserted by the build or the runtime; they are not "
+    "part of the network.",
     **_of("size_mb"),
     "fp16 on a CPU": "Emulated where the processor has no native fp16: correct and half the size, "
-    "not faster. There ONNX Runtime computes in float32, so that the accuracy measured is that of "
-    "rounded weights; how a build fares with every value rounded stands in its details.",
-    "fp16, kept in float": "Nodes that read, make or add up more than half of what fp16 holds "
-    "(65,504) on the images checked, or whose weights do not fit it.",
+    "but not faster. ONNX Runtime then computes in float32, so the measured accuracy is that of "
+    "rounded weights. The details of a build show the accuracy with every value rounded to fp16.",
+    "fp16, layers kept in fp32": "Nodes with inputs, outputs or sums above half of the fp16 "
+    "maximum (65,504) on the checked images, or with weights outside the fp16 range.",
     **_of("target"),
-    "drop expected by margins": "Of a bounded int8 build: what rounding is expected to cost, by "
-    "how far it moves the score of the right class against the best other one, over all images. "
-    "Known from fewer of them than a count of those that turn wrong; it chooses a build where a "
-    "count cannot, and never counts as shown.",
+    "expected accuracy drop": "For an int8 build with an accuracy constraint: the drop expected "
+    "from the change of the margin between the score of the correct class and the best other "
+    "score, over all images. It needs fewer images than counting wrong predictions. It selects a "
+    "build where counts cannot; it is not a measured accuracy.",
     **_of("seen_images", "weights_kind"),
-    "published": "As the authors published it, on ImageNet-1k. GMACs of timm rows are the "
-    "published FLOPs × 0.9 / 2 (within 1.6 %, BatchNorm included), of the others ÷ 2 (four grouped "
-    "PaddleClas rows 4 to 6 % too low).",
+    "published": "As published by the authors, on ImageNet-1k. GMACs are estimated from published "
+    "FLOPs: × 0.9 / 2 for timm (within 1.6 %, with BatchNorm), / 2 for the others (four PaddleClas "
+    "models with grouped convolutions are 4 to 6 % too low).",
     "published FLOPs": " ".join(explanations()),
 }

@@ -1,4 +1,4 @@
-"""The one button for somebody who has nothing yet."""
+"""The built-in demo: its button, and the empty state of pages without results."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ JOBS_PAGE = "app_pages/jobs.py"
 
 
 def demo_button(key: str) -> None:
-    """Queues the built-in demo and goes to where it can be watched."""
+    """A button that queues the built-in demo and opens Jobs."""
     if st.button("Run the built-in demo", key=key, type="primary", icon=":material/play_arrow:"):
         run_id = None
         with guard():
             run_id = submit(DEMO, queries.url())
             dispatcher.ensure_dispatcher()
         if run_id is not None:
-            leave_notice(f"The demo is queued as run {run_id}.")
+            leave_notice(f"Demo queued as run {run_id}.")
             go_to(JOBS_PAGE)
 
 
 def invitation() -> None:
-    """What the demo does, and the other way to begin."""
+    """The empty state: what the demo does, and a link to New run."""
     with st.container(border=True):
-        st.markdown("**Nothing has been measured on this machine yet.**")
+        st.markdown("**No results yet.**")
         st.markdown(
-            "The built-in demo runs the whole chain on a small trained SE network and images that "
-            "the workbench draws itself: export, build fp32 / fp16 / int8, evaluate, benchmark. "
-            "It needs neither network nor data and takes about two minutes on two cores."
+            "The built-in demo runs export, build (fp32, fp16, int8), evaluation and benchmark of "
+            "a small trained SE network on synthetic images. It needs no network access and no "
+            "data, and takes about two minutes on two cores."
         )
         with st.container(horizontal=True, vertical_alignment="center"):
             demo_button("run_demo")
             st.page_link(
                 "app_pages/new_run.py",
-                label="Or queue a run of your own",
+                label="Queue your own run",
                 icon=":material/add_circle:",
             )

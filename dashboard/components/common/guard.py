@@ -1,4 +1,4 @@
-"""No traceback ever reaches a page."""
+"""Error handling of pages: an exception becomes a sentence, never a traceback."""
 
 from __future__ import annotations
 
@@ -20,30 +20,30 @@ log = logging.getLogger("dashboard")
 
 @contextmanager
 def guard() -> Iterator[None]:
-    """Shows an error of the engine or the machine as its sentence, anything else as one line."""
+    """Shows an exception as its error text on the page."""
     try:
         yield
     except Exception as error:
-        st.error(message(told(error)), icon=_icon(error))
+        st.error(message(error_text(error)), icon=_icon(error))
 
 
 @contextmanager
-def noticed() -> Iterator[None]:
-    """As `guard`, for callbacks, which draw nothing: the sentence is left as a notice."""
+def guard_callback() -> Iterator[None]:
+    """`guard` for callbacks, which cannot draw: the error text becomes a notice."""
     try:
         yield
     except Exception as error:
-        leave_notice(message(told(error)))
+        leave_notice(message(error_text(error)))
 
 
-def told(error: Exception) -> str:
-    """The sentence for an error; what the engine did not expect goes to the log of the server."""
+def error_text(error: Exception) -> str:
+    """The sentence for an exception; an unexpected one is logged with its traceback."""
     if isinstance(error, WorkbenchError):
         return str(error)
     log.error("A page failed.", exc_info=error)
     return error_message(error) or (
-        "This part of the page failed unexpectedly; what happened is in the log of the server. "
-        "The rest of the workbench goes on."
+        "This part of the page failed unexpectedly; see the log of the server. The other parts are "
+        "not affected."
     )
 
 

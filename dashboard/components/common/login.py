@@ -1,4 +1,4 @@
-"""Login by OpenID Connect where it is configured; then nothing is shown without it."""
+"""Login by OpenID Connect; where it is configured, pages are shown only after it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SECTION = "auth"
 def is_configured() -> bool:
     """Whether secrets.toml has an [auth] section.
 
-    A secrets file that cannot be read counts as one that asks for a login: fail closed.
+    True also for a secrets file that cannot be read (fail closed).
     """
     try:
         return SECTION in st.secrets
@@ -24,30 +24,29 @@ def is_configured() -> bool:
 
 
 def require_login() -> None:
-    """Stops the script, with a way to log in, unless nobody asks for a login or it was done."""
+    """Shows the login page and stops the script, unless login is off or the user is logged in."""
     if not is_configured():
         return
     if find_spec("authlib") is None:
         st.title("SENet Workbench")
         st.error(
-            "A login is configured, but the package that does it is missing: install Authlib "
-            "(`pip install 'streamlit[auth]'`) and start the workbench again. Nothing is shown "
-            "meanwhile.",
+            "Login is configured, but the package Authlib is missing: install it "
+            "(`pip install 'streamlit[auth]'`) and restart the workbench.",
             icon=":material/lock:",
         )
         st.stop()
     if not st.user.get("is_logged_in", False):
         st.title("SENet Workbench")
-        st.markdown("Log in to see anything here.")
+        st.markdown("Log in to continue.")
         st.button("Log in", on_click=st.login, type="primary", icon=":material/login:", key="login")
         st.stop()
 
 
 def show_user() -> None:
-    """Who is logged in, and the way out."""
+    """The name of the user, and Log out."""
     if not is_configured():
         return
-    name = st.user.get("email") or st.user.get("name") or "somebody without a name"
+    name = st.user.get("email") or st.user.get("name") or "a user without a name"
     with st.container(horizontal=True, vertical_alignment="center"):
         st.caption(f"Logged in as {escape_markdown(str(name))}.")
         st.button("Log out", on_click=st.logout, icon=":material/logout:", key="logout")

@@ -1,4 +1,4 @@
-"""To another page, and a short message that survives the change."""
+"""Page changes, and short messages that are shown after them."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ KEY = "notice"
 
 
 def leave_notice(text: str) -> None:
-    """Shows `text` (markdown) as a toast on the next run, whichever page that is."""
+    """Stores `text` (markdown); the next run of any page shows it as a toast."""
     st.session_state[KEY] = text
 
 
 def show_notice() -> None:
-    """Shows what was left, once."""
+    """Shows the stored message, once."""
     text = st.session_state.pop(KEY, None)
     if text:
         st.toast(text, icon=":material/check_circle:", duration="long")
 
 
 def go_to(page: str) -> NoReturn:
-    """Leaves for another page, without the choices of this one in the address.
+    """Opens another page without the query parameters of this one.
 
-    A plain switch refuses to drop parameters that are bound to widgets; empty ones replace them.
+    `st.switch_page` keeps parameters that are bound to widgets unless others are given.
     """
     st.switch_page(page, query_params={})

@@ -1,4 +1,4 @@
-"""Accuracy against throughput and against compute: the two charts, and what their marks mean."""
+"""The charts accuracy vs throughput and accuracy vs compute, with the notes on their marks."""
 
 from __future__ import annotations
 
@@ -8,49 +8,49 @@ import streamlit as st
 
 from dashboard import queries
 from dashboard.charts.accuracy import accuracy_against_compute, accuracy_against_throughput
-from dashboard.charts.accuracy_marks import MOST_INTERVALS
-from dashboard.charts.published import ESTIMATE_BESIDE, ESTIMATE_NOTE, PUBLISHED_NOTE
+from dashboard.charts.accuracy_marks import MAX_INTERVALS
+from dashboard.charts.published import ESTIMATE_NOTE, ESTIMATE_NOTE_SHORT, PUBLISHED_NOTE
 from dashboard.components.common.theme import chart_config, current_palette
-from dashboard.components.compare.filters import Chosen
-from dashboard.components.compare.precision_pairs import warn_of_rough_speeds
+from dashboard.components.compare.filters import Selection
+from dashboard.components.compare.precision_pairs import warn_about_unreliable_speeds
 from dashboard.components.compare.side_by_side import pick_from
 from dashboard.formats import escape_markdown, plural
 from engine.common.pareto import pareto_front
 from engine.common.program import program
 from engine.results import MEASURED_HERE
-from engine.results.groups import accuracy_points, sound
-from engine.results.notes import unreliable
+from engine.results.groups import accuracy_points, pareto_candidates
+from engine.results.notes import is_unreliable
 from engine.results.published import with_estimates, with_gmacs
-from engine.results.wording import of_frontier
+from engine.results.wording import pareto_front_summary
 
 NO_SPEED = (
-    "No chart of throughput: nothing of this has a speed in the chosen setting. Benchmark it here "
-    f"(New run), import its speed (`{program()} import benchmark`), or choose another setting "
-    "above."
+    "No throughput chart: these builds have no benchmark in the selected configuration. Benchmark "
+    f"them (New run), import a benchmark (`{program()} import benchmark`), or select another "
+    "configuration above."
 )
 NO_SPEED_IMPORTED = (
-    "No chart of throughput: these evaluations were imported, without a speed. Import it "
+    "No throughput chart: these evaluations were imported without a benchmark. Import one "
     f"(`{program()} import benchmark`, with the same source), or benchmark the models here."
 )
-APART_NOTE = (
-    "≠: the images were prepared otherwise than for the rest (its card says how); it is neither "
-    "on the frontier nor a candidate to ship."
+NOT_COMPARABLE_NOTE = (
+    "≠: not comparable, because its preprocessing differs from the others (see its hover card). It "
+    "is neither on the Pareto front nor recommended."
 )
 CROWDED_NOTE = (
-    f"Over {MOST_INTERVALS} points, intervals are drawn for the build to ship alone; every "
-    f"point tells its own when pointed at."
+    f"With more than {MAX_INTERVALS} points, only the recommended build has an interval; the hover "
+    f"card of a point shows its own."
 )
 
 
-def accuracy_charts(rows: pd.DataFrame, chosen: Chosen) -> None:
-    """Accuracy against throughput, and against compute, of one set of images."""
-    if chosen.accuracy is None:
-        st.info("Nothing was evaluated yet: queue a run with the task Evaluate and a dataset.")
+def accuracy_charts(rows: pd.DataFrame, selection: Selection) -> None:
+    """Accuracy vs throughput and accuracy vs compute, on one image set."""
+    if selection.accuracy is None:
+        st.info("No evaluation yet. Queue a run with the task Evaluate and a dataset.")
         return
     points = accuracy_points(rows)
     if points.empty:
         st.info(
-            "No evaluation matches: choose other models, or clear the filter.",
+            "No evaluation matches. Select other models, or clear the filter.",
             icon=":material/filter_alt_off:",
         )
         st.button("Show all models", on_click=clear_models)
@@ -59,81 +59,85 @@ def accuracy_charts(rows: pd.DataFrame, chosen: Chosen) -> None:
     with st.grid(2 if with_speed else 1, min_column_width=420):
         if with_speed:
             with st.container(border=True, height="stretch"):
-                st.markdown("**Accuracy against throughput**")
-                throughput_chart(points, chosen)
+                st.markdown("**Accuracy vs throughput**")
+                throughput_chart(points, selection)
         with st.container(border=True, height="stretch"):
-            st.markdown("**Accuracy against compute**")
-            compute_chart(points, chosen)
+            st.markdown("**Accuracy vs compute**")
+            compute_chart(points, selection)
     if not with_speed:
         imported = bool((points["origin"] != MEASURED_HERE).all())
         st.info(NO_SPEED_IMPORTED if imported else NO_SPEED, icon=":material/speed:")
-    marks_note(points, chosen)
+    marks_note(points, selection)
 
 
-def marks_note(points: pd.DataFrame, chosen: Chosen) -> None:
-    """What the marks of the charts mean, as far as they are there."""
+def marks_note(points: pd.DataFrame, selection: Selection) -> None:
+    """Explains the marks that occur in the charts."""
     several = points["precision"].nunique() > 1
-    told = [
-        f"Accuracy on {escape_markdown(chosen.images)}, with Wilson 95 % intervals.",
-        "Arrows lead from fp32 to the lower precisions of one model, which have equal compute and "
+    notes = [
+        f"Accuracy on {escape_markdown(selection.images)}, with Wilson 95 % intervals.",
+        "Arrows: from fp32 to the lower precisions of the same model, which have equal GMACs and "
         "are drawn side by side."
         if several
         else "",
-        "Throughput with the range over its measured windows."
+        "Throughput with the range over the measured windows."
         if points["images_per_s"].notna().any()
         else "",
-        "Filled: on the frontier; hollow: beaten; gray: outside the limits.",
-        "?: a noisy or unstable speed." if any(unreliable(points)) else "",
-        APART_NOTE if points["apart"].notna().any() else "",
-        CROWDED_NOTE if len(points) > MOST_INTERVALS else "",
-        "Select points (click, or box) to put them side by side.",
+        "Filled: on the Pareto front. Hollow: dominated. Gray: outside the constraints.",
+        "?: unreliable speed (unstable or with interference)."
+        if any(is_unreliable(points))
+        else "",
+        NOT_COMPARABLE_NOTE if points["not_comparable"].notna().any() else "",
+        CROWDED_NOTE if len(points) > MAX_INTERVALS else "",
+        "Select points (click or box) to compare them side by side.",
     ]
-    st.caption(" ".join(filter(None, told)))
+    st.caption(" ".join(filter(None, notes)))
 
 
 def clear_models() -> None:
-    """Back to all models."""
+    """Callback: shows all models again."""
     st.session_state["models"] = []
 
 
-def compute_chart(points: pd.DataFrame, chosen: Chosen) -> None:
-    """P2: one point an evaluation."""
-    published = with_gmacs(queries.published()) if chosen.published else None
+def compute_chart(points: pd.DataFrame, selection: Selection) -> None:
+    """Accuracy vs compute, one point per evaluation."""
+    published = with_gmacs(queries.published()) if selection.published else None
     points = with_estimates(points)
     drawn = points["compute_gmacs"].notna()
     if not drawn.any() and published is None:
-        st.info("Nothing of this was exported here, and nothing of it is in the catalog.")
+        st.info("No GMACs: these models were not exported here and are not in the catalog.")
         return
-    compared = points[points["apart"].isna()]
-    best = compared.loc[compared["top1"].idxmax()]
-    takeaway = f"Highest top-1: {best['label']} at {best['precision']}, {best['top1']:.2f} %."
+    comparable = points[points["not_comparable"].isna()]
+    best = comparable.loc[comparable["top1"].idxmax()]
+    takeaway = f"Highest top-1: {best['label']} {best['precision']}, {best['top1']:.2f} %."
     st.caption(escape_markdown(takeaway))
-    figure = accuracy_against_compute(points, published, current_palette(), chosen.images)
+    figure = accuracy_against_compute(points, published, current_palette(), selection.images)
     selectable(figure, "compute", takeaway)
     estimated = bool(points["estimated"].any())
     if published is not None:
-        st.caption(f"{PUBLISHED_NOTE} {ESTIMATE_BESIDE if estimated else ''}")
+        st.caption(f"{PUBLISHED_NOTE} {ESTIMATE_NOTE_SHORT if estimated else ''}")
     elif estimated:
         st.caption(ESTIMATE_NOTE)
     if not drawn.all():
-        st.caption(f"{plural(int((~drawn).sum()), 'result')} without any known GMACs: not drawn.")
+        st.caption(f"Not drawn: {plural(int((~drawn).sum()), 'result')} without known GMACs.")
 
 
-def throughput_chart(points: pd.DataFrame, chosen: Chosen) -> None:
-    """P1: one point an evaluation with a benchmark in the chosen setting."""
+def throughput_chart(points: pd.DataFrame, selection: Selection) -> None:
+    """Accuracy vs throughput, one point per evaluation with a benchmark."""
     points = points[points["images_per_s"].notna()]
-    fair = sound(points)
-    takeaway = of_frontier(fair, pareto_front(-fair["images_per_s"], fair["top1"]))
+    valid = pareto_candidates(points)
+    takeaway = pareto_front_summary(valid, pareto_front(-valid["images_per_s"], valid["top1"]))
     st.caption(takeaway)
-    figure = accuracy_against_throughput(points, current_palette(), chosen.images, chosen.setting)
+    figure = accuracy_against_throughput(
+        points, current_palette(), selection.images, selection.setting
+    )
     selectable(figure, "throughput", takeaway)
-    warn_of_rough_speeds(points)
-    if chosen.published:
-        st.caption("Published figures have no throughput on this machine, so none is drawn.")
+    warn_about_unreliable_speeds(points)
+    if selection.published:
+        st.caption("Published figures are not drawn: they have no throughput on this machine.")
 
 
 def selectable(figure: go.Figure, key: str, takeaway: str) -> None:
-    """A chart whose selected points go side by side."""
+    """A chart whose selected points are added to the side-by-side comparison."""
     st.plotly_chart(
         figure,
         key=key,

@@ -1,4 +1,4 @@
-"""Where accuracy was lost between two precisions of a model: classes, confusions, the images."""
+"""Accuracy loss between two precisions of a model: classes, confusions and images."""
 
 from __future__ import annotations
 
@@ -17,51 +17,53 @@ from engine.errors import ImageRejected, WorkbenchError
 from engine.evaluation.flips import Flips
 from engine.results.groups import newest_builds
 
-MOST_IMAGES = 12
+MAX_IMAGES = 12
 THUMBNAIL = 168
 
 
-def lost_view(rows: pd.DataFrame, first: str, second: str) -> None:
-    """The whole section; `rows` have `label`, an evaluation each and one set of images."""
+def accuracy_loss_view(rows: pd.DataFrame, first: str, second: str) -> None:
+    """The view; `rows`: results of one image set, with `label` and `recommended`."""
     evaluated = newest_builds(rows[rows["evaluation_id"].notna()])
     models = [
         label
-        for label, some in evaluated.groupby("label", sort=False)
-        if {first, second} <= set(some["precision"])
+        for label, group in evaluated.groupby("label", sort=False)
+        if {first, second} <= set(group["precision"])
     ]
     if not models:
         st.info(
-            f"No model has both {first} and {second} evaluated on these images.",
+            f"No model has evaluations of both {first} and {second} on these images.",
             icon=":material/compare:",
         )
         return
-    shipped = [label for label in evaluated.loc[evaluated["ship"], "label"] if label in models]
+    recommended = [
+        label for label in evaluated.loc[evaluated["recommended"], "label"] if label in models
+    ]
     model = st.selectbox(
         "Model",
         models,
-        index=models.index(shipped[0]) if shipped else 0,
+        index=models.index(recommended[0]) if recommended else 0,
         key="lost_model",
         bind="query-params",
         width=420,
     )
     own = evaluated[evaluated["label"] == model]
-    sides = [own[own["precision"] == precision].iloc[0].to_dict() for precision in (first, second)]
+    pair = [own[own["precision"] == precision].iloc[0].to_dict() for precision in (first, second)]
     try:
-        found = queries.flips_of(queries.url(), *(int(side["evaluation_id"]) for side in sides))
+        flips = queries.flips_of(queries.url(), *(int(row["evaluation_id"]) for row in pair))
     except WorkbenchError as error:
         st.warning(message(str(error)))
         return
-    digest = str(sides[0]["dataset_digest"])
+    digest = str(pair[0]["dataset_digest"])
     index = queries.dataset_index(queries.url(), queries.version(), digest)
-    classes_part(found, index, first, second)
-    images_part(found, index, digest, first, second)
+    classes_part(flips, index, first, second)
+    images_part(flips, index, digest, first, second)
 
 
-def classes_part(found: Flips, index: DatasetIndex | None, first: str, second: str) -> None:
-    """The dumbbells of the classes that lost most, and what their images are taken for."""
-    worst = chart.worst_classes(found.classes)
+def classes_part(flips: Flips, index: DatasetIndex | None, first: str, second: str) -> None:
+    """The classes with the largest accuracy loss, and the top confusions."""
+    worst = chart.worst_classes(flips.classes)
     named = worst.assign(name=[class_name(index, int(label)) for label in worst["label"]])
-    takeaway = chart.takeaway(named, len(found.lost), len(found.gained), found.images)
+    takeaway = chart.takeaway(named, len(flips.lost), len(flips.gained), flips.images)
     st.caption(escape_markdown(takeaway))
     if named.empty:
         return
@@ -69,54 +71,60 @@ def classes_part(found: Flips, index: DatasetIndex | None, first: str, second: s
     with left:
         figure = chart.class_changes(named, first, second, current_palette())
         st.plotly_chart(figure, key="classes", config=chart_config(), alt=takeaway)
-        st.caption("In brackets: images of the class. Few images make a class jump.")
+        st.caption(
+            "In brackets: images per class. With few images, the accuracy of a class varies a lot."
+        )
     with right:
-        st.markdown("**What lost images are taken for**")
-        top = found.confusions.head(10)
+        st.markdown("**Top confusions**")
+        top = flips.confusions.head(10)
         st.dataframe(
             pd.DataFrame(
                 {
                     "class": [class_name(index, int(label)) for label in top["label"]],
-                    f"{second} says": [class_name(index, int(label)) for label in top["second"]],
+                    f"predicted by {second}": [
+                        class_name(index, int(label)) for label in top["second"]
+                    ],
                     "images": top["images"].to_numpy(),
                 }
             ),
             hide_index=True,
-            alt="The most frequent confusions among the images that were lost",
+            alt=f"The most frequent wrong classes of {second} where {first} is correct",
         )
 
 
 def images_part(
-    found: Flips, index: DatasetIndex | None, digest: str, first: str, second: str
+    flips: Flips, index: DatasetIndex | None, digest: str, first: str, second: str
 ) -> None:
-    """The images that changed sides, the most confident mistake first."""
+    """The images that only one precision classifies correctly, the most confident error first."""
     choices = {
-        f"Right only in {first} ({len(found.lost):,})": found.lost,
-        f"Right only in {second} ({len(found.gained):,})": found.gained,
+        f"Correct only in {first} ({len(flips.lost):,})": flips.lost,
+        f"Correct only in {second} ({len(flips.gained):,})": flips.gained,
     }
     which = st.segmented_control(
         "Images", list(choices), default=next(iter(choices)), required=True, key="which_flips"
     )
-    rows = choices.get(str(which), found.lost)
+    rows = choices.get(str(which), flips.lost)
     if rows.empty:
-        st.caption("No image.")
+        st.caption("No images.")
         return
     if index is None:
-        st.caption("The dataset is not registered on this machine, so its images are not shown.")
+        st.caption("The images are not shown: the dataset is not registered on this machine.")
         return
-    shown = rows.head(MOST_IMAGES).to_dict("records")
+    shown = rows.head(MAX_IMAGES).to_dict("records")
     with st.grid(6, min_column_width=150):
         for row in shown:
             with st.container(border=True, height="stretch"):
-                one_image(row, index, digest, first, second)
+                image_card(row, index, digest, first, second)
     if len(rows) > len(shown):
-        st.caption(f"and {plural(len(rows) - len(shown), 'image')} more; the most confident first.")
+        st.caption(
+            f"{plural(len(rows) - len(shown), 'more image')}, sorted by confidence of the error."
+        )
 
 
-def one_image(
+def image_card(
     row: dict[str, Any], index: DatasetIndex, digest: str, first: str, second: str
 ) -> None:
-    """Thumbnail, the truth, what each precision says."""
+    """Thumbnail, true class, and the prediction of each precision."""
     name = index.files[int(row["image"])]
     truth = class_name(index, int(row["label"]))
     data = thumbnail(digest, str(index.root / name))
@@ -136,7 +144,7 @@ def one_image(
 
 @st.cache_data(show_spinner=False, max_entries=256)
 def thumbnail(digest: str, path: str) -> bytes | None:
-    """A small JPEG of an image of a dataset; None where it cannot be read."""
+    """An image of a dataset as a small JPEG; None if it cannot be read."""
     from pathlib import Path
 
     from engine.preprocess import open_image

@@ -1,4 +1,4 @@
-"""Which model's speeds are looked at, of those that have any."""
+"""Selection of a model that has a benchmark."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import pandas as pd
 import streamlit as st
 
 
-def benchmarked_model(rows: pd.DataFrame, key: str) -> str | None:
-    """Chosen among the models with a benchmark, at first the one to ship; None without any."""
+def select_benchmarked_model(rows: pd.DataFrame, key: str) -> str | None:
+    """Selects a model with a benchmark; default: the recommended one. None if there is none."""
     if rows["benchmark_id"].isna().all():
-        st.info("Nothing was benchmarked yet.", icon=":material/speed:")
+        st.info("No benchmark yet. Queue one on the page New run.", icon=":material/speed:")
         return None
     labels = list(dict.fromkeys(rows.loc[rows["benchmark_id"].notna(), "label"]))
-    shipped = rows.loc[rows["ship"].astype(bool), "label"]
+    recommended = rows.loc[rows["recommended"].astype(bool), "label"]
     return st.selectbox(
         "Model",
         labels,
-        index=labels.index(shipped.iloc[0]) if len(shipped) else 0,
+        index=labels.index(recommended.iloc[0]) if len(recommended) else 0,
         key=key,
         bind="query-params",
         width=420,

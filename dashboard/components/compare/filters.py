@@ -1,4 +1,4 @@
-"""What the Compare page shows: chosen by selectboxes that live in the URL."""
+"""The filters of the Compare page; their values are in the URL."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import queries
-from engine.evaluation.comparability import with_apart
+from engine.evaluation.comparability import add_exclusion_reasons
 from engine.results import ResultTables
 from engine.results.groups import (
     Group,
@@ -22,8 +22,11 @@ IMAGENET_CLASSES = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Chosen:
-    """Groups are None where nothing of the kind was measured; `published` is whether to show it."""
+class Selection:
+    """The filter values; a group is None if nothing of its kind was measured.
+
+    `published`: whether to show the published figures.
+    """
 
     accuracy: Group | None
     speed: Group | None
@@ -32,34 +35,34 @@ class Chosen:
 
     @property
     def images(self) -> str:
-        """What accuracy is of, for people."""
-        return self.accuracy.label if self.accuracy else "nothing evaluated"
+        """Label of the image set."""
+        return self.accuracy.label if self.accuracy else "no evaluation"
 
     @property
     def setting(self) -> str:
-        """What speed is of, without the machine."""
-        return self.speed.label.split(" · ")[0] if self.speed else "nothing benchmarked"
+        """Label of the benchmark conditions, without the machine."""
+        return self.speed.label.split(" · ")[0] if self.speed else "no benchmark"
 
     def rows(self) -> pd.DataFrame:
-        """The measured builds of the chosen models in the chosen groups.
+        """The results of the selected models in the selected groups.
 
-        Adds `label`, `key` and `apart` (why a row is not compared with the others). A row has
-        accuracy, speed or both; what was measured elsewhere is missing from it.
+        Adds `label`, `key` and `not_comparable` (the reason). A row has accuracy, speed or both;
+        measurements of other groups are missing in it.
         """
-        found = with_labels(queries.results(self.accuracy, self.speed))
-        found = found[found["evaluation_id"].notna() | found["benchmark_id"].notna()]
+        rows = with_labels(queries.results(self.accuracy, self.speed))
+        rows = rows[rows["evaluation_id"].notna() | rows["benchmark_id"].notna()]
         if self.models:
-            found = found[found["label"].isin(self.models)]
-        return with_keys(with_apart(found.reset_index(drop=True)))
+            rows = rows[rows["label"].isin(self.models)]
+        return with_keys(add_exclusion_reasons(rows.reset_index(drop=True)))
 
 
-def choose(tables: ResultTables) -> Chosen:
-    """Draws the filters and returns what they say."""
+def choose(tables: ResultTables) -> Selection:
+    """Draws the filters and returns their values."""
     with st.container(border=True):
         with st.container(horizontal=True, vertical_alignment="bottom"):
             evaluated, benchmarked = tables.evaluations, tables.benchmarks
-            accuracy = _group("Accuracy on", accuracy_groups(evaluated), "images", 260)
-            speed = _group("Speed at", speed_groups(benchmarked), "setting", 410)
+            accuracy = _select_group("Accuracy on", accuracy_groups(evaluated), "images", 260)
+            speed = _select_group("Speed at", speed_groups(benchmarked), "setting", 410)
             labels = list(dict.fromkeys(with_labels(tables.builds)["label"]))
             models = st.multiselect(
                 "Models",
@@ -69,14 +72,14 @@ def choose(tables: ResultTables) -> Chosen:
                 bind="query-params",
             )
         published = _published_toggle(accuracy, tables)
-    return Chosen(accuracy, speed, models, published)
+    return Selection(accuracy, speed, models, published)
 
 
-def _group(label: str, groups: list[Group], key: str, width: int) -> Group | None:
-    """One group of several; `width` in pixels, so that no label is cut where there is room."""
+def _select_group(label: str, groups: list[Group], key: str, width: int) -> Group | None:
+    """Selects one group; `width` in pixels, wide enough for the labels."""
     by_label = {group.label: group for group in groups}
     if not by_label:
-        st.selectbox(label, ["nothing measured yet"], key=f"{key}_none", disabled=True, width=width)
+        st.selectbox(label, ["no measurement yet"], key=f"{key}_none", disabled=True, width=width)
         return None
     chosen = st.selectbox(label, list(by_label), key=key, bind="query-params", width=width)
     return by_label.get(str(chosen), groups[0])
@@ -89,19 +92,19 @@ def _published_toggle(accuracy: Group | None, tables: ResultTables) -> bool:
         value=comparable,
         key="published" if comparable else "published_beside",
         bind="query-params",
-        help="Small gray crosses: the 25 rows of the catalog as their authors published them. "
-        "They are of ImageNet-1k and say nothing about accuracy on other images.",
+        help="Small gray crosses: the published figures of the 25 catalog models, measured on "
+        "ImageNet-1k. They are not comparable with accuracy on other images.",
     )
 
 
 def is_imagenet(accuracy: Group, tables: ResultTables) -> bool:
-    """Whether accuracy on these images may stand beside a published ImageNet-1k figure.
+    """Whether the image set has the ImageNet-1k classes, as the published figures have.
 
-    Imported evaluations are of images that need not be here: there, the labels are counted.
+    The images of imported evaluations may be missing here: then the classes of the labels count.
     """
     digest = accuracy.values["dataset_digest"]
     registered = [row for row in queries.datasets() if row.digest == digest]
     if registered:
         return registered[0].num_classes == IMAGENET_CLASSES
-    evaluations = accuracy.of(tables.evaluations)["evaluation_id"]
-    return queries.classes_judged(int(evaluations.iloc[0])) == IMAGENET_CLASSES
+    evaluations = accuracy.select_rows(tables.evaluations)["evaluation_id"]
+    return queries.labeled_class_count(int(evaluations.iloc[0])) == IMAGENET_CLASSES

@@ -1,4 +1,4 @@
-"""Latency distributions, and what the batch does, of a few builds."""
+"""Latency distributions of some builds, and batch scaling of a model."""
 
 from __future__ import annotations
 
@@ -8,57 +8,58 @@ import streamlit as st
 from dashboard import queries
 from dashboard.charts import batches, latency
 from dashboard.components.common.theme import chart_config, current_palette
-from dashboard.components.compare.benchmarked_model import benchmarked_model
+from dashboard.components.compare.benchmarked_model import select_benchmarked_model
 from dashboard.formats import escape_markdown, is_missing, short
 from engine.benchmark.sweep import Percentile, find_sweet_spot
-from engine.results.groups import benchmarked_at
+from engine.results.groups import benchmarks_of_model
 
-MOST_SERIES = 6
+MAX_SERIES = 6
 
 
 def latency_view(rows: pd.DataFrame) -> None:
-    """Cumulative distributions, and the requests in their order."""
-    series = [one for one in map(_series, _few(rows)) if one is not None]
-    takeaway = latency.takeaway(series)
+    """Latency distribution (CDF) and latency over time."""
+    all_series = [series for series in map(_series, _select_builds(rows)) if series is not None]
+    takeaway = latency.takeaway(all_series)
     st.caption(escape_markdown(takeaway))
-    if not series:
+    if not all_series:
         return
     palette = current_palette()
     with st.grid(2, min_column_width=420):
         with st.container(border=True, height="stretch"):
-            st.markdown("**How long requests took**")
-            figure = latency.distributions(series, palette)
+            st.markdown("**Latency distribution (CDF)**")
+            figure = latency.latency_distribution(all_series, palette)
             st.plotly_chart(figure, key="latency", config=chart_config(), alt=takeaway)
         with st.container(border=True, height="stretch"):
-            st.markdown("**In the order of measuring**")
-            figure = latency.in_order(series, palette)
+            st.markdown("**Latency over time**")
+            figure = latency.latency_over_time(all_series, palette)
             st.plotly_chart(
                 figure,
                 key="order",
                 config=chart_config(),
-                alt="Latency of each request in its order",
+                alt="Latency of each request in order of completion",
             )
     st.caption(
-        "The windows that the reported figures come from; at most 2,000 requests a build are "
-        "drawn. Builds that were picked side by side come first."
+        f"Requests of the reported windows, at most {latency.MAX_SAMPLES:,} per build and "
+        f"{MAX_SERIES} builds. Builds selected under Side by side come first."
     )
 
 
-def _few(rows: pd.DataFrame) -> list[dict[str, object]]:
-    """Picked ones first, then the one to ship and its siblings, then the newest."""
+def _select_builds(rows: pd.DataFrame) -> list[dict[str, object]]:
+    """At most MAX_SERIES: the picked builds, then those of the recommended model, then the rest."""
     measured = rows[rows["benchmark_id"].notna()].drop_duplicates("benchmark_id")
     picked = st.session_state.get("picked") or []
-    shipped = set(measured.loc[measured["ship"].astype(bool), "label"])
-    first = measured["key"].isin(picked).astype(int) * 2 + measured["label"].isin(shipped)
-    order = first.sort_values(ascending=False, kind="stable").index
-    few = measured.loc[order].head(MOST_SERIES)
-    several = few.duplicated(["label", "precision"], keep=False)
-    told_apart = few["label"] + " · " + few["artifact_digest"].map(short)
-    return few.assign(label=few["label"].where(~several, told_apart)).to_dict("records")
+    recommended = set(measured.loc[measured["recommended"].astype(bool), "label"])
+    priority = measured["key"].isin(picked).astype(int) * 2 + measured["label"].isin(recommended)
+    order = priority.sort_values(ascending=False, kind="stable").index
+    selected = measured.loc[order].head(MAX_SERIES)
+    several = selected.duplicated(["label", "precision"], keep=False)
+    with_digest = selected["label"] + " · " + selected["artifact_digest"].map(short)
+    labels = selected["label"].where(~several, with_digest)
+    return selected.assign(label=labels).to_dict("records")
 
 
 def _series(row: dict[str, object]) -> latency.Series | None:
-    if is_missing(row["latency_p50_ms"]):  # offline: times to each answer are no latencies
+    if is_missing(row["latency_p50_ms"]):  # scenario offline: it has no latencies
         return None
     values = queries.latencies(int(str(row["benchmark_id"]).split(".")[0]))
     if values is None or not len(values):
@@ -72,19 +73,19 @@ def batch_view(
     percentile: str | None,
     limit: float | None,
 ) -> None:
-    """Throughput and latency over the batch, for one model in the chosen setting."""
-    model = benchmarked_model(rows, "batch_model")
+    """Throughput and latency over the batch size, for one model in one configuration."""
+    model = select_benchmarked_model(rows, "batch_model")
     if setting is None or model is None:
         return
     own = rows[rows["label"] == model]
-    found = benchmarked_at(queries.tables().benchmarks, own, setting, vary=("batch",))
-    if found["batch"].nunique() < 2:
+    benchmarks = benchmarks_of_model(queries.tables().benchmarks, own, setting, vary=("batch",))
+    if benchmarks["batch"].nunique() < 2:
         st.info(
-            "Only one batch size was benchmarked: choose more on New run, under Options.",
+            "Fewer than two batch sizes were benchmarked. Select more on New run, under Options.",
             icon=":material/stacked_bar_chart:",
         )
         return
-    spot = find_sweet_spot(found, Percentile(percentile or "p50"), limit)
-    st.caption(escape_markdown(spot.sentence()))
-    figure = batches.batch_scaling(spot, current_palette())
-    st.plotly_chart(figure, key="batches", config=chart_config(), alt=spot.sentence())
+    sweep = find_sweet_spot(benchmarks, Percentile(percentile or "p50"), limit)
+    st.caption(escape_markdown(sweep.sentence()))
+    figure = batches.batch_scaling(sweep, current_palette())
+    st.plotly_chart(figure, key="batches", config=chart_config(), alt=sweep.sentence())

@@ -1,4 +1,4 @@
-"""What a lower precision costs in accuracy, and what it brings in speed and size."""
+"""Precision comparison: accuracy change, speed-up and size ratio of a lower precision."""
 
 from __future__ import annotations
 
@@ -12,88 +12,88 @@ from dashboard.components.compare.precision_table import pairs_table
 from dashboard.formats import escape_markdown, plural
 from engine.results import wording
 from engine.results.groups import newest_builds
-from engine.results.notes import of_speeds
+from engine.results.notes import unreliable_speeds_summary
 from engine.specs.comparability import SAME_MODEL
 from engine.store.manifest import EMULATED
 
-MOST_MODELS = 30
+MAX_MODELS = 30
 
 
 def pairs_view(rows: pd.DataFrame, first: str, second: str) -> None:
-    """The two charts and the table with the same numbers; `rows` are of one pair of groups."""
+    """Two charts and a table with the same figures; `rows`: one image set, one configuration."""
     newest = newest_builds(rows)
-    newest, left_out = _few(newest)
-    extra = ["label", "key", "meets", "ship"]
-    found, missing = queries.pairs(newest.drop(columns=extra), first, second)
+    newest, hidden = _limit_models(newest)
+    page_columns = ["label", "key", "meets", "recommended"]
+    pairs, error = queries.pairs(newest.drop(columns=page_columns), first, second)
     labels = rows[[*SAME_MODEL, "label"]].drop_duplicates(list(SAME_MODEL))
-    found = found.merge(labels, on=list(SAME_MODEL))
-    if missing:
-        st.warning(escape_markdown(missing))
-    if left_out:
+    pairs = pairs.merge(labels, on=list(SAME_MODEL))
+    if error:
+        st.warning(escape_markdown(error))
+    if hidden:
         st.caption(
-            f"The {MOST_MODELS} models measured last; {plural(left_out, 'model')} more are left "
-            f"out: choose models above to see them."
+            f"The {MAX_MODELS} models measured last; {plural(hidden, 'model')} not shown. Select "
+            f"models above to see others."
         )
-    _show(found, first, second)
-    warn_of_rough_speeds(
+    _show(pairs, first, second)
+    warn_about_unreliable_speeds(
         newest[newest["benchmark_id"].notna() & newest["precision"].isin((first, second))]
     )
     emulated = (newest["execution"] == EMULATED).any()
     if "fp16" in (first, second) and emulated:
         st.caption(
-            "fp16 is emulated on this CPU: its accuracy and size are real, its speed is not that "
+            "fp16 is emulated on this CPU: its accuracy and size are valid, its speed is not that "
             "of a machine with native fp16."
         )
 
 
-def _few(rows: pd.DataFrame) -> tuple[pd.DataFrame, int]:
-    """The rows of the models measured last, and how many models that leaves out."""
+def _limit_models(rows: pd.DataFrame) -> tuple[pd.DataFrame, int]:
+    """The rows of the MAX_MODELS models measured last, and the number of the other models."""
     labels = list(dict.fromkeys(rows.sort_values("measured_at", ascending=False)["label"]))
-    kept = set(labels[:MOST_MODELS])
-    return rows[rows["label"].isin(kept)], max(0, len(labels) - MOST_MODELS)
+    shown = set(labels[:MAX_MODELS])
+    return rows[rows["label"].isin(shown)], max(0, len(labels) - MAX_MODELS)
 
 
-def _show(found: pd.DataFrame, first: str, second: str) -> None:
+def _show(pairs: pd.DataFrame, first: str, second: str) -> None:
     charts = {
         column: chart
-        for column, chart in {"drop": _change, "speed_up": _speed}.items()
-        if found[column].notna().any()
+        for column, chart in {"change": _change, "speed_up": _speed}.items()
+        if pairs[column].notna().any()
     }
-    if "drop" not in charts:
-        st.caption(wording.of_change(found, first, second))
+    if "change" not in charts:
+        st.caption(wording.accuracy_change_summary(pairs, first, second))
     if "speed_up" not in charts:
-        st.caption(wording.of_speed(found, first, second))
+        st.caption(wording.speed_up_summary(pairs, first, second))
     if charts:
         with st.grid(len(charts), min_column_width=420):
             for chart in charts.values():
                 with st.container(border=True, height="stretch"):
-                    chart(found, first, second)
-    if len(found):
-        pairs_table(found, first, second)
+                    chart(pairs, first, second)
+    if len(pairs):
+        pairs_table(pairs, first, second)
 
 
-def _change(found: pd.DataFrame, first: str, second: str) -> None:
-    st.markdown(f"**{second} minus {first}: top-1**")
-    takeaway = wording.of_change(found, first, second)
+def _change(pairs: pd.DataFrame, first: str, second: str) -> None:
+    st.markdown(f"**{second} vs {first}: accuracy change**")
+    takeaway = wording.accuracy_change_summary(pairs, first, second)
     st.caption(takeaway)
-    figure = accuracy_change(found, first, second, current_palette())
+    figure = accuracy_change(pairs, first, second, current_palette())
     st.plotly_chart(figure, key="change", config=chart_config(), alt=takeaway)
 
 
-def _speed(found: pd.DataFrame, first: str, second: str) -> None:
-    st.markdown(f"**{second} over {first}: throughput and size**")
-    takeaway = wording.of_speed(found, first, second)
+def _speed(pairs: pd.DataFrame, first: str, second: str) -> None:
+    st.markdown(f"**{second} vs {first}: speed-up and size ratio**")
+    takeaway = wording.speed_up_summary(pairs, first, second)
     st.caption(takeaway)
-    figure = speed_and_size(found, first, second, current_palette())
+    figure = speed_and_size(pairs, first, second, current_palette())
     st.plotly_chart(figure, key="speed_up", config=chart_config(), alt=takeaway)
 
 
-def warn_of_rough_speeds(rows: pd.DataFrame) -> None:
-    """Says how many of the speeds shown are rough ones, and why."""
-    told = of_speeds(rows)
-    if told:
+def warn_about_unreliable_speeds(rows: pd.DataFrame) -> None:
+    """Warns if some of the shown speeds are unreliable: how many, and why."""
+    summary = unreliable_speeds_summary(rows)
+    if summary:
         st.caption(
-            f":orange[:material/warning:] Of {plural(rows['benchmark_id'].nunique(), 'speed')}: "
-            f"{escape_markdown(told)}. Take them "
-            f"as rough, or measure again when the machine is quiet."
+            f":orange[:material/warning:] Of "
+            f"{plural(rows['benchmark_id'].nunique(), 'benchmark')}: {escape_markdown(summary)}. "
+            f"These speeds are unreliable; measure them again when the machine is idle."
         )

@@ -1,4 +1,4 @@
-"""The numbers under the precision charts."""
+"""The table below the precision charts."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from engine.results.columns import COLUMNS
 
 
 def pairs_table(pairs: pd.DataFrame, first: str, second: str) -> None:
-    """One row a model; dashes where a side was not measured."""
+    """One row per model; a dash for a missing figure."""
     number = st.column_config.NumberColumn
     columns = {
         "label": st.column_config.TextColumn("model", pinned=True),
-        "drop": number(f"top-1 {second} − {first} (points)", format="%+.2f"),
-        "drop_low": number("95 % from", format="%+.2f"),
-        "drop_high": number("to", format="%+.2f"),
-        "lost": number(f"right only in {first}", format="localized"),
-        "gained": number(f"right only in {second}", format="localized"),
+        "change": number(f"top-1 {second} − {first} (pp)", format="%+.2f"),
+        "change_low": number("95 % low", format="%+.2f"),
+        "change_high": number("95 % high", format="%+.2f"),
+        "only_first": number(f"correct only in {first}", format="localized"),
+        "only_second": number(f"correct only in {second}", format="localized"),
         "p_value": number("McNemar p", format="%.2g"),
         "images": table_column(COLUMNS["images"]),
-        "speed_up": number("images/s ratio", format="%.2f ×"),
+        "speed_up": number("speed-up", format="%.2f ×"),
         "size_ratio": number("size ratio", format="%.2f ×"),
         "batch": table_column(COLUMNS["batch"]),
         "threads": table_column(COLUMNS["threads"]),
@@ -31,5 +31,5 @@ def pairs_table(pairs: pd.DataFrame, first: str, second: str) -> None:
         column_config=columns,
         hide_index=True,
         placeholder="–",
-        alt=f"{second} against {first}: change of top-1, throughput ratio and size ratio by model",
+        alt=f"{second} vs {first}: accuracy change, speed-up and size ratio by model",
     )

@@ -1,4 +1,4 @@
-"""The limits of the deployment, and the one build to ship under them."""
+"""The constraints of a deployment, and the recommended build."""
 
 from __future__ import annotations
 
@@ -8,122 +8,137 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import queries
-from dashboard.components.compare.filters import Chosen
+from dashboard.components.compare.filters import Selection
 from dashboard.formats import escape_markdown, is_missing
 from db.enums import Precision
 from engine.benchmark.sweep import Percentile
 from engine.common.stats import PairedDifference
 from engine.results.recommend import (
-    Answer,
     Constraints,
     Goal,
     Recommendation,
-    answer,
+    RecommendationText,
     candidates,
     comparable_points,
-    doubts,
-    most_accurate,
+    most_accurate_text,
     recommend,
+    recommendation_caveats,
+    recommendation_text,
 )
 
 
-def ship_card(rows: pd.DataFrame, chosen: Chosen) -> pd.DataFrame:
-    """Draws limits and answer; returns `rows` with `meets` and `ship`."""
+def recommendation_card(rows: pd.DataFrame, selection: Selection) -> pd.DataFrame:
+    """Draws constraints and recommendation; returns `rows` with `meets` and `recommended`."""
     points = comparable_points(rows)
-    offered = candidates(points)
+    builds = candidates(points)
     with st.container(border=True):
-        if offered.empty:
+        if builds.empty:
             _without_speed(points)
-            return rows.assign(meets=True, ship=False)
-        st.markdown("**Which one to ship**")
+            return rows.assign(meets=True, recommended=False)
+        st.markdown("**Recommendation**")
         constraints = choose_constraints()
-        found = recommend(offered, constraints)
-        _answer(found, constraints, chosen)
-    meets = rows.index.map(found.meets).astype(object)
-    chosen_key = found.row["key"] if found.row else None
+        recommendation = recommend(builds, constraints)
+        _show_recommendation(recommendation, constraints, selection)
+    meets = rows.index.map(recommendation.meets).astype(object)
+    key = recommendation.row["key"] if recommendation.row else None
     return rows.assign(
         meets=pd.Series(meets, index=rows.index).fillna(True).astype(bool),
-        ship=rows["key"] == chosen_key,
+        recommended=rows["key"] == key,
     )
 
 
 def _without_speed(points: pd.DataFrame) -> None:
-    """What can be said before anything has both an accuracy and a speed."""
-    st.markdown("**Which one is the most accurate**")
+    """The most accurate build, as long as no build has both accuracy and speed."""
+    st.markdown("**Most accurate build**")
     if points.empty:
-        st.caption("Nothing has both an accuracy on these images and a speed in this setting yet.")
+        st.caption(
+            "No build has both an accuracy on these images and a speed in this configuration yet."
+        )
         return
     best, *others = points.sort_values("top1", ascending=False).to_dict("records")
     second = others[0] if others else None
     lead = _paired(second["evaluation_id"], best) if second is not None else None
-    _show(most_accurate(best, second, lead), ":material/trophy:")
+    _show(most_accurate_text(best, second, lead), ":material/trophy:")
 
 
 def _paired(other_id: float, row: dict[str, Any]) -> PairedDifference | None:
-    """`row` minus another evaluation, image by image; None where they cannot be paired."""
-    return queries.difference(int(other_id), int(row["evaluation_id"]))
+    """Top-1 of `row` minus that of another evaluation, paired; None if they cannot be paired."""
+    return queries.paired_difference(int(other_id), int(row["evaluation_id"]))
 
 
-def _show(said: Answer, icon: str) -> None:
-    st.success(f"**{escape_markdown(said.head)}** {escape_markdown(said.evidence)}", icon=icon)
+def _show(text: RecommendationText, icon: str) -> None:
+    st.success(f"**{escape_markdown(text.head)}** {escape_markdown(text.evidence)}", icon=icon)
 
 
 def choose_constraints() -> Constraints:
-    """The widgets; every one is in the URL."""
+    """Draws the constraint widgets; their values are in the URL."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
         percentile = st.selectbox(
-            "Latency",
+            "Percentile",
             [str(percentile) for percentile in Percentile],
             index=1,
             key="percentile",
             bind="query-params",
             width=90,
         )
-        latency = _limit("at most (ms)", "latency", None, "p50 to p99 of one request of a batch.")
-        drop = _limit(
-            "Drop at most (points)", "drop", 1.0, "Top-1 lost against fp32 of the same model."
+        latency = _limit_input(
+            "Max latency (ms)",
+            "latency",
+            None,
+            "Percentile of the latency of one request (of one batch).",
         )
-        size = _limit("Size at most (MB)", "size", None, "Bytes of the model file.")
-        prefer = st.segmented_control(
-            "Then the",
+        drop = _limit_input(
+            "Max accuracy drop (pp)",
+            "drop",
+            1.0,
+            "Top-1 of fp32 of the same model minus top-1 of the build, in percentage points.",
+        )
+        size = _limit_input("Max size (MB)", "size", None, "Size of the model file.")
+        goal = st.segmented_control(
+            "Optimize for",
             [str(goal) for goal in Goal],
             default=str(Goal.ACCURATE),
             required=True,
             key="prefer",
             bind="query-params",
-            help="Most accurate: the model with the most accurate build within the limits, at the "
-            "fastest of its precisions within them. Without a limit on the drop, the most "
-            "accurate build outright.",
+            help="Most accurate: the model of the most accurate build within the constraints, at "
+            "its fastest precision within them. Without a max accuracy drop: the most accurate "
+            "build. Fastest: the build with the highest images/s within the constraints.",
         )
-    return Constraints(Percentile(percentile), latency, drop, size, Goal(prefer))
+    return Constraints(Percentile(percentile), latency, drop, size, Goal(goal))
 
 
-def _limit(label: str, key: str, value: float | None, about: str) -> float | None:
-    found = st.number_input(
+def _limit_input(label: str, key: str, value: float | None, about: str) -> float | None:
+    limit = st.number_input(
         label,
         min_value=0.0,
         value=value,
         step=None,
         format="%g",
-        placeholder="no limit",
+        placeholder="none",
         key=f"most_{key}",
         bind="query-params",
-        help=f"{about} Empty: no limit.",
+        help=f"{about} Empty: no constraint.",
         width=170,
     )
-    return None if found is None else float(found)
+    return None if limit is None else float(limit)
 
 
-def _answer(found: Recommendation, constraints: Constraints, chosen: Chosen) -> None:
-    row = found.row
+def _show_recommendation(
+    recommendation: Recommendation, constraints: Constraints, selection: Selection
+) -> None:
+    row = recommendation.row
     if row is None:
-        st.warning(escape_markdown(found.reason), icon=":material/block:")
+        st.warning(escape_markdown(recommendation.reason), icon=":material/block:")
         return
-    drop = None
+    difference = None
     if row["precision"] != Precision.FP32 and not is_missing(row["fp32_id"]):
-        drop = _paired(row["fp32_id"], row)
-    _show(answer(found, constraints, drop, chosen.setting), ":material/local_shipping:")
-    told = "; ".join(doubts(row, constraints, drop))
-    if told:
-        whole = escape_markdown(f"{told[0].upper()}{told[1:]}.")
-        st.caption(f":orange[:material/warning:] {whole}")
+        difference = _paired(row["fp32_id"], row)
+    _show(
+        recommendation_text(recommendation, constraints, difference, selection.setting),
+        ":material/recommend:",
+    )
+    caveats = "; ".join(recommendation_caveats(row, constraints, difference))
+    if caveats:
+        sentence = escape_markdown(f"{caveats[0].upper()}{caveats[1:]}.")
+        st.caption(f":orange[:material/warning:] {sentence}")

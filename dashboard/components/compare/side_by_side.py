@@ -1,4 +1,4 @@
-"""Builds chosen in a chart or by name, held against each other: in a sentence, then by fact."""
+"""Side-by-side comparison of builds selected in a chart or by name."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import streamlit as st
 from dashboard import queries
 from dashboard.formats import escape_markdown, is_missing, number, signed
 from engine.common.stats import PairedDifference
-from engine.results.facts import cards_of
-from engine.results.wording import interval_of, verdict
+from engine.results.facts import provenance_cards
+from engine.results.wording import interval_text, significance_text
 
-PICKED = "picked"
-MOST = 4
-# column -> (its name, whether a ratio of one is worth a word)
+PICKED = "picked"  # key in the session state and in the URL
+MAX_BUILDS = 4
+# column -> (name, whether to show a ratio of 1)
 RATIOS = {
     "images_per_s": ("images/s", True),
     "size_mb": ("size", True),
@@ -24,31 +24,33 @@ RATIOS = {
 
 
 def pick_from(chart: str) -> None:
-    """Callback of a chart: its selected points join those that were picked, at most MOST stay."""
-    found = st.session_state[chart]["selection"]["points"]
-    keys = [str(point["customdata"][1]) for point in found if "customdata" in point]
-    before = list(st.session_state.get(PICKED) or [])
-    st.session_state[PICKED] = list(dict.fromkeys([*before, *filter(None, keys)]))[-MOST:]
+    """Callback of a chart: adds its selected points to the picked builds; keeps MAX_BUILDS."""
+    points = st.session_state[chart]["selection"]["points"]
+    keys = [str(point["customdata"][1]) for point in points if "customdata" in point]
+    picked = list(st.session_state.get(PICKED) or [])
+    st.session_state[PICKED] = list(dict.fromkeys([*picked, *filter(None, keys)]))[-MAX_BUILDS:]
 
 
 def side_by_side(rows: pd.DataFrame) -> None:
-    """The drawer: choose by name (or in a chart), read the difference, see what else differs."""
+    """The section: selection, differences in figures, and the provenance of each build."""
     with st.container(border=True):
         st.markdown("**Side by side**")
         picked = st.multiselect(
-            f"Builds (at most {MOST}), the first is A; or select points in a chart above",
+            f"Builds (at most {MAX_BUILDS}; the first is A), or select points in a chart above",
             list(rows["key"]),
             key=PICKED,
-            max_selections=MOST,
-            placeholder="Choose two",
+            max_selections=MAX_BUILDS,
+            placeholder="Select two or more",
             bind="query-params",
         )
         chosen = [rows[rows["key"] == key].iloc[0].to_dict() for key in picked]
         if len(chosen) < 2:
-            st.caption("Choose two or more to see what tells them apart, and what made each.")
+            st.caption("Select two or more builds to compare their figures and their provenance.")
             return
         for letter, row in zip("BCD", chosen[1:], strict=False):
-            st.markdown(f"**{letter} against A**: {escape_markdown(difference(chosen[0], row))}")
+            st.markdown(
+                f"**{letter} vs A**: {escape_markdown(difference_text(chosen[0], row, letter))}"
+            )
         differing = st.toggle(
             "Differences only", value=True, key="differences", bind="query-params"
         )
@@ -60,63 +62,65 @@ def side_by_side(rows: pd.DataFrame) -> None:
             height=min(560, 36 * (len(shown) + 1) + 4),
             row_height=36,
             placeholder="–",
-            alt="What made each of the chosen builds"
-            + (", only what differs" if differing else ""),
+            alt="Provenance of the selected builds" + (", differences only" if differing else ""),
         )
 
 
-def difference(first: dict[str, Any], second: dict[str, Any]) -> str:
-    """Accuracy (paired where it can be), throughput and size of the second against the first."""
-    parts = [accuracy_words(first, second, _paired(first, second))]
-    for name, (what, told_when_equal) in RATIOS.items():
+def difference_text(first: dict[str, Any], second: dict[str, Any], letter: str = "B") -> str:
+    """Accuracy (paired if possible), throughput and size of the second build (`letter`) vs A."""
+    parts = [accuracy_difference(first, second, _paired(first, second), letter)]
+    for name, (title, shown_if_equal) in RATIOS.items():
         if not is_missing(first[name]) and not is_missing(second[name]):
             ratio = second[name] / first[name]
-            if told_when_equal or ratio != 1:
-                parts.append(f"{number(ratio, 2)} × the {what}")
+            if shown_if_equal or ratio != 1:
+                parts.append(f"{number(ratio, 2)} × {title}")
     return ", ".join(parts) + "."
 
 
 def _paired(first: dict[str, Any], second: dict[str, Any]) -> PairedDifference | None:
     if is_missing(first["evaluation_id"]) or is_missing(second["evaluation_id"]):
         return None
-    return queries.difference(int(first["evaluation_id"]), int(second["evaluation_id"]))
+    return queries.paired_difference(int(first["evaluation_id"]), int(second["evaluation_id"]))
 
 
-def accuracy_words(
-    first: dict[str, Any], second: dict[str, Any], paired: PairedDifference | None
+def accuracy_difference(
+    first: dict[str, Any],
+    second: dict[str, Any],
+    paired: PairedDifference | None,
+    letter: str = "B",
 ) -> str:
-    """`−0.90 points of top-1 (...)`, or why there is no such figure."""
+    """`−0.90 pp top-1 (...)`, or the reason why there is no such figure."""
     if is_missing(first["top1"]) or is_missing(second["top1"]):
-        return "accuracy not comparable (one was not evaluated on these images)"
+        return "accuracy not comparable (one build was not evaluated on these images)"
     if paired is None:
-        return "accuracy not comparable image by image (different or missing per-image results)"
-    words = (
-        f"{signed(100 * paired.difference, 2)} points of top-1 ({interval_of(paired)}: "
-        f"{verdict(paired.p_value)}; right only in A {paired.only_a:,}, only here "
-        f"{paired.only_b:,})"
+        return "accuracy not comparable (per-image results are missing or are of other images)"
+    text = (
+        f"{signed(100 * paired.difference, 2)} pp top-1 ({interval_text(paired)}: "
+        f"{significance_text(paired.p_value)}; correct only in A: {paired.only_a:,}, only in "
+        f"{letter}: {paired.only_b:,})"
     )
     if first["preprocess"] != second["preprocess"]:
-        words += ", on images that were prepared differently"
-    return words
+        text += ", with different preprocessing"
+    return text
 
 
 def facts_of(chosen: list[dict[str, Any]]) -> pd.DataFrame:
-    """One line a fact that any of them has, one column a build, `differs` where not all agree."""
-    made = [_facts(row) for row in chosen]
-    names = list(dict.fromkeys(name for facts in made for name in facts))
+    """One row per fact, one column per build; `differs`: whether the builds differ in it."""
+    builds = [_facts(row) for row in chosen]
+    names = list(dict.fromkeys(name for facts in builds for name in facts))
     columns = [f"{letter}: {row['key']}" for letter, row in zip("ABCD", chosen, strict=False)]
     lines = []
     for name in names:
-        values = [facts.get(name) for facts in made]
+        values = [facts.get(name) for facts in builds]
         if values.count(None) == len(values):
             continue
         lines.append([" · ".join(name), *values, len(set(values)) > 1])
-    return pd.DataFrame(lines, columns=["what", *columns, "differs"])
+    return pd.DataFrame(lines, columns=["fact", *columns, "differs"])
 
 
 def _facts(row: dict[str, Any]) -> dict[tuple[str, str], str | None]:
     ids = [None if is_missing(row[c]) else int(row[c]) for c in ("evaluation_id", "benchmark_id")]
-    cards = cards_of(queries.provenance(row["artifact_digest"], *ids))
+    cards = provenance_cards(queries.provenance(row["artifact_digest"], *ids))
     return {
         (title, name): None if value is None else str(value)
         for title, facts in cards.items()

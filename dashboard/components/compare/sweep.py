@@ -1,4 +1,4 @@
-"""All settings that a model was benchmarked at: where each stands, and which is the best."""
+"""All configurations that a model was benchmarked in, and the best operating point."""
 
 from __future__ import annotations
 
@@ -8,15 +8,19 @@ import streamlit as st
 from dashboard import queries
 from dashboard.charts.sweep import latency_against_throughput
 from dashboard.components.common.theme import chart_config, current_palette
-from dashboard.components.compare.benchmarked_model import benchmarked_model
+from dashboard.components.compare.benchmarked_model import select_benchmarked_model
 from dashboard.components.results.table import table_column
 from dashboard.formats import escape_markdown, plural
 from engine.benchmark.scenarios.definitions import CLOSED_LOOP
 from engine.benchmark.sweep import Percentile, SweetSpot, find_sweet_spot
 from engine.results.columns import COLUMNS, SWEEP
-from engine.results.groups import benchmarked_at
+from engine.results.groups import benchmarks_of_model
 
-LEAST_POINTS = 2
+MIN_POINTS = 2
+MARKS_NOTE = (
+    "One mark per configuration, with the range over its measured windows. Hollow: unreliable "
+    "(unstable or with interference)."
+)
 
 
 def sweep_view(
@@ -25,52 +29,52 @@ def sweep_view(
     percentile: str | None,
     limit: float | None,
 ) -> None:
-    """Every setting of one model on the chosen machine; percentile and limit as for shipping."""
-    model = benchmarked_model(rows, "sweep_model")
+    """The sweep of one model on the selected machine, with the constraint of the recommendation."""
+    model = select_benchmarked_model(rows, "sweep_model")
     if setting is None or model is None:
         return
-    swept = {**setting, "scenario": CLOSED_LOOP, "processes": 1}
-    found = benchmarked_at(queries.tables().benchmarks, rows[rows["label"] == model], swept)
-    show_sweep(find_sweet_spot(found, Percentile(percentile or "p90"), limit), "sweep")
+    conditions = {**setting, "scenario": CLOSED_LOOP, "processes": 1}
+    own = rows[rows["label"] == model]
+    benchmarks = benchmarks_of_model(queries.tables().benchmarks, own, conditions)
+    show_sweep(find_sweet_spot(benchmarks, Percentile(percentile or "p90"), limit), "sweep")
 
 
-def show_sweep(found: SweetSpot, key: str) -> None:
-    """The sentence, the chart and the table of a sweep; or why there is none."""
-    if len(found.points) < LEAST_POINTS:
+def show_sweep(sweep: SweetSpot, key: str) -> None:
+    """The summary, chart and table of a sweep, or a message if there is none."""
+    if len(sweep.points) < MIN_POINTS:
         st.info(
-            f"{plural(len(found.points), 'setting')} measured: choose several batch sizes, threads "
-            f"or requests in flight on New run, under Options.",
+            f"{plural(len(sweep.points), 'configuration')} measured. For a sweep, enter several "
+            f"batch sizes, threads or concurrencies on New run, under Options.",
             icon=":material/stacked_line_chart:",
         )
         return
-    head, colon, evidence = found.sentence().partition(":")
-    box = st.success if found.row else st.warning
+    head, colon, evidence = sweep.sentence().partition(":")
+    box = st.success if sweep.row else st.warning
     box(
         f"**{escape_markdown(head)}**{colon} {escape_markdown(evidence)}",
-        icon=":material/my_location:" if found.row else ":material/block:",
+        icon=":material/my_location:" if sweep.row else ":material/block:",
     )
-    figure = latency_against_throughput(found, current_palette())
-    st.plotly_chart(figure, key=key, config=chart_config(), alt=found.sentence())
+    figure = latency_against_throughput(sweep, current_palette())
+    st.plotly_chart(figure, key=key, config=chart_config(), alt=sweep.sentence())
     st.caption(
-        "One mark a setting, with the range over its windows; hollow: noisy or unstable. Latency "
-        "is that of a machine kept busy by as many requests as are in flight. Percentile and limit "
-        "are those of the deployment, above."
+        f"{MARKS_NOTE} Latency is measured at the given concurrency. Percentile and max latency "
+        f"are those of the recommendation above."
         if key == "sweep"
-        else "One mark a setting, with the range over its windows; hollow: noisy or unstable."
+        else MARKS_NOTE
     )
-    _table(found, key)
+    _table(sweep, key)
 
 
-def _table(found: SweetSpot, key: str) -> None:
-    best = set(found.pareto_front["benchmark_id"])
-    shown = found.points[list(SWEEP)].assign(front=found.points["benchmark_id"].isin(best))
+def _table(sweep: SweetSpot, key: str) -> None:
+    front = set(sweep.pareto_front["benchmark_id"])
+    shown = sweep.points[list(SWEEP)].assign(front=sweep.points["benchmark_id"].isin(front))
     config = {name: table_column(COLUMNS[name]) for name in SWEEP}
-    with st.expander(f"All {plural(len(shown), 'setting')}", icon=":material/table_rows:"):
+    with st.expander(f"All {plural(len(shown), 'configuration')}", icon=":material/table_rows:"):
         st.dataframe(
             shown.sort_values("images_per_s", ascending=False),
             key=f"{key}_table",
             hide_index=True,
             placeholder="–",
-            column_config={**config, "front": "on the frontier"},
-            alt="Every setting with its throughput and latency",
+            column_config={**config, "front": "on Pareto front"},
+            alt="All configurations with throughput and latency",
         )

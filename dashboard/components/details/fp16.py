@@ -1,4 +1,4 @@
-"""What an fp16 build keeps in float, and why."""
+"""The nodes that an fp16 build keeps in float, with the reasons."""
 
 from __future__ import annotations
 
@@ -10,33 +10,33 @@ from db.models import Artifact
 from engine.build.fp16.limits import LARGEST, LIMIT
 from engine.store.manifest import BuildManifest
 
-COLUMNS = {"node": "node", "op": "operator", "reason": "why in float"}
+COLUMNS = {"node": "node", "op": "operator", "reason": "reason"}
 
 
-def show_half(artifact: Artifact | None) -> None:
-    """A table of the nodes that an fp16 build keeps in float; nothing for other builds."""
-    made = BuildManifest.of(artifact).build.half if artifact is not None else None
-    if made is None:
+def show_fp16(artifact: Artifact | None) -> None:
+    """The overflow check and the float nodes of an fp16 build; nothing for other builds."""
+    fp16 = BuildManifest.of(artifact).build.half if artifact is not None else None
+    if fp16 is None:
         return
-    kept = made.kept_in_float
-    with st.expander("What fp16 keeps in float", icon=":material/compress:"):
-        found, checked = made.agreement, made.checked
-        where = f"{checked.images} images of {checked.dataset}"
-        where = where if checked.dataset else checked.note or ""
+    float_nodes = fp16.kept_in_float
+    with st.expander("fp16: nodes kept in float", icon=":material/compress:"):
+        agreement, checked = fp16.agreement, fp16.checked
+        images = f"{checked.images} images of {checked.dataset}"
+        images = images if checked.dataset else checked.note or ""
         st.markdown(
-            f"**{plural(len(kept), 'node')}** in float. The largest value seen is "
-            f"**{made.largest.value:,.4g}**; half precision holds {LARGEST:,.0f}, and beyond "
-            f"{LIMIT:,.0f} a node stays in float. Checked: {escape_markdown(where)}."
+            f"**{plural(len(float_nodes), 'node')}** kept in float. Largest activation: "
+            f"**{fp16.largest.value:,.4g}** (fp16 maximum: {LARGEST:,.0f}; above "
+            f"{LIMIT:,.0f} a node is kept in float). Overflow check: {escape_markdown(images)}."
         )
         st.markdown(
-            f"With every stored value rounded to half precision, **{found.same_class} of "
-            f"{found.images}** images get the class that fp32 gives."
+            f"Top-1 agreement with fp32, with every stored value rounded to fp16: "
+            f"**{agreement.same_class} of {agreement.images}** images."
         )
-        if kept:
-            table = pd.DataFrame([one.dump() for one in kept])[list(COLUMNS)]
+        if float_nodes:
+            table = pd.DataFrame([node.dump() for node in float_nodes])[list(COLUMNS)]
             st.dataframe(
                 table,
                 column_config=COLUMNS,
                 hide_index=True,
-                alt="Nodes that stay in float, one row a node, with the reason",
+                alt="Nodes kept in float, one row per node, with the reason",
             )

@@ -1,4 +1,4 @@
-"""What this machine can do at most, what came nearest to it, and measuring it."""
+"""The compute peak of this machine, the best share of it, and a button to measure it."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from engine.specs import PeakSpec
 
 COLUMNS: dict[str, Any] = {
     "gmacs_per_s": st.column_config.NumberColumn("GMAC/s", format="%.0f"),
-    "kernel": "reached by",
+    "kernel": "kernel",
     "measured": st.column_config.DatetimeColumn("measured", format="distance"),
 }
 
 
 def show_peak(environment_digest: str) -> None:
-    """The card: a row for each precision and number of threads."""
-    st.subheader("Peak")
+    """The peak by precision and number of threads."""
+    st.subheader("Compute peak")
     peaks = queries.peaks(environment_digest)
     waiting = any(view.row.kind == JobKind.PEAK for view in queries.live_jobs())
     with st.container(horizontal=True, vertical_alignment="center"):
         st.caption(_about(peaks, environment_digest), width="stretch")
-        label = "Being measured" if waiting else "Measure again" if peaks else "Measure"
+        label = "Measuring" if waiting else "Measure again" if peaks else "Measure"
         st.button(label, key="peak", icon=":material/speed:", disabled=waiting, on_click=measure)
     if not peaks:
         return
@@ -48,13 +48,13 @@ def show_peak(environment_digest: str) -> None:
         pd.DataFrame(rows),
         hide_index=True,
         column_config=COLUMNS,
-        alt="The most this machine does, by precision and threads",
+        alt="Compute peak of this machine by precision and threads",
     )
     noise = sorted({reason for peak in peaks for reason in peak.noise})
     if noise:
         st.warning(
-            f"Measured while {escape_markdown('; '.join(noise))}: measure again when the machine "
-            f"is quiet. The better figure stays.",
+            f"Interference during the measurement: {escape_markdown('; '.join(noise))}. Measure "
+            f"again when the machine is idle; the higher figure is kept.",
             icon=":material/warning:",
         )
 
@@ -62,13 +62,14 @@ def show_peak(environment_digest: str) -> None:
 def _about(peaks: list[Peak], environment_digest: str) -> str:
     if not peaks:
         return (
-            "The most that this machine does in ONNX Runtime is measured once, after its first "
-            "benchmark, in about a quarter of a minute. Benchmarks are then shown as shares of it."
+            "The compute peak of this machine in ONNX Runtime is measured once, after the first "
+            "benchmark (about 15 s). Benchmarks are then shown as a share of it."
         )
-    known = queries.tables().benchmarks
-    shares = known.loc[known["environment_digest"] == environment_digest, "peak_share"].dropna()
-    nearest = f" Nearest to it so far: {number(shares.max(), 0)} %." if len(shares) else ""
-    return escape_markdown("The best of several matrix products in ONNX Runtime." + nearest)
+    benchmarks = queries.tables().benchmarks
+    same_machine = benchmarks["environment_digest"] == environment_digest
+    shares = benchmarks.loc[same_machine, "peak_share"].dropna()
+    best = f" Best benchmark so far: {number(shares.max(), 0)} % of it." if len(shares) else ""
+    return escape_markdown("The best of several matrix products in ONNX Runtime." + best)
 
 
 def measure() -> None:
@@ -78,4 +79,4 @@ def measure() -> None:
         with writing(queries.url()) as session:
             queue.submit(session, peak_job(PeakSpec(threads=threads)))
         dispatcher.ensure_dispatcher()
-        leave_notice("The peak is measured as soon as nothing else runs.")
+        leave_notice("Queued: the peak is measured when no other job runs.")

@@ -1,4 +1,4 @@
-"""Where the time of a build goes: operators, SE blocks, conversions, the slowest nodes."""
+"""The profile of a build: time by operator, SE blocks, conversions, slowest nodes."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from db.models import Artifact
 from engine.profiling.records import NodeFacts, Profile, profiles_of
 from engine.profiling.summary import Sums, by_operator, slowest, sums_of
 
-MOST_NODES = 15
-SHARE = st.column_config.ProgressColumn("of all", format="percent", max_value=1.0)
+MAX_NODES = 15
+SHARE = st.column_config.ProgressColumn("share", format="percent", max_value=1.0)
 OPERATORS: dict[str, Any] = {
     "op": "operator",
     "nodes": st.column_config.NumberColumn("nodes", format="%d"),
     "ms": st.column_config.NumberColumn("ms", format="%.3f"),
     "share": SHARE,
     "se_ms": st.column_config.NumberColumn("ms in SE blocks", format="%.3f"),
-    "inserted": st.column_config.CheckboxColumn("only converts"),
+    "inserted": st.column_config.CheckboxColumn("conversion"),
 }
 NODES: dict[str, Any] = {
     "name": "node",
@@ -35,11 +35,11 @@ NODES: dict[str, Any] = {
 
 
 def show_profile(artifact: Artifact | None, *, expanded: bool = False) -> None:
-    """Chart and tables of a build that was profiled; else nothing."""
+    """Chart and tables of a profiled build; nothing for other builds."""
     profiles = profiles_of(artifact.digest) if artifact is not None else []
     if not profiles:
         return
-    with st.expander("Where the time goes", icon=":material/timer:", expanded=expanded):
+    with st.expander("Profile: time by operator", icon=":material/timer:", expanded=expanded):
         chosen = profiles[0]
         if len(profiles) > 1:
             chosen = st.selectbox(
@@ -75,7 +75,7 @@ def _show(profile: Profile) -> None:
         hide_index=True,
         alt="Time by operator",
     )
-    st.markdown(f"The {MOST_NODES} slowest nodes of {len(nodes)}")
+    st.markdown(f"The {MAX_NODES} slowest nodes of {len(nodes)}")
     st.dataframe(
         _node_table(nodes, sums)[list(NODES)],
         column_config=NODES,
@@ -86,12 +86,13 @@ def _show(profile: Profile) -> None:
     st.caption(coverage(profile, sums))
     if profile.noise:
         st.warning(
-            f"Noisy: {escape_markdown('; '.join(profile.noise))}.", icon=":material/warning:"
+            f"Interference: {escape_markdown('; '.join(profile.noise))}.",
+            icon=":material/warning:",
         )
 
 
 def _node_table(nodes: list[NodeFacts], sums: Sums) -> pd.DataFrame:
-    shown = pd.DataFrame([node.model_dump() for node in slowest(nodes, MOST_NODES)])
+    shown = pd.DataFrame([node.model_dump() for node in slowest(nodes, MAX_NODES)])
     return shown.assign(
         share=shown["ms"] / sums.nodes_ms,
         output=[" x ".join(str(size) for size in shape) for shape in shown["output"]],
@@ -99,22 +100,23 @@ def _node_table(nodes: list[NodeFacts], sums: Sums) -> pd.DataFrame:
 
 
 def takeaway(sums: Sums, operators: pd.DataFrame) -> str:
-    """What takes most, what SE blocks take, what conversions take."""
+    """The slowest operator, and the shares of SE blocks and of conversions."""
     first = operators.iloc[0]
-    parts = [f"**{first['op']}** takes {first['share']:.0%} of the time"]
+    parts = [f"Share of time: **{first['op']}** {first['share']:.0%}"]
     if sums.se_blocks:
-        parts.append(f"the {sums.se_blocks} SE blocks **{sums.se_ms / sums.nodes_ms:.1%}**")
+        parts.append(f"{sums.se_blocks} SE blocks **{sums.se_ms / sums.nodes_ms:.1%}**")
     parts.append(f"inserted conversions **{sums.inserted_ms / sums.nodes_ms:.1%}**")
     return ", ".join(parts) + "."
 
 
 def coverage(profile: Profile, sums: Sums) -> str:
-    """How far the nodes add up to what was measured."""
+    """The sum of all nodes compared with the measured latency."""
     return (
-        f"All nodes add up to {number(sums.nodes_ms, 2)} ms: "
-        f"{sums.nodes_ms / profile.wall_ms:.1%} of the {number(profile.wall_ms, 2)} ms that "
-        f"a run took under the profiler (mean of the faster {profile.runs}), and "
-        f"{sums.nodes_ms / profile.latency_ms:.1%} of the {number(profile.latency_ms, 2)} ms "
-        f"that it takes without. Conversions change numbers or their layout; those inside SE "
-        f"blocks ({number(sums.inserted_in_se_ms, 2)} ms) are in both sums."
+        f"Sum of all nodes: {number(sums.nodes_ms, 2)} ms. This is "
+        f"{sums.nodes_ms / profile.wall_ms:.1%} of the latency with the profiler "
+        f"({number(profile.wall_ms, 2)} ms, mean of the faster {profile.runs} runs) and "
+        f"{sums.nodes_ms / profile.latency_ms:.1%} of the latency without it "
+        f"({number(profile.latency_ms, 2)} ms). Conversions change the number format or the "
+        f"layout; those inside SE blocks ({number(sums.inserted_in_se_ms, 2)} ms) count in both "
+        f"sums."
     )

@@ -1,1 +1,1 @@
-"""Parts of the page Jobs."""
+"""Components of the page Jobs."""

@@ -1,4 +1,4 @@
-"""Where a run stands: its stages, the running accuracy, and when what waits will start."""
+"""Progress of runs: stages, running accuracy, and expected start of queued jobs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import streamlit as st
 
 from dashboard import queries
-from dashboard.charts.running_accuracy import SoFar, running_accuracy, so_far
+from dashboard.charts.running_accuracy import RunningTop1, parse_running_top1, running_accuracy
 from dashboard.components.common.theme import chart_config, current_palette
 from dashboard.formats import duration, escape_markdown, plural
 from dashboard.queries import JobView
@@ -27,16 +27,16 @@ STAGES = {
     JobKind.EVALUATE: "Evaluate",
     JobKind.PROFILE: "Profile",
     JobKind.PEAK: "Peak",
-    JobKind.EXCITATIONS: "Excitations",
+    JobKind.EXCITATIONS: "SE gates",
 }
-LEAST_POINTS = 2
-LEAST_STAGES = 2
-MOST_POINTS = 400
-KEPT = 8
+MIN_POINTS = 2
+MIN_STAGES = 2
+MAX_POINTS = 400
+MAX_HISTORIES = 8
 
 
 def stepper(statuses: list[tuple[str, str]]) -> str:
-    """(kind, status) of a run's jobs as one line of markdown: each stage with its count."""
+    """The stages of a run as one line of markdown; `statuses` are (kind, status) of its jobs."""
     total = Counter(kind for kind, _ in statuses)
     done = Counter(kind for kind, status in statuses if status == JobStatus.SUCCEEDED)
     order = [*STAGES, *(kind for kind in total if kind not in set(STAGES))]
@@ -44,16 +44,16 @@ def stepper(statuses: list[tuple[str, str]]) -> str:
     for kind in order:
         if not total[kind]:
             continue
-        own = {status for k, status in statuses if k == kind}
+        stage_statuses = {status for k, status in statuses if k == kind}
         name = STAGES.get(JobKind(kind), kind) if kind in set(STAGES) else str(kind)
         count = f" {done[kind]}/{total[kind]}" if total[kind] > 1 else ""
-        parts.append(f"{_mark(own)} {escape_markdown(name)}{count}")
+        parts.append(f"{_stage_icon(stage_statuses)} {escape_markdown(name)}{count}")
     return " :gray[→] ".join(parts)
 
 
-def _mark(statuses: set[str]) -> str:
-    """One sign for a stage, the most telling of its jobs' states first."""
-    for status, mark in (
+def _stage_icon(statuses: set[str]) -> str:
+    """The icon of a stage: that of the most important status of its jobs."""
+    for status, icon in (
         (JobStatus.FAILED, ":red[:material/error:]"),
         (JobStatus.CANCELLED, ":orange[:material/block:]"),
         (JobStatus.RUNNING, ":blue[:material/play_circle:]"),
@@ -61,16 +61,16 @@ def _mark(statuses: set[str]) -> str:
         (JobStatus.SKIPPED, ":gray[:material/skip_next:]"),
     ):
         if status in statuses:
-            return mark
+            return icon
     return ":green[:material/check_circle:]"
 
 
-def live_runs(live: list[JobView]) -> None:
-    """One card a run that has live jobs: its stages. A run of one job is told by that job."""
+def show_live_runs(live: list[JobView]) -> None:
+    """A card with the stages of each run that has live jobs, except runs of one job."""
     runs = list(dict.fromkeys(run for view in live for run in view.runs))
     now = time.time()
     for run_id, (title, statuses) in queries.run_stages(runs).items():
-        if len(statuses) < LEAST_STAGES:
+        if len(statuses) < MIN_STAGES:
             continue
         with st.container(border=True, gap="xsmall"):
             with st.container(horizontal=True, vertical_alignment="center"):
@@ -80,20 +80,20 @@ def live_runs(live: list[JobView]) -> None:
                 )
             st.markdown(stepper(statuses))
             done = sum(status == JobStatus.SUCCEEDED for _, status in statuses)
-            left = remaining_points((view.row for view in queries.run_jobs(run_id)), now)
-            place = f" · benchmark {left.sentence()}" if left and left.in_progress else ""
-            st.progress(
-                done / len(statuses), text=f"{done} of {plural(len(statuses), 'job')} done{place}"
-            )
+            remaining = remaining_points((view.row for view in queries.run_jobs(run_id)), now)
+            text = f"{done} of {plural(len(statuses), 'job')} done"
+            if remaining and remaining.in_progress:
+                text += f" · benchmark {remaining.sentence()}"
+            st.progress(done / len(statuses), text=text)
 
 
-def waiting_texts(live: list[JobView]) -> Mapping[int, str]:
-    """`position 2, starts in about 40 s` for each queued job, as far as it can be known."""
-    usual = median_duration_s(queries.url(), (view.row.kind for view in live))
+def queue_positions(live: list[JobView]) -> Mapping[int, str]:
+    """`position 2, starts in about 40 s` by queued job; without a time where it is unknown."""
+    medians = median_duration_s(queries.url(), (view.row.kind for view in live))
     jobs = [
         LiveJob(
             view.row.id,
-            _seconds_left(view.row, usual.get(view.row.kind)),
+            _remaining_s(view.row, medians.get(view.row.kind)),
             view.row.exclusive,
             view.needs,
             view.row.status == JobStatus.RUNNING,
@@ -103,50 +103,54 @@ def waiting_texts(live: list[JobView]) -> Mapping[int, str]:
     starts = expected_starts(jobs, settings().slots)
     queued = [view.row.id for view in live if view.row.status == JobStatus.QUEUED]
     return {
-        job_id: f"position {place}" + _in_about(starts.get(job_id))
-        for place, job_id in enumerate(queued, 1)
+        job_id: f"position {position}" + _start_text(starts.get(job_id))
+        for position, job_id in enumerate(queued, 1)
     }
 
 
-def _in_about(seconds: float | None) -> str:
+def _start_text(seconds: float | None) -> str:
     return "" if seconds is None else f", starts in about {duration(seconds)}"
 
 
-def _seconds_left(job: Job, usual: float | None) -> float | None:
-    """By its own rate where it has one, else what is usual for its kind."""
+def _remaining_s(job: Job, median_s: float | None) -> float | None:
+    """Remaining seconds by the rate of the job, else the median duration of its kind."""
     if job.status == JobStatus.RUNNING and job.rate and job.total and job.done is not None:
         return (job.total - job.done) / job.rate
-    return usual
+    return median_s
 
 
 @st.cache_resource(show_spinner=False)
-def _histories() -> dict[tuple[str, int, int], list[SoFar]]:
-    """Of each running evaluation what was seen, by (database, job, attempt); for all windows."""
+def _histories() -> dict[tuple[str, int, int], list[RunningTop1]]:
+    """Accuracy over time of each running evaluation, by (database, job, attempt).
+
+    Shared by all sessions.
+    """
     return {}
 
 
-def remember(url: str, job: Job) -> list[SoFar]:
-    """Adds what the job says now to its history, and returns that."""
+def append_history(url: str, job: Job) -> list[RunningTop1]:
+    """Adds the partial result of the job to its history, and returns the history."""
     histories = _histories()
-    seen = histories.setdefault((url, job.id, job.attempt), [])
-    while len(histories) > KEPT:
+    history = histories.setdefault((url, job.id, job.attempt), [])
+    while len(histories) > MAX_HISTORIES:
         histories.pop(next(iter(histories)))
-    now = so_far(job.done, job.partial_result)
-    if now is not None and len(seen) < MOST_POINTS and (not seen or seen[-1].images < now.images):
-        seen.append(now)
-    return seen
+    point = parse_running_top1(job.done, job.partial_result)
+    is_new = point is not None and (not history or history[-1].images < point.images)
+    if point is not None and is_new and len(history) < MAX_POINTS:
+        history.append(point)
+    return history
 
 
-def accuracy_so_far(job: Job) -> None:
-    """The line with its narrowing band, once there are two points."""
-    seen = remember(queries.url(), job)
-    if len(seen) < LEAST_POINTS or not job.total:
+def show_running_accuracy(job: Job) -> None:
+    """The chart of top-1 and its interval over images, from two points on."""
+    history = append_history(queries.url(), job)
+    if len(history) < MIN_POINTS or not job.total:
         return
-    last = seen[-1]
+    last = history[-1]
     st.plotly_chart(
-        running_accuracy(seen, job.total, current_palette()),
+        running_accuracy(history, job.total, current_palette()),
         key=f"so_far_{job.id}",
         config=chart_config(),
-        alt=f"Top-1 so far {last.top1:.1f} %, interval {last.low:.1f} to {last.high:.1f} %, after "
-        f"{last.images:,} of {job.total:,} images",
+        alt=f"Top-1 after {last.images:,} of {job.total:,} images: {last.top1:.1f} %, interval "
+        f"{last.low:.1f} to {last.high:.1f} %",
     )

@@ -1,4 +1,4 @@
-"""How jobs look: progress with rate and time left, the log's tail, cancel and retry."""
+"""Cards and rows of jobs: progress, rate, remaining time, log, cancel and retry."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import streamlit as st
 
 from dashboard import queries
-from dashboard.components.common.guard import noticed
+from dashboard.components.common.guard import guard_callback
 from dashboard.components.common.notice import leave_notice
-from dashboard.components.jobs.progress import accuracy_so_far
+from dashboard.components.jobs.progress import show_running_accuracy
 from dashboard.formats import duration, escape_markdown, message, plural, significant
 from dashboard.palette import STATUS_COLORS, STATUS_ICONS
 from dashboard.queries import JobView
@@ -21,15 +21,15 @@ LOG_HEIGHT = 180
 SHORT_LOG = 6
 
 
-def share_done(job: Job) -> float | None:
-    """Between 0 and 1 when the total is known."""
+def progress_fraction(job: Job) -> float | None:
+    """Progress between 0 and 1; None where the total is unknown."""
     if not job.total or job.done is None:
         return None
     return min(1.0, max(0.0, job.done / job.total))
 
 
 def progress_text(job: Job) -> str:
-    """`1,280 of 2,400 images · 214 images/s · 5 s left`; only what is known."""
+    """`1,280 of 2,400 images · 214 images/s · 5 s left`, without unknown parts."""
     if not job.total or job.done is None:
         return ""
     unit = job.unit or "units"
@@ -44,47 +44,47 @@ def progress_text(job: Job) -> str:
 
 
 def status_badge(status: str) -> None:
-    """A colored chip with the status as a word."""
-    known = JobStatus(status)
-    st.badge(known.value, icon=STATUS_ICONS[known], color=STATUS_COLORS[known])  # type: ignore[arg-type]
+    """The status as a colored badge."""
+    member = JobStatus(status)
+    st.badge(member.value, icon=STATUS_ICONS[member], color=STATUS_COLORS[member])  # type: ignore[arg-type]
 
 
 def running_card(view: JobView) -> None:
-    """One running job, with everything that moves."""
+    """A running job with its progress, message, running accuracy and log."""
     job = view.row
     with st.container(border=True):
         _title_row(view, cancel=True)
-        share = share_done(job)
-        text = progress_text(job)
-        if share is not None:
-            st.progress(share, text=escape_markdown(text))
+        fraction = progress_fraction(job)
+        if fraction is not None:
+            st.progress(fraction, text=escape_markdown(progress_text(job)))
         if job.message:
             st.markdown(escape_markdown(job.message))
-        accuracy_so_far(job)
+        show_running_accuracy(job)
         _log(job, expanded=True)
 
 
-def queued_row(view: JobView, place: str = "") -> None:
-    """One waiting job, its place in the queue, and what it waits for."""
-    waits = ", ".join(view.waits_for[:2])
+def queued_row(view: JobView, position: str = "") -> None:
+    """A queued job, its position, and the jobs it waits for."""
+    dependencies = ", ".join(view.waits_for[:2])
     more = len(view.waits_for) - 2
-    reason = f"waits for {waits}" + (f" and {more} more" if more > 0 else "")
-    told = "; ".join(filter(None, [place, reason if waits else "waits its turn"]))
-    again = f". {view.row.message}" if view.row.message else ""
-    _title_row(view, cancel=True, note=told + again)
+    reason = f"waits for {dependencies}" + (f" and {more} more" if more > 0 else "")
+    text = "; ".join(filter(None, [position, reason if dependencies else ""])) or "queued"
+    if view.row.message:
+        text += f". {view.row.message}"
+    _title_row(view, cancel=True, note=text)
 
 
 def failed_card(view: JobView, key: str) -> None:
-    """A failure: its sentence, the log, and Retry."""
+    """A failed job: error, log, and Retry."""
     job = view.row
     with st.container(border=True):
         _title_row(view, retry=True, key=key)
-        st.error(message(job.error or "The job failed without a message."))
+        st.error(message(job.error or "The job failed without an error message."))
         _log(job, expanded=False)
 
 
-def ended_details(view: JobView, key: str) -> None:
-    """One ended job, as chosen in the table."""
+def job_details(view: JobView, key: str) -> None:
+    """One ended job with its error or message and its log."""
     job = view.row
     with st.container(border=True):
         _title_row(view, retry=job.status != JobStatus.SUCCEEDED, key=key)
@@ -92,13 +92,13 @@ def ended_details(view: JobView, key: str) -> None:
             st.error(message(job.error))
         elif job.message:
             st.markdown(escape_markdown(job.message))
-        tries = plural(job.attempt, "attempt")
-        st.caption(f"Job {job.id} · {tries} · took {duration(elapsed(job))}")
+        attempts = plural(job.attempt, "attempt")
+        st.caption(f"Job {job.id} · {attempts} · duration {duration(elapsed(job))}")
         _log(job, expanded=True)
 
 
 def elapsed(job: Job) -> float | None:
-    """Seconds from start to end."""
+    """Seconds from start to end; None where the job did not run."""
     if job.started_at is None or job.ended_at is None:
         return None
     return job.ended_at - job.started_at
@@ -108,10 +108,10 @@ def _title_row(
     view: JobView, *, cancel: bool = False, retry: bool = False, key: str = "job", note: str = ""
 ) -> None:
     job = view.row
-    aside = f" :gray[· {escape_markdown(note)}]" if note else ""
+    suffix = f" :gray[· {escape_markdown(note)}]" if note else ""
     with st.container(horizontal=True, vertical_alignment="center"):
         status_badge(job.status)
-        st.markdown(f"**{escape_markdown(job.title)}**{aside}", width="stretch")
+        st.markdown(f"**{escape_markdown(job.title)}**{suffix}", width="stretch")
         for run_id in view.runs[:1]:
             st.page_link(
                 "app_pages/run.py", label=f"Run {run_id}", query_params={"id": str(run_id)}
@@ -129,9 +129,9 @@ def _title_row(
 
 
 def cancel_button(job: Job) -> None:
-    """Asks a job to stop; it says so while it does."""
+    """Cancels a job; disabled while the job stops."""
     st.button(
-        "Cancelling" if job.cancel else "Cancel",
+        "Canceling" if job.cancel else "Cancel",
         key=f"cancel_{job.id}",
         icon=":material/close:",
         disabled=job.cancel,
@@ -155,16 +155,14 @@ def _tail(log: str, lines: int = 30) -> Sequence[str]:
 
 
 def _cancel(job_id: int) -> None:
-    with noticed():
-        leave_notice(f"Job {job_id}: {_cancelled(control.cancel(queries.url(), job_id))}")
-
-
-def _cancelled(status: JobStatus) -> str:
-    return "stopping" if status == JobStatus.RUNNING else str(status)
+    with guard_callback():
+        status = control.cancel(queries.url(), job_id)
+        state = "is stopping" if status == JobStatus.RUNNING else f"is {status}"
+        leave_notice(f"Job {job_id} {state}.")
 
 
 def _retry(job_id: int) -> None:
-    with noticed():
+    with guard_callback():
         queued = control.retry(queries.url(), job_id)
         dispatcher.ensure_dispatcher()
-        leave_notice(f"Queued again: {plural(len(queued), 'job')}.")
+        leave_notice(f"{plural(len(queued), 'job')} queued again.")

@@ -1,4 +1,4 @@
-"""What the Results page shows, to take along: exactly those rows and columns."""
+"""Export of the rows and columns that the Results page shows."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import queries
-from dashboard.components.results.filters import Shown
+from dashboard.components.results.filters import ShownResults
 from dashboard.formats import plural
 from dashboard.report import report
 from engine.results.formats import to_csv, to_excel, to_latex, to_markdown
@@ -18,8 +18,8 @@ FILE_NAME = "senet-results"
 EXCEL = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 
 
-def exports(shown: Shown) -> None:
-    """One button a format; a file is made only when it is asked for."""
+def export_buttons(shown: ShownResults) -> None:
+    """One download button per format; a file is written only when its button is clicked."""
     url, frame = queries.url(), shown.rows
     table = frame[shown.columns]
     formats: list[tuple[str, str, str, Callable[[], str | bytes]]] = [
@@ -47,17 +47,16 @@ def exports(shown: Shown) -> None:
                 on_click="ignore",
             )
     st.caption(
-        f"{plural(len(frame), 'row')}, the {table.shape[1]} columns shown, in this order, at full "
-        f"precision in CSV, Excel and JSON. The report holds charts and is one file that asks no "
-        f"other machine."
+        f"{plural(len(frame), 'row')}, the {table.shape[1]} columns shown, in this order; "
+        f"unrounded in CSV, Excel and JSON. The HTML report is one self-contained file with charts."
     )
 
 
-def cut(rows: pd.DataFrame, most: int) -> pd.DataFrame:
-    """The rows that are sent to the browser; says when there are more."""
-    if len(rows) > most:
+def limit_rows(rows: pd.DataFrame, max_rows: int) -> pd.DataFrame:
+    """The first `max_rows` rows, for the browser; with a note if there are more."""
+    if len(rows) > max_rows:
         st.caption(
-            f":material/info: The first {most:,} of {len(rows):,} rows; narrow the filters to see "
-            f"the others. An export holds all {len(rows):,}."
+            f":material/info: The first {max_rows:,} of {len(rows):,} rows. Use the filters to see "
+            f"the others. An export contains all {len(rows):,}."
         )
-    return rows.head(most)
+    return rows.head(max_rows)

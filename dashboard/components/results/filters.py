@@ -1,4 +1,4 @@
-"""What the Results page shows: rows, columns and their order, all of it in the URL."""
+"""The filters of the Results page: rows, columns and sorting; their values are in the URL."""
 
 from __future__ import annotations
 
@@ -8,33 +8,36 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import queries
+from dashboard.components.common.old_links import translate_query_params
 from engine.results import ResultTables
-from engine.results.columns import IDENTITY, SETS, choosable_columns, columns_of, header_of
+from engine.results.columns import IDENTITY, SETS, columns_in_set, header_of, selectable_columns
 from engine.results.groups import Group, accuracy_groups, speed_groups
 from engine.results.notes import with_notes
 from engine.specs.precisions import precision_names
 
 ANY = "any"
-OWN = "Own choice"
-MOST_ROWS = 2000
+CUSTOM = "Custom"
+MAX_ROWS = 2000
+OLD_VALUES = {"columns": {"Own choice": CUSTOM}}  # in links of earlier versions
 NEWEST = "measured_at"
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
-    """The rows that match (with `notes`), the columns, and what was chosen, in words."""
+class ShownResults:
+    """The matching rows (with `notes`), the columns, and the filters in words (`about`)."""
 
     rows: pd.DataFrame
     columns: list[str]
     about: str
 
 
-def choose(tables: ResultTables) -> Shown:
-    """Draws the filters and returns what they leave."""
-    crowded = _product(tables) > MOST_ROWS
+def choose(tables: ResultTables) -> ShownResults:
+    """Draws the filters and returns the matching rows."""
+    translate_query_params(OLD_VALUES)
+    large = _joined_row_count(tables) > MAX_ROWS
     with st.container(border=True):
         with st.container(horizontal=True, vertical_alignment="bottom"):
-            words = st.text_input(
+            text = st.text_input(
                 "Model contains",
                 key="model",
                 placeholder="any model",
@@ -50,37 +53,39 @@ def choose(tables: ResultTables) -> Shown:
                 key="precision",
                 bind="query-params",
             )
-            accuracy = _group(
-                "Accuracy on", accuracy_groups(tables.evaluations), "dataset", crowded
+            accuracy = _select_group(
+                "Accuracy on", accuracy_groups(tables.evaluations), "dataset", large
             )
-            speed = _group("Speed at", speed_groups(tables.benchmarks), "speed", crowded)
-        columns, order, rising = _columns_and_order()
+            speed = _select_group("Speed at", speed_groups(tables.benchmarks), "speed", large)
+        columns, sort_column, ascending = _columns_and_order()
     frame = queries.results(accuracy, speed)
     keep = frame["precision"].isin(precisions)
-    if words:
-        keep &= frame["model_id"].str.contains(words, case=False, regex=False)
+    if text:
+        keep &= frame["model_id"].str.contains(text, case=False, regex=False)
     if accuracy or speed:
         keep &= frame["evaluation_id"].notna() | frame["benchmark_id"].notna()
-    rows = frame[keep].sort_values(order, ascending=rising, kind="stable", na_position="last")
-    rows = with_notes(rows.reset_index(drop=True), queries.outdated())
-    about = _in_words(words, precisions, accuracy, speed, order, rising)
-    return Shown(rows, columns, about)
+    rows = frame[keep].sort_values(
+        sort_column, ascending=ascending, kind="stable", na_position="last"
+    )
+    rows = with_notes(rows.reset_index(drop=True), queries.outdated_environments())
+    about = _describe(text, precisions, accuracy, speed, sort_column, ascending)
+    return ShownResults(rows, columns, about)
 
 
-def _product(tables: ResultTables) -> int:
-    """How many rows the table has without any filter, at least."""
+def _joined_row_count(tables: ResultTables) -> int:
+    """Minimum number of rows of the results table without filters."""
     evaluations = tables.evaluations["artifact_digest"].value_counts()
     benchmarks = tables.benchmarks["artifact_digest"].value_counts()
     return int(evaluations.mul(benchmarks, fill_value=1).sum())
 
 
-def _group(label: str, groups: list[Group], key: str, crowded: bool) -> Group | None:
-    """One group, or None for any; in a crowded table the most used one is proposed."""
+def _select_group(label: str, groups: list[Group], key: str, large: bool) -> Group | None:
+    """The selected group; None for any. In a large table, the most used group is the default."""
     by_label = {group.label: group for group in groups}
     chosen = st.selectbox(
         label,
         [ANY, *by_label],
-        index=1 if crowded and by_label else 0,
+        index=1 if large and by_label else 0,
         key=key,
         bind="query-params",
         width=250,
@@ -92,53 +97,55 @@ def _columns_and_order() -> tuple[list[str], str, bool]:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         name = st.segmented_control(
             "Columns",
-            [*SETS, OWN],
+            [*SETS, CUSTOM],
             default=next(iter(SETS)),
             required=True,
             key="columns",
             bind="query-params",
         )
-        order = st.selectbox(
-            "Sorted by",
-            [NEWEST, *(column for column in choosable_columns() if column != NEWEST), *IDENTITY],
+        sort_column = st.selectbox(
+            "Sort by",
+            [NEWEST, *(column for column in selectable_columns() if column != NEWEST), *IDENTITY],
             format_func=header_of,
             key="sort",
             bind="query-params",
             width=200,
         )
-        rising = st.toggle("Lowest first", key="rising", bind="query-params")
-    columns = columns_of(str(name))
-    if name == OWN:
-        own = st.multiselect(
+        ascending = st.toggle("Ascending", key="rising", bind="query-params")
+    columns = columns_in_set(str(name))
+    if name == CUSTOM:
+        custom = st.multiselect(
             "Columns to show",
-            choosable_columns(),
+            selectable_columns(),
             default=SETS["Summary"],
             format_func=header_of,
             key="own_columns",
             bind="query-params",
         )
-        columns = [*IDENTITY, *own]
-    return columns, str(order), bool(rising)
+        columns = [*IDENTITY, *custom]
+    return columns, str(sort_column), bool(ascending)
 
 
-def _in_words(
-    words: str | None,
+def _describe(
+    text: str | None,
     precisions: list[str],
     accuracy: Group | None,
     speed: Group | None,
-    order: str,
-    rising: bool,
+    sort_column: str,
+    ascending: bool,
 ) -> str:
-    parts = [f"models containing {words!r}"] if words else ["all models"]
+    parts = [f"models containing {text!r}"] if text else ["all models"]
     parts.append(", ".join(precisions))
     parts.append(f"accuracy on {accuracy.label if accuracy else 'any images'}")
-    parts.append(f"speed at {speed.label if speed else 'any setting'}")
-    parts.append(f"sorted by {header_of(order)}, {'lowest' if rising else 'highest'} first")
+    parts.append(f"speed at {speed.label if speed else 'any configuration'}")
+    parts.append(
+        f"sorted by {header_of(sort_column)}, {'ascending' if ascending else 'descending'}"
+    )
     return "; ".join(parts) + "."
 
 
-def clear() -> None:
-    """Back to the whole table."""
+def clear_filters() -> None:
+    """Callback: clears all filters."""
     st.session_state["model"] = ""
     st.session_state["precision"] = precision_names()
     st.session_state["dataset"] = ANY

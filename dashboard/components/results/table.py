@@ -1,4 +1,4 @@
-"""The results as a table: units in the headers, dashes where nothing was measured."""
+"""The results table: units in the headers, a dash for a missing figure."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import pandas as pd
 import streamlit as st
 
 from dashboard.components.common.theme import current_palette
-from engine.results.columns import COLUMNS, COUNT, TIME, Column
+from engine.results.columns import COLUMNS, COUNT, TIMESTAMP, Column
 from engine.specs.precisions import precision_names
 
 NOTES = "notes"
-ROW_HEIGHT, MOST_HEIGHT, BAR_WIDTH, MODEL_WIDTH = 36, 580, 150, 190
-# Drawn as a bar up to this value; None: up to the largest that is shown. A bar leaves the cell of
-# what is missing blank, so a column in which something is missing shows numbers and dashes.
+ROW_HEIGHT, MAX_HEIGHT, BAR_WIDTH, MODEL_WIDTH = 36, 580, 150, 190
+# Columns drawn as bars, with the maximum of the bar; None: the largest shown value. A bar column
+# shows missing values as blank cells, so a column with missing values shows numbers and dashes.
 _BARS = {"top1": 100.0, "images_per_s": None, "peak_share": 100.0}
 
 
@@ -31,10 +31,10 @@ def results_table(frame: pd.DataFrame, columns: list[str]) -> Any:
         hide_index=True,
         on_select="rerun",
         selection_mode="single-row",
-        height=min(MOST_HEIGHT, ROW_HEIGHT * (len(frame) + 1) + 4),
+        height=min(MAX_HEIGHT, ROW_HEIGHT * (len(frame) + 1) + 4),
         row_height=ROW_HEIGHT,
         placeholder="–",
-        alt="Results: one row a build with its evaluation and its benchmark",
+        alt="Results: one row per build with its evaluation and its benchmark",
     )
 
 
@@ -61,10 +61,10 @@ def _column(name: str, frame: pd.DataFrame) -> Any:
 
 
 def table_column(column: Column) -> Any:
-    """How a table shows a column of results: its header, its digits, its help."""
-    if column.form == TIME:
+    """Streamlit configuration of a results column: header, digits, help."""
+    if column.format_spec == TIMESTAMP:
         return st.column_config.DatetimeColumn(column.title, format="distance", help=column.help)
-    if column.number:
+    if column.is_number:
         return st.column_config.NumberColumn(
             column.header, format=_printf(column), help=column.help
         )
@@ -72,5 +72,7 @@ def table_column(column: Column) -> Any:
 
 
 def _printf(column: Column) -> str:
-    """The column's digits as Streamlit takes them."""
-    return "localized" if column.form == COUNT else f"%{column.form.removeprefix(',')}"
+    """The number format of a column in Streamlit's notation."""
+    return (
+        "localized" if column.format_spec == COUNT else f"%{column.format_spec.removeprefix(',')}"
+    )

@@ -1,1 +1,1 @@
-"""Parts of the form of a run."""
+"""Components of the form of New run."""

@@ -1,4 +1,4 @@
-"""vamc build files on the pages: one fills the form of New run, and every build can become one."""
+"""vamc build files on the pages: upload to prefill New run, download of a build."""
 
 from __future__ import annotations
 
@@ -20,78 +20,78 @@ from engine.vacc.build_text import build_text
 from engine.vacc.requests import calibration_of, request_of
 from engine.vacc.yaml_text import MAX_BYTES, parse_yaml
 
-_SEEN, _REMARKS, _IMAGES = "build_file_seen", "build_file_remarks", "build_file_images"
+_UPLOAD_ID, _REMARKS, _IMAGES = "build_file_seen", "build_file_remarks", "build_file_images"
 
 
 def fill_from_build_file() -> None:
-    """An upload that fills the form below it, and says what of the file has no effect here."""
-    with st.expander("From a vamc build file", icon=":material/upload_file:"):
+    """An upload that prefills the form below it, with remarks on keys that have no effect here."""
+    with st.expander("Import a vamc build file", icon=":material/upload_file:"):
         st.caption(
-            "A YAML file of the vendor's tool chain, of either schema. Its paths are looked for on "
-            "this machine."
+            "YAML file of the vendor's tool chain, either schema. Its paths must exist on this "
+            "machine."
         )
         uploaded = st.file_uploader(
             "Build file", type=["yaml", "yml"], key="build_file", label_visibility="collapsed"
         )
-        if uploaded is not None and uploaded.file_id != st.session_state.get(_SEEN):
-            st.session_state[_SEEN] = uploaded.file_id
-            _take(uploaded.name, uploaded.getvalue())
+        if uploaded is not None and uploaded.file_id != st.session_state.get(_UPLOAD_ID):
+            st.session_state[_UPLOAD_ID] = uploaded.file_id
+            _prefill(uploaded.name, uploaded.getvalue())
         if uploaded is not None:
-            _say_remarks()
-            _offer_images()
+            _show_remarks()
+            _show_calibration_images()
 
 
-def _take(name: str, data: bytes) -> None:
-    """Reads the file into the widgets, which are drawn after this; errors become remarks."""
+def _prefill(name: str, data: bytes) -> None:
+    """Sets the widgets from the file, before they are drawn; errors become remarks."""
     st.session_state[_REMARKS], st.session_state[_IMAGES] = [], None
     try:
-        asked = build_file_of(parse_yaml(_text_of(name, data), name), name)
-        found = request_of(asked)
+        build_file = build_file_of(parse_yaml(_decode(name, data), name), name)
+        converted = request_of(build_file)
     except WorkbenchError as error:
         st.session_state[_REMARKS] = [("error", str(error))]
         return
     except ValidationError as error:
         st.session_state[_REMARKS] = [("error", f"{name}: {error.errors()[0]['msg']}.")]
         return
-    st.session_state.update(widget_values(found.request))
-    st.session_state[_IMAGES] = calibration_of(asked)
-    told = [("told", text) for text in found.remarks]
-    st.session_state[_REMARKS] = [*remarks_of(asked), *told]
+    st.session_state.update(widget_values(converted.request))
+    st.session_state[_IMAGES] = calibration_of(build_file)
+    notes = [("note", text) for text in converted.remarks]
+    st.session_state[_REMARKS] = [*build_file_remarks(build_file), *notes]
 
 
-def _text_of(name: str, data: bytes) -> str:
+def _decode(name: str, data: bytes) -> str:
     if len(data) > MAX_BYTES:
-        raise InvalidRequest(f"{name} has over {MAX_BYTES / 1e6:.0f} MB: it is no build file.")
+        raise InvalidRequest(f"{name} is not a build file: it has over {MAX_BYTES / 1e6:.0f} MB.")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise InvalidRequest(f"{name} is no text file.") from error
+        raise InvalidRequest(f"{name} is not a text file.") from error
 
 
-def remarks_of(asked: BuildFile) -> list[tuple[str, str]]:
-    """(kind, sentence) on all that the file asks for and that is different here."""
-    said = [("warning", text) for text in asked.warnings]
-    said += [("ignored", text) for text in asked.ignored]
-    return [("filled", f"Filled in from {asked.name}."), *said]
+def build_file_remarks(build_file: BuildFile) -> list[tuple[str, str]]:
+    """(kind, sentence): success, warnings, and keys without effect here."""
+    remarks = [("warning", text) for text in build_file.warnings]
+    remarks += [("ignored", text) for text in build_file.ignored]
+    return [("success", f"Prefilled from {build_file.name}."), *remarks]
 
 
-def _say_remarks() -> None:
+def _show_remarks() -> None:
     remarks: list[tuple[str, str]] = st.session_state.get(_REMARKS, [])
-    shown = (
+    elements = (
         ("error", st.error),
-        ("filled", st.success),
-        ("told", st.info),
+        ("success", st.success),
+        ("note", st.info),
         ("warning", st.warning),
     )
-    for kind, show in shown:
-        for text in (text for of_kind, text in remarks if of_kind == kind):
+    for kind, show in elements:
+        for text in (text for remark_kind, text in remarks if remark_kind == kind):
             show(escape_markdown(text))
     ignored = [escape_markdown(text) for kind, text in remarks if kind == "ignored"]
     if ignored:
-        st.caption("Of no effect here:  \n" + "  \n".join(ignored))
+        st.caption("No effect here:  \n" + "  \n".join(ignored))
 
 
-def _offer_images() -> None:
+def _show_calibration_images() -> None:
     images: DatasetSpec | None = st.session_state.get(_IMAGES)
     if images is None:
         return
@@ -100,18 +100,19 @@ def _offer_images() -> None:
         key = f"calibrate_for_{st.session_state.get('from')}"
         st.session_state[key] = images.name
         st.session_state[_IMAGES] = None
-        st.caption(f"int8 is calibrated on {escape_markdown(images.name)}.")
+        st.caption(f"Calibration dataset: {escape_markdown(images.name)}.")
         return
     count = images.calibration_images
-    st.caption(f"It calibrates on {count} images of {escape_markdown(str(images.root))}.")
+    root = escape_markdown(str(images.root))
+    st.caption(f"The build file calibrates on {count} images of {root}.")
     if st.button("Register these images", key="build_file_register", icon=":material/add:"):
         with writing(queries.url()) as session:
             job_id = queue.submit(session, dataset_job(images))
         dispatcher.ensure_dispatcher()
-        st.caption(f"Job {job_id} registers them; they are chosen here once it is done.")
+        st.caption(f"Job {job_id} registers them; they are selected here when it has finished.")
 
 
-def offer_build_file(artifact: Artifact | None) -> None:
+def show_build_file_download(artifact: Artifact | None) -> None:
     """A button that downloads a build as a vamc build file."""
     if artifact is None or artifact.kind != ArtifactKind.BUILD:
         return
@@ -129,5 +130,5 @@ def offer_build_file(artifact: Artifact | None) -> None:
         key="build_file_download",
         icon=":material/download:",
         on_click="ignore",
-        help="The same build, as a YAML file of the vendor's tool chain.",
+        help="YAML file of the vendor's tool chain for the same build.",
     )

@@ -1,7 +1,7 @@
-"""Controls: how a field of a request is drawn, what it shows for a value, and what it gives back.
+"""Controls: the widget of a field, and the conversion of its value.
 
-Labels, helps, bounds and choices are those of the table of fields. Every widget keeps its value
-while it is not drawn: on another page, behind another choice, after an error.
+Labels, helps, bounds and choices come from the table of fields. A widget keeps its value while it
+is not drawn: on another page, behind another choice, after an error.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from pydantic import ValidationError
 
 from engine.common.untrusted import MAX_INTEGER
 from engine.errors import InvalidRequest
-from engine.runs.fields import FIELDS, Field, read_layers
+from engine.runs.fields import FIELDS, Field, parse_layer_indices
 from engine.runs.request import RunRequest
 
-CARRIED = "carried_fields"
-"""Names of the fields that a filled-in request holds: shown where they usually are not."""
+PREFILLED_FIELDS = "carried_fields"
+"""Names of the fields of a prefilled request that are not the default: always drawn."""
 
 
 @dataclass(frozen=True, slots=True)
 class Control:
-    """A field and the key of its widget. `to_widget` and `from_widget` undo each other.
+    """A field and the key of its widget. `to_widget` and `from_widget` are inverses.
 
-    `from_widget` raises InvalidRequest for what cannot be the field's value.
+    `from_widget` raises InvalidRequest for an invalid value.
     """
 
     name: str
@@ -47,63 +47,64 @@ class Control:
         raise NotImplementedError
 
     def settings(self, **options: Any) -> dict[str, Any]:
-        """What every widget is given."""
+        """Arguments of the widget."""
         field = self.field
-        usual = {"key": self.key, "help": field.help or None, "persist_state": "session"}
-        return {"label": field.title, **usual, **options}
+        defaults = {"key": self.key, "help": field.help or None, "persist_state": "session"}
+        return {"label": field.title, **defaults, **options}
 
     def choices(self) -> list[Any]:
-        """The field's choices, and what the widget holds or held beside them."""
+        """The choices of the field, and all values the widget has held that are not among them."""
         if self.field.choices and self.field.closed:
-            return list(map(_plain, self.field.choices))
-        more = st.session_state.setdefault(f"{self.key}_more", [])
-        held = st.session_state.get(self.key)
-        known = [*map(_plain, self.field.choices), *more]
-        more += [one for one in (held if isinstance(held, list) else [held]) if one not in known]
-        found = [*map(_plain, self.field.choices), *(one for one in more if one is not None)]
-        numbers = all(isinstance(one, int) for one in found)
-        return sorted(found) if numbers else found
+            return list(map(_to_plain, self.field.choices))
+        custom = st.session_state.setdefault(f"{self.key}_more", [])
+        value = st.session_state.get(self.key)
+        listed = [*map(_to_plain, self.field.choices), *custom]
+        custom += [v for v in (value if isinstance(value, list) else [value]) if v not in listed]
+        choices = [*map(_to_plain, self.field.choices), *(v for v in custom if v is not None)]
+        are_numbers = all(isinstance(choice, int) for choice in choices)
+        return sorted(choices) if are_numbers else choices
 
 
 class Pills(Control):
-    """Several of some choices."""
+    """Selection of several choices."""
 
     def to_widget(self, value: Any) -> Any:
-        return [_plain(one) for one in value]
+        return [_to_plain(item) for item in value]
 
     def from_widget(self, held: Any) -> Any:
         return tuple(held)
 
     def draw(self, place: Any, **options: Any) -> Any:
-        usual = {"selection_mode": "multi", "default": self.to_widget(self.field.default)}
+        defaults = {"selection_mode": "multi", "default": self.to_widget(self.field.default)}
         return place.pills(
-            options=self.choices(), wrap=True, **self.settings(**{**usual, **options})
+            options=self.choices(), wrap=True, **self.settings(**{**defaults, **options})
         )
 
 
 class Segments(Control):
-    """One of a few choices, side by side."""
+    """Selection of one of a few choices, side by side."""
 
     def to_widget(self, value: Any) -> Any:
-        return _plain(value)
+        return _to_plain(value)
 
     def draw(self, place: Any, **options: Any) -> Any:
-        usual = {"default": _plain(self.field.default), "required": True, "wrap": True}
+        defaults = {"default": _to_plain(self.field.default), "required": True, "wrap": True}
         return place.segmented_control(
-            options=self.choices(), **self.settings(**{**usual, **options})
+            options=self.choices(), **self.settings(**{**defaults, **options})
         )
 
 
 class Select(Control):
-    """One of some choices; with `index` None, which is none of them, the field is left out."""
+    """Selection of one choice in a list; `index` None selects none and leaves the field out."""
 
     def to_widget(self, value: Any) -> Any:
-        return None if value is None else _plain(value)
+        return None if value is None else _to_plain(value)
 
     def draw(self, place: Any, **options: Any) -> Any:
-        found = self.choices()
-        usual = {"index": found.index(_plain(self.field.default))} if "index" not in options else {}
-        return place.selectbox(options=found, **self.settings(**usual, **options))
+        choices = self.choices()
+        if "index" not in options:
+            options["index"] = choices.index(_to_plain(self.field.default))
+        return place.selectbox(options=choices, **self.settings(**options))
 
 
 class Switch(Control):
@@ -114,34 +115,34 @@ class Switch(Control):
 
 
 class Number(Control):
-    """A number; empty is none."""
+    """A number; an empty widget is the default."""
 
     def to_widget(self, value: Any) -> Any:
-        return float(value) if value is not None and self._real else value
+        return float(value) if value is not None and self._is_float else value
 
     def from_widget(self, held: Any) -> Any:
         return self.field.default if held is None else held
 
     def draw(self, place: Any, **options: Any) -> Any:
-        kind, field = float if self._real else int, self.field
-        least, most = field.least or 0, field.most or MAX_INTEGER
+        kind, field = float if self._is_float else int, self.field
+        minimum, maximum = field.minimum or 0, field.maximum or MAX_INTEGER
         held = st.session_state.get(self.key)
         value = options.pop("value", field.default)
         return place.number_input(
-            min_value=kind(least if held is None else min(held, least)),
-            max_value=kind(most),
+            min_value=kind(minimum if held is None else min(held, minimum)),
+            max_value=kind(maximum),
             value=None if value is None else kind(value),
-            **({"format": "%g"} if self._real else {}),
+            **({"format": "%g"} if self._is_float else {}),
             **self.settings(**options),
         )
 
     @property
-    def _real(self) -> bool:
-        return any(isinstance(v, float) for v in (self.field.least, self.field.default))
+    def _is_float(self) -> bool:
+        return any(isinstance(v, float) for v in (self.field.minimum, self.field.default))
 
 
-class Words(Control):
-    """A text; empty is none."""
+class Text(Control):
+    """A text; an empty widget is None."""
 
     def to_widget(self, value: Any) -> Any:
         return value or ""
@@ -153,17 +154,18 @@ class Words(Control):
         return place.text_input(**self.settings(**options))
 
 
-class Layers(Words):
-    """Numbers of layers, as text."""
+class LayerIndices(Text):
+    """Indices of layers, as text."""
 
     def to_widget(self, value: Any) -> Any:
         return ", ".join(map(str, value))
 
     def from_widget(self, held: Any) -> Any:
-        return read_layers(self.field.label, held or "")
+        return parse_layer_indices(self.field.label, held or "")
 
 
-def _plain(value: Any) -> Any:
+def _to_plain(value: Any) -> Any:
+    """An enum member as its text."""
     return value if isinstance(value, int) else str(value)
 
 
@@ -171,63 +173,65 @@ CONTROLS: dict[str, Control] = {
     name: kind(name, name)
     for kind, names in {
         Pills: ("precisions", "batches", "threads", "instances"),
-        Segments: ("scenario",),
-        Select: ("runtime", "calibration_mode", "target", "provider", "format", "via"),
+        Segments: ("scenario", "runtime"),
+        Select: ("calibration_mode", "target", "provider", "format", "via"),
         Switch: ("softmax", "again"),
         Number: (
             *("limit", "calibration_images", "calibration_percentile", "max_drop", "rate_per_s"),
             *("limit_ms", "arrivals_seed", "background"),
         ),
-        Words: ("output",),
-        Layers: ("keep_in_float",),
+        Text: ("output",),
+        LayerIndices: ("keep_in_float",),
     }.items()
     for name in names
 }
-"""Of the fields that are one widget whatever the model is; the others are in `run_choices`,
-`run_options` and `preparation`."""
+"""Controls of the fields with the same widget for every model; the others are in `choices`,
+`options` and `preparation`."""
 
 
-def carried(name: str) -> bool:
-    """Whether the request that filled the form asks for something here that is not the default."""
-    return name in st.session_state.get(CARRIED, ())
+def is_prefilled(name: str) -> bool:
+    """Whether the prefilled request sets this field to a value other than the default."""
+    return name in st.session_state.get(PREFILLED_FIELDS, ())
 
 
 class Form:
-    """The fields taken from the widgets so far, and what is wrong with them.
+    """The field values of the widgets drawn so far, and the problems with them.
 
-    A wrong value never stops the drawing of what comes after it.
+    An invalid value does not stop the drawing of the widgets after it.
     """
 
     def __init__(self) -> None:
         self.fields: dict[str, Any] = {}
         self.problems: list[str] = []
 
-    def take(self, name: str, place: Any = st, **options: Any) -> Any:
-        """Draws the control of a field and takes its value; what the widget holds."""
+    def draw(self, name: str, place: Any = st, **options: Any) -> Any:
+        """Draws the control of a field and stores its value; returns the value of the widget."""
         control = CONTROLS[name]
         held = control.draw(place, **options)
-        self.note(name, lambda: control.from_widget(held))
+        self.store(name, lambda: control.from_widget(held))
         return held
 
-    def note(self, name: str, read: Callable[[], Any]) -> None:
-        """Takes the value that `read` gives; an InvalidRequest is kept for the end."""
-        with self.collecting():
+    def store(self, name: str, read: Callable[[], Any]) -> None:
+        """Stores the value that `read` returns; an InvalidRequest becomes a problem."""
+        with self.collect_problems():
             self.fields[name] = read()
 
     @contextmanager
-    def collecting(self) -> Iterator[None]:
-        """Keeps an InvalidRequest for the end."""
+    def collect_problems(self) -> Iterator[None]:
+        """Turns an InvalidRequest into a problem of the form."""
         try:
             yield
         except InvalidRequest as error:
             self.problems.append(str(error))
 
     def request(self) -> RunRequest:
-        """All of it as a request. Raises InvalidRequest with all that is missing or wrong."""
+        """The form as a request. Raises InvalidRequest with all problems."""
         if self.problems:
             raise InvalidRequest(" ".join(self.problems))
         try:
             return RunRequest.model_validate(self.fields)
         except ValidationError as error:
-            wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-            raise InvalidRequest(f"This request does not hold together: {wrong}.") from error
+            details = "; ".join(
+                f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()
+            )
+            raise InvalidRequest(f"Invalid request: {details}.") from error

@@ -1,4 +1,4 @@
-"""The options of a new run: how it is calibrated, built, measured, exported and prepared."""
+"""The options of New run: calibration, build, benchmark, export and preprocessing."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import streamlit as st
 
 from dashboard import queries
 from dashboard.components.run_form.choices import BUILT_IN, ONNX
-from dashboard.components.run_form.controls import Control, Form, Number, Select, carried
+from dashboard.components.run_form.controls import Control, Form, Number, Select, is_prefilled
 from dashboard.components.run_form.preparation import (
     EVALUATION,
     EXPORT,
-    take_protocol,
-    take_settings,
+    draw_preprocess_settings,
+    draw_protocol,
 )
 from engine.catalog.models import find_model
 from engine.errors import WorkbenchError
@@ -25,25 +25,25 @@ from engine.specs import Scenario
 AUTOMATIC = "automatic"
 
 
-def take_options(form: Form, kind: str, model_id: str) -> None:
-    """Draws all options, and takes their fields."""
+def draw_options(form: Form, kind: str, model_id: str) -> None:
+    """Draws all options and stores their fields."""
     with st.expander("Options", icon=":material/tune:"):
         _calibration(form, kind)
         _build(form)
         _benchmark(form, kind)
         _export(form)
-        if Task.EVALUATE in form.fields.get("tasks", ()) or carried(EVALUATION):
-            take_protocol(form, EVALUATION, _published(model_id))
+        if Task.EVALUATE in form.fields.get("tasks", ()) or is_prefilled(EVALUATION):
+            draw_protocol(form, EVALUATION, _published(model_id))
     _preparation(form, kind, model_id)
 
 
 def calibration_control(kind: str) -> Control:
-    """Of the calibration dataset; the demo has a set of its own."""
+    """Control of the calibration dataset; the demo has its own default."""
     return Select("calibration_dataset", f"calibrate_for_{kind}")
 
 
 def duration_control(kind: str) -> Control:
-    """Of the longest time of a benchmark; the demo is a short one."""
+    """Control of the max duration of a benchmark; the demo has its own default."""
     return Number("benchmark_max_s", f"benchmark_max_s_{kind}")
 
 
@@ -53,73 +53,73 @@ def _calibration(form: Form, kind: str) -> None:
     left, right = st.columns(2)
     options = [AUTOMATIC, BUILTIN_CALIBRATION, *names]
     chosen = left.selectbox(
-        options=options + [one for one in control.choices() if one not in options],
+        options=options + [name for name in control.choices() if name not in options],
         index=1 if kind == BUILT_IN else 0,
         **control.settings(),
     )
     form.fields["calibration_dataset"] = None if chosen == AUTOMATIC else str(chosen)
-    form.take("calibration_images", right)
+    form.draw("calibration_images", right)
 
 
 def _build(form: Form) -> None:
     left, right = st.columns(2)
-    form.take("calibration_mode", left)
-    form.take("calibration_percentile", right, step=0.001)
-    form.take("keep_in_float", left, placeholder="none")
-    form.take("softmax", right)
-    form.take("max_drop", left, step=0.1, placeholder="no limit: the default recipe")
-    form.take("target", right)
+    form.draw("calibration_mode", left)
+    form.draw("calibration_percentile", right, step=0.001)
+    form.draw("keep_in_float", left, placeholder="none")
+    form.draw("softmax", right)
+    form.draw("max_drop", left, step=0.1, placeholder="none")
+    form.draw("target", right)
 
 
 def _benchmark(form: Form, kind: str) -> None:
     left, right = st.columns(2)
-    form.take("batches", left)
-    form.take("limit", right, placeholder="all")
-    form.take("threads", left)
-    form.take("instances", right)
-    control, usual = duration_control(kind), FIELDS["benchmark_max_s"].default
-    usual = DEMO.benchmark_max_s if kind == BUILT_IN else usual
-    longest = control.draw(left, value=usual, step=1.0)
-    form.note("benchmark_max_s", lambda: control.from_widget(longest))
-    form.take("provider", right)
-    form.take("again")
-    scenario = form.take("scenario")
+    form.draw("batches", left)
+    form.draw("limit", right, placeholder="all")
+    form.draw("threads", left)
+    form.draw("instances", right)
+    control, default_s = duration_control(kind), FIELDS["benchmark_max_s"].default
+    default_s = DEMO.benchmark_max_s if kind == BUILT_IN else default_s
+    max_s = control.draw(left, value=default_s, step=1.0)
+    form.store("benchmark_max_s", lambda: control.from_widget(max_s))
+    form.draw("provider", right)
+    form.draw("again")
+    scenario = form.draw("scenario")
     left, right = st.columns(2)
     if scenario == Scenario.SERVER:
-        form.take("limit_ms", left, placeholder="needed")
-        form.take("rate_per_s", right, placeholder="search the highest")
-    if scenario == Scenario.SERVER or carried("arrivals_seed"):
-        form.take("arrivals_seed", left)
+        form.draw("limit_ms", left, placeholder="required")
+        form.draw("rate_per_s", right, placeholder="search the highest rate")
+    if scenario == Scenario.SERVER or is_prefilled("arrivals_seed"):
+        form.draw("arrivals_seed", left)
 
 
 def _export(form: Form) -> None:
     left, right = st.columns(2)
-    form.take("format", left)
-    form.take("via", right)
+    form.draw("format", left)
+    form.draw("via", right)
 
 
 def _preparation(form: Form, kind: str, model_id: str) -> None:
-    """The preprocessing, and the outputs of an ONNX file; the demo's images need nothing."""
+    """The preprocessing, and the outputs of an ONNX file; not needed for the demo."""
     if kind == ONNX:
-        with st.expander("How images are prepared for this file", icon=":material/crop:"):
+        with st.expander("Preprocessing and outputs of this file", icon=":material/crop:"):
             st.caption(
-                "A wrong guess costs accuracy. Default: short side 256, center crop 224, bilinear, "
-                "ImageNet mean and std."
+                "Default: short side 256, center crop 224, bilinear, ImageNet mean and std. A "
+                "wrong preprocessing lowers the accuracy."
             )
             if st.toggle("Custom preprocessing", key="own_preprocessing", persist_state="session"):
-                take_settings(form, EXPORT, PreprocessSpec())
-            form.take("background", placeholder="none")
-            form.take("output", placeholder="found by its number of classes")
+                draw_preprocess_settings(form, EXPORT, PreprocessSpec())
+            form.draw("background", placeholder="none")
+            form.draw("output", placeholder="by number of classes")
         return
-    if kind != BUILT_IN or carried(EXPORT):
-        take_protocol(form, EXPORT, _published(model_id))
-    for name, shown in (("background", "none"), ("output", "the only one")):
-        if carried(name):
-            form.take(name, placeholder=shown)
+    if kind != BUILT_IN or is_prefilled(EXPORT):
+        draw_protocol(form, EXPORT, _published(model_id))
+    for name, placeholder in (("background", "none"), ("output", "the only output")):
+        if is_prefilled(name):
+            form.draw(name, placeholder=placeholder)
 
 
 def _published(model_id: str) -> PreprocessSpec:
-    """The model's own preprocessing, or what is usual."""
+    """The published preprocessing of the model, or the default."""
     try:
         return find_model(model_id).preprocess or PreprocessSpec()
     except WorkbenchError:
@@ -127,7 +127,7 @@ def _published(model_id: str) -> PreprocessSpec:
 
 
 def option_values(request: Any, kind: str) -> dict[str, Any]:
-    """The widgets' values for the fields of a request that have a key for each kind of model."""
+    """Widget values by key, of the fields whose key depends on the kind of model."""
     duration = duration_control(kind)
     return {
         duration.key: duration.to_widget(request.benchmark_max_s),

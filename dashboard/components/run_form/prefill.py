@@ -1,4 +1,4 @@
-"""An earlier request as the starting point of a new one: fills the widgets of New run."""
+"""Prefilling of New run: an earlier request becomes the values of the widgets."""
 
 from __future__ import annotations
 
@@ -7,47 +7,47 @@ from typing import Any
 import streamlit as st
 
 from dashboard.components.run_form import choices
-from dashboard.components.run_form.controls import CARRIED, CONTROLS
+from dashboard.components.run_form.controls import CONTROLS, PREFILLED_FIELDS
 from dashboard.components.run_form.options import option_values
 from dashboard.components.run_form.preparation import EVALUATION, EXPORT, protocol_values
 from engine.catalog.models import catalog
 from engine.runs.fields import FIELDS
 from engine.runs.request import RunRequest
 
-KEY = "request_to_clone"
+REQUEST_KEY = "request_to_clone"
 
 
-def leave_request(request: dict[str, Any]) -> None:
-    """Remembers a request for the next time New run is opened."""
-    st.session_state[KEY] = request
+def remember_request(request: dict[str, Any]) -> None:
+    """Stores a request that prefills New run when it is opened next."""
+    st.session_state[REQUEST_KEY] = request
 
 
-def take_request() -> bool:
-    """Writes a remembered request into the widgets, before they are drawn; whether there was one.
+def apply_remembered_request() -> bool:
+    """Sets the widgets from the remembered request, before they are drawn; False without one.
 
-    Raises pydantic's ValidationError for a request of another version.
+    Raises pydantic's ValidationError for a request of an incompatible version.
     """
-    found = st.session_state.pop(KEY, None)
-    if found is None:
+    request = st.session_state.pop(REQUEST_KEY, None)
+    if request is None:
         return False
-    st.session_state.update(widget_values(RunRequest.model_validate(found)))
+    st.session_state.update(widget_values(RunRequest.model_validate(request)))
     return True
 
 
 def widget_values(request: RunRequest) -> dict[str, Any]:
-    """The value of each widget of New run, by its key: every field of the request is in them."""
+    """Values of all widgets of New run, by key; they hold every field of the request."""
     kind, model = _model(request)
     tasks = [choices.tasks_control(can_evaluate) for can_evaluate in (True, False)]
     return {
         "from": kind,
         **model,
-        **{one.key: one.to_widget(getattr(request, name)) for name, one in CONTROLS.items()},
+        **{c.key: c.to_widget(getattr(request, name)) for name, c in CONTROLS.items()},
         **{control.key: control.to_widget(request.tasks) for control in tasks},
         choices.dataset_control(kind).key: request.dataset or choices.NO_DATASET,
         **option_values(request, kind),
         **protocol_values(EXPORT, request.preprocess),
         **protocol_values(EVALUATION, request.evaluation_preprocess),
-        CARRIED: [
+        PREFILLED_FIELDS: [
             name
             for name in RunRequest.model_fields
             if getattr(request, name) != FIELDS[name].default
@@ -56,7 +56,7 @@ def widget_values(request: RunRequest) -> dict[str, Any]:
 
 
 def _model(request: RunRequest) -> tuple[str, dict[str, Any]]:
-    """Where the model comes from, and the widgets of that choice and of the weights."""
+    """The kind of model, and the widget values of the model and of the weights."""
     weights, path = request.weights, request.weights.path or ""
     kinds = {kind: name for name, kind in choices.WEIGHTS.items()}
     source, _, name = request.model_id.partition("/")

@@ -16,7 +16,7 @@ from PIL import Image
 
 from db.models import Artifact
 from engine.classify import client, worker
-from engine.classify.predict import Classified, Classifier
+from engine.classify.predict import Classification, Classifier
 from engine.errors import ArtifactMissing, ChildFailed, ImageRejected, InvalidRequest
 from engine.excitations.per_image import Excitations
 from engine.jobs.warm_child import WarmChild
@@ -41,12 +41,12 @@ def image(seed: int = 0, side: int = 40) -> bytes:
     return stream.getvalue()
 
 
-def assert_same(found: Classified, expected: Classified) -> None:
-    assert [(g.index, g.name) for g in found.guesses] == [
-        (g.index, g.name) for g in expected.guesses
+def assert_same(found: Classification, expected: Classification) -> None:
+    assert [(g.index, g.name) for g in found.predictions] == [
+        (g.index, g.name) for g in expected.predictions
     ]
-    probabilities = [guess.probability for guess in expected.guesses]
-    assert [guess.probability for guess in found.guesses] == pytest.approx(probabilities)
+    probabilities = [guess.probability for guess in expected.predictions]
+    assert [guess.probability for guess in found.predictions] == pytest.approx(probabilities)
     assert found.crop.dtype == np.uint8
     assert np.array_equal(found.crop, expected.crop)
 
@@ -109,15 +109,15 @@ def test_a_model_that_never_ends_is_stopped_and_the_next_one_is_answered(
     client.classify(build.digest, image(), "noise.png")
     endless = store_build(url, never_ending(), model_id="onnx/endless")
     with monkeypatch.context() as patch:
-        patch.setattr(client, "LIMIT_S", 3.0)
+        patch.setattr(client, "TIMEOUT_S", 3.0)
         with pytest.raises(ChildFailed, match="No answer within 3 s"):
             client.classify(endless.digest, image(), "noise.png")
-    assert client.classify(build.digest, image(), "noise.png").guesses
+    assert client.classify(build.digest, image(), "noise.png").predictions
 
 
 def test_the_oldest_model_goes_first(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(worker, "_loaded", type(worker._loaded)())
-    monkeypatch.setattr(worker, "MOST_LOADED", 2)
+    monkeypatch.setattr(worker, "MAX_LOADED", 2)
     monkeypatch.setattr(worker.artifacts, "find_by_digest", lambda digest, url: digest)
     made: list[Artifact] = []
 
@@ -125,12 +125,12 @@ def test_the_oldest_model_goes_first(monkeypatch: pytest.MonkeyPatch) -> None:
         made.append(artifact)
         return artifact
 
-    assert [worker.loaded(load, digest) for digest in "abaca"] == list("abaca")
+    assert [worker.load_cached(load, digest) for digest in "abaca"] == list("abaca")
     assert made == ["a", "b", "c"]
-    worker.loaded(load, "b")
+    worker.load_cached(load, "b")
     assert made == ["a", "b", "c", "b"]
     monkeypatch.setattr(worker, "memory_limit", lambda: 0)
-    worker.loaded(load, "d")
+    worker.load_cached(load, "d")
     assert len(worker._loaded) == 1
 
 

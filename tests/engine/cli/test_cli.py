@@ -26,7 +26,7 @@ from engine.common.program import program
 from engine.config import REPOSITORY, settings
 from engine.errors import InvalidRequest
 from engine.preprocess.spec import PIXEL_SCALE
-from engine.results.precision_pairs import paired
+from engine.results.precision_pairs import paired_top1_difference
 from tests.support.tiny import image_folder, store_build, tiny_se_model
 
 pytestmark = pytest.mark.integration
@@ -386,7 +386,9 @@ def test_the_demo_from_a_terminal() -> None:
     assert set(rows) == {"fp32", "fp16", "int8"}
     assert 85 <= rows["fp32"]["top1"] <= 97
     assert rows["fp32"]["images"] >= 2000
-    pair = paired(rows["fp32"]["evaluation_id"], rows["int8"]["evaluation_id"], settings().url)
+    pair = paired_top1_difference(
+        rows["fp32"]["evaluation_id"], rows["int8"]["evaluation_id"], settings().url
+    )
     assert pair.only_a + pair.only_b > 0, "the precisions differ on some images"
     for row in rows.values():
         assert row["images_per_s"] > 0

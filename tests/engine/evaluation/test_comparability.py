@@ -8,7 +8,7 @@ import pytest
 from db.models import Evaluation
 from engine.catalog.models import find_model
 from engine.evaluation import comparability
-from engine.evaluation.comparability import Differs, why_not_comparable, with_apart
+from engine.evaluation.comparability import Differs, add_exclusion_reasons, why_not_comparable
 from engine.preprocess import PreprocessSpec
 from engine.preprocess.protocols import VENDOR
 from engine.specs.comparability import SAME_CONDITIONS, SAME_IMAGES, SWEPT
@@ -45,14 +45,14 @@ def table(evaluated: list[Told]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns).assign(top1=80.0)
 
 
-@pytest.mark.parametrize(("evaluated", "apart"), CASES)
-def test_who_is_not_compared_with_the_others(evaluated: list[Told], apart: list[int]) -> None:
-    found = with_apart(table(evaluated))
-    assert found.index[found["apart"].notna()].tolist() == apart
-    for place in apart:
+@pytest.mark.parametrize(("evaluated", "excluded"), CASES)
+def test_who_is_not_compared_with_the_others(evaluated: list[Told], excluded: list[int]) -> None:
+    found = add_exclusion_reasons(table(evaluated))
+    assert found.index[found["not_comparable"].notna()].tolist() == excluded
+    for place in excluded:
         spec = evaluated[place][1]
         assert spec is not None
-        assert found.loc[place, "apart"].startswith(f"prepared with {spec.summary()}")
+        assert found.loc[place, "not_comparable"].startswith(f"prepared with {spec.summary()}")
 
 
 def row(number: int, told: Told) -> Evaluation:
@@ -71,21 +71,21 @@ def row(number: int, told: Told) -> Evaluation:
     )
 
 
-@pytest.mark.parametrize(("evaluated", "apart"), [case for case in CASES if len(case[0]) == 2])
+@pytest.mark.parametrize(("evaluated", "excluded"), [case for case in CASES if len(case[0]) == 2])
 def test_two_rows_are_judged_as_the_table_judges_them(
-    monkeypatch: pytest.MonkeyPatch, evaluated: list[Told], apart: list[int]
+    monkeypatch: pytest.MonkeyPatch, evaluated: list[Told], excluded: list[int]
 ) -> None:
     monkeypatch.setattr(comparability, "_model_of", lambda row, url: row.artifact_digest)
     first, second = (row(number, told) for number, told in enumerate(evaluated, 1))
     for one, other in ((first, second), (second, first)):
         reason = why_not_comparable(one, other, "")
-        assert (reason is not None) == bool(apart)
+        assert (reason is not None) == bool(excluded)
         assert reason is None or reason.differs == Differs.PREPROCESSING
 
 
 def test_rows_without_accuracy_are_left_alone() -> None:
     evaluated: list[Told] = [(A, own(A), "published"), (A, VENDOR, "vendor")]
-    assert with_apart(table(evaluated).assign(top1=None))["apart"].isna().all()
+    assert add_exclusion_reasons(table(evaluated).assign(top1=None))["not_comparable"].isna().all()
 
 
 @pytest.mark.parametrize("name", SAME_IMAGES)

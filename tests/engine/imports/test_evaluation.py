@@ -115,7 +115,7 @@ def test_imported_rows_stand_in_the_table_and_pair_with_their_own_source(
     assert frame["top1_low"].notna().all()
     pairs = precision_pairs(frame, url, "fp32", "int8")
     assert pairs["origin"].tolist() == ["imported: card X"]
-    assert pairs["lost"].iloc[0] + pairs["gained"].iloc[0] > 0
+    assert pairs["only_first"].iloc[0] + pairs["only_second"].iloc[0] > 0
 
 
 def test_names_find_their_images_in_any_order(url: str, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from engine.profiling.records import NodeFacts, profiles_of
 from engine.profiling.summary import by_operator, slowest, sums_of
 from engine.profiling.trace import WARM_UP_RUNS, take_trace, trace_of
 from engine.runs.request import RunRequest, Task
-from engine.runs.submit import jobs_of, submit
+from engine.runs.submit import run_job_ids, submit
 from engine.specs import ProfileSpec, WeightsSpec
 from engine.store import artifacts
 from tests.support.tiny import SIDE, Quiet, store_build, tiny_se_model
@@ -171,8 +171,8 @@ def test_a_run_profiles_each_build_when_asked_to(url: str) -> None:
     assert Task.PROFILE not in RunRequest(model_id="timm/seresnet50").tasks
     run = submit(RunRequest(**{**asked, "tasks": (Task.PROFILE,)}), url)
     with reading(url) as session:
-        jobs = [session.get_one(Job, job_id) for job_id in jobs_of(run, url)]
-        plain = [session.get_one(Job, i) for i in jobs_of(usual, url)]
+        jobs = [session.get_one(Job, job_id) for job_id in run_job_ids(run, url)]
+        plain = [session.get_one(Job, i) for i in run_job_ids(usual, url)]
     profiles = [job for job in jobs if job.kind == JobKind.PROFILE]
     assert [(job.params["batch"], job.exclusive) for job in profiles] == [(4, True)] * 2
     assert not [job for job in plain if job.kind == JobKind.PROFILE]

@@ -14,7 +14,7 @@ from engine.cli.main import main
 from engine.config import settings
 from engine.errors import InvalidRequest
 from engine.profiling.records import folder_of as profiles_folder
-from engine.results.cleanup import clean, stored
+from engine.results.cleanup import remove_unused_artifacts, stored_artifacts
 from tests.support import rows
 
 
@@ -50,20 +50,20 @@ def left(url: str) -> set[str]:
 def test_only_what_nothing_rests_on_goes(url: str, store: dict[str, str]) -> None:
     for precision in ("fp32", "int8"):
         profiles_folder(store[precision]).mkdir(parents=True)
-    assert [one.digest for one in clean(url)] == [store["int8"]]
+    assert [one.digest for one in remove_unused_artifacts(url)] == [store["int8"]]
     assert left(url) == {store[name] for name in ("fp32", "fp16", "export")}
     folder = settings().home / "artifacts"
     assert {path.name for path in folder.iterdir()} == left(url)
     profiles = profiles_folder("x").parent
     assert {path.name for path in profiles.iterdir()} == {store["fp32"]}, "profiles go along"
-    assert clean(url) == []
+    assert remove_unused_artifacts(url) == []
 
 
 def test_uses_are_named(url: str, store: dict[str, str]) -> None:
-    uses = {one.digest: one.used_by for one in stored(url)}
+    uses = {one.digest: one.used_by for one in stored_artifacts(url)}
     assert uses[store["fp32"]] == ("1 benchmark",)
     assert uses[store["fp16"]] == ("1 evaluation",)
-    assert uses[store["export"]] == ("a build that is used",)
+    assert uses[store["export"]] == ("a build in use",)
     assert uses[store["int8"]] == ()
 
 
@@ -71,14 +71,14 @@ def test_an_export_goes_with_its_last_build(url: str, store: dict[str, str]) -> 
     with writing(url) as session:
         session.execute(delete(Benchmark))
         session.execute(delete(Evaluation))
-    assert len(clean(url)) == 4
+    assert len(remove_unused_artifacts(url)) == 4
     assert left(url) == set()
 
 
 def test_live_jobs_stop_the_cleaning(url: str, store: dict[str, str]) -> None:
     rows.add_job(url, JobStatus.QUEUED)
     with pytest.raises(InvalidRequest, match="may need any artifact"):
-        clean(url)
+        remove_unused_artifacts(url)
     assert len(left(url)) == 4
 
 
@@ -86,7 +86,7 @@ def test_strays_go_but_only_those_of_the_store(url: str, store: dict[str, str]) 
     folder = settings().home / "artifacts"
     (folder / ("9" * 64)).mkdir()
     (folder / "my notes").mkdir()
-    gone = {one.digest for one in clean(url)}
+    gone = {one.digest for one in remove_unused_artifacts(url)}
     assert "9" * 64 in gone
     assert (folder / "my notes").is_dir()
 
@@ -98,7 +98,7 @@ def test_strays_stay_where_the_database_is_elsewhere(
     stray.mkdir()
     monkeypatch.setenv("DATABASE_URL", url)
     settings.cache_clear()
-    clean(url)
+    remove_unused_artifacts(url)
     assert stray.is_dir()
 
 

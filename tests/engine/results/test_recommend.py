@@ -1,4 +1,4 @@
-"""The recommended build: each constraint decides, nothing unmeasured passes, the answer is true."""
+"""The recommended build: each constraint decides, nothing unmeasured passes, the text is true."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from engine.common.stats import paired_difference
 from engine.results.recommend import (
     Constraints,
     Goal,
-    answer,
     candidates,
     comparable_points,
-    doubts,
     recommend,
-    with_drops,
+    recommendation_caveats,
+    recommendation_text,
+    with_accuracy_drops,
 )
 from tests.support.pages import missing
 
@@ -57,7 +57,7 @@ def build(model: str, precision: str, top1: float, rate: float, **other: object)
 
 BIG = [build("big", "fp32", 81.0, 10), build("big", "int8", 80.5, 30)]
 SMALL = [build("small", "fp32", 75.0, 50), build("small", "int8", 70.0, 200)]
-POINTS = with_drops(pd.DataFrame(BIG + SMALL))
+POINTS = with_accuracy_drops(pd.DataFrame(BIG + SMALL))
 
 
 def chosen(**constraints: object) -> tuple[str, str]:
@@ -66,21 +66,21 @@ def chosen(**constraints: object) -> tuple[str, str]:
 
 
 def test_drops_are_against_fp32_of_the_same_model_and_images() -> None:
-    assert POINTS["drop"].tolist() == pytest.approx([0, 0.5, 0, 5.0])
-    alone = with_drops(pd.DataFrame([BIG[1], {**BIG[0], "images": 500}]))
-    assert np.isnan(alone["drop"].iloc[0])
+    assert POINTS["drop_pp"].tolist() == pytest.approx([0, 0.5, 0, 5.0])
+    alone = with_accuracy_drops(pd.DataFrame([BIG[1], {**BIG[0], "images": 500}]))
+    assert np.isnan(alone["drop_pp"].iloc[0])
 
 
-def test_within_the_tolerated_drop_speed_decides_the_precision() -> None:
+def test_within_the_accepted_drop_speed_decides_the_precision() -> None:
     assert chosen(max_drop_pp=1.0) == ("big", "int8")
     assert chosen(max_drop_pp=0.4) == ("big", "fp32")
 
 
-def test_without_a_limit_on_the_drop_accuracy_alone_decides() -> None:
+def test_without_a_max_drop_accuracy_alone_decides() -> None:
     assert chosen(max_drop_pp=None) == ("big", "fp32")
 
 
-def test_each_limit_excludes() -> None:
+def test_each_constraint_excludes() -> None:
     assert chosen(max_latency_ms=30.0, percentile=Percentile.P90) == ("small", "fp32")
     assert chosen(max_latency_ms=45.0, percentile=Percentile.P90) == ("big", "int8")
     assert chosen(max_size_mb=27.0) == ("big", "int8")
@@ -88,28 +88,35 @@ def test_each_limit_excludes() -> None:
     assert chosen(goal=Goal.FAST, max_drop_pp=None) == ("small", "int8")
 
 
-def test_what_was_not_measured_meets_no_limit() -> None:
+def test_a_missing_figure_meets_no_constraint() -> None:
     found = recommend(POINTS, Constraints(percentile=Percentile.P99, max_latency_ms=1e9))
     assert found.row is None
-    without_fp32 = with_drops(pd.DataFrame(BIG[1:]))
+    without_fp32 = with_accuracy_drops(pd.DataFrame(BIG[1:]))
     assert recommend(without_fp32, Constraints(max_drop_pp=50.0)).row is None
 
 
 def test_builds_whose_weights_are_not_stated_are_recommended_too() -> None:
     rows = [build("big", "fp32", 81.0, 10), build("big", "int8", 80.5, 30)]
     imported = pd.DataFrame([{**row, "weights_digest": None, "origin": "card"} for row in rows])
-    found = recommend(with_drops(imported), Constraints())
+    found = recommend(with_accuracy_drops(imported), Constraints())
     assert found.row is not None
     assert found.row["precision"] == "int8"
 
 
 def test_candidates_are_finished_trained_comparable_and_have_a_speed() -> None:
-    more = {"images_planned": 1000, "weights_kind": "file", "apart": None}
+    more = {"images_planned": 1000, "weights_kind": "file", "not_comparable": None}
     rows = [
         build("whole", "fp32", 80.0, 10, evaluation_id=1, **more),
         build("partial", "fp32", 80.0, 10, evaluation_id=2, **{**more, "images_planned": 2000}),
         build("random", "fp32", 80.0, 10, evaluation_id=3, **{**more, "weights_kind": "random"}),
-        build("apart", "fp32", 80.0, 10, evaluation_id=4, **{**more, "apart": "prepared as x"}),
+        build(
+            "not_comparable",
+            "fp32",
+            80.0,
+            10,
+            evaluation_id=4,
+            **{**more, "not_comparable": "prepared as x"},
+        ),
         build("slow", "fp32", 80.0, 10, evaluation_id=5, **{**more, "images_per_s": None}),
     ]
     points = comparable_points(pd.DataFrame(rows))
@@ -117,30 +124,30 @@ def test_candidates_are_finished_trained_comparable_and_have_a_speed() -> None:
     assert candidates(points)["model_id"].tolist() == ["whole"]
 
 
-def test_collapsed_builds_are_never_shipped() -> None:
+def test_collapsed_builds_are_never_recommended() -> None:
     fallen = POINTS.assign(at_chance=[False, True, False, False])
     assert recommend(fallen, Constraints()).row["precision"] == "fp32"
 
 
-def test_when_nothing_meets_it_says_which_limit_stands_in_the_way() -> None:
+def test_when_no_build_meets_it_names_the_constraint_and_the_closest_build() -> None:
     found = recommend(POINTS, Constraints(max_latency_ms=0.1, max_drop_pp=1.0))
-    assert not missing(found.reason, "4 builds", "3 builds", "p90", "0.1 ms")
-    assert "without a drop" not in found.reason
+    assert not missing(found.reason, "0 of 4", "3 builds", "p90 ≤ 0.1 ms", "small fp32, 24.00 ms")
+    assert "without accuracy drop" not in found.reason
 
 
-def test_the_sentence_carries_its_evidence() -> None:
+def test_the_recommendation_carries_its_evidence() -> None:
     found = recommend(POINTS, Constraints())
     right = np.arange(1000) < 810
-    drop = paired_difference(right, np.arange(1000) < 805)
-    said = str(answer(found, Constraints(), drop, "batch 1, 2 threads"))
-    assert not missing(said, "big", "int8", "80.50 %", "1,000 images", "val", "−0.50", "p = 0.06")
-    assert "p90 40.00 ms" in said
-    assert "3 builds" in said
-    assert said.count(". ") <= 1
+    difference = paired_difference(right, np.arange(1000) < 805)
+    text = recommendation_text(found, Constraints(), difference, "batch 1, 2 threads")
+    assert not missing(text.head, "big", "int8")
+    assert not missing(text.evidence, "80.50 %", "1,000 images", "val", "−0.50", "p = 0.06")
+    assert not missing(text.evidence, "p90 40.00 ms", "3 builds")
+    assert str(text) == f"{text.head} {text.evidence}"
 
 
-def test_doubts_are_told() -> None:
-    doubtful = {
+def test_caveats_are_named() -> None:
+    unreliable = {
         "stable": 0,
         "noise": "other processes used 1.00 cores",
         "verdict": "invalid: 9 of 900",
@@ -148,16 +155,16 @@ def test_doubts_are_told() -> None:
         "elsewhere": "of 9 nodes ran 2 on x",
         "execution": "emulated",
     }
-    row = build("big", "int8", 80.5, 30, **doubtful)
-    drop = paired_difference(np.arange(100) < 81, np.arange(100) < 79)
-    told = " ".join(doubts(row, Constraints(), drop))
+    row = build("big", "int8", 80.5, 30, **unreliable)
+    difference = paired_difference(np.arange(100) < 81, np.arange(100) < 79)
+    caveats = " ".join(recommendation_caveats(row, Constraints(), difference))
     for part in (
-        "interval reaches",
-        "stable",
-        "noisy: other",
+        "interval of the accuracy drop reaches",
+        "unstable",
+        "interference: other",
         "emulated",
         "9 of 900",
         "of 9 nodes",
     ):
-        assert part in told
-    assert doubts(BIG[0], Constraints(), None) == []
+        assert part in caveats
+    assert recommendation_caveats(BIG[0], Constraints(), None) == []

@@ -18,7 +18,7 @@ from engine.common.stats import wilson_interval
 from engine.errors import ArtifactMissing, InvalidRequest
 from engine.results import COLUMNS, STORED, published_frame, results_frame
 from engine.results.formats import to_csv, to_json, to_markdown
-from engine.results.precision_pairs import paired, precision_pairs
+from engine.results.precision_pairs import paired_top1_difference, precision_pairs
 from engine.specs import BenchmarkSpec, EvaluateSpec
 from engine.store.database import prepare_database
 from tests.support.tiny import Quiet, image_folder, labeled_by, store_build, tiny_se_model
@@ -90,9 +90,9 @@ def test_the_drop_is_paired_on_the_same_images(url: str, builds: dict[str, Artif
     assert len(pairs) == 1
     pair = pairs.iloc[0]
     by = frame.set_index("precision")
-    assert pair["drop"] == pytest.approx(by.loc["int8", "top1"] - by.loc["fp16", "top1"])
-    assert (pair["lost"], pair["gained"]) == (120 - by.loc["int8", "top1_count"], 0)
-    assert pair["drop_low"] <= pair["drop"] <= pair["drop_high"]
+    assert pair["change"] == pytest.approx(by.loc["int8", "top1"] - by.loc["fp16", "top1"])
+    assert (pair["only_first"], pair["only_second"]) == (120 - by.loc["int8", "top1_count"], 0)
+    assert pair["change_low"] <= pair["change"] <= pair["change_high"]
     speeds = by["images_per_s"]
     assert pair["speed_up"] == pytest.approx(speeds["int8"] / speeds["fp16"])
     sizes = by["size_mb"]
@@ -106,8 +106,8 @@ def test_different_images_are_never_compared(
     elsewhere = measure_accuracy(url, tmp_path / "b", builds["fp32"], "tiny")
     first = results_frame(url).set_index("precision").loc["fp16", "evaluation_id"]
     with pytest.raises(InvalidRequest, match="not of the same images"):
-        paired(int(first), elsewhere, url)
-    assert precision_pairs(results_frame(url), url, "fp16", "fp32")["drop"].isna().all()
+        paired_top1_difference(int(first), elsewhere, url)
+    assert precision_pairs(results_frame(url), url, "fp16", "fp32")["change"].isna().all()
 
 
 def test_per_image_results_that_are_gone_are_named(url: str, builds: dict[str, Artifact]) -> None:
@@ -125,7 +125,7 @@ def test_csv_and_json_hold_every_column_at_full_precision(
     frame = results_frame(url)
     rows = list(csv.DictReader(io.StringIO(to_csv(frame))))
     records = json.loads(to_json(frame))
-    assert list(rows[0]) == [COLUMNS[name].header for name in STORED]
+    assert list(rows[0]) == [COLUMNS[name].export_header for name in STORED]
     assert list(records[0]) == list(STORED)
     for row, record, expected in zip(rows, records, frame["images_per_s"], strict=True):
         if np.isnan(expected):

@@ -19,12 +19,12 @@ from engine.runs.compile import compile
 from engine.runs.fields import (
     DEFAULTS,
     FIELDS,
-    facts_of,
-    number_text,
-    read_layers,
-    read_number,
-    read_three,
-    scale_text,
+    format_number,
+    format_scale,
+    parse_channel_values,
+    parse_layer_indices,
+    parse_number,
+    request_facts,
 )
 from engine.runs.request import DEMO, RunRequest, Task
 from engine.specs import WeightsSpec
@@ -60,7 +60,7 @@ def test_defaults_and_choices_are_those_of_the_models() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", [n for n, field in FIELDS.items() if "." not in n and field.most is not None]
+    "name", [n for n, field in FIELDS.items() if "." not in n and field.maximum is not None]
 )
 def test_bounds_are_those_of_the_model(name: str) -> None:
     field = FIELDS[name]
@@ -74,10 +74,10 @@ def test_bounds_are_those_of_the_model(name: str) -> None:
             return False
         return True
 
-    assert field.least is not None
-    assert field.most is not None
-    assert holds(field.least)
-    assert holds(field.most)
+    assert field.minimum is not None
+    assert field.maximum is not None
+    assert holds(field.minimum)
+    assert holds(field.maximum)
 
 
 # How a field is asked for on the command line; {file} is a file that is there.
@@ -88,11 +88,11 @@ CALLS: dict[str, tuple[list[str], Any]] = {
     "tasks": (["build", "timm/x"], (Task.BUILD,)),
     "dataset": (["run", "timm/x", "-d", "val"], "val"),
     "limit": (["run", "timm/x", "--limit", "77"], 77),
-    "calibration_dataset": (["run", "timm/x", "--calibrate-on", "train"], "train"),
+    "calibration_dataset": (["run", "timm/x", "--calibration-dataset", "train"], "train"),
     "calibration_images": (["build", "timm/x", "--calibration-images", "64"], 64),
-    "calibration_mode": (["build", "timm/x", "--calibrate", "percentile"], "percentile"),
+    "calibration_mode": (["build", "timm/x", "--calibration-method", "percentile"], "percentile"),
     "calibration_percentile": (["build", "timm/x", "--percentile", "99.98765"], 99.98765),
-    "keep_in_float": (["build", "timm/x", "--keep-in-float", "4,0,4"], (0, 4)),
+    "keep_in_float": (["build", "timm/x", "--exclude-layers", "4,0,4"], (0, 4)),
     "max_drop": (["build", "timm/x", "--max-drop", "0.25"], 0.25),
     "target": (["build", "timm/x", "--target", "arm"], "arm"),
     "softmax": (["build", "timm/x", "--softmax"], True),
@@ -104,10 +104,11 @@ CALLS: dict[str, tuple[list[str], Any]] = {
                     "--rate", "33.125"], 33.125),
     "limit_ms": (["benchmark", "timm/x", "--scenario", "server", "--latency-limit", "9.75"], 9.75),
     "arrivals_seed": (["benchmark", "timm/x", "--arrivals-seed", "5"], 5),
-    "again": (["benchmark", "timm/x", "--again"], True),
+    "again": (["benchmark", "timm/x", "--ignore-cache"], True),
+    "runtime": (["run", "timm/x", "-r", "another"], "another"),
     "provider": (["run", "timm/x", "--provider", "CUDAExecutionProvider"],
                  "CUDAExecutionProvider"),
-    "benchmark_max_s": (["run", "timm/x", "--max-seconds", "12.5"], 12.5),
+    "benchmark_max_s": (["run", "timm/x", "--max-duration", "12.5"], 12.5),
     "preprocess": (["run", "timm/x", "--crop", "192", "--resize", "0", "--scale", "1/255", "--mean",
                     "0.4853515625,0.456,0.406", "--color", "bgr"],
                    {"crop": 192, "resize": None, "scale": PIXEL_SCALE,
@@ -116,7 +117,7 @@ CALLS: dict[str, tuple[list[str], Any]] = {
     "background": (["run", "onnx/x", "--weights", "{file}", "--background", "3"], 3),
     "output": (["run", "onnx/x", "--weights", "{file}", "--output", "scores"], "scores"),
     "format": (["export", "timm/x", "--format", "torchscript"], "torchscript"),
-    "via": (["export", "timm/x", "--via", "paddle2onnx"], "paddle2onnx"),
+    "via": (["export", "timm/x", "--exporter", "paddle2onnx"], "paddle2onnx"),
 }  # fmt: skip
 
 
@@ -124,9 +125,29 @@ def test_every_field_can_be_asked_for_on_the_command_line() -> None:
     assert set(CALLS) == set(RunRequest.model_fields) - DERIVED - {"model_id"}
 
 
-@pytest.mark.parametrize("name", CALLS)
+FORMER_CALLS: dict[str, tuple[list[str], Any]] = {
+    "again": (["benchmark", "timm/x", "--again"], True),
+    "benchmark_max_s": (["run", "timm/x", "--max-seconds=12.5"], 12.5),
+    "calibration_dataset": (["run", "timm/x", "--calibrate-on", "train"], "train"),
+    "calibration_mode": (["build", "timm/x", "--calibrate", "percentile"], "percentile"),
+    "instances": (["run", "timm/x", "--instances", "6"], (6,)),
+    "keep_in_float": (["build", "timm/x", "--keep-in-float", "4"], (4,)),
+    "preprocess": (["run", "timm/x", "--resizer", "opencv"], {"resizer": "opencv"}),
+    "via": (["export", "timm/x", "--via", "paddle2onnx"], "paddle2onnx"),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "value"),
+    [(name, *call) for calls in (CALLS, FORMER_CALLS) for name, call in calls.items()],
+)
 def test_the_command_line_carries_a_field_into_the_request(
-    name: str, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str,
+    words: list[str],
+    value: Any,
+    url: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     (tmp_path / "net.onnx").write_bytes(b"x")
     caught: list[RunRequest] = []
@@ -137,7 +158,6 @@ def test_the_command_line_carries_a_field_into_the_request(
 
     monkeypatch.setattr(commands, "queue_run", queue)
     monkeypatch.setattr("engine.cli.benchmark.queue_run", queue)
-    words, value = CALLS[name]
     assert main([word.format(file=tmp_path / "net.onnx") for word in words]) == 0
     (request,) = caught
     assert request.model_id == words[1]
@@ -146,12 +166,12 @@ def test_the_command_line_carries_a_field_into_the_request(
 
 @pytest.mark.parametrize("name", OTHER_VALUES)
 def test_a_field_that_is_not_the_default_is_among_the_facts(name: str) -> None:
-    usual = facts_of(RunRequest(model_id="timm/x").to_json())
+    usual = request_facts(RunRequest(model_id="timm/x").to_json())
     for value in OTHER_VALUES[name]:
         asked = RunRequest.model_validate({"model_id": "timm/x", name: value})
-        assert facts_of(asked.to_json()) != usual
+        assert request_facts(asked.to_json()) != usual
         if name != "weights":
-            assert FIELDS[name].label in facts_of(asked.to_json())
+            assert FIELDS[name].label in request_facts(asked.to_json())
 
 
 def test_facts_lose_no_digit() -> None:
@@ -163,16 +183,16 @@ def test_facts_lose_no_digit() -> None:
         preprocess={"mean": [0.4853515625, 0.456, 0.406], "scale": PIXEL_SCALE},
         weights=WeightsSpec(kind="random", seed=7),
     )
-    facts = facts_of(asked.to_json())
+    facts = request_facts(asked.to_json())
     assert facts["Intra-op threads"] == "all cores, 3"
     assert facts["Percentile"] == "99.9876543 %"
-    assert facts["Max accuracy drop"] == "0.25 pp"
-    assert facts["Preprocessing"] == "Mean 0.4853515625, 0.456, 0.406; Scale 1/255"
+    assert facts["Accuracy constraint"] == "0.25 pp"
+    assert facts["Preprocessing"] == "Mean 0.4853515625, 0.456, 0.406; Pixel scale 1/255"
     assert facts["Seed of random weights"] == "7"
 
 
 def test_facts_of_other_versions_are_shown() -> None:
-    facts = facts_of({"model_id": "timm/x", "threads": 2, "color": "red"})
+    facts = request_facts({"model_id": "timm/x", "threads": 2, "color": "red"})
     assert facts["Intra-op threads"] == "2"
     assert facts["color"] == "red"
     assert facts["Batch sizes"] == "1"
@@ -180,18 +200,19 @@ def test_facts_of_other_versions_are_shown() -> None:
 
 def test_numbers_are_read_as_they_are_written() -> None:
     for value in (30.0, 0.1, 99.999, 1 / 3, 5e-07, 1e30):
-        assert float(number_text(value)) == value
-    assert read_number("Scale", scale_text(PIXEL_SCALE)) == PIXEL_SCALE
-    assert read_number("Scale", scale_text(0.017)) == 0.017
-    assert read_three("Mean", "0.5, 0.25 1") == [0.5, 0.25, 1.0]
-    assert read_layers("Layers", "4 0, 4") == (0, 4)
+        assert float(format_number(value)) == value
+    assert parse_number("Scale", format_scale(PIXEL_SCALE)) == PIXEL_SCALE
+    assert parse_number("Scale", format_scale(0.017)) == 0.017
+    assert parse_channel_values("Mean", "0.5, 0.25 1") == [0.5, 0.25, 1.0]
+    assert parse_layer_indices("Layers", "4 0, 4") == (0, 4)
 
 
 @pytest.mark.parametrize(
     ("read", "text"),
     [
-        (read_number, "1/0"), (read_number, "half"), (read_three, "0.5 half 1"),
-        (read_three, "1 2"), (read_layers, "-1"), (read_layers, "²"), (read_layers, "9" * 20),
+        (parse_number, "1/0"), (parse_number, "half"), (parse_channel_values, "0.5 half 1"),
+        (parse_channel_values, "1 2"), (parse_layer_indices, "-1"), (parse_layer_indices, "²"),
+        (parse_layer_indices, "9" * 20),
     ],
 )  # fmt: skip
 def test_what_is_no_number_is_refused_by_name(read: Any, text: str) -> None:

@@ -1,4 +1,4 @@
-"""From a request to a plan and to jobs: what happens, what is missing, what to beware of."""
+"""From a request to a plan and to jobs: steps, problems, warnings and notes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from engine.errors import InvalidRequest
 from engine.runs.compile import build_spec
 from engine.runs.plan import plan
 from engine.runs.request import DEMO, RunRequest, Task
-from engine.runs.submit import jobs_of, submit
+from engine.runs.submit import run_job_ids, submit
 from engine.specs import TargetName, WeightsSpec
 from tests.support.tiny import image_folder, labeled_by, tiny_se_model
 
@@ -40,7 +40,7 @@ def test_the_demo_becomes_a_chain_of_jobs(url: str) -> None:
     benchmarks = [job for job in jobs.values() if job.kind == JobKind.BENCHMARK]
     assert len(benchmarks) == 3
     assert all(job.exclusive for job in benchmarks)
-    assert jobs_of(run, url) == list(jobs)
+    assert run_job_ids(run, url) == list(jobs)
     needs = [(jobs[n.job_id].kind, jobs[n.needs_id].kind) for n in rows(url, JobNeed)]
     assert (JobKind.BUILD, JobKind.EXPORT) in needs
     assert (JobKind.EVALUATE, JobKind.PREPARE_DATASET) in needs
@@ -49,7 +49,7 @@ def test_the_demo_becomes_a_chain_of_jobs(url: str) -> None:
 
 def test_the_same_run_twice_shares_its_jobs(url: str) -> None:
     first, second = submit(DEMO, url), submit(DEMO, url)
-    assert jobs_of(first, url) == jobs_of(second, url)
+    assert run_job_ids(first, url) == run_job_ids(second, url)
     assert len(rows(url, Run)) == 2
 
 
@@ -90,7 +90,10 @@ def test_a_large_evaluation_is_sharded(url: str, tmp_path: Path) -> None:
         (RunRequest(model_id="timm/seresnet50", dataset="demo", precisions=()), "one precision"),
         (RunRequest(model_id="timm/seresnet50", dataset="demo", tasks=()), "one task"),
         (RunRequest(model_id="timm/seresnet50", dataset="demo", batches=()), "one batch size"),
-        (RunRequest(model_id="timm/x", weights=RANDOM, dataset="demo"), "never accuracy"),
+        (
+            RunRequest(model_id="timm/x", weights=RANDOM, dataset="demo"),
+            "not accuracy: remove the task Evaluate",
+        ),
         (
             RunRequest(
                 model_id="timm/seresnet50",
@@ -98,9 +101,9 @@ def test_a_large_evaluation_is_sharded(url: str, tmp_path: Path) -> None:
                 tasks=(Task.BUILD,),
                 calibration_dataset="none",
             ),
-            "no dataset 'none' to check ranges on",
+            "no dataset 'none' to check overflow on",
         ),
-        (RunRequest(model_id="onnx/x", dataset="demo"), "choose weights from a file"),
+        (RunRequest(model_id="onnx/x", dataset="demo"), "give the ONNX file as weights"),
         (RunRequest(model_id="caffe/x", dataset="demo"), "no model 'caffe/x'"),
         (RunRequest(model_id="mmcls/seresnet5", dataset="demo"), "mean mmcls/seresnet50"),
         (
@@ -125,7 +128,7 @@ def test_a_large_evaluation_is_sharded(url: str, tmp_path: Path) -> None:
                 dataset="demo",
                 weights=WeightsSpec(kind=WeightsKind.FILE, path="/nowhere/w.pth"),
             ),
-            "no file /nowhere/w.pth",
+            "weights file /nowhere/w.pth does not exist",
         ),
     ],
 )
@@ -140,7 +143,7 @@ def test_what_stands_in_the_way_is_said_and_nothing_is_queued(
 
 def test_the_plan_names_downloads_with_url_and_place(url: str, home: Path) -> None:
     request = RunRequest(model_id="timm/seresnet50", dataset="demo")
-    text = " ".join(plan(request, url).warnings)
+    text = " ".join(plan(request, url).remarks)
     assert "seresnet50.ra2_in1k/resolve/main/model.safetensors" in text
     assert str(home / "weights" / "timm" / "seresnet50.ra2_in1k.safetensors") in text
 
@@ -148,38 +151,38 @@ def test_the_plan_names_downloads_with_url_and_place(url: str, home: Path) -> No
 def test_the_plan_warns_of_calibration_on_the_evaluation_set(url: str, tmp_path: Path) -> None:
     labeled_by(tiny_se_model(), image_folder(tmp_path / "set", per_class=2), url)
     same = plan(RunRequest(model_id="timm/x", dataset="tiny"), url)
-    assert any("calibrated on 8 of the images that it is then" in w for w in same.warnings)
-    assert any("has 8 images, fewer than the 300 to calibrate on" in w for w in same.warnings)
+    assert any("calibrated on 8 of the images of tiny that it is" in w for w in same.warnings)
+    assert any("int8 is calibrated on 8 images, not 300: tiny" in w for w in same.warnings)
     steps = " ".join(same.steps)
     assert "calibrated on 8 images of tiny" in steps
-    assert "range-checked on 8 images of tiny" in steps
+    assert "overflow checked on 8 images of tiny" in steps
     assert "300" not in steps
-    apart = plan(RunRequest(model_id="timm/x", dataset="tiny", calibration_dataset="demo"), url)
-    assert not any("then evaluated on" in w for w in apart.warnings)
+    disjoint = plan(RunRequest(model_id="timm/x", dataset="tiny", calibration_dataset="demo"), url)
+    assert not any("that it is evaluated on" in w for w in disjoint.warnings)
 
 
 def test_the_plan_says_how_sure_an_accuracy_can_be(url: str, tmp_path: Path) -> None:
     labeled_by(tiny_se_model(), image_folder(tmp_path / "set", per_class=25), url)
     request = RunRequest(model_id="timm/x", dataset="tiny", limit=100)
-    assert any("100 images give about ±7.8 points" in w for w in plan(request, url).warnings)
+    assert any("100 images: top-1 within about ±7.8 pp" in n for n in plan(request, url).notes)
 
 
 def test_the_steps_follow_the_request(url: str) -> None:
     steps = plan(DEMO, url).steps
-    assert steps[0] == "Draw the built-in image set demo."
+    assert steps[0] == "Generate the built-in dataset demo (synthetic images)."
     summary = targets.resolve(TargetName.AUTO, instruction_sets()).summary
     images = "256 images of demo-calibration"
     assert f"Build int8 for {summary}, calibrated on {images}." in steps
-    assert f"Build fp16, range-checked on {images}." in steps
+    assert f"Build fp16, overflow checked on {images}." in steps
     more = plan(DEMO.model_copy(update={"calibration_images": 300}), url).steps
-    assert f"Build fp16, range-checked on {images}." in more, "it has no more"
+    assert f"Build fp16, overflow checked on {images}." in more, "it has no more"
     request = RunRequest(model_id="timm/seresnet50", weights=RANDOM, tasks=(Task.EXPORT,))
     assert len(plan(request, url).steps) == 1
 
 
-def test_fp16_without_a_dataset_is_said_not_to_be_range_checked(url: str) -> None:
+def test_fp16_without_a_dataset_is_not_checked_for_overflow(url: str) -> None:
     request = RunRequest(model_id="timm/seresnet50", weights=RANDOM, tasks=(Task.BUILD,))
-    assert "Build fp16, not range-checked on data." in plan(request, url).steps
+    assert "Build fp16, overflow not checked (no dataset)." in plan(request, url).steps
     assert build_spec(request, Precision.FP16).range_check is None
 
 
@@ -191,7 +194,7 @@ def test_the_target_is_settled_when_the_run_is_asked_for(url: str) -> None:
         assert calibration is not None
         assert calibration.target != TargetName.AUTO
         assert target in (TargetName.AUTO, calibration.target)
-        untried = [w for w in plan(asked, url).warnings if "has not been tried" in w]
+        untried = [w for w in plan(asked, url).warnings if "was never tested on" in w]
         assert bool(untried) == (calibration.target in (TargetName.ARM, TargetName.TENSORRT))
     on_tensorrt = request.model_copy(update={"provider": targets.TENSORRT_PROVIDER})
     calibration = build_spec(on_tensorrt, Precision.INT8).calibration
@@ -210,7 +213,7 @@ def test_a_weights_file_is_known_by_its_bytes_not_its_place(url: str, tmp_path: 
         )
         for name in ("a.pth", "b.pth")
     ]
-    assert jobs_of(submit(requests[0], url), url) == jobs_of(submit(requests[1], url), url)
+    assert run_job_ids(submit(requests[0], url), url) == run_job_ids(submit(requests[1], url), url)
 
 
 @pytest.mark.parametrize("wrong", [{"limit": 0}, {"threads": -1}, {"color": "red"}])
@@ -251,6 +254,6 @@ def test_a_constraint_needs_images_that_are_not_calibrated_on(url: str, tmp_path
         max_drop=1.0,
     )
     problems = plan(asked, url).problems
-    assert any("small has 20 images, and all of them are calibrated on" in one for one in problems)
+    assert any("Calibration uses all 20 images of small" in problem for problem in problems)
     fewer = asked.model_copy(update={"calibration_images": 10})
-    assert not any("calibrated on" in one for one in plan(fewer, url).problems)
+    assert not any("Calibration uses" in problem for problem in plan(fewer, url).problems)

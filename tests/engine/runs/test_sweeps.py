@@ -19,8 +19,8 @@ from engine.jobs.estimates import remaining_points
 from engine.runs.compile import benchmark_spec
 from engine.runs.estimates import estimate
 from engine.runs.plan import plan
-from engine.runs.request import Point, RunRequest, Task, is_sweep, points_of
-from engine.runs.submit import jobs_of, submit
+from engine.runs.request import Point, RunRequest, Task, benchmark_points, is_sweep
+from engine.runs.submit import run_job_ids, submit
 from engine.runs.validation import point_warnings
 from engine.specs import BenchmarkSpec
 from tests.support.tiny import Quiet, store_build, tiny_se_model
@@ -38,7 +38,7 @@ def asked(**options: Any) -> RunRequest:
 
 def test_every_combination_is_a_point() -> None:
     request = asked(batches=(1, 8), instances=(1, 2), threads=(1, 2))
-    points = points_of(request, cores=2)
+    points = benchmark_points(request, cores=2)
     assert len(points) == 8
     assert points[0] == Point(1, 1, 1)
     assert {(p.batch, p.instances, p.threads) for p in points} == {
@@ -48,18 +48,23 @@ def test_every_combination_is_a_point() -> None:
 
 def test_all_cores_is_the_number_of_cores_and_not_measured_twice() -> None:
     request = asked(instances=(1, 2), threads=(0, 1, 2))
-    points = points_of(request, cores=2)
-    assert [(p.instances, p.threads_on(2)) for p in points] == [(1, 2), (2, 1), (1, 1), (2, 2)]
+    points = benchmark_points(request, cores=2)
+    assert [(p.instances, p.threads_per_request(2)) for p in points] == [
+        (1, 2),
+        (2, 1),
+        (1, 1),
+        (2, 2),
+    ]
     (told,) = point_warnings(request, cores=2)
-    assert told.startswith("2 of 6 points are the same as others")
+    assert told.startswith("2 of 6 combinations are duplicates")
 
 
 def test_points_far_over_the_cores_are_said() -> None:
     request = asked(instances=(1, 8), threads=(1, 2))
     (told,) = point_warnings(request, cores=2)
     assert told == (
-        "2 of 4 points ask for more than 4 threads on 2 cores (up to 8 in flight x 2 threads): "
-        "what they measure is mostly waiting."
+        "2 of 4 combinations use more than 4 threads on 2 cores (up to concurrency 8 x 2 threads): "
+        "their latency is mostly waiting for a core."
     )
     assert not list(point_warnings(request, cores=16))
 
@@ -80,24 +85,26 @@ def test_a_scenario_that_cannot_be_is_a_problem_of_the_plan(url: str) -> None:
 
 def test_the_plan_says_how_many_points(url: str) -> None:
     steps = " ".join(plan(asked(batches=(1, 8), instances=(1, 2)), url).steps)
-    assert "Benchmark each at batch 1, 8 x 1, 2 requests in flight, 4 points, alone" in steps
+    assert "each build at batch 1, 8 x concurrency 1, 2 (4 combinations), with no other" in steps
 
 
 def test_the_estimate_is_the_protocols_least_until_there_is_a_history(url: str) -> None:
     request = asked(batches=(1, 2, 4, 8), precisions=("fp32", "fp16"), benchmark_max_s=20)
     first = estimate(request, url)
     assert first is not None
-    assert (first.points, first.measured_before, first.from_history) == (8, 0, False)
-    assert first.seconds == pytest.approx(8 * (2 + 0.5 + 3))
-    assert first.most_s == pytest.approx(8 * (2 + 5 + 20 + 1))
+    assert (first.points, first.cached, first.from_history) == (8, 0, False)
+    assert first.expected_s == pytest.approx(8 * (2 + 0.5 + 3))
+    assert first.max_s == pytest.approx(8 * (2 + 5 + 20 + 1))
     ended(url, took_s=9.0)
     ended(url, took_s=0.5, result={"reused": True})
     ended(url, took_s=60.0, params={"scenario": "server"})
     then = estimate(request, url)
     assert then is not None
-    assert then.seconds == pytest.approx(8 * 9.0), "reused points and other scenarios do not count"
+    assert then.expected_s == pytest.approx(8 * 9.0), (
+        "reused points and other scenarios do not count"
+    )
     assert then.sentence() == (
-        "8 points, about 1 min 12 s (as such points took lately), at most 3 min 44 s."
+        "8 benchmarks, about 1 min 12 s (median of recent ones), max 3 min 44 s."
     )
 
 
@@ -105,7 +112,7 @@ def test_a_rate_may_take_as_long_as_its_requests_are_waited_for(url: str) -> Non
     request = asked(scenario="server", rate_per_s=50, limit_ms=20, benchmark_max_s=20)
     found = estimate(request, url)
     assert found is not None
-    assert found.most_s == pytest.approx(2 + 5 + OVERTIME * 20 + 1)
+    assert found.max_s == pytest.approx(2 + 5 + OVERTIME * 20 + 1)
 
 
 def test_of_no_points_there_is_no_estimate(url: str) -> None:
@@ -197,17 +204,19 @@ def test_progress_is_the_point_and_the_time_left(url: str) -> None:
 def test_cancelling_a_run_leaves_what_is_done_and_what_others_need(url: str) -> None:
     first = submit(asked(batches=(1, 2, 4)), url)
     second = submit(asked(batches=(4, 8)), url)
-    shared = set(jobs_of(first, url)) & set(jobs_of(second, url))
-    own = sorted(set(jobs_of(first, url)) - shared)
+    shared = set(run_job_ids(first, url)) & set(run_job_ids(second, url))
+    own = sorted(set(run_job_ids(first, url)) - shared)
     assert shared, "the export, the build, and batch 4"
     assert control.cancel_run(url, first) == own
     with reading(url) as session:
         states = {row.id: row.status for row in session.query(Job)}
     assert {states[job_id] for job_id in own} == {JobStatus.CANCELLED}
-    assert {states[job_id] for job_id in jobs_of(second, url)} == {JobStatus.QUEUED}
+    assert {states[job_id] for job_id in run_job_ids(second, url)} == {JobStatus.QUEUED}
     with pytest.raises(InvalidRequest, match="There is no run 99"):
         control.cancel_run(url, 99)
 
 
 def test_the_cores_are_those_of_the_settings() -> None:
-    assert points_of(asked())[0].threads_on(settings().threads) == settings().threads
+    assert (
+        benchmark_points(asked())[0].threads_per_request(settings().threads) == settings().threads
+    )

@@ -95,6 +95,9 @@ def test_what_is_written_has_the_keys_of_before_and_reads_back_the_same(
     assert set(on_disk(exported)) == HEADER | EXPORT | OF_A_FILE
     assert ExportManifest.of(exported).dump() == exported.manifest == on_disk(exported)
 
+    fp32 = built(url, tmp_path / "fp32", BuildSpec(export=spec, precision=Precision.FP32))
+    assert on_disk(fp32)["build"] == {"optimised": "onnxruntime basic level"}
+
     calibration = CalibrationSpec(dataset="tiny", images=40, max_drop=50.0)
     int8_spec = BuildSpec(export=spec, precision=Precision.INT8, calibration=calibration)
     int8 = built(url, tmp_path / "int8", int8_spec)
@@ -219,7 +222,7 @@ def test_damaged_protocols_results_and_reports_give_one_sentence(url: str) -> No
     folder = artifacts.folder_of("e" * 64)
     folder.mkdir(parents=True)
     (folder / artifacts.REPORT_FILE).write_text('{"layers": [')
-    with pytest.raises(ArtifactMissing, match=r"^report.json cannot be read: it is no JSON \("):
+    with pytest.raises(ArtifactMissing, match=r"^report.json cannot be read: it is not JSON \("):
         load_layer_report("e" * 64)
     (folder / artifacts.REPORT_FILE).write_text('{"layers": [{}]}')
     with pytest.raises(ArtifactMissing, match=r"^report.json of artifact e+ is damaged: "):
@@ -232,3 +235,5 @@ def test_results_of_jobs_are_read_and_written_as_before() -> None:
         **{"evaluation": 3, "reused": False, "top1": None}
     }
     assert artifacts_made([None, {"artifact": "a"}, {"benchmark": 2}]) == ["a"]
+    peak = {"environment": "e", "threads": [1, 2], "gmacs_per_s": {"fp32": 9.0}}
+    assert JobResult.of(peak).threads == [1, 2]
