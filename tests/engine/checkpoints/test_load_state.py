@@ -42,7 +42,7 @@ def test_the_counter_of_batches_may_be_missing(
 
 def test_the_number_of_classes_is_named(network: nn.Module, state: dict[str, torch.Tensor]) -> None:
     state |= {"3.weight": torch.ones(7, 4), "3.bias": torch.ones(7)}
-    with pytest.raises(CheckpointRejected, match=r"classifies 7 classes, timm/small 5"):
+    with pytest.raises(CheckpointRejected, match=r"has 7 classes, timm/small has 5"):
         load_into(network, state, ID)
 
 

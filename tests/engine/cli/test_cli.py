@@ -148,7 +148,7 @@ def test_models_as_json(capsys: pytest.CaptureFixture[str]) -> None:
         ),
         (
             ["benchmark", "timm/x", "--scenario", "offline", "--max-latency", "5"],
-            "belong to scenario server",
+            "apply to scenario server only",
         ),
     ],
 )
@@ -198,7 +198,7 @@ FAR = "99999999999999999999999"
         (["build", "timm/seresnet50", "--seed", FAR], "Input should be less than or equal to"),
         (["import", "evaluation", "x", "-m", "x", "-p", "fp32", "--source", "x", "-d", "x",
           "--background", FAR], "Input should be less than or equal to"),
-        (["export", "timm/../../etc", "--detach"], "reads as a path"),
+        (["export", "timm/../../etc", "--detach"], "looks like a path"),
         (["export", "x" * 5000, "--detach"], "There is no model 'xxx"),
         (["results", "-o", "/nowhere/at/all/x.csv"], "cannot be written: No such file"),
         (["vamp", "-m", "a" * 5000], "is not a build"),
