@@ -1,1 +1,1 @@
-"""Measurements of the workbench itself; run by hand, never by the tests."""
+"""Benchmarks of the workbench itself; run by hand, not by the tests."""

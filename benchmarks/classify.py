@@ -1,10 +1,10 @@
-"""What the page adds to inference when an image is dropped on Classify, cold and warm.
+"""Overhead of the Classify page over inference when an image is uploaded, cold and warm.
 
-`python -m benchmarks.classify IMAGE... [--home FOLDER]` drops each image alone and prints the
-milliseconds of the whole script run, those of inference in it, and the rest. The first image also
-starts the child process and loads the models. Printed last is the resident memory of the process
-that runs the pages, before the first image and after the last, and of the child. It ends with 1
-when the median of the rest, without the first image, is over the limit.
+`python -m benchmarks.classify IMAGE... [--home FOLDER]` uploads one image at a time and prints the
+duration of the script run, of its inference, and the difference, in ms. The first image also starts
+the child process and loads the models. Last, it prints the resident memory of the process that runs
+the pages, before the first image and after the last one, and of the child. The exit code is 1 when
+the median overhead, without the first image, is over the limit.
 """
 
 from __future__ import annotations
@@ -26,49 +26,49 @@ INFER = re.compile(r"infer ([\d.]+) ms")
 
 
 def main() -> int:
-    """Measures and prints a table and the memory; the first image warms up."""
+    """Measures, prints a table and the memory; the first image is the warm-up."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("images", type=Path, nargs="+")
     parser.add_argument("--home", type=Path)
-    chosen = parser.parse_args()
-    if len(chosen.images) < 2:
-        parser.error("The first image warms up: give two or more.")
-    if chosen.home:
+    options = parser.parse_args()
+    if len(options.images) < 2:
+        parser.error("Give two or more images: the first one is the warm-up.")
+    if options.home:
         from benchmarks.dashboard import use_home
 
-        use_home(chosen.home)
+        use_home(options.home)
     page()
-    before = memory_mb()
-    whole, rest = [], []
-    for path in chosen.images:
-        run_ms, inference_ms = drop(path)
-        whole.append(run_ms)
-        rest.append(run_ms - inference_ms)
-        print(f"{path.name:40} {run_ms:8.1f} {inference_ms:8.1f} {rest[-1]:8.1f}")
-    print(f"Cold: {whole[0]:.1f} ms; warm, median: {statistics.median(whole[1:]):.1f} ms.")
+    memory_before_mb = memory_mb()
+    totals_ms, overheads_ms = [], []
+    for path in options.images:
+        run_ms, inference_ms = classify(path)
+        totals_ms.append(run_ms)
+        overheads_ms.append(run_ms - inference_ms)
+        print(f"{path.name:40} {run_ms:8.1f} {inference_ms:8.1f} {overheads_ms[-1]:8.1f}")
+    print(f"Cold: {totals_ms[0]:.1f} ms; warm, median: {statistics.median(totals_ms[1:]):.1f} ms.")
     children = [memory_mb(child.pid) for child in psutil.Process().children()]
     print(
-        f"Memory of the pages' process: {before:.0f} MB before, {memory_mb():.0f} MB after; "
-        f"of its children: {', '.join(f'{mb:.0f} MB' for mb in children) or 'there are none'}."
+        f"Memory of the server process: {memory_before_mb:.0f} MB before, {memory_mb():.0f} MB "
+        f"after; of its children: {', '.join(f'{mb:.0f} MB' for mb in children) or 'none'}."
     )
-    median = statistics.median(rest[1:])
-    print(f"Beyond inference, warm, median: {median:.1f} ms; at most {LIMIT_MS:.0f}.")
+    median = statistics.median(overheads_ms[1:])
+    print(f"Overhead over inference, warm, median: {median:.1f} ms; limit {LIMIT_MS:.0f} ms.")
     return int(median > LIMIT_MS)
 
 
-def drop(path: Path) -> tuple[float, float]:
-    """Milliseconds of the script run that classifies one new image, and of inference in it."""
+def classify(path: Path) -> tuple[float, float]:
+    """Duration in ms of the script run that classifies one new image, and of its inference."""
     app = page()
     app.file_uploader(key="photographs").upload(path.name, path.read_bytes(), "image/jpeg")
     begun = time.perf_counter()
     app.run()
-    whole = 1e3 * (time.perf_counter() - begun)
-    told = [INFER.search(caption.value) for caption in app.caption]
-    return whole, sum(float(found.group(1)) for found in told if found)
+    total_ms = 1e3 * (time.perf_counter() - begun)
+    matches = [INFER.search(caption.value) for caption in app.caption]
+    return total_ms, sum(float(match.group(1)) for match in matches if match)
 
 
 def page() -> AppTest:
-    """Classify, as it opens."""
+    """The Classify page, just opened."""
     from streamlit.testing.v1 import AppTest
 
     from engine.config import REPOSITORY

@@ -1,8 +1,8 @@
-"""How fast the pages are with 10,000 measurements: script, first paint, bytes sent.
+"""Speed of the pages with 10,000 measurements: script run, time to paint, bytes sent.
 
-`python -m benchmarks.dashboard [--home FOLDER]` fills a database of its own (FOLDER is kept and
-used again), runs every page cold and warm without a browser, then in Chromium against the real
-command. It ends with 1 when a page is over a limit.
+`python -m benchmarks.dashboard [--home FOLDER]` fills its own database (reused if FOLDER
+has one), runs every page cold and warm without a browser, then in Chromium against the real
+command. The exit code is 1 when a page is over a limit.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ READY = (
 
 
 @dataclass
-class Measured:
-    """Of one page: seconds of a cold and a warm script run, seconds to paint, MB over the wire."""
+class PageSpeed:
+    """One page: seconds of a cold and a warm script run, seconds to paint, MB sent."""
 
     cold_s: float = 0.0
     warm_s: float = 0.0
@@ -34,22 +34,22 @@ class Measured:
 
     @property
     def over(self) -> list[str]:
-        """Which limits it breaks."""
+        """The names of exceeded limits."""
         figures = (
             (max(self.cold_s, self.warm_s), LIMIT_SCRIPT_S, "script"),
             (self.paint_s, LIMIT_PAINT_S, "paint"),
             (self.sent_mb, LIMIT_MB, "bytes"),
         )
-        return [name for found, limit, name in figures if found > limit]
+        return [name for value, limit, name in figures if value > limit]
 
 
 def use_home(home: Path) -> None:
-    """Settings of this process and its children, before any is read."""
+    """Sets the home of this process and its children, before settings are read."""
     os.environ.update(SENET_HOME=str(home), SENET_HOST_LOCK=str(home / "host.lock"))
 
 
 def prepare(home: Path) -> None:
-    """A database that is filled once."""
+    """Creates and fills the database unless it is filled already."""
     use_home(home)
     from benchmarks.many_results import fill
     from engine.results import result_tables
@@ -60,8 +60,8 @@ def prepare(home: Path) -> None:
         print(f"{fill(url):,} measurements written to {home}")
 
 
-def scripts(found: dict[str, Measured]) -> None:
-    """Script runs without a browser; cold: with empty caches, imports done."""
+def measure_scripts(measurements: dict[str, PageSpeed]) -> None:
+    """Measures script runs without a browser; cold: with empty caches, after all imports."""
     import streamlit as st
     from streamlit.testing.v1 import AppTest
 
@@ -70,9 +70,9 @@ def scripts(found: dict[str, Measured]) -> None:
 
     dispatcher.ensure_dispatcher = lambda: False
     app = AppTest.from_file(str(REPOSITORY / "dashboard" / "app.py"), default_timeout=60).run()
-    for page in PAGES:  # what a page imports is loaded by its first visitor, once
+    for page in PAGES:  # load the imports of each page
         app.switch_page(f"app_pages/{page}.py").run()
-    for page, measured in found.items():
+    for page, measured in measurements.items():
         app.switch_page(f"app_pages/{page}.py")
         st.cache_data.clear()
         st.cache_resource.clear()
@@ -88,8 +88,8 @@ def _run(app: object) -> float:
     return time.perf_counter() - begun
 
 
-def pages(found: dict[str, Measured], home: Path) -> None:
-    """A fresh window a page in Chromium, on the real command; the page's own data, not the app."""
+def measure_pages(measurements: dict[str, PageSpeed], home: Path) -> None:
+    """Opens each page in a new Chromium window; counts the data of the page, not of the app."""
     from playwright.sync_api import WebSocket, sync_playwright
 
     from tests.support.server import CHROMIUM_ARGS, find_chromium, serving
@@ -99,8 +99,8 @@ def pages(found: dict[str, Measured], home: Path) -> None:
             executable_path=find_chromium(), args=list(CHROMIUM_ARGS)
         )
         context = browser.new_context(viewport={"width": 1280, "height": 900})
-        for warm_up in (True, False):  # the browser's own cache of the app, and all imports
-            for page, measured in found.items():
+        for warm_up in (True, False):  # fills the browser cache and loads imports
+            for page, measured in measurements.items():
                 sent = [0]
 
                 def count(payload: bytes | str, sent: list[int] = sent) -> None:
@@ -127,20 +127,20 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--home", type=Path)
     parser.add_argument("--no-browser", action="store_true")
-    chosen = parser.parse_args()
-    home = chosen.home or Path(tempfile.mkdtemp(prefix="senet-many-"))
+    options = parser.parse_args()
+    home = options.home or Path(tempfile.mkdtemp(prefix="senet-many-"))
     prepare(home)
-    found = {page: Measured() for page in PAGES}
-    scripts(found)
-    if not chosen.no_browser:
-        pages(found, home)
+    measurements = {page: PageSpeed() for page in PAGES}
+    measure_scripts(measurements)
+    if not options.no_browser:
+        measure_pages(measurements, home)
     print(f"{'page':10} {'cold s':>7} {'warm s':>7} {'paint s':>8} {'sent MB':>8}  over the limit")
-    for page, one in found.items():
+    for page, speed in measurements.items():
         print(
-            f"{page:10} {one.cold_s:7.2f} {one.warm_s:7.2f} {one.paint_s:8.2f} "
-            f"{one.sent_mb:8.2f}  {', '.join(one.over)}"
+            f"{page:10} {speed.cold_s:7.2f} {speed.warm_s:7.2f} {speed.paint_s:8.2f} "
+            f"{speed.sent_mb:8.2f}  {', '.join(speed.over)}"
         )
-    return int(any(one.over for one in found.values()))
+    return int(any(speed.over for speed in measurements.values()))
 
 
 if __name__ == "__main__":

@@ -1,16 +1,16 @@
-"""How fast an evaluation is against what the machine allows, and against timm's own loop.
+"""Speed of an evaluation, relative to the limit of the machine and to timm's validation loop.
 
     python -m benchmarks.evaluation REAL_DATA [--images 1000] [--rounds 3] [--rounds-file FILE]
         [--validate FILE] [--no-counts] [--fifty-thousand]
 
-REAL_DATA is the folder of photographs and weights that SENET_REAL_DATA names. Everything is run in
-turn in one call, so that the ratios hold on a noisy machine. The bound of a first pass is
-1 / (1 / decoding rate + 1 / inference rate): both need the same cores. Rates of a pass are taken
-from its first batch on, by the clock and by processor time (what it costs, whoever else is at work
-on the machine); against timm, whose model and workers stand ready, it is from start to end
-with processes and model to start. Speeds are of
-`timm/seresnet50` with random weights, counts of `timm/tf_mobilenetv3_small_100` with real ones.
-With a file of rounds a long benchmark can be done in several short calls: those of before count.
+REAL_DATA is the folder of photographs and weights that SENET_REAL_DATA names. The cases alternate
+within one call, so that interference affects all alike. The upper bound of a first pass is
+1 / (1 / decoding rate + 1 / inference rate), because both need the same cores. Rates of a pass are
+steady-state rates (without the first batches), by wall time and by CPU time. The comparison with
+timm is from start to end, including the start of processes and model here, while timm's model and
+workers are already started. Speeds are measured with `timm/seresnet50` and random weights, counts
+with `timm/tf_mobilenetv3_small_100` and real weights. With --rounds-file, a long benchmark can be
+split into several calls: the rounds of earlier calls count too.
 """
 
 from __future__ import annotations
@@ -44,11 +44,13 @@ def main() -> None:
     parser.add_argument("real_data", type=Path)
     parser.add_argument("--images", type=int, default=1000)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--rounds-file", type=Path, help="Add the rounds to those kept here.")
-    parser.add_argument("--no-counts", action="store_true", help="Leave out the counts.")
-    parser.add_argument("--validate", type=Path, help="timm's validate.py, of its repository.")
-    parser.add_argument("--home", type=Path, help="Keep exports and builds here between calls.")
-    parser.add_argument("--fifty-thousand", action="store_true", help="Memory over 50,000 images.")
+    parser.add_argument("--rounds-file", type=Path, help="Add the rounds to those in this file.")
+    parser.add_argument("--no-counts", action="store_true", help="Skip the top-1 and top-5 counts.")
+    parser.add_argument("--validate", type=Path, help="Path of validate.py from timm's repository.")
+    parser.add_argument("--home", type=Path, help="Reuse exports and builds in this folder.")
+    parser.add_argument(
+        "--fifty-thousand", action="store_true", help="Measure memory over 50,000 images."
+    )
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         os.environ["SENET_HOME"] = str(options.home or folder)
@@ -58,7 +60,7 @@ def main() -> None:
 
 
 def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
-    """Every figure of the report."""
+    """All figures of the report."""
     from benchmarks.evaluation_setup import Workbench
 
     bench = Workbench(options.real_data, folder)
@@ -66,8 +68,8 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     rounds = read_rounds(options.rounds_file)
     artifacts = {p: bench.build(SPEED_MODEL, p) for p in ("fp32", "int8")} if options.rounds else {}
     for _ in range(options.rounds):
-        rounds.append(one_round(bench, artifacts, options.images, options.validate))
-        keep_rounds(options.rounds_file, rounds)
+        rounds.append(run_round(bench, artifacts, options.images, options.validate))
+        save_rounds(options.rounds_file, rounds)
     report["rounds"] = [{name: asdict(rate) for name, rate in r.items()} for r in rounds]
     report["ratios"] = ratios(rounds) if rounds else {}
     if not options.no_counts:
@@ -76,29 +78,29 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
             "timm": loop_counts(bench, COUNTED_MODEL),
         }
     if options.fifty_thousand:
-        report["memory_mb"] = memory_beyond_model(bench, 50_000)
+        report["memory_mb"] = memory_over_model_mb(bench, 50_000)
     return report
 
 
-def one_round(
+def run_round(
     bench: Any, artifacts: dict[str, Any], images: int, validate: Path | None = None
 ) -> Rates:
-    """Everything once, in turn; inference alone before and after each pass that it bounds."""
+    """Runs each case once; inference alone is measured before and after each pass."""
     rates: Rates = {"decode": bench.decoding_rate(images)}
     for precision, artifact in artifacts.items():
         bench.clear_cache()
         for which in ("first", "later"):
             before = bench.inference_rate(artifact)
-            steady, whole = bench.evaluation_rate(artifact, images)
+            steady, total = bench.evaluation_rate(artifact, images)
             after = bench.inference_rate(artifact)
             rates[f"{which} {precision} inference"] = mean(before, after)
             rates[f"{which} {precision}"] = steady
-            rates[f"{which} {precision} whole"] = whole
+            rates[f"{which} {precision} total"] = total
     rates["timm's loop"] = loop_rate(bench)
     for name, options in TIMM_OPTIONS.items() if validate else ():
         rates[f"validate.py, {name}"] = script_rate(bench, validate, images, options)
-    told = {name: [round(rate.wall, 1), round(rate.core, 1)] for name, rate in rates.items()}
-    print(f"round: {json.dumps(told)}")
+    summary = {name: [round(rate.wall, 1), round(rate.core, 1)] for name, rate in rates.items()}
+    print(f"round: {json.dumps(summary)}")
     sys.stdout.flush()
     return rates
 
@@ -107,12 +109,12 @@ def read_rounds(path: Path | None) -> list[Rates]:
     """The rounds of earlier calls."""
     if path is None or not path.is_file():
         return []
-    kept = json.loads(path.read_text())
-    return [{name: Rate(**rate) for name, rate in rates.items()} for rates in kept]
+    stored = json.loads(path.read_text())
+    return [{name: Rate(**rate) for name, rate in rates.items()} for rates in stored]
 
 
-def keep_rounds(path: Path | None, rounds: list[Rates]) -> None:
-    """Writes them where a later call finds them."""
+def save_rounds(path: Path | None, rounds: list[Rates]) -> None:
+    """Writes the rounds for a later call."""
     if path is not None:
         plain = [{name: asdict(rate) for name, rate in rates.items()} for rates in rounds]
         path.write_text(json.dumps(plain))
@@ -122,7 +124,7 @@ Rates = dict[str, Rate]
 
 
 def ratios(rounds: list[Rates]) -> dict[str, dict[str, float]]:
-    """The median over the rounds of each ratio that has a bar, by clock and by processor time."""
+    """The median over the rounds of each ratio, by wall time and by CPU time."""
 
     def medians(of: Callable[[Rates, str], float]) -> dict[str, float]:
         return {by: statistics.median(of(rates, by) for rates in rounds) for by in ("wall", "core")}
@@ -140,22 +142,22 @@ def ratios(rounds: list[Rates]) -> dict[str, dict[str, float]]:
         found[f"{p}: later pass / pure inference"] = medians(
             lambda r, by, p=p: getattr(r[f"later {p}"], by) / getattr(r[f"later {p} inference"], by)
         )
-        for which, theirs in product(("first", "later"), timm_rates(rounds)):
-            found[f"{p}: {which} pass, start to end / {theirs}"] = medians(
-                lambda r, by, p=p, which=which, theirs=theirs: (
-                    getattr(r[f"{which} {p} whole"], by) / getattr(r[theirs], by)
+        for which, timm_name in product(("first", "later"), timm_rates(rounds)):
+            found[f"{p}: {which} pass, start to end / {timm_name}"] = medians(
+                lambda r, by, p=p, which=which, timm_name=timm_name: (
+                    getattr(r[f"{which} {p} total"], by) / getattr(r[timm_name], by)
                 )
             )
     return found
 
 
-def memory_beyond_model(bench: Any, images: int) -> float:
-    """Most memory (proportional set size, all processes) over the evaluation, less the model's."""
+def memory_over_model_mb(bench: Any, images: int) -> float:
+    """Peak memory (PSS, all processes) of an evaluation minus that of the loaded model, in MB."""
     artifact = bench.build(COUNTED_MODEL, "fp32")
     own = psutil.Process()
     peak, stop = [0.0], threading.Event()
 
-    def watch() -> None:
+    def sample_memory() -> None:
         while not stop.wait(0.5):
             total = 0.0
             for process in [own, *own.children(recursive=True)]:
@@ -167,7 +169,7 @@ def memory_beyond_model(bench: Any, images: int) -> float:
 
     bench.inference_rate(artifact)
     before = own.memory_full_info().pss / 1e6
-    watcher = threading.Thread(target=watch)
+    watcher = threading.Thread(target=sample_memory)
     watcher.start()
     try:
         _, rate = bench.evaluation_rate(artifact, images)
@@ -175,18 +177,18 @@ def memory_beyond_model(bench: Any, images: int) -> float:
         stop.set()
         watcher.join()
     print(
-        f"{images:,} images: {rate.wall:,.0f} images/s, {peak[0] - before:,.0f} MB beyond the model"
+        f"{images:,} images: {rate.wall:,.0f} images/s, {peak[0] - before:,.0f} MB over the model"
     )
     return peak[0] - before
 
 
 def timm_rates(rounds: list[Rates]) -> list[str]:
-    """What of timm's was measured in every round."""
+    """The timm cases that were measured in every round."""
     names = [name for name in rounds[0] if name.startswith(("timm", "validate.py"))]
     return [name for name in names if all(name in rates for rates in rounds)]
 
 
-BARS = {
+TARGETS = {
     "fp32: first pass / bound": 0.90,
     "int8: first pass / bound": 0.90,
     "fp32: later pass / pure inference": 0.95,
@@ -197,12 +199,14 @@ BARS = {
 
 
 def show(report: dict[str, Any]) -> None:
-    """The table, and the document."""
-    print("\n| ratio (median) | by the clock | by processor time | bar |")
+    """Prints the table and the JSON document."""
+    print("\n| ratio (median) | wall time | CPU time | target |")
     print("| --- | --- | --- | --- |")
     for name, by in report["ratios"].items():
-        bar = BARS.get(name)
-        verdict = "–" if bar is None else f"{bar:g} {'met' if by['wall'] >= bar else 'MISSED'}"
+        target = TARGETS.get(name)
+        verdict = (
+            "–" if target is None else f"{target:g} {'met' if by['wall'] >= target else 'MISSED'}"
+        )
         print(f"| {name} | {by['wall']:.3f} | {by['core']:.3f} | {verdict} |")
     if "counts" in report:
         same = list(report["counts"]["engine"]) == list(report["counts"]["timm"])

@@ -1,13 +1,13 @@
-"""What the benchmark itself costs: its windows against a bare loop of `session.run`.
+"""Overhead of the benchmark itself: its windows compared with a bare loop of `session.run`.
 
     python -m benchmarks.harness MODEL.onnx [MODEL.onnx ...] [--pairs 60] [--seconds 0.5]
 
-Both ask the same session for the same input, in turn in one process, each first in every other
-pair, so that a drift of the machine falls on both. A pair's ratio is the time of a request in the
-windows over that in the bare loop; printed is the median over all pairs with its distribution-free
-95 % interval (order statistics). The windows are those of a real benchmark, with the thread that
-watches the machine running; the bare loop looks at the clock before and after, and nothing else.
-A quick network at batch 1 is the hard case: there the same microseconds are the largest share.
+Both run the same session with the same input, alternating in one process, with alternating order,
+so that a drift of the machine affects both. The ratio of a pair is the time per request in the
+windows over that in the bare loop; the output is the median over all pairs with its
+distribution-free 95 % interval (order statistics). The windows are those of a real benchmark, with
+the interference monitor running; the bare loop reads the clock only at its start and end. A fast
+network at batch 1 is the hardest case, because the overhead is the largest share there.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from pathlib import Path
 import numpy as np
 import onnxruntime as ort
 
-from engine.benchmark.interference import Watch
+from engine.benchmark.interference import InterferenceMonitor
 from engine.benchmark.windows import take_window
 from engine.common.stats import median_interval
 from engine.runtimes.onnxruntime import OnnxSession
 
 CPU = "CPUExecutionProvider"
-BAR = 1.01
+MAX_RATIO = 1.01
 WARM_UP_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Overhead:
-    """Of one model at one batch: ms a request of each, and the ratio with its interval."""
+    """One model at one batch size: ms per request of both loops, and their ratio with interval."""
 
     model: str
     batch: int
@@ -45,53 +45,55 @@ class Overhead:
     ratio: float
     ratio_low: float
     ratio_high: float
-    watching_cores: float
+    monitor_cores: float
 
     def line(self) -> str:
-        """For people."""
-        verdict = "within" if self.ratio <= BAR else "over"
+        """One line of text."""
+        verdict = "within" if self.ratio <= MAX_RATIO else "over"
         return (
-            f"{self.model}: bare {self.bare_ms:.4f} ms, harness {self.harness_ms:.4f} ms a "
+            f"{self.model}: bare {self.bare_ms:.4f} ms, harness {self.harness_ms:.4f} ms per "
             f"request, ratio {self.ratio:.4f} ({self.ratio_low:.4f} to {self.ratio_high:.4f}), "
             f"{verdict} 1 %"
         )
 
 
 def main() -> None:
-    """Measures every model and prints a line each, then one JSON document."""
+    """Measures every model; prints one line each, then one JSON document."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("models", nargs="+", type=Path, help="ONNX files with one image input.")
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--pairs", type=int, default=60)
-    parser.add_argument("--seconds", type=float, default=0.5, help="Of each half of a pair.")
+    parser.add_argument(
+        "--seconds", type=float, default=0.5, help="Duration of each half of a pair."
+    )
     options = parser.parse_args()
-    found = []
+    results = []
     for path in options.models:
         case = Case(path, options.batch, options.threads)
-        found.append(case.overhead(options.pairs, options.seconds))
-        print(found[-1].line(), flush=True)
-    print(json.dumps([asdict(one) for one in found], indent=1))
+        results.append(case.overhead(options.pairs, options.seconds))
+        print(results[-1].line(), flush=True)
+    print(json.dumps([asdict(result) for result in results], indent=1))
 
 
 class Case:
-    """One model, loaded once: asked bare and through the windows of a benchmark."""
+    """One model, loaded once, that runs in a bare loop and in the windows of a benchmark."""
 
     def __init__(self, path: Path, batch: int, threads: int) -> None:
-        """The runtime is the one that benchmarks use; the bare loop asks the session in it."""
+        """The runtime is that of benchmarks; the bare loop uses the session inside it."""
         self.path, self.batch, self.threads = path, batch, threads
         self.runtime = OnnxSession(path, CPU, threads)
         self.session: ort.InferenceSession = self.runtime._session
-        given = self.session.get_inputs()[0]
-        side = given.shape[-1]
+        input_info = self.session.get_inputs()[0]
+        side = input_info.shape[-1]
         random = np.random.default_rng(0)
         self.images = random.standard_normal((batch, 3, side, side)).astype(np.float32)
-        self.feed = {given.name: self.images}
+        self.feed = {input_info.name: self.images}
         self.outputs = [self.session.get_outputs()[0].name]
         self.runners = [partial(self.runtime.run, self.images)]
 
     def bare_ms(self, requests: int) -> float:
-        """Mean time of a request in a loop that does nothing but ask."""
+        """Mean time per request in ms, in a loop that only runs the session."""
         run, outputs, feed = self.session.run, self.outputs, self.feed
         begun = time.perf_counter()
         for _ in range(requests):
@@ -99,17 +101,17 @@ class Case:
         return (time.perf_counter() - begun) * 1e3 / requests
 
     def harness_ms(self, seconds: float) -> float:
-        """Time of a request as a window's throughput has it."""
+        """Time per request in ms, from the throughput of a window."""
         window = take_window(self.runners, self.batch, seconds)
         return 1e3 * self.batch / window.images_per_s
 
     def overhead(self, pairs: int, seconds: float) -> Overhead:
-        """Both in turn, so often."""
+        """Runs both loops alternately, `pairs` times."""
         self.harness_ms(WARM_UP_S)
         requests = max(10, round(seconds * 1e3 / self.harness_ms(seconds)))
         halves = [partial(self.bare_ms, requests), partial(self.harness_ms, seconds)]
         times = np.zeros((pairs, 2))
-        with Watch(time.process_time) as watch:
+        with InterferenceMonitor(time.process_time) as monitor:
             for number in range(pairs):
                 for which in (0, 1) if number % 2 else (1, 0):
                     times[number, which] = halves[which]()
@@ -126,7 +128,7 @@ class Case:
             ratio=float(np.median(ratios)),
             ratio_low=low,
             ratio_high=high,
-            watching_cores=watch.seen().watching_cores,
+            monitor_cores=monitor.summary().monitor_cores,
         )
 
 

@@ -1,4 +1,4 @@
-"""A database as a year of use leaves it: 300 builds, 10,200 measurements, 4,000 ended jobs."""
+"""A database as after a year of use: 300 builds, 10,200 measurements, 4,000 finished jobs."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ START = 1_750_000_000.0
 
 
 def fill(url: str) -> int:
-    """Writes everything; returns the number of measurements. `url` is a migrated database."""
+    """Fills the migrated database `url`; returns the number of measurements."""
     random = np.random.default_rng(0)
     builds = list(_builds(random))
     evaluations = list(_evaluations(builds, random))

@@ -1,4 +1,4 @@
-"""Top-1 by halves: what is scored was neither calibrated nor searched on."""
+"""Top-1 by halves: the evaluated images do not overlap with the calibration set of the build."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import onnx
 from benchmarks.quantization import say
 from benchmarks.quantization_peers import peer_builds
 from benchmarks.quantization_setup import HALVES, Bench, Model
-from benchmarks.quantization_speed import against
+from benchmarks.quantization_speed import compare_speed
 from engine.common.stats import paired_difference
 from engine.runtimes.observing import session_of
 from engine.runtimes.onnxruntime import OnnxSession
@@ -23,37 +23,37 @@ Files = dict[str, dict[int, tuple[Path, BuildDetails]]]
 
 
 def accuracy_of(bench: Bench, model: Model) -> list[dict[str, Any]]:
-    """A row a build: top-1 of all images, the paired difference to fp32, size and speed."""
-    files = our_builds(bench, model)
+    """One row per build: top-1 on all images, paired difference to fp32, size and speed."""
+    files = workbench_builds(bench, model)
     files |= peer_builds(bench, model, files["fp32"][0][0])
     images = {half: _prepared(bench, model, half) for half in HALVES}
     reference: np.ndarray | None = None
     rows = []
-    for name, made in files.items():
-        right = _right(bench, made, images)
-        reference = right if reference is None else reference
-        row = _row(model, name, right, reference, made[0], bench)
-        row["bound, by half"] = _bounds(made)
-        row["images/s"], row["speed / fp32"] = against(files["fp32"][0][0], made[0][0], 1, 5)
+    for name, build in files.items():
+        correct = _right(bench, build, images)
+        reference = correct if reference is None else reference
+        row = _row(model, name, correct, reference, build[0], bench)
+        row["constraint, by half"] = _constraints(build)
+        row["images/s"], row["speed / fp32"] = compare_speed(files["fp32"][0][0], build[0][0], 1, 5)
         say(f"{row}")
         rows.append(row)
     return rows
 
 
-def our_builds(bench: Bench, model: Model) -> Files:
-    """By name and by the half that is looked at: the file, and what the manifest says of it."""
+def workbench_builds(bench: Bench, model: Model) -> Files:
+    """File and build details, by name and by the half that is used for calibration."""
     files: Files = {}
-    for name, precision, calibration in _wanted(bench):
+    for name, precision, calibration in _cases(bench):
         files[name] = {}
         for half in HALVES:
             bench.halves  # noqa: B018 - registers them
             artifact = bench.build(model, precision, f"half-{half}", **calibration)
             path = artifacts.model_path(artifact.digest)
-            files[name][half] = (path, BuildManifest.of(artifact).build)
+            files[name][half] = (path, BuildManifest.from_artifact(artifact).build)
     return files
 
 
-def _wanted(bench: Bench) -> Iterator[tuple[str, str, dict[str, Any]]]:
+def _cases(bench: Bench) -> Iterator[tuple[str, str, dict[str, Any]]]:
     options = bench.options
     yield "fp32", "fp32", {}
     if "fp16" in options.precisions:
@@ -65,25 +65,25 @@ def _wanted(bench: Bench) -> Iterator[tuple[str, str, dict[str, Any]]]:
     for target in options.targets:
         yield f"int8 mse for {target}", "int8", {"target": target}
     if options.bounded:
-        yield f"int8 bounded {options.max_drop:g}", "int8", {"max_drop": options.max_drop}
+        yield f"int8 max drop {options.max_drop:g}", "int8", {"max_drop": options.max_drop}
 
 
 def _prepared(bench: Bench, model: Model, half: int) -> tuple[list[np.ndarray], np.ndarray]:
     index = bench.halves[half]
-    every = np.arange(len(index))
-    return list(bench.batches(model, half, every)), index.labels
+    all_indices = np.arange(len(index))
+    return list(bench.batches(model, half, all_indices)), index.labels
 
 
 def _right(
     bench: Bench,
-    made: dict[int, tuple[Path, BuildDetails]],
+    build: dict[int, tuple[Path, BuildDetails]],
     images: dict[int, tuple[list[np.ndarray], np.ndarray]],
 ) -> np.ndarray:
-    """Which images are right, each scored by the build that looked at the other half."""
+    """(n,) booleans: correct images, each evaluated by the build of the other half."""
     found = []
     for half in HALVES:
         batches, labels = images[half]
-        runtime = OnnxSession(made[1 - half][0], "CPUExecutionProvider", bench.threads)
+        runtime = OnnxSession(build[1 - half][0], "CPUExecutionProvider", bench.threads)
         best = np.concatenate([runtime.run(batch).argmax(axis=1) for batch in batches])
         found.append(best == labels)
     return np.concatenate(found)
@@ -92,19 +92,19 @@ def _right(
 def _row(
     model: Model,
     name: str,
-    right: np.ndarray,
+    correct: np.ndarray,
     reference: np.ndarray,
-    made: tuple[Path, BuildDetails],
+    build: tuple[Path, BuildDetails],
     bench: Bench,
 ) -> dict[str, Any]:
-    path, about = made
-    change = paired_difference(reference, right)
-    int8 = about.quantization
+    path, details = build
+    change = paired_difference(reference, correct)
+    int8 = details.quantization
     return {
         "model": model.name,
         "build": name,
-        "right": f"{int(right.sum())} of {len(right)}",
-        "points": f"{100 * change.difference:+.1f} ({100 * change.low:+.1f} to "
+        "correct": f"{int(correct.sum())} of {len(correct)}",
+        "difference (pp)": f"{100 * change.difference:+.1f} ({100 * change.low:+.1f} to "
         f"{100 * change.high:+.1f})",
         "MB": path.stat().st_size / 1e6,
         "MACs in int8": int8.macs_in_int8 if int8 is not None else None,
@@ -112,16 +112,16 @@ def _row(
     }
 
 
-def _bounds(made: dict[int, tuple[Path, BuildDetails]]) -> str | None:
-    """Whether the bound was shown to hold, in each of the two searches."""
-    found = [about.quantization.bound for _, about in made.values() if about.quantization]
-    return ", ".join("held" if b.held else "not shown" for b in found if b) or None
+def _constraints(build: dict[int, tuple[Path, BuildDetails]]) -> str | None:
+    """Whether the accuracy constraint is met, in each of the two searches."""
+    found = [details.quantization.bound for _, details in build.values() if details.quantization]
+    return ", ".join("met" if b.held else "not shown" for b in found if b) or None
 
 
 def integer_share(path: Path, folder: Path) -> str:
-    """How many convolutions of the optimized graph are integer ones."""
+    """Number of integer convolutions in the optimized graph."""
     optimized = folder / "optimized.onnx"
     session_of(onnx.load(path), 1, optimized)
     ops = [node.op_type for node in onnx.load(optimized).graph.node]
-    whole = sum(op == "QLinearConv" for op in ops)
-    return f"{whole} of {whole + sum(op in ('Conv', 'FusedConv') for op in ops)}"
+    integer = sum(op == "QLinearConv" for op in ops)
+    return f"{integer} of {integer + sum(op in ('Conv', 'FusedConv') for op in ops)}"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -13,16 +12,17 @@ from benchmarks.quantization import say
 from benchmarks.quantization_setup import HALVES, Bench, Model
 from engine.datasets.sampling import sample_by_class
 from engine.onnx import graph_io
+from engine.store.manifest import BuildDetails
 
-Made = dict[int, tuple[Path, dict[str, Any]]]
+Builds = dict[int, tuple[Path, BuildDetails]]
 
 
-def peer_builds(bench: Bench, model: Model, fp32: Path) -> dict[str, Made]:
-    """By name and by the half that is looked at; those that are not installed are named."""
-    found: dict[str, Made] = {}
+def peer_builds(bench: Bench, model: Model, fp32: Path) -> dict[str, Builds]:
+    """Builds of other tools, by name and calibration half; a missing tool is reported."""
+    found: dict[str, Builds] = {}
     for peer in bench.options.peers:
         if importlib.util.find_spec(peer) is None:
-            say(f"{peer} is not installed and left out.")
+            say(f"{peer} is not installed and is skipped.")
             continue
         if peer in _PEERS:
             found |= _PEERS[peer](bench, model, fp32)
@@ -31,19 +31,19 @@ def peer_builds(bench: Bench, model: Model, fp32: Path) -> dict[str, Made]:
 
 def _one_by_one(bench: Bench, model: Model, half: int) -> Iterator[np.ndarray]:
     labels = bench.halves[half].labels
-    drawn = sample_by_class(labels, bench.options.calibration_images, 0)
-    for batch in bench.batches(model, half, drawn):
+    selected = sample_by_class(labels, bench.options.calibration_images, 0)
+    for batch in bench.batches(model, half, selected):
         yield from (image[None] for image in batch)
 
 
-def _static(bench: Bench, model: Model, fp32: Path) -> dict[str, Made]:
-    """onnxruntime.quantization.quantize_static: QDQ, u8 x s8, weights by channel."""
+def _static(bench: Bench, model: Model, fp32: Path) -> dict[str, Builds]:
+    """onnxruntime.quantization.quantize_static: QDQ, u8 x s8, per-channel weights."""
     from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
     prepared = bench.folder / "prepared.onnx"
     quant_pre_process(str(fp32), str(prepared))
-    made: Made = {}
+    made: Builds = {}
     for half in HALVES:
         path = bench.folder / f"static-{model.name.replace('/', '-')}-{half}.onnx"
         quantize_static(
@@ -56,30 +56,30 @@ def _static(bench: Bench, model: Model, fp32: Path) -> dict[str, Made]:
             per_channel=True,
             calibrate_method=CalibrationMethod.MinMax,
         )
-        made[half] = (path, {})
+        made[half] = (path, BuildDetails())
     return {"onnxruntime quantize_static, int8 max": made}
 
 
 class _Reader:
-    """As quantize_static wants images: one at a time, which only MinMax bears in little memory."""
+    """Data reader for quantize_static: one image at a time (only MinMax needs little memory)."""
 
     def __init__(self, images: Iterator[np.ndarray]) -> None:
         self.images = images
 
     def get_next(self) -> dict[str, np.ndarray] | None:
-        """One image, or None at the end."""
+        """The next image, or None at the end."""
         image = next(self.images, None)
         return None if image is None else {graph_io.INPUT: image}
 
 
-def _nncf(bench: Bench, model: Model, fp32: Path) -> dict[str, Made]:
+def _nncf(bench: Bench, model: Model, fp32: Path) -> dict[str, Builds]:
     """NNCF on the ONNX file, both presets, run in ONNX Runtime."""
     import nncf
     import onnx
 
-    found: dict[str, Made] = {}
+    found: dict[str, Builds] = {}
     for preset in (nncf.QuantizationPreset.MIXED, nncf.QuantizationPreset.PERFORMANCE):
-        made: Made = {}
+        made: Builds = {}
         for half in HALVES:
             images = [{graph_io.INPUT: x} for x in _one_by_one(bench, model, half)]
             quantized = nncf.quantize(
@@ -87,12 +87,12 @@ def _nncf(bench: Bench, model: Model, fp32: Path) -> dict[str, Made]:
             )
             name = f"nncf-{preset.value}-{model.name.replace('/', '-')}-{half}.onnx"
             onnx.save(quantized, bench.folder / name)
-            made[half] = (bench.folder / name, {})
+            made[half] = (bench.folder / name, BuildDetails())
         found[f"NNCF {preset.value}, int8"] = made
     return found
 
 
-_PEERS: dict[str, Callable[[Bench, Model, Path], dict[str, Made]]] = {
+_PEERS: dict[str, Callable[[Bench, Model, Path], dict[str, Builds]]] = {
     "onnxruntime": _static,
     "nncf": _nncf,
 }

@@ -1,4 +1,4 @@
-"""What the quantization benchmark measures on: a home, the images in two halves, and builds."""
+"""Setup of the quantization benchmark: a home, the images in two halves, and builds."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.evaluation_setup import Alone
+from benchmarks.evaluation_setup import StandaloneContext
 from db.enums import Precision, WeightsKind
 from db.models import Artifact
 from engine.build import job as build
@@ -33,29 +33,31 @@ HALVES = (0, 1)
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """What is exported; `name` is for the tables."""
+    """A model to export; `name` is shown in tables."""
 
     name: str
     spec: ExportSpec
 
 
-class Aside(Alone):
-    """A context that speaks on stderr, so that only tables stand on stdout."""
+class StderrContext(StandaloneContext):
+    """A context that logs to stderr, so that stdout has only tables."""
 
     def say(self, message: str) -> None:
-        """A line of progress."""
+        """Prints a progress message."""
         print(f"{time.strftime('%H:%M:%S')} {message}", file=sys.stderr, flush=True)
 
 
 class Bench:
-    """A home with both halves registered; exports and builds are made once."""
+    """A home with both halves registered; each export and build is made once."""
 
     def __init__(self, options: argparse.Namespace, folder: Path) -> None:
         settings.cache_clear()
         self.options, self.folder = options, folder
         self.url = prepare_database()
         self.threads = settings().threads
-        self.models = [_model_of(text) for text in options.model or _usual(options.real_data)]
+        self.models = [
+            _model_of(text) for text in options.model or _default_models(options.real_data)
+        ]
         self.speed_models = [
             Model(name, ExportSpec(model_id=name, weights=WeightsSpec(kind=WeightsKind.RANDOM)))
             for name in options.speed_models
@@ -64,7 +66,7 @@ class Bench:
 
     @property
     def halves(self) -> list[DatasetIndex]:
-        """Every second image, and the others; each class is in both where it has two images."""
+        """The images with even and with odd index; classes with two images are in both halves."""
         if not self._indices:
             root = self.options.images or self.options.real_data / "imagenet_1000"
             found = check_folder(root, None, lambda done, total: None)
@@ -78,11 +80,11 @@ class Bench:
 
         return find_dataset(f"half-{half}", self.url)
 
-    def context(self) -> Aside:
-        """A context whose workspace is new."""
+    def context(self) -> StderrContext:
+        """A context with a new workspace."""
         workspace = self.folder / f"work-{time.monotonic_ns()}"
         workspace.mkdir()
-        return Aside(self.url, None, 1, workspace)  # type: ignore[arg-type]
+        return StderrContext(self.url, None, 1, workspace)  # type: ignore[arg-type]
 
     def export(self, model: Model) -> Artifact:
         """The export of a model."""
@@ -90,20 +92,22 @@ class Bench:
         return artifacts.find_by_digest(digest, self.url)
 
     def build(self, model: Model, precision: str, dataset: str, **calibration: Any) -> Artifact:
-        """A build of a model, looking at images of a dataset where it looks at any."""
+        """A build of a model; int8 and fp16 builds use images of `dataset`."""
         self.export(model)
         images = self.options.calibration_images
-        asked: dict[str, Any] = {}
+        data_specs: dict[str, Any] = {}
         if precision == Precision.INT8:
-            asked["calibration"] = CalibrationSpec(dataset=dataset, images=images, **calibration)
+            data_specs["calibration"] = CalibrationSpec(
+                dataset=dataset, images=images, **calibration
+            )
         if precision == Precision.FP16:
-            asked["range_check"] = RangeCheckSpec(dataset=dataset, images=images)
-        spec = BuildSpec(export=model.spec, precision=Precision(precision), **asked)
+            data_specs["range_check"] = RangeCheckSpec(dataset=dataset, images=images)
+        spec = BuildSpec(export=model.spec, precision=Precision(precision), **data_specs)
         digest = build.run(spec.to_json(), self.context())["artifact"]
         return artifacts.find_by_digest(digest, self.url)
 
     def batches(self, model: Model, half: int, which: np.ndarray) -> Iterator[np.ndarray]:
-        """Prepared images of a half, as the model wants them."""
+        """Preprocessed images of a half, in batches."""
         spec = artifacts.preprocess_of(self.export(model))
         return read_batches(self.halves[half], which, spec, BATCH, self.threads)
 
@@ -117,7 +121,7 @@ def _half(found: CheckedDataset, half: int) -> CheckedDataset:
     )
 
 
-def _usual(real_data: Path) -> list[str]:
+def _default_models(real_data: Path) -> list[str]:
     return [
         f"timm/tf_mobilenetv3_small_100={real_data / SE_WEIGHTS}",
         f"onnx/squeezenet={real_data / SQUEEZENET}",
@@ -125,7 +129,7 @@ def _usual(real_data: Path) -> list[str]:
 
 
 def _model_of(text: str) -> Model:
-    """`ID=FILE`, with `@MEAN/STD` for an ONNX file that wants others than ImageNet's."""
+    """Parses `ID=FILE`, with `@MEAN/STD` for an ONNX file that does not use those of ImageNet."""
     name, _, rest = text.partition("=")
     path, _, normal = rest.partition("@")
     preprocess: dict[str, Any] | None = None

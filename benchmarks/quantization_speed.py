@@ -1,4 +1,4 @@
-"""Ratios of speed between files and runtimes, run in turn so that noise meets all alike."""
+"""Speed-ups between files and runtimes, which alternate so that interference affects all alike."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from engine.store import artifacts
 
 ONNX_RUNTIME, OPENVINO = "onnxruntime", "openvino"
 TURN_S = 1.5
-BARS = {("timm/seresnet50", 1): 2.4, ("timm/seresnet50", 8): 3.2}
-SHARE_OF_OPENVINO = 0.85
+TARGETS = {("timm/seresnet50", 1): 2.4, ("timm/seresnet50", 8): 3.2}
+OPENVINO_TARGET = 0.85
 Run = Callable[[np.ndarray], Any]
 
 
 def speeds_of(bench: Bench, model: Model) -> list[dict[str, Any]]:
-    """A row a batch size: int8 over fp32, and ours over OpenVINO with the same int8 file."""
+    """One row per batch size: int8 vs fp32, ONNX Runtime vs OpenVINO with the same int8 file."""
     _calibration_set(bench)
     paths = {
         precision: artifacts.model_path(bench.build(model, precision, "drawn").digest)
@@ -50,7 +50,7 @@ def _row(model: Model, batch: int, found: dict[Any, list[float]]) -> dict[str, A
 
     speed_up = ratio((ONNX_RUNTIME, "int8"), (ONNX_RUNTIME, "fp32"))
     share = ratio((ONNX_RUNTIME, "int8"), (OPENVINO, "int8"))
-    bar = BARS.get((model.name, batch), 1.0)
+    target = TARGETS.get((model.name, batch), 1.0)
     assert speed_up is not None
     return {
         "model": model.name,
@@ -58,32 +58,32 @@ def _row(model: Model, batch: int, found: dict[Any, list[float]]) -> dict[str, A
         "fp32 images/s": statistics.median(found[ONNX_RUNTIME, "fp32"]),
         "int8 images/s": statistics.median(found[ONNX_RUNTIME, "int8"]),
         "int8 / fp32": speed_up,
-        "bar": f"{bar:g} {'met' if speed_up >= bar else 'MISSED'}",
+        "target": f"{target:g} {'met' if speed_up >= target else 'MISSED'}",
         "OpenVINO int8 / fp32": ratio((OPENVINO, "int8"), (OPENVINO, "fp32")),
-        "ours / OpenVINO, same int8 file": share,
-        "bar 0.85": None if share is None else ("met" if share >= SHARE_OF_OPENVINO else "MISSED"),
+        "ONNX Runtime / OpenVINO, same int8 file": share,
+        "target 0.85": None if share is None else ("met" if share >= OPENVINO_TARGET else "MISSED"),
     }
 
 
-def rates(runs: dict[Any, Run], like: Path, batch: int, rounds: int) -> dict[Any, list[float]]:
-    """Images a second of each, round by round: each has its turn in every round."""
-    side = _side(like)
+def rates(runs: dict[Any, Run], model: Path, batch: int, rounds: int) -> dict[Any, list[float]]:
+    """Images per second of each run, by round; all runs alternate in every round."""
+    side = _side(model)
     inputs = np.random.default_rng(0).normal(size=(batch, 3, side, side)).astype(np.float32)
     found: dict[Any, list[float]] = {name: [] for name in runs}
     for run in runs.values():
         run(inputs)
     for _ in range(rounds):
         for name, run in runs.items():
-            done, began = 0, time.perf_counter()
-            while time.perf_counter() - began < TURN_S:
+            done, started = 0, time.perf_counter()
+            while time.perf_counter() - started < TURN_S:
                 run(inputs)
                 done += batch
-            found[name].append(done / (time.perf_counter() - began))
+            found[name].append(done / (time.perf_counter() - started))
     return found
 
 
-def against(first: Path, second: Path, batch: int, rounds: int) -> tuple[float, float]:
-    """(images a second of the second file, its speed over that of the first), in ONNX Runtime."""
+def compare_speed(first: Path, second: Path, batch: int, rounds: int) -> tuple[float, float]:
+    """(images/s of the second file, its speed-up over the first), in ONNX Runtime."""
     runs = {name: _load(ONNX_RUNTIME, path) for name, path in (("a", first), ("b", second))}
     found = rates(runs, first, batch, rounds)
     ratio = statistics.median(b / a for a, b in zip(found["a"], found["b"], strict=True))
@@ -109,7 +109,7 @@ def _side(path: Path) -> int:
 
 
 def _calibration_set(bench: Bench) -> None:
-    """The images of the data folder: ranges of random weights only have to be some."""
+    """Registers calibration images; any images will do for random weights."""
     from engine.datasets.registration import check_images
     from engine.datasets.sampling import sample_calibration_images
 

@@ -1,4 +1,4 @@
-"""Rates by the clock and by processor time."""
+"""Throughput by wall time and by CPU time."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ BATCH = 16
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """Images a second by the clock, and a second of processor time of one core."""
+    """Images per second of wall time, and per second of CPU time."""
 
     wall: float
     core: float
 
 
-class Stretch:
-    """Clock and processor time, children included, since it was made."""
+class Stopwatch:
+    """Wall time and CPU time, including children, since its creation."""
 
     def __init__(self) -> None:
         self.wall, self.core = time.perf_counter(), self._core()
 
     def rate(self, images: int) -> Rate:
-        """Of so many images done meanwhile."""
+        """The rate of `images` images since the creation."""
         return Rate(images / (time.perf_counter() - self.wall), images / (self._core() - self.core))
 
     @staticmethod
@@ -44,13 +44,13 @@ class Stretch:
 
 
 def mean(a: Rate, b: Rate) -> Rate:
-    """Of two measurements of one thing."""
+    """The mean of two rates."""
     return Rate((a.wall + b.wall) / 2, (a.core + b.core) / 2)
 
 
 def parallel_rate(run: Callable[[int], object], threads: int, batches: int) -> Rate:
-    """Images a second of `run`, called for so many batches by so many threads."""
+    """The rate of `run`, called once per batch, in `threads` threads."""
     with ThreadPoolExecutor(threads) as pool:
-        stretch = Stretch()
+        stopwatch = Stopwatch()
         list(pool.map(run, range(batches)))
-        return stretch.rate(batches * BATCH)
+        return stopwatch.rate(batches * BATCH)

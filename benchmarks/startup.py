@@ -1,12 +1,12 @@
-"""How long a command takes to start: processor time and memory, beside another checkout's.
+"""Start-up of commands: CPU time and memory, optionally compared with another checkout.
 
     python -m benchmarks.startup [--before FOLDER] [--rounds 7] [--as-installed]
 
-Each command runs in a fresh process of this interpreter, in turn with the same command in FOLDER
-(a checkout of an earlier state), each first in every other round. Printed are the medians of
-user + system seconds and of the largest resident memory. Bytecode is kept in a folder of its own
-for each checkout and is warm. With --as-installed Python writes none and reads what there is beside
-the packages, which is none after an installation with `--no-compile`.
+Each command runs in a new process of this interpreter, alternating with the same command in FOLDER
+(an earlier checkout), in alternating order. The output is the median of user + system seconds and
+of the peak resident memory. Each checkout has its own bytecode cache, which is warm. With
+--as-installed, Python writes no bytecode and reads only that of the installed packages, which is
+none after an installation with `--no-compile`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from engine.config import REPOSITORY
 from engine.worker import HANDLERS
 
 LIMITS = {"--help": (0.4, 60.0), "jobs list": (0.8, None)}
-"""Seconds, and MB where memory is limited too."""
+"""Limits in CPU seconds and, where not None, in MB."""
 CASES = {
     "--help": ["-m", "engine", "--help"],
     "jobs list": ["-m", "engine", "jobs", "list"],
@@ -41,16 +41,18 @@ _, status, used = os.wait4(child, 0)
 seconds = used.ru_utime + used.ru_stime
 print(json.dumps([os.waitstatus_to_exitcode(status), seconds, used.ru_maxrss]))
 """
-"""A process counts the memory of the one that it was forked from, so that one must be small."""
+"""Peak memory includes that of the forking process, so this launcher must be small."""
 
 
-def measured(checkout: Path, arguments: list[str], scratch: Path, bytecode: bool) -> list[float]:
-    """Seconds of the processor and MB at most, of one fresh process."""
+def measure_command(
+    checkout: Path, arguments: list[str], scratch: Path, bytecode: bool
+) -> list[float]:
+    """CPU seconds and peak memory in MB of one new process."""
     own = scratch / checkout.as_posix().strip("/").replace("/", "-")
     own.mkdir(exist_ok=True)
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     environment = {
-        **kept,
+        **inherited,
         "SENET_HOME": str(own / "home"),
         "SENET_HOST_LOCK": str(own / "host.lock"),
         **(
@@ -74,21 +76,25 @@ def measured(checkout: Path, arguments: list[str], scratch: Path, bytecode: bool
 
 
 def main() -> int:
-    """Measures and prints a table; 1 when a command is over its limit."""
+    """Measures and prints a table; returns 1 when a command is over its limit."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--before", type=Path, help="A checkout to measure beside this one.")
+    parser.add_argument("--before", type=Path, help="An earlier checkout to compare with.")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--as-installed", action="store_true")
-    chosen = parser.parse_args()
-    checkouts = [*([chosen.before.resolve()] if chosen.before else []), REPOSITORY]
+    options = parser.parse_args()
+    checkouts = [*([options.before.resolve()] if options.before else []), REPOSITORY]
     over = False
     print(f"{'':20} {'  '.join(f'{folder.name:>16}' for folder in checkouts)}")
     with tempfile.TemporaryDirectory(prefix="senet-startup-") as scratch:
         for name, arguments in CASES.items():
             taken: dict[Path, list[list[float]]] = {folder: [] for folder in checkouts}
-            for number in range(-1, chosen.rounds):  # the first makes the home and the bytecode
+            for number in range(
+                -1, options.rounds
+            ):  # the first run creates the home and the bytecode
                 for folder in checkouts if number % 2 else reversed(checkouts):
-                    one = measured(folder, arguments, Path(scratch), not chosen.as_installed)
+                    one = measure_command(
+                        folder, arguments, Path(scratch), not options.as_installed
+                    )
                     if number >= 0:
                         taken[folder].append(one)
             found = [[median(kind) for kind in zip(*taken[f], strict=True)] for f in checkouts]

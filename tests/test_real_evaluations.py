@@ -24,7 +24,7 @@ from engine import evaluation
 from engine.build import job as build
 from engine.catalog.models import catalog
 from engine.evaluation.paired import compare
-from engine.evaluation.per_image import PerImage, find, load
+from engine.evaluation.per_image import PerImage, find_evaluation, load_per_image
 from engine.export import job as export
 from engine.imports.evaluation import OutsideEvaluation, import_evaluation
 from engine.results import results_frame
@@ -83,7 +83,7 @@ def evaluated(url: str, tmp_path: Path, spec: ExportSpec) -> PerImage:
     )["artifact"]
     asked = EvaluateSpec(artifact=built, dataset="in1k")
     result = evaluation.run(asked.to_json(), Quiet(url, tmp_path / "evaluate"))
-    return load(find(result["evaluation"], url))
+    return load_per_image(find_evaluation(result["evaluation"], url))
 
 
 def independent_pass(

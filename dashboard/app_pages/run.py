@@ -24,7 +24,7 @@ from dashboard.formats import ago, escape_markdown, is_missing, plural
 from dashboard.queries import JobView
 from db.enums import JobStatus
 from db.models import Run
-from engine.benchmark.sweep import find_sweet_spot
+from engine.benchmark.sweep import find_best_operating_point
 from engine.jobs import control
 from engine.jobs.estimates import remaining_points
 from engine.jobs.results import JobResult
@@ -104,7 +104,7 @@ def job_part(view: JobView) -> None:
 
 def sweep_part(rows: pd.DataFrame) -> None:
     """The sweep of the run; nothing for a run with one configuration."""
-    sweep = find_sweet_spot(rows)
+    sweep = find_best_operating_point(rows)
     configurations = sweep.points[list(SWEPT)].drop_duplicates()
     if len(configurations) > 1:
         with st.container(border=True):
@@ -120,7 +120,7 @@ def cancel_remaining(run_id: int) -> None:
 
 def results_part(views: list[JobView]) -> None:
     """The results of the run, with the provenance of the selected one."""
-    results = [JobResult.of(view.row.result) for view in views]
+    results = [JobResult.from_stored(view.row.result) for view in views]
     artifacts = {digest for one in results for digest in (one.artifact, one.profile) if digest}
     evaluations = {one.evaluation for one in results if one.evaluation}
     benchmarks = {one.benchmark for one in results if one.benchmark}

@@ -8,14 +8,14 @@ from plotly.subplots import make_subplots
 
 from dashboard.charts.common import MARKER_SIZE, layout, log_axis, safe
 from dashboard.palette import Palette, symbols
-from engine.benchmark.sweep import SweetSpot
+from engine.benchmark.sweep import BestOperatingPoint
 from engine.results.notes import is_unreliable
 from engine.specs.precisions import facts_of
 
 PANELS = ("images_per_s", "latency")
 
 
-def batch_scaling(sweep: SweetSpot, palette: Palette) -> go.Figure:
+def batch_scaling(sweep: BestOperatingPoint, palette: Palette) -> go.Figure:
     """Images/s (top) and the latency percentile (bottom) over the batch size of one model.
 
     One line per precision. Hollow marks: unreliable speed. Star: best operating point, the highest
@@ -72,7 +72,7 @@ def _best_mark(row: dict[str, object], palette: Palette) -> go.Scatter:
     )
 
 
-def _axes(figure: go.Figure, sweep: SweetSpot) -> None:
+def _axes(figure: go.Figure, sweep: BestOperatingPoint) -> None:
     batches = sorted({float(batch) for batch in sweep.points["batch"]})
     figure.update_xaxes(type="log", tickvals=batches, ticktext=[f"{b:g}" for b in batches])
     figure.update_xaxes(title={"text": "batch size"}, row=2, col=1)

@@ -20,13 +20,13 @@ from dashboard.charts.common import (
 )
 from dashboard.formats import number
 from dashboard.palette import Palette, symbols
-from engine.benchmark.sweep import SweetSpot, setting_of
+from engine.benchmark.sweep import BestOperatingPoint, setting_label
 from engine.results.notes import is_unreliable
 
 BEST, UNRELIABLE = "best operating point", "unreliable"
 
 
-def latency_against_throughput(sweep: SweetSpot, palette: Palette) -> go.Figure:
+def latency_against_throughput(sweep: BestOperatingPoint, palette: Palette) -> go.Figure:
     """One mark per configuration, in the color and shape of its precision; hollow: unreliable.
 
     Dotted line: Pareto front. Star: best operating point. Dashed line: latency constraint.
@@ -92,7 +92,7 @@ def _card(row: dict[str, Any]) -> str:
     )
     lines = [
         f"<b>{safe(row.get('label') or row['model_id'])} · {row['precision']}</b>",
-        setting_of(row),
+        setting_label(row),
         f"{number(row['images_per_s'])} images/s",
         percentiles,
         "unstable" if row["stable"] == 0 else "",
@@ -101,7 +101,7 @@ def _card(row: dict[str, Any]) -> str:
     return card(filter(None, lines))
 
 
-def _axes(figure: go.Figure, sweep: SweetSpot, column: str) -> None:
+def _axes(figure: go.Figure, sweep: BestOperatingPoint, column: str) -> None:
     points = sweep.points
     latencies = [*points[column], *([sweep.limit_ms] if sweep.limit_ms else [])]
     rates = [*points["images_per_s"], *points["images_per_s_low"], *points["images_per_s_high"]]

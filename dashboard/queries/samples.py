@@ -52,14 +52,14 @@ def _latencies(url: str, version: Version, benchmark_id: int) -> np.ndarray | No
             windows, values = archive["window"], archive["latency_ms"]
     except (OSError, KeyError):
         return None
-    reported = BenchmarkProtocol.of(row).reported_windows
+    reported = BenchmarkProtocol.from_row(row).reported_windows
     return np.asarray(values[windows > windows.max() - reported], np.float64)
 
 
 @st.cache_data(show_spinner=False, max_entries=8)
 def flips_of(url: str, first_id: int, second_id: int) -> flips.Flips:
     """The images that two evaluations classify differently. Raises like engine.evaluation.flips."""
-    return flips.flips(first_id, second_id, url)
+    return flips.find_flips(first_id, second_id, url)
 
 
 @st.cache_data(show_spinner=False, max_entries=2)
@@ -73,7 +73,7 @@ def dataset_index(url: str, version: Version, digest: str) -> DatasetIndex | Non
 
 def has_same_classes(build: Artifact, dataset: Dataset) -> bool:
     """Whether a dataset has the classes that a build predicts."""
-    manifest, classes = ExportManifest.of(build), load_classes(dataset)
+    manifest, classes = ExportManifest.from_artifact(build), load_classes(dataset)
     if classes is None:
         return dataset.num_classes == manifest.class_outputs
     return can_match_outputs(manifest.classes, manifest.background, classes)
@@ -87,7 +87,7 @@ def labeled_class_count(evaluation_id: int) -> int:
 @st.cache_data(show_spinner=False, max_entries=64)
 def _classes_judged(url: str, evaluation_id: int) -> int:
     try:
-        labels = per_image.load(per_image.find(evaluation_id, url)).label
+        labels = per_image.load_per_image(per_image.find_evaluation(evaluation_id, url)).label
     except WorkbenchError:
         return 0
     return len(np.unique(labels[labels != per_image.NO_LABEL]))

@@ -15,7 +15,7 @@ from db.enums import ArtifactKind, JobStatus
 from db.models import Artifact, Dataset, Job
 from db.session import reading
 from engine.config import settings
-from engine.peak.records import Peak, peaks_of
+from engine.peak.records import Peak, load_peaks
 from engine.results.cleanup import StoredArtifact, disk_usage_bytes, stored_artifacts
 from engine.results.facts import Provenance, load_provenance
 
@@ -68,7 +68,7 @@ def artifacts(url: str, version: Version) -> list[StoredArtifact]:
 
 def peaks(environment_digest: str) -> list[Peak]:
     """The measured compute peaks of a machine."""
-    return peaks_of(environment_digest, url())
+    return load_peaks(environment_digest, url())
 
 
 def health() -> dict[str, object]:

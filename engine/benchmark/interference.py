@@ -1,9 +1,9 @@
-"""Whether something else disturbed a measurement: other processes, or a moving clock.
+"""Interference with a measurement: other processes, or a changing CPU clock.
 
-A thread looks at the machine every half a second while the windows are taken: processor time of
-everybody and of the benchmark itself, the clock where the system tells it, the load. It costs a
-fraction of a percent of one core, which is recorded with the rest. Who the others were is taken
-from the process table before and after, outside the measured time.
+A monitor thread samples the machine every 0.5 s during the measured windows: CPU time of all
+processes and of the benchmark itself, the CPU clock where the system reports it, the load average.
+It uses a fraction of a percent of one core, which is recorded too (`monitor_cores`). The names of
+the other processes come from the process table before and after, outside the measured time.
 """
 
 from __future__ import annotations
@@ -20,17 +20,19 @@ import psutil
 
 from engine.store.protocols import Interference
 
-EVERY_S = 0.5
-NOISY_CORES = 0.25  # work of others beyond which a speed is not trusted
-MOVING_CLOCK = 0.10  # change of the clock, as a share of its median, beyond which it is not either
-MOST_NAMED = 3
+SAMPLE_INTERVAL_S = 0.5
+# Above one of these two, a result counts as disturbed.
+MAX_OTHER_CORES = 0.25  # mean use by other processes
+MAX_CLOCK_CHANGE = 0.10  # (highest - lowest) / median
+MAX_NAMED = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """The machine at one moment: seconds since some origin, core seconds used until then.
+    """The machine at one moment; all `_s` fields but `at_s` are core seconds since boot.
 
-    `stolen_s` is what a hypervisor gave to others; `mhz` is of the fastest core, None if untold.
+    `at_s`: monotonic time. `stolen_s`: CPU time that the hypervisor gave to other machines.
+    `mhz`: clock of the fastest core, None if the system does not report it.
     """
 
     at_s: float
@@ -42,12 +44,15 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """What the samples come to, in cores and MHz; `others` are (name, cores), the busiest first."""
+class InterferenceSummary:
+    """Interference over all samples, in cores and MHz.
+
+    `others`: (process name, mean cores), busiest first.
+    """
 
     samples: int
     other_busy_cores: float
-    most_other_busy_cores: float
+    max_other_busy_cores: float
     stolen_cores: float
     mhz_low: float | None
     mhz_high: float | None
@@ -55,19 +60,19 @@ class Seen:
     load_before: float
     load_after: float
     others: tuple[tuple[str, float], ...]
-    watching_cores: float
+    monitor_cores: float
 
     def reasons(self) -> tuple[str, ...]:
-        """Why the result is noisy, a clause each; empty where nothing disturbed it."""
-        return (*self._others_clause(), *self._clock_clause())
+        """Why the result counts as disturbed, one clause each; empty without interference."""
+        return (*self._other_load_reason(), *self._clock_reason())
 
-    def _others_clause(self) -> tuple[str, ...]:
-        if self.other_busy_cores <= NOISY_CORES:
+    def _other_load_reason(self) -> tuple[str, ...]:
+        if self.other_busy_cores <= MAX_OTHER_CORES:
             return ()
-        named = ", ".join(f"{name} {cores:.2f}" for name, cores in self.others[:MOST_NAMED])
+        named = ", ".join(f"{name} {cores:.2f}" for name, cores in self.others[:MAX_NAMED])
         stolen = (
-            f", {self.stolen_cores:.2f} of it taken by the hypervisor"
-            if self.stolen_cores > NOISY_CORES / 2
+            f", {self.stolen_cores:.2f} of them stolen by the hypervisor"
+            if self.stolen_cores > MAX_OTHER_CORES / 2
             else ""
         )
         return (
@@ -75,82 +80,82 @@ class Seen:
             f"{f' ({named})' if named else ''}{stolen}",
         )
 
-    def _clock_clause(self) -> tuple[str, ...]:
+    def _clock_reason(self) -> tuple[str, ...]:
         if self.mhz_low is None or self.mhz_high is None or not self.mhz_median:
             return ()
-        moved = (self.mhz_high - self.mhz_low) / self.mhz_median
-        if moved <= MOVING_CLOCK:
+        change = (self.mhz_high - self.mhz_low) / self.mhz_median
+        if change <= MAX_CLOCK_CHANGE:
             return ()
         return (
-            f"the clock moved by {100 * moved:.0f} % ({self.mhz_low:,.0f} to "
+            f"the CPU clock changed by {100 * change:.0f} % ({self.mhz_low:,.0f} to "
             f"{self.mhz_high:,.0f} MHz)",
         )
 
-    def facts(self) -> Interference:
-        """For the protocol of the result."""
+    def to_document(self) -> Interference:
+        """The form that is stored in the protocol of a result."""
         return Interference(
             samples=self.samples,
-            every_s=EVERY_S,
+            every_s=SAMPLE_INTERVAL_S,
             other_busy_cores=round(self.other_busy_cores, 4),
-            most_other_busy_cores=round(self.most_other_busy_cores, 4),
+            most_other_busy_cores=round(self.max_other_busy_cores, 4),
             stolen_cores=round(self.stolen_cores, 4),
             mhz=(self.mhz_low, self.mhz_median, self.mhz_high) if self.mhz_median else None,
             load_1min=(round(self.load_before, 2), round(self.load_after, 2)),
             others=[(name, round(cores, 3)) for name, cores in self.others],
-            watching_cores=round(self.watching_cores, 5),
+            watching_cores=round(self.monitor_cores, 5),
         )
 
 
-class Watch:
-    """Opened around the measured windows; `seen` afterwards says what it saw."""
+class InterferenceMonitor:
+    """A context manager around the measured windows; `summary` is available afterwards."""
 
-    def __init__(self, own_cpu_s: Callable[[], float], every_s: float = EVERY_S) -> None:
-        """`own_cpu_s`: core seconds that the benchmark itself has used so far."""
+    def __init__(self, own_cpu_s: Callable[[], float], every_s: float = SAMPLE_INTERVAL_S) -> None:
+        """`own_cpu_s` returns the core seconds that the benchmark itself has used so far."""
         self._own_cpu_s, self._every_s = own_cpu_s, every_s
         self._samples: list[Sample] = []
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._look_on, daemon=True)
+        self._thread = threading.Thread(target=self._sample_until_ended, daemon=True)
         self._thread_cpu_s = 0.0
-        self._before: dict[int, tuple[str, float]] = {}
+        self._processes_before: dict[int, tuple[str, float]] = {}
         self._others: tuple[tuple[str, float], ...] = ()
 
-    def __enter__(self) -> Watch:
-        """Begins to watch."""
-        self._before = _process_table()
-        self._samples.append(look(self._own_cpu_s))
+    def __enter__(self) -> InterferenceMonitor:
+        """Starts sampling."""
+        self._processes_before = _process_table()
+        self._samples.append(take_sample(self._own_cpu_s))
         self._thread.start()
         return self
 
     def __exit__(self, *ended: object) -> None:
-        """Stops watching."""
+        """Stops sampling."""
         self._ended.set()
         self._thread.join()
-        self._samples.append(look(self._own_cpu_s))
+        self._samples.append(take_sample(self._own_cpu_s))
         elapsed = self._samples[-1].at_s - self._samples[0].at_s
-        self._others = busiest(self._before, _process_table(), elapsed)
+        self._others = busiest_processes(self._processes_before, _process_table(), elapsed)
 
-    def _look_on(self) -> None:
+    def _sample_until_ended(self) -> None:
         while not self._ended.wait(self._every_s):
-            self._samples.append(look(self._own_cpu_s))
+            self._samples.append(take_sample(self._own_cpu_s))
         self._thread_cpu_s = time.thread_time()
 
-    def seen(self) -> Seen:
-        """What was seen between the first and the last look."""
+    def summary(self) -> InterferenceSummary:
+        """Interference between the first and the last sample."""
         return summarize(self._samples, self._others, self._thread_cpu_s)
 
 
 def summarize(
-    samples: list[Sample], others: tuple[tuple[str, float], ...] = (), watching_s: float = 0.0
-) -> Seen:
-    """The samples (two at least, in their order) as means over the whole time, and their worst."""
+    samples: list[Sample], others: tuple[tuple[str, float], ...] = (), monitor_cpu_s: float = 0.0
+) -> InterferenceSummary:
+    """Means over the whole time, and the worst interval, of at least two samples in time order."""
     first, last = samples[0], samples[-1]
     elapsed = max(last.at_s - first.at_s, 1e-9)
     clocks = [sample.mhz for sample in samples if sample.mhz is not None]
     pairs = itertools.pairwise(samples)
-    return Seen(
+    return InterferenceSummary(
         samples=len(samples),
-        other_busy_cores=_others_between(first, last),
-        most_other_busy_cores=max(_others_between(a, b) for a, b in pairs),
+        other_busy_cores=_mean_other_cores(first, last),
+        max_other_busy_cores=max(_mean_other_cores(a, b) for a, b in pairs),
         stolen_cores=max(0.0, last.stolen_s - first.stolen_s) / elapsed,
         mhz_low=min(clocks, default=None),
         mhz_high=max(clocks, default=None),
@@ -158,20 +163,20 @@ def summarize(
         load_before=first.load_1min,
         load_after=last.load_1min,
         others=others,
-        watching_cores=watching_s / elapsed,
+        monitor_cores=monitor_cpu_s / elapsed,
     )
 
 
-def _others_between(a: Sample, b: Sample) -> float:
+def _mean_other_cores(a: Sample, b: Sample) -> float:
     elapsed = max(b.at_s - a.at_s, 1e-9)
     return max(0.0, (b.busy_s - a.busy_s) - (b.own_s - a.own_s)) / elapsed
 
 
-def look(own_cpu_s: Callable[[], float]) -> Sample:
-    """The machine now."""
+def take_sample(own_cpu_s: Callable[[], float]) -> Sample:
+    """The state of the machine now."""
     times = psutil.cpu_times()
-    not_work = ("idle", "iowait", "guest", "guest_nice")  # guests are counted as users as well
-    idle = sum(getattr(times, name, 0.0) for name in not_work)
+    not_busy = ("idle", "iowait", "guest", "guest_nice")  # guest time is part of user time too
+    idle = sum(getattr(times, name, 0.0) for name in not_busy)
     return Sample(
         at_s=time.monotonic(),
         busy_s=float(sum(times) - idle),
@@ -183,7 +188,7 @@ def look(own_cpu_s: Callable[[], float]) -> Sample:
 
 
 def clock_mhz() -> float | None:
-    """The clock of the fastest core now, where the system tells it."""
+    """The clock of the fastest core now, in MHz; None where the system does not report it."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as lines:
             clocks = [float(line.partition(":")[2]) for line in lines if line.startswith("cpu MHz")]
@@ -193,28 +198,28 @@ def clock_mhz() -> float | None:
 
 
 def _process_table() -> dict[int, tuple[str, float]]:
-    """Name and core seconds of every process but this one and its children."""
+    """(name, core seconds) by process id, of all processes but this one and its descendants."""
     own = psutil.Process()
-    ours = {own.pid, *(child.pid for child in own.children(recursive=True))}
-    found = {}
+    own_pids = {own.pid, *(child.pid for child in own.children(recursive=True))}
+    table = {}
     for process in psutil.process_iter(["name", "cpu_times"]):
         times = process.info["cpu_times"]
-        if process.pid not in ours and times:
+        if process.pid not in own_pids and times:
             name = process.info["name"] or "?"
-            found[process.pid] = (name, float(times.user + times.system))
-    return found
+            table[process.pid] = (name, float(times.user + times.system))
+    return table
 
 
-def busiest(
+def busiest_processes(
     before: dict[int, tuple[str, float]], after: dict[int, tuple[str, float]], elapsed_s: float
 ) -> tuple[tuple[str, float], ...]:
-    """Who worked meanwhile, by name: cores on average, over a hundredth of one, most first.
+    """(name, mean cores) of processes between two process tables, from 0.01 cores, busiest first.
 
-    A process that came and went in between is not seen here; its time counts all the same.
+    A process that started and ended in between is missing here; `other_busy_cores` includes it.
     """
     cores: dict[str, float] = {}
     for pid, (name, used) in after.items():
         earlier = before[pid][1] if pid in before and before[pid][0] == name else 0.0
         cores[name] = cores.get(name, 0.0) + max(0.0, used - earlier) / max(elapsed_s, 1e-9)
     order = sorted(cores.items(), key=lambda item: -item[1])
-    return tuple((name, count) for name, count in order[:MOST_NAMED] if count >= 0.01)
+    return tuple((name, count) for name, count in order[:MAX_NAMED] if count >= 0.01)

@@ -1,4 +1,4 @@
-"""The benchmark job: loads one artifact, measures it, and writes its row."""
+"""The benchmark job: loads one artifact, measures it and records the result."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from pydantic import ValidationError
 
 from db.models import Artifact, Benchmark
 from db.session import reading, writing
-from engine.benchmark.interference import Seen, Watch
-from engine.benchmark.loaded_model import Alone, Member
-from engine.benchmark.measurers import MEASURERS, Task
-from engine.benchmark.metrics import Outcome, keep_latencies
-from engine.benchmark.placement import nodes_elsewhere
-from engine.benchmark.processes import Team
-from engine.benchmark.reuse import find_before
-from engine.benchmark.scenarios.definitions import CLOSED_LOOP, asked_label
+from engine.benchmark.interference import InterferenceMonitor, InterferenceSummary
+from engine.benchmark.loaded_model import LoadedModel, ProcessConfig
+from engine.benchmark.measurers import MEASURERS, BenchmarkTask
+from engine.benchmark.metrics import Outcome, save_latencies
+from engine.benchmark.placement import nodes_on_other_providers
+from engine.benchmark.processes import ProcessGroup
+from engine.benchmark.reuse import find_previous_benchmark
+from engine.benchmark.scenarios.definitions import CLOSED_LOOP, requested_label
 from engine.build.int8.saturation import overflow_warning
 from engine.build.lookup import artifact_of
 from engine.common import environment
@@ -32,38 +32,38 @@ from engine.store.protocols import BenchmarkProtocol
 
 
 def run(params: dict[str, Any], context: JobContext) -> dict[str, Any]:
-    """Job handler: measures, stores the raw latencies and the result row."""
+    """Job handler: measures, stores the latencies and the result row."""
     spec = BenchmarkSpec.model_validate(params)
     artifact = artifact_of(spec, context.url)
-    spec = _in_its_batch(spec, artifact, context)
+    spec = _with_fixed_batch(spec, artifact, context)
     surroundings = environment.observe_machine()
     threads = threads_of(spec)
-    before = (
-        find_before(
+    previous_id = (
+        find_previous_benchmark(
             artifact.digest, surroundings.digest, spec.conditions_key(), threads, context.url
         )
         if spec.reuse
         else None
     )
-    if before is not None:
-        return _reused(before, context)
+    if previous_id is not None:
+        return _reused_result(previous_id, context)
     context.stage(f"Loading {artifact.model_id} {artifact.precision} on {spec.provider}.")
     with _load(spec, artifact, threads) as loaded:
-        context.stage(_stage(spec, threads))
-        watch = Watch(loaded.cpu_s)
-        task = Task(loaded, spec, artifact, context, watch)
+        context.stage(_stage_text(spec, threads))
+        monitor = InterferenceMonitor(loaded.cpu_time_s)
+        task = BenchmarkTask(loaded, spec, artifact, context, monitor)
         outcome = MEASURERS[spec.scenario](task)
-        row = _row(task, outcome, watch.seen(), surroundings, threads)
+        row = _row(task, outcome, monitor.summary(), surroundings, threads)
     with writing(context.url) as session:
         session.add(row)
-    noise = BenchmarkProtocol.of(row).noise_text
-    elsewhere = nodes_elsewhere(loaded.nodes, spec.provider)
+    interference = BenchmarkProtocol.from_row(row).interference_text
+    elsewhere = nodes_on_other_providers(loaded.nodes, spec.provider)
     overflow = overflow_warning(artifact)
     context.say(
-        outcome.said
-        + (f" Noisy: {noise}." if noise else "")
-        + (f" Beware: {overflow}." if overflow else "")
-        + (f" Note that {elsewhere}." if elsewhere else "")
+        outcome.summary
+        + (f" Interference: {interference}." if interference else "")
+        + (f" Warning: {overflow}." if overflow else "")
+        + (f" Note: {elsewhere}." if elsewhere else "")
     )
     return _result(row).dump()
 
@@ -72,37 +72,42 @@ def _result(row: Benchmark) -> JobResult:
     return JobResult(benchmark=row.id, images_per_s=row.images_per_s, stable=row.stable)
 
 
-def _in_its_batch(spec: BenchmarkSpec, artifact: Artifact, context: JobContext) -> BenchmarkSpec:
-    """The spec at the only batch that the model takes, measured once for all that were asked."""
-    batch = ExportManifest.of(artifact).fixed_batch
+def _with_fixed_batch(
+    spec: BenchmarkSpec, artifact: Artifact, context: JobContext
+) -> BenchmarkSpec:
+    """The spec with the only batch size that the model takes, with `reuse` so it is measured once.
+
+    Raises BenchmarkFailed where the scenario does not allow that batch size.
+    """
+    batch = ExportManifest.from_artifact(artifact).fixed_batch
     if batch is None or batch == spec.batch:
         return spec
-    context.say(f"{artifact.model_id} takes batches of {batch} only: measured at that batch.")
+    context.say(f"{artifact.model_id} has a fixed batch size of {batch}: measured at that size.")
     try:
         return BenchmarkSpec.model_validate({**spec.to_json(), "batch": batch, "reuse": True})
     except ValidationError as error:
         raise BenchmarkFailed(
-            f"{artifact.model_id} takes batches of {batch} only, and scenario {spec.scenario} "
-            f"takes one image at a time: choose scenario {CLOSED_LOOP}."
+            f"{artifact.model_id} has a fixed batch size of {batch}, and scenario {spec.scenario} "
+            f"sends one image at a time: choose scenario {CLOSED_LOOP}."
         ) from error
 
 
 def threads_of(spec: BenchmarkSpec) -> int:
-    """Threads of each instance: as asked, else the cores shared out among all instances."""
+    """Intra-op threads of each session: as requested, else the cores divided by the sessions."""
     return spec.threads or max(1, settings().threads // (spec.instances * spec.processes))
 
 
-def _reused(benchmark_id: int, context: JobContext) -> dict[str, Any]:
+def _reused_result(benchmark_id: int, context: JobContext) -> dict[str, Any]:
     with reading(context.url) as session:
         row = session.get_one(Benchmark, benchmark_id)
-    context.say(f"Measured before, as benchmark {row.id}: {row.images_per_s:,.1f} images/s.")
+    context.say(f"Reused result of benchmark {row.id}: {row.images_per_s:,.1f} images/s.")
     return _result(row).model_copy(update={"reused": True}).dump()
 
 
-def _load(spec: BenchmarkSpec, artifact: Artifact, threads: int) -> Alone | Team:
+def _load(spec: BenchmarkSpec, artifact: Artifact, threads: int) -> LoadedModel | ProcessGroup:
     side = artifacts.preprocess_of(artifact).crop
-    members = [
-        Member(
+    configs = [
+        ProcessConfig(
             runtime=spec.runtime,
             path=artifacts.model_path(artifact.digest),
             precision=artifact.precision,
@@ -114,28 +119,32 @@ def _load(spec: BenchmarkSpec, artifact: Artifact, threads: int) -> Alone | Team
         )
         for number in range(spec.processes)
     ]
-    return Team(members) if spec.processes > 1 else Alone(members[0])
+    return ProcessGroup(configs) if spec.processes > 1 else LoadedModel(configs[0])
 
 
-def _stage(spec: BenchmarkSpec, threads: int) -> str:
-    scenario = asked_label(spec)
-    processes = f" in {spec.processes} processes" if spec.processes > 1 else ""
-    flight = f", {spec.instances} requests in flight" if spec.instances > 1 else ""
-    named = f" ({scenario})" if scenario != CLOSED_LOOP else ""
-    each = f"{threads} thread{'' if threads == 1 else 's'}"
-    return f"Measuring at batch {spec.batch}, {each}{flight}{processes}{named}."
+def _stage_text(spec: BenchmarkSpec, threads: int) -> str:
+    scenario = requested_label(spec)
+    processes = f", {spec.processes} processes" if spec.processes > 1 else ""
+    concurrency = f", concurrency {spec.instances}" if spec.instances > 1 else ""
+    suffix = f" ({scenario})" if scenario != CLOSED_LOOP else ""
+    intra_op = f"{threads} thread{'' if threads == 1 else 's'}"
+    return f"Measuring at batch {spec.batch}, {intra_op}{concurrency}{processes}{suffix}."
 
 
 def _row(
-    task: Task, outcome: Outcome, seen: Seen, surroundings: MachineFacts, threads: int
+    task: BenchmarkTask,
+    outcome: Outcome,
+    observed: InterferenceSummary,
+    surroundings: MachineFacts,
+    threads: int,
 ) -> Benchmark:
     spec, loaded, context = task.spec, task.loaded, task.context
     conditions = {
         "setting": spec.conditions_key(),
         "nodes": loaded.nodes,
         "load_1min_before": surroundings.load_1min,
-        "during": seen.facts(),
-        "noise": list(seen.reasons()),
+        "during": observed.to_document(),
+        "noise": list(observed.reasons()),
     }
     return Benchmark(
         job_id=context.job_id,
@@ -147,10 +156,10 @@ def _row(
         threads=threads,
         instances=spec.instances,
         load_ms=loaded.load_ms,
-        first_inference_ms=loaded.first_ms,
+        first_inference_ms=loaded.first_inference_ms,
         peak_rss_mb=loaded.peak_rss_mb,
-        other_busy_cores=seen.other_busy_cores,
-        latencies_path=keep_latencies(outcome.windows, f"{context.job_id}.{context.attempt}"),
+        other_busy_cores=observed.other_busy_cores,
+        latencies_path=save_latencies(outcome.windows, f"{context.job_id}.{context.attempt}"),
         protocol=outcome.protocol.model_copy(update=conditions).dump(),
         **outcome.figures,
     )

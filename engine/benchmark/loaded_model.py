@@ -1,4 +1,4 @@
-"""One artifact loaded once or several times in one process, ready to be asked."""
+"""One artifact loaded into one or several sessions of one process."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ from engine.runtimes.base import LoadOptions
 
 
 @dataclass(frozen=True, slots=True)
-class Member:
-    """What one process loads: a model, executed by a runtime on a provider.
+class ProcessConfig:
+    """What one process loads: a model file, executed by a runtime on a provider.
 
-    `instances` are the requests in flight.
+    `instances`: concurrency (requests in flight); `threads`: intra-op threads of each request;
+    `shape`: of the input (n, 3, side, side); `seed`: of the random input.
     """
 
     runtime: str
@@ -33,48 +34,51 @@ class Member:
 
     @property
     def batch(self) -> int:
-        """Images in a request."""
+        """Images per request."""
         return self.shape[0]
 
 
-class Alone:
-    """One member in this process; `window` measures with all of its requests."""
+class LoadedModel:
+    """A model loaded in this process; `measure_window` runs all of its requests at once."""
 
-    def __init__(self, member: Member) -> None:
-        """Loads, and asks the first request once: `load_ms` of one, `first_ms` of that request."""
-        self.batch = member.batch
+    def __init__(self, config: ProcessConfig) -> None:
+        """Loads the model and runs the first request once.
+
+        `load_ms` is the mean load time of a copy, `first_inference_ms` the time of that request.
+        """
+        self.batch = config.batch
         begun = time.perf_counter()
-        options = LoadOptions(member.threads, member.instances)
+        options = LoadOptions(config.threads, config.instances)
         self._session = registry.load(
-            member.runtime, member.path, member.precision, member.provider, options
+            config.runtime, config.path, config.precision, config.provider, options
         )
         self.load_ms = (time.perf_counter() - begun) * 1e3 / self._session.copies
         self.nodes = self._session.placement
-        requests = [self._session.request() for _ in range(member.instances)]
-        random = np.random.default_rng(member.seed)
-        images = random.standard_normal(member.shape).astype(np.float32)
+        requests = [self._session.request() for _ in range(config.instances)]
+        random = np.random.default_rng(config.seed)
+        images = random.standard_normal(config.shape).astype(np.float32)
         begun = time.perf_counter()
         requests[0](images)
-        self.first_ms = (time.perf_counter() - begun) * 1e3
+        self.first_inference_ms = (time.perf_counter() - begun) * 1e3
         self.runners: Runners = [partial(request, images) for request in requests]
 
-    def window(self, seconds: float) -> Window:
-        """One window of all requests at once."""
+    def measure_window(self, seconds: float) -> Window:
+        """One window with all requests running at once."""
         return take_window(self.runners, self.batch, seconds)
 
-    def cpu_s(self) -> float:
-        """Processor time of this process so far."""
+    def cpu_time_s(self) -> float:
+        """CPU time of this process so far, in core seconds."""
         return time.process_time()
 
     @property
     def peak_rss_mb(self) -> float:
-        """The most memory it held."""
+        """Peak resident memory of this process, in MB."""
         return peak_rss_mb()
 
-    def __enter__(self) -> Alone:
-        """Itself."""
+    def __enter__(self) -> LoadedModel:
+        """Returns itself."""
         return self
 
     def __exit__(self, *ended: object) -> None:
-        """Gives the model back."""
+        """Unloads the model."""
         self._session.__exit__(None, None, None)

@@ -1,4 +1,4 @@
-"""What a measurement comes to: throughput, latencies, and their raw values kept in a file."""
+"""Metrics of a measurement: throughput, latencies, and the file of raw latencies."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from db.models import Artifact
-from engine.benchmark.measurement import Measured
+from engine.benchmark.measurement import Measurement
 from engine.benchmark.windows import Window
 from engine.common.files import save_arrays
 from engine.common.stats import latency_percentiles
@@ -18,21 +18,21 @@ from engine.specs import BenchmarkSpec
 from engine.store.manifest import ExportManifest
 from engine.store.protocols import BenchmarkProtocol, ScenarioFacts
 
-LATENCIES = ("mean", "p50", "p90", "p95", "p99")
+LATENCY_STATISTICS = ("mean", "p50", "p90", "p95", "p99")
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Columns of the result's row, its protocol, the windows to keep, and it all in a sentence."""
+    """A measured result: columns of its row, its protocol, its windows, and a summary sentence."""
 
     figures: dict[str, Any]
     protocol: BenchmarkProtocol
     windows: tuple[Window, ...]
-    said: str
+    summary: str
 
 
-def speed_figures(measured: Measured, artifact: Artifact) -> dict[str, Any]:
-    """Columns of a benchmark's row: images/s with its range, latencies in ms, GMAC/s."""
+def speed_figures(measured: Measurement, artifact: Artifact) -> dict[str, Any]:
+    """Columns of a benchmark row: images/s with its range, latencies in ms, GMAC/s."""
     windows = measured.reported
     rates = [window.images_per_s for window in windows]
     rate = sum(w.images for w in windows) / sum(w.elapsed_s for w in windows)
@@ -46,8 +46,8 @@ def speed_figures(measured: Measured, artifact: Artifact) -> dict[str, Any]:
 
 
 def throughput_figures(images_per_s: float, artifact: Artifact) -> dict[str, Any]:
-    """Images/s, and the multiply-accumulates that they are (10⁹ a second; None if not counted)."""
-    gmacs = ExportManifest.of(artifact).compute.gmacs
+    """Images/s and the achieved GMAC/s (None where the MACs are not known)."""
+    gmacs = ExportManifest.from_artifact(artifact).compute.gmacs
     return {
         "images_per_s": images_per_s,
         "achieved_gmacs_per_s": gmacs * images_per_s if gmacs else None,
@@ -55,16 +55,16 @@ def throughput_figures(images_per_s: float, artifact: Artifact) -> dict[str, Any
 
 
 def latency_figures(latencies_ms: np.ndarray) -> dict[str, Any]:
-    """Mean and percentiles in ms (p99 withheld under 100), and how many requests they are of."""
+    """Mean and percentiles in ms (p99 None under 100 requests), and the number of requests."""
     percentiles = latency_percentiles(latencies_ms)
     return {
         "samples": int(latencies_ms.size),
-        **{f"latency_{name}_ms": percentiles[name] for name in LATENCIES},
+        **{f"latency_{name}_ms": percentiles[name] for name in LATENCY_STATISTICS},
     }
 
 
-def keep_latencies(windows: Sequence[Window], name: str) -> str:
-    """Writes every latency with the number of its window; returns the path under home."""
+def save_latencies(windows: Sequence[Window], name: str) -> str:
+    """Writes every latency (ms) with its window number; returns the path relative to the home."""
     path = settings().folder("results") / f"latencies-{name}.npz"
     numbers = [np.full(w.latencies_ms.size, i) for i, w in enumerate(windows)]
     save_arrays(
@@ -75,10 +75,10 @@ def keep_latencies(windows: Sequence[Window], name: str) -> str:
     return str(path.relative_to(settings().home))
 
 
-def protocol_of(
-    measured: Measured, spec: BenchmarkSpec, scenario: ScenarioFacts | None = None
+def build_protocol(
+    measured: Measurement, spec: BenchmarkSpec, scenario: ScenarioFacts | None = None
 ) -> BenchmarkProtocol:
-    """How it was measured, as stored beside the figures."""
+    """How it was measured: the stored protocol of the result."""
     protocol = BenchmarkProtocol(
         warm_up_s=round(measured.warm_up_s, 3),
         windows=len(measured.windows),

@@ -1,20 +1,20 @@
-"""Which nodes of a graph another provider ran than the one asked for, in words."""
+"""Placement: graph nodes that ran on another provider than the requested one."""
 
 from __future__ import annotations
 
 from typing import Any
 
 
-def nodes_elsewhere(nodes: Any, provider: str) -> str | None:
-    """`of 10 nodes ran 3 on CPUExecutionProvider`; None where all ran on the one asked for.
+def nodes_on_other_providers(nodes: Any, provider: str) -> str | None:
+    """`3 of 10 nodes ran on CPUExecutionProvider`; None where all ran on the requested provider.
 
-    `nodes` counts them by provider ("CPUExecutionProvider", or with the arithmetic after a space),
-    as the protocol of a benchmark has it; None if it is unknown.
+    `nodes`: number of nodes by provider ("CPUExecutionProvider", possibly followed by a space and
+    the arithmetic), from a benchmark protocol; None where not recorded.
     """
     if not isinstance(nodes, dict):
         return None
     others = {name: n for name, n in nodes.items() if name.partition(" ")[0] != provider}
     if not others:
         return None
-    named = ", ".join(f"{count:,} on {name}" for name, count in others.items())
-    return f"of {sum(nodes.values()):,} nodes ran {named}"
+    total = sum(nodes.values())
+    return ", ".join(f"{n:,} of {total:,} nodes ran on {name}" for name, n in others.items())

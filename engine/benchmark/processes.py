@@ -1,7 +1,7 @@
 """Several processes that measure one artifact at the same time, each with its own sessions.
 
-The members are told to begin a window together and report what they saw; their windows are joined
-into one. A member ends when its pipe does, so none outlives the benchmark.
+All start a window together and send back its results, which are merged into one window. A process
+ends when its pipe closes, so none outlives the benchmark.
 """
 
 from __future__ import annotations
@@ -16,36 +16,36 @@ from typing import Any
 import numpy as np
 import psutil
 
-from engine.benchmark.loaded_model import Alone, Member
+from engine.benchmark.loaded_model import LoadedModel, ProcessConfig
 from engine.benchmark.windows import Runners, Window
 from engine.errors import BenchmarkFailed
 
 
-class Team:
-    """The members, started and loaded; `window` measures with all of them."""
+class ProcessGroup:
+    """Started processes with loaded sessions; `measure_window` runs all of them at once."""
 
-    def __init__(self, members: list[Member]) -> None:
-        """Loads every member. Raises BenchmarkFailed when one cannot start."""
+    def __init__(self, configs: list[ProcessConfig]) -> None:
+        """Starts a process for each config. Raises BenchmarkFailed when one cannot start."""
         spawn = multiprocessing.get_context("spawn")
         self._pipes: list[Connection] = []
         self._processes = []
-        for member in members:
-            ours, theirs = spawn.Pipe()
-            process = spawn.Process(target=_serve, args=(theirs, member), daemon=True)
+        for config in configs:
+            parent_end, child_end = spawn.Pipe()
+            process = spawn.Process(target=_serve, args=(child_end, config), daemon=True)
             process.start()
-            theirs.close()
-            self._pipes.append(ours)
+            child_end.close()
+            self._pipes.append(parent_end)
             self._processes.append(process)
         loaded = self._gather()
-        self.batch = members[0].batch
+        self.batch = configs[0].batch
         self.runners: Runners = []
         self.load_ms = max(answer["load_ms"] for answer in loaded)
-        self.first_ms = max(answer["first_ms"] for answer in loaded)
+        self.first_inference_ms = max(answer["first_inference_ms"] for answer in loaded)
         self.nodes = loaded[0]["nodes"]
         self.peak_rss_mb = 0.0
 
-    def window(self, seconds: float) -> Window:
-        """One window of all members at once; its time is that of the slowest."""
+    def measure_window(self, seconds: float) -> Window:
+        """One window with all processes at once; its duration is that of the slowest process."""
         answers = self._gather(seconds)
         self.peak_rss_mb = sum(answer["peak_rss_mb"] for answer in answers)
         return Window(
@@ -54,8 +54,8 @@ class Team:
             np.concatenate([answer["latencies_ms"] for answer in answers]),
         )
 
-    def cpu_s(self) -> float:
-        """Processor time of this process and its members so far."""
+    def cpu_time_s(self) -> float:
+        """CPU time of this process and its children so far, in core seconds."""
         total = time.process_time()
         for process in self._processes:
             with suppress(psutil.Error):
@@ -63,24 +63,24 @@ class Team:
                 total += used.user + used.system
         return total
 
-    def _gather(self, asked: float | None = None) -> list[dict[str, Any]]:
-        """The answer of each member, to what is `asked` of all first."""
+    def _gather(self, window_s: float | None = None) -> list[dict[str, Any]]:
+        """One answer of each process; with `window_s`, each first measures such a window."""
         try:
-            for pipe in self._pipes if asked is not None else ():
-                pipe.send(asked)
+            for pipe in self._pipes if window_s is not None else ():
+                pipe.send(window_s)
             answers = [pipe.recv() for pipe in self._pipes]
         except (EOFError, ConnectionError) as error:
             raise BenchmarkFailed(
-                "One of the benchmark's processes died; fewer processes or a smaller batch need "
-                "less memory."
+                "A benchmark process died, possibly out of memory: choose fewer processes or a "
+                "smaller batch."
             ) from error
         for answer in answers:
             if "error" in answer:
                 raise answer["error"]
         return answers
 
-    def __enter__(self) -> Team:
-        """The team itself."""
+    def __enter__(self) -> ProcessGroup:
+        """Returns itself."""
         return self
 
     def __exit__(
@@ -89,7 +89,7 @@ class Team:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Ends every member."""
+        """Ends every process."""
         for pipe in self._pipes:
             pipe.close()
         for process in self._processes:
@@ -98,19 +98,23 @@ class Team:
                 process.kill()
 
 
-def _serve(pipe: Connection, member: Member) -> None:
+def _serve(pipe: Connection, config: ProcessConfig) -> None:
     try:
-        alone = Alone(member)
-        told = {"load_ms": alone.load_ms, "first_ms": alone.first_ms, "nodes": alone.nodes}
-        pipe.send(told)
+        model = LoadedModel(config)
+        loaded = {
+            "load_ms": model.load_ms,
+            "first_inference_ms": model.first_inference_ms,
+            "nodes": model.nodes,
+        }
+        pipe.send(loaded)
         while True:
-            window = alone.window(pipe.recv())
+            window = model.measure_window(pipe.recv())
             pipe.send(
                 {
                     "elapsed_s": window.elapsed_s,
                     "images": window.images,
                     "latencies_ms": window.latencies_ms,
-                    "peak_rss_mb": alone.peak_rss_mb,
+                    "peak_rss_mb": model.peak_rss_mb,
                 }
             )
     except (EOFError, BrokenPipeError):

@@ -1,4 +1,4 @@
-"""What was measured before: the same build, in the same way, on an equal machine."""
+"""Earlier benchmarks that can be reused: same build, same settings, same environment."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from db.session import reading
 from engine.store.protocols import BenchmarkProtocol
 
 
-def find_before(
+def find_previous_benchmark(
     artifact: str, environment: str, setting: str, threads: int, url: str
 ) -> int | None:
-    """Number of the newest equal benchmark, or None. `setting` as from BenchmarkSpec.setting."""
-    return settings_before(artifact, environment, url).get((setting, threads))
+    """Id of the newest equal benchmark, or None. `setting` is BenchmarkSpec.setting()."""
+    return measured_settings(artifact, environment, url).get((setting, threads))
 
 
-def settings_before(artifact: str, environment: str, url: str) -> dict[tuple[str, int], int]:
-    """Every (setting, threads) in which an artifact was measured on a machine, with its newest."""
+def measured_settings(artifact: str, environment: str, url: str) -> dict[tuple[str, int], int]:
+    """Newest benchmark id by (setting, threads), of one artifact in one environment."""
     statement = (
         select(Benchmark.id, Benchmark.protocol, Benchmark.threads)
         .where(Benchmark.artifact_digest == artifact, Benchmark.environment_digest == environment)
@@ -25,5 +25,5 @@ def settings_before(artifact: str, environment: str, url: str) -> dict[tuple[str
     )
     with reading(url) as session:
         rows = session.execute(statement).all()
-    known = ((BenchmarkProtocol.of(row).setting, row) for row in rows)
-    return {(setting, row.threads): row.id for setting, row in known if setting is not None}
+    pairs = ((BenchmarkProtocol.from_row(row).setting, row) for row in rows)
+    return {(setting, row.threads): row.id for setting, row in pairs if setting is not None}

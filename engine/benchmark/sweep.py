@@ -1,7 +1,7 @@
-"""The best of many settings: most images/s while the latency stays within a limit.
+"""The best operating point of a sweep: the highest throughput within a latency limit.
 
-Works on rows of the results table (columns of `engine.results.COLUMNS`), so that the terminal and
-the pages say the same.
+Works on rows of the results table (columns of `engine.results.COLUMNS`), so that the command line
+and the pages show the same sentence.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Percentile(StrEnum):
-    """Which latency a limit is on."""
+    """The latency percentile that a limit applies to."""
 
     P50 = "p50"
     P90 = "p90"
@@ -34,67 +34,77 @@ class Percentile(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class SweetSpot:
-    """The answer (`row`, None where nothing keeps the limit), and what it was chosen from.
+class BestOperatingPoint:
+    """The chosen `row` (None where no point meets the limit), and what it was chosen from.
 
-    `frontier` are the rows that no other beats in both, by rising latency.
+    `points`: all measured settings; `pareto_front`: those not dominated in latency and throughput,
+    by ascending latency; `within_limit`: number of points that meet the limit.
     """
 
     row: dict[str, Any] | None
     points: pd.DataFrame
     pareto_front: pd.DataFrame
-    keeping: int
+    within_limit: int
     percentile: Percentile
     limit_ms: float | None
 
     def sentence(self) -> str:
-        """The answer with its evidence, or why there is none."""
+        """The best operating point with its figures, or why there is none."""
         if self.points.empty:
-            return f"Nothing was measured in closed loop with a {self.percentile} of its latency."
-        return self._found(self.row) if self.row else self._none()
+            return f"No closed-loop benchmark has a {self.percentile} latency."
+        return self._describe(self.row) if self.row else self._describe_none()
 
-    def _found(self, row: dict[str, Any]) -> str:
-        limit = f", within the limit of {self.limit_ms:g} ms" if self.limit_ms is not None else ""
+    def _describe(self, row: dict[str, Any]) -> str:
+        limit = f", limit {self.limit_ms:g} ms" if self.limit_ms is not None else ""
         points = plural(len(self.points), "point")
-        kept = points if self.limit_ms is None else f"the {self.keeping} of {points} that keep it"
+        compared = points if self.limit_ms is None else f"{self.within_limit} of {points} within it"
         return (
-            f"Sweet spot: {_name(row)} at {setting_of(row)}: {row['images_per_s']:,.1f} images/s"
-            f"{_range(row)} with {self.percentile} {row[self.percentile.column]:,.2f} ms over "
-            f"{row['samples']:,.0f} requests{limit}; the most images/s of {kept}.{_doubts(row)}"
+            f"Best operating point: {_name(row)} at {setting_label(row)}: "
+            f"{row['images_per_s']:,.1f} images/s{_throughput_range(row)} with {self.percentile} "
+            f"{row[self.percentile.column]:,.2f} ms over {row['samples']:,.0f} requests{limit}; "
+            f"highest throughput of {compared}.{_reliability_note(row)}"
         )
 
-    def _none(self) -> str:
+    def _describe_none(self) -> str:
         lowest = self.points.loc[self.points[self.percentile.column].astype(float).idxmin()]
         return (
-            f"None of {plural(len(self.points), 'point')} has a {self.percentile} of at most "
-            f"{self.limit_ms:g} ms; the lowest is {lowest[self.percentile.column]:,.2f} ms: "
-            f"{_name(lowest)} at {setting_of(lowest)}."
+            f"No point of {len(self.points)} meets {self.percentile} <= {self.limit_ms:g} ms. "
+            f"Lowest {self.percentile}: {lowest[self.percentile.column]:,.2f} ms, "
+            f"{_name(lowest)} at {setting_label(lowest)}."
         )
 
     def to_json(self) -> dict[str, Any]:
-        """For a document: the choice, the frontier, the sentence."""
-        columns = [*_TOLD, self.percentile.column]
+        """As JSON: the chosen row, the Pareto front, the sentence."""
+        columns = [*_ROW_COLUMNS, self.percentile.column]
         return {
             "percentile": str(self.percentile),
             "limit_ms": self.limit_ms,
             "points": len(self.points),
-            "keeping": self.keeping,
+            "keeping": self.within_limit,
             "sentence": self.sentence(),
-            "row": _plain_row(self.row, columns) if self.row else None,
-            "frontier": [_plain_row(row, columns) for row in self.pareto_front.to_dict("records")],
+            "row": _json_row(self.row, columns) if self.row else None,
+            "frontier": [_json_row(row, columns) for row in self.pareto_front.to_dict("records")],
         }
 
 
-_COUNTS = ("batch", "instances", "threads", "samples")
-_TOLD = ("benchmark_id", "model_id", "precision", *_COUNTS, "images_per_s", "stable", "noise")
+_INTEGER_COLUMNS = ("batch", "instances", "threads", "samples")
+_ROW_COLUMNS = (
+    "benchmark_id",
+    "model_id",
+    "precision",
+    *_INTEGER_COLUMNS,
+    "images_per_s",
+    "stable",
+    "noise",
+)
 
 
-def find_sweet_spot(
+def find_best_operating_point(
     rows: pd.DataFrame, percentile: Percentile = Percentile.P90, limit_ms: float | None = None
-) -> SweetSpot:
-    """Of rows measured in closed loop on one machine: the most images/s within the limit.
+) -> BestOperatingPoint:
+    """The highest images/s within the limit, of closed-loop rows of one machine.
 
-    Rows without that percentile (a p99 under 100 requests) can keep no limit and are left out.
+    Rows without that percentile (p99 under 100 requests) are left out.
     """
     measured = rows[
         rows["benchmark_id"].notna()
@@ -103,44 +113,44 @@ def find_sweet_spot(
     ]
     points = measured.drop_duplicates("benchmark_id").reset_index(drop=True)
     latency, rate = points[percentile.column].astype(float), points["images_per_s"].astype(float)
-    best = points.iloc[pareto_front(latency, rate)]
-    kept = points if limit_ms is None else points[latency <= limit_ms]
-    row = None if kept.empty else dict(kept.loc[rate[kept.index].idxmax()])
-    return SweetSpot(row, points, best, len(kept), percentile, limit_ms)
+    front = points.iloc[pareto_front(latency, rate)]
+    eligible = points if limit_ms is None else points[latency <= limit_ms]
+    row = None if eligible.empty else dict(eligible.loc[rate[eligible.index].idxmax()])
+    return BestOperatingPoint(row, points, front, len(eligible), percentile, limit_ms)
 
 
-def setting_of(row: Any) -> str:
-    """`batch 4, 2 in flight, 1 thread` of a row of results."""
-    batch, instances, threads = (int(row[name]) for name in SWEPT)
-    return f"batch {batch}, {instances} in flight, {plural(threads, 'thread')}"
+def setting_label(row: Any) -> str:
+    """`batch 4, concurrency 2, 1 thread` of a row of results."""
+    batch, concurrency, threads = (int(row[name]) for name in SWEPT)
+    return f"batch {batch}, concurrency {concurrency}, {plural(threads, 'thread')}"
 
 
 def _name(row: Any) -> str:
     return f"{row['model_id']} {row['precision']}"
 
 
-def _range(row: Any) -> str:
+def _throughput_range(row: Any) -> str:
     low, high = row["images_per_s_low"], row["images_per_s_high"]
     return "" if is_missing(low) else f" ({low:,.1f} to {high:,.1f})"
 
 
-def _doubts(row: Any) -> str:
-    told = []
+def _reliability_note(row: Any) -> str:
+    reasons = []
     if row["stable"] == 0:
-        told.append("its windows did not agree")
+        reasons.append("the windows did not agree")
     if isinstance(row["noise"], str) and row["noise"]:
-        told.append(row["noise"])
-    return f" Doubtful: {'; '.join(told)}." if told else ""
+        reasons.append(row["noise"])
+    return f" Unreliable: {'; '.join(reasons)}." if reasons else ""
 
 
-def _plain_row(row: Any, columns: list[str]) -> dict[str, Any]:
-    """For JSON: what is missing is None, counts are integers."""
-    return {name: _plain(name, row.get(name)) for name in columns}
+def _json_row(row: Any, columns: list[str]) -> dict[str, Any]:
+    """The columns of a row for JSON: missing values are None, counts are integers."""
+    return {name: _json_value(name, row.get(name)) for name in columns}
 
 
-def _plain(name: str, value: Any) -> Any:
+def _json_value(name: str, value: Any) -> Any:
     if is_missing(value):
         return None
-    if name in _COUNTS or name == "benchmark_id":
+    if name in _INTEGER_COLUMNS or name == "benchmark_id":
         return int(value)
     return value.item() if hasattr(value, "item") else value

@@ -1,4 +1,4 @@
-"""One stretch of measuring: what is run again and again, and what was seen."""
+"""One measured window: the runners that run repeatedly, and the recorded latencies."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import TypeVar
 
 import numpy as np
 
-LEAST_REQUESTS = 10
+MIN_REQUESTS = 10
 Runners = Sequence[Callable[[], object]]
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """One stretch of measuring: seconds it lasted, images done, latency of each request in ms."""
+    """One measured window: duration in s, number of images, latency of each request in ms."""
 
     elapsed_s: float
     images: int
@@ -24,26 +24,29 @@ class Window:
 
     @property
     def images_per_s(self) -> float:
-        """Throughput of this window."""
+        """Throughput of the window."""
         return self.images / self.elapsed_s
 
 
 def take_window(runners: Runners, batch: int, seconds: float) -> Window:
-    """One window: every runner in a thread of its own, again and again for so many seconds."""
+    """Calls each runner repeatedly in its own thread for `seconds`, and for MIN_REQUESTS in all.
+
+    `batch`: images per request.
+    """
     latencies: list[list[float]] = [[] for _ in runners]
-    least = -(-LEAST_REQUESTS // len(runners))
+    min_requests = -(-MIN_REQUESTS // len(runners))
     started = time.perf_counter()
 
     def loop(pair: tuple[Callable[[], object], list[float]]) -> None:
         runner, own = pair
         before = time.perf_counter()
-        while before - started < seconds or len(own) < least:
+        while before - started < seconds or len(own) < min_requests:
             runner()
             after = time.perf_counter()
             own.append((after - before) * 1e3)
             before = after
 
-    at_once(loop, list(zip(runners, latencies, strict=True)))
+    run_in_threads(loop, list(zip(runners, latencies, strict=True)))
     elapsed = time.perf_counter() - started
     merged = np.concatenate([np.asarray(own) for own in latencies])
     return Window(elapsed, merged.size * batch, merged)
@@ -52,24 +55,23 @@ def take_window(runners: Runners, batch: int, seconds: float) -> Window:
 Item = TypeVar("Item")
 
 
-def at_once(work: Callable[[Item], object], items: Sequence[Item]) -> None:
-    """Calls `work` with each item, each in a thread of its own, the first in this one.
+def run_in_threads(work: Callable[[Item], object], items: Sequence[Item]) -> None:
+    """Calls `work` with each item, in one thread per item; the first runs in the calling thread.
 
-    Returns when all have ended. What one of them raises is raised here then, the first of several:
-    a thread that died must not pass for one that had nothing to do.
+    Returns when all have ended, and then raises the first exception that any of them raised.
     """
     errors: list[BaseException] = []
 
-    def kept(item: Item) -> None:
+    def run_item(item: Item) -> None:
         try:
             work(item)
         except BaseException as error:
             errors.append(error)
 
-    others = [threading.Thread(target=kept, args=(item,)) for item in items[1:]]
+    others = [threading.Thread(target=run_item, args=(item,)) for item in items[1:]]
     for thread in others:
         thread.start()
-    kept(items[0])
+    run_item(items[0])
     for thread in others:
         thread.join()
     if errors:

@@ -39,7 +39,7 @@ def run(params: dict[str, Any], context: JobContext) -> dict[str, Any]:
     export = artifacts.find_by_recipe(spec.export.fingerprint(), context.url)
     if export is None:
         raise ArtifactMissing(f"The export of {spec.export.model_id} is gone; queue the run again.")
-    manifest = ExportManifest.of(export)
+    manifest = ExportManifest.from_artifact(export)
     builder, lossy = builder_of(spec.precision), facts_of(file_precision(spec.precision)).lossy
     if lossy and manifest.quantized:
         raise BuildFailed(

@@ -11,7 +11,7 @@ import numpy as np
 
 from engine.classify.predict import Classification, Prediction
 from engine.excitations.per_image import Block
-from engine.jobs.messages import unpacked
+from engine.jobs.messages import unpack_arrays
 from engine.jobs.warm_child import WarmChild
 
 TIMEOUT_S = 60.0
@@ -35,7 +35,7 @@ def classify(artifact: str, data: bytes, name: str) -> Classification:
     """
     answer = child.ask("classify", TIMEOUT_S, {"artifact": artifact, "name": name}, data)
     predictions = tuple(Prediction(**prediction) for prediction in answer.facts["predictions"])
-    (crop,) = unpacked(answer.blocks)
+    (crop,) = unpack_arrays(answer.blocks)
     return Classification(predictions, crop, **answer.facts["timings"])
 
 
@@ -46,4 +46,4 @@ def excitations(artifact: str, data: bytes, name: str) -> ImageExcitations:
     """
     answer = child.ask("excitations", TIMEOUT_S, {"artifact": artifact, "name": name}, data)
     blocks = tuple(Block(**block) for block in answer.facts["blocks"])
-    return ImageExcitations(blocks, unpacked(answer.blocks))
+    return ImageExcitations(blocks, unpack_arrays(answer.blocks))

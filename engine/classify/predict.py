@@ -51,7 +51,7 @@ class Classifier:
 
         self.artifact = artifact
         self.preprocess = artifacts.preprocess_of(artifact)
-        self._manifest = ExportManifest.of(artifact)
+        self._manifest = ExportManifest.from_artifact(artifact)
         path = artifacts.model_path(artifact.digest)
         exact = overflow_warning(artifact) is not None
         self._model = OnnxSession(path, provider, settings().threads, exact)
@@ -89,7 +89,7 @@ class Classifier:
 
 def class_names_of(artifact: Artifact) -> tuple[str, ...]:
     """Class names of a model by index: the demo's, ImageNet's for 1,000 classes, else numbers."""
-    classes = ExportManifest.of(artifact).class_outputs
+    classes = ExportManifest.from_artifact(artifact).class_outputs
     if artifact.model_id.startswith("demo/"):
         from engine.demo.images import CLASS_NAMES
 

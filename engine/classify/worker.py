@@ -17,7 +17,7 @@ from db.models import Artifact
 from engine.classify.predict import Classifier
 from engine.config import settings
 from engine.excitations.per_image import Excitations
-from engine.jobs.messages import Message, packed
+from engine.jobs.messages import Message, pack_arrays
 from engine.jobs.warm_child import memory_limit
 from engine.store import artifacts
 
@@ -39,14 +39,14 @@ def classify(request: Message) -> Message:
             "infer_ms": result.infer_ms,
         },
     }
-    return Message(facts, packed([result.crop]))
+    return Message(facts, pack_arrays([result.crop]))
 
 
 def excitations(request: Message) -> Message:
     """The SE gates for an image file by an fp32 build; one block (channels,) per SE block."""
     network = load_cached(Excitations, request.facts["artifact"])
-    values = network.of_image(request.blocks[0], request.facts["name"])
-    return Message({"blocks": [asdict(block) for block in network.blocks]}, packed(values))
+    values = network.image_weights(request.blocks[0], request.facts["name"])
+    return Message({"blocks": [asdict(block) for block in network.blocks]}, pack_arrays(values))
 
 
 def load_cached(load: Callable[[Artifact], Loaded], digest: str) -> Loaded:

@@ -1,7 +1,7 @@
-"""npz and npy files of others, read within bounds: nothing is unpickled, nothing allocated unseen.
+"""Reads untrusted npz and npy files within limits: without unpickling, with checked allocation.
 
-An npz is a zip of npy files, stored or deflated. What a file says of itself (sizes, shapes, types)
-is held against the bytes that are there before any memory is taken.
+An npz file is a zip of npy files, stored or deflated. Declared sizes, shapes and types are checked
+against the actual bytes before memory is allocated.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from numpy.lib import format as npy
 
 from engine.text import cut, quoted, shown
 
-MOST_ARRAYS = 1_000
-MOST_HEADER = 10_000
-MOST_RATIO, LEAST_BOMB = 100, 100_000_000  # numbers compress, but not like this
+MAX_ARRAYS = 1_000
+MAX_HEADER_BYTES = 10_000
+MAX_COMPRESSION_RATIO, MIN_BOMB_BYTES = 100, 100_000_000  # above both, a file counts as a zip bomb
 _KINDS = "biufSU"
 _ENCRYPTED = 1
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
@@ -31,48 +31,48 @@ _HEADERS: dict[tuple[int, int], Callable[..., tuple[Any, bool, np.dtype]]] = {
 
 
 class ArraysInvalid(Exception):
-    """Says, as the end of a sentence about the file, why it was not read."""
+    """Why a file was not read; the message is the end of a sentence that starts with the file."""
 
 
-def read_npz(path: Path, most_bytes: int, only: str | None = None) -> dict[str, np.ndarray]:
-    """The arrays of an npz file by name, or `only` one of them.
+def read_npz(path: Path, max_bytes: int, only: str | None = None) -> dict[str, np.ndarray]:
+    """The arrays of an npz file by name, or only the one named `only`.
 
     Raises ArraysInvalid, and OSError where the file cannot be opened.
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            entries = _entries(archive, path.stat().st_size, most_bytes)
+            entries = _check_entries(archive, path.stat().st_size, max_bytes)
             if only is not None and only not in entries:
-                names = ", ".join(cut(name, 40) for name in list(entries)[:5]) or "nothing"
+                names = ", ".join(cut(name, 40) for name in list(entries)[:5]) or "no array"
                 raise ArraysInvalid(f"holds {names}, and no {only}")
             wanted = entries if only is None else {only: entries[only]}
-            return {name: _member(archive, name, entry) for name, entry in wanted.items()}
+            return {name: _read_member(archive, name, entry) for name, entry in wanted.items()}
     except (ArraysInvalid, OSError):
         raise
-    except Exception as error:  # a damaged zip shows as any of a dozen errors
-        raise ArraysInvalid("is damaged or no npz file") from error
+    except Exception as error:  # a damaged zip raises many kinds of errors
+        raise ArraysInvalid("is damaged or not an npz file") from error
 
 
-def read_npy(path: Path, most_bytes: int) -> np.ndarray:
+def read_npy(path: Path, max_bytes: int) -> np.ndarray:
     """The array of an npy file. Raises ArraysInvalid, and OSError where it cannot be opened."""
     size = path.stat().st_size
-    if size > most_bytes:
-        raise ArraysInvalid(f"has over {most_bytes / 1e6:,.0f} MB")
+    if size > max_bytes:
+        raise ArraysInvalid(f"is over {max_bytes / 1e6:,.0f} MB")
     with path.open("rb") as stream:
-        return _array(stream, size, "the array")
+        return _read_array(stream, size, "the array")
 
 
-def array_of(data: bytes) -> np.ndarray:
+def read_npy_bytes(data: bytes) -> np.ndarray:
     """The array of an npy file in memory. Raises ArraysInvalid."""
-    return _array(io.BytesIO(data), len(data), "the array")
+    return _read_array(io.BytesIO(data), len(data), "the array")
 
 
-def _entries(
-    archive: zipfile.ZipFile, packed_bytes: int, most_bytes: int
+def _check_entries(
+    archive: zipfile.ZipFile, packed_bytes: int, max_bytes: int
 ) -> dict[str, zipfile.ZipInfo]:
     infos = archive.infolist()
-    if len(infos) > MOST_ARRAYS:
-        raise ArraysInvalid(f"holds {len(infos):,} files; at most {MOST_ARRAYS:,} are read")
+    if len(infos) > MAX_ARRAYS:
+        raise ArraysInvalid(f"holds {len(infos):,} files; at most {MAX_ARRAYS:,} are read")
     entries: dict[str, zipfile.ZipInfo] = {}
     for info in infos:
         name = info.filename.removesuffix(".npy")
@@ -84,49 +84,51 @@ def _entries(
             raise ArraysInvalid(f"is compressed by method {info.compress_type}, not by deflate")
         entries[name] = info
     unpacked = sum(info.file_size for info in infos)
-    if unpacked > most_bytes:
-        raise ArraysInvalid(f"unpacks to over {most_bytes / 1e6:,.0f} MB, which is not accepted")
-    if unpacked > max(LEAST_BOMB, MOST_RATIO * packed_bytes):
+    if unpacked > max_bytes:
+        raise ArraysInvalid(f"unpacks to over {max_bytes / 1e6:,.0f} MB, which is the limit")
+    if unpacked > max(MIN_BOMB_BYTES, MAX_COMPRESSION_RATIO * packed_bytes):
         raise ArraysInvalid(
-            f"unpacks from {packed_bytes / 1e6:,.1f} to {unpacked / 1e6:,.0f} MB, as no file of "
-            f"numbers does"
+            f"unpacks from {packed_bytes / 1e6:,.1f} to {unpacked / 1e6:,.0f} MB, which is no "
+            f"plausible compression of numbers"
         )
     return entries
 
 
-def _member(archive: zipfile.ZipFile, name: str, info: zipfile.ZipInfo) -> np.ndarray:
+def _read_member(archive: zipfile.ZipFile, name: str, info: zipfile.ZipInfo) -> np.ndarray:
     with archive.open(info) as stream:
-        return _array(stream, info.file_size, quoted(name))
+        return _read_array(stream, info.file_size, quoted(name))
 
 
-def _array(stream: IO[bytes], size: int, name: str) -> np.ndarray:
-    head = io.BytesIO(stream.read(MOST_HEADER))
+def _read_array(stream: IO[bytes], size: int, name: str) -> np.ndarray:
+    header = io.BytesIO(stream.read(MAX_HEADER_BYTES))
     try:
-        header = _HEADERS[npy.read_magic(head)]
-        shape, fortran, dtype = header(head, max_header_size=MOST_HEADER)
-    except Exception as error:  # the header is text in Python's own notation
+        read_header = _HEADERS[npy.read_magic(header)]
+        shape, fortran, dtype = read_header(header, max_header_size=MAX_HEADER_BYTES)
+    except Exception as error:  # the header is a Python literal
         raise ArraysInvalid(f"is damaged: {name} has no readable npy header") from error
     if dtype.hasobject:
-        raise ArraysInvalid(f"holds {name} as a pickled object, which could run code; never loaded")
+        raise ArraysInvalid(
+            f"holds {name} as a pickled object, which could run code and is never loaded"
+        )
     if dtype.kind not in _KINDS or not dtype.itemsize:
         raise ArraysInvalid(f"holds {name} as {quoted(str(dtype), 60)}, not as plain numbers")
-    there = size - head.tell()
-    if _count(shape) * dtype.itemsize != there:
+    data_bytes = size - header.tell()
+    if _element_count(shape) * dtype.itemsize != data_bytes:
         raise ArraysInvalid(
-            f"says that {name} is {shown(list(shape), 60)} of {dtype}, but holds {there:,} bytes "
-            f"of it"
+            f"declares {name} as {shown(list(shape), 60)} of {dtype}, but holds "
+            f"{data_bytes:,} bytes of it"
         )
-    begun = head.read()
-    buffer = bytearray(there)
-    buffer[: len(begun)] = begun
-    rest = memoryview(buffer)[len(begun) :]
+    prefix = header.read()
+    buffer = bytearray(data_bytes)
+    buffer[: len(prefix)] = prefix
+    rest = memoryview(buffer)[len(prefix) :]
     if stream.readinto(rest) != len(rest) or stream.read(1):  # type: ignore[attr-defined]
-        raise ArraysInvalid(f"is cut short in {name}")
+        raise ArraysInvalid(f"is truncated in {name}")
     flat = np.frombuffer(buffer, dtype)
     return flat.reshape(shape[::-1]).T if fortran else flat.reshape(shape)
 
 
-def _count(shape: tuple[int, ...]) -> int:
-    """How many values there are; -1 for shapes that no array has."""
-    possible = len(shape) <= 32 and all(type(side) is int and 0 <= side < 2**62 for side in shape)
-    return math.prod(shape) if possible else -1
+def _element_count(shape: tuple[int, ...]) -> int:
+    """Number of elements; -1 for an invalid shape."""
+    valid = len(shape) <= 32 and all(type(side) is int and 0 <= side < 2**62 for side in shape)
+    return math.prod(shape) if valid else -1

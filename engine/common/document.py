@@ -1,4 +1,4 @@
-"""JSON that is stored in rows and files, as models: attributes here, the same keys there."""
+"""Typed models of the JSON documents that are stored in rows and files."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from engine.errors import WorkbenchError
 
 
 class Document(BaseModel):
-    """A stored JSON object: unknown keys are kept, absent ones have defaults.
+    """A stored JSON object: unknown keys are preserved, missing keys have defaults.
 
-    A field whose stored key is another word has that key as its alias. `read` and `dump` are
-    inverse: only what was set is written.
+    A field with another name than its stored key has that key as its alias. `dump` writes only the
+    fields that were set, so that it is the inverse of `read`.
     """
 
     model_config = ConfigDict(
@@ -27,9 +27,9 @@ class Document(BaseModel):
 
     @classmethod
     def read(cls, stored: Mapping[str, Any] | None, what: str, error: type[WorkbenchError]) -> Self:
-        """The document of stored data (None: an empty one).
+        """The document of stored data (None: an empty document).
 
-        Raises `error` with one sentence that names `what` and the first key that does not fit.
+        Raises `error` with one sentence that names `what` and the first invalid key.
         """
         try:
             return cls.model_validate({} if stored is None else stored)
@@ -39,5 +39,5 @@ class Document(BaseModel):
             raise error(f"{what} is damaged: {key}: {first['msg']}.") from problem
 
     def dump(self) -> dict[str, Any]:
-        """As it is stored: what was set, by the stored keys."""
+        """The JSON object to store: the fields that were set, by their stored keys."""
         return self.model_dump(by_alias=True, exclude_unset=True)

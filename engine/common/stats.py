@@ -1,4 +1,4 @@
-"""The intervals and tests behind every figure that is shown; math and numpy only."""
+"""The confidence intervals and tests behind every figure that is shown; math and numpy only."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BISECTIONS = 50
 
 
 def wilson_interval(successes: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Wilson score interval of a proportion, as fractions; (0, 1) where nothing was seen.
+    """Wilson score interval of a proportion, as fractions; (0, 1) for n = 0.
 
     Wilson (1927), "Probable inference, the law of succession, and statistical inference".
     """
@@ -38,9 +38,10 @@ def wilson_interval(successes: int, n: int, confidence: float = 0.95) -> tuple[f
 
 @dataclass(frozen=True, slots=True)
 class PairedDifference:
-    """What changes between two evaluations of the same images; difference, low, high are fractions.
+    """Paired comparison of two evaluations a and b on the same n images.
 
-    `difference` is accuracy of b minus accuracy of a, so a loss of b is negative.
+    `difference`: accuracy of b minus accuracy of a, with its interval (low, high), as fractions.
+    `both`, `only_a`, `only_b`, `neither`: numbers of images that are correct in these.
     """
 
     n: int
@@ -59,10 +60,9 @@ def paired_difference(
 ) -> PairedDifference:
     """Compare two evaluations image by image; both arrays are (n,) booleans in the same order.
 
-    The interval is Tango's (1998), of the score of the difference: it keeps its confidence where
-    few images change, and has a width even where none does. p is McNemar's exact two-sided
-    binomial test.
-    Raises InvalidRequest when the arrays do not describe the same images.
+    The interval is the score interval of Tango (1998): it keeps its coverage where few images
+    change, and has a width even where none does. p_value: McNemar's exact two-sided binomial test.
+    Raises InvalidRequest when the arrays have different lengths or are empty.
     """
     a, b = np.asarray(correct_a), np.asarray(correct_b)
     if a.ndim != 1 or a.shape != b.shape or a.size == 0:
@@ -71,7 +71,7 @@ def paired_difference(
             "compare two evaluations of the same images."
         )
     if a.dtype != np.bool_ or b.dtype != np.bool_:
-        raise TypeError("paired_difference takes boolean arrays: was image i classified rightly?")
+        raise TypeError("paired_difference takes boolean arrays: whether image i is correct")
     n = a.size
     only_a, only_b = int(np.sum(a & ~b)), int(np.sum(~a & b))
     both = int(np.sum(a & b))
@@ -84,34 +84,34 @@ def paired_difference(
         only_b=only_b,
         neither=n - both - only_a - only_b,
         difference=difference,
-        low=-_most_of_difference(only_a, only_b, n, z),
-        high=_most_of_difference(only_b, only_a, n, z),
+        low=-_difference_upper_limit(only_a, only_b, n, z),
+        high=_difference_upper_limit(only_b, only_a, n, z),
         p_value=min(1.0, 2 * _lower_tail(min(only_a, only_b), only_a + only_b)),
     )
 
 
-def _most_of_difference(more: int, fewer: int, n: int, z: float) -> float:
-    """The largest difference whose score is z, where more - fewer of n images speak for it.
+def _difference_upper_limit(more: int, fewer: int, n: int, z: float) -> float:
+    """Upper limit of the difference (more - fewer) / n: where the score statistic reaches z.
 
     Tango (1998), "Equivalence test and confidence interval for the difference in proportions for
     the paired-sample design", Statistics in Medicine 17, 891-908.
     """
-    seen = (more - fewer) / n
+    observed = (more - fewer) / n
 
     def beyond(difference: float) -> bool:
-        share = _least_share_against(more, fewer, n, difference)
+        share = _constrained_share(more, fewer, n, difference)
         variance = n * (2 * share + difference * (1 - difference))
-        return (difference - seen) * n > z * math.sqrt(max(variance, 0.0))
+        return (difference - observed) * n > z * math.sqrt(max(variance, 0.0))
 
-    low, high = seen, 1.0
+    low, high = observed, 1.0
     for _ in range(BISECTIONS):
         middle = (low + high) / 2
         low, high = (low, middle) if beyond(middle) else (middle, high)
     return (low + high) / 2
 
 
-def _least_share_against(more: int, fewer: int, n: int, difference: float) -> float:
-    """The likeliest share of images that speak against a difference, if that is the true one."""
+def _constrained_share(more: int, fewer: int, n: int, difference: float) -> float:
+    """Maximum likelihood share of images that change against `difference`, if that is true."""
     b = (2 * n - more + fewer) * difference - more - fewer
     c = -fewer * difference * (1 - difference)
     return (math.sqrt(max(b * b - 8 * n * c, 0.0)) - b) / (4 * n)
@@ -120,7 +120,7 @@ def _least_share_against(more: int, fewer: int, n: int, difference: float) -> fl
 def latency_percentiles(samples_ms: Sequence[float] | np.ndarray) -> dict[str, float | None]:
     """Mean, p50, p90, p95 and p99 (numpy's linear method) of latencies in milliseconds.
 
-    p99 is None under 100 samples: it would be the maximum under another name.
+    p99 is None under 100 samples, where it would be the maximum.
     """
     samples = _finite_samples(samples_ms)
     p50, p90, p95, p99 = (float(x) for x in np.percentile(samples, [50, 90, 95, 99]))
@@ -139,8 +139,8 @@ def median_interval(
     """Distribution-free interval of the median from order statistics, in the samples' unit.
 
     The interval between the (l+1)-th smallest and (l+1)-th largest sample covers the median with
-    probability 1 - 2 P(B <= l), B ~ Binomial(n, 1/2); the largest l that keeps the confidence is
-    taken. Too few samples for any l (under 6 at 95 %) give the minimum and maximum.
+    probability 1 - 2 P(B <= l), B ~ Binomial(n, 1/2); l is the largest one with at least
+    `confidence`. With too few samples for any l (under 6 at 95 %): the minimum and maximum.
     """
     ordered = np.sort(_finite_samples(samples))
     n = ordered.size
@@ -150,30 +150,28 @@ def median_interval(
     return float(ordered[rank]), float(ordered[n - 1 - rank])
 
 
-def most_over(n: int, share: float, confidence: float = 0.99) -> int:
-    """The most of `n` samples that may be over a limit while the data still say that at most
-    `share` of all are; -1 where `n` is too small for any verdict.
+def max_exceedances(n: int, share: float, confidence: float = 0.99) -> int:
+    """The largest number of `n` samples over a limit that still shows, with `confidence`, that at
+    most `share` of all samples are over it; -1 where `n` is too small for a verdict.
 
-    The largest t with P(X <= t) <= 1 - confidence for X ~ Binomial(n, share): were more than
-    `share` over the limit, so few would be seen in one of a hundred runs only. This is early
-    stopping as in MLPerf Inference (loadgen/early_stopping.cc, tolerance 0).
+    It is the largest t with P(X <= t) <= 1 - confidence for X ~ Binomial(n, share): early stopping
+    as in MLPerf Inference (loadgen/early_stopping.cc, tolerance 0).
     """
     if n < 0 or not 0 < share < 1:
-        raise ValueError(f"{n} samples and a share of {share} are no question")
+        raise ValueError(f"invalid arguments: {n} samples, share {share}")
     fitting = bisect_right(
         range(n), 1 - confidence, key=lambda count: _upper_tail(n - count, n, 1 - share)
     )
     return fitting - 1
 
 
-def at_chance(successes: int, n: int, classes: int) -> bool:
-    """True when the score is what guessing would give: P(X >= successes) > 0.001 for a guesser.
+def is_chance_level(successes: int, n: int, classes: int) -> bool:
+    """Whether an accuracy is at chance level: P(X >= successes) > 0.001.
 
-    Exact one-sided binomial test with X ~ Binomial(n, 1 / classes). Under 100 images nothing is
-    decided: False.
+    Exact one-sided binomial test with X ~ Binomial(n, 1 / classes). Always False under 100 images.
     """
     if classes < 2 or not 0 <= successes <= n:
-        raise ValueError(f"{successes} of {n} over {classes} classes is not a score")
+        raise ValueError(f"{successes} of {n} images with {classes} classes is not an accuracy")
     if n < CHANCE_MIN_IMAGES:
         return False
     return _upper_tail(successes, n, 1 / classes) > CHANCE_LEVEL
@@ -191,10 +189,10 @@ def _finite_samples(samples: Sequence[float] | np.ndarray) -> np.ndarray:
 
 
 def _upper_tail(k: int, n: int, p: float) -> float:
-    """P(X >= k) for X ~ Binomial(n, p): the first term times a sum of falling ratios.
+    """P(X >= k) for X ~ Binomial(n, p): the first term times a sum of products of ratios.
 
-    Above the mean every ratio is under 1, so no term is lost to cancellation; at or below it the
-    probability is one half or more up to rounding, and the complement is the small side.
+    Above the mean every ratio is below 1, so that there is no cancellation; at or below the mean
+    the complement is computed, which is then the smaller probability.
     """
     if k <= 0:
         return 1.0
@@ -206,7 +204,7 @@ def _upper_tail(k: int, n: int, p: float) -> float:
 
 
 def _lower_tail(k: int, n: int) -> float:
-    """P(X <= k) for X ~ Binomial(n, 1/2), by symmetry of the fair coin."""
+    """P(X <= k) for X ~ Binomial(n, 1/2), by symmetry."""
     return _upper_tail(n - k, n, 0.5)
 
 

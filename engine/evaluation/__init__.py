@@ -1,8 +1,9 @@
-"""Accuracy of one artifact on one dataset: exact, resumable, with every image's result kept.
+"""Accuracy of one artifact on one dataset: exact, resumable, with the result of every image stored.
 
-The images are done in shards that begin at multiples of the batch, so each image meets the same
-batch whoever computes it. A shard is one file, renamed when whole; whatever is missing is
-computed, then the shards are joined and every figure is taken from the ordered arrays.
+The images are evaluated in shards that start at multiples of the batch size, so that the batches
+do not depend on the process that computes them. A shard is one file, renamed into place when it is
+complete; missing shards are computed, then all are joined, and every metric is computed from the
+ordered arrays.
 """
 
 from engine.evaluation.job import run, run_shard

@@ -1,64 +1,65 @@
-"""Accuracy as guessing would give it, with labels present: what is likely to be wrong."""
+"""Accuracy at chance level: detection, and the likely cause in the labels."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from engine.common.stats import at_chance
+from engine.common.stats import is_chance_level
 from engine.evaluation.per_image import PerImage
 
-LEAST_OF_A_CLASS = 5
-CONVINCING = 0.3
+MIN_IMAGES_PER_CLASS = 5
+MIN_EXPLAINED_SHARE = 0.3
 
 
 def is_at_chance(images: PerImage, classes: int) -> bool:
-    """Whether the share of right answers is what guessing would give."""
+    """Whether the top-1 accuracy is at chance level; False without labels."""
     if not images.labeled or classes < 2:
         return False
-    return at_chance(int(images.right.sum()), len(images), classes)
+    return is_chance_level(int(images.correct.sum()), len(images), classes)
 
 
 def likely_cause(images: PerImage) -> str:
-    """A sentence on what is wrong with the labels, from how predictions and labels go together."""
+    """A sentence on the likely error in the labels: shifted indices, or another class order."""
     for shift in (1, -1):
-        shifted = _right_if_shifted(images, shift)
-        if shifted >= CONVINCING:
-            which = "labels count from 1" if shift == 1 else "predictions count from 1"
+        shifted = _accuracy_if_shifted(images, shift)
+        if shifted >= MIN_EXPLAINED_SHARE:
+            which = "label" if shift == 1 else "prediction"
             return (
-                f"With 1 taken from each {'label' if shift == 1 else 'prediction'}, {shifted:.0%} "
-                f"would be right: the {which}."
+                f"With 1 subtracted from each {which}, {shifted:.0%} would be correct: "
+                f"the {which}s count from 1."
             )
-    reordered = _right_if_reordered(images)
-    if reordered is not None and reordered >= CONVINCING:
+    reordered = _accuracy_if_reordered(images)
+    if reordered is not None and reordered >= MIN_EXPLAINED_SHARE:
         return (
-            f"With the classes in another order, {reordered:.0%} would be right: the model's "
-            f"classes are in another order than the dataset's (by name rather than by wnid, say)."
+            f"With the classes in another order, {reordered:.0%} would be correct: the class order "
+            f"of the model differs from that of the dataset (for example by name, not by wnid)."
         )
-    return "Labels or class order do not match."
+    return "The labels or the class order do not match."
 
 
-def _right_if_shifted(images: PerImage, shift: int) -> float:
+def _accuracy_if_shifted(images: PerImage, shift: int) -> float:
     best = images.best
     return 0.0 if best is None else float((best == images.label - shift).mean())
 
 
-def _right_if_reordered(images: PerImage) -> float | None:
-    """Share of images that agree with the commonest prediction of their class, one class each.
+def _accuracy_if_reordered(images: PerImage) -> float | None:
+    """Top-1 accuracy under the best greedy one-to-one mapping of predictions to labels.
 
-    None where the classes have too few images to tell a new order from an accident.
+    None where a class has under MIN_IMAGES_PER_CLASS images: the mapping could then be a
+    coincidence.
     """
     best = images.best
-    classes, place, totals = np.unique(images.label, return_inverse=True, return_counts=True)
-    if best is None or totals.min() < LEAST_OF_A_CLASS or len(classes) < 2:
+    classes, position, totals = np.unique(images.label, return_inverse=True, return_counts=True)
+    if best is None or totals.min() < MIN_IMAGES_PER_CLASS or len(classes) < 2:
         return None
-    pairs, counts = np.unique(np.stack([place, best], axis=1), axis=0, return_counts=True)
-    taken_class: set[int] = set()
-    taken_prediction: set[int] = set()
+    pairs, counts = np.unique(np.stack([position, best], axis=1), axis=0, return_counts=True)
+    used_labels: set[int] = set()
+    used_predictions: set[int] = set()
     agreeing = 0
     for index in np.argsort(-counts, kind="stable"):
         label, prediction = (int(value) for value in pairs[index])
-        if label not in taken_class and prediction not in taken_prediction:
-            taken_class.add(label)
-            taken_prediction.add(prediction)
+        if label not in used_labels and prediction not in used_predictions:
+            used_labels.add(label)
+            used_predictions.add(prediction)
             agreeing += int(counts[index])
     return agreeing / len(images)

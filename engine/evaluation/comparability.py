@@ -1,8 +1,9 @@
-"""When two evaluations may be compared, and in one sentence why not: for rows and for frames.
+"""Whether two evaluations are comparable, and in one sentence why not: for rows and for frames.
 
-Models prepared each in its own published way are comparable, and so are those prepared all in one
-way; one model prepared in two ways is not, because the difference would not be that of its builds.
-What an import does not state is not held against it: see `remark`.
+Evaluations are comparable when each uses the published preprocessing of its model, or all use the
+same preprocessing. One model with two kinds of preprocessing is not comparable, because the
+difference would not be one of its builds. Preprocessing that an import does not state is accepted
+with a note: see `unstated_preprocessing_note`.
 """
 
 from __future__ import annotations
@@ -27,13 +28,13 @@ from engine.specs.comparability import SAME_IMAGES
 if TYPE_CHECKING:
     import pandas as pd
 
-WAYS_OF_THE_MODEL = (str(Protocol.PUBLISHED), "the export's own")
+OWN_PREPROCESSING = (str(Protocol.PUBLISHED), "the export's own")
 NOT_STATED = "not stated"
-_OWN_WAY = "own"
+_OWN = "own"
 
 
-class Differs(StrEnum):
-    """In what two evaluations differ so that they are not comparable."""
+class Difference(StrEnum):
+    """The property in which two evaluations differ, so that they are not comparable."""
 
     IMAGES = "images"
     LABELS = "labels"
@@ -41,98 +42,97 @@ class Differs(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class NotComparable:
-    """Why two evaluations are not comparable, as a sentence that names both."""
+class Incompatibility:
+    """Why two evaluations are not comparable; `sentence` names both."""
 
-    differs: Differs
+    difference: Difference
     sentence: str
 
 
-def why_not_comparable(first: Evaluation, second: Evaluation, url: str) -> NotComparable | None:
-    """What differs, the first of SAME_IMAGES that does or the preprocessing; None: comparable."""
+def find_incompatibility(first: Evaluation, second: Evaluation, url: str) -> Incompatibility | None:
+    """The first difference among SAME_IMAGES and the preprocessing; None when comparable."""
     names = f"Evaluations {first.id} and {second.id}"
     for name in SAME_IMAGES:
-        one, other = getattr(first, name), getattr(second, name)
-        # Evaluations of earlier versions do not state the digest of their images.
-        if one != other and not (name == "images_digest" and None in (one, other)):
-            differs, how = _HOW[name]
-            return NotComparable(differs, f"{names} {how(first, second)}.")
-    if _prepared_differently(first, second, url):
-        return NotComparable(
-            Differs.PREPROCESSING,
-            f"{names} prepare the images differently: {_summary(first)} against "
-            f"{_summary(second)}.",
+        a, b = getattr(first, name), getattr(second, name)
+        # Evaluations of earlier versions have no digest of their images.
+        if a != b and not (name == "images_digest" and None in (a, b)):
+            difference, explain = _EXPLAIN[name]
+            return Incompatibility(difference, f"{names} {explain(first, second)}.")
+    if _preprocessing_differs(first, second, url):
+        return Incompatibility(
+            Difference.PREPROCESSING,
+            f"{names} have different preprocessing: {_summary(first)} and {_summary(second)}.",
         )
     return None
 
 
 def require_same_images(first: Evaluation, second: Evaluation, a: PerImage, b: PerImage) -> None:
-    """Raises InvalidRequest unless both hold the same images with the same labels, in one order."""
+    """Raises InvalidRequest unless both have the same images and labels, in the same order."""
     different = None
     if first.dataset_digest != second.dataset_digest or not np.array_equal(a.image, b.image):
-        different = "not of the same images"
+        different = "images"
     elif not np.array_equal(a.label, b.label):
-        different = "scored with different labels"
+        different = "labels"
     if different:
         raise InvalidRequest(
-            f"Evaluations {first.id} and {second.id} are {different}: they cannot be compared "
-            f"pairwise."
+            f"Evaluations {first.id} and {second.id} have different {different}: they cannot be "
+            f"compared pairwise."
         )
 
 
-def remark(first: Evaluation, second: Evaluation) -> str | None:
-    """What a reader must know of two evaluations that are comparable as far as can be told."""
-    silent = [row.id for row in (first, second) if row.preprocess is None]
-    if not silent:
+def unstated_preprocessing_note(first: Evaluation, second: Evaluation) -> str | None:
+    """A note where the preprocessing of one of two evaluations is not stated, else None."""
+    unstated = [row.id for row in (first, second) if row.preprocess is None]
+    if not unstated:
         return None
-    which = " and ".join(f"evaluation {i}" for i in silent)
-    return f"How the images were prepared is not stated for {which}."
+    which = " and ".join(f"evaluation {i}" for i in unstated)
+    return f"The preprocessing is not stated for {which}."
 
 
 def with_not_comparable(frame: pd.DataFrame) -> pd.DataFrame:
-    """Adds `not_comparable`: why a row must not be compared with the others; None: it may be.
+    """Adds `not_comparable`: why a row is excluded from the comparison; None where it is not.
 
-    `frame`: results of one set of images, in the columns of the results table.
+    `frame`: results on one set of images, in the columns of the results table.
     """
     frame = frame.assign(not_comparable=None)
-    told = frame[frame["top1"].notna() & (frame["preprocess"] != NOT_STATED)]
-    if told.empty:
+    stated = frame[frame["top1"].notna() & (frame["preprocess"] != NOT_STATED)]
+    if stated.empty:
         return frame
-    prepared = zip(told["model_id"], told["preprocess"], told["preparation"], strict=True)
-    own = told.assign(own=[_own_way(*row) for row in prepared])["own"]
-    ways = told["preprocess"].where(~own, _OWN_WAY)
-    usual = _OWN_WAY if own.any() else ways.value_counts().index[0]
-    apart = ways != usual
-    published = told["preparation"] == Protocol.PUBLISHED
-    several = told[~apart].groupby("model_id")["preprocess"].nunique()
-    split = told["model_id"].isin(several.index[several > 1]) & ~apart
-    reference = told["model_id"].map(
-        told[split & published].groupby("model_id")["preprocess"].first()
+    prepared = zip(stated["model_id"], stated["preprocess"], stated["preparation"], strict=True)
+    own = stated.assign(own=[_uses_own_preprocessing(*row) for row in prepared])["own"]
+    preprocessing = stated["preprocess"].where(~own, _OWN)
+    majority = _OWN if own.any() else preprocessing.value_counts().index[0]
+    excluded = preprocessing != majority
+    published = stated["preparation"] == Protocol.PUBLISHED
+    several = stated[~excluded].groupby("model_id")["preprocess"].nunique()
+    split = stated["model_id"].isin(several.index[several > 1]) & ~excluded
+    reference = stated["model_id"].map(
+        stated[split & published].groupby("model_id")["preprocess"].first()
     )
-    apart |= split & reference.notna() & (told["preprocess"] != reference)
-    others = "each in its own way" if usual == _OWN_WAY else f"with {usual}"
-    reasons = "prepared with " + told["preprocess"] + f", the others {others}: not compared"
-    return frame.assign(not_comparable=reasons.where(apart).reindex(frame.index).astype(object))
+    excluded |= split & reference.notna() & (stated["preprocess"] != reference)
+    others = "the published one of each model" if majority == _OWN else majority
+    reasons = "preprocessing " + stated["preprocess"] + f", others {others}: not compared"
+    return frame.assign(not_comparable=reasons.where(excluded).reindex(frame.index).astype(object))
 
 
-def _prepared_differently(first: Evaluation, second: Evaluation, url: str) -> bool:
+def _preprocessing_differs(first: Evaluation, second: Evaluation, url: str) -> bool:
     if not first.preprocess or not second.preprocess or _digest(first) == _digest(second):
         return False
-    models = [_model_of(row, url) for row in (first, second)]
+    models = [_model_id(row, url) for row in (first, second)]
     own = [
-        _own_way(model, _summary(row), row.protocol.get("preprocessing"))
+        _uses_own_preprocessing(model, _summary(row), row.protocol.get("preprocessing"))
         for model, row in zip(models, (first, second), strict=True)
     ]
     return models[0] == models[1] or not all(own)
 
 
-def _own_way(model_id: str | None, preprocess: str, preparation: str | None) -> bool:
-    """Whether images were prepared as the model's own protocol has it."""
-    return preparation in WAYS_OF_THE_MODEL or preprocess == _published(model_id)
+def _uses_own_preprocessing(model_id: str | None, preprocess: str, preparation: str | None) -> bool:
+    """Whether the preprocessing is the published one of the model, or that of its export."""
+    return preparation in OWN_PREPROCESSING or preprocess == _published_preprocessing(model_id)
 
 
 @lru_cache(maxsize=256)
-def _published(model_id: str | None) -> str | None:
+def _published_preprocessing(model_id: str | None) -> str | None:
     try:
         own = find_model(model_id).preprocess if model_id else None
     except WorkbenchError:
@@ -149,15 +149,12 @@ def _summary(row: Evaluation) -> str:
 
 
 def _datasets(first: Evaluation, second: Evaluation) -> str:
-    one, other = (f"{row.dataset_name} ({row.dataset_digest[:8]})" for row in (first, second))
-    return f"are not of the same images: one is of {one}, the other of {other}"
+    a, b = (f"{row.dataset_name} ({row.dataset_digest[:8]})" for row in (first, second))
+    return f"have different images: {a} and {b}"
 
 
 def _subsets(first: Evaluation, second: Evaluation) -> str:
-    return (
-        f"are not of the same images: {_subset(first)} against {_subset(second)} of "
-        f"{first.dataset_name}"
-    )
+    return f"have different images: {_subset(first)} and {_subset(second)} of {first.dataset_name}"
 
 
 def _subset(row: Evaluation) -> str:
@@ -167,18 +164,18 @@ def _subset(row: Evaluation) -> str:
 
 
 def _label_sets(first: Evaluation, second: Evaluation) -> str:
-    return f"are scored with different labels: {first.label_set} against {second.label_set}"
+    return f"have different labels: {first.label_set} and {second.label_set}"
 
 
-_HOW: dict[str, tuple[Differs, Callable[[Evaluation, Evaluation], str]]] = {
-    "dataset_digest": (Differs.IMAGES, _datasets),
-    "images": (Differs.IMAGES, _subsets),
-    "images_digest": (Differs.IMAGES, _subsets),
-    "label_set": (Differs.LABELS, _label_sets),
+_EXPLAIN: dict[str, tuple[Difference, Callable[[Evaluation, Evaluation], str]]] = {
+    "dataset_digest": (Difference.IMAGES, _datasets),
+    "images": (Difference.IMAGES, _subsets),
+    "images_digest": (Difference.IMAGES, _subsets),
+    "label_set": (Difference.LABELS, _label_sets),
 }
 
 
-def _model_of(row: Evaluation, url: str) -> str | None:
+def _model_id(row: Evaluation, url: str) -> str | None:
     with reading(url) as session:
         subject: Artifact | ImportedBuild | None
         if row.artifact_digest:

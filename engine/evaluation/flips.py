@@ -1,6 +1,6 @@
-"""Where two evaluations of the same images differ: by class, and image by image.
+"""Top-1 flips between two evaluations of the same images: by class, and image by image.
 
-One table of both, an image a row, is what everything here and in `pairs` is read from.
+Everything is computed from one joined table with one row per image (`join_predictions`).
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 
 from engine.errors import InvalidRequest
-from engine.evaluation.comparability import require_same_images, why_not_comparable
-from engine.evaluation.per_image import NO_LABEL, PerImage, find, load
+from engine.evaluation.comparability import find_incompatibility, require_same_images
+from engine.evaluation.per_image import NO_LABEL, PerImage, find_evaluation, load_per_image
 
 CLASS_COLUMNS = ["label", "images", "first", "second", "change", "lost", "gained"]
 FLIP_COLUMNS = ["image", "label", "first", "first_probability", "second", "second_probability"]
@@ -20,10 +20,10 @@ FLIP_COLUMNS = ["image", "label", "first", "first_probability", "second", "secon
 
 @dataclass(frozen=True, slots=True)
 class Flips:
-    """`classes` as CLASS_COLUMNS (accuracies in percent); `lost`, `gained` as FLIP_COLUMNS.
+    """`classes` has CLASS_COLUMNS (accuracies in %); `lost` and `gained` have FLIP_COLUMNS.
 
-    `lost` holds images that only the first gets right, the most confident mistake first.
-    `confusions`: what lost images are taken for: label, second, images.
+    `lost`: images that are correct in the first evaluation only, the most confident error first;
+    `gained`: in the second only. `confusions`: number of lost images by (label, second).
     """
 
     images: int
@@ -33,18 +33,18 @@ class Flips:
     confusions: pd.DataFrame
 
 
-def flips(first_id: int, second_id: int, url: str) -> Flips:
+def find_flips(first_id: int, second_id: int, url: str) -> Flips:
     """Compares two evaluations image by image.
 
-    Raises InvalidRequest when they are not comparable, ArtifactMissing when the per-image results
-    of one are gone.
+    Raises InvalidRequest when they are not comparable, ArtifactMissing when per-image results are
+    missing.
     """
-    rows = find(first_id, url), find(second_id, url)
-    if (reason := why_not_comparable(*rows, url)) is not None:
+    rows = find_evaluation(first_id, url), find_evaluation(second_id, url)
+    if (reason := find_incompatibility(*rows, url)) is not None:
         raise InvalidRequest(reason.sentence)
-    first, second = load(rows[0]), load(rows[1])
+    first, second = load_per_image(rows[0]), load_per_image(rows[1])
     require_same_images(*rows, first, second)
-    frame = side_by_side(first, second)
+    frame = join_predictions(first, second)
     lost, gained = frame[frame["lost"]], frame[frame["gained"]]
     confusions = lost.groupby(["label", "second"]).size().rename("images").reset_index()
     return Flips(
@@ -56,66 +56,67 @@ def flips(first_id: int, second_id: int, url: str) -> Flips:
     )
 
 
-def side_by_side(a: PerImage, b: PerImage) -> pd.DataFrame:
-    """Both on the same images, in the order of the dataset.
+def join_predictions(a: PerImage, b: PerImage) -> pd.DataFrame:
+    """One row per image, in the order of the dataset; `a` is first, `b` second.
 
-    Columns: FLIP_COLUMNS, right_first, right_second, lost (right only in a), gained (only in b).
+    Columns: FLIP_COLUMNS, correct_first, correct_second, lost (correct in a only), gained (in b
+    only).
     """
     return pd.DataFrame(
         {
             "image": a.image,
             "label": a.label,
-            "first": _best(a),
-            "first_probability": _confidence(a),
-            "second": _best(b),
-            "second_probability": _confidence(b),
-            "right_first": a.right,
-            "right_second": b.right,
-            "lost": a.right & ~b.right,
-            "gained": ~a.right & b.right,
+            "first": _top1(a),
+            "first_probability": _top1_probability(a),
+            "second": _top1(b),
+            "second_probability": _top1_probability(b),
+            "correct_first": a.correct,
+            "correct_second": b.correct,
+            "lost": a.correct & ~b.correct,
+            "gained": ~a.correct & b.correct,
         }
     )
 
 
-def changed(a: PerImage, b: PerImage, names: np.ndarray | None) -> pd.DataFrame:
-    """The images whose best class differs: image, name, label, first, second, direction.
+def find_top1_flips(a: PerImage, b: PerImage, names: np.ndarray | None) -> pd.DataFrame:
+    """Images whose top-1 class differs: image, name, label, first, second, direction.
 
-    Where one of the two did not record the classes: those right in one only. `direction` is "lost",
-    "gained", or "changed" (another class, neither right or no labels).
+    Where the classes of one evaluation are not recorded: images correct in one only. `direction`:
+    "lost", "gained", or "changed" (another class, with neither correct, or without labels).
     """
-    frame = side_by_side(a, b)
-    known = a.best is not None and b.best is not None
-    if not known:
+    frame = join_predictions(a, b)
+    has_classes = a.best is not None and b.best is not None
+    if not has_classes:
         frame[["first", "second"]] = NO_LABEL
-    differs = frame["first"] != frame["second"] if known else frame["lost"] | frame["gained"]
+    differs = frame["first"] != frame["second"] if has_classes else frame["lost"] | frame["gained"]
     direction = np.select([frame["lost"], frame["gained"]], ["lost", "gained"], "changed")
-    found = frame.assign(name=names, direction=direction)[differs]
+    changed = frame.assign(name=names, direction=direction)[differs]
     columns = ["image", "name", "label", "first", "second", "direction"]
-    return found[columns].reset_index(drop=True)
+    return changed[columns].reset_index(drop=True)
 
 
-def _best(images: PerImage) -> np.ndarray:
-    """(n,) best classes, NO_LABEL where only the rank of the truth is known."""
+def _top1(images: PerImage) -> np.ndarray:
+    """(n,) top-1 classes, NO_LABEL where only the rank of the label is recorded."""
     return np.full(len(images), NO_LABEL) if images.best is None else images.best
 
 
-def _confidence(images: PerImage) -> np.ndarray:
-    """(n,) probabilities of the best classes, NaN where they are not known."""
-    known = images.top_probability
-    return np.full(len(images), np.nan) if known is None else known[:, 0]
+def _top1_probability(images: PerImage) -> np.ndarray:
+    """(n,) top-1 probabilities, NaN where they are not recorded."""
+    recorded = images.top_probability
+    return np.full(len(images), np.nan) if recorded is None else recorded[:, 0]
 
 
 def _by_class(frame: pd.DataFrame) -> pd.DataFrame:
     groups = frame.groupby("label")
-    found = pd.DataFrame(
+    classes = pd.DataFrame(
         {
             "images": groups.size(),
-            "first": 100 * groups["right_first"].mean(),
-            "second": 100 * groups["right_second"].mean(),
+            "first": 100 * groups["correct_first"].mean(),
+            "second": 100 * groups["correct_second"].mean(),
             "lost": groups["lost"].sum(),
             "gained": groups["gained"].sum(),
         }
     ).reset_index()
-    found["change"] = found["second"] - found["first"]
+    classes["change"] = classes["second"] - classes["first"]
     order = ["change", "lost", "label"]
-    return found.sort_values(order, ascending=[True, False, True])[CLASS_COLUMNS]
+    return classes.sort_values(order, ascending=[True, False, True])[CLASS_COLUMNS]

@@ -1,4 +1,4 @@
-"""The job handlers: a whole evaluation, or one shard of it."""
+"""The job handlers: an evaluation, or one shard of it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def run_shard(params: dict[str, Any], context: JobContext) -> dict[str, Any]:
     """Job handler: one shard of a large evaluation."""
     spec = EvaluateSpec.model_validate(params)
     if spec.start is None or spec.stop is None:
-        raise InvalidRequest("A shard has a start and a stop.")
+        raise InvalidRequest("An evaluation shard needs a start and a stop.")
     task = prepare(spec, context.url)
     total = spec.stop - spec.start
     if not task.shard_path(spec.start, spec.stop).exists():
@@ -34,22 +34,24 @@ def run_shard(params: dict[str, Any], context: JobContext) -> dict[str, Any]:
 
 
 def run(params: dict[str, Any], context: JobContext) -> dict[str, Any]:
-    """Job handler: computes the shards that are missing, joins them, records the result."""
+    """Job handler: computes the missing shards, joins all, records the result."""
     task = prepare(EvaluateSpec.model_validate(params), context.url)
-    known = record.find_whole(task.recipe, context.url)
-    if known is not None:
-        context.say("Already measured: the same artifact, images, preprocessing and environment.")
-        return JobResult(evaluation=known.id, reused=True).dump()
+    previous = record.find_complete(task.recipe, context.url)
+    if previous is not None:
+        context.say("Reused result: the same artifact, images, preprocessing and environment.")
+        return JobResult(evaluation=previous.id, reused=True).dump()
     overflow = overflow_warning(task.artifact)
     if overflow is not None:
-        context.say(f"Beware: {overflow}.")
+        context.say(f"Warning: {overflow}.")
     _compute_missing(task, context)
-    row = record.record_whole(task, context)
-    protocol = EvaluationProtocol.of(row)
+    row = record.record_complete(task, context)
+    protocol = EvaluationProtocol.from_row(row)
     if protocol.overlap is not None and protocol.overlap.images:
-        context.say(f"Not all is new to this build: {protocol.overlap.sentence()}.")
+        context.say(f"Overlap with the calibration set: {protocol.overlap.sentence()}.")
     if row.top1_count is None:
-        context.say(f"{row.images:,} images without labels: `compare` tells how far builds agree.")
+        context.say(
+            f"{row.images:,} images without labels: `compare` shows the agreement of builds."
+        )
         return JobResult(evaluation=row.id, reused=False, top1=None).dump()
     low, high = wilson_interval(row.top1_count, row.images)
     assumed = protocol.class_matching
@@ -63,31 +65,31 @@ def run(params: dict[str, Any], context: JobContext) -> dict[str, Any]:
 
 def _compute_missing(task: Task, context: JobContext) -> None:
     missing = shards.missing_shards(task)
-    before = len(task.images) - sum(stop - start for start, stop in missing)
-    if before:
-        context.say(f"{before:,} images were done before.")
+    done_before = len(task.images) - sum(stop - start for start, stop in missing)
+    if done_before:
+        context.say(f"Resumed: {done_before:,} images are already evaluated.")
     if missing:
         shards.compute(
             task,
             missing,
             context,
-            _Tally(context, before, len(task.images), task.index.labeled).report,
+            _RunningAccuracy(context, done_before, len(task.images), task.index.labeled).report,
             lambda: record.record_partial(task, context),
         )
 
 
-class _Tally:
-    """Running accuracy over the images that this attempt has seen."""
+class _RunningAccuracy:
+    """Reports progress with the running accuracy over the images of this attempt."""
 
-    def __init__(self, context: JobContext, before: int, total: int, labeled: bool) -> None:
-        self.context, self.before, self.total = context, before, total
+    def __init__(self, context: JobContext, done_before: int, total: int, labeled: bool) -> None:
+        self.context, self.done_before, self.total = context, done_before, total
         self.labeled = labeled
 
-    def report(self, images: int, right: int) -> None:
-        """Progress so far."""
-        text = found = None
+    def report(self, images: int, correct: int) -> None:
+        """Reports `correct` top-1 answers on `images` images."""
+        text = partial = None
         if self.labeled:
-            low, high = wilson_interval(right, images)
-            text = f"top-1 so far {right / images:.1%} ({low:.1%} to {high:.1%})"
-            found = PartialResult(images=images, correct=right)
-        self.context.progress(self.before + images, self.total, "images", text, found)
+            low, high = wilson_interval(correct, images)
+            text = f"top-1 so far {correct / images:.1%} ({low:.1%} to {high:.1%})"
+            partial = PartialResult(images=images, correct=correct)
+        self.context.progress(self.done_before + images, self.total, "images", text, partial)

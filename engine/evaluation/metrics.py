@@ -1,4 +1,4 @@
-"""Figures of one evaluation, from its per-image results; numpy and pandas only."""
+"""Metrics of one evaluation, from its per-image results; numpy and pandas only."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _LEAST_PROBABILITY = float(np.finfo(np.float32).tiny)
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
-    """Shares are fractions, intervals Wilson's at 95 %; what cannot be told is None.
+class EvaluationMetrics:
+    """Accuracies as fractions with 95 % Wilson intervals; None where a metric cannot be computed.
 
-    `mean_rank` counts from 1 (the label is best), `negative_log_likelihood` is in nats,
-    `calibration_error` is the expected one over 15 bins of equal width.
+    `mean_rank`: mean rank of the label, from 1. `negative_log_likelihood`: in nats.
+    `calibration_error`: expected calibration error over 15 bins of equal width.
     """
 
     images: int
@@ -36,11 +36,11 @@ class Figures:
     calibration_error: float | None
 
 
-def figures(images: PerImage) -> Figures:
-    """All figures of an evaluation."""
+def compute_metrics(images: PerImage) -> EvaluationMetrics:
+    """All metrics of an evaluation."""
     n = len(images)
     top1, top5 = images.counts()
-    return Figures(
+    return EvaluationMetrics(
         n,
         top1,
         top5,
@@ -72,30 +72,33 @@ def _negative_log_likelihood(images: PerImage) -> float | None:
 def _calibration_error(images: PerImage) -> float | None:
     if not images.labeled or images.top_probability is None:
         return None
-    return expected_calibration_error(images.top_probability[:, 0], images.right)
+    return expected_calibration_error(images.top_probability[:, 0], images.correct)
 
 
 def expected_calibration_error(
     confidence: np.ndarray, right: np.ndarray, bins: int = CALIBRATION_BINS
 ) -> float:
-    """Mean distance of confidence and accuracy over bins (i/bins, (i+1)/bins], by their share.
+    """Mean |confidence - accuracy| over bins (i/bins, (i+1)/bins], weighted by bin size.
 
     Naeini et al. (2015), "Obtaining well calibrated probabilities using Bayesian binning"; the bins
     of Guo et al. (2017), "On calibration of modern neural networks".
     """
     confidence = np.asarray(confidence, np.float64)
-    place = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
-    gap = np.bincount(place, confidence - np.asarray(right, np.float64), bins)
+    position = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
+    gap = np.bincount(position, confidence - np.asarray(right, np.float64), bins)
     return float(np.abs(gap).sum() / max(1, confidence.size))
 
 
 def per_class(images: PerImage) -> pd.DataFrame:
-    """One row a class that has images: class_index, images, right, top1, low, high (fractions)."""
+    """One row per class with images: class_index, images, right, top1, low, high (fractions).
+
+    `right`: number of correct images; low, high: 95 % Wilson interval of top1.
+    """
     if not images.labeled:
         return pd.DataFrame(columns=["class_index", "images", "right", "top1", "low", "high"])
-    classes, place = np.unique(images.label, return_inverse=True)
-    totals = np.bincount(place)
-    right = np.bincount(place, images.right).astype(int)
+    classes, position = np.unique(images.label, return_inverse=True)
+    totals = np.bincount(position)
+    right = np.bincount(position, images.correct).astype(int)
     intervals = [wilson_interval(int(k), int(n)) for k, n in zip(right, totals, strict=True)]
     return pd.DataFrame(
         {
@@ -109,26 +112,26 @@ def per_class(images: PerImage) -> pd.DataFrame:
     )
 
 
-def confusions(images: PerImage, most: int = 20) -> pd.DataFrame:
-    """The commonest mistakes: label, predicted, images, share of the label's images; most first."""
+def top_confusions(images: PerImage, most: int = 20) -> pd.DataFrame:
+    """The most frequent top-1 errors: label, predicted, images, share of the label's images."""
     columns = ["label", "predicted", "images", "share"]
     best = images.best
     if not images.labeled or best is None:
         return pd.DataFrame(columns=columns)
-    wrong = ~images.right
+    wrong = ~images.correct
     pairs, counts = np.unique(
         np.stack([images.label[wrong], best[wrong]], axis=1), axis=0, return_counts=True
     )
     order = np.lexsort((pairs[:, 1], pairs[:, 0], -counts))[:most]
     labels, totals = np.unique(images.label, return_counts=True)
-    of_label = dict(zip(labels.tolist(), totals.tolist(), strict=True))
+    images_of_label = dict(zip(labels.tolist(), totals.tolist(), strict=True))
     return pd.DataFrame(
         {
             "label": pairs[order, 0],
             "predicted": pairs[order, 1],
             "images": counts[order],
             "share": [
-                count / of_label[label]
+                count / images_of_label[label]
                 for label, count in zip(
                     pairs[order, 0].tolist(), counts[order].tolist(), strict=True
                 )

@@ -1,4 +1,4 @@
-"""Images of an evaluation that its build was calibrated or searched on, and the rest."""
+"""Overlap of the evaluated images with those that the int8 build used for calibration or search."""
 
 from __future__ import annotations
 
@@ -10,32 +10,35 @@ from db.enums import Precision
 from engine.build.int8.calibration_overlap import Overlap, find_overlap
 from engine.evaluation.per_image import PerImage
 from engine.evaluation.task import Task
-from engine.store.protocols import RestFacts, SeenFacts
+from engine.store.protocols import OverlapFacts, RemainingFacts
 
 
-def overlap_facts(task: Task, images: PerImage) -> SeenFacts | None:
-    """What an evaluation's protocol says; None for a build that is not calibrated."""
+def calibration_overlap(task: Task, images: PerImage) -> OverlapFacts | None:
+    """The overlap as stored in the protocol of an evaluation; None for a build without calibration.
+
+    `rest`: accuracy on the images that the build did not use.
+    """
     if task.artifact.precision != Precision.INT8:
         return None
-    found = _of_task(_Key(task))
+    found = _cached_overlap(_TaskKey(task))
     if found is None:
         return None
-    known = np.isin(images.image, task.images[found.any_use])
-    facts = SeenFacts(
+    used = np.isin(images.image, task.images[found.any_use])
+    facts = OverlapFacts(
         calibrated=int(np.isin(images.image, task.images[found.calibrated]).sum()),
         searched=int(np.isin(images.image, task.images[found.searched]).sum()),
-        images=int(known.sum()),
+        images=int(used.sum()),
         of=len(images),
     )
     if not facts.images:
         return facts
-    top1, top5 = images.subset(~known).counts()
-    rest = RestFacts(images=int((~known).sum()), top1=top1, top5=top5)
+    top1, top5 = images.subset(~used).counts()
+    rest = RemainingFacts(images=int((~used).sum()), top1=top1, top5=top5)
     return facts.model_copy(update={"rest": rest})
 
 
-class _Key:
-    """A task as a key: an evaluation is written several times on its way."""
+class _TaskKey:
+    """A task as a cache key: a running evaluation is recorded several times."""
 
     def __init__(self, task: Task) -> None:
         self.task = task
@@ -44,9 +47,9 @@ class _Key:
         return hash(self.task.recipe)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Key) and other.task.recipe == self.task.recipe
+        return isinstance(other, _TaskKey) and other.task.recipe == self.task.recipe
 
 
 @lru_cache(maxsize=4)
-def _of_task(key: _Key) -> Overlap | None:
+def _cached_overlap(key: _TaskKey) -> Overlap | None:
     return find_overlap(key.task.artifact, key.task.index, key.task.images)

@@ -1,4 +1,4 @@
-"""Two evaluations of the same images: paired difference, flips with their images, agreement."""
+"""Comparison of two evaluations of the same images: paired difference, top-1 flips, agreement."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from db.models import Evaluation
 from engine.common.stats import PairedDifference, paired_difference, wilson_interval
 from engine.errors import InvalidRequest
 from engine.evaluation.comparability import (
-    Differs,
-    remark,
+    Difference,
+    find_incompatibility,
     require_same_images,
-    why_not_comparable,
+    unstated_preprocessing_note,
 )
-from engine.evaluation.flips import changed
-from engine.evaluation.per_image import PerImage, find, load, names_of
+from engine.evaluation.flips import find_top1_flips
+from engine.evaluation.per_image import PerImage, find_evaluation, load_file_names, load_per_image
 
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """How often two evaluations have the same best class, with or without labels (fractions)."""
+    """Top-1 agreement of two evaluations, with its 95 % Wilson interval (fractions)."""
 
     images: int
     same: int
@@ -32,10 +32,11 @@ class Agreement:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """`b` against `a`; without labels there is no difference, without classes no agreement.
+    """`second` compared with `first`; no difference without labels, no agreement without classes.
 
-    `flips`: image, name, label, first, second (the best classes), direction ("lost": right
-    only in a; "gained": right only in b; "changed": another class, neither right or no labels).
+    `flips`: image, name, label, first, second (top-1 classes), direction ("lost": correct in first
+    only; "gained": correct in second only; "changed": another class, with neither correct or
+    without labels). `remark`: what limits the comparison, None if nothing does.
     """
 
     first: Evaluation
@@ -48,28 +49,32 @@ class Pair:
 
 
 def compare(first_id: int, second_id: int, url: str, *, anyway: bool = False) -> Pair:
-    """Holds two evaluations against each other, image by image.
+    """Compares two evaluations image by image.
 
-    `anyway` turns a difference of preprocessing into a remark. Raises InvalidRequest, in one
-    sentence, when they are not comparable, and ArtifactMissing when their files are gone.
+    With `anyway`, different preprocessing gives a remark instead of an error. Raises InvalidRequest
+    when they are not comparable, ArtifactMissing when per-image results are missing.
     """
-    first, second = find(first_id, url), find(second_id, url)
-    reason = why_not_comparable(first, second, url)
+    first, second = find_evaluation(first_id, url), find_evaluation(second_id, url)
+    reason = find_incompatibility(first, second, url)
     if reason is not None:
-        only_prepared = reason.differs == Differs.PREPROCESSING
-        if not (anyway and only_prepared):
-            way_out = " `--anyway` compares them all the same." if only_prepared else ""
+        only_preprocessing = reason.difference == Difference.PREPROCESSING
+        if not (anyway and only_preprocessing):
+            way_out = (
+                " Use --ignore-preprocessing to compare them with this difference."
+                if only_preprocessing
+                else ""
+            )
             raise InvalidRequest(reason.sentence + way_out)
-    a, b = load(first), load(second)
+    a, b = load_per_image(first), load_per_image(second)
     require_same_images(first, second, a, b)
     return Pair(
         first,
         second,
-        difference=paired_difference(a.right, b.right) if a.labeled else None,
+        difference=paired_difference(a.correct, b.correct) if a.labeled else None,
         top5_difference=_top5(a, b),
         agreement=agreement(a, b),
-        flips=changed(a, b, names_of(first, a)),
-        remark=reason.sentence if reason else remark(first, second),
+        flips=find_top1_flips(a, b, load_file_names(first, a)),
+        remark=reason.sentence if reason else unstated_preprocessing_note(first, second),
     )
 
 
@@ -80,7 +85,7 @@ def _top5(a: PerImage, b: PerImage) -> PairedDifference | None:
 
 
 def agreement(a: PerImage, b: PerImage) -> Agreement | None:
-    """How often the best class is the same; None where one of the two did not record it."""
+    """Top-1 agreement; None where the classes of one evaluation are not recorded."""
     if a.best is None or b.best is None:
         return None
     n, same = len(a), int((a.best == b.best).sum())

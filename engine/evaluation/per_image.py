@@ -1,4 +1,4 @@
-"""The per-image results of an evaluation: one columnar file, one row an image, in one order."""
+"""The per-image results of an evaluation: a columnar file with one row per image."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ BEYOND_TOP = 1_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class PerImage:
-    """Columns of n images; what was not recorded is None.
+    """Columns of n images; a column that is not recorded is None.
 
-    `image` is the index in the dataset, `label` NO_LABEL where there is none. `top` (n, k) are the
-    best classes, best first, `top_probability` (n, k) theirs. `rank` is the place of the truth
-    from 0; where only the best k classes are known, a truth that is not among them has
-    BEYOND_TOP. `truth_probability` is that of the label. `name` is the image's file, for
-    predictions of images that are not a registered dataset.
+    `image` (n,): index in the dataset. `label` (n,): NO_LABEL where there is none. `top` (n, k):
+    the k best classes, best first; `top_probability` (n, k): their probabilities. `rank` (n,): rank
+    of the label from 0; BEYOND_TOP where only the top k classes are recorded and the label is not
+    among them. `truth_probability` (n,): probability of the label. `name` (n,): file names, for
+    predictions on images that are not a registered dataset.
     """
 
     image: np.ndarray
@@ -44,79 +44,82 @@ class PerImage:
 
     @property
     def labeled(self) -> bool:
-        """Whether there is a truth to compare with."""
+        """Whether every image has a label."""
         return bool(len(self.label)) and bool((self.label != NO_LABEL).all())
 
     @property
-    def right(self) -> np.ndarray:
-        """(n,) booleans: the best class is the label."""
+    def correct(self) -> np.ndarray:
+        """(n,) booleans: the top-1 class is the label."""
         return np.asarray(self.rank == 0)
 
     @property
     def best(self) -> np.ndarray | None:
-        """(n,) the best class of each image."""
+        """(n,) top-1 class of each image; None where not recorded."""
         return None if self.top is None else self.top[:, 0]
 
     def counts(self) -> tuple[int | None, int | None]:
-        """(top-1, top-5) counts; None without labels, and top-5 None where fewer are known."""
+        """Numbers of top-1 and top-5 correct images.
+
+        Both None without labels; top-5 None where fewer than five classes are recorded.
+        """
         if not self.labeled:
             return None, None
-        known = self.top is None or self.top.shape[1] >= 5 or not (self.rank == BEYOND_TOP).any()
-        return int((self.rank == 0).sum()), int((self.rank < 5).sum()) if known else None
+        has_top5 = self.top is None or self.top.shape[1] >= 5 or not (self.rank == BEYOND_TOP).any()
+        return int((self.rank == 0).sum()), int((self.rank < 5).sum()) if has_top5 else None
 
     def subset(self, keep: np.ndarray) -> PerImage:
-        """The images at some places, given as a mask or as indices."""
+        """The images selected by a boolean mask or by indices."""
         columns = {field.name: getattr(self, field.name) for field in fields(self)}
-        kept: dict[str, Any] = {
+        selected: dict[str, Any] = {
             name: None if column is None else column[keep] for name, column in columns.items()
         }
-        return PerImage(**kept)
+        return PerImage(**selected)
 
 
-# Files use the names that they have had from the start.
-_STORED = {"top": "top5", "top_probability": "top5_probability"}
+# The names in the stored files are those of the first version.
+_STORED_NAMES = {"top": "top5", "top_probability": "top5_probability"}
 
 
-def save(path: Path, images: PerImage) -> None:
-    """Writes the file whole or not at all."""
-    columns = {_STORED.get(f.name, f.name): getattr(images, f.name) for f in fields(images)}
+def save_per_image(path: Path, images: PerImage) -> None:
+    """Writes the file atomically."""
+    columns = {_STORED_NAMES.get(f.name, f.name): getattr(images, f.name) for f in fields(images)}
     save_arrays(path, **{name: column for name, column in columns.items() if column is not None})
 
 
-def load_file(path: Path) -> PerImage:
-    """Reads one file. Raises OSError where there is none."""
+def read_per_image(path: Path) -> PerImage:
+    """Reads one file. Raises OSError where it does not exist."""
     with np.load(path, allow_pickle=False) as stored:
-        found = {f.name: stored.get(_STORED.get(f.name, f.name)) for f in fields(PerImage)}
-    if found["label"] is None:
-        found["label"] = np.full(len(found["image"]), NO_LABEL, np.int32)
-    return PerImage(**found)
+        columns = {f.name: stored.get(_STORED_NAMES.get(f.name, f.name)) for f in fields(PerImage)}
+    if columns["label"] is None:
+        columns["label"] = np.full(len(columns["image"]), NO_LABEL, np.int32)
+    return PerImage(**columns)
 
 
-def load(row: Evaluation) -> PerImage:
-    """The per-image results of an evaluation. Raises ArtifactMissing with the way out."""
+def load_per_image(row: Evaluation) -> PerImage:
+    """The per-image results of an evaluation. Raises ArtifactMissing where the file is missing."""
     path = settings().home / (row.per_image_path or "nothing")
     try:
-        return load_file(path)
+        return read_per_image(path)
     except OSError as error:
         way_out = "import it again" if row.imported_digest else "evaluate again"
         raise ArtifactMissing(
-            f"The per-image results of evaluation {row.id} are gone from {path}; {way_out}."
+            f"The per-image results of evaluation {row.id} are missing at {path}: {way_out}."
         ) from error
 
 
-def find(evaluation_id: int, url: str) -> Evaluation:
-    """The row of an evaluation; InvalidRequest if there is none."""
+def find_evaluation(evaluation_id: int, url: str) -> Evaluation:
+    """The row of an evaluation. Raises InvalidRequest where it does not exist."""
     with reading(url) as session:
         row = session.get(Evaluation, evaluation_id)
     if row is None:
         raise InvalidRequest(
-            f"There is no evaluation {evaluation_id}; `evaluation list` shows them."
+            f"There is no evaluation {evaluation_id}: `evaluation list` shows all."
         )
     return row
 
 
-def names_of(row: Evaluation, images: PerImage) -> np.ndarray | None:
-    """(n,) file names of the images, or None where nobody knows them."""
+def load_file_names(row: Evaluation, images: PerImage) -> np.ndarray | None:
+    """(n,) file names of the images; None where they are not recorded."""
     if images.name is not None:
         return images.name
     path = settings().home / "datasets" / f"{row.dataset_digest}.json"
@@ -125,11 +128,11 @@ def names_of(row: Evaluation, images: PerImage) -> np.ndarray | None:
     return np.asarray(json.loads(path.read_text())["files"])[images.image]
 
 
-def class_names_of(row: Evaluation) -> tuple[str, ...] | None:
-    """Names of the dataset's classes by index, where it is registered or is ImageNet's 1,000."""
+def load_class_names(row: Evaluation) -> tuple[str, ...] | None:
+    """Class names by index, of a registered dataset or of the 1,000 ImageNet classes, else None."""
     from engine.datasets.imagenet import class_names
 
     path = settings().home / "datasets" / f"{row.dataset_digest}.json"
     if path.is_file():
         return tuple(json.loads(path.read_text())["classes"])
-    return class_names() if EvaluationProtocol.of(row).classes == len(class_names()) else None
+    return class_names() if EvaluationProtocol.from_row(row).classes == len(class_names()) else None

@@ -1,7 +1,7 @@
-"""Decoding, normalizing and inference at once, every core busy, results in order.
+"""Decoding, normalization and inference in parallel on all cores, with results in order.
 
-Each batch is computed by one thread, several batches at a time: that keeps all cores busy without
-any waiting on each other, and makes a result independent of how many threads there are.
+Each batch is computed by one thread, several batches at a time. This keeps all cores busy without
+synchronization between threads, and makes results independent of the number of threads.
 """
 
 from __future__ import annotations
@@ -20,25 +20,25 @@ from engine.datasets.squares import PixelCache
 from engine.preprocess import PreprocessSpec, normalize_planar
 
 MAX_IN_FLIGHT = 4
-BATCHES_AHEAD = 4
+PREFETCHED_BATCHES = 4
 MAX_SHARED_BYTES = 400_000_000
 
 Infer = Callable[[np.ndarray], np.ndarray]
-Judge = Callable[[np.ndarray, np.ndarray], object]
+Score = Callable[[np.ndarray, np.ndarray], object]
 
 
 def in_flight(threads: int) -> int:
-    """How many batches are computed at once; the threads are shared among them."""
+    """Number of batches that are computed at once; they share the threads."""
     return max(1, min(threads, MAX_IN_FLIGHT))
 
 
 def threads_each(threads: int) -> int:
-    """Threads that compute one batch."""
+    """Number of threads that compute one batch."""
     return max(1, threads // in_flight(threads))
 
 
 class Pipeline:
-    """Runs batches of a dataset's images through a model."""
+    """Runs batches of images of a dataset through a model."""
 
     def __init__(
         self,
@@ -49,11 +49,11 @@ class Pipeline:
         batch: int,
         images: np.ndarray,
     ) -> None:
-        """`images` are all that will be asked for: those in the cache need no decoding."""
+        """`images`: indices of all images that will be requested; cached ones need no decoding."""
         self._spec, self._cache, self._batch = spec, cache, batch
         self._parallel = in_flight(threads)
-        ahead = min(BATCHES_AHEAD, MAX_SHARED_BYTES // (batch * image_bytes(spec)))
-        slots = self._parallel + max(1, ahead)
+        prefetched = min(PREFETCHED_BATCHES, MAX_SHARED_BYTES // (batch * image_bytes(spec)))
+        slots = self._parallel + max(1, prefetched)
         missing = len(images) - int(cache.is_cached(images).sum() if cache is not None else 0)
         self._decoders = Decoders(index, spec, slots * batch, cache, threads, missing)
         self._free: queue.SimpleQueue[int] = queue.SimpleQueue()
@@ -63,45 +63,45 @@ class Pipeline:
 
     @property
     def cache_is_full(self) -> bool:
-        """Whether the disk had no room for what was to be kept."""
+        """Whether the disk was full, so that not all decoded images were cached."""
         return self._decoders.cache_is_full
 
-    def run(self, batches: Sequence[np.ndarray], infer: Infer, judge: Judge) -> Iterator[object]:
-        """`judge(infer(inputs), images)` of every batch of image indices, in order."""
+    def run(self, batches: Sequence[np.ndarray], infer: Infer, score: Score) -> Iterator[object]:
+        """Yields `score(infer(inputs), images)` for every batch of image indices, in order."""
         pending: deque[Future[object]] = deque()
         for images in batches:
-            place = self._free.get()
+            slot = self._free.get()
             wanted = np.ones(len(images), bool)
             if self._cache is not None:
                 wanted = ~self._cache.is_cached(images)
-            filling = self._decoders.start(place, images, wanted)
+            filling = self._decoders.start(slot, images, wanted)
             pending.append(
-                self._pool.submit(self._one, place, images, wanted, filling, infer, judge)
+                self._pool.submit(self._run_batch, slot, images, wanted, filling, infer, score)
             )
             while pending and (len(pending) > self._parallel or pending[0].done()):
                 yield pending.popleft().result()
         while pending:
             yield pending.popleft().result()
 
-    def _one(
+    def _run_batch(
         self,
-        place: int,
+        slot: int,
         images: np.ndarray,
         wanted: np.ndarray,
         filling: list[Future[bool]],
         infer: Infer,
-        judge: Judge,
+        score: Score,
     ) -> object:
         try:
             self._decoders.wait(filling)
             for offset in np.flatnonzero(~wanted):
-                self._decoders.load_cached(place + int(offset), int(images[offset]))
-            inputs = normalize_planar(self._decoders.slots[place : place + len(images)], self._spec)
+                self._decoders.load_cached(slot + int(offset), int(images[offset]))
+            inputs = normalize_planar(self._decoders.slots[slot : slot + len(images)], self._spec)
         finally:
-            self._free.put(place)
-        return judge(infer(inputs), images)
+            self._free.put(slot)
+        return score(infer(inputs), images)
 
     def close(self) -> None:
-        """Ends threads and processes."""
+        """Ends the threads and the decoding processes."""
         self._pool.shutdown(wait=True, cancel_futures=True)
         self._decoders.close()

@@ -1,4 +1,4 @@
-"""The row of an evaluation: while it is unfinished, and once it is whole."""
+"""The database row of an evaluation, partial or complete."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from engine.common.digests import images_digest
 from engine.config import settings
 from engine.errors import LabelsMismatch
 from engine.evaluation.chance import is_at_chance, likely_cause
-from engine.evaluation.overlap import overlap_facts
-from engine.evaluation.per_image import PerImage, save
+from engine.evaluation.overlap import calibration_overlap
+from engine.evaluation.per_image import PerImage, save_per_image
 from engine.evaluation.shards import finished_shards, join
 from engine.evaluation.task import Task
 from engine.jobs.context import JobContext
@@ -27,8 +27,8 @@ from engine.store import artifacts
 from engine.store.protocols import EvaluationProtocol
 
 
-def find_whole(recipe: str, url: str) -> Evaluation | None:
-    """The finished evaluation of a recipe, if its per-image results are still there."""
+def find_complete(recipe: str, url: str) -> Evaluation | None:
+    """The complete evaluation of a recipe whose per-image results exist, else None."""
     row = _find(recipe, url)
     if row is None or row.per_image_path is None or is_partial(row):
         return None
@@ -36,54 +36,58 @@ def find_whole(recipe: str, url: str) -> Evaluation | None:
 
 
 def is_partial(row: Evaluation) -> bool:
-    """Whether an evaluation was stopped, or still runs."""
+    """Whether an evaluation was stopped early or is still running."""
     return row.images_planned is not None and row.images < row.images_planned
 
 
 def record_partial(task: Task, context: JobContext) -> None:
-    """Shows what is finished so far, marked as partial.
+    """Records the finished shards as a partial result.
 
-    A float network that guesses is stopped here, before all images are spent on it: raises
-    LabelsMismatch.
+    Raises LabelsMismatch for an fp32 model at chance level, so that no more images are evaluated.
     """
     shards = finished_shards(task)
-    if not shards or len(shards) == len(task.shards()) or find_whole(task.recipe, context.url):
+    if not shards or len(shards) == len(task.shards()) or find_complete(task.recipe, context.url):
         return
     images = join(task, shards)
-    chance = judge_chance(task, images, context)
+    chance = check_chance_level(task, images, context)
     _write(task, images, chance, context)
 
 
-def record_whole(task: Task, context: JobContext) -> Evaluation:
-    """Joins all shards and writes the result. Raises LabelsMismatch for a network that guesses."""
+def record_complete(task: Task, context: JobContext) -> Evaluation:
+    """Joins all shards and records the result.
+
+    Raises LabelsMismatch for an fp32 model at chance level.
+    """
     images = join(task)
-    chance = judge_chance(task, images, context)
+    chance = check_chance_level(task, images, context)
     if chance:
-        context.say(f"At chance level: this {task.artifact.precision} build has collapsed.")
+        context.say(
+            f"Accuracy at chance level: this {task.artifact.precision} build has collapsed."
+        )
     row = _write(task, images, chance, context)
     shutil.rmtree(task.folder, ignore_errors=True)
     return row
 
 
-def judge_chance(task: Task, images: PerImage, context: JobContext) -> bool:
-    """Whether the accuracy is that of guessing; for fp32 that raises LabelsMismatch instead."""
+def check_chance_level(task: Task, images: PerImage, context: JobContext) -> bool:
+    """Whether the accuracy is at chance level; for an fp32 model raises LabelsMismatch instead."""
     if not is_at_chance(images, task.classes):
         return False
     if not PRECISIONS[task.artifact.precision].lossy:
         shutil.rmtree(task.folder, ignore_errors=True)
-        _forget(task.recipe, context.url)
+        _delete(task.recipe, context.url)
         raise LabelsMismatch(
-            f"{task.artifact.model_id} in fp32 is right on {int(images.right.sum())} of "
-            f"{len(images)} images, as guessing would be: labels or class order do not match those "
-            f"of dataset {task.index.name!r}. {likely_cause(images)} Check the label file and the "
-            f"model's class order; nothing was recorded."
+            f"{task.artifact.model_id} in fp32 is correct on {int(images.correct.sum())} of "
+            f"{len(images)} images, which is chance level: its labels or class order do not match "
+            f"those of dataset {task.index.name!r}. {likely_cause(images)} Check the label file "
+            f"and the class order of the model. Nothing was recorded."
         )
     return True
 
 
 def _write(task: Task, images: PerImage, chance: bool, context: JobContext) -> Evaluation:
     path = settings().folder("results") / f"images-{task.recipe[:32]}.npz"
-    save(path, images)
+    save_per_image(path, images)
     top1, top5 = images.counts()
     values: dict[str, Any] = {
         "job_id": context.job_id,
@@ -113,10 +117,10 @@ def _write(task: Task, images: PerImage, chance: bool, context: JobContext) -> E
 
 
 def _protocol(task: Task, images: PerImage) -> EvaluationProtocol:
-    """How it was measured; what was assumed of classes and seen before only where it was."""
-    told = {
+    """How it was measured, with class matching and calibration overlap where these apply."""
+    optional = {
         "class_matching": task.matching.assumed if task.matching is not None else None,
-        "overlap": overlap_facts(task, images),
+        "overlap": calibration_overlap(task, images),
     }
     return EvaluationProtocol(
         batch=task.manifest.fixed_batch or task.spec.batch,
@@ -126,7 +130,7 @@ def _protocol(task: Task, images: PerImage) -> EvaluationProtocol:
         scoring="by class index; equal scores in the order of their index",
         runtime=registry.with_version(task.spec.runtime),
         classes=task.classes,
-        **{name: value for name, value in told.items() if value is not None},
+        **{name: value for name, value in optional.items() if value is not None},
     )
 
 
@@ -135,7 +139,7 @@ def _find(recipe: str, url: str) -> Evaluation | None:
         return session.scalar(select(Evaluation).where(Evaluation.recipe == recipe))
 
 
-def _forget(recipe: str, url: str) -> None:
+def _delete(recipe: str, url: str) -> None:
     with writing(url) as session:
         row = session.scalar(select(Evaluation).where(Evaluation.recipe == recipe))
         if row is not None:

@@ -1,4 +1,4 @@
-"""Computes shards, each into a file of its own, and joins them."""
+"""Computes evaluation shards, one file each, and joins them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from engine.common.scores import drop_background
 from engine.config import settings
 from engine.datasets.pixel_cache import open_cache
 from engine.errors import InvalidRequest
-from engine.evaluation.per_image import PerImage, load_file, save
+from engine.evaluation.per_image import PerImage, read_per_image, save_per_image
 from engine.evaluation.pipeline import Pipeline, threads_each
 from engine.evaluation.scoring import score_matched
 from engine.evaluation.task import Task
@@ -23,23 +23,31 @@ from engine.runtimes.base import LoadOptions
 from engine.store import artifacts
 
 Shard = tuple[int, int]
-Seen = Callable[[int, int], None]
+ReportProgress = Callable[[int, int], None]
 
 
 def missing_shards(task: Task) -> list[Shard]:
-    """Those whose file is not there yet."""
+    """The shards without a file."""
     return [pair for pair in task.shards() if not task.shard_path(*pair).exists()]
 
 
 def finished_shards(task: Task) -> list[Shard]:
-    """Those whose file is there."""
+    """The shards with a file."""
     return [pair for pair in task.shards() if task.shard_path(*pair).exists()]
 
 
 def compute(
-    task: Task, shards: list[Shard], context: JobContext, seen: Seen, finished: Callable[[], None]
+    task: Task,
+    shards: list[Shard],
+    context: JobContext,
+    report: ReportProgress,
+    finished: Callable[[], None],
 ) -> None:
-    """Computes shards in one go; `seen` gets (images, right) so far, `finished` follows each."""
+    """Computes shards in one pass.
+
+    `report` gets the numbers of images and of top-1 correct images so far; `finished` is called
+    after each shard.
+    """
     threads = settings().threads
     wanted = np.concatenate([task.images[start:stop] for start, stop in shards])
     cache = open_cache(
@@ -60,16 +68,18 @@ def compute(
             LoadOptions(threads_each(threads), exact_sums=exact),
         )
         context.stage(f"Evaluating on {len(task.images):,} images of {task.index.name}.")
-        results = pipeline.run(batches, model.run, lambda out, images: judge(task, out, images))
-        done = right = 0
+        results = pipeline.run(
+            batches, model.run, lambda out, images: score_batch(task, out, images)
+        )
+        done = correct = 0
         for start, stop in shards:
             parts: list[PerImage] = []
             while sum(map(len, parts)) < stop - start:
                 part = next(results)
                 assert isinstance(part, PerImage)
                 parts.append(part)
-                done, right = done + len(part), right + int(part.right.sum())
-                seen(done, right)
+                done, correct = done + len(part), correct + int(part.correct.sum())
+                report(done, correct)
             _write(task, (start, stop), parts)
             finished()
     finally:
@@ -77,17 +87,17 @@ def compute(
         if cache is not None:
             cache.close()
     if pipeline.cache_is_full:
-        context.say("The disk is full: not all prepared images could be kept.")
+        context.say("The disk is full: not all decoded images are cached.")
 
 
 def _write(task: Task, shard: Shard, parts: list[PerImage]) -> None:
     path = task.shard_path(*shard)
     path.parent.mkdir(parents=True, exist_ok=True)
-    save(path, concatenate(parts))
+    save_per_image(path, concatenate(parts))
 
 
-def judge(task: Task, outputs: np.ndarray, images: np.ndarray) -> PerImage:
-    """Per-image results of one batch, in classes of the dataset."""
+def score_batch(task: Task, outputs: np.ndarray, images: np.ndarray) -> PerImage:
+    """Per-image results of one batch, in dataset classes."""
     return score_matched(
         drop_background(outputs, task.manifest.background),
         images,
@@ -98,9 +108,12 @@ def judge(task: Task, outputs: np.ndarray, images: np.ndarray) -> PerImage:
 
 
 def join(task: Task, shards: list[Shard] | None = None) -> PerImage:
-    """All shards (or some) in order; InvalidRequest unless they cover each image exactly once."""
+    """All shards (or the given ones) in order.
+
+    Raises InvalidRequest unless they cover each image exactly once.
+    """
     chosen = task.shards() if shards is None else shards
-    images = concatenate([load_file(task.shard_path(*pair)) for pair in chosen])
+    images = concatenate([read_per_image(task.shard_path(*pair)) for pair in chosen])
     expected = np.concatenate([task.images[start:stop] for start, stop in chosen])
     if not np.array_equal(images.image, expected):
         raise InvalidRequest("The shards of this evaluation do not cover its images exactly once.")
@@ -108,7 +121,7 @@ def join(task: Task, shards: list[Shard] | None = None) -> PerImage:
 
 
 def concatenate(parts: list[PerImage]) -> PerImage:
-    """Several stretches of images as one."""
+    """Several consecutive parts as one."""
     joined: dict[str, Any] = {}
     for field in fields(PerImage):
         columns = [getattr(part, field.name) for part in parts]

@@ -1,4 +1,4 @@
-"""One evaluation, resolved and checked: what is run, on which images, prepared how."""
+"""One resolved and checked evaluation: artifact, images and preprocessing."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ from engine.store.manifest import ExportManifest
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """`images` are the indices, in the dataset, of the images that are evaluated, ascending.
+    """`images`: ascending dataset indices of the evaluated images.
 
-    `matching` says how outputs go with classes; None where the images have no labels.
+    `matching` maps model outputs to dataset classes; None where the images have no labels.
     """
 
     spec: EvaluateSpec
@@ -44,7 +44,7 @@ class Task:
 
     @property
     def recipe(self) -> str:
-        """Digest of all that decides the per-image results."""
+        """Digest of everything that determines the per-image results."""
         parts: dict[str, Any] = {
             "artifact": self.artifact.digest,
             "dataset": self.index.digest,
@@ -62,29 +62,33 @@ class Task:
 
     @property
     def classes(self) -> int:
-        """How many classes a label is one of; 0 without labels."""
+        """Number of classes; 0 without labels."""
         return 0 if self.matching is None else self.matching.outputs
 
     @property
     def folder(self) -> Path:
-        """Where the shards of this evaluation gather."""
+        """The folder of the shards of this evaluation."""
         return settings().folder("cache") / "evaluations" / self.recipe
 
     def shards(self) -> list[tuple[int, int]]:
-        """(start, stop) covering all images; starts are multiples of the batch."""
+        """(start, stop) ranges that cover all images; starts are multiples of the batch size."""
         return shard_ranges(len(self.images), self.spec.batch)
 
     def shard_path(self, start: int, stop: int) -> Path:
-        """The file of one shard; it exists only whole."""
+        """The file of one shard; it exists only when complete."""
         return self.folder / f"{start:08d}-{stop:08d}.npz"
 
 
 def prepare(spec: EvaluateSpec, url: str) -> Task:
-    """Resolves and checks; a model of other classes raises LabelsMismatch before any decoding."""
+    """Resolves and checks a spec before any image is decoded.
+
+    Raises LabelsMismatch where the classes of model and dataset differ, InvalidRequest for random
+    weights or another input size.
+    """
     artifact = artifact_of(spec, url)
     if artifact.weights_kind == WeightsKind.RANDOM:
         raise InvalidRequest(
-            f"{artifact.model_id} has random weights: fit to measure speed, never accuracy."
+            f"{artifact.model_id} has random weights: only its speed can be measured."
         )
     index = open_index(find_dataset(spec.dataset, url))
     matching = match_classes(artifact, index) if index.labeled else None
@@ -92,25 +96,25 @@ def prepare(spec: EvaluateSpec, url: str) -> Task:
     if spec.limit is not None and spec.limit < len(index):
         images = sample_by_class(index.labels, spec.limit, seed=0)
     preprocess = artifacts.preprocess_of(artifact).with_overrides(spec.preprocess)
-    require_same_side(artifact, preprocess)
-    manifest, machine = ExportManifest.of(artifact), environment.observe_machine()
+    require_same_input_size(artifact, preprocess)
+    manifest, machine = ExportManifest.from_artifact(artifact), environment.observe_machine()
     return Task(spec, artifact, manifest, index, images, preprocess, machine, matching)
 
 
-def require_same_side(artifact: Artifact, preprocess: PreprocessSpec) -> None:
-    """Raises InvalidRequest unless the images are prepared at the size that the model takes."""
+def require_same_input_size(artifact: Artifact, preprocess: PreprocessSpec) -> None:
+    """Raises InvalidRequest unless the preprocessing gives the input size of the model."""
     side = artifacts.preprocess_of(artifact).crop
     if preprocess.crop != side:
         raise InvalidRequest(
             f"{artifact.model_id} was exported for {side} x {side} pixels and cannot be evaluated "
-            f"at {preprocess.crop} x {preprocess.crop}: export it with that preprocessing "
-            f"(`run --protocol` or `--crop`)."
+            f"at {preprocess.crop} x {preprocess.crop}: export it for that size (`run --protocol` "
+            f"or `--crop`)."
         )
 
 
 def match_classes(artifact: Artifact, index: DatasetIndex) -> ClassMatching:
-    """How outputs go with the classes of a dataset; LabelsMismatch where they do not."""
-    manifest = ExportManifest.of(artifact)
+    """Maps model outputs to the classes of a dataset; raises LabelsMismatch where impossible."""
+    manifest = ExportManifest.from_artifact(artifact)
     return match_outputs(
         artifact.model_id,
         manifest.classes,

@@ -1,1 +1,1 @@
-"""What SE blocks do to an image, and on average over a dataset."""
+"""SE excitations: the channel weights of SE blocks for an image, and their mean over a dataset."""

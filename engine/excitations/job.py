@@ -1,6 +1,6 @@
-"""The usual excitations of a network: their mean over images of a dataset, made by a job, kept.
+"""The mean excitations of a network over images of a dataset, computed by a job and cached.
 
-What is kept is named by the artifact's and the dataset's digest: change one, and it is made anew.
+The cache file is named by the digests of the artifact and of the dataset.
 """
 
 from __future__ import annotations
@@ -30,39 +30,39 @@ Progress = Callable[[int, int], object]
 
 @dataclass(frozen=True, slots=True)
 class MeanExcitations:
-    """The mean of each block over `images` images of a dataset, a vector a block."""
+    """Mean excitations over `images` images; `values`: one (channels,) vector per block."""
 
     images: int
     values: tuple[np.ndarray, ...]
 
 
-def known_mean(artifact: Artifact, dataset: Dataset, images: int) -> MeanExcitations | None:
-    """What `keep_mean` kept for these, if it did."""
+def load_mean(artifact: Artifact, dataset: Dataset, images: int) -> MeanExcitations | None:
+    """The cached result of `compute_mean`, else None."""
     path = _path(artifact, dataset, images)
     if not path.is_file():
         return None
-    with np.load(path, allow_pickle=False) as kept:
-        blocks = sorted(name for name in kept.files if name.startswith("block_"))
-        return MeanExcitations(int(kept["images"]), tuple(kept[name] for name in blocks))
+    with np.load(path, allow_pickle=False) as stored:
+        blocks = sorted(name for name in stored.files if name.startswith("block_"))
+        return MeanExcitations(int(stored["images"]), tuple(stored[name] for name in blocks))
 
 
-def keep_mean(
-    network: Excitations, dataset: Dataset, images: int, seen: Progress | None = None
+def compute_mean(
+    network: Excitations, dataset: Dataset, images: int, report: Progress | None = None
 ) -> MeanExcitations:
-    """The mean over `images` images drawn by class, kept in a file, whole or not at all.
+    """Computes the mean over `images` images, sampled by class, and writes it to the cache.
 
-    Raises DatasetInvalid when the images are gone or changed.
+    Raises DatasetInvalid when images are missing or changed.
     """
     index = open_index(dataset)
-    which = sample_by_class(index.labels, min(images, len(index)), seed=0)
+    selected = sample_by_class(index.labels, min(images, len(index)), seed=0)
     sums = [np.zeros(block.channels) for block in network.blocks]
     done = 0
-    for batch in read_batches(index, which, network.preprocess, BATCH, settings().threads):
-        for total, values in zip(sums, network.of_batch(batch), strict=True):
+    for batch in read_batches(index, selected, network.preprocess, BATCH, settings().threads):
+        for total, values in zip(sums, network.batch_weights(batch), strict=True):
             total += values.sum(axis=0)
         done += len(batch)
-        if seen is not None:
-            seen(done, len(which))
+        if report is not None:
+            report(done, len(selected))
     means = tuple(total / done for total in sums)
     path = _path(network.artifact, dataset, images)
     named = {f"block_{n:03d}": values for n, values in enumerate(means)}
@@ -71,26 +71,26 @@ def keep_mean(
 
 
 def run(params: dict[str, Any], context: JobContext) -> dict[str, Any]:
-    """Job handler: the mean of one fp32 build over one dataset, unless it is known already."""
+    """Job handler: the mean excitations of one fp32 build over one dataset, unless cached."""
     spec = ExcitationsSpec.model_validate(params)
     artifact = artifacts.find_by_digest(spec.artifact, context.url)
     dataset = find_dataset(spec.dataset, context.url)
     if dataset.digest != spec.dataset_digest:
         raise DatasetInvalid(
-            f"The dataset {spec.dataset} was registered anew since this was queued: ask again."
+            f"Dataset {spec.dataset} was registered again after this job was queued: retry."
         )
-    found = known_mean(artifact, dataset, spec.images)
-    if found is None:
+    mean = load_mean(artifact, dataset, spec.images)
+    if mean is None:
         network = Excitations(artifact)
         context.stage(f"Reading the gates of {len(network.blocks)} SE blocks.")
-        found = keep_mean(
+        mean = compute_mean(
             network,
             dataset,
             spec.images,
             lambda done, total: context.progress(done, total, "images"),
         )
-    context.say(f"Mean over {found.images:,} images, {len(found.values)} blocks.")
-    return {"images": found.images, "blocks": len(found.values)}
+    context.say(f"Mean over {mean.images:,} images, {len(mean.values)} blocks.")
+    return {"images": mean.images, "blocks": len(mean.values)}
 
 
 def _path(artifact: Artifact, dataset: Dataset, images: int) -> Path:

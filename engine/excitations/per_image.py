@@ -1,7 +1,7 @@
-"""What the SE blocks of a network do to one image: the weight each gives to each channel.
+"""SE excitations of one image: the gate weight of each channel in each SE block.
 
 Hu et al., "Squeeze-and-Excitation Networks" (2018), figure 5, plots these activations by block.
-They are read from a copy of the fp32 graph in which the gates are outputs beside the scores.
+They are read from a copy of the fp32 graph in which the gates are additional outputs.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """One SE block: its place in the network (from 1), its stage, its number of channels.
+    """One SE block: its position in the network (from 1), its stage, its number of channels.
 
-    A stage is a run of blocks with equally many channels.
+    A stage is a sequence of blocks with the same number of channels.
     """
 
     place: int
@@ -41,10 +41,7 @@ class Block:
 
 
 def gate_tensors(model: ModelProto) -> list[tuple[str, int]]:
-    """(tensor, channels) of each SE gate, in the order of the network.
-
-    What a gate is: see engine.onnx.se_blocks.
-    """
+    """(tensor, channels) of each SE gate, in graph order; gates are defined in onnx.se_blocks."""
     from engine.onnx.macs.skeleton import build_skeleton
 
     skeleton = build_skeleton(model, batch=1)
@@ -54,13 +51,16 @@ def gate_tensors(model: ModelProto) -> list[tuple[str, int]]:
     return list(found.items())
 
 
-def with_gates(model: ModelProto) -> tuple[ModelProto, list[tuple[str, int]]]:
-    """A copy whose gates are outputs too. Raises InvalidRequest for a network without SE."""
+def add_gate_outputs(model: ModelProto) -> tuple[ModelProto, list[tuple[str, int]]]:
+    """A copy with the gates as additional outputs, and the gates as from `gate_tensors`.
+
+    Raises InvalidRequest for a network without SE blocks.
+    """
     from onnx import ModelProto, TensorProto, helper
 
     gates = gate_tensors(model)
     if not gates:
-        raise InvalidRequest("This network has no SE block whose excitations could be shown.")
+        raise InvalidRequest("This network has no SE block: choose a model with SE blocks.")
     copy = ModelProto()
     copy.CopyFrom(model)
     copy.graph.output.extend(
@@ -69,8 +69,8 @@ def with_gates(model: ModelProto) -> tuple[ModelProto, list[tuple[str, int]]]:
     return copy, gates
 
 
-def blocks_of(gates: list[tuple[str, int]]) -> list[Block]:
-    """The blocks in order, numbered by stage."""
+def number_blocks(gates: list[tuple[str, int]]) -> list[Block]:
+    """The blocks in graph order, with their stage numbers."""
     blocks: list[Block] = []
     for place, (_, channels) in enumerate(gates, 1):
         same = bool(blocks) and blocks[-1].channels == channels
@@ -83,25 +83,25 @@ class Excitations:
     """The SE gates of one fp32 artifact, loaded once; safe to use from several threads."""
 
     def __init__(self, artifact: Artifact) -> None:
-        """Raises InvalidRequest for a network without SE, ArtifactMissing."""
+        """Raises InvalidRequest for a network without SE blocks, ArtifactMissing without files."""
         import onnx
 
         from engine.runtimes.observing import small_session_of
 
         self.artifact = artifact
         self.preprocess = artifacts.preprocess_of(artifact)
-        model, gates = with_gates(onnx.load(artifacts.model_path(artifact.digest)))
-        self.blocks = blocks_of(gates)
+        model, gates = add_gate_outputs(onnx.load(artifacts.model_path(artifact.digest)))
+        self.blocks = number_blocks(gates)
         self._names = [name for name, _ in gates]
         self._session = small_session_of(model, settings().threads)
         self._input = model.graph.input[0].name
 
-    def of_batch(self, batch: np.ndarray) -> list[np.ndarray]:
-        """(n, channels) of each block for prepared images (n, 3, side, side)."""
-        found = self._session.run(self._names, {self._input: batch})
-        return [values.reshape(len(batch), -1) for values in found]
+    def batch_weights(self, batch: np.ndarray) -> list[np.ndarray]:
+        """Weights (n, channels) of each block, for preprocessed images (n, 3, side, side)."""
+        outputs = self._session.run(self._names, {self._input: batch})
+        return [values.reshape(len(batch), -1) for values in outputs]
 
-    def of_image(self, source: Path | bytes, name: str | None = None) -> list[np.ndarray]:
-        """(channels,) of each block. Raises ImageRejected."""
+    def image_weights(self, source: Path | bytes, name: str | None = None) -> list[np.ndarray]:
+        """Weights (channels,) of each block. Raises ImageRejected."""
         crop = crop_pixels(open_image(source, name), self.preprocess)
-        return [values[0] for values in self.of_batch(normalize(crop, self.preprocess)[None])]
+        return [values[0] for values in self.batch_weights(normalize(crop, self.preprocess)[None])]

@@ -1,1 +1,1 @@
-"""Export: a model with its weights becomes one ONNX or TorchScript file, checked."""
+"""Export: writes a model with its weights to an ONNX or TorchScript file and verifies it."""

@@ -1,4 +1,4 @@
-"""Export: a model with its weights becomes one file that computes what the model computes."""
+"""The export job: writes a model with its weights to one file and verifies it."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from db.models import Artifact
 from engine.catalog.models import CatalogModel, find_model
 from engine.common.environment import peak_rss_mb
 from engine.errors import ExportFailed
-from engine.export.loaded_model import load_module, parameters_of
-from engine.export.record import Exported, finish, require_agreement
+from engine.export.loaded_model import count_parameters, load_module
+from engine.export.record import Exported, require_agreement, store_export
 from engine.export.routes import require_route
-from engine.export.torch_export import scores_of, write
+from engine.export.torch_export import score_function, write
 from engine.export.verify import compare, probe_inputs
 from engine.jobs.context import JobContext
 from engine.jobs.results import JobResult
@@ -28,28 +28,28 @@ Exporter = Callable[[CatalogModel, ExportSpec, JobContext], str]
 
 
 def run(params: dict[str, Any], context: JobContext) -> dict[str, Any]:
-    """Job handler: finds the artifact of this recipe, or makes it."""
+    """Job handler: reuses the artifact of this recipe, or exports it."""
     spec = ExportSpec.model_validate(params)
     model = find_model(spec.model_id)
-    exporter = exporter_of(model, spec)
-    known = artifacts.find_by_recipe(spec.fingerprint(), context.url)
-    if known is not None:
-        context.say(f"Already there: artifact {known.digest[:12]}.")
-        return _result(known, reused=True).dump()
+    exporter = find_exporter(model, spec)
+    existing = artifacts.find_by_recipe(spec.fingerprint(), context.url)
+    if existing is not None:
+        context.say(f"Reused artifact {existing.digest[:12]}.")
+        return _result(existing, reused=True).dump()
     digest = exporter(model, spec, context)
-    made = _result(artifacts.find_by_digest(digest, context.url), reused=False)
-    return made.model_copy(update={"peak_rss_mb": round(peak_rss_mb())}).dump()
+    result = _result(artifacts.find_by_digest(digest, context.url), reused=False)
+    return result.model_copy(update={"peak_rss_mb": round(peak_rss_mb())}).dump()
 
 
 def _result(artifact: Artifact, reused: bool) -> JobResult:
-    """With what was assumed of its file, where anything was."""
-    notes = ExportManifest.of(artifact).notes
-    found = JobResult(artifact=artifact.digest, reused=reused)
-    return found.model_copy(update={"notes": notes}) if notes else found
+    """The result of the job, with the notes of the import if there are any."""
+    notes = ExportManifest.from_artifact(artifact).notes
+    result = JobResult(artifact=artifact.digest, reused=reused)
+    return result.model_copy(update={"notes": notes}) if notes else result
 
 
-def exporter_of(model: CatalogModel, spec: ExportSpec) -> Exporter:
-    """What makes this export; InvalidRequest for a route or format that the source lacks."""
+def find_exporter(model: CatalogModel, spec: ExportSpec) -> Exporter:
+    """The exporter for this spec. Raises InvalidRequest for an unsupported route or format."""
     require_route(model, spec.format, spec.via)
     if model.source == "onnx":
         return _import_onnx
@@ -59,45 +59,52 @@ def exporter_of(model: CatalogModel, spec: ExportSpec) -> Exporter:
 def _export_torch(model: CatalogModel, spec: ExportSpec, context: JobContext) -> str:
     loaded, weights = load_module(model, spec, context)
     module = loaded.module
-    preprocess = protocol_of(model, spec, module)
+    preprocess = preprocessing_for(model, spec, module)
     folder = context.workspace / "artifact"
     folder.mkdir()
     context.stage(f"Exporting at {preprocess.crop} x {preprocess.crop} pixels.")
     graph, exported = write(spec.format, module, preprocess.crop, folder)
     context.stage("Comparing the export with the model.")
-    agreement = compare(scores_of(module), exported, probe_inputs(preprocess))
+    agreement = compare(score_function(module), exported, probe_inputs(preprocess))
     require_agreement(agreement, context)
-    parameters = parameters_of(module)
-    made = Exported(
-        folder, graph, weights, preprocess, agreement, parameters, loaded.about(), loaded.classes
+    parameters = count_parameters(module)
+    exported_model = Exported(
+        folder,
+        graph,
+        weights,
+        preprocess,
+        agreement,
+        parameters,
+        loaded.manifest_facts(),
+        loaded.classes,
     )
-    return finish(made, model, spec, context)
+    return store_export(exported_model, model, spec, context)
 
 
-def protocol_of(model: CatalogModel, spec: ExportSpec, module: nn.Module) -> PreprocessSpec:
-    """How images are prepared: as published, else as timm configures it, with what was asked."""
-    return _own_protocol(model, module).with_overrides(spec.preprocess)
+def preprocessing_for(model: CatalogModel, spec: ExportSpec, module: nn.Module) -> PreprocessSpec:
+    """The published preprocessing, else that of timm, with the requested changes."""
+    return _default_preprocessing(model, module).with_overrides(spec.preprocess)
 
 
-def _own_protocol(model: CatalogModel, module: nn.Module) -> PreprocessSpec:
+def _default_preprocessing(model: CatalogModel, module: nn.Module) -> PreprocessSpec:
     if model.preprocess is not None:
         return model.preprocess
     if model.source == "demo":
         from engine.demo import images
 
         return PreprocessSpec(resize=None, crop=images.IMAGE_SIZE, mean=images.MEAN, std=images.STD)
-    return _timm_protocol(module)
+    return _timm_preprocessing(module)
 
 
-def _timm_protocol(module: nn.Module) -> PreprocessSpec:
+def _timm_preprocessing(module: nn.Module) -> PreprocessSpec:
     from timm.data import resolve_model_data_config
 
     config = resolve_model_data_config(module)
     side = int(config["input_size"][-1])
     if config["crop_mode"] not in ("center", "squash"):
         raise ExportFailed(
-            f"timm prepares images for this model with crop mode {config['crop_mode']!r}, which "
-            f"is not supported; give the preprocessing yourself."
+            f"timm uses crop mode {config['crop_mode']!r} for this model, which is not supported: "
+            f"choose the preprocessing yourself (custom preprocessing)."
         )
     return PreprocessSpec.from_dict(
         {

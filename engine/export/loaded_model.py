@@ -1,4 +1,4 @@
-"""A model's torch module with the weights asked for, in a job's process."""
+"""The torch module of a model with the requested weights."""
 
 from __future__ import annotations
 
@@ -20,10 +20,11 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
-    """A module in evaluation mode with the weights of a file, and what was assumed of the file.
+class LoadedModule:
+    """A module in evaluation mode with its weights; `remarks`: what was assumed about their file.
 
-    `classes` is the number that the file's head has, where it is not the architecture's own.
+    `key`: the set of weights, of several in the file; `classes`: number of classes of the file,
+    where it is not the default of the architecture.
     """
 
     module: nn.Module
@@ -31,35 +32,37 @@ class Loaded:
     classes: int | None = None
     remarks: tuple[str, ...] = ()
 
-    def about(self) -> dict[str, Any]:
-        """What a manifest says of it; nothing where the file held just what was expected."""
-        told = {"weights_key": self.key, "notes": list(self.remarks)}
-        return {name: value for name, value in told.items() if value}
+    def manifest_facts(self) -> dict[str, Any]:
+        """Keys to add to the manifest; empty where nothing was assumed."""
+        facts = {"weights_key": self.key, "notes": list(self.remarks)}
+        return {name: value for name, value in facts.items() if value}
 
 
 def load_module(
     model: CatalogModel, spec: ExportSpec, context: JobContext
-) -> tuple[Loaded, Weights]:
+) -> tuple[LoadedModule, Weights]:
     """The module in evaluation mode, and the recorded row of its weights.
 
-    Raises WeightsUnavailable, or CheckpointRejected for a file that does not fit the model.
+    Raises WeightsUnavailable, or CheckpointRejected for a file that does not match the model.
     """
     from engine.checkpoints.registry import build_module
 
     context.stage(f"Building {model.id}.")
-    found = find_weights(
+    file = find_weights(
         model, spec.weights, lambda done, total: context.progress(done, total, "bytes")
     )
-    if found is None:
-        loaded = Loaded(build_module(model.source, model.architecture, seed=spec.weights.seed))
+    if file is None:
+        loaded = LoadedModule(
+            build_module(model.source, model.architecture, seed=spec.weights.seed)
+        )
         origin, size = f"random, seed {spec.weights.seed}", 0
         digest = module_digest(loaded.module)
     else:
-        context.say(f"Loading weights: {found.origin}.")
-        loaded = load_weights(model, found)
+        context.say(f"Loading weights: {file.origin}.")
+        loaded = load_weights(model, file)
         for remark in loaded.remarks:
             context.say(remark)
-        digest, origin, size = found.identity, found.origin, found.path.stat().st_size
+        digest, origin, size = file.identity, file.origin, file.path.stat().st_size
     weights = Weights(
         digest=digest, model_id=model.id, kind=spec.weights.kind, origin=origin, size_bytes=size
     )
@@ -68,10 +71,10 @@ def load_module(
     return loaded, weights
 
 
-def load_weights(model: CatalogModel, file: WeightsFile) -> Loaded:
-    """A module with the weights of a file, built for as many classes as the file's head has.
+def load_weights(model: CatalogModel, file: WeightsFile) -> LoadedModule:
+    """A module with the weights of a file, built for the number of classes of the file.
 
-    Raises CheckpointRejected, naming the row that the file belongs to where it is another.
+    Raises CheckpointRejected, which names the catalog row that the file belongs to, if any.
     """
     from engine.checkpoints.fitting import fit
     from engine.checkpoints.load_state import load_into
@@ -81,9 +84,9 @@ def load_weights(model: CatalogModel, file: WeightsFile) -> Loaded:
     fitted = fit(read_checkpoint(file.path, file.key), model.source, model.architecture)
     module = build_module(model.source, model.architecture, classes=fitted.classes)
     load_into(module, fitted.tensors, model.id)
-    return Loaded(module, file.key, fitted.classes, fitted.remarks)
+    return LoadedModule(module, file.key, fitted.classes, fitted.remarks)
 
 
-def parameters_of(module: nn.Module) -> int:
-    """How many numbers are trained: the module's own, before an export folds BatchNorm away."""
+def count_parameters(module: nn.Module) -> int:
+    """Number of trainable parameters of the module, before an export folds BatchNorm."""
     return sum(parameter.numel() for parameter in module.parameters())

@@ -1,7 +1,7 @@
-"""Graphs of other converters brought into the form of our own: the same values, fewer nodes.
+"""Cleans graphs of other converters: the same values with fewer nodes.
 
-Weights as Constant nodes become initialisers, and Identity nodes go: shape inference does not see
-values through them, and without it no MACs are counted.
+Constant nodes become initializers and Identity nodes are removed, because shape inference, which
+counting MACs needs, does not propagate values through them.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ _VALUES: dict[str, type] = {
     "value_int": np.int64,
     "value_ints": np.int64,
 }
-"""The attributes of a Constant that hold numbers and no tensor, with their type."""
+"""The attributes of a Constant node that hold plain numbers, with their types."""
 
 
-def tidy(model: ModelProto) -> None:
-    """Lifts constants and drops identities, those only where no node holds a graph of its own.
+def clean_graph(model: ModelProto) -> None:
+    """Lifts constants; drops identities where the graph has no subgraphs.
 
-    Subgraphs use the outer graph's tensors by name, so that no name may disappear.
+    Subgraphs use tensors of the outer graph by name, so that no name may disappear.
     """
     lift_constants(model.graph)
     if not graph_io.has_subgraphs(model.graph):
@@ -31,7 +31,7 @@ def tidy(model: ModelProto) -> None:
 
 
 def lift_constants(graph: GraphProto) -> None:
-    """Turns Constant nodes that hold numbers into initialisers."""
+    """Turns Constant nodes with numbers into initializers."""
     lifted = set()
     for node in graph.node:
         tensor = _constant_of(node) if node.op_type == "Constant" else None
@@ -53,7 +53,7 @@ def _constant_of(node: NodeProto) -> TensorProto | None:
 
 
 def drop_identities(graph: GraphProto) -> None:
-    """Lets every reader of an Identity read what the Identity reads."""
+    """Removes Identity nodes; their consumers read the input of the Identity."""
     outside = {value.name for value in (*graph.input, *graph.initializer)}
     sources: dict[str, str] = {}
     outputs = {value.name for value in graph.output}

@@ -1,4 +1,4 @@
-"""Reads an ONNX file of any origin, or says in one sentence what it is instead."""
+"""Reads an ONNX file of any origin, or raises an error that names what the file is instead."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from engine.onnx import graph_io
 from engine.runtimes.onnxruntime import newest_opset, operators
 from engine.text import first_line
 
-LARGEST_NAME = 255
-"""Bytes in the name of a file, on the file systems in use."""
+MAX_NAME_BYTES = 255
+"""Maximum length of a file name in bytes, on common file systems."""
 
-# (offset, first bytes, what such a file is, the way out)
+# (offset, magic bytes, format, way out)
 _OTHER_FORMATS: tuple[tuple[int, bytes, str, str], ...] = (
     (
         0,
@@ -26,25 +26,25 @@ _OTHER_FORMATS: tuple[tuple[int, bytes, str, str], ...] = (
         "a Git LFS pointer, not the model itself",
         "fetch the file with `git lfs pull`",
     ),
-    (4, b"ORTM", "an .ort file, ONNX Runtime's own format", "bring the .onnx file it was made of"),
+    (4, b"ORTM", "an .ort file of ONNX Runtime", "use the .onnx file that it was made from"),
     (4, b"TFL3", "a TFLite model", "convert it to ONNX first"),
-    (0, b"PK", "a zip archive", "unpack it, or give a checkpoint to its own model"),
+    (0, b"PK", "a zip archive", "unpack it, or use a checkpoint with its own model"),
     (0, b"\x1f\x8b", "a gzip archive", "unpack it"),
     (0, b"<", "a web page or XML", "download the file itself"),
-    (0, b"\x80\x02", "a Python pickle", "give a checkpoint to its own model, not to an ONNX one"),
+    (0, b"\x80\x02", "a Python pickle", "use a checkpoint with its own model"),
     (0, b"\x89HDF", "an HDF5 file", "convert it to ONNX first"),
 )
 
 
 def load_onnx(path: Path) -> ModelProto:
-    """Reads a file with its external data; local functions are inlined, nodes are in order, and
-    sparse weights are written out.
+    """Reads a file with its external data; inlines local functions, sorts nodes, and makes sparse
+    weights dense.
 
-    Raises CheckpointRejected for a file that is no ONNX model, ExportFailed for one that this ONNX
-    Runtime cannot run: a newer opset, or operators that it does not have.
+    Raises CheckpointRejected for a file that is not an ONNX model, ExportFailed for one that this
+    ONNX Runtime cannot run because of a newer opset or missing operators.
     """
     _refuse_other_formats(path)
-    # load() confines external data to the folder of the file.
+    # onnx.load restricts external data to the folder of the file.
     try:
         proto = onnx.load(path, load_external_data=False)
         _refuse_unusable_locations(proto, path)
@@ -55,8 +55,8 @@ def load_onnx(path: Path) -> ModelProto:
         ) from (error)
     if not proto.graph.node:
         raise CheckpointRejected(f"{path.name} is not a valid ONNX model: it has no layers.")
-    if not all(isinstance(name, str) for name in _names(proto)):  # bytes where they are no UTF-8
-        raise CheckpointRejected(f"{path.name} is not a valid ONNX model: a name in it is no text.")
+    if not all(isinstance(name, str) for name in _names(proto)):  # bytes where a name is not UTF-8
+        raise CheckpointRejected(f"{path.name} is not a valid ONNX model: a name is not text.")
     _refuse_newer_opset(proto, path)
     _refuse_unknown_operators(proto, path)
     if proto.functions:
@@ -67,8 +67,8 @@ def load_onnx(path: Path) -> ModelProto:
 
 
 def _fill_sparse_weights(graph: GraphProto) -> None:
-    """Weights stored as their values other than 0, written out: neither converter nor tools here
-    read them otherwise."""
+    """Replaces sparse weights by dense ones, because neither the opset converter nor the tools here
+    can read sparse ones."""
     for sparse in graph.sparse_initializer:
         values = numpy_helper.to_array(sparse.values)
         indices, shape = numpy_helper.to_array(sparse.indices), tuple(sparse.dims)
@@ -93,28 +93,30 @@ def _refuse_other_formats(path: Path) -> None:
     except OSError as error:
         raise CheckpointRejected(f"{path.name} cannot be read: {error.strerror}.") from error
     if not head:
-        raise CheckpointRejected(f"{path.name} is empty: bring the file again.")
+        raise CheckpointRejected(f"{path.name} is empty: copy the file again.")
     for offset, magic, what, way_out in _OTHER_FORMATS:
         if head[offset : offset + len(magic)] == magic:
             raise CheckpointRejected(f"{path.name} is {what}: {way_out}.")
 
 
 def _refuse_unusable_locations(proto: ModelProto, path: Path) -> None:
-    """Weights in files of their own: their names must be possible, and the files there."""
+    """Raises CheckpointRejected where external weights have an invalid name or are missing."""
     for tensor in proto.graph.initializer:
         if tensor.data_location != TensorProto.EXTERNAL:
             continue
-        place = next((one.value for one in tensor.external_data if one.key == "location"), "")
-        if any(len(part.encode()) > LARGEST_NAME for part in place.split("/")):
+        entries = {entry.key: entry.value for entry in tensor.external_data}
+        location = entries.get("location", "")
+        if any(len(part.encode()) > MAX_NAME_BYTES for part in location.split("/")):
             raise CheckpointRejected(
-                f"{path.name} keeps its weights in a file whose name has {len(place)} letters "
-                f"({place[:40]}...), which no file system holds: save the model again in one file."
+                f"{path.name} keeps its weights in a file whose name has {len(location)} "
+                f"characters ({location[:40]}...), which is too long for a file system: save the "
+                f"model again in one file."
             )
-        confined = not Path(place).is_absolute() and ".." not in Path(place).parts
-        if confined and not (path.parent / place).is_file():
+        confined = not Path(location).is_absolute() and ".." not in Path(location).parts
+        if confined and not (path.parent / location).is_file():
             raise CheckpointRejected(
-                f"{path.name} keeps its weights in {place!r}, which is not beside it: put that "
-                f"file into {path.parent}, or save the model again in one file."
+                f"{path.name} keeps its weights in {location!r}, which is missing: put that file "
+                f"into {path.parent}, or save the model again in one file."
             )
 
 
@@ -122,8 +124,8 @@ def _refuse_newer_opset(proto: ModelProto, path: Path) -> None:
     written, newest = graph_io.opset_of(proto), newest_opset()
     if not 1 <= written <= newest:
         raise ExportFailed(
-            f"{path.name} is written in opset {written}, and this ONNX Runtime runs opsets up to "
-            f"{newest}: export it again with an opset of at most {newest}."
+            f"{path.name} uses opset {written}, and this ONNX Runtime supports opsets up to "
+            f"{newest}: export it again with opset {newest} or older."
         )
 
 

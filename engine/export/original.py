@@ -1,4 +1,4 @@
-"""A foreign ONNX file as it came, run under a time limit: what its import is held against."""
+"""A foreign ONNX file in its original form, run with a timeout: the reference of its import."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from engine.onnx.signature import MAX_PIXEL, ImageInput, find_image_inputs
 from engine.runtimes.onnxruntime import ForeignSession, in_batches
 from engine.text import cut, first_line
 
-MOST_REASON = 2_000
-"""Letters that are looked at: the reason itself stands at the end of a long line."""
+MAX_REASON_LENGTH = 2_000
+"""Characters of an error message that are read: the reason is at the end of a long line."""
 NO_KERNEL = "Could not find an implementation"
-RUN_LIMIT_S = 60.0
-TRIED_BATCHES = (1, 2, 4, 8, 16, 32, 64)
-"""Tried in turn where a file declares any batch, but does not run on one image."""
+RUN_TIMEOUT_S = 60.0
+CANDIDATE_BATCHES = (1, 2, 4, 8, 16, 32, 64)
+"""Batch sizes to try where a file declares any batch size but does not run on one image."""
 
 
 @dataclass(frozen=True, slots=True)
 class Original:
-    """The loaded file, how its input is read, and the batch it runs in.
+    """The loaded file, the layout of its input, and the batch size that it runs with.
 
-    `sample` is what a run of `batch` images gave, by output.
+    `sample`: the values of all outputs in a run of `batch` images, by name.
     """
 
     file: str
@@ -38,92 +38,95 @@ class Original:
     sample: dict[str, np.ndarray]
 
     def scores(self, name: str, images: np.ndarray) -> np.ndarray:
-        """The raw output `name` for images (n, 3, side, side), in batches of the file's own."""
+        """The raw output `name` for images (n, 3, side, side), in batches of the file's size."""
         return in_batches(lambda part: self._run(name, part), images, self.batch)
 
     def _run(self, name: str, images: np.ndarray) -> np.ndarray:
-        found = self.session.run(self.input.feed(images), [name], RUN_LIMIT_S)[0]
+        found = self.session.run(self.input.feed(images), [name], RUN_TIMEOUT_S)[0]
         return found.reshape(1, -1) if found.ndim == 1 and len(images) == 1 else found
 
 
-def open_original(path: Path, proto: ModelProto, asked_side: int | None) -> Original:
-    """Loads the file and runs it once, in each reading that its declared shapes allow.
+def open_original(path: Path, proto: ModelProto, requested_side: int | None) -> Original:
+    """Loads the file and runs it once with each input layout that its declared shapes allow.
 
-    Raises ExportFailed with one sentence: what ONNX Runtime says, no end of the run, or that
-    neither reading or both of them run.
+    Raises ExportFailed where ONNX Runtime fails, the run exceeds RUN_TIMEOUT_S, or not exactly one
+    layout runs; CheckpointRejected where the file is invalid.
     """
-    readings = find_image_inputs(proto, path.name, asked_side)
+    readings = find_image_inputs(proto, path.name, requested_side)
     try:
         session = ForeignSession(path, settings().threads)
-    except Exception as error:  # ONNX Runtime has errors of its own for each kind of damage
-        raise _not_loaded(path.name, graph_io.opset_of(proto), runtime_reason(error)) from error
+    except Exception as error:  # ONNX Runtime has many error classes
+        raise _load_error(path.name, graph_io.opset_of(proto), runtime_reason(error)) from error
     for name, type_ in session.unreadable.items():
         raise ExportFailed(
-            f"{path.name} gives {name!r} as {type_}, which no run hands over: export the network "
-            f"with outputs in float32."
+            f"{path.name} has the output {name!r} of type {type_}, which cannot be read: export "
+            f"the network with float32 outputs."
         )
-    found: list[Original] = []
+    originals: list[Original] = []
     failures: list[str] = []
     for reading in readings:
-        for batch in TRIED_BATCHES if reading.batch is None else (reading.batch,):
+        for batch in CANDIDATE_BATCHES if reading.batch is None else (reading.batch,):
             try:
-                found.append(_tried(session, reading, batch, path.name))
+                originals.append(_try_run(session, reading, batch, path.name))
                 break
-            except _DoesNotRun as error:
+            except _RunFailed as error:
                 failures.append(str(error))
-    if not found:
-        raise ExportFailed(_does_not_run(path.name, readings[0], failures[0]))
-    if len(found) > 1:
+    if not originals:
+        raise ExportFailed(_run_failure_message(path.name, readings[0], failures[0]))
+    if len(originals) > 1:
         raise ExportFailed(
-            f"{path.name} does not declare the shape of its input, and runs on images as NCHW and "
-            f"as NHWC: export it with the shape (batch, 3, side, side)."
+            f"{path.name} does not declare its input shape and runs with both NCHW and NHWC "
+            f"images: export it with the shape (batch, 3, side, side)."
         )
-    return found[0]
+    return originals[0]
 
 
-def _does_not_run(file: str, reading: ImageInput, reason: str) -> str:
+def _run_failure_message(file: str, reading: ImageInput, reason: str) -> str:
     way_out = (
-        "Another size is chosen with --crop."
+        "Choose another size with --crop."
         if reading.side_is_open
-        else "Export the network again, so that it runs on images of the shape that it declares."
+        else "Export the network again with an input shape that it can run."
     )
     return f"{file} does not run on images of {reading.side} x {reading.side}: {reason} {way_out}"
 
 
-def _not_loaded(file: str, opset: int, reason: str) -> CheckpointRejected | ExportFailed:
+def _load_error(file: str, opset: int, reason: str) -> CheckpointRejected | ExportFailed:
     if NO_KERNEL in reason:
         return ExportFailed(
-            f"ONNX Runtime cannot run {file}, which is written in opset {opset}: {reason} Export "
-            f"the network again with opset 13 or newer."
+            f"ONNX Runtime cannot run {file}, which uses opset {opset}: {reason} Export the "
+            f"network again with opset 13 or newer."
         )
     return CheckpointRejected(f"{file} is not a valid ONNX model: {reason}")
 
 
-class _DoesNotRun(Exception):
-    """One reading at one batch fails; the text is ONNX Runtime's."""
+class _RunFailed(Exception):
+    """A run with one input layout and batch size failed; the text is from ONNX Runtime."""
 
 
-def _tried(session: ForeignSession, reading: ImageInput, batch: int, file: str) -> Original:
+def _try_run(session: ForeignSession, reading: ImageInput, batch: int, file: str) -> Original:
     images = np.random.default_rng(0).random((batch, 3, reading.side, reading.side), np.float32)
     feed = reading.feed(np.rint(images * MAX_PIXEL) if reading.takes_integer_pixels else images)
     try:
-        values = session.run(feed, session.outputs, RUN_LIMIT_S)
+        values = session.run(feed, session.outputs, RUN_TIMEOUT_S)
     except TimeoutError as error:
         raise ExportFailed(
-            f"{file} gave no scores for {batch} image{'s' * (batch > 1)} within {RUN_LIMIT_S:g} s: "
-            f"a loop in it may not end. Export the network without the loop."
+            f"{file} gave no scores for {batch} image{'s' * (batch > 1)} within "
+            f"{RUN_TIMEOUT_S:g} s, possibly because of an endless loop: export the network without "
+            f"loops."
         ) from error
-    except Exception as error:  # as above
-        raise _DoesNotRun(runtime_reason(error)) from error
+    except Exception as error:  # see open_original
+        raise _RunFailed(runtime_reason(error)) from error
     sample = dict(zip(session.outputs, values, strict=True))
     if batch == 1 or any(isinstance(v, np.ndarray) and v.shape[:1] == (batch,) for v in values):
         return Original(file, session, reading, batch, sample)
-    raise _DoesNotRun(f"it gives {[np.shape(v) for v in values]} for {batch} images.")
+    raise _RunFailed(
+        f"its outputs have the shapes {[np.shape(v) for v in values]} for {batch} images."
+    )
 
 
 def runtime_reason(error: Exception) -> str:
-    """What an exception of ONNX Runtime says, in one line without its codes and source places."""
-    line = first_line(error, MOST_REASON)
+    """The message of an ONNX Runtime exception in one line, without codes and source locations."""
+    line = first_line(error, MAX_REASON_LENGTH)
     node = re.search(r"running (\w+) node\. Name:'(.*?)' Status Message: (.*)", line)
     if node is not None:
         operator, name, line = node.groups()

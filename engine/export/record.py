@@ -1,4 +1,4 @@
-"""What every export ends with: it computes what it should, it is counted, described and stored."""
+"""The last steps of every export: check the agreement, count MACs, write the manifest, store."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ from engine.store.manifest import Compute, ExportManifest
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """A finished export: its folder, the graph that MACs are counted from, and what made it.
+    """A finished export: its folder, and the graph for counting MACs.
 
-    `parameters` is the count of the framework's module, None where only the graph is known;
-    `about` is added to the manifest. `other_classes` is the network's number of classes where it
-    is not the model's own: its counts are then not the model's.
+    `parameters`: count of the torch module, None for an imported graph; `manifest_facts`: keys to
+    add to the manifest; `other_classes`: number of classes where it differs from the catalog model,
+    whose MACs and parameters are then not updated.
     """
 
     folder: Path
@@ -40,58 +40,62 @@ class Exported:
     preprocess: PreprocessSpec
     agreement: Agreement
     parameters: int | None = None
-    about: dict[str, Any] = field(default_factory=dict)
+    manifest_facts: dict[str, Any] = field(default_factory=dict)
     other_classes: int | None = None
 
 
 def require_agreement(agreement: Agreement, context: JobContext) -> None:
-    """Says how close an export is to its model; raises ExportFailed where it is not close."""
+    """Logs the agreement of an export with its model; raises ExportFailed where it is too low."""
     difference = agreement.max_relative_difference
     if difference > TOLERANCE or agreement.same_top1 < agreement.inputs:
         raise ExportFailed(
-            f"The export does not compute what the model does: relative difference "
-            f"{difference:.1e} (at most {TOLERANCE:g}), the same top-1 on "
-            f"{agreement.same_top1} of {agreement.inputs} inputs."
+            f"The export does not agree with the model: relative difference {difference:.1e} "
+            f"(limit {TOLERANCE:g}), top-1 agrees on {agreement.same_top1} of "
+            f"{agreement.inputs} inputs."
         )
-    context.say(f"Largest relative difference {difference:.1e}.")
+    context.say(f"Max relative difference to the model: {difference:.1e}.")
 
 
-def finish(made: Exported, model: CatalogModel, spec: ExportSpec, context: JobContext) -> str:
-    """Counts the arithmetic, writes the manifest, stores the artifact; returns its digest."""
-    compute = count_compute(made.graph)
+def store_export(
+    exported: Exported, model: CatalogModel, spec: ExportSpec, context: JobContext
+) -> str:
+    """Counts MACs, writes the manifest, stores the artifact; returns its digest."""
+    compute = count_compute(exported.graph)
     if compute.unknown:
-        compute = count_compute(made.graph, shapes=shapes_by_run(made.graph, made.preprocess.crop))
+        compute = count_compute(
+            exported.graph, shapes=shapes_by_run(exported.graph, exported.preprocess.crop)
+        )
     if compute.unknown:
-        context.say(f"GMACs stay unknown: {compute.unknown}.")
-    classes = graph_io.shape_of(made.graph.graph.output[0])[-1]
-    params_m = (made.parameters or compute.parameters) / 1e6
+        context.say(f"GMACs are unknown: {compute.unknown}.")
+    classes = graph_io.shape_of(exported.graph.graph.output[0])[-1]
+    params_m = (exported.parameters or compute.parameters) / 1e6
     figures = {"compute_gmacs": compute.compute_gmacs, "params_m": params_m}
-    record_model(model, context.url, **({} if made.other_classes else figures))
+    record_model(model, context.url, **({} if exported.other_classes else figures))
     counted = Compute(gmacs=compute.compute_gmacs, params_m=params_m)
     if compute.unknown:
         counted = counted.model_copy(update={"unknown": compute.unknown})
     manifest = ExportManifest(
-        preprocess=made.preprocess.to_dict(),
+        preprocess=exported.preprocess.to_dict(),
         classes=classes,
         background=spec.background,
         via=spec.via,
-        opset=graph_io.opset_of(made.graph) if spec.format == "onnx" else None,
+        opset=graph_io.opset_of(exported.graph) if spec.format == "onnx" else None,
         compute=counted,
-        agreement=made.agreement.to_dict(),
+        agreement=exported.agreement.to_dict(),
         versions=library_versions(),
-        **made.about,
+        **exported.manifest_facts,
     )
     new = artifacts.NewArtifact(
         recipe=spec.fingerprint(),
         kind=ArtifactKind.EXPORT,
         model_id=model.id,
-        weights_digest=made.weights.digest,
+        weights_digest=exported.weights.digest,
         weights_kind=spec.weights.kind,
-        weights_origin=made.weights.origin,
+        weights_origin=exported.weights.origin,
         precision=Precision.FP32,
         format=spec.format,
         manifest=manifest,
     )
-    artifact = artifacts.store(made.folder, new, context.url)
+    artifact = artifacts.store(exported.folder, new, context.url)
     context.say(f"Stored as artifact {artifact.digest[:12]} ({artifact.size_bytes / 1e6:.1f} MB).")
     return artifact.digest

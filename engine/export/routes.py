@@ -1,4 +1,4 @@
-"""Which ways lead from a model to its export, and what each of them needs."""
+"""Export routes: which ones a model supports, and what each needs."""
 
 from __future__ import annotations
 
@@ -12,38 +12,38 @@ PROGRAM_SUFFIXES = (".pdmodel", ".json")
 
 
 def require_route(model: CatalogModel, format_: str, via: str) -> None:
-    """Raises InvalidRequest, with the way out, unless the model's source takes this way."""
+    """Raises InvalidRequest unless the source of the model supports this format and route."""
     if model.source == "onnx" and format_ != "onnx":
         raise InvalidRequest(
-            f"{model.id} is an ONNX file and cannot become TorchScript; leave the format at onnx."
+            f"{model.id} is an ONNX file and cannot be exported to TorchScript: choose the format "
+            f"onnx."
         )
     if via == "paddle2onnx" and model.source != "ppcls":
         raise InvalidRequest(
-            f"paddle2onnx converts PaddleClas models only, and {model.id} is none; leave the route "
-            f"at torch."
+            f"paddle2onnx converts PaddleClas models only, not {model.id}: choose the route torch."
         )
 
 
-def program_beside(weights: Path) -> Path:
-    """The program of an inference model, beside its .pdiparams; InvalidRequest if there is none."""
+def find_program(weights: Path) -> Path:
+    """The program file of an inference model, next to its .pdiparams; raises InvalidRequest."""
     is_inference = weights.suffix == ".pdiparams"
-    beside = [weights.with_suffix(s) for s in PROGRAM_SUFFIXES] if is_inference else []
-    found = next((path for path in beside if path.is_file()), None)
-    if found is None:
+    candidates = [weights.with_suffix(s) for s in PROGRAM_SUFFIXES] if is_inference else []
+    program = next((path for path in candidates if path.is_file()), None)
+    if program is None:
         raise InvalidRequest(
-            f"paddle2onnx converts an inference model: choose weights from a .pdiparams file with "
-            f"its .pdmodel or .json beside it ({weights.name or 'no file'} is not one). A "
-            f".pdparams file needs no Paddle: leave the route at torch."
+            f"paddle2onnx converts an inference model, not {weights.name or 'no file'}: choose a "
+            f".pdiparams file with its .pdmodel or .json in the same folder. For a .pdparams file "
+            f"choose the route torch, which does not need Paddle."
         )
-    return found
+    return program
 
 
 def require_environment() -> Path:
-    """The Python that has paddle2onnx; ExportFailed with the way to get it."""
+    """The Python of the paddle2onnx environment; raises ExportFailed where it is not installed."""
     python = settings().paddle_python
     if not python.is_file():
         raise ExportFailed(
-            f"paddle2onnx has an environment of its own, and there is none at {python}: "
-            f"`make setup-paddle` makes it."
+            f"The paddle2onnx environment is missing at {python}: create it with "
+            f"`make setup-paddle`."
         )
     return python

@@ -1,4 +1,4 @@
-"""The two files that a torch module can be written to: ONNX and TorchScript."""
+"""Writes a torch module to a file: ONNX or TorchScript."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from engine.text import first_line
 if TYPE_CHECKING:
     from torch import nn
 
-# Names of source files and lines, for error messages: paths of the machine that exported.
+# Source files and lines for error messages, which contain local paths of the exporting machine.
 DEBUG_SUFFIX = ".debug_pkl"
-# A zip keeps the time of each entry; equal exports are to be equal files.
+# A zip entry has a timestamp; equal exports must be equal files.
 NO_TIME = (1980, 1, 1, 0, 0, 0)
 
 Writer = Callable[["nn.Module", int, onnx.ModelProto, Path], Scores]
@@ -36,19 +36,19 @@ Writer = Callable[["nn.Module", int, onnx.ModelProto, Path], Scores]
 def write(
     format_: ExportFormat, module: nn.Module, side: int, folder: Path
 ) -> tuple[onnx.ModelProto, Scores]:
-    """Writes the module into `folder`; returns its ONNX graph, and what runs the written file.
+    """Writes the module to `folder`; returns its ONNX graph, and a function that runs the file.
 
-    The graph is what MACs are counted from, whatever the format. Raises ExportFailed.
+    MACs are counted from the graph, for both formats. Raises ExportFailed.
     """
     graph = to_onnx(module, side)
     return graph, _WRITERS[format_](module, side, graph, folder)
 
 
 def to_onnx(module: nn.Module, side: int) -> onnx.ModelProto:
-    """The module as an ONNX graph: `input` (batch, 3, side, side) -> `logits`, batch open.
+    """The module as an ONNX graph: `input` (batch, 3, side, side) -> `logits`, any batch size.
 
-    Raises ExportFailed when the exporter gives another opset than asked (it may keep its own
-    without an error).
+    Raises ExportFailed when the exporter writes another opset than requested, which it may do
+    without an error.
     """
     import torch
 
@@ -63,26 +63,26 @@ def to_onnx(module: nn.Module, side: int) -> onnx.ModelProto:
         verbose=False,
     )
     if program is None:
-        raise ExportFailed("The exporter returned nothing; see the log.")
+        raise ExportFailed("torch.onnx.export returned no graph: see the log.")
     proto = program.model_proto
     graph_io.strip_exporter_metadata(proto)
     if graph_io.opset_of(proto) != OPSET:
         raise ExportFailed(
-            f"Opset {OPSET} was asked for, the exporter wrote {graph_io.opset_of(proto)}."
+            f"torch.onnx.export wrote opset {graph_io.opset_of(proto)}, not {OPSET} as requested."
         )
     return proto
 
 
 def to_torchscript(module: nn.Module, side: int, path: Path) -> None:
-    """Writes the module, traced at (1, 3, side, side), as the archive that torch.jit.load reads.
+    """Traces the module at (1, 3, side, side) and writes an archive for torch.jit.load.
 
     Raises ExportFailed for a module that cannot be traced.
     """
     import torch
 
-    whole = path.with_suffix(".traced")
+    traced_path = path.with_suffix(".traced")
     with warnings.catch_warnings(), torch.no_grad():
-        # torch.jit is frozen, not broken: vendors' compilers still ask for its files.
+        # torch.jit is deprecated but works; vendor compilers still need its files.
         warnings.simplefilter("ignore")
         try:
             traced = torch.jit.trace(module, torch.zeros(1, 3, side, side), check_trace=False)
@@ -91,13 +91,13 @@ def to_torchscript(module: nn.Module, side: int, path: Path) -> None:
                 f"The model cannot be traced to TorchScript: {first_line(error)}"
             ) from error
         with disk_full_as_error(path.parent):
-            torch.jit.save(traced, whole)
-            _copy_without_debug(whole, path)
-    whole.unlink()
+            torch.jit.save(traced, traced_path)
+            _copy_without_debug(traced_path, path)
+    traced_path.unlink()
 
 
-def _copy_without_debug(whole: Path, path: Path) -> None:
-    with zipfile.ZipFile(whole) as source, zipfile.ZipFile(path, "w") as target:
+def _copy_without_debug(traced_path: Path, path: Path) -> None:
+    with zipfile.ZipFile(traced_path) as source, zipfile.ZipFile(path, "w") as target:
         for name in source.namelist():
             if not name.endswith(DEBUG_SUFFIX):
                 target.writestr(zipfile.ZipInfo(name, NO_TIME), source.read(name))
@@ -119,11 +119,11 @@ def _write_torchscript(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         loaded = torch.jit.load(path, map_location="cpu")
-    return scores_of(loaded)
+    return score_function(loaded)
 
 
-def scores_of(module: nn.Module) -> Scores:
-    """A torch module as a function from a float32 batch to scores."""
+def score_function(module: nn.Module) -> Scores:
+    """A torch module as a function from a float32 batch (n, 3, side, side) to scores."""
     import torch
 
     def run(batch: np.ndarray) -> np.ndarray:

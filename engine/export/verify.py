@@ -1,4 +1,4 @@
-"""Checks that two models compute the same: on random input and on images, and says how close."""
+"""Agreement of two models on synthetic images and on random inputs."""
 
 from __future__ import annotations
 
@@ -12,13 +12,17 @@ from PIL import Image
 from engine.preprocess import PreprocessSpec, preprocess
 
 Scores = Callable[[np.ndarray], np.ndarray]
-IMAGES = 4
+IMAGE_COUNT = 4
 TOLERANCE = 1e-4  # relative; float32 rounding in a deep network stays ten times below
 
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """How close two models are: the largest difference relative to the largest score, and top-1."""
+    """Agreement of two models over `inputs` inputs.
+
+    `max_relative_difference`: max |difference| of scores over the max |score|; `same_top1`: number
+    of inputs with the same top-1 class.
+    """
 
     max_relative_difference: float
     same_top1: int
@@ -30,10 +34,10 @@ class Agreement:
 
 
 def probe_inputs(spec: PreprocessSpec) -> list[np.ndarray]:
-    """Batches of 1 and IMAGES drawn images, prepared as `spec` says, and of 2 random inputs."""
+    """Batches of IMAGE_COUNT and of 1 preprocessed synthetic images, and of 2 random inputs."""
     from engine.demo.images import draw_image
 
-    pictures = [Image.fromarray(draw_image(label, seed=7)) for label in range(IMAGES)]
+    pictures = [Image.fromarray(draw_image(label, seed=7)) for label in range(IMAGE_COUNT)]
     images = np.stack([preprocess(p.resize((320, 240)), spec) for p in pictures])
     random = np.random.default_rng(0).standard_normal((2, *images.shape[1:]))
     return [images, images[:1], random.astype(np.float32)]
@@ -42,9 +46,9 @@ def probe_inputs(spec: PreprocessSpec) -> list[np.ndarray]:
 def compare(
     reference: Scores, candidate: Scores, inputs: list[np.ndarray], tolerance: float = TOLERANCE
 ) -> Agreement:
-    """Runs both on each batch. A top-1 that rounding alone decides counts as the same.
+    """Runs both models on each batch. Top-1 ties within rounding count as the same class.
 
-    Scores that are not finite, or of another shape, give an infinite difference.
+    Scores that are not finite, or have another shape, give an infinite difference.
     """
     worst, same, total = 0.0, 0, 0
     for batch in inputs:

@@ -1,4 +1,4 @@
-"""Registers a local file as a model's pretrained weights, after reading it into the model."""
+"""Registers a local file as the pretrained weights of a model, after loading it into the model."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from engine.store.database import record_model
 from engine.weights.cache import WeightsFile
 from engine.weights.registry import ABOUT_FILE, SOURCES, folder_of
 
-# Beside a .pdiparams: the files that name its tensors.
+# Files next to a .pdiparams that name its tensors.
 COMPANIONS = (".pdmodel", ".json", ".pdiparams.info")
 
 
@@ -32,64 +32,64 @@ def register(
     key: str | None = None,
     say: Callable[[str], None] = lambda remark: None,
 ) -> WeightsFile:
-    """Checks that a file holds the model's weights, and keeps a copy as its pretrained ones.
+    """Checks that a file has the weights of a model, and stores a copy as its pretrained weights.
 
-    `key` names one of several sets in it; what was assumed is told to `say`. Loads the file into
-    the model's module, so it imports torch. Raises CheckpointRejected naming the row that the file
-    belongs to where it is another, or for a head of other classes, which no published weights
-    have; InvalidRequest for a model without weights of its own.
+    `key`: one of several sets of weights in the file; `say` gets what was assumed. Loads the file
+    into the torch module. Raises CheckpointRejected where the file belongs to another catalog row
+    (which the error names) or has another number of classes; InvalidRequest for a model that takes
+    no registered weights.
     """
     if model.source not in SOURCES:
         raise InvalidRequest(
-            f"{model.id} takes no registered weights: only models of {', '.join(SOURCES)} do. An "
-            f"ONNX file is given to the export itself, with --weights FILE."
+            f"{model.id} takes no registered weights, only models of {', '.join(SOURCES)} do: use "
+            f"an ONNX file in the run, with --weights FILE."
         )
     path = expand_user(file).resolve()
     if not is_file(path):
         raise CheckpointRejected(f"There is no file {file}.")
-    given = WeightsFile(path, f"registered by hand: {path.name}", file_digest(path), key)
-    loaded = load_weights(model, given)
+    source_file = WeightsFile(path, f"registered by hand: {path.name}", file_digest(path), key)
+    loaded = load_weights(model, source_file)
     if loaded.classes is not None:
         raise CheckpointRejected(
-            f"{path.name} classifies {loaded.classes:,} classes, so it is not what {model.id} is "
-            f"published with; give it to the run itself, with --weights {file}."
+            f"{path.name} has {loaded.classes:,} classes, unlike the published weights of "
+            f"{model.id}: use it in a run, with --weights {file}."
         )
     for remark in loaded.remarks:
         say(remark)
-    kept = _keep(given, model)
+    stored = _copy_file(source_file, model)
     weights = Weights(
-        digest=kept.identity,
+        digest=stored.identity,
         model_id=model.id,
         kind=WeightsKind.PRETRAINED,
-        origin=kept.origin,
-        size_bytes=kept.path.stat().st_size,
+        origin=stored.origin,
+        size_bytes=stored.path.stat().st_size,
     )
     record_model(model, url)
     artifacts.record_weights(weights, url)
-    return kept
+    return stored
 
 
-def _keep(given: WeightsFile, model: CatalogModel) -> WeightsFile:
+def _copy_file(source_file: WeightsFile, model: CatalogModel) -> WeightsFile:
     home = folder_of(model)
     home.mkdir(parents=True, exist_ok=True)
     staging = home / f"{uuid4().hex}.part"
     staging.mkdir()
     try:
         with disk_full_as_error(home):
-            for source in (given.path, *_companions(given.path)):
+            for source in (source_file.path, *_companions(source_file.path)):
                 shutil.copyfile(source, staging / source.name)
-        if file_digest(staging / given.path.name) != given.digest:
-            raise CheckpointRejected(f"{given.path} changed while it was read; try again.")
-        target = home / given.digest
+        if file_digest(staging / source_file.path.name) != source_file.digest:
+            raise CheckpointRejected(f"{source_file.path} changed while it was read: try again.")
+        target = home / source_file.digest
         if not target.exists():
             staging.rename(target)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
-    about = {"model": model.id, "file": given.path.name, "sha256": given.digest}
-    about |= {} if given.key is None else {"key": given.key}
-    write_text(home / ABOUT_FILE, json.dumps(about, indent=1))
-    _forget_others(home, given.digest)
-    return replace(given, path=target / given.path.name)
+    metadata = {"model": model.id, "file": source_file.path.name, "sha256": source_file.digest}
+    metadata |= {} if source_file.key is None else {"key": source_file.key}
+    write_text(home / ABOUT_FILE, json.dumps(metadata, indent=1))
+    _delete_others(home, source_file.digest)
+    return replace(source_file, path=target / source_file.path.name)
 
 
 def _companions(path: Path) -> list[Path]:
@@ -98,7 +98,7 @@ def _companions(path: Path) -> list[Path]:
     return [other for s in COMPANIONS if (other := path.with_suffix(s)).is_file()]
 
 
-def _forget_others(home: Path, digest: str) -> None:
+def _delete_others(home: Path, digest: str) -> None:
     for folder in home.iterdir():
         if folder.is_dir() and folder.name != digest:
             shutil.rmtree(folder, ignore_errors=True)

@@ -43,7 +43,7 @@ def median_duration_s(url: str, kinds: Iterable[str]) -> dict[str, float]:
                 .limit(SAMPLE_JOBS)
             )
             rows = session.execute(statement).all()
-            worked = [row for row in rows if not JobResult.of(row[1]).reused]
+            worked = [row for row in rows if not JobResult.from_stored(row[1]).reused]
             times = [seconds for seconds, _ in worked or rows if seconds is not None]
             if times:
                 found[kind] = float(median(times))
@@ -86,7 +86,7 @@ def remaining_points(jobs: Iterable[Job], now: float) -> RemainingPoints | None:
         if job.status == JobStatus.SUCCEEDED
         and job.ended_at is not None
         and job.started_at is not None
-        and not JobResult.of(job.result).reused
+        and not JobResult.from_stored(job.result).reused
     ]
     if not times:
         return RemainingPoints(len(ended), len(points), None)

@@ -1,6 +1,6 @@
-"""Messages between a process and its child: a JSON document, and blocks of bytes that go with it.
+"""Messages between a process and its child: a JSON document and blocks of bytes.
 
-Every block has its length before it. Nothing is unpickled, in either direction.
+Every block is preceded by its length. Nothing is unpickled, in either direction.
 """
 
 from __future__ import annotations
@@ -15,46 +15,46 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import numpy as np
 
-MOST_BYTES = 2**28
-"""Of one block: an image file or an array."""
+MAX_BLOCK_BYTES = 2**28
+"""Maximum size of one block, which is an image file or an array."""
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """`facts` as JSON has them; `blocks` are image files or arrays as `packed` makes them."""
+    """`facts`: a JSON object; `blocks`: image files, or arrays as from `pack_arrays`."""
 
     facts: dict[str, Any]
     blocks: tuple[bytes, ...] = ()
 
 
 def send(connection: Connection, message: Message) -> None:
-    """Raises OSError when the other side is gone."""
-    head = {"facts": message.facts, "blocks": len(message.blocks)}
-    for block in (json.dumps(head).encode(), *message.blocks):
+    """Sends a message. Raises OSError when the other side has ended."""
+    header = {"facts": message.facts, "blocks": len(message.blocks)}
+    for block in (json.dumps(header).encode(), *message.blocks):
         connection.send_bytes(block)
 
 
 def receive(connection: Connection) -> Message:
-    """Waits for a message. Raises EOFError or OSError when the other side is gone."""
-    head = json.loads(connection.recv_bytes(MOST_BYTES))
-    blocks = tuple(connection.recv_bytes(MOST_BYTES) for _ in range(head["blocks"]))
-    return Message(head["facts"], blocks)
+    """Waits for a message. Raises EOFError or OSError when the other side has ended."""
+    header = json.loads(connection.recv_bytes(MAX_BLOCK_BYTES))
+    blocks = tuple(connection.recv_bytes(MAX_BLOCK_BYTES) for _ in range(header["blocks"]))
+    return Message(header["facts"], blocks)
 
 
-def packed(arrays: Sequence[np.ndarray]) -> tuple[bytes, ...]:
-    """Arrays of numbers as npy files."""
+def pack_arrays(arrays: Sequence[np.ndarray]) -> tuple[bytes, ...]:
+    """Numeric arrays as npy files in memory."""
     import numpy as np
 
-    found = []
+    blocks = []
     for array in arrays:
         stream = io.BytesIO()
         np.save(stream, array, allow_pickle=False)
-        found.append(stream.getvalue())
-    return tuple(found)
+        blocks.append(stream.getvalue())
+    return tuple(blocks)
 
 
-def unpacked(blocks: Sequence[bytes]) -> tuple[np.ndarray, ...]:
-    """The arrays again. Raises ArraysInvalid for bytes that are no npy file."""
-    from engine.common.arrays import array_of
+def unpack_arrays(blocks: Sequence[bytes]) -> tuple[np.ndarray, ...]:
+    """The arrays of `pack_arrays`. Raises ArraysInvalid for bytes that are not an npy file."""
+    from engine.common.arrays import read_npy_bytes
 
-    return tuple(array_of(block) for block in blocks)
+    return tuple(read_npy_bytes(block) for block in blocks)

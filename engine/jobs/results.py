@@ -1,4 +1,4 @@
-"""What jobs give back: the `result` of their rows."""
+"""The results of jobs: the `result` column of their rows."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from engine.errors import InvalidRequest
 
 
 class JobResult(Document):
-    """What a job made or found; `reused` where it was there already.
+    """The result of a job; `reused`: it existed already.
 
-    `artifact`, `evaluation` and `benchmark` are what of them there is by digest or number;
-    `profile` is the digest of the build that was profiled, at `batch` and `threads`; `notes` are
-    sentences for whoever asked; `corrupt_files` are (file, why).
+    `artifact` (digest), `evaluation` and `benchmark` (ids): what the job made; `profile`: digest of
+    the profiled build, at `batch` and `threads`; `notes`: sentences for the user;
+    `corrupt_files`: (file, reason).
     """
 
     artifact: str | None = None
@@ -33,21 +33,22 @@ class JobResult(Document):
     images_per_s: float | None = None
     stable: bool | None = None
     batch: int | None = None
-    threads: int | None = None
+    threads: int | list[int] | None = None
 
     @classmethod
-    def of(cls, stored: dict[str, Any] | None) -> JobResult:
-        """Of a job's row; an empty one where the job gave nothing back."""
+    def from_stored(cls, stored: dict[str, Any] | None) -> JobResult:
+        """From the row of a job; an empty result where the job returned nothing."""
         return cls.read(stored, "The result of this job", InvalidRequest)
 
 
 class PartialResult(Document):
-    """What a running evaluation has found so far: `correct` top-1 answers on `images` images."""
+    """The result of a running evaluation so far: `correct` top-1 answers on `images` images."""
 
     images: int = 0
     correct: int = 0
 
 
-def artifacts_made(stored: Iterable[dict[str, Any] | None]) -> list[str]:
-    """Digests of the artifacts that jobs made or found, in their order."""
-    return [digest for one in stored if (digest := JobResult.of(one).artifact) is not None]
+def artifact_digests(stored: Iterable[dict[str, Any] | None]) -> list[str]:
+    """Digests of the artifacts that jobs made or reused, in job order."""
+    results = map(JobResult.from_stored, stored)
+    return [result.artifact for result in results if result.artifact is not None]

@@ -1,11 +1,11 @@
-"""A child process that stays warm between requests: what needs a runtime or torch is done there.
+"""A child process that keeps models loaded between requests, for work with a runtime or torch.
 
-One thread of this process owns the child. It takes requests from a queue in their order, so that
-threads (the sessions of a Streamlit server) never share an answer, and it lives as long as this
-process does: on Linux a child is killed with the thread that started it (see `lifeline`).
+One thread of this process owns the child. It takes requests from a queue in order, so that threads
+(the sessions of a Streamlit server) never mix up answers. The thread lives as long as this process:
+on Linux a child is killed with the thread that started it (see `lifeline`).
 
-Memory is bounded by watching the child's resident set every `TICK_S`. RLIMIT_AS and RLIMIT_DATA
-count what is reserved, which for the libraries in question is gigabytes that are never touched.
+Memory is limited by polling the child's resident set size every `POLL_INTERVAL_S`. RLIMIT_AS and
+RLIMIT_DATA count reserved memory, of which the libraries here reserve gigabytes without using it.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ from engine.config import REPOSITORY, child_command, child_environment, settings
 from engine.errors import ChildFailed, WorkbenchError
 from engine.jobs.messages import Message, receive, send
 
-TICK_S = 0.05
-PATIENCE_S = 300.0
-"""A request waits so long for those before it."""
-LAST_BREATH_S = 2.0
-MOST_MEMORY = 8 * 2**30
+POLL_INTERVAL_S = 0.05
+QUEUE_TIMEOUT_S = 300.0
+"""Maximum time that a request waits in the queue."""
+EXIT_WAIT_S = 2.0
+MAX_MEMORY_BYTES = 8 * 2**30
 _KINDS = {kind.__name__: kind for kind in WorkbenchError.__subclasses__()}
 
 
 def memory_limit() -> int:
-    """Bytes that a warm child may use on this machine: half of its memory, 8 GiB at most."""
-    return min(MOST_MEMORY, psutil.virtual_memory().total // 2)
+    """Memory limit of a warm child in bytes: half of the machine's memory, 8 GiB at most."""
+    return min(MAX_MEMORY_BYTES, psutil.virtual_memory().total // 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +50,12 @@ class _Request:
 
 
 class WarmChild:
-    """Started by the first request, ended when idle, started again after it died."""
+    """Starts the child with the first request, ends it when idle, restarts it after a crash."""
 
     def __init__(
         self, table: str, name: str, idle_s: float = 300.0, memory_bytes: int | None = None
     ) -> None:
-        """`table` is `module:mapping` of functions (see `warm_worker`), `name` what it is for."""
+        """`table`: `module:mapping` of handlers (see `warm_worker`); `name`: purpose, for logs."""
         self.table, self.name, self.idle_s = table, name, idle_s
         self.memory_bytes = memory_limit() if memory_bytes is None else memory_bytes
         self._queue: queue.SimpleQueue[_Request] = queue.SimpleQueue()
@@ -67,52 +67,54 @@ class WarmChild:
 
     @property
     def pid(self) -> int | None:
-        """The child's, None while there is none."""
+        """Process id of the child, None while it is not running."""
         process = self._process
         return process.pid if process is not None and process.poll() is None else None
 
     def ask(self, task: str, seconds: float, facts: dict[str, object], *blocks: bytes) -> Message:
-        """The child's answer. `seconds` limit the work, the start of the child included.
+        """The child's answer. `seconds`: time limit of the work, including the start of the child.
 
-        Raises the WorkbenchError that the work raised, and ChildFailed: the time or the memory
-        was used up, the child died, or too many requests were before this one.
+        Raises the WorkbenchError that the work raised, and ChildFailed where the time or memory
+        limit was exceeded, the child crashed, or the request waited too long in the queue.
         """
         request = _Request(Message({**facts, "task": task}, blocks), seconds)
         with self._lock:
             if self._owner is None:
-                self._owner = threading.Thread(target=self._own, name=self.name, daemon=True)
+                self._owner = threading.Thread(
+                    target=self._serve_queue, name=self.name, daemon=True
+                )
                 self._owner.start()
         self._queue.put(request)
         try:
-            return request.answer.result(PATIENCE_S)
+            return request.answer.result(QUEUE_TIMEOUT_S)
         except TimeoutError:
             if request.answer.cancel():
                 raise ChildFailed(
-                    f"Requests before this one have taken over {PATIENCE_S:.0f} s: try again later."
+                    f"Earlier requests took over {QUEUE_TIMEOUT_S:.0f} s: try again later."
                 ) from None
-            return request.answer.result()  # begun, and ended by its own limit
+            return request.answer.result()  # it is running and ends by its own time limit
         finally:
-            request.answer.cancel()  # whoever was interrupted leaves no work behind
+            request.answer.cancel()  # an interrupted caller leaves no work in the queue
 
-    def _own(self) -> None:
+    def _serve_queue(self) -> None:
         while True:
             try:
                 request = self._queue.get(timeout=self.idle_s if self._process else None)
             except queue.Empty:
-                self._end()
+                self._stop_child()
                 continue
             if request.answer.set_running_or_notify_cancel():
                 try:
                     request.answer.set_result(self._answer(request))
                 except BaseException as error:
                     request.answer.set_exception(error)
-            del request  # with the bytes of an image
+            del request  # frees the bytes of its image
 
     def _answer(self, request: _Request) -> Message:
         try:
             answer = self._exchange(request)
         except BaseException as error:
-            self._end()  # the connection may be in the middle of a message
+            self._stop_child()  # the connection may have a partial message
             if isinstance(error, OSError):
                 raise ChildFailed(error_message(error) or str(error)) from error
             raise
@@ -121,29 +123,29 @@ class WarmChild:
         return answer
 
     def _exchange(self, request: _Request) -> Message:
-        """Raises ChildFailed without an answer, OSError where the system starts no child."""
+        """Raises ChildFailed without an answer, OSError where the child cannot be started."""
         process, connection = self._running()
         answer = None
-        with _Watch(process, request.seconds, self.memory_bytes) as watch:
+        with _LimitMonitor(process, request.seconds, self.memory_bytes) as monitor:
             with suppress(OSError, EOFError, ValueError):
                 send(connection, request.message)
                 answer = receive(connection)
             if answer is None:
                 with suppress(subprocess.TimeoutExpired):
-                    process.wait(LAST_BREATH_S)  # its own end says more than ours
-        if answer is None or watch.stopped_for:
-            self._end()
-            raise ChildFailed(watch.stopped_for or self._how_it_died(process.returncode))
+                    process.wait(EXIT_WAIT_S)  # its exit code explains more
+        if answer is None or monitor.stop_reason:
+            self._stop_child()
+            raise ChildFailed(monitor.stop_reason or self._crash_message(process.returncode))
         return answer
 
     def _running(self) -> tuple[subprocess.Popen[bytes], Connection]:
-        """The child and the connection to it; another one when it died or settings changed."""
+        """The child and its connection; a new child after a crash or a change of the settings."""
         environment = child_environment()
         process, connection = self._process, self._connection
         if process is not None and connection is not None:
             if process.poll() is None and environment == self._environment:
                 return process, connection
-            self._end()
+            self._stop_child()
         own, other = socket.socketpair()
         with own, other, (settings().folder("logs") / f"{self.name}.log").open("wb") as log:
             self._process = process = subprocess.Popen(
@@ -160,8 +162,8 @@ class WarmChild:
         self._environment = environment
         return process, connection
 
-    def _end(self) -> None:
-        """Kills the child, if there is one."""
+    def _stop_child(self) -> None:
+        """Kills the child, if it is running."""
         if self._connection is not None:
             self._connection.close()
         process = self._process
@@ -172,25 +174,25 @@ class WarmChild:
             process.wait()
         self._process = self._connection = None
 
-    def _how_it_died(self, code: int) -> str:
+    def _crash_message(self, code: int) -> str:
         what = f"The child process for {self.name}"
         if code >= 0:
             log = settings().home / "logs" / f"{self.name}.log"
-            return f"{what} ended ({code}) without an answer; see {log}."
-        why = ", most likely because memory ran out" if code == -signal.SIGKILL else ""
-        return f"{what} was ended by {signal.Signals(-code).name}{why}: try again."
+            return f"{what} exited with code {code} without an answer: see {log}."
+        why = ", probably out of memory" if code == -signal.SIGKILL else ""
+        return f"{what} was killed by {signal.Signals(-code).name}{why}: try again."
 
 
-class _Watch:
-    """Kills a process that takes too long or too much memory; `stopped_for` is the sentence."""
+class _LimitMonitor:
+    """Kills a process that exceeds its time or memory limit; `stop_reason`: the sentence for it."""
 
     def __init__(self, process: subprocess.Popen[bytes], seconds: float, memory: int) -> None:
-        self.stopped_for: str | None = None
+        self.stop_reason: str | None = None
         self._process, self._seconds, self._memory = process, seconds, memory
         self._done = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="limits", daemon=True)
 
-    def __enter__(self) -> _Watch:
+    def __enter__(self) -> _LimitMonitor:
         self._thread.start()
         return self
 
@@ -207,22 +209,22 @@ class _Watch:
         deadline = time.monotonic() + self._seconds
         with suppress(psutil.NoSuchProcess):
             child = psutil.Process(self._process.pid)
-            while not self._done.wait(TICK_S):
+            while not self._done.wait(POLL_INTERVAL_S):
                 if time.monotonic() > deadline:
                     self._stop(
-                        f"No answer within {self._seconds:g} s, so this was stopped: try again, or "
-                        f"choose a smaller model or file."
+                        f"No answer within {self._seconds:g} s, so the work was stopped: try "
+                        f"again, or choose a smaller model or file."
                     )
                     return
                 used = child.memory_info().rss
                 if used > self._memory:
                     self._stop(
-                        f"This used {used / 1e9:.1f} GB of memory, over the limit of "
+                        f"The work used {used / 1e9:.1f} GB of memory, over the limit of "
                         f"{self._memory / 1e9:.1f} GB, and was stopped: choose fewer or smaller "
                         f"models."
                     )
                     return
 
     def _stop(self, why: str) -> None:
-        self.stopped_for = why
+        self.stop_reason = why
         self._process.kill()

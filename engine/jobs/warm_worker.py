@@ -1,7 +1,7 @@
-"""The child's side of a warm process: `python -m engine.jobs.warm_worker MODULE:TABLE CONNECTION`.
+"""The child of a `WarmChild`: `python -m engine.jobs.warm_worker MODULE:TABLE CONNECTION`.
 
-It answers one request after the other with the functions of a table, keeps what they keep loaded,
-and ends with its parent. An error is answered as the name of its class and its sentence.
+It answers requests one after another with the handlers of a table, which may keep models loaded,
+and ends with its parent. The answer to a failed request has the error class and its sentence.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from engine.jobs import lifeline
 
 if __name__ == "__main__":
-    lifeline.attach()  # before the imports below, which take a while
+    lifeline.attach()  # before the slow imports below
 
 import sys
 import traceback
@@ -25,18 +25,18 @@ Handler = Callable[[Message], Message]
 
 
 def serve(connection: Connection, table: Mapping[str, Handler]) -> None:
-    """Answers until the other side is gone; `task` of a request names the function."""
+    """Answers requests until the other side has ended; `task` of a request names the handler."""
     while True:
         try:
             request = receive(connection)
         except EOFError:
             return
         send(connection, answer(request, table))
-        del request  # with the bytes of an image
+        del request  # frees the bytes of its image
 
 
 def answer(request: Message, table: Mapping[str, Handler]) -> Message:
-    """What the function of the task returns, or the error that it raised."""
+    """The answer of the handler of the task, or the error that it raised."""
     try:
         return table[request.facts["task"]](request)
     except Exception as error:
@@ -49,7 +49,7 @@ def answer(request: Message, table: Mapping[str, Handler]) -> Message:
 
 
 def main(table: str, descriptor: int) -> None:
-    """Imports the table and serves it."""
+    """Imports the table and answers requests on the connection `descriptor`."""
     module, _, name = table.partition(":")
     serve(Connection(descriptor), getattr(import_module(module), name))
 

@@ -1,4 +1,4 @@
-"""What this machine can do at most, measured once in the runtime that runs the models.
+"""Peak compute throughput of a machine, measured once in the runtime that runs the models.
 
-A benchmark's GMAC/s are held against the peak of its own precision and of as many threads.
+The GMAC/s of a benchmark are compared with the peak of the same precision and thread count.
 """

@@ -1,10 +1,10 @@
-"""The matrix products whose best speed counts as the peak: ONNX models of one operator each.
+"""The matrix products whose best speed is the peak: ONNX models with one operator each.
 
-A convolution is a matrix product too, and has kernels of its own in ONNX Runtime: both are tried,
-so that no network can be faster than all of them for want of the right kernel. Sizes are those
-of middle layers of a ResNet, large enough to fill the cores, small enough for their caches.
-int8 is unsigned activations times signed weights, as int8 builds have it; the weights have 7 bits,
-so that processors without VNNI, which add two products in 16 bits, compute the same.
+Convolutions have their own kernels in ONNX Runtime, so both matrix products and convolutions are
+measured. The sizes are those of middle layers of a ResNet: large enough to use all cores, small
+enough for their caches. int8 uses unsigned activations and signed weights, as int8 builds do. The
+weights have 7 bits, so that processors without VNNI, which add two products in 16 bits, do not
+overflow.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ Arrays = dict[str, np.ndarray]
 
 @dataclass(frozen=True, slots=True)
 class Kernel:
-    """One operator with its input: `macs` multiply-accumulates a run; `name` says what and how big.
+    """One operator with its input `x`; `macs`: multiply-accumulates per run.
 
-    `model` is a serialized ONNX model with one input `x`.
+    `name`: operator and size; `model`: serialized ONNX model with one input `x`.
     """
 
     name: str
@@ -35,7 +35,7 @@ class Kernel:
 
 
 def all_kernels() -> list[Kernel]:
-    """Every product that is tried; the best of a precision is its peak."""
+    """All measured products; the fastest one of a precision gives its peak."""
     return [
         _matmul(512, 512, 512),
         _matmul(784, 512, 512),
@@ -121,7 +121,7 @@ _QLINEAR = ("x", "x_scale", "x_zero", "w", "w_scale", "w_zero", "y_scale", "y_ze
 
 
 def _quantized(weights: np.ndarray, channels: int) -> Arrays:
-    """The eight inputs of a QLinear operator but the first, a scale for each output channel."""
+    """The constant inputs of a QLinear operator, with one weight scale per output channel."""
     return {
         "x_scale": np.array(0.02, np.float32),
         "x_zero": np.array(128, np.uint8),
@@ -146,12 +146,14 @@ def _kernel(
     constants: Arrays,
     result: int = TensorProto.FLOAT,
 ) -> Kernel:
-    given = helper.make_tensor_value_info("x", helper.np_dtype_to_tensor_dtype(x.dtype), x.shape)
-    made = helper.make_tensor_value_info("y", result, None)
+    input_info = helper.make_tensor_value_info(
+        "x", helper.np_dtype_to_tensor_dtype(x.dtype), x.shape
+    )
+    output_info = helper.make_tensor_value_info("y", result, None)
     initializers = [
         numpy_helper.from_array(np.asarray(value), key) for key, value in constants.items()
     ]
-    graph = helper.make_graph([node], "peak", [given], [made], initializers)
+    graph = helper.make_graph([node], "peak", [input_info], [output_info], initializers)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=10)
     return Kernel(name, precision, macs, model.SerializeToString(), x)
 

@@ -1,8 +1,8 @@
-"""The best speed of one matrix product on some threads.
+"""The highest speed of one matrix product at a thread count.
 
-Threads may share one product or have one each: the better of the two counts, because a benchmark
-may have its threads in one session or in several. The highest of several short windows is taken:
-whatever disturbs a window only makes it slower.
+All threads share one session, or each has its own: the faster one counts, because a benchmark may
+use one session or several. The fastest of several short windows is taken, because interference can
+only make a window slower.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ WINDOW_S = 0.08
 WINDOWS = 6
 
 
-def arrangements(threads: int) -> list[int]:
-    """In how many sessions at once `threads` may work: one that has all, or one each."""
+def session_counts(threads: int) -> list[int]:
+    """The numbers of sessions to measure for `threads`: one with all of them, or one each."""
     return [1] if threads == 1 else [1, threads]
 
 
 def measure(kernel: Kernel, threads: int, sessions: int) -> Speed:
-    """Runs the kernel again and again on the CPU; `threads` are shared evenly by the sessions."""
+    """Runs the kernel repeatedly on the CPU; `threads` are divided evenly among the sessions."""
     options = options_of(threads // sessions)
     loaded = [session_over(kernel.model, options) for _ in range(sessions)]
     runners = [partial(session.run, None, {"x": kernel.x}) for session in loaded]

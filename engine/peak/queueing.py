@@ -1,4 +1,4 @@
-"""When a peak is measured: once for each machine and number of threads, after a benchmark there."""
+"""Queues peak jobs: once per environment and thread count, after a benchmark there."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ TIMEOUT_S = 900.0
 
 
 def run_benchmark(params: dict[str, Any], context: JobContext) -> dict[str, Any]:
-    """Job handler: measures a build, then queues the peak of its machine where it is unknown."""
-    from engine.benchmark import job  # with a runtime, which who only queues does without
+    """Job handler: benchmarks a build, then queues the peak of its machine where it is missing."""
+    from engine.benchmark import job  # imports a runtime, which queueing alone does not need
 
     result = job.run(params, context)
     if not result.get("reused"):
         with reading(context.url) as session:
             row = session.get_one(Benchmark, result["benchmark"])
         used = row.threads * row.instances * row.protocol.get("processes", 1)
-        queue_if_unknown(context.job_id, row.environment_digest, used, context.url)
+        queue_if_missing(context.job_id, row.environment_digest, used, context.url)
     return result
 
 
 def peak_job(spec: PeakSpec) -> NewJob:
-    """Measures what the machine can do at most, alone on it."""
+    """A job that measures the peak of the machine, with no other job running."""
     threads = " and ".join(str(count) for count in spec.threads)
     return NewJob(
         JobKind.PEAK,
@@ -44,18 +44,18 @@ def peak_job(spec: PeakSpec) -> NewJob:
     )
 
 
-def queue_if_unknown(job_id: int, environment_digest: str, threads: int, url: str) -> int | None:
-    """After a benchmark on so many threads: queues its peak unless it is known; the job's id.
+def queue_if_missing(job_id: int, environment_digest: str, threads: int, url: str) -> int | None:
+    """Queues the peak for a benchmark with `threads` threads unless it is stored; the job's id.
 
-    The runs that the benchmark belongs to own that job too.
+    The peak job is added to the runs of the benchmark.
     """
     if not settings().peak:
         return None
-    wanted = missing_threads(environment_digest, (1, min(threads, usable_cores())), url)
-    if not wanted:
+    missing = missing_threads(environment_digest, (1, min(threads, usable_cores())), url)
+    if not missing:
         return None
     with writing(url) as session:
-        new = queue.submit(session, peak_job(PeakSpec(threads=tuple(wanted))))
+        peak_id = queue.submit(session, peak_job(PeakSpec(threads=tuple(missing))))
         for run_id in session.scalars(select(RunJob.run_id).where(RunJob.job_id == job_id)).all():
-            session.merge(RunJob(run_id=run_id, job_id=new))
-    return new
+            session.merge(RunJob(run_id=run_id, job_id=peak_id))
+    return peak_id

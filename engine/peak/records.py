@@ -1,7 +1,7 @@
-"""The peaks of a machine as they are kept: beside the facts of its environment.
+"""The stored peaks of a machine: a column of its environment row.
 
-`peaks[precision][threads]` holds the best kernel seen so far with all that were tried. A peak is
-the most that was ever reached, so measuring again can raise it, never lower it.
+`peaks[precision][threads]` holds the fastest kernel so far, with all that were measured. A peak is
+the highest speed ever measured, so a new measurement can raise it but not lower it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Peaks = dict[str, dict[str, dict[str, Any]]]
 
 @dataclass(frozen=True, slots=True)
 class Speed:
-    """GMAC/s of one kernel on `threads`, in so many `sessions` at once."""
+    """GMAC/s of one kernel with `threads` threads in all, divided among `sessions` sessions."""
 
     kernel: str
     precision: str
@@ -33,7 +33,10 @@ class Speed:
 
 @dataclass(frozen=True, slots=True)
 class Peak:
-    """The most that a machine does in a precision on so many threads, and how that was found."""
+    """The peak of a machine at one precision and thread count, and how it was measured.
+
+    `noise`: interference during the measurement, one clause each; `tried`: all measured kernels.
+    """
 
     precision: str
     threads: int
@@ -45,22 +48,24 @@ class Peak:
     tried: tuple[dict[str, Any], ...]
 
 
-def keep(environment_digest: str, speeds: list[Speed], noise: Sequence[str], url: str) -> None:
-    """Adds what was measured to the environment's row, where it is more than is known.
+def save_peaks(
+    environment_digest: str, speeds: list[Speed], noise: Sequence[str], url: str
+) -> None:
+    """Stores the measured speeds that are higher than the stored peaks of the environment.
 
-    `noise` says what disturbed the measurement; it makes a peak too low, never too high.
+    `noise`: interference during the measurement, which can only make a peak too low.
     """
     with writing(url) as session:
         row = session.get_one(Environment, environment_digest)
-        row.peaks = _joined(row.peaks or {}, _best(speeds, noise))
+        row.peaks = _merge(row.peaks or {}, _best_peaks(speeds, noise))
 
 
-def _best(speeds: list[Speed], noise: Sequence[str]) -> Peaks:
-    found: Peaks = {}
+def _best_peaks(speeds: list[Speed], noise: Sequence[str]) -> Peaks:
+    peaks: Peaks = {}
     for precision, threads in dict.fromkeys((speed.precision, speed.threads) for speed in speeds):
         tried = [s for s in speeds if (s.precision, s.threads) == (precision, threads)]
         best = max(tried, key=lambda speed: speed.best_gmacs_per_s)
-        found.setdefault(precision, {})[str(threads)] = {
+        peaks.setdefault(precision, {})[str(threads)] = {
             "gmacs_per_s": best.best_gmacs_per_s,
             "kernel": best.kernel,
             "sessions": best.sessions,
@@ -68,29 +73,29 @@ def _best(speeds: list[Speed], noise: Sequence[str]) -> Peaks:
             "measured_at": time.time(),
             "tried": [asdict(speed) for speed in tried],
         }
-    return found
+    return peaks
 
 
-def _joined(known: Peaks, new: Peaks) -> Peaks:
-    joined = {precision: dict(by_threads) for precision, by_threads in known.items()}
+def _merge(stored: Peaks, new: Peaks) -> Peaks:
+    merged = {precision: dict(by_threads) for precision, by_threads in stored.items()}
     for precision, by_threads in new.items():
-        kept = joined.setdefault(precision, {})
+        best = merged.setdefault(precision, {})
         for threads, peak in by_threads.items():
-            before = kept.get(threads)
-            if before is None or peak["gmacs_per_s"] >= before["gmacs_per_s"]:
-                kept[threads] = peak
-    return joined
+            previous = best.get(threads)
+            if previous is None or peak["gmacs_per_s"] >= previous["gmacs_per_s"]:
+                best[threads] = peak
+    return merged
 
 
-def peaks_of(environment_digest: str, url: str) -> list[Peak]:
-    """What is known of one machine: by precision, then threads."""
+def load_peaks(environment_digest: str, url: str) -> list[Peak]:
+    """The peaks of one machine, ordered by precision, then threads."""
     with reading(url) as session:
         row = session.get(Environment, environment_digest)
-    return listed(row.peaks) if row is not None else []
+    return parse_peaks(row.peaks) if row is not None else []
 
 
-def listed(peaks: Peaks | None) -> list[Peak]:
-    """The kept form as a list."""
+def parse_peaks(peaks: Peaks | None) -> list[Peak]:
+    """The stored peaks as a list, ordered by precision, then threads."""
     return [
         Peak(precision, int(threads), **{**peak, **{n: tuple(peak[n]) for n in ("noise", "tried")}})
         for precision, by_threads in sorted((peaks or {}).items())
@@ -99,13 +104,13 @@ def listed(peaks: Peaks | None) -> list[Peak]:
 
 
 def missing_threads(environment_digest: str, threads: Iterable[int], url: str) -> list[int]:
-    """Those of `threads` that no peak of this machine is known for."""
-    known = {peak.threads for peak in peaks_of(environment_digest, url)}
-    return sorted(set(threads) - known)
+    """The thread counts among `threads` for which this machine has no peak, ascending."""
+    measured = {peak.threads for peak in load_peaks(environment_digest, url)}
+    return sorted(set(threads) - measured)
 
 
-def all_peaks(url: str) -> list[tuple[str, int, Peak]]:
-    """(environment digest, its usable cores, peak) of every machine that was measured."""
+def load_all_peaks(url: str) -> list[tuple[str, int, Peak]]:
+    """(environment digest, usable cores, peak) of every machine with peaks."""
     statement = select(Environment.digest, Environment.facts, Environment.peaks).where(
         Environment.peaks.is_not(None)
     )
@@ -114,5 +119,5 @@ def all_peaks(url: str) -> list[tuple[str, int, Peak]]:
     return [
         (digest, int(facts.get("cores") or 1), peak)
         for digest, facts, peaks in rows
-        for peak in listed(peaks)
+        for peak in parse_peaks(peaks)
     ]

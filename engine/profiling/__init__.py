@@ -1,1 +1,1 @@
-"""Where the time of one inference goes, node by node, as ONNX Runtime's own profiler has it."""
+"""Profiles: the time of each graph node in one inference, from the profiler of ONNX Runtime."""

@@ -1,4 +1,4 @@
-"""The profile job: runs a build under the profiler, alone on the machine, and keeps its times."""
+"""The profile job: runs a build under the profiler, as an exclusive job, and stores the times."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 import onnx
 
-from engine.benchmark.interference import Watch
+from engine.benchmark.interference import InterferenceMonitor
 from engine.build.lookup import artifact_of
 from engine.common import environment
 from engine.config import settings
 from engine.jobs.context import JobContext
 from engine.jobs.results import JobResult
-from engine.profiling.records import Profile, keep
-from engine.profiling.summary import nodes_of, sums_of
-from engine.profiling.trace import take_trace
+from engine.profiling.records import Profile, save_profile
+from engine.profiling.summary import sum_times, summarize_nodes
+from engine.profiling.trace import record_trace
 from engine.runtimes import registry
 from engine.runtimes.onnxruntime import OnnxSession
 from engine.specs import DEFAULT_RUNTIME, ProfileSpec
@@ -26,21 +26,21 @@ from engine.store.manifest import ExportManifest
 
 
 def run(params: dict[str, Any], context: JobContext) -> dict[str, Any]:
-    """Job handler: traces one build and writes its profile."""
+    """Job handler: profiles one build and stores the profile."""
     spec = ProfileSpec.model_validate(params)
     artifact = artifact_of(spec, context.url)
-    batch = ExportManifest.of(artifact).fixed_batch or spec.batch
+    batch = ExportManifest.from_artifact(artifact).fixed_batch or spec.batch
     threads = spec.threads or settings().threads
     path = artifacts.model_path(artifact.digest)
-    # Refuses a provider that would not be the one to run.
+    # Raises where ONNX Runtime would fall back to another provider.
     OnnxSession(path, spec.provider, threads)
     machine = environment.observe_machine()
     digest = environment.record(machine, context.url)
     side = artifacts.preprocess_of(artifact).crop
     inputs = np.random.default_rng(0).standard_normal((batch, 3, side, side))
     context.stage(f"Profiling at batch {batch}, {threads} threads.")
-    with Watch(time.process_time) as watch:
-        trace = take_trace(
+    with InterferenceMonitor(time.process_time) as monitor:
+        trace = record_trace(
             path,
             spec.provider,
             threads,
@@ -48,9 +48,9 @@ def run(params: dict[str, Any], context: JobContext) -> dict[str, Any]:
             context.workspace,
             spec.seconds,
         )
-    nodes = nodes_of(trace, onnx.load(path, load_external_data=False))
-    sums = sums_of(nodes)
-    keep(
+    nodes = summarize_nodes(trace, onnx.load(path, load_external_data=False))
+    sums = sum_times(nodes)
+    save_profile(
         Profile(
             artifact=artifact.digest,
             model_id=artifact.model_id,
@@ -61,7 +61,7 @@ def run(params: dict[str, Any], context: JobContext) -> dict[str, Any]:
             environment=digest,
             machine=machine.label,
             runtime=registry.with_version(DEFAULT_RUNTIME),
-            noise=list(watch.seen().reasons()),
+            noise=list(monitor.summary().reasons()),
             made_at=time.time(),
             runs=trace.runs,
             latency_ms=trace.latency_ms,
@@ -70,9 +70,9 @@ def run(params: dict[str, Any], context: JobContext) -> dict[str, Any]:
         )
     )
     context.say(
-        f"{len(nodes)} nodes add up to {sums.nodes_ms:.2f} ms of {trace.wall_ms:.2f} ms; SE blocks "
+        f"{len(nodes)} nodes take {sums.nodes_ms:.2f} ms of {trace.wall_ms:.2f} ms; SE blocks "
         f"{sums.se_ms / sums.nodes_ms:.1%}, inserted conversions "
         f"{sums.inserted_ms / sums.nodes_ms:.1%}."
     )
-    made = JobResult(profile=artifact.digest, batch=batch, threads=threads, **asdict(sums))
-    return made.dump()
+    result = JobResult(profile=artifact.digest, batch=batch, threads=threads, **asdict(sums))
+    return result.dump()

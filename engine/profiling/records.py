@@ -1,4 +1,4 @@
-"""Profiles on disk: one JSON file for each build, setting and machine; a newer one replaces it."""
+"""Profiles on disk: one JSON file per build, setting and environment; a newer one replaces it."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from engine.errors import ArtifactMissing
 
 
 class NodeFacts(Document):
-    """One node that ran: mean ms a run, the shape of its output, who ran it.
+    """One executed node: mean ms per run, shape of its first output, provider that ran it.
 
-    `se_block` counts from 1, None outside of them. A node is `inserted` when it only converts
-    numbers or their layout: it is no part of the network.
+    `se_block`: number of its SE block from 1, None outside. `inserted`: the node only converts
+    number formats or layouts and is not part of the network.
     """
 
     name: str = ""
@@ -31,7 +31,10 @@ class NodeFacts(Document):
 
 
 class Profile(Document):
-    """Where the time of a build went: means over `runs`, ms with and without the profiler."""
+    """The profile of a build: node times as means over `runs` runs.
+
+    `latency_ms`: median without the profiler; `wall_ms`: mean with it; `noise`: interference.
+    """
 
     artifact: str
     model_id: str
@@ -50,24 +53,24 @@ class Profile(Document):
     nodes: list[NodeFacts]
 
 
-def folder_of(artifact_digest: str) -> Path:
-    """Where the profiles of a build lie."""
+def profile_folder(artifact_digest: str) -> Path:
+    """The folder of the profiles of a build."""
     return settings().home / "results" / "profiles" / artifact_digest
 
 
-def keep(profile: Profile) -> Path:
-    """Writes a profile whole or not at all; returns where."""
+def save_profile(profile: Profile) -> Path:
+    """Writes a profile atomically; returns its path."""
     provider = profile.provider.removesuffix("ExecutionProvider").lower()
     setting = f"b{profile.batch}-t{profile.threads}-{provider}"
-    path = folder_of(profile.artifact) / f"{setting}-{profile.environment[:12]}.json"
+    path = profile_folder(profile.artifact) / f"{setting}-{profile.environment[:12]}.json"
     write_text(path, json.dumps(profile.dump()))
     return path
 
 
-def profiles_of(artifact_digest: str) -> list[Profile]:
-    """All profiles of a build, the newest first; ArtifactMissing where one is damaged."""
-    found = [
+def load_profiles(artifact_digest: str) -> list[Profile]:
+    """All profiles of a build, newest first. Raises ArtifactMissing where one is damaged."""
+    profiles = [
         Profile.read(read_json(path, ArtifactMissing), f"Profile {path.name}", ArtifactMissing)
-        for path in folder_of(artifact_digest).glob("*.json")
+        for path in profile_folder(artifact_digest).glob("*.json")
     ]
-    return sorted(found, key=lambda profile: -profile.made_at)
+    return sorted(profiles, key=lambda profile: -profile.made_at)

@@ -1,4 +1,4 @@
-"""A trace as plain data: each node with its part in the network, and sums over them."""
+"""A trace as plain data: each node with its SE block, and sums over the nodes."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ CONVERSIONS = frozenset(
         "ReorderOutput",
     }
 )
-_LAYOUT = "Transpose"  # inserted where the stored graph has none of that name
+_LAYOUT = "Transpose"  # counts as inserted where the stored graph has no node of its name
 
 
 @dataclass(frozen=True, slots=True)
-class Sums:
-    """Milliseconds a run: all nodes, those in SE blocks, those inserted; the last two overlap."""
+class TimeSums:
+    """ms per run: all nodes, nodes in SE blocks, inserted nodes (the last two overlap)."""
 
     nodes_ms: float
     se_ms: float
@@ -37,31 +37,31 @@ class Sums:
     se_blocks: int
 
 
-def nodes_of(trace: Trace, stored: ModelProto) -> list[NodeFacts]:
-    """One entry a node that ran, in their order; `stored` is the graph of the build's file."""
+def summarize_nodes(trace: Trace, stored: ModelProto) -> list[NodeFacts]:
+    """One entry per executed node, in execution order; `stored` is the graph of the build."""
     blocks = _blocks(trace)
     own_names = {node.name for node in stored.graph.node}
     return [
         NodeFacts(
-            name=one.node.name,
-            op=one.node.op_type,
-            ms=one.ms,
-            output=list(one.shapes[0]) if one.shapes else [],
-            provider=one.provider,
-            se_block=blocks.get(one.node.name),
-            inserted=_is_inserted(one, own_names),
+            name=timed.node.name,
+            op=timed.node.op_type,
+            ms=timed.ms,
+            output=list(timed.shapes[0]) if timed.shapes else [],
+            provider=timed.provider,
+            se_block=blocks.get(timed.node.name),
+            inserted=_is_inserted(timed, own_names),
         )
-        for one in trace.nodes
+        for timed in trace.nodes
     ]
 
 
 def _blocks(trace: Trace) -> dict[str, int]:
-    """The number of its SE block by the name of a node."""
-    nodes = [one.node for one in trace.nodes]
+    """SE block number by node name."""
+    nodes = [timed.node for timed in trace.nodes]
     shapes = {
         name: shape
-        for one in trace.nodes
-        for name, shape in zip(filter(None, one.node.output), one.shapes, strict=False)
+        for timed in trace.nodes
+        for name, shape in zip(filter(None, timed.node.output), timed.shapes, strict=False)
     }
     found: dict[str, int] = {}
     for number, gate in enumerate(find_gates(nodes, shapes, ()), 1):
@@ -70,19 +70,19 @@ def _blocks(trace: Trace) -> dict[str, int]:
     return found
 
 
-def _is_inserted(one: NodeTime, own_names: set[str]) -> bool:
-    op = one.node.op_type
-    return op in CONVERSIONS or (op == _LAYOUT and one.node.name not in own_names)
+def _is_inserted(timed: NodeTime, own_names: set[str]) -> bool:
+    op = timed.node.op_type
+    return op in CONVERSIONS or (op == _LAYOUT and timed.node.name not in own_names)
 
 
-def sums_of(nodes: list[NodeFacts]) -> Sums:
-    """The sums over a profile's nodes."""
+def sum_times(nodes: list[NodeFacts]) -> TimeSums:
+    """The time sums over the nodes of a profile."""
 
     def total(chosen: list[NodeFacts]) -> float:
         return float(sum(node.ms for node in chosen))
 
     in_se = [node for node in nodes if node.se_block is not None]
-    return Sums(
+    return TimeSums(
         nodes_ms=total(nodes),
         se_ms=total(in_se),
         inserted_ms=total([node for node in nodes if node.inserted]),
@@ -91,10 +91,10 @@ def sums_of(nodes: list[NodeFacts]) -> Sums:
     )
 
 
-def by_operator(nodes: list[NodeFacts]) -> pd.DataFrame:
-    """One row an operator, the slowest first.
+def times_by_operator(nodes: list[NodeFacts]) -> pd.DataFrame:
+    """One row per operator, slowest first.
 
-    Columns: op, nodes, ms, se_ms (of it in SE blocks), rest_ms, share (of all nodes), inserted.
+    Columns: op, nodes, ms, se_ms (part in SE blocks), rest_ms, share (of the total), inserted.
     """
     import pandas as pd
 
@@ -109,6 +109,6 @@ def by_operator(nodes: list[NodeFacts]) -> pd.DataFrame:
     return found.sort_values("ms", ascending=False, kind="stable").reset_index(drop=True)
 
 
-def slowest(nodes: list[NodeFacts], most: int) -> list[NodeFacts]:
-    """The nodes that take longest."""
+def slowest_nodes(nodes: list[NodeFacts], most: int) -> list[NodeFacts]:
+    """The `most` slowest nodes, slowest first."""
     return sorted(nodes, key=lambda node: -node.ms)[:most]

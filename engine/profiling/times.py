@@ -1,4 +1,4 @@
-"""What the profiler said, as data."""
+"""The data of a profiler trace."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class NodeTime:
-    """One node of the graph that ran: mean ms a run, the shapes of its outputs, who ran it."""
+    """One node of the executed graph: mean ms per run, shapes of its outputs, its provider."""
 
     node: NodeProto
     ms: float
@@ -21,9 +21,9 @@ class NodeTime:
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """All nodes in the order they ran; means over `runs`, the faster half of all.
+    """All nodes in execution order; means over `runs` runs, the faster half of all.
 
-    `wall_ms` is of the runs that the nodes were timed in, `latency_ms` the median without profiler.
+    `wall_ms`: mean duration of these runs; `latency_ms`: median latency without the profiler.
     """
 
     nodes: tuple[NodeTime, ...]

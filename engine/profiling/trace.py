@@ -1,7 +1,7 @@
-"""Runs a model under ONNX Runtime's profiler: the time of every node of the graph that ran.
+"""Runs a model under the profiler of ONNX Runtime: the time of every node of the executed graph.
 
-The graph that runs is not the stored one: the session fuses operators and inserts others for its
-own formats. So the session writes out its graph, and times are matched to its nodes by name.
+The executed graph is not the stored one: the session fuses operators and inserts conversions. So
+the session saves its optimized graph, and times are matched to its nodes by name.
 """
 
 from __future__ import annotations
@@ -19,38 +19,40 @@ from engine.profiling.times import NodeTime, Trace
 from engine.runtimes.onnxruntime_profiler import WARM_UP_RUNS, run_profiled
 
 
-def take_trace(
+def record_trace(
     path: Path, provider: str, threads: int, inputs: np.ndarray, folder: Path, seconds: float
 ) -> Trace:
-    """Profiles about `seconds` of runs of `inputs`; `folder` takes the profiler's files."""
-    found = run_profiled(path, provider, threads, inputs, folder, seconds)
-    return trace_of(list(found.graph.node), found.events, found.latency_ms)
+    """Profiles runs of `inputs` for about `seconds`; the profiler writes its files to `folder`."""
+    profile = run_profiled(path, provider, threads, inputs, folder, seconds)
+    return parse_trace(list(profile.graph.node), profile.events, profile.latency_ms)
 
 
-def trace_of(nodes: list[NodeProto], events: list[dict[str, Any]], latency_ms: float) -> Trace:
-    """Reads the profiler's events (times in us); the first WARM_UP_RUNS runs are left out.
+def parse_trace(nodes: list[NodeProto], events: list[dict[str, Any]], latency_ms: float) -> Trace:
+    """Node times from the profiler's events (in us), without the first WARM_UP_RUNS runs.
 
-    Of the others the faster half counts: whatever disturbs a run only makes it slower. Raises
-    BenchmarkFailed where events and nodes do not belong together.
+    Only the faster half of the runs counts, because interference can only make a run slower. Raises
+    BenchmarkFailed where the events do not match the nodes.
     """
     walls = _faster_half([one for one in events if one["name"] == "model_run"][WARM_UP_RUNS:])
     if not walls:
-        raise BenchmarkFailed("ONNX Runtime's profiler recorded no run; nothing can be said.")
+        raise BenchmarkFailed("ONNX Runtime's profiler recorded no run: profile the build again.")
     starts = [wall["ts"] for wall in walls]
     by_name: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for event in events:
         name = event["name"]
-        if event.get("cat") == "Node" and name.endswith(_KERNEL):
+        if event.get("cat") == "Node" and name.endswith(_KERNEL_SUFFIX):
             run = bisect_right(starts, event["ts"]) - 1
             if run >= 0 and event["ts"] < starts[run] + walls[run]["dur"]:
-                by_name[name.removesuffix(_KERNEL)].append(event)
+                by_name[name.removesuffix(_KERNEL_SUFFIX)].append(event)
     first_seen = {name: found[0]["ts"] for name, found in by_name.items()}
-    _name(nodes, {name: found[0]["args"].get("op_name", "") for name, found in by_name.items()})
-    strangers = set(by_name) - {node.name for node in nodes}
-    if strangers:
+    _name_nodes(
+        nodes, {name: found[0]["args"].get("op_name", "") for name, found in by_name.items()}
+    )
+    unmatched = set(by_name) - {node.name for node in nodes}
+    if unmatched:
         raise BenchmarkFailed(
-            f"The profiler timed {len(strangers)} nodes that are not in the graph that ran (the "
-            f"first: {min(strangers)}); this ONNX Runtime cannot be profiled."
+            f"The profiler timed {len(unmatched)} nodes that are not in the executed graph (the "
+            f"first: {min(unmatched)}): this version of ONNX Runtime is not supported."
         )
     times = [_node_time(node, by_name.get(node.name, []), len(walls)) for node in nodes]
     times.sort(key=lambda one: first_seen.get(one.node.name, 0))
@@ -58,24 +60,24 @@ def trace_of(nodes: list[NodeProto], events: list[dict[str, Any]], latency_ms: f
     return Trace(tuple(times), len(walls), wall_ms, latency_ms)
 
 
-_KERNEL = "_kernel_time"
+_KERNEL_SUFFIX = "_kernel_time"
 
 
 def _faster_half(walls: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The faster half of the runs, in the order in which they ran."""
+    """The faster half of the runs, in execution order."""
     fastest = sorted(walls, key=lambda wall: wall["dur"])[: max(1, -(-len(walls) // 2))]
     return sorted(fastest, key=lambda wall: wall["ts"])
 
 
-def _name(nodes: list[NodeProto], operators: dict[str, str]) -> None:
-    """Gives nodes without a name that of the profiler, `operators` by name in the order they ran.
+def _name_nodes(nodes: list[NodeProto], operators: dict[str, str]) -> None:
+    """Gives unnamed nodes the names of the profiler; `operators`: operator by name, in run order.
 
-    The profiler calls them by operator and number; those of one operator run in their order.
+    The profiler names them by operator and number; nodes of one operator run in graph order.
     """
-    taken = {node.name for node in nodes}
+    used = {node.name for node in nodes}
     free: dict[str, list[str]] = defaultdict(list)
     for name, operator in operators.items():
-        if name not in taken:
+        if name not in used:
             free[operator].append(name)
     for node in nodes:
         if not node.name and free[node.op_type]:

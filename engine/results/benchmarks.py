@@ -8,11 +8,11 @@ import pandas as pd
 from sqlalchemy import Select, func, select
 
 from db.models import Benchmark, Environment
-from engine.benchmark.interference import NOISY_CORES
-from engine.benchmark.placement import nodes_elsewhere
-from engine.benchmark.scenarios.definitions import label_of, verdict_of
+from engine.benchmark.interference import MAX_OTHER_CORES
+from engine.benchmark.placement import nodes_on_other_providers
+from engine.benchmark.scenarios.definitions import scenario_label, verdict_text
 from engine.errors import InvalidRequest
-from engine.peak.shares import with_shares
+from engine.peak.shares import add_peak_shares
 from engine.results.columns import COLUMNS
 from engine.results.reading import newest_rows, read_frame
 from engine.specs.comparability import SAME_CONDITIONS
@@ -21,7 +21,7 @@ from engine.store.protocols import ScenarioFacts
 
 def all_benchmarks(url: str, builds: pd.DataFrame) -> pd.DataFrame:
     """One row per benchmark: times in ms, and the share of the machine's peak in %."""
-    return with_shares(_with_protocol(read_frame(url, _benchmarks())), builds, url)
+    return add_peak_shares(_with_protocol(read_frame(url, _benchmarks())), builds, url)
 
 
 def newest_benchmarks(url: str, builds: pd.DataFrame) -> pd.DataFrame:
@@ -57,14 +57,14 @@ def _with_protocol(frame: pd.DataFrame) -> pd.DataFrame:
     scenarios = [
         _scenario(*pair) for pair in zip(frame["scenario"], frame["benchmark_id"], strict=True)
     ]
-    frame["scenario"] = [label_of(scenario) for scenario in scenarios]
-    frame["verdict"] = [verdict_of(scenario) for scenario in scenarios]
+    frame["scenario"] = [scenario_label(scenario) for scenario in scenarios]
+    frame["verdict"] = [verdict_text(scenario) for scenario in scenarios]
     valid = [None if scenario is None else scenario.valid for scenario in scenarios]
     frame["valid"] = pd.Series(valid, index=frame.index, dtype=object)
     busy_cores = frame["other_busy_cores"]
     frame["noise"] = [_interference(*row) for row in zip(frame["noise"], busy_cores, strict=True)]
     placements = zip(frame["elsewhere"], frame["provider"], strict=True)
-    frame["elsewhere"] = [nodes_elsewhere(*placement) for placement in placements]
+    frame["elsewhere"] = [nodes_on_other_providers(*placement) for placement in placements]
     return frame
 
 
@@ -81,6 +81,6 @@ def _interference(reasons: Any, other_busy_cores: float | None) -> str | None:
     """
     if isinstance(reasons, list):
         return "; ".join(reasons) or None
-    if other_busy_cores is None or not other_busy_cores > NOISY_CORES:
+    if other_busy_cores is None or not other_busy_cores > MAX_OTHER_CORES:
         return None
     return f"other processes used {other_busy_cores:.2f} cores"

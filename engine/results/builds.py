@@ -52,7 +52,7 @@ def _with_manifest_facts(builds: pd.DataFrame) -> pd.DataFrame:
     """Replaces `manifest` by columns: GMACs, parameters, execution, int8 target, calibration."""
     builds["origin"] = MEASURED_HERE
     stored = zip(builds.pop("manifest"), builds["artifact_digest"], strict=True)
-    manifests = [BuildManifest.of_stored(*pair) for pair in stored]
+    manifests = [BuildManifest.from_stored(*pair) for pair in stored]
     builds["compute_gmacs"] = pd.Series(
         [m.compute.gmacs for m in manifests], index=builds.index, dtype=float
     )

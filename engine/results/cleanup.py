@@ -17,7 +17,7 @@ from db.models import Artifact, Job
 from db.session import reading, writing
 from engine.config import settings
 from engine.errors import InvalidRequest
-from engine.profiling.records import folder_of as profiles_folder
+from engine.profiling.records import profile_folder as profiles_folder
 from engine.text import plural
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")

@@ -7,7 +7,7 @@ from typing import Any
 
 from db.models import Artifact, Benchmark, Environment, Evaluation, ImportedBuild, Weights
 from db.session import reading
-from engine.benchmark.scenarios.definitions import label_of, verdict_of
+from engine.benchmark.scenarios.definitions import scenario_label, verdict_text
 from engine.errors import WorkbenchError
 from engine.evaluation.comparability import NOT_STATED
 from engine.preprocess import PreprocessSpec
@@ -91,7 +91,7 @@ def _artifact(provenance: Provenance) -> dict[str, Any]:
         return _imported(provenance.imported)
     if artifact is None:
         return {}
-    manifest = BuildManifest.of(artifact)
+    manifest = BuildManifest.from_artifact(artifact)
     build, int8 = manifest.build, manifest.build.quantization or Int8Build()
     return {
         "model_id": artifact.model_id,
@@ -175,7 +175,7 @@ def _accuracy(provenance: Provenance) -> dict[str, Any]:
     row = provenance.evaluation
     if row is None:
         return {}
-    protocol = EvaluationProtocol.of(row)
+    protocol = EvaluationProtocol.from_row(row)
     return {
         "top1": _count(row.top1_count, row.images),
         "top5": _count(row.top5_count, row.images),
@@ -220,18 +220,18 @@ def _speed(provenance: Provenance) -> dict[str, Any]:
         return {}
     if row.imported_digest is not None:
         return _imported_speed(row)
-    protocol = BenchmarkProtocol.of(row)
+    protocol = BenchmarkProtocol.from_row(row)
     range_text = f"{number(row.images_per_s_low)} to {number(row.images_per_s_high)}"
     return {
         "images_per_s": number(row.images_per_s)
         + ("" if row.images_per_s_low is None else f" ({range_text} over the reported windows)"),
         "achieved_gmacs_per_s": _achieved(row, provenance.peak_gmacs_per_s),
         "p50 / p90 / p99": _latencies(row),
-        "scenario": label_of(protocol.scenario),
-        "verdict": verdict_of(protocol.scenario),
+        "scenario": scenario_label(protocol.scenario),
+        "verdict": verdict_text(protocol.scenario),
         **_scenario_facts(protocol.scenario or ScenarioFacts()),
         "stable": _stable(row),
-        "noise": protocol.noise_text,
+        "noise": protocol.interference_text,
         "samples": f"{row.samples:,}",
         "windows": f"{protocol.windows} of {protocol.window_s} s",
         "warm-up": duration(protocol.warm_up_s),

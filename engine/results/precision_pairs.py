@@ -6,7 +6,7 @@ import pandas as pd
 
 from engine.common.stats import PairedDifference, paired_difference
 from engine.evaluation.comparability import require_same_images
-from engine.evaluation.per_image import find, load
+from engine.evaluation.per_image import find_evaluation, load_per_image
 from engine.results.builds import MEASURED_HERE
 from engine.results.reading import with_ran_in
 from engine.specs.comparability import SAME_CONDITIONS, SAME_EVALUATION, SAME_MODEL
@@ -22,10 +22,10 @@ def paired_top1_difference(first_id: int, second_id: int, url: str) -> PairedDif
 
     Raises InvalidRequest unless both have the same images, labels and preprocessing.
     """
-    first, second = find(first_id, url), find(second_id, url)
-    a, b = load(first), load(second)
+    first, second = find_evaluation(first_id, url), find_evaluation(second_id, url)
+    a, b = load_per_image(first), load_per_image(second)
     require_same_images(first, second, a, b)
-    return paired_difference(a.right, b.right)
+    return paired_difference(a.correct, b.correct)
 
 
 def precision_pairs(frame: pd.DataFrame, url: str, first: str, second: str) -> pd.DataFrame:

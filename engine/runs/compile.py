@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 
 from db.enums import JobKind, Precision
-from engine.benchmark.scenarios.definitions import asked_label
+from engine.benchmark.scenarios.definitions import requested_label
 from engine.common.digests import data_digest
 from engine.jobs.queue import NewJob
 from engine.runs.build_options import build_fields
@@ -122,7 +122,7 @@ def _configuration(spec: BenchmarkSpec) -> str:
     if spec.threads:
         parts.append(f"{spec.threads} thread{'' if spec.threads == 1 else 's'}")
     if spec.scenario != Scenario.CLOSED_LOOP:
-        parts.append(asked_label(spec))
+        parts.append(requested_label(spec))
     return ", ".join(parts)
 
 

@@ -11,8 +11,8 @@ from db.enums import JobKind, JobStatus
 from db.models import Job
 from db.session import reading
 from engine.benchmark.measurement import AGREEING_WINDOWS, WARM_UP_MAX_S, WARM_UP_WINDOW_S
-from engine.benchmark.reuse import settings_before
-from engine.benchmark.scenarios.server import OVERTIME
+from engine.benchmark.reuse import measured_settings
+from engine.benchmark.scenarios.server import MAX_OVERTIME_FACTOR
 from engine.build.lookup import recipe_of
 from engine.common import environment
 from engine.config import settings
@@ -70,7 +70,7 @@ def estimate(request: RunRequest, url: str) -> Estimate | None:
     measuring_s = request.benchmark_max_s
     if request.scenario == Scenario.SERVER:
         min_s = START_S + measuring_s
-        measuring_s *= OVERTIME if request.rate_per_s else SEARCH_TIMES
+        measuring_s *= MAX_OVERTIME_FACTOR if request.rate_per_s else SEARCH_TIMES
     max_s = START_S + WARM_UP_MAX_S + measuring_s + WINDOW_S
     each_s = min(median_s if median_s is not None else min_s, max_s)
     remaining = total - cached
@@ -89,7 +89,7 @@ def _count_cached(request: RunRequest, url: str) -> int:
             artifact = artifacts.find_by_recipe(recipe_of(build, url), url)
         except WorkbenchError:  # the calibration dataset is not registered yet
             continue
-        measured = settings_before(artifact.digest, machine, url) if artifact else {}
+        measured = measured_settings(artifact.digest, machine, url) if artifact else {}
         for point in benchmark_points(request):
             conditions = benchmark_spec(request, point, build=build).conditions_key()
             count += (conditions, point.threads_per_request(cores)) in measured
@@ -110,7 +110,7 @@ def _median_duration_s(request: RunRequest, url: str) -> float | None:
         seconds
         for seconds, params, result in rows
         if seconds is not None
-        and not JobResult.of(result).reused
+        and not JobResult.from_stored(result).reused
         and params.get("scenario", Scenario.CLOSED_LOOP) == request.scenario
     ]
     return float(median(times[:SAMPLE_JOBS])) if times else None

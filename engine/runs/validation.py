@@ -23,7 +23,7 @@ from engine.datasets.reader import load_classes, open_index
 from engine.datasets.report import DatasetReport
 from engine.datasets.sampling import sample_by_class
 from engine.errors import LabelsMismatch, WorkbenchError
-from engine.export.routes import program_beside, require_environment, require_route
+from engine.export.routes import find_program, require_environment, require_route
 from engine.preprocess import PreprocessSpec, require_one_scale
 from engine.runs.build_options import BUILD_OPTIONS
 from engine.runs.request import (
@@ -158,7 +158,7 @@ def _check_route(request: RunRequest, model: CatalogModel, datasets: Datasets) -
     try:
         require_route(model, request.format, request.via)
         if request.via == "paddle2onnx":
-            program_beside(expand_user(request.weights.path or ""))
+            find_program(expand_user(request.weights.path or ""))
             require_environment()
     except WorkbenchError as error:
         yield str(error)

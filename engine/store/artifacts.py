@@ -1,7 +1,7 @@
 """The artifact store: immutable file sets, each in a folder named by its content digest.
 
-`<home>/artifacts/<digest>/` holds the files and `manifest.json` (what made them; no times, no
-paths of this machine). A folder appears by one rename: it is whole or it is not there.
+`<home>/artifacts/<digest>/` holds the files and `manifest.json` (how they were made, without times
+and local paths). A folder is renamed into place when it is complete.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ MANIFEST_FILE = "manifest.json"
 REPORT_FILE = "report.json"
 IMAGES_FILE = "images.json"
 _DIGEST = re.compile("[0-9a-f]{0,64}")
-_ABOUT = (MANIFEST_FILE, REPORT_FILE, IMAGES_FILE)
+_METADATA_FILES = (MANIFEST_FILE, REPORT_FILE, IMAGES_FILE)
 
 
 @dataclass(frozen=True, slots=True)
 class NewArtifact:
-    """What is known of an artifact before it is stored; `manifest` says what made it."""
+    """The properties of an artifact that is to be stored; `manifest`: how it was made."""
 
     recipe: str
     kind: ArtifactKind
@@ -54,8 +54,8 @@ class NewArtifact:
 
 
 def store(folder: Path, new: NewArtifact, url: str) -> Artifact:
-    """Moves a finished folder into the store and records it; an equal artifact is kept as it is."""
-    about = {
+    """Moves a finished folder into the store and records it; an equal artifact is not replaced."""
+    document = {
         "kind": new.kind,
         "model_id": new.model_id,
         "weights": {
@@ -69,10 +69,10 @@ def store(folder: Path, new: NewArtifact, url: str) -> Artifact:
         "recipe": new.recipe,
         **new.manifest.dump(),
     }
-    write_text(folder / MANIFEST_FILE, json.dumps(about, indent=1, sort_keys=True))
+    write_text(folder / MANIFEST_FILE, json.dumps(document, indent=1, sort_keys=True))
     files = sorted(path for path in folder.iterdir() if path.is_file())
     digest = data_digest({path.name: file_digest(path) for path in files})
-    size = sum(path.stat().st_size for path in files if path.name not in _ABOUT)
+    size = sum(path.stat().st_size for path in files if path.name not in _METADATA_FILES)
     target = settings().folder("artifacts") / digest
     if not target.exists():
         _flush(files)
@@ -88,14 +88,14 @@ def store(folder: Path, new: NewArtifact, url: str) -> Artifact:
         format=new.format,
         precision=new.precision,
         size_bytes=size,
-        manifest=about,
+        manifest=document,
     )
     with writing(url) as session:
         return session.merge(row)
 
 
 def _flush(files: list[Path]) -> None:
-    # The rename must not reach the disk before the bytes do.
+    # The bytes must reach the disk before the rename does.
     for path in files:
         descriptor = os.open(path, os.O_RDONLY)
         try:
@@ -105,7 +105,7 @@ def _flush(files: list[Path]) -> None:
 
 
 def find_by_recipe(recipe: str, url: str) -> Artifact | None:
-    """The newest stored artifact of a recipe whose files are still there."""
+    """The newest stored artifact of a recipe whose files exist, else None."""
     statement = (
         select(Artifact).where(Artifact.recipe == recipe).order_by(Artifact.created_at.desc())
     )
@@ -115,52 +115,49 @@ def find_by_recipe(recipe: str, url: str) -> Artifact | None:
 
 
 def find_by_digest(prefix: str, url: str) -> Artifact:
-    """The artifact whose digest begins with `prefix`; ArtifactMissing if none or several do."""
+    """The artifact whose digest starts with `prefix`; ArtifactMissing if none or several do."""
     statement = select(Artifact).where(Artifact.digest.startswith(prefix)).limit(2)
     with reading(url) as session:
         rows = session.scalars(statement).all() if _DIGEST.fullmatch(prefix) else []
     if len(rows) != 1:
-        found = "more than one artifact begins" if rows else "no artifact begins"
-        raise ArtifactMissing(
-            f"In this database {found} with {quoted(prefix)}; `results` lists them."
-        )
+        problem = "More than one artifact starts" if rows else "No artifact starts"
+        raise ArtifactMissing(f"{problem} with {quoted(prefix)}: `results` lists all.")
     return rows[0]
 
 
 def folder_of(digest: str) -> Path:
-    """Where an artifact's files are."""
+    """The folder of the files of an artifact."""
     return settings().home / "artifacts" / digest
 
 
 def model_path(digest: str) -> Path:
-    """The ONNX file of an artifact; ArtifactMissing with the way out if it is gone."""
+    """The ONNX file of an artifact. Raises ArtifactMissing where there is none."""
     path = folder_of(digest) / MODEL_FILE
     if (path.parent / TORCHSCRIPT_FILE).is_file():
         raise ArtifactMissing(
-            f"Artifact {digest[:12]} is TorchScript; what runs here starts from an ONNX export."
+            f"Artifact {digest[:12]} is TorchScript and cannot run here: use an ONNX export."
         )
     if not path.is_file():
         raise ArtifactMissing(
-            f"The files of artifact {digest[:12]} are gone from {path.parent}; build it again."
+            f"The files of artifact {digest[:12]} are missing at {path.parent}: build it again."
         )
     return path
 
 
 def preprocess_of(artifact: Artifact) -> PreprocessSpec:
-    """The preprocessing that the artifact's model expects; ArtifactMissing where it is not said."""
+    """The preprocessing of an artifact. Raises ArtifactMissing where it is not in the manifest."""
     from engine.store.manifest import ExportManifest
 
-    plain = ExportManifest.of(artifact).preprocess
+    plain = ExportManifest.from_artifact(artifact).preprocess
     if not plain:
         raise ArtifactMissing(
-            f"The manifest of artifact {artifact.digest[:12]} does not say how images are "
-            f"prepared; build it again."
+            f"The manifest of artifact {artifact.digest[:12]} has no preprocessing: build it again."
         )
     return PreprocessSpec.from_dict(plain)
 
 
 def record_weights(weights: Weights, url: str) -> None:
-    """Records a set of weights, once."""
+    """Records weights unless they are recorded already."""
     with writing(url) as session:
         if session.get(Weights, weights.digest) is None:
             session.add(weights)

@@ -1,7 +1,7 @@
-"""The manifests of exports and builds: what made an artifact, and what was found of it.
+"""The manifests of exports and builds: how an artifact was made, and its properties.
 
-A manifest lies as `manifest.json` in the artifact's folder and in its row. The folder's digest is
-taken over the file too: the keys stay as they are, and a key that says nothing is left out.
+A manifest is stored as `manifest.json` in the folder of the artifact and in its row. The digest of
+the folder includes this file, so the keys must not change, and unset keys are left out.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ NATIVE, EMULATED = "native", "emulated"
 
 
 class WeightsFacts(Document):
-    """Which weights an artifact was made from; `origin` in words."""
+    """The weights of an artifact; `origin` is a sentence."""
 
     digest: str | None = None
     kind: str | None = None
@@ -28,7 +28,7 @@ class WeightsFacts(Document):
 
 
 class Compute(Document):
-    """Multiply-accumulates of one image (1e9) and parameters (1e6); `unknown` says why not."""
+    """GMACs per image and millions of parameters; `unknown`: why the GMACs are not known."""
 
     gmacs: float | None = None
     params_m: float | None = None
@@ -36,15 +36,18 @@ class Compute(Document):
 
 
 class Prequantized(Document):
-    """Of a file that came quantized: `layers` in integers of all `of`; `overflows` without VNNI."""
+    """An imported file that is quantized already: `layers` of all `of` layers are in integers.
+
+    `overflows`: its kernels overflow on processors without VNNI.
+    """
 
     layers: int = 0
     of: int = 0
     overflows: bool = False
 
 
-class KeptNode(Document):
-    """A node that an fp16 build keeps in float; `output` is the first tensor that it makes."""
+class FloatNode(Document):
+    """A node that an fp16 build keeps in fp32; `output` is its first output tensor."""
 
     node: str = ""
     op: str = ""
@@ -53,7 +56,10 @@ class KeptNode(Document):
 
 
 class RangeCheck(Document):
-    """The images on which value ranges were checked for fp16; `dataset` None: synthetic ones."""
+    """The images of the fp16 overflow check; `dataset` None: synthetic images.
+
+    `largest_half`: the largest fp16 value; `limit`: the accepted magnitude.
+    """
 
     dataset: str | None = None
     dataset_digest: str | None = None
@@ -64,14 +70,14 @@ class RangeCheck(Document):
 
 
 class LargestValue(Document):
-    """The largest magnitude seen, and the tensor that took it."""
+    """The largest magnitude in the overflow check, and its tensor."""
 
     tensor: str = ""
     value: float = 0.0
 
 
 class Fp16Agreement(Document):
-    """fp16, with every stored value rounded, against fp32 on some images; SQNR of scores in dB."""
+    """Agreement of fp16 with fp32: images with the same top-1 class, SQNR of the scores in dB."""
 
     images: int = 0
     same_class: int = 0
@@ -79,18 +85,19 @@ class Fp16Agreement(Document):
 
 
 class Fp16Build(Document):
-    """What an fp16 build found: nodes kept in float, and how it agrees with fp32."""
+    """Results of an fp16 build: nodes kept in fp32, overflow check, agreement with fp32."""
 
-    kept_in_float: list[KeptNode] = Field(default_factory=list)
+    kept_in_float: list[FloatNode] = Field(default_factory=list)
     checked: RangeCheck = RangeCheck()
     largest: LargestValue = LargestValue()
     agreement: Fp16Agreement = Fp16Agreement()
 
 
 class CalibrationFacts(Document):
-    """The images an int8 build was calibrated on, and how ranges were estimated from them.
+    """Calibration of an int8 build: its images, and the calibration method (`mode`).
 
-    `images` were drawn of `images_asked`; `max_drop` in points of top-1, None for no constraint.
+    `images_asked`: requested number of images; `images_searched`: images of the accuracy search;
+    `max_drop`: max accuracy drop in pp of top-1, None without an accuracy constraint.
     """
 
     dataset: str = ""
@@ -112,10 +119,10 @@ class CalibrationFacts(Document):
 
 
 class BuildDetails(Document):
-    """What one precision's builder did. `execution` is native or emulated on the CPU that built it.
+    """What the builder of a precision did. `execution`: native or emulated, on the building CPU.
 
-    `quantization` and `calibration` are of int8 builds, `half` of fp16 builds; `appended` is
-    "softmax" where one was appended.
+    `quantization` and `calibration` are set for int8 builds, `half` for fp16 builds; `appended`:
+    "softmax" where a softmax was appended.
     """
 
     execution: str | None = None
@@ -128,16 +135,16 @@ class BuildDetails(Document):
 
     @property
     def execution_kind(self) -> str:
-        """NATIVE or EMULATED; builds of the first versions have a sentence that begins with it."""
+        """NATIVE or EMULATED; builds of the first versions have a sentence that starts with it."""
         return EMULATED if (self.execution or NATIVE).startswith(EMULATED) else NATIVE
 
 
 class ExportManifest(Document):
-    """What an export says of itself, and a build takes over from it.
+    """The manifest of an export; a build inherits part of it.
 
-    `background` is the output that is no class; `fixed_batch` the only batch that the model takes;
-    `notes` what was assumed and changed when a file of elsewhere was taken in, in sentences;
-    `weights_key` which of several sets of weights in the file; `scores` logits or probabilities.
+    `background`: index of the background output; `fixed_batch`: the only batch size that the model
+    takes; `notes`: what was assumed and changed in an import, in sentences; `weights_key`: the set
+    of weights, of several in a file; `scores`: logits or probabilities.
     """
 
     kind: str | None = None
@@ -163,28 +170,28 @@ class ExportManifest(Document):
     not_quantizable: str | None = None
 
     @classmethod
-    def of(cls, artifact: Artifact) -> Self:
-        """The manifest of an artifact; ArtifactMissing in a sentence where it is damaged."""
-        return cls.of_stored(artifact.manifest, artifact.digest)
+    def from_artifact(cls, artifact: Artifact) -> Self:
+        """The manifest of an artifact. Raises ArtifactMissing where it is damaged."""
+        return cls.from_stored(artifact.manifest, artifact.digest)
 
     @classmethod
-    def of_stored(cls, manifest: dict[str, Any], digest: str) -> Self:
-        """As `of`, from the columns of its row."""
+    def from_stored(cls, manifest: dict[str, Any], digest: str) -> Self:
+        """As `from_artifact`, from the columns of its row."""
         what = f"The manifest of artifact {str(digest)[:12]}"
         return cls.read(manifest, what, ArtifactMissing)
 
     @property
     def gives_probabilities(self) -> bool:
-        """Whether the model's scores are probabilities already."""
+        """Whether the scores of the model are probabilities."""
         return self.scores == PROBABILITIES
 
     @property
     def class_outputs(self) -> int:
-        """Outputs that are classes: all but a background class."""
+        """Number of outputs without the background output."""
         return self.classes - (self.background is not None)
 
     def inherited(self) -> dict[str, Any]:
-        """What a build takes over from its export, by stored key."""
+        """What a build inherits from its export, by stored key."""
         return self.model_dump(by_alias=True, exclude_unset=True, include=_INHERITED)
 
 
@@ -195,6 +202,6 @@ _INHERITED = {
 
 
 class BuildManifest(ExportManifest):
-    """What a build says of itself; of an export, `build` is empty."""
+    """The manifest of a build; `build` is empty for an export."""
 
     build: BuildDetails = BuildDetails()

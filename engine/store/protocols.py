@@ -1,6 +1,6 @@
-"""How benchmarks and evaluations were measured: the `protocol` of their rows.
+"""How benchmarks and evaluations were measured: the `protocol` column of their rows.
 
-Rows of earlier versions lack keys, rows of imported results most of them.
+Rows of earlier versions lack some keys, rows of imported results most of them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from engine.errors import InvalidRequest
 
 
 class RateTrial(Document):
-    """One run of a search for the highest rate (requests/s)."""
+    """One run of the search for the highest valid rate (requests/s)."""
 
     rate_per_s: float = 0.0
     valid: bool = False
@@ -24,10 +24,11 @@ class RateTrial(Document):
 
 
 class ScenarioFacts(Document):
-    """What a scenario of MLPerf found; `valid` None where the scenario has no verdict.
+    """Result of an MLPerf scenario; `valid` is None where the scenario has no verdict.
 
-    Rates in requests/s; `asked_rate_per_s` None: the highest one was searched. `samples_a_pass` is
-    of offline, the p90 of single stream, the rest of server.
+    Rates in requests/s; `asked_rate_per_s` is the requested rate, None: the highest was searched.
+    `over`: number of requests over the limit; `tried`: all runs of the search. `samples_a_pass` is
+    set for offline, the p90 fields for single stream, the other ones for server.
     """
 
     name: str = ""
@@ -45,10 +46,11 @@ class ScenarioFacts(Document):
 
 
 class Interference(Document):
-    """What the machine did while the windows were taken: other load in cores, the clock in MHz.
+    """Interference during the measured windows: other load in cores, CPU clock in MHz.
 
-    `mhz` is (low, median, high), None where the system does not tell; `load_1min` before and after;
-    `others` are the busiest processes with their cores.
+    `mhz`: (lowest, median, highest), None where the system does not report it. `load_1min`: load
+    average before and after. `others`: the busiest processes with their mean cores.
+    `watching_cores`: cores that the monitor itself used.
     """
 
     samples: int = 0
@@ -63,10 +65,10 @@ class Interference(Document):
 
 
 class BenchmarkProtocol(Document):
-    """How a speed was measured. `scenario` None: closed loop; `nodes` counts them by provider.
+    """How a speed was measured. `scenario` None: closed loop; `nodes`: node count by provider.
 
-    `setting` is the key of same conditions; `noise` says why the result is disturbed, a clause
-    each, None in rows of before that was judged.
+    `setting`: key of equal settings, for reuse. `noise`: reasons why the result counts as
+    disturbed, one clause each; None in rows of versions that did not record interference.
     """
 
     warm_up_s: float | None = None
@@ -87,43 +89,44 @@ class BenchmarkProtocol(Document):
     imported: str | None = None
 
     @classmethod
-    def of(cls, row: Benchmark | Row[Any]) -> BenchmarkProtocol:
-        """The protocol of a benchmark; InvalidRequest in a sentence where it is damaged."""
+    def from_row(cls, row: Benchmark | Row[Any]) -> BenchmarkProtocol:
+        """The protocol of a benchmark. Raises InvalidRequest where it is damaged."""
         return cls.read(row.protocol, f"The protocol of benchmark {row.id}", InvalidRequest)
 
     @property
-    def noise_text(self) -> str | None:
-        """The reasons in one clause; None where nothing disturbed it."""
+    def interference_text(self) -> str | None:
+        """The reasons of `noise` in one clause; None without interference."""
         return "; ".join(self.noise or []) or None
 
 
-class RestFacts(Document):
-    """The images of an evaluation that its build had not seen, with the counts of right answers."""
+class RemainingFacts(Document):
+    """The evaluated images outside the overlap, with their top-1 and top-5 correct counts."""
 
     images: int = 0
     top1: int | None = None
     top5: int | None = None
 
 
-class SeenFacts(Document):
-    """How many images `of` an evaluation its build was `calibrated` or `searched` on.
+class OverlapFacts(Document):
+    """Overlap of an evaluation with the images that its int8 build used.
 
-    `images` counts either; `rest` is how it does on all others.
+    `calibrated`, `searched`: images used for calibration and for the accuracy search; `images`:
+    used for either; `of`: all evaluated images; `rest`: counts on the remaining images.
     """
 
     calibrated: int = 0
     searched: int = 0
     images: int = 0
     of: int = 0
-    rest: RestFacts | None = None
+    rest: RemainingFacts | None = None
 
     def sentence(self) -> str:
-        """`312 of 1,000 images were also calibrated on; top-1 on the other 688: 85.76 %`."""
+        """`312 of 1,000 images were used for calibration; top-1 on the other 688: 85.76 %`."""
         if not self.images:
-            return "none of the images was calibrated or searched on"
-        counts = {"calibrated": self.calibrated, "searched": self.searched}
-        kinds = " or ".join(kind for kind, count in counts.items() if count)
-        text = f"{self.images:,} of {self.of:,} images were also {kinds} on"
+            return "no overlap with the calibration set"
+        counts = {"calibration": self.calibrated, "the accuracy search": self.searched}
+        uses = " or ".join(use for use, count in counts.items() if count)
+        text = f"{self.images:,} of {self.of:,} images were used for {uses}"
         rest = self.rest
         if rest is not None and rest.images and rest.top1 is not None:
             text += f"; top-1 on the other {rest.images:,}: {100 * rest.top1 / rest.images:.2f} %"
@@ -131,10 +134,11 @@ class SeenFacts(Document):
 
 
 class EvaluationProtocol(Document):
-    """How an accuracy was measured. `classes` is how many a label is one of.
+    """How an accuracy was measured. `classes`: number of classes.
 
-    `class_matching` says what was assumed of outputs and classes; `overlap` which images the build
-    had seen, None where nobody knows. The last are of imports and of other label sets.
+    `class_matching`: what was assumed to map outputs to classes. `overlap`: overlap with the
+    calibration set, None where unknown. The fields from `imported_from` on are set for imported
+    results and for other label sets.
     """
 
     batch: int | None = None
@@ -145,7 +149,7 @@ class EvaluationProtocol(Document):
     runtime: str | None = None
     classes: int | None = None
     class_matching: str | None = None
-    overlap: SeenFacts | None = Field(None, alias="seen_before")
+    overlap: OverlapFacts | None = Field(None, alias="seen_before")
     imported_from: str | None = None
     sha256: str | None = None
     best_classes_known: int | None = None
@@ -156,18 +160,18 @@ class EvaluationProtocol(Document):
     without_a_right_answer: int = 0
 
     @classmethod
-    def of(cls, row: Evaluation) -> EvaluationProtocol:
-        """The protocol of an evaluation; InvalidRequest in a sentence where it is damaged."""
+    def from_row(cls, row: Evaluation) -> EvaluationProtocol:
+        """The protocol of an evaluation. Raises InvalidRequest where it is damaged."""
         return cls.read(row.protocol, f"The protocol of evaluation {row.id}", InvalidRequest)
 
-    def without_rest(self) -> EvaluationProtocol:
-        """Where other labels apply than those that the rest was counted by."""
+    def without_remaining_counts(self) -> EvaluationProtocol:
+        """A copy without the counts of `overlap.rest`, which do not apply to other labels."""
         if self.overlap is None:
             return self
         plain = {name: value for name, value in self.overlap.dump().items() if name != "rest"}
-        return self.model_copy(update={"overlap": SeenFacts.model_validate(plain)})
+        return self.model_copy(update={"overlap": OverlapFacts.model_validate(plain)})
 
     @property
     def overlap_text(self) -> str | None:
-        """The overlap with what the build had seen, in words; None where nothing is known."""
+        """The overlap with the calibration set as a sentence; None where it is unknown."""
         return self.overlap.sentence() if self.overlap is not None else None

@@ -23,7 +23,7 @@ from db.models import Job
 from db.session import reading
 from engine.demo.images import CLASS_NAMES, draw_image
 from engine.jobs import control
-from engine.vacc.build_file import build_file_of
+from engine.vacc.build_file import parse_build_file
 from engine.vacc.yaml_text import parse_yaml
 from tests.support.keyboard import tabbed_through
 from tests.support.screenshots import PAGES, settle
@@ -329,7 +329,7 @@ def test_the_build_file_of_a_build_reads_back(page: Page, address: str) -> None:
     page.locator(".dvn-scroller").first.click(position=first_box)
     expect(page.get_by_text("Provenance of demo/senet int8")).to_be_visible(timeout=20_000)
     text = download_of(page, "vamc build file").read_text()
-    asked = build_file_of(parse_yaml(text, "b.yaml"), "b.yaml")
+    asked = parse_build_file(parse_yaml(text, "b.yaml"), "b.yaml")
     assert asked.precision == Precision.INT8
     assert asked.preprocess is not None
     assert asked.preprocess.crop == 64

@@ -22,7 +22,7 @@ from dashboard.components.compare.side_by_side import (
     pick_from,
 )
 from dashboard.palette import LIGHT
-from engine.benchmark.sweep import Percentile, find_sweet_spot
+from engine.benchmark.sweep import Percentile, find_best_operating_point
 from engine.results.groups import with_keys
 from tests.support import rows
 from tests.support.pages import missing, opened, texts
@@ -176,7 +176,7 @@ SWEEP = pd.DataFrame(
 
 
 def test_over_the_batch_the_star_keeps_the_latency_limit() -> None:
-    figure = batches.batch_scaling(find_sweet_spot(SWEEP, Percentile.P50, 130.0), LIGHT)
+    figure = batches.batch_scaling(find_best_operating_point(SWEEP, Percentile.P50, 130.0), LIGHT)
     star = next(t for t in figure.data if t.marker.symbol == "star")
     assert list(star.y) == [40.0]
     assert not any("yaxis" in str(t.yaxis) and t.yaxis == "y3" for t in figure.data)
@@ -185,7 +185,7 @@ def test_over_the_batch_the_star_keeps_the_latency_limit() -> None:
 
 
 def test_a_sweep_shows_pareto_front_limit_star_and_unreliable_points() -> None:
-    spot = find_sweet_spot(SWEEP, Percentile.P90, 130.0)
+    spot = find_best_operating_point(SWEEP, Percentile.P90, 130.0)
     figure = latency_against_throughput(spot, LIGHT)
     traces = {trace.name: trace for trace in figure.data}
     assert list(traces["Pareto front"].x) == [101.0, 125.0, 170.0]
@@ -196,7 +196,7 @@ def test_a_sweep_shows_pareto_front_limit_star_and_unreliable_points() -> None:
     assert "0.60 cores" in traces["fp32"].customdata[1]
     assert figure.layout.shapes[0].x0 == 130.0
     assert "p90" in figure.layout.xaxis.title.text
-    quiet = latency_against_throughput(find_sweet_spot(SWEEP.assign(noise=None)), LIGHT)
+    quiet = latency_against_throughput(find_best_operating_point(SWEEP.assign(noise=None)), LIGHT)
     assert "unreliable" not in {trace.name for trace in quiet.data}
 
 

@@ -18,9 +18,9 @@ from db.enums import ArtifactKind, JobKind
 from db.models import Artifact, Job
 from db.session import reading
 from engine.common import environment
-from engine.peak.records import Speed, keep
+from engine.peak.records import Speed, save_peaks
 from engine.profiling import records
-from engine.profiling.summary import by_operator, sums_of
+from engine.profiling.summary import sum_times, times_by_operator
 from engine.results import results_frame
 from tests.support import rows
 from tests.support.pages import opened
@@ -60,7 +60,7 @@ def test_the_peak_is_shown_and_measured_again_on_request(url: str) -> None:
     app = opened("system")
     assert any("is measured once" in caption.value for caption in app.caption)
     digest = environment.record(environment.observe_machine(), url)
-    keep(digest, [Speed("a product", "fp32", 1, 1, 57.0, 56.0)], ["it was busy"], url)
+    save_peaks(digest, [Speed("a product", "fp32", 1, 1, 57.0, 56.0)], ["it was busy"], url)
     app = opened("system")
     assert not app.exception
     tables = [table.value for table in app.dataframe]
@@ -80,7 +80,7 @@ def test_shares_stand_in_the_table_and_on_the_card(url: str) -> None:
     before = hover_card({**results_frame(url).iloc[0].to_dict(), "label": "x"})
     assert "peak" not in before
     achieved = results_frame(url).set_index("precision")["achieved_gmacs_per_s"]
-    keep(rows.MACHINE, [Speed("a", "fp32", 2, 1, 4 * achieved["fp32"], 1.0)], [], url)
+    save_peaks(rows.MACHINE, [Speed("a", "fp32", 2, 1, 4 * achieved["fp32"], 1.0)], [], url)
     frame = results_frame(url).set_index("precision")
     assert frame.loc["fp32", "peak_share"] == pytest.approx(25)
     assert pd.isna(frame.loc["int8", "peak_share"])
@@ -90,7 +90,7 @@ def test_shares_stand_in_the_table_and_on_the_card(url: str) -> None:
 
 @pytest.mark.parametrize("palette", [LIGHT, DARK])
 def test_bars_add_up_to_the_operators(palette: object) -> None:
-    figure = time_by_operator(by_operator(NODES), "#000000", palette)
+    figure = time_by_operator(times_by_operator(NODES), "#000000", palette)
     elsewhere, in_se = figure.data
     assert [a + b for a, b in zip(elsewhere.x, in_se.x, strict=True)] == [7, 2, 1]
     assert list(in_se.x) == [1, 2, 0]
@@ -98,8 +98,8 @@ def test_bars_add_up_to_the_operators(palette: object) -> None:
 
 
 def test_a_profile_is_summed_up_in_two_sentences() -> None:
-    sums = sums_of(NODES)
-    said = takeaway(sums, by_operator(NODES)).replace("*", "")
+    sums = sum_times(NODES)
+    said = takeaway(sums, times_by_operator(NODES)).replace("*", "")
     assert said == ("Share of time: Conv 70%, 1 SE blocks 30.0%, inserted conversions 10.0%.")
     told = coverage(profile("d"), sums)
     assert "10.00 ms. This is 80.0% of the latency with the profiler (12.50 ms" in told
@@ -124,8 +124,8 @@ def test_a_profiled_build_shows_where_the_time_goes(url: str) -> None:
         digest = session.scalars(builds).first()
     assert digest is not None
     assert not AppTest.from_function(page, args=(digest,)).run().expander
-    records.keep(profile(digest))
-    records.keep(profile(digest, batch=8, noise=["it was busy"], made_at=2e9))
+    records.save_profile(profile(digest))
+    records.save_profile(profile(digest, batch=8, noise=["it was busy"], made_at=2e9))
     app = AppTest.from_function(page, args=(digest,)).run()
     assert not app.exception
     assert app.selectbox(key="profile").value.batch == 8, "the newest first"
@@ -134,4 +134,4 @@ def test_a_profiled_build_shows_where_the_time_goes(url: str) -> None:
     assert operators["op"].tolist() == ["Conv", "Mul", "Cast"]
     assert slowest["name"].tolist()[0] == "conv"
     assert show_profile(None) is None
-    assert Path(records.folder_of(digest)).is_dir()
+    assert Path(records.profile_folder(digest)).is_dir()

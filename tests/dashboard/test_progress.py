@@ -13,7 +13,7 @@ from db.enums import JobStatus, Precision, WeightsKind
 from db.models import Job, JobNeed, Run
 from db.session import reading, writing
 from engine.config import REPOSITORY
-from engine.evaluation.job import _Tally
+from engine.evaluation.job import _RunningAccuracy
 from engine.jobs.results import PartialResult
 from engine.preprocess import PreprocessSpec
 from engine.preprocess.protocols import VENDOR
@@ -34,7 +34,7 @@ class Listening:
 
 def test_what_an_evaluation_says_is_understood() -> None:
     listening = Listening()
-    _Tally(listening, before=0, total=1000, labeled=True).report(200, 150)
+    _RunningAccuracy(listening, before=0, total=1000, labeled=True).report(200, 150)
     done, partial = listening.said
     found = parse_running_top1(done, partial.dump())
     assert (found.images, found.top1) == (200, 75.0)

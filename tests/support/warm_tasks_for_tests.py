@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from engine.errors import ImageRejected
-from engine.jobs.messages import Message, packed, unpacked
+from engine.jobs.messages import Message, pack_arrays, unpack_arrays
 
 _kept: list[bytes] = []
 _counted: list[bytes] = []
@@ -35,7 +35,7 @@ def count(request: Message) -> Message:
 
 
 def doubled(request: Message) -> Message:
-    return Message({}, packed([2 * array for array in unpacked(request.blocks)]))
+    return Message({}, pack_arrays([2 * array for array in unpack_arrays(request.blocks)]))
 
 
 def refuse(request: Message) -> Message:

@@ -11,7 +11,7 @@ from dashboard.formats import escape_markdown, message
 from db.enums import LIVE, JobStatus
 from db.models import Artifact, Dataset, Job
 from db.session import writing
-from engine.excitations.job import MeanExcitations, known_mean
+from engine.excitations.job import MeanExcitations, load_mean
 from engine.jobs import dispatcher
 from engine.jobs import queue as store
 from engine.jobs.queue import NewJob
@@ -38,7 +38,7 @@ def mean_excitations(build: Artifact) -> MeanExcitations | None:
         key="excitations_dataset",
         width=260,
     )
-    mean = known_mean(build, dataset, MEAN_IMAGES)
+    mean = load_mean(build, dataset, MEAN_IMAGES)
     if mean is None:
         show_job(mean_excitations_job(build, dataset))
     return mean

@@ -10,7 +10,7 @@ from dashboard.charts import batches, latency
 from dashboard.components.common.theme import chart_config, current_palette
 from dashboard.components.compare.benchmarked_model import select_benchmarked_model
 from dashboard.formats import escape_markdown, is_missing, short
-from engine.benchmark.sweep import Percentile, find_sweet_spot
+from engine.benchmark.sweep import Percentile, find_best_operating_point
 from engine.results.groups import benchmarks_of_model
 
 MAX_SERIES = 6
@@ -85,7 +85,7 @@ def batch_view(
             icon=":material/stacked_bar_chart:",
         )
         return
-    sweep = find_sweet_spot(benchmarks, Percentile(percentile or "p50"), limit)
+    sweep = find_best_operating_point(benchmarks, Percentile(percentile or "p50"), limit)
     st.caption(escape_markdown(sweep.sentence()))
     figure = batches.batch_scaling(sweep, current_palette())
     st.plotly_chart(figure, key="batches", config=chart_config(), alt=sweep.sentence())

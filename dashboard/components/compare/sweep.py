@@ -12,7 +12,7 @@ from dashboard.components.compare.benchmarked_model import select_benchmarked_mo
 from dashboard.components.results.table import table_column
 from dashboard.formats import escape_markdown, plural
 from engine.benchmark.scenarios.definitions import CLOSED_LOOP
-from engine.benchmark.sweep import Percentile, SweetSpot, find_sweet_spot
+from engine.benchmark.sweep import BestOperatingPoint, Percentile, find_best_operating_point
 from engine.results.columns import COLUMNS, SWEEP
 from engine.results.groups import benchmarks_of_model
 
@@ -36,10 +36,12 @@ def sweep_view(
     conditions = {**setting, "scenario": CLOSED_LOOP, "processes": 1}
     own = rows[rows["label"] == model]
     benchmarks = benchmarks_of_model(queries.tables().benchmarks, own, conditions)
-    show_sweep(find_sweet_spot(benchmarks, Percentile(percentile or "p90"), limit), "sweep")
+    show_sweep(
+        find_best_operating_point(benchmarks, Percentile(percentile or "p90"), limit), "sweep"
+    )
 
 
-def show_sweep(sweep: SweetSpot, key: str) -> None:
+def show_sweep(sweep: BestOperatingPoint, key: str) -> None:
     """The summary, chart and table of a sweep, or a message if there is none."""
     if len(sweep.points) < MIN_POINTS:
         st.info(
@@ -65,7 +67,7 @@ def show_sweep(sweep: SweetSpot, key: str) -> None:
     _table(sweep, key)
 
 
-def _table(sweep: SweetSpot, key: str) -> None:
+def _table(sweep: BestOperatingPoint, key: str) -> None:
     front = set(sweep.pareto_front["benchmark_id"])
     shown = sweep.points[list(SWEEP)].assign(front=sweep.points["benchmark_id"].isin(front))
     config = {name: table_column(COLUMNS[name]) for name in SWEEP}

@@ -15,7 +15,7 @@ COLUMNS = {"node": "node", "op": "operator", "reason": "reason"}
 
 def show_fp16(artifact: Artifact | None) -> None:
     """The overflow check and the float nodes of an fp16 build; nothing for other builds."""
-    fp16 = BuildManifest.of(artifact).build.half if artifact is not None else None
+    fp16 = BuildManifest.from_artifact(artifact).build.half if artifact is not None else None
     if fp16 is None:
         return
     float_nodes = fp16.kept_in_float

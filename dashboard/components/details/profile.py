@@ -11,8 +11,8 @@ from dashboard.charts.profile import time_by_operator
 from dashboard.components.common.theme import chart_config, current_palette
 from dashboard.formats import ago, escape_markdown, number
 from db.models import Artifact
-from engine.profiling.records import NodeFacts, Profile, profiles_of
-from engine.profiling.summary import Sums, by_operator, slowest, sums_of
+from engine.profiling.records import NodeFacts, Profile, load_profiles
+from engine.profiling.summary import TimeSums, slowest_nodes, sum_times, times_by_operator
 
 MAX_NODES = 15
 SHARE = st.column_config.ProgressColumn("share", format="percent", max_value=1.0)
@@ -36,7 +36,7 @@ NODES: dict[str, Any] = {
 
 def show_profile(artifact: Artifact | None, *, expanded: bool = False) -> None:
     """Chart and tables of a profiled build; nothing for other builds."""
-    profiles = profiles_of(artifact.digest) if artifact is not None else []
+    profiles = load_profiles(artifact.digest) if artifact is not None else []
     if not profiles:
         return
     with st.expander("Profile: time by operator", icon=":material/timer:", expanded=expanded):
@@ -58,8 +58,8 @@ def _label(profile: Profile) -> str:
 
 
 def _show(profile: Profile) -> None:
-    nodes, operators = profile.nodes, by_operator(profile.nodes)
-    sums = sums_of(nodes)
+    nodes, operators = profile.nodes, times_by_operator(profile.nodes)
+    sums = sum_times(nodes)
     st.markdown(takeaway(sums, operators))
     color = current_palette().precisions[profile.precision]
     st.plotly_chart(
@@ -91,15 +91,15 @@ def _show(profile: Profile) -> None:
         )
 
 
-def _node_table(nodes: list[NodeFacts], sums: Sums) -> pd.DataFrame:
-    shown = pd.DataFrame([node.model_dump() for node in slowest(nodes, MAX_NODES)])
+def _node_table(nodes: list[NodeFacts], sums: TimeSums) -> pd.DataFrame:
+    shown = pd.DataFrame([node.model_dump() for node in slowest_nodes(nodes, MAX_NODES)])
     return shown.assign(
         share=shown["ms"] / sums.nodes_ms,
         output=[" x ".join(str(size) for size in shape) for shape in shown["output"]],
     )
 
 
-def takeaway(sums: Sums, operators: pd.DataFrame) -> str:
+def takeaway(sums: TimeSums, operators: pd.DataFrame) -> str:
     """The slowest operator, and the shares of SE blocks and of conversions."""
     first = operators.iloc[0]
     parts = [f"Share of time: **{first['op']}** {first['share']:.0%}"]
@@ -109,7 +109,7 @@ def takeaway(sums: Sums, operators: pd.DataFrame) -> str:
     return ", ".join(parts) + "."
 
 
-def coverage(profile: Profile, sums: Sums) -> str:
+def coverage(profile: Profile, sums: TimeSums) -> str:
     """The sum of all nodes compared with the measured latency."""
     return (
         f"Sum of all nodes: {number(sums.nodes_ms, 2)} ms. This is "

@@ -1,1 +1,1 @@
-"""The scenarios of a benchmark."""
+"""Benchmark scenarios, after MLPerf Inference."""

@@ -1,12 +1,12 @@
-"""The highest rate of arrivals at which the limit on the latency still holds.
+"""The highest arrival rate that meets the latency limit, by bisection.
 
-Rates between nothing and what the machine can do at most are halved: a run that is valid raises the
-floor, one that is not lowers the ceiling and is given up early. More arrivals never shorten a
-queue, so the two close in on one rate.
+The search interval is (0, capacity of the machine]. A valid run raises the lower bound; an invalid
+one lowers the upper bound and stops early. A higher rate never shortens the queue, so the bounds
+converge to one rate.
 
-A run must be long enough for the queue to build up: a short one at a high rate ends before anybody
-has waited. Where p99 is the limit L (in service times) the queue is busy to about 1 - 2.3 / L, and
-takes about 0.4 L^2 services to settle (M/D/1); a run here is ten times that.
+A run must be long enough for the queue to build up: a short run at a high rate ends before any
+request has waited. With a p99 limit of L service times, the utilization is about 1 - 2.3 / L, and
+the queue needs about 0.4 L^2 service times to settle (M/D/1); a run here is ten times that.
 """
 
 from __future__ import annotations
@@ -14,58 +14,58 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from engine.benchmark.scenarios.server import LEAST_REQUESTS, Served
+from engine.benchmark.scenarios.server import MIN_VALID_REQUESTS, ServerRun
 
-TRIAL_REQUESTS = 1000  # at least; 2 of so many may be over the limit
-SETTLING = 4.0  # times L squared
-CLOSE_ENOUGH = 0.03  # of the rate
-HOPELESS = 1 / 64  # of what the machine can do
+MIN_TRIAL_REQUESTS = 1000  # of which 2 may exceed the limit
+SETTLING_FACTOR = 4.0  # times L squared
+RATE_TOLERANCE = 0.03  # relative width of the interval at which the search ends
+MIN_CAPACITY_SHARE = 1 / 64  # below this share of the capacity the search ends
 
 
 @dataclass(frozen=True, slots=True)
-class Search:
-    """The best valid run, or the slowest of those that failed; and every run, in its order."""
+class RateSearch:
+    """The valid run with the highest rate, else the invalid one with the lowest; and all runs."""
 
-    best: Served
-    tried: tuple[Served, ...]
+    best: ServerRun
+    trials: tuple[ServerRun, ...]
 
 
 def settling_requests(limit_ms: float, capacity_per_s: float, most: int) -> int:
-    """How many requests a run needs, for a queue whose p99 is the limit; `most` bounds it."""
+    """Number of requests that a run needs for its queue to settle, `most` at most."""
     service_times = limit_ms / 1e3 * capacity_per_s
-    return max(TRIAL_REQUESTS, min(most, round(SETTLING * service_times**2)))
+    return max(MIN_TRIAL_REQUESTS, min(most, round(SETTLING_FACTOR * service_times**2)))
 
 
 def highest_rate(
-    trial: Callable[[float, int], Served],
+    trial: Callable[[float, int], ServerRun],
     requests_at: Callable[[float], int],
     capacity_per_s: float,
     seconds_left: Callable[[], float],
-) -> Search:
-    """Bisects (0, capacity]; `trial(rate, requests)` runs once. One run is made in any case.
+) -> RateSearch:
+    """Bisects (0, capacity]; `trial(rate, requests)` does one run. At least one run is done.
 
-    It ends when floor and ceiling are close, when nothing holds, or when the time that is left is
-    too short for a whole run.
+    Ends when the bounds are within RATE_TOLERANCE, when no rate above MIN_CAPACITY_SHARE of the
+    capacity is valid, or when the remaining time is too short for a full run.
     """
-    floor, ceiling = 0.0, capacity_per_s
-    tried: list[Served] = []
+    low, high = 0.0, capacity_per_s
+    trials: list[ServerRun] = []
     while True:
-        rate = (floor + ceiling) / 2
+        rate = (low + high) / 2
         requests, fitting = requests_at(rate), int(rate * max(0.0, seconds_left()))
-        if tried and fitting < max(requests, LEAST_REQUESTS):
+        if trials and fitting < max(requests, MIN_VALID_REQUESTS):
             break
-        found = trial(rate, max(1, min(requests, fitting)))
-        tried.append(found)
-        if found.valid:
-            floor = rate
+        run = trial(rate, max(1, min(requests, fitting)))
+        trials.append(run)
+        if run.valid:
+            low = rate
         else:
-            ceiling = rate
-        if ceiling - floor <= CLOSE_ENOUGH * ceiling or ceiling <= HOPELESS * capacity_per_s:
+            high = rate
+        if high - low <= RATE_TOLERANCE * high or high <= MIN_CAPACITY_SHARE * capacity_per_s:
             break
-    valid = [served for served in tried if served.valid]
+    valid = [run for run in trials if run.valid]
     best = (
-        max(valid, key=lambda served: served.rate_per_s)
+        max(valid, key=lambda run: run.rate_per_s)
         if valid
-        else min(tried, key=lambda served: served.rate_per_s)
+        else min(trials, key=lambda run: run.rate_per_s)
     )
-    return Search(best, tuple(tried))
+    return RateSearch(best, tuple(trials))

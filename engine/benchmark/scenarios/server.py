@@ -1,14 +1,14 @@
-"""MLPerf's Server: requests arrive by chance, and 99 of 100 must be answered within a limit.
+"""MLPerf Server: requests arrive in a Poisson process, and 99 % must be answered within a limit.
 
-Arrivals are a Poisson process: independent exponential gaps with a mean of 1 / rate, from a fixed
-seed. They keep coming whether or not the last one was answered, and latency counts from the moment
-at which a request was due, not from when somebody had time for it: a backlog is seen in full
-("coordinated omission" is what hides it). Instances take requests in the order of arrival.
-MLPerf Inference rules, "Scenarios"; Reddi et al. (2020), "MLPerf Inference Benchmark", section IV.
+The gaps between arrivals are independent and exponential with mean 1 / rate, from a fixed seed.
+Requests arrive whether or not the previous ones were answered, and latency counts from the
+scheduled arrival, so a backlog is measured in full (no "coordinated omission"). Sessions take
+requests in the order of arrival. MLPerf Inference rules, "Scenarios"; Reddi et al. (2020), "MLPerf
+Inference Benchmark", section IV.
 
-The verdict is the rules' early stopping (loadgen/early_stopping.cc): so few requests were over the
-limit that, with 99 % confidence, at most 1 % of all would be. It needs 459 requests at least. The
-rules ask for ten minutes; a run here is as long as that many requests take.
+The verdict is MLPerf's early stopping (loadgen/early_stopping.cc): with 99 % confidence, at most
+1 % of all requests exceed the limit. It needs at least 459 requests. The rules require ten minutes;
+a run here lasts as long as its number of requests takes.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from typing import Protocol
 
 import numpy as np
 
-from engine.benchmark.windows import Runners, at_once
-from engine.common.stats import most_over
+from engine.benchmark.windows import Runners, run_in_threads
+from engine.common.stats import max_exceedances
 
-SHARE_OVER = 0.01
+MAX_SHARE_OVER_LIMIT = 0.01
 CONFIDENCE = 0.99
-LEAST_REQUESTS = 459  # the fewest that can be valid: none of them over the limit
-OVERTIME = 2.0  # times the planned length, after which a rate is beyond what can be answered
-CLOSE_S = 100e-6  # sleeping is not exact to less than this
+MIN_VALID_REQUESTS = 459  # the fewest that can be valid, with none over the limit
+MAX_OVERTIME_FACTOR = 2.0  # times the planned duration; then the run is stopped as invalid
+SLEEP_PRECISION_S = 100e-6  # time.sleep is not more exact than this
 
 
 class Clock(Protocol):
-    """What time it is, and waiting; tests bring one of their own."""
+    """A clock to read and to wait for; tests use a simulated one."""
 
     def now(self) -> float:
         """Seconds since some origin."""
@@ -44,26 +44,26 @@ class Clock(Protocol):
 
 
 class WallClock:
-    """The machine's own clock."""
+    """The clock of the machine."""
 
     def now(self) -> float:
         """Seconds since some origin."""
         return time.perf_counter()
 
     def sleep_until(self, moment: float) -> None:
-        """Sleeps, and yields for the last instant, for which sleeping is too coarse."""
-        ahead = moment - time.perf_counter()
-        if ahead > CLOSE_S:
-            time.sleep(ahead - CLOSE_S)
+        """Sleeps, then yields in a loop for the last SLEEP_PRECISION_S."""
+        remaining_s = moment - time.perf_counter()
+        if remaining_s > SLEEP_PRECISION_S:
+            time.sleep(remaining_s - SLEEP_PRECISION_S)
         while time.perf_counter() < moment:
             time.sleep(0)
 
 
 @dataclass(frozen=True, slots=True)
-class Served:
-    """Latency of each answered request (ms, from when it was due) in the order of arrival.
+class ServerRun:
+    """One run at a fixed rate: latency of each answered request in ms, in the order of arrival.
 
-    `planned` requests were to come at `rate_per_s`; fewer were answered when it was given up.
+    `planned`: number of requests of the run; fewer were answered when it was stopped early.
     """
 
     rate_per_s: float
@@ -74,42 +74,43 @@ class Served:
 
     @property
     def requests(self) -> int:
-        """How many were answered."""
+        """Number of answered requests."""
         return int(self.latencies_ms.size)
 
     @property
-    def over(self) -> int:
-        """How many took longer than the limit."""
+    def over_limit(self) -> int:
+        """Number of requests that took longer than the limit."""
         return int((self.latencies_ms > self.limit_ms).sum())
 
     @property
     def valid(self) -> bool:
-        """Whether the limit is kept, as far as that many requests can show it."""
-        return self.requests == self.planned and self.over <= allowed_over(self.planned)
+        """Whether the run shows, with CONFIDENCE, that the limit is met."""
+        return self.requests == self.planned and self.over_limit <= max_requests_over_limit(
+            self.planned
+        )
 
     @property
     def reason(self) -> str:
-        """Why it is valid or not, in one clause."""
-        limit = f"{self.limit_ms:g} ms"
-        told = f"{self.over:,} of {self.requests:,} requests took longer than {limit}"
-        allowed = allowed_over(self.planned)
+        """Why the run is valid or not, in one clause."""
+        counts = f"{self.over_limit:,} of {self.requests:,} requests exceeded {self.limit_ms:g} ms"
+        allowed = max_requests_over_limit(self.planned)
         if allowed < 0:
             return (
-                f"{self.planned:,} requests are too few to tell, {LEAST_REQUESTS} are needed "
-                f"(give it more time); {told}"
+                f"{self.planned:,} requests are too few, at least {MIN_VALID_REQUESTS} are needed "
+                f"(increase the max duration); {counts}"
             )
         if self.requests < self.planned:
-            return f"given up after {told}, of {self.planned:,} planned {allowed:,} may"
-        return f"{told}, and {allowed:,} may"
+            return f"stopped early: {counts}, {allowed:,} of {self.planned:,} are allowed"
+        return f"{counts}, allowed are {allowed:,}"
 
 
-def allowed_over(requests: int) -> int:
-    """How many of so many may be over the limit; -1 where so few prove nothing."""
-    return most_over(requests, SHARE_OVER, CONFIDENCE)
+def max_requests_over_limit(requests: int) -> int:
+    """How many of `requests` may exceed the limit; -1 where there are too few for a verdict."""
+    return max_exceedances(requests, MAX_SHARE_OVER_LIMIT, CONFIDENCE)
 
 
 def poisson_arrivals(rate_per_s: float, count: int, seed: int) -> np.ndarray:
-    """When each of `count` requests is due, in seconds from the start, rising."""
+    """Scheduled arrivals of `count` requests, in seconds from the start, ascending."""
     gaps = np.random.default_rng(seed).exponential(1 / rate_per_s, count)
     return np.asarray(np.cumsum(gaps))
 
@@ -122,39 +123,39 @@ def serve(
     clock: Clock | None = None,
     give_up: bool = False,
     longest_s: float = math.inf,
-) -> Served:
-    """Answers every request, each by the first instance that is free, in the order of arrival.
+) -> ServerRun:
+    """Answers every request in the order of arrival, each by the first free session.
 
-    With `give_up` it stops once so many are over the limit that the run can no longer be valid; in
-    any case after `longest_s`, when requests come faster than they can ever be answered.
-    An instance that is free takes the next number and waits until it is due: that is the queue.
-    What a request raises is raised when the others in flight have ended.
+    A free session takes the next request number and waits until it is due; this forms the queue.
+    With `give_up`, the run stops when so many requests exceed the limit that it cannot be valid any
+    more. It always stops after `longest_s`, because the rate may be above the capacity.
+    An exception in a request is raised after the other requests in flight have ended.
     """
-    time_of = clock or WallClock()
-    numbers = itertools.count()  # next() is atomic: no two instances get the same request
+    clock = clock or WallClock()
+    numbers = itertools.count()  # next() is atomic: no two sessions get the same request
     planned = len(arrivals_s)
     latencies = np.full(planned, np.nan)
-    most = max(0, allowed_over(planned)) if give_up else planned
-    over = itertools.count(1)
-    hopeless = threading.Event()
-    started = time_of.now()
+    allowed = max(0, max_requests_over_limit(planned)) if give_up else planned
+    over_limit = itertools.count(1)
+    stopped = threading.Event()
+    started = clock.now()
 
     def answer(runner: Callable[[], object], due: float) -> float:
-        time_of.sleep_until(due)
+        clock.sleep_until(due)
         try:
             runner()
         except BaseException:
-            hopeless.set()
+            stopped.set()
             raise
-        return 1e3 * (time_of.now() - due)
+        return 1e3 * (clock.now() - due)
 
     def work(runner: Callable[[], object]) -> None:
-        while (number := next(numbers)) < planned and not hopeless.is_set():
+        while (number := next(numbers)) < planned and not stopped.is_set():
             latencies[number] = answer(runner, started + arrivals_s[number])
-            late = latencies[number] > limit_ms and next(over) > most
-            if late or time_of.now() - started > longest_s:
-                hopeless.set()
+            invalid = latencies[number] > limit_ms and next(over_limit) > allowed
+            if invalid or clock.now() - started > longest_s:
+                stopped.set()
 
-    at_once(work, runners)
+    run_in_threads(work, runners)
     answered = latencies[~np.isnan(latencies)]
-    return Served(rate_per_s, limit_ms, planned, answered, time_of.now() - started)
+    return ServerRun(rate_per_s, limit_ms, planned, answered, clock.now() - started)

@@ -32,9 +32,9 @@ from engine.specs import RangeCheckSpec
 from engine.store import artifacts
 from engine.store.manifest import (
     BuildDetails,
+    FloatNode,
     Fp16Agreement,
     Fp16Build,
-    KeptNode,
     LargestValue,
     RangeCheck,
 )
@@ -72,7 +72,7 @@ def build(source: Source, path: Path, context: JobContext) -> BuildDetails:
         execution=execution.kind,
         execution_why=execution.why,
         half=Fp16Build(
-            kept_in_float=[KeptNode(**asdict(one)) for one in kept],
+            kept_in_float=[FloatNode(**asdict(one)) for one in kept],
             checked=_what_was_checked(data),
             largest=LargestValue(tensor=tensor, value=value),
             agreement=_agreement(model, imitate(model, outputs), data),

@@ -29,7 +29,7 @@ from engine.build.int8.statistics.cache import StatisticsCache, StatisticsSource
 from engine.common import environment
 from engine.common.digests import images_digest
 from engine.common.files import write_text
-from engine.common.stats import at_chance
+from engine.common.stats import is_chance_level
 from engine.config import settings
 from engine.datasets.classes import match_outputs
 from engine.datasets.reader import DatasetIndex, open_index
@@ -178,7 +178,7 @@ def _constraint(
         outputs = scores.shape[1]
         matching = match_outputs("The model", outputs, None, index.name, index.all_classes)
         labels = matching.outputs_of_labels(index.labels[held_out_images])
-    if labeled and at_chance(int((wanted == labels).sum()), len(labels), scores.shape[1]):
+    if labeled and is_chance_level(int((wanted == labels).sum()), len(labels), scores.shape[1]):
         raise LabelsMismatch(
             f"The accuracy of fp32 on {index.name!r} is not better than chance: labels or class "
             f"order do not match, so an accuracy drop cannot be evaluated. Calibrate on a dataset "
@@ -271,7 +271,7 @@ class Top1Changes:
             f"Top-1 differs from fp32 on {self.changed} of {self.images} calibration images: their "
             f"two best fp32 scores differ by {self.margin:.2g}, and int8 changes scores by "
             f"{self.shift:.2g}. Evaluate this build before use; an accuracy constraint "
-            f"(--max-drop) excludes more layers from quantization."
+            f"(--max-accuracy-drop) excludes more layers from quantization."
         )
 
 

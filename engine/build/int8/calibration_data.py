@@ -25,7 +25,7 @@ class CalibrationImages:
     def __init__(self, index: DatasetIndex, export: Artifact) -> None:
         self.index = index
         self.preprocess = artifacts.preprocess_of(export)
-        self.background = ExportManifest.of(export).background
+        self.background = ExportManifest.from_artifact(export).background
 
     def batches(self, indices: np.ndarray) -> Iterator[np.ndarray]:
         """Batches of float32 (n, 3, crop, crop), n at most BATCH."""

@@ -98,7 +98,7 @@ def find_overlap(artifact: Artifact, index: DatasetIndex, images: np.ndarray) ->
 
 def _repeat_sampling(artifact: Artifact, index: DatasetIndex, images: np.ndarray) -> Overlap | None:
     """For builds without stored lists: repeats the sampling, which is deterministic."""
-    calibration = BuildManifest.of(artifact).build.calibration
+    calibration = BuildManifest.from_artifact(artifact).build.calibration
     if calibration is None or calibration.dataset_digest != index.digest or calibration.max_drop:
         return None
     calibrated = sample_by_class(index.labels, calibration.images, calibration.seed)

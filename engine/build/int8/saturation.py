@@ -18,7 +18,7 @@ from engine.store.manifest import BuildManifest
 
 def overflow_warning(artifact: Artifact) -> str | None:
     """A sentence if the sums of an artifact overflow on this machine, else None."""
-    manifest = BuildManifest.of(artifact)
+    manifest = BuildManifest.from_artifact(artifact)
     made = manifest.build.quantization
     made_for = made.target.name if made is not None and made.target is not None else None
     if manifest.quantized is not None and manifest.quantized.overflows:

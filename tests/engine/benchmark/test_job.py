@@ -12,8 +12,8 @@ import pytest
 from db.models import Benchmark, Environment
 from db.session import reading
 from engine.benchmark import job
-from engine.benchmark.loaded_model import Member
-from engine.benchmark.processes import Team
+from engine.benchmark.loaded_model import ProcessConfig
+from engine.benchmark.processes import ProcessGroup
 from engine.common.files import save_arrays
 from engine.config import settings
 from engine.errors import BenchmarkFailed, ProviderUnavailable
@@ -99,10 +99,10 @@ def test_a_process_that_cannot_start_fails_the_benchmark(url: str, tmp_path: Pat
 def test_a_process_that_dies_fails_the_benchmark(url: str, when: str) -> None:
     path = model_path(store_build(url, tiny_se_model()).digest)
     members = [
-        Member(DEFAULT_RUNTIME, path, "fp32", CPU_PROVIDER, 1, 1, (1, 3, SIDE, SIDE), seed)
+        ProcessConfig(DEFAULT_RUNTIME, path, "fp32", CPU_PROVIDER, 1, 1, (1, 3, SIDE, SIDE), seed)
         for seed in range(2)
     ]
-    with Team(members) as team:
+    with ProcessGroup(members) as team:
         victim = psutil.Process(team._processes[1].pid)
         if when == "before a window":
             victim.kill()
@@ -110,8 +110,8 @@ def test_a_process_that_dies_fails_the_benchmark(url: str, when: str) -> None:
         else:
             victim.suspend()
             threading.Timer(0.3, victim.kill).start()
-        with pytest.raises(BenchmarkFailed, match="processes died"):
-            team.window(0.05)
+        with pytest.raises(BenchmarkFailed, match="process died"):
+            team.measure_window(0.05)
 
 
 def test_what_the_machine_did_meanwhile_is_kept(url: str, tmp_path: Path) -> None:

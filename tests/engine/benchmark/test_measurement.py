@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from engine.benchmark import measurement
-from engine.benchmark.measurement import Measured, measure
+from engine.benchmark.measurement import Measurement, measure
 from engine.benchmark.windows import Window
 from engine.specs import BenchmarkSpec
 
@@ -17,7 +17,9 @@ def window(images_per_s: float) -> Window:
     return Window(1.0, round(images_per_s), np.array([1.0]))
 
 
-def measured(rates: list[float], monkeypatch: pytest.MonkeyPatch, max_s: float = 1e9) -> Measured:
+def measured(
+    rates: list[float], monkeypatch: pytest.MonkeyPatch, max_s: float = 1e9
+) -> Measurement:
     supply = itertools.chain(rates, itertools.repeat(rates[-1]))
     monkeypatch.setattr(measurement, "warm_up", lambda *a: 0.0)
     spec = BenchmarkSpec(artifact="x", max_s=max_s)

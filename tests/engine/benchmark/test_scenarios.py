@@ -15,8 +15,8 @@ from db.models import Benchmark
 from db.session import reading
 from engine.benchmark import job
 from engine.benchmark.measurers import p90_estimate
-from engine.benchmark.scenarios.definitions import asked_label, label_of, verdict_of
-from engine.benchmark.scenarios.offline import Offline, take_pass
+from engine.benchmark.scenarios.definitions import requested_label, scenario_label, verdict_text
+from engine.benchmark.scenarios.offline import OfflinePasses, take_pass
 from engine.specs import BenchmarkSpec
 from engine.store.protocols import BenchmarkProtocol, ScenarioFacts
 from tests.support.tiny import Quiet, store_build, tiny_se_model
@@ -34,7 +34,7 @@ def run(url: str, tmp_path: Path, **options: Any) -> Benchmark:
 
 
 def scenario_of(row: Benchmark) -> ScenarioFacts:
-    found = BenchmarkProtocol.of(row).scenario
+    found = BenchmarkProtocol.from_row(row).scenario
     assert found is not None
     return found
 
@@ -45,7 +45,7 @@ def test_single_stream_is_the_p90_of_one_request_at_a_time(url: str, tmp_path: P
     assert row.samples >= 100
     assert told.p90_ms == row.latency_p90_ms
     assert told.p90_estimate_ms >= told.p90_ms * 0.999
-    assert label_of(told) == "single stream"
+    assert scenario_label(told) == "single stream"
 
 
 @pytest.mark.parametrize(("count", "set_aside"), [(2048, 172), (2145, 181), (2116, 178), (64, 0)])
@@ -68,7 +68,7 @@ def test_offline_has_a_throughput_and_no_latency(
     assert row.images_per_s > 0
     assert row.latency_p50_ms is None
     assert row.latency_p99_ms is None
-    assert label_of(scenario_of(row)) == "offline"
+    assert scenario_label(scenario_of(row)) == "offline"
     assert all(images % 4 == 0 for images in scenario_of(row).samples_a_pass)
 
 
@@ -98,7 +98,7 @@ def test_the_next_pass_is_as_long_as_asked(monkeypatch: pytest.MonkeyPatch) -> N
         return type("W", (), {"images_per_s": 100.0 * batch})()
 
     monkeypatch.setattr("engine.benchmark.scenarios.offline.take_pass", fake)
-    passes = Offline([lambda: None] * 3, batch=4)
+    passes = OfflinePasses([lambda: None] * 3, batch=4)
     passes.take(2.0)
     passes.take(2.0)
     assert asked == [6, 200]
@@ -111,14 +111,14 @@ def test_server_at_a_rate_is_valid_when_the_limit_is_far(url: str, tmp_path: Pat
     assert row.samples == 900, "three seconds of 300"
     assert row.images_per_s == pytest.approx(300, rel=0.1)
     assert row.stable is None
-    assert label_of(told) == "server, at 300 requests/s, p99 ≤ 1000 ms"
-    assert verdict_of(told) == "valid: 0 of 900 requests took longer than 1000 ms, and 2 may"
+    assert scenario_label(told) == "server, at 300 requests/s, p99 ≤ 1000 ms"
+    assert verdict_text(told) == "valid: 0 of 900 requests exceeded 1000 ms, allowed are 2"
 
 
 def test_server_searches_the_highest_rate(url: str, tmp_path: Path) -> None:
     row = run(url, tmp_path, scenario="server", limit_ms=200.0)
     told = scenario_of(row)
-    assert label_of(told) == "server, highest rate, p99 ≤ 200 ms"
+    assert scenario_label(told) == "server, highest rate, p99 ≤ 200 ms"
     assert len(told.tried) >= 2
     valid = [one.rate_per_s for one in told.tried if one.valid]
     assert told.rate_per_s == pytest.approx(max(valid), abs=1e-3)
@@ -129,7 +129,7 @@ def test_server_with_an_impossible_limit_is_invalid_with_the_reason(
 ) -> None:
     row = run(url, tmp_path, scenario="server", rate_per_s=300, limit_ms=1e-6)
     assert scenario_of(row).valid is False
-    assert verdict_of(scenario_of(row)).startswith("invalid: 900 of 900 requests")
+    assert verdict_text(scenario_of(row)).startswith("invalid: 900 of 900 requests")
 
 
 def test_where_no_rate_is_found_the_verdict_says_how_far_it_looked(
@@ -137,7 +137,7 @@ def test_where_no_rate_is_found_the_verdict_says_how_far_it_looked(
 ) -> None:
     told = scenario_of(run(url, tmp_path, scenario="server", limit_ms=1e-6))
     assert told.valid is False
-    assert told.reason.startswith(f"no rate down to {told.rate_per_s:,.1f} requests/s kept")
+    assert told.reason.startswith(f"no rate from {told.rate_per_s:,.1f} requests/s meets")
 
 
 @pytest.mark.parametrize(
@@ -158,5 +158,5 @@ def test_what_makes_no_sense_is_refused(options: dict[str, Any], reason: str) ->
 
 def test_a_request_and_its_result_have_one_label() -> None:
     searched = BenchmarkSpec(artifact="x", scenario="server", limit_ms=20)
-    assert asked_label(searched) == "server, highest rate, p99 ≤ 20 ms"
-    assert asked_label(BenchmarkSpec(artifact="x")) == label_of(None) == "closed loop"
+    assert requested_label(searched) == "server, highest rate, p99 ≤ 20 ms"
+    assert requested_label(BenchmarkSpec(artifact="x")) == scenario_label(None) == "closed loop"

@@ -12,9 +12,9 @@ from scipy import stats as scipy_stats
 
 from engine.benchmark.scenarios.rate_search import highest_rate, settling_requests
 from engine.benchmark.scenarios.server import (
-    Served,
+    ServerRun,
     WallClock,
-    allowed_over,
+    max_requests_over_limit,
     poisson_arrivals,
     serve,
 )
@@ -45,7 +45,7 @@ class VirtualClock:
 
 def served(
     rate: float, count: int, limit_ms: float = 20.0, seed: int = 0, give_up: bool = False
-) -> Served:
+) -> ServerRun:
     clock = VirtualClock()
     arrivals = poisson_arrivals(rate, count, seed)
     return serve([clock.working()], arrivals, limit_ms, rate, clock, give_up)
@@ -122,7 +122,7 @@ def test_a_stall_is_seen_in_all_that_were_due_meanwhile() -> None:
     assert found.latencies_ms == pytest.approx(
         [10, 10, 1000, 910, 820, 730, 640, 550, 460, 370], abs=1e-6
     )
-    assert found.over == 8, "a clock that starts with the work would have seen one"
+    assert found.over_limit == 8, "a clock that starts with the work would have seen one"
 
 
 def test_two_instances_share_one_queue() -> None:
@@ -144,7 +144,7 @@ def test_the_machines_clock_does_not_wake_up_early() -> None:
 )
 def test_the_verdict_is_that_of_the_rules(requests: int, allowed: int) -> None:
     """459 and 662 are the rules' own numbers; all of them by scipy's binomial distribution."""
-    assert allowed_over(requests) == allowed
+    assert max_requests_over_limit(requests) == allowed
     assert scipy_stats.binom.cdf(allowed, requests, 0.01) <= 0.01
     assert scipy_stats.binom.cdf(allowed + 1, requests, 0.01) > 0.01
 
@@ -154,22 +154,22 @@ def latencies(over: int, of: int) -> np.ndarray:
 
 
 def test_valid_and_invalid_say_why() -> None:
-    good = Served(10.0, 20.0, 1000, latencies(2, 1000), 100.0)
+    good = ServerRun(10.0, 20.0, 1000, latencies(2, 1000), 100.0)
     assert good.valid
-    assert good.reason == "2 of 1,000 requests took longer than 20 ms, and 2 may"
-    bad = Served(10.0, 20.0, 1000, latencies(3, 1000), 100.0)
+    assert good.reason == "2 of 1,000 requests exceeded 20 ms, allowed are 2"
+    bad = ServerRun(10.0, 20.0, 1000, latencies(3, 1000), 100.0)
     assert not bad.valid
-    few = Served(10.0, 20.0, 300, latencies(0, 300), 30.0)
+    few = ServerRun(10.0, 20.0, 300, latencies(0, 300), 30.0)
     assert not few.valid
-    assert "300 requests are too few to tell, 459 are needed" in few.reason
+    assert "300 requests are too few, at least 459 are needed" in few.reason
 
 
 def test_a_run_that_cannot_be_valid_any_more_is_given_up() -> None:
     found = served(99.0, 1000, limit_ms=10.5, give_up=True)
-    assert found.over == allowed_over(1000) + 1
+    assert found.over_limit == max_requests_over_limit(1000) + 1
     assert found.requests < 1000
     assert not found.valid
-    assert found.reason.startswith("given up after 3 of")
+    assert found.reason.startswith("stopped early: 3 of")
 
 
 def test_a_rate_that_can_never_be_answered_ends_all_the_same() -> None:
@@ -179,7 +179,7 @@ def test_a_rate_that_can_never_be_answered_ends_all_the_same() -> None:
     found = serve([clock.working()], arrivals, 20.0, 1000.0, clock, longest_s=2.0)
     assert found.requests == pytest.approx(2.0 / SERVICE_S, abs=2)
     assert not found.valid
-    assert "given up after" in found.reason
+    assert "stopped early" in found.reason
 
 
 def rate_that_keeps(limit_ms: float) -> float:
@@ -204,7 +204,7 @@ def test_the_search_finds_the_rate_of_theory() -> None:
     expected = rate_that_keeps(40.0)
     assert search.best.valid
     assert 0.88 * expected <= search.best.rate_per_s <= 1.02 * expected
-    failed = [run.rate_per_s for run in search.tried if not run.valid]
+    failed = [run.rate_per_s for run in search.trials if not run.valid]
     assert min(failed) > search.best.rate_per_s
 
 
@@ -231,8 +231,8 @@ def test_where_no_rate_keeps_the_limit_the_search_says_so_soon() -> None:
         lambda: 1e6,
     )
     assert not search.best.valid
-    assert len(search.tried) <= 7
-    assert search.best.rate_per_s == min(run.rate_per_s for run in search.tried)
+    assert len(search.trials) <= 7
+    assert search.best.rate_per_s == min(run.rate_per_s for run in search.trials)
 
 
 def test_the_search_keeps_to_its_time() -> None:
@@ -243,6 +243,6 @@ def test_the_search_keeps_to_its_time() -> None:
         1 / SERVICE_S,
         lambda: 5.0,
     )
-    assert len(search.tried) == 1
+    assert len(search.trials) == 1
     assert not search.best.valid
     assert "too few" in search.best.reason

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from engine.benchmark.sweep import Percentile, find_sweet_spot
+from engine.benchmark.sweep import Percentile, find_best_operating_point
 from engine.common.pareto import pareto_front
 
 
@@ -41,56 +41,56 @@ SWEEP = rows((5.0, 100.0), (8.0, 180.0), (20.0, 210.0), (19.0, 150.0))
 
 
 def test_the_most_images_within_the_limit_win() -> None:
-    found = find_sweet_spot(SWEEP, Percentile.P90, 10.0)
+    found = find_best_operating_point(SWEEP, Percentile.P90, 10.0)
     assert found.row is not None
     assert found.row["batch"] == 2
-    assert found.keeping == 2
+    assert found.within_limit == 2
     assert found.sentence() == (
-        "Sweet spot: timm/a fp32 at batch 2, 2 in flight, 1 thread: 180.0 images/s (178.2 to "
-        "181.8) with p90 8.00 ms over 300 requests, within the limit of 10 ms; the most images/s "
-        "of the 2 of 4 points that keep it."
+        "Best operating point: timm/a fp32 at batch 2, concurrency 2, 1 thread: 180.0 images/s "
+        "(178.2 to 181.8) with p90 8.00 ms over 300 requests, limit 10 ms; highest throughput "
+        "of 2 of 4 points within it."
     )
 
 
 def test_a_latency_of_exactly_the_limit_is_within_it() -> None:
-    assert find_sweet_spot(SWEEP, Percentile.P90, 8.0).row["batch"] == 2
+    assert find_best_operating_point(SWEEP, Percentile.P90, 8.0).row["batch"] == 2
 
 
 def test_without_a_limit_the_fastest_wins() -> None:
-    found = find_sweet_spot(SWEEP)
+    found = find_best_operating_point(SWEEP)
     assert found.row["images_per_s"] == 210.0
-    assert "the most images/s of 4 points." in found.sentence()
+    assert "highest throughput of 4 points." in found.sentence()
 
 
 def test_where_nothing_keeps_the_limit_the_closest_is_named() -> None:
-    found = find_sweet_spot(SWEEP, Percentile.P90, 1.0)
+    found = find_best_operating_point(SWEEP, Percentile.P90, 1.0)
     assert found.row is None
     assert found.to_json()["row"] is None
     assert found.sentence() == (
-        "None of 4 points has a p90 of at most 1 ms; the lowest is 5.00 ms: timm/a fp32 at batch "
-        "1, 2 in flight, 1 thread."
+        "No point of 4 meets p90 <= 1 ms. Lowest p90: 5.00 ms, timm/a fp32 at batch 1, "
+        "concurrency 2, 1 thread."
     )
 
 
 def test_the_percentile_is_a_choice_and_a_withheld_one_counts_for_nothing() -> None:
-    assert find_sweet_spot(SWEEP, Percentile.P50, 7.3).row["batch"] == 2
-    assert find_sweet_spot(SWEEP, Percentile.P95, 8.0).row["batch"] == 1
-    withheld = find_sweet_spot(SWEEP, Percentile.P99, 1e6)
+    assert find_best_operating_point(SWEEP, Percentile.P50, 7.3).row["batch"] == 2
+    assert find_best_operating_point(SWEEP, Percentile.P95, 8.0).row["batch"] == 1
+    withheld = find_best_operating_point(SWEEP, Percentile.P99, 1e6)
     assert withheld.row is None
-    assert withheld.sentence().startswith("Nothing was measured in closed loop with a p99")
+    assert withheld.sentence().startswith("No closed-loop benchmark has a p99")
 
 
 def test_other_scenarios_take_no_part() -> None:
     mixed = pd.concat([SWEEP, rows((1.0, 9999.0), scenario="offline", benchmark_id=9)])
-    assert find_sweet_spot(mixed).row["images_per_s"] == 210.0
+    assert find_best_operating_point(mixed).row["images_per_s"] == 210.0
 
 
 def test_a_doubtful_winner_is_called_so() -> None:
-    noisy = rows((5.0, 100.0), stable=False, noise="the clock moved by 15 %")
+    noisy = rows((5.0, 100.0), stable=False, noise="the CPU clock changed by 15 %")
     assert (
-        find_sweet_spot(noisy)
+        find_best_operating_point(noisy)
         .sentence()
-        .endswith("Doubtful: its windows did not agree; the clock moved by 15 %.")
+        .endswith("Unreliable: the windows did not agree; the CPU clock changed by 15 %.")
     )
 
 
@@ -117,6 +117,6 @@ def test_what_is_not_a_number_is_on_no_frontier() -> None:
 
 def test_counts_of_the_document_are_integers() -> None:
     floats = SWEEP.assign(batch=SWEEP["batch"].astype(float), samples=300.0)
-    found = find_sweet_spot(floats).to_json()
+    found = find_best_operating_point(floats).to_json()
     for row in [found["row"], *found["frontier"]]:
         assert [type(row[name]) for name in ("benchmark_id", "batch", "samples")] == [int] * 3

@@ -11,7 +11,7 @@ import pytest
 
 from engine.benchmark.scenarios.offline import take_pass
 from engine.benchmark.scenarios.server import serve
-from engine.benchmark.windows import Runners, at_once, take_window
+from engine.benchmark.windows import Runners, run_in_threads, take_window
 
 pytestmark = pytest.mark.serial
 
@@ -60,5 +60,5 @@ def test_every_item_is_worked_on_at_the_same_time() -> None:
         together.wait()
         done.append(item)
 
-    at_once(work, "abc")
+    run_in_threads(work, "abc")
     assert sorted(done) == ["a", "b", "c"]

@@ -12,10 +12,10 @@ from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.proportion import proportion_confint
 
 from engine.common.stats import (
-    at_chance,
+    is_chance_level,
     latency_percentiles,
+    max_exceedances,
     median_interval,
-    most_over,
     paired_difference,
     wilson_interval,
 )
@@ -214,35 +214,35 @@ def test_at_chance_is_the_binomial_test_of_scipy(n: int, classes: int) -> None:
     picks = random.Random(n).sample(range(n + 1), 20)
     for successes in {0, 1, 2, 3, 4, 5, 6, mean, mean + 1, n, *picks}:
         tail = scipy_stats.binomtest(successes, n, 1 / classes, alternative="greater").pvalue
-        assert at_chance(successes, n, classes) == (tail > 0.001), successes
+        assert is_chance_level(successes, n, classes) == (tail > 0.001), successes
 
 
 def test_a_shifted_class_order_is_at_chance_and_a_poor_model_is_not() -> None:
-    assert at_chance(3, 1000, 1000)
-    assert not at_chance(361, 1000, 1000)
-    assert not at_chance(20, 1000, 1000)
+    assert is_chance_level(3, 1000, 1000)
+    assert not is_chance_level(361, 1000, 1000)
+    assert not is_chance_level(20, 1000, 1000)
 
 
 def test_at_chance_decides_nothing_under_100_images() -> None:
-    assert not at_chance(0, 99, 1000)
-    assert at_chance(0, 100, 1000)
+    assert not is_chance_level(0, 99, 1000)
+    assert is_chance_level(0, 100, 1000)
 
 
 @pytest.mark.parametrize(("successes", "n", "classes"), [(5, 4, 10), (-1, 4, 10), (1, 200, 1)])
 def test_at_chance_refuses_what_is_no_score(successes: int, n: int, classes: int) -> None:
-    with pytest.raises(ValueError, match="not a score"):
-        at_chance(successes, n, classes)
+    with pytest.raises(ValueError, match="not an accuracy"):
+        is_chance_level(successes, n, classes)
 
 
 @pytest.mark.parametrize("share", [0.01, 0.1, 0.5])
 @pytest.mark.parametrize("n", [1, 44, 64, 100, 459, 662, 2048, 24_576])
 def test_most_over_is_the_binomial_quantile(n: int, share: float) -> None:
-    most = most_over(n, share, 0.99)
+    most = max_exceedances(n, share, 0.99)
     below = scipy_stats.binom.cdf(most, n, share) if most >= 0 else 0.0
     assert below <= 0.01 < scipy_stats.binom.cdf(most + 1, n, share)
 
 
 def test_most_over_of_nothing_decides_nothing() -> None:
-    assert most_over(0, 0.01) == -1
-    with pytest.raises(ValueError, match="no question"):
-        most_over(10, 0.0)
+    assert max_exceedances(0, 0.01) == -1
+    with pytest.raises(ValueError, match="invalid arguments"):
+        max_exceedances(10, 0.0)

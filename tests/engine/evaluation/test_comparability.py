@@ -8,7 +8,11 @@ import pytest
 from db.models import Evaluation
 from engine.catalog.models import find_model
 from engine.evaluation import comparability
-from engine.evaluation.comparability import Differs, why_not_comparable, with_not_comparable
+from engine.evaluation.comparability import (
+    Difference,
+    find_incompatibility,
+    with_not_comparable,
+)
 from engine.preprocess import PreprocessSpec
 from engine.preprocess.protocols import VENDOR
 from engine.specs.comparability import SAME_CONDITIONS, SAME_IMAGES, SWEPT
@@ -52,7 +56,7 @@ def test_who_is_not_compared_with_the_others(evaluated: list[Told], excluded: li
     for place in excluded:
         spec = evaluated[place][1]
         assert spec is not None
-        assert found.loc[place, "not_comparable"].startswith(f"prepared with {spec.summary()}")
+        assert found.loc[place, "not_comparable"].startswith(f"preprocessing {spec.summary()}")
 
 
 def row(number: int, told: Told) -> Evaluation:
@@ -75,12 +79,12 @@ def row(number: int, told: Told) -> Evaluation:
 def test_two_rows_are_judged_as_the_table_judges_them(
     monkeypatch: pytest.MonkeyPatch, evaluated: list[Told], excluded: list[int]
 ) -> None:
-    monkeypatch.setattr(comparability, "_model_of", lambda row, url: row.artifact_digest)
+    monkeypatch.setattr(comparability, "_model_id", lambda row, url: row.artifact_digest)
     first, second = (row(number, told) for number, told in enumerate(evaluated, 1))
     for one, other in ((first, second), (second, first)):
-        reason = why_not_comparable(one, other, "")
+        reason = find_incompatibility(one, other, "")
         assert (reason is not None) == bool(excluded)
-        assert reason is None or reason.differs == Differs.PREPROCESSING
+        assert reason is None or reason.difference == Difference.PREPROCESSING
 
 
 def test_rows_without_accuracy_are_left_alone() -> None:
@@ -92,19 +96,19 @@ def test_rows_without_accuracy_are_left_alone() -> None:
 def test_every_key_of_same_images_has_its_sentence(name: str) -> None:
     told: Told = (A, VENDOR, "vendor")
     first, second = row(1, told), row(2, told)
-    assert why_not_comparable(first, second, "") is None
+    assert find_incompatibility(first, second, "") is None
     setattr(second, name, 50 if name == "images" else "x" * 64)
-    reason = why_not_comparable(first, second, "")
+    reason = find_incompatibility(first, second, "")
     assert reason is not None
-    assert reason.differs in (Differs.IMAGES, Differs.LABELS)
-    assert reason.sentence.startswith("Evaluations 1 and 2 are ")
+    assert reason.difference in (Difference.IMAGES, Difference.LABELS)
+    assert reason.sentence.startswith("Evaluations 1 and 2 have different ")
     assert reason.sentence.count(". ") == 0
 
 
 def test_a_row_that_does_not_state_its_images_is_not_refused_for_it() -> None:
     first, second = row(1, (A, VENDOR, None)), row(2, (A, VENDOR, None))
     first.images_digest = None
-    assert why_not_comparable(first, second, "") is None
+    assert find_incompatibility(first, second, "") is None
 
 
 def test_a_sweep_varies_conditions() -> None:

@@ -20,7 +20,7 @@ from engine.datasets.registration import check_folder, register
 from engine.errors import InvalidRequest, LabelsMismatch
 from engine.evaluation import record, shards
 from engine.evaluation.paired import compare
-from engine.evaluation.per_image import load
+from engine.evaluation.per_image import load_per_image
 from engine.preprocess import open_image, preprocess
 from engine.results import results_frame
 from engine.runtimes.onnxruntime import OnnxSession
@@ -91,7 +91,7 @@ def test_an_evaluation_that_was_killed_resumes_to_the_bit(
     undisturbed = columns_of(run(url, tmp_path, spec_of(artifact.digest)))
 
     spec = spec_of(artifact.digest)
-    monkeypatch.setattr(record, "find_whole", lambda recipe, url: None)
+    monkeypatch.setattr(record, "find_complete", lambda recipe, url: None)
     calls = {"shards": 0}
     write = shards._write
 
@@ -107,7 +107,7 @@ def test_an_evaluation_that_was_killed_resumes_to_the_bit(
     context = Quiet(url, tmp_path / "work2")
     evaluation.run(spec.to_json(), context)
     assert calls["shards"] == 5, "120 images are four shards; two were kept, two computed again"
-    assert any("64 images were done before" in text for text in context.said)
+    assert any("64 images are already evaluated" in text for text in context.said)
     resumed = columns_of(run(url, tmp_path, spec))
     for name, column in undisturbed.items():
         assert np.array_equal(column, resumed[name]), name
@@ -122,7 +122,7 @@ def test_shard_jobs_and_the_whole_give_the_same(url: str, tmp_path: Path) -> Non
         evaluation.run_shard(shard.to_json(), Quiet(url, tmp_path / f"shard{start}"))
     context = Quiet(url, tmp_path / "merge")
     evaluation.run(spec_of(artifact.digest).to_json(), context)
-    assert any("120 images were done before" in text for text in context.said)
+    assert any("120 images are already evaluated" in text for text in context.said)
     row = run(url, tmp_path, spec_of(artifact.digest))
     assert row.top1_count == 120, "the labels are the model's own answers"
 
@@ -179,7 +179,7 @@ def test_guessing_in_fp32_means_that_the_labels_do_not_fit(url: str, tmp_path: P
     model = tiny_se_model()
     labeled_by(model, image_folder(tmp_path / "set"), url, shift=1)
     artifact = store_build(url, model)
-    with pytest.raises(LabelsMismatch, match=r"as guessing would be: labels or class order"):
+    with pytest.raises(LabelsMismatch, match=r"which is chance level: its labels or class order"):
         run(url, tmp_path, spec_of(artifact.digest))
     with reading(url) as session:
         assert session.query(Evaluation).count() == 0
@@ -221,7 +221,7 @@ def test_a_declared_background_class_is_taken_off(url: str, tmp_path: Path) -> N
 def test_random_weights_are_never_evaluated(url: str, tmp_path: Path) -> None:
     labeled_by(tiny_se_model(), image_folder(tmp_path / "set"), url)
     artifact = store_build(url, tiny_se_model(), weights_kind=WeightsKind.RANDOM)
-    with pytest.raises(InvalidRequest, match="never accuracy"):
+    with pytest.raises(InvalidRequest, match="only its speed can be measured"):
         run(url, tmp_path, spec_of(artifact.digest))
 
 
@@ -268,7 +268,7 @@ def test_what_is_finished_is_shown_as_partial(
     assert (row["images"], row["images_planned"], row["top1_count"]) == (64, 120, 64)
     with reading(url) as session:
         partial = session.query(Evaluation).one()
-    assert len(load(partial)) == 64
+    assert len(load_per_image(partial)) == 64
     monkeypatch.undo()
     monkeypatch.setattr(evaluations, "SHARD_IMAGES", 32)
     whole = run(url, tmp_path, spec_of(artifact.digest))
@@ -299,7 +299,7 @@ def test_the_number_of_threads_changes_no_bit(
     for threads in ("1", "3"):
         monkeypatch.setenv("SENET_THREADS", threads)
         settings.cache_clear()
-        monkeypatch.setattr(record, "find_whole", lambda recipe, url: None)
+        monkeypatch.setattr(record, "find_complete", lambda recipe, url: None)
         found.append(columns_of(run(url, tmp_path, spec_of(artifact.digest))))
     for name, column in found[0].items():
         assert np.array_equal(column, found[1][name]), name

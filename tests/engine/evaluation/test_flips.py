@@ -13,7 +13,7 @@ from engine.config import settings
 from engine.datasets import imagenet
 from engine.datasets.reader import DatasetIndex, class_name, open_index_by_digest
 from engine.errors import ArtifactMissing, DatasetInvalid, InvalidRequest
-from engine.evaluation.flips import flips
+from engine.evaluation.flips import find_flips
 from tests.support import rows
 
 LABELS = np.array([0, 0, 1, 1, 2, 2], np.int32)
@@ -41,7 +41,7 @@ def ids(url: str) -> tuple[int, int]:
 
 
 def test_flips_are_counted_by_class_and_image(url: str, ids: tuple[int, int]) -> None:
-    found = flips(*ids, url)
+    found = find_flips(*ids, url)
     assert found.images == 6
     assert found.lost["image"].tolist() == [1, 4]
     assert found.gained["image"].tolist() == [5]
@@ -59,8 +59,8 @@ def test_different_images_are_refused(url: str, ids: tuple[int, int]) -> None:
         path = settings().home / row.per_image_path
     columns = dict(np.load(path))
     np.savez(path, **{**columns, "image": columns["image"] + 1})
-    with pytest.raises(InvalidRequest, match="not of the same images"):
-        flips(*ids, url)
+    with pytest.raises(InvalidRequest, match="have different images"):
+        find_flips(*ids, url)
 
 
 def test_files_that_are_gone_are_named(url: str, ids: tuple[int, int]) -> None:
@@ -68,7 +68,7 @@ def test_files_that_are_gone_are_named(url: str, ids: tuple[int, int]) -> None:
         path = settings().home / session.get(Evaluation, ids[0]).per_image_path
     path.unlink()
     with pytest.raises(ArtifactMissing, match="evaluate again"):
-        flips(*ids, url)
+        find_flips(*ids, url)
 
 
 def test_a_dataset_that_is_gone_is_a_sentence(url: str) -> None:

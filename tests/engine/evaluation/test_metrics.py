@@ -9,7 +9,12 @@ from scipy import special
 from scipy import stats as scipy_stats
 from statsmodels.stats.proportion import proportion_confint
 
-from engine.evaluation.metrics import confusions, expected_calibration_error, figures, per_class
+from engine.evaluation.metrics import (
+    compute_metrics,
+    expected_calibration_error,
+    per_class,
+    top_confusions,
+)
 from engine.evaluation.per_image import PerImage
 from engine.evaluation.scoring import score, score_top
 
@@ -31,7 +36,7 @@ def scored(seed: int = 0, ties: bool = False) -> tuple[PerImage, np.ndarray, np.
 
 def test_figures_equal_scipy_and_statsmodels() -> None:
     images, table, labels = scored()
-    found = figures(images)
+    found = compute_metrics(images)
     log_probability = special.log_softmax(table.astype(np.float64), axis=1)
     ranks = scipy_stats.rankdata(-table, axis=1)[np.arange(N), labels]
     assert found.top1_count == int((ranks == 1).sum())
@@ -53,7 +58,7 @@ def test_the_calibration_error_is_that_of_its_definition() -> None:
         inside = (confidence > low) & (confidence <= low + 1 / 15)
         if inside.any():
             total += inside.mean() * abs(confidence[inside].mean() - right[inside].mean())
-    assert figures(images).calibration_error == pytest.approx(total, abs=1e-6)
+    assert compute_metrics(images).calibration_error == pytest.approx(total, abs=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -70,12 +75,12 @@ def test_the_best_five_alone_give_the_same_counts(ties: bool) -> None:
     assert images.top is not None
     from_top = score_top(images.top, np.arange(N), labels)
     assert from_top.counts() == images.counts()
-    assert figures(from_top).mean_rank is None, "beyond the best five nobody knows the rank"
+    assert compute_metrics(from_top).mean_rank is None, "beyond the best five nobody knows the rank"
 
 
 def test_classes_and_confusions_add_up() -> None:
     images, table, labels = scored(3)
-    classes, confused = per_class(images), confusions(images, most=10_000)
+    classes, confused = per_class(images), top_confusions(images, most=10_000)
     best = table.argmax(axis=1)
     assert classes["images"].tolist() == np.bincount(labels).tolist()
     for row in classes.to_dict("records"):
@@ -97,7 +102,7 @@ def test_confusions_are_the_cells_beside_the_diagonal(ties: bool) -> None:
     crossed = pd.crosstab(labels, table.argmax(axis=1))
     beside = crossed.where(~np.eye(CLASSES, dtype=bool), 0).stack()
     expected = {cell: int(count) for cell, count in beside.items() if count}
-    found = confusions(images, most=10_000)
+    found = top_confusions(images, most=10_000)
     cells = zip(found["label"], found["predicted"], strict=True)
     assert dict(zip(cells, found["images"], strict=True)) == expected
     totals = crossed.sum(axis=1)
@@ -111,7 +116,7 @@ def test_ranks_of_equal_scores_go_by_index() -> None:
     first = np.arange(CLASSES)[None, :] < labels[:, None]
     ranks = ((table > before) | ((table == before) & first)).sum(axis=1)
     assert images.rank.tolist() == ranks.tolist()
-    assert figures(images).mean_rank == pytest.approx(1 + ranks.mean())
+    assert compute_metrics(images).mean_rank == pytest.approx(1 + ranks.mean())
     least = scipy_stats.rankdata(-table, axis=1, method="min")[np.arange(N), labels]
     assert (1 + ranks >= least).all()
 
@@ -119,7 +124,7 @@ def test_ranks_of_equal_scores_go_by_index() -> None:
 def test_without_labels_there_is_no_accuracy() -> None:
     table, _ = logits()
     images = score(table, np.arange(N), np.full(N, -1), probabilities=False)
-    found = figures(images)
+    found = compute_metrics(images)
     assert (found.images, found.top1, found.mean_rank, found.calibration_error) == (N, *3 * (None,))
     assert per_class(images).empty
-    assert confusions(images).empty
+    assert top_confusions(images).empty

@@ -22,7 +22,7 @@ from engine.datasets.reader import open_index
 from engine.datasets.registration import check_folder, register
 from engine.datasets.sampling import sample_by_class
 from engine.errors import DatasetInvalid
-from engine.evaluation.per_image import load
+from engine.evaluation.per_image import load_per_image
 from engine.export import job as export
 from engine.results import results_frame
 from engine.specs import BuildSpec, CalibrationSpec, EvaluateSpec, ExportSpec, WeightsSpec
@@ -77,17 +77,17 @@ def test_the_images_in_common_are_counted_and_the_rest_has_its_own_accuracy(
     row, said = evaluated(url, tmp_path, artifact)
     found = row.protocol["seen_before"]
     assert (found["calibrated"], found["searched"], found["images"]) == (40, 0, 40)
-    rest = load(row).subset(~np.isin(load(row).image, drawn(url, 40)))
+    rest = load_per_image(row).subset(~np.isin(load_per_image(row).image, drawn(url, 40)))
     assert found["rest"] == {
         "images": 80,
         "top1": int((rest.rank == 0).sum()),
         "top5": int((rest.rank < 5).sum()),
     }
-    sentence = "40 of 120 images were also calibrated on; top-1 on the other 80: "
+    sentence = "40 of 120 images were used for calibration; top-1 on the other 80: "
     assert any(sentence in text for text in said)
-    assert sentence in str(EvaluationProtocol.of(row).overlap_text)
+    assert sentence in str(EvaluationProtocol.from_row(row).overlap_text)
     shown = CliRunner().invoke(app, ["evaluation", "show", str(row.id)])
-    assert "40 of 120 images were also calibrated on" in " ".join(shown.output.split())
+    assert "40 of 120 images were used for calibration" in " ".join(shown.output.split())
     assert results_frame(url).set_index("precision").loc["int8", "seen_images"] == 40
 
 
@@ -125,10 +125,7 @@ def test_images_apart_are_said_to_be_so(url: str, tmp_path: Path, spec: ExportSp
     register("other", check_folder(other, None, lambda done, total: None), url)
     row, said = evaluated(url, tmp_path, artifact, dataset="other")
     assert row.protocol["seen_before"]["images"] == 0
-    assert (
-        EvaluationProtocol.of(row).overlap_text
-        == "none of the images was calibrated or searched on"
-    )
+    assert EvaluationProtocol.from_row(row).overlap_text == "no overlap with the calibration set"
     assert not any("new to this build" in text for text in said)
 
 
@@ -141,8 +138,8 @@ def test_images_that_a_search_was_judged_on_count_too(
     row, _ = evaluated(url, tmp_path, artifact)
     found = row.protocol["seen_before"]
     assert (found["calibrated"], found["searched"], found["images"]) == (40, 80, 120)
-    sentence = "120 of 120 images were also calibrated or searched on"
-    assert EvaluationProtocol.of(row).overlap_text == sentence
+    sentence = "120 of 120 images were used for calibration or the accuracy search"
+    assert EvaluationProtocol.from_row(row).overlap_text == sentence
 
 
 def test_older_builds_are_known_by_drawing_again(
@@ -164,15 +161,15 @@ def test_float_builds_have_seen_nothing(url: str, tmp_path: Path, spec: ExportSp
     digest = build.run(asked.to_json(), Quiet(url, tmp_path / "fp32"))["artifact"]
     row, _ = evaluated(url, tmp_path, artifacts.find_by_digest(digest, url))
     assert "seen_before" not in row.protocol
-    assert EvaluationProtocol.of(row).overlap_text is None
+    assert EvaluationProtocol.from_row(row).overlap_text is None
 
 
 def test_other_labels_say_nothing_of_the_rest() -> None:
     facts = {"calibrated": 3, "searched": 0, "images": 3, "of": 9, "rest": {"images": 6, "top1": 5}}
     stored = {"batch": 4, "seen_before": facts, "of_a_later_version": [1]}
-    kept = EvaluationProtocol.model_validate(stored).without_rest()
+    kept = EvaluationProtocol.model_validate(stored).without_remaining_counts()
     assert kept.dump() == stored | {"seen_before": {k: facts[k] for k in facts if k != "rest"}}
-    assert kept.overlap_text == "3 of 9 images were also calibrated on"
+    assert kept.overlap_text == "3 of 9 images were used for calibration"
 
 
 def test_images_held_out_are_apart_and_spread_over_the_classes() -> None:

@@ -14,10 +14,10 @@ from db.enums import Precision
 from db.models import Evaluation
 from db.session import writing
 from engine.errors import DatasetInvalid, InvalidRequest
-from engine.evaluation.comparability import why_not_comparable
-from engine.evaluation.label_sets import answers_for, relabel
+from engine.evaluation.comparability import find_incompatibility
+from engine.evaluation.label_sets import match_answers, relabel
 from engine.evaluation.paired import compare
-from engine.evaluation.per_image import find
+from engine.evaluation.per_image import find_evaluation
 from engine.imports.evaluation import OutsideEvaluation, import_evaluation
 from engine.preprocess import PreprocessSpec
 from engine.results.evaluations import all_evaluations
@@ -91,14 +91,14 @@ def key_in_the_table(url: str, row: Evaluation) -> tuple[object, ...]:
 @pytest.mark.parametrize(
     ("values", "sentence"),
     [
-        ({"dataset_digest": "f" * 64, "dataset_name": "v2"}, "one is of val .*, the other of v2"),
+        ({"dataset_digest": "f" * 64, "dataset_name": "v2"}, "images: val .* and v2"),
         (
             {"images": 200, "images_planned": 300, "top1_count": 150, "top5_count": 190},
             "200 images .*unfinished: 300 planned",
         ),
-        ({"images_digest": "f" * 64}, "not of the same images"),
-        ({"label_set": "real"}, "scored with different labels: dataset against real"),
-        ({"preprocess": PreprocessSpec(crop=200).to_dict()}, "prepare the images differently"),
+        ({"images_digest": "f" * 64}, "have different images"),
+        ({"label_set": "real"}, "have different labels: dataset and real"),
+        ({"preprocess": PreprocessSpec(crop=200).to_dict()}, "have different preprocessing"),
     ],
 )
 def test_what_differs_is_said_in_one_sentence(
@@ -106,10 +106,13 @@ def test_what_differs_is_said_in_one_sentence(
 ) -> None:
     first = imported(url, tmp_path, 1, preprocess=PreprocessSpec())
     second = imported(url, tmp_path, 2, preprocess=PreprocessSpec())
-    assert why_not_comparable(first, second, url) is None
+    assert find_incompatibility(first, second, url) is None
     assert len({key_in_the_table(url, row) for row in (first, second)}) == 1
     change(url, second, **values)
-    assert why_not_comparable(find(first.id, url), find(second.id, url), url) is not None
+    assert (
+        find_incompatibility(find_evaluation(first.id, url), find_evaluation(second.id, url), url)
+        is not None
+    )
     assert len({key_in_the_table(url, row) for row in (first, second)}) == 2
     with pytest.raises(InvalidRequest, match=sentence):
         compare(first.id, second.id, url)
@@ -120,7 +123,7 @@ def test_another_preprocessing_is_compared_anyway_when_asked_for(url: str, tmp_p
     second = imported(url, tmp_path, 2, preprocess=PreprocessSpec(crop=200))
     pair = compare(first.id, second.id, url, anyway=True)
     assert pair.remark is not None
-    assert "prepare the images differently" in pair.remark
+    assert "have different preprocessing" in pair.remark
 
 
 def test_two_models_each_prepared_in_its_own_way_are_comparable(url: str, tmp_path: Path) -> None:
@@ -145,7 +148,7 @@ def test_several_right_answers_and_none(url: str, tmp_path: Path) -> None:
     assert (made.images, made.top1_count, made.top5_count) == (N - 1, N // 2, N - 1)
     assert made.label_set.startswith("real (")
     assert relabel(row.id, path, "real", url).id == made.id
-    with pytest.raises(InvalidRequest, match="not of the same images"):
+    with pytest.raises(InvalidRequest, match="have different images"):
         compare(row.id, made.id, url)
 
 
@@ -157,7 +160,7 @@ def test_several_right_answers_and_none(url: str, tmp_path: Path) -> None:
         ("5", "must hold a JSON list"),
         ("[[1], 2]", "entry 1: expected a list of class indices, found 2"),
         ("[[1], [-1]]", "entry 1"),
-        ("[[1], [2]]", "has no place in this label set of 2 entries"),
+        ("[[1], [2]]", "is not in this label set of 2 entries"),
         ('{"a.png": [1]}', "300 of 300 images are not in the label set"),
     ],
 )
@@ -171,13 +174,13 @@ def test_a_wrong_label_set_is_explained(url: str, tmp_path: Path, text: str, mes
 def test_images_of_one_name_in_several_folders_keep_their_own_answers() -> None:
     images = np.array(["a/1.jpg", "b/1.jpg", "b/2.jpg"])
     answers = {"a/1.jpg": [1], "b/1.jpg": [2], "2.jpg": [3]}
-    assert answers_for(answers, images) == [[1], [2], [3]]
+    assert match_answers(answers, images) == [[1], [2], [3]]
     with pytest.raises(InvalidRequest, match="2 of 3 images are not in the label set"):
-        answers_for({"1.jpg": [1], "2.jpg": [3]}, images)
+        match_answers({"1.jpg": [1], "2.jpg": [3]}, images)
     with pytest.raises(InvalidRequest, match="1 of 1 images are not in the label set"):
-        answers_for(answers, np.array(["c/1.jpg"]))
+        match_answers(answers, np.array(["c/1.jpg"]))
 
 
 def test_an_evaluation_that_does_not_exist_is_named(url: str) -> None:
-    with pytest.raises(InvalidRequest, match="no evaluation 5; `evaluation list`"):
+    with pytest.raises(InvalidRequest, match="no evaluation 5: `evaluation list`"):
         compare(5, 6, url)

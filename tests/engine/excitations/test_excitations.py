@@ -8,7 +8,13 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from engine.errors import InvalidRequest
-from engine.excitations.per_image import Block, Excitations, blocks_of, gate_tensors, with_gates
+from engine.excitations.per_image import (
+    Block,
+    Excitations,
+    add_gate_outputs,
+    gate_tensors,
+    number_blocks,
+)
 from tests.support.tiny import store_build, tiny_se_model
 
 
@@ -28,13 +34,13 @@ def test_gates_equal_those_computed_by_hand(url: str) -> None:
     network = Excitations(store_build(url, model))
     assert network.blocks == [Block(1, 1, 8)]
     images = np.random.default_rng(1).standard_normal((3, 3, 16, 16)).astype(np.float32)
-    (found,) = network.of_batch(images)
+    (found,) = network.batch_weights(images)
     assert found == pytest.approx(expected_gate(model, images), abs=1e-5)
 
 
 def test_the_copy_still_computes_the_scores() -> None:
     model = tiny_se_model()
-    copy, gates = with_gates(model)
+    copy, gates = add_gate_outputs(model)
     assert gates == [("g", 8)]
     assert [output.name for output in copy.graph.output] == ["logits", "g"]
     assert [output.name for output in model.graph.output] == ["logits"]
@@ -59,10 +65,10 @@ def test_products_that_are_no_gates_are_left_out() -> None:
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)])
     assert gate_tensors(model) == []
     with pytest.raises(InvalidRequest, match="no SE block"):
-        with_gates(model)
+        add_gate_outputs(model)
 
 
 def test_blocks_are_numbered_by_stage() -> None:
-    blocks = blocks_of([("a", 32), ("b", 32), ("c", 64)])
+    blocks = number_blocks([("a", 32), ("b", 32), ("c", 64)])
     assert [(block.place, block.stage) for block in blocks] == [(1, 1), (2, 1), (3, 2)]
     assert blocks[2].name == "stage 2, block 3 (64 channels)"

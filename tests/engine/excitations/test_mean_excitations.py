@@ -10,7 +10,7 @@ import pytest
 from db.models import Artifact, Dataset
 from engine.datasets.registration import find_dataset
 from engine.errors import DatasetInvalid
-from engine.excitations.job import keep_mean, known_mean, run
+from engine.excitations.job import compute_mean, load_mean, run
 from engine.excitations.per_image import Excitations
 from engine.preprocess import open_image, preprocess
 from engine.specs import ExcitationsSpec
@@ -46,9 +46,11 @@ def test_it_is_the_mean_of_the_images_one_by_one(
 ) -> None:
     network = Excitations(build)
     seen = []
-    found = keep_mean(network, dataset, 1000, lambda done, total: seen.append((done, total)))
+    found = compute_mean(network, dataset, 1000, lambda done, total: seen.append((done, total)))
     paths = sorted(folder.rglob("*.png"))
-    single = [network.of_batch(preprocess(open_image(path), PREPROCESS)[None]) for path in paths]
+    single = [
+        network.batch_weights(preprocess(open_image(path), PREPROCESS)[None]) for path in paths
+    ]
     assert found.images == len(paths)
     assert seen[-1] == (len(paths), len(paths))
     assert found.values[0] == pytest.approx(
@@ -59,15 +61,15 @@ def test_it_is_the_mean_of_the_images_one_by_one(
 def test_a_job_makes_it_once(
     build: Artifact, dataset: Dataset, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert known_mean(build, dataset, 5) is None
+    assert load_mean(build, dataset, 5) is None
     asked = ExcitationsSpec(
         artifact=build.digest, dataset="tiny", dataset_digest=dataset.digest, images=5
     )
     assert run(asked.to_json(), Quiet(url, tmp_path / "one")) == {"images": 5, "blocks": 1}
-    kept = known_mean(build, dataset, 5)
+    kept = load_mean(build, dataset, 5)
     assert kept is not None
     assert kept.values[0].shape == (8,)
-    monkeypatch.setattr("engine.excitations.job.keep_mean", lambda *_: pytest.fail("made again"))
+    monkeypatch.setattr("engine.excitations.job.compute_mean", lambda *_: pytest.fail("made again"))
     run(asked.to_json(), Quiet(url, tmp_path / "two"))
 
 
@@ -75,5 +77,5 @@ def test_a_dataset_that_changed_meanwhile_is_not_taken_for_the_old_one(
     build: Artifact, dataset: Dataset, url: str, tmp_path: Path
 ) -> None:
     asked = ExcitationsSpec(artifact=build.digest, dataset="tiny", dataset_digest="other")
-    with pytest.raises(DatasetInvalid, match="registered anew"):
+    with pytest.raises(DatasetInvalid, match="registered again"):
         run(asked.to_json(), Quiet(url, tmp_path / "one"))

@@ -14,7 +14,7 @@ from db.enums import Precision, WeightsKind
 from engine.common.digests import data_digest
 from engine.errors import ArtifactMissing, InvalidRequest
 from engine.export import job as export
-from engine.export.torch_export import scores_of
+from engine.export.torch_export import score_function
 from engine.runs.plan import plan
 from engine.runs.request import RunRequest, Task
 from engine.specs import BuildSpec, ExportSpec, WeightsSpec
@@ -46,7 +46,7 @@ def test_torchscript_is_loadable_and_equal_at_any_batch(url: str, tmp_path: Path
         loaded = torch.jit.load(folder / "model.pt")
     for size in (1, 3):
         batch = np.random.default_rng(size).normal(size=(size, 3, 64, 64)).astype(np.float32)
-        assert np.allclose(scores_of(loaded)(batch), scores_of(module)(batch), atol=1e-5)
+        assert np.allclose(score_function(loaded)(batch), score_function(module)(batch), atol=1e-5)
 
     with zipfile.ZipFile(folder / "model.pt") as archive:
         held = b"".join(archive.read(name) for name in archive.namelist())
@@ -83,7 +83,7 @@ def test_a_usual_export_keeps_the_recipe_it_had_before_there_was_a_choice() -> N
 def test_an_onnx_file_never_becomes_torchscript(url: str, tmp_path: Path) -> None:
     weights = WeightsSpec(kind=WeightsKind.FILE, path=str(tmp_path / "a.onnx"))
     spec = ExportSpec(model_id="onnx/a", weights=weights, format="torchscript")
-    with pytest.raises(InvalidRequest, match="cannot become TorchScript"):
+    with pytest.raises(InvalidRequest, match="cannot be exported to TorchScript"):
         export.run(spec.to_json(), Quiet(url, tmp_path / "a"))
 
 

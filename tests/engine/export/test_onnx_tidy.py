@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 from onnx import ModelProto, helper
 
-from engine.export.onnx_cleanup import tidy
+from engine.export.onnx_cleanup import clean_graph
 from engine.onnx.macs import count_compute
 from tests.support.tiny import scores, tiny_se_model
 
@@ -38,7 +38,7 @@ def untidy() -> ModelProto:
 def test_the_same_scores_and_macs_with_weights_as_initialisers(tmp_path: Path) -> None:
     model = untidy()
     before = scores(model, tmp_path)
-    tidy(model)
+    clean_graph(model)
     onnx.checker.check_model(model, full_check=True)
     assert {node.op_type for node in model.graph.node}.isdisjoint({"Identity", "Constant"})
     assert {tensor.name for tensor in model.graph.initializer} == {"w", "w1", "w2", "fc", "axes"}
@@ -52,7 +52,7 @@ def test_a_chain_of_identities_goes_whole() -> None:
     model.graph.node[-1].output[0] = "a"
     for old, new in (("a", "b"), ("b", last)):
         model.graph.node.append(helper.make_node("Identity", [old], [new]))
-    tidy(model)
+    clean_graph(model)
     assert model.graph.output[0].name == "a"
     assert "Identity" not in {node.op_type for node in model.graph.node}
 
@@ -63,5 +63,5 @@ def test_a_graph_with_subgraphs_is_left_alone() -> None:
     model.graph.node.append(helper.make_node("If", ["c"], ["d"], then_branch=inner))
     model.graph.node.append(helper.make_node("Identity", ["d"], ["e"]))
     before = model.SerializeToString()
-    tidy(model)
+    clean_graph(model)
     assert model.SerializeToString() == before

@@ -19,7 +19,7 @@ from db.enums import WeightsKind
 from engine.config import settings
 from engine.errors import CheckpointRejected, ExportFailed, InvalidRequest
 from engine.export import job as export
-from engine.export.paddle import convert, read_converted, take_softmax_off
+from engine.export.paddle import convert, read_converted, remove_final_softmax
 from engine.export.verify import compare
 from engine.onnx.opset import OPSET
 from engine.runs.plan import plan
@@ -69,8 +69,8 @@ def test_without_its_environment_one_sentence_names_the_target(
     ("model_id", "name", "reason"),
     [
         ("timm/seresnet50", "net.pdiparams", "PaddleClas models only"),
-        ("ppcls/seresnet18", "net.pdparams", "needs no Paddle"),
-        ("ppcls/seresnet18", "alone.pdiparams", "beside it"),
+        ("ppcls/seresnet18", "net.pdparams", "does not need Paddle"),
+        ("ppcls/seresnet18", "alone.pdiparams", "in the same folder"),
     ],
 )
 def test_what_is_no_inference_model_is_refused(
@@ -85,7 +85,7 @@ def test_weights_without_a_file_are_refused(url: str) -> None:
     request = RunRequest(
         model_id="ppcls/seresnet18", weights=weights, via="paddle2onnx", tasks=(Task.EXPORT,)
     )
-    assert any("no file is not one" in problem for problem in plan(request, url).problems)
+    assert any("not no file: choose" in problem for problem in plan(request, url).problems)
 
 
 def test_it_is_asked_for_our_opset_and_installs_nothing(tmp_path: Path, program: Path) -> None:
@@ -104,7 +104,7 @@ def test_it_is_asked_for_our_opset_and_installs_nothing(tmp_path: Path, program:
     [
         ("sys.exit('The Opset Version must be between 7 and 21')", "between 7 and 21"),
         ("os.abort()", "exit code -6"),
-        ("pass", "it said nothing"),
+        ("pass", "no output"),
     ],
 )
 def test_its_failures_are_told(tmp_path: Path, program: Path, body: str, reason: str) -> None:
@@ -140,7 +140,7 @@ def test_an_invalid_file_is_not_believed(tmp_path: Path) -> None:
 def test_a_final_softmax_is_taken_off(tmp_path: Path, scaled: bool) -> None:
     model = tiny_se_model()
     logits = scores(model, tmp_path)
-    assert not take_softmax_off(model)
+    assert not remove_final_softmax(model)
     model.graph.node[-1].output[0] = "raw"
     model.graph.node.append(helper.make_node("Softmax", ["raw"], ["logits"], axis=1))
     if scaled:  # as Paddle 2 ends its programs
@@ -150,7 +150,7 @@ def test_a_final_softmax_is_taken_off(tmp_path: Path, scaled: bool) -> None:
         model.graph.node[-1].output[0] = "p"
         model.graph.node.append(helper.make_node("Mul", ["p", "one"], ["q"]))
         model.graph.node.append(helper.make_node("Add", ["q", "zero"], ["logits"]))
-    assert take_softmax_off(model)
+    assert remove_final_softmax(model)
     assert model.graph.output[0].name == "raw"
     assert np.array_equal(scores(model, tmp_path), logits)
 
@@ -168,7 +168,7 @@ def test_paddle2onnx_itself_converts_both_forms_of_program(tmp_path: Path, progr
     for kind in ("logits", "softmax"):
         convert(real_python(), RECORDED / program.format(kind), tmp_path / f"{kind}.onnx")
         proto = read_converted(tmp_path / f"{kind}.onnx", parameters=100)
-        assert take_softmax_off(proto) == (kind == "softmax")
+        assert remove_final_softmax(proto) == (kind == "softmax")
         made.append(proto)
     batch = np.random.default_rng(0).normal(size=(2, 3, 8, 8)).astype(np.float32)
     run = []

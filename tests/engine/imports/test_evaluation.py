@@ -15,8 +15,8 @@ from db.session import reading
 from engine.datasets.label_files import LabelOptions
 from engine.datasets.registration import check_folder, register
 from engine.errors import InvalidRequest, LabelsMismatch
-from engine.evaluation.metrics import figures
-from engine.evaluation.per_image import load
+from engine.evaluation.metrics import compute_metrics
+from engine.evaluation.per_image import load_per_image
 from engine.imports.evaluation import OutsideEvaluation, import_evaluation
 from engine.results import results_frame
 from engine.results.precision_pairs import precision_pairs
@@ -83,11 +83,11 @@ def test_every_kind_of_file_gives_the_same_counts(url: str, tmp_path: Path, kind
 
 def test_scores_keep_what_only_scores_can_tell(url: str, tmp_path: Path) -> None:
     row, _ = import_evaluation(asked(written(tmp_path, "npz scores")), url)
-    known = figures(load(row))
+    known = compute_metrics(load_per_image(row))
     assert known.mean_rank is not None
     assert known.negative_log_likelihood is not None
     row, _ = import_evaluation(asked(written(tmp_path, "csv"), source="card Y"), url)
-    unknown = figures(load(row))
+    unknown = compute_metrics(load_per_image(row))
     assert (unknown.mean_rank, unknown.negative_log_likelihood) == (None, None)
     assert unknown.top1 == known.top1
 
@@ -126,7 +126,7 @@ def test_names_find_their_images_in_any_order(url: str, tmp_path: Path) -> None:
     path = tmp_path / "p.csv"
     path.write_text("image,prediction\nval/001.png,7\nval/000.png,3\n")
     row, _ = import_evaluation(asked(path, dataset="flat", per_class=None), url)
-    assert load(row).right.tolist() == [False, True]
+    assert load_per_image(row).correct.tolist() == [False, True]
     assert (row.top1_count, row.top5_count) == (1, None), "only the best class is known"
 
 
@@ -140,26 +140,26 @@ def test_a_background_class_is_taken_off(url: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("write", "more", "message"),
     [
-        (lambda p: np.save(p, truth()[:-1]), {}, "199 predictions are not a whole number of"),
+        (lambda p: np.save(p, truth()[:-1]), {}, "199 predictions cannot be divided into classes"),
         (
             lambda p: np.save(p, np.stack([truth(), truth()], 1)),
             {},
-            "row 0: one class stands twice",
+            "row 0: a class is listed twice",
         ),
         (lambda p: np.save(p, truth() + 995), {}, "predicts classes 995 to 1004"),
-        (lambda p: np.save(p, 1 + np.arange(N) * 999 // (N - 1)), {}, "count from 1: subtract 1"),
+        (lambda p: np.save(p, 1 + np.arange(N) * 999 // (N - 1)), {}, "start at 1: subtract 1"),
         (lambda p: np.save(p, np.full((N, 10), np.nan)), {}, "row 0: a score is not a finite"),
         (lambda p: np.save(p, np.array([{}] * N)), {}, "cannot be read as .npy"),
         (lambda p: p.write_bytes(b"\x93NUMPY"), {}, "cannot be read as .npy"),
         (lambda p: p.write_bytes(b""), {}, "cannot be read as .npy"),
         (lambda p: None, {}, "There is no file"),
-        (lambda p: np.save(p, truth()), {"per_class": None}, "nothing says what the images show"),
+        (lambda p: np.save(p, truth()), {"per_class": None}, "the images have no labels"),
         (lambda p: np.save(p, truth()), {"model_id": "mmcls/none"}, "There is no model"),
-        (lambda p: np.save(p, truth()), {"source": " "}, "says where it comes from"),
+        (lambda p: np.save(p, truth()), {"source": " "}, "source of an import is empty"),
         (lambda p: np.save(p, truth()), {"source": "a\0"}, "cannot be printed"),
         (lambda p: np.save(p, truth()), {"environment": {"a": float("nan")}}, "finite number"),
         (lambda p: np.save(p, truth()), {"dataset": "a\x1b[1m"}, "cannot be printed"),
-        (lambda p: np.save(p, truth()), {"model_id": "timm/../../etc"}, "reads as a path"),
+        (lambda p: np.save(p, truth()), {"model_id": "timm/../../etc"}, "looks like a path"),
     ],
 )
 def test_what_does_not_fit_is_one_sentence_and_leaves_nothing(
@@ -195,12 +195,12 @@ def test_predictions_at_chance_are_stopped_with_the_likely_cause(
 ) -> None:
     path = tmp_path / "p.npy"
     np.save(path, predicted())
-    with pytest.raises(LabelsMismatch, match=rf"as guessing would be.*{explanation}"):
+    with pytest.raises(LabelsMismatch, match=rf"which is chance level.*{explanation}"):
         import_evaluation(asked(path), url)
 
 
 def test_labels_that_differ_from_the_datasets_are_named(url: str, tmp_path: Path) -> None:
     path = tmp_path / "p.npz"
     np.savez(path, predictions=truth(), label=truth()[::-1])
-    with pytest.raises(InvalidRequest, match="another label than elsewhere does"):
+    with pytest.raises(InvalidRequest, match="another label than elsewhere for"):
         import_evaluation(asked(path), url)

@@ -19,7 +19,7 @@ import pytest
 from engine.config import REPOSITORY
 from engine.errors import ChildFailed, ImageRejected
 from engine.jobs import warm_child
-from engine.jobs.messages import Message, packed, unpacked
+from engine.jobs.messages import Message, pack_arrays, unpack_arrays
 from engine.jobs.warm_child import WarmChild
 
 TABLE = "tests.support.warm_tasks_for_tests:HANDLERS"
@@ -76,7 +76,9 @@ def test_blocks_arrive_byte_for_byte_and_arrays_with_their_type(child: WarmChild
     assert answer.facts["value"] == "ü"
     arrays = [np.arange(6, dtype=np.float32).reshape(2, 3), np.zeros((0, 2), np.uint8)]
     for given, found in zip(
-        arrays, unpacked(child.ask("doubled", PATIENT_S, {}, *packed(arrays)).blocks), strict=True
+        arrays,
+        unpack_arrays(child.ask("doubled", PATIENT_S, {}, *pack_arrays(arrays)).blocks),
+        strict=True,
     ):
         assert found.dtype == given.dtype
         assert np.array_equal(found, 2 * given)
@@ -85,7 +87,7 @@ def test_blocks_arrive_byte_for_byte_and_arrays_with_their_type(child: WarmChild
 def test_pickled_arrays_are_neither_sent_nor_read() -> None:
     objects = np.array([{}], dtype=object)
     with pytest.raises(ValueError, match="allow_pickle"):
-        packed([objects])
+        pack_arrays([objects])
 
 
 def test_an_error_of_the_work_keeps_its_class_and_the_child(child: WarmChild) -> None:
@@ -175,8 +177,8 @@ def test_who_waits_too_long_for_others_is_told(
     child: WarmChild, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with held(child, tmp_path) as answer, monkeypatch.context() as patch:
-        patch.setattr(warm_child, "PATIENCE_S", 0.2)
-        with pytest.raises(ChildFailed, match="Requests before this one"):
+        patch.setattr(warm_child, "QUEUE_TIMEOUT_S", 0.2)
+        with pytest.raises(ChildFailed, match="Earlier requests took over"):
             echo(child, 2)
     assert answer.result().facts == {"held": True}  # begun: it was not given up
     assert echo(child, 3)["value"] == 3

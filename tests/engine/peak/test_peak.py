@@ -23,9 +23,9 @@ from engine.jobs import queue
 from engine.onnx.macs import count_compute
 from engine.peak import job, queueing
 from engine.peak.kernels import Kernel, all_kernels
-from engine.peak.measurement import arrangements, measure
-from engine.peak.records import Speed, all_peaks, keep, missing_threads, peaks_of
-from engine.peak.shares import peak_precision, with_shares
+from engine.peak.measurement import measure, session_counts
+from engine.peak.records import Speed, load_all_peaks, load_peaks, missing_threads, save_peaks
+from engine.peak.shares import add_peak_shares, peak_precision
 from engine.specs import PeakSpec
 from tests.support.tiny import Quiet, store_build, tiny_se_model
 
@@ -74,7 +74,7 @@ def test_the_work_of_a_convolution_is_what_a_build_would_be_counted(name: str) -
 
 
 def test_threads_are_tried_in_one_session_and_in_one_each() -> None:
-    assert (arrangements(1), arrangements(4)) == ([1], [1, 4])
+    assert (session_counts(1), session_counts(4)) == ([1], [1, 4])
     small = replace(KERNELS["MatMul 512 x 512 x 512"])
     speed = measure(small, 2, 2)
     assert (speed.threads, speed.sessions) == (2, 2)
@@ -87,23 +87,25 @@ def speed(best: float, precision: str = "fp32", threads: int = 1) -> Speed:
 
 def test_the_best_kernel_is_kept_and_never_lowered(url: str) -> None:
     digest = environment.record(environment.observe_machine(), url)
-    assert peaks_of(digest, url) == []
-    keep(digest, [speed(50), speed(57), speed(200, "int8"), speed(110, threads=2)], ["busy"], url)
-    keep(digest, [speed(56), speed(220, "int8")], [], url)
+    assert load_peaks(digest, url) == []
+    save_peaks(
+        digest, [speed(50), speed(57), speed(200, "int8"), speed(110, threads=2)], ["busy"], url
+    )
+    save_peaks(digest, [speed(56), speed(220, "int8")], [], url)
     found = {(p.precision, p.threads): (p.gmacs_per_s, p.noise) for p in all_of(url)}
     assert found == {
         ("fp32", 1): (57, ("busy",)),
         ("fp32", 2): (110, ("busy",)),
         ("int8", 1): (220, ()),
     }
-    assert [t["best_gmacs_per_s"] for t in peaks_of(digest, url)[0].tried] == [50, 57]
+    assert [t["best_gmacs_per_s"] for t in load_peaks(digest, url)[0].tried] == [50, 57]
     assert missing_threads(digest, (1, 2, 8), url) == [8]
     environment.record(environment.observe_machine(), url)
-    assert peaks_of(digest, url), "another benchmark of this machine leaves its peaks alone"
+    assert load_peaks(digest, url), "another benchmark of this machine leaves its peaks alone"
 
 
 def all_of(url: str) -> list:
-    return [peak for _, _, peak in all_peaks(url)]
+    return [peak for _, _, peak in load_all_peaks(url)]
 
 
 @pytest.mark.parametrize(
@@ -149,15 +151,15 @@ BUILDS = pd.DataFrame(
 def test_shares_are_of_all_threads_in_use(url: str) -> None:
     surroundings = environment.observe_machine()
     digest = environment.record(surroundings, url)
-    nothing = with_shares(benchmarks(digest), BUILDS, url)
+    nothing = add_peak_shares(benchmarks(digest), BUILDS, url)
     assert nothing["peak_share"].isna().all(), "no peak, no share"
     speeds = [speed(50), speed(110, threads=2), speed(200, "int8"), speed(440, "int8", 2)]
-    keep(digest, speeds, [], url)
+    save_peaks(digest, speeds, [], url)
     set_cores(url, digest, 2)
-    assert with_shares(benchmarks(digest), BUILDS, url)["peak_share"].tolist() == [50, 10, 50]
-    more = with_shares(benchmarks(digest, instances=8), BUILDS, url)
+    assert add_peak_shares(benchmarks(digest), BUILDS, url)["peak_share"].tolist() == [50, 10, 50]
+    more = add_peak_shares(benchmarks(digest, instances=8), BUILDS, url)
     assert more["peak_share"].tolist() == [50, 10, 50], "no more than there are cores"
-    other = with_shares(benchmarks("another machine"), BUILDS, url)
+    other = add_peak_shares(benchmarks("another machine"), BUILDS, url)
     assert other["peak_share"].isna().all()
 
 
@@ -170,8 +172,8 @@ def set_cores(url: str, digest: str, cores: int) -> None:
 def test_no_share_exceeds_the_whole(url: str) -> None:
     digest = environment.record(environment.observe_machine(), url)
     set_cores(url, digest, 2)
-    keep(digest, [speed(40, threads=2)], [], url)
-    found = with_shares(benchmarks(digest), BUILDS, url)
+    save_peaks(digest, [speed(40, threads=2)], [], url)
+    found = add_peak_shares(benchmarks(digest), BUILDS, url)
     assert found["peak_gmacs_per_s"].tolist()[:2] == [55, 55], "the faster build is the peak"
     assert found["peak_share"].tolist()[:2] == [100, 20]
     assert found["peak_share"].isna().tolist() == [False, False, True]
@@ -186,9 +188,9 @@ def test_the_job_keeps_what_it_measured(
     context = Quiet(url, tmp_path / "peak")
     result = job.run(PeakSpec(threads=(1,)).to_json(), context)
     assert set(result["gmacs_per_s"]) == {"fp32", "int8"}
-    found = {p.precision: p.gmacs_per_s for p in peaks_of(result["environment"], url)}
+    found = {p.precision: p.gmacs_per_s for p in load_peaks(result["environment"], url)}
     assert found == pytest.approx(result["gmacs_per_s"])
-    assert any("broken cannot be run here" in said for said in context.said)
+    assert any("broken does not run on this machine" in said for said in context.said)
 
 
 def test_a_kernel_that_fails_without_a_word_is_named_too(
@@ -201,7 +203,7 @@ def test_a_kernel_that_fails_without_a_word_is_named_too(
     context = Quiet(url, tmp_path / "peak")
     with pytest.raises(BenchmarkFailed, match="No matrix product"):
         job.run(PeakSpec(threads=(1,)).to_json(), context)
-    assert any("cannot be run here: MemoryError" in said for said in context.said)
+    assert any("does not run on this machine: MemoryError" in said for said in context.said)
 
 
 def test_the_first_benchmark_of_a_machine_queues_its_peak_once(
@@ -213,20 +215,20 @@ def test_the_first_benchmark_of_a_machine_queues_its_peak_once(
         session.add(run := Run(title="r", request={}))
         session.flush()
         session.add(RunJob(run_id=run.id, job_id=benchmark))
-    assert queueing.queue_if_unknown(benchmark, digest, 2, url) is None, "switched off in tests"
+    assert queueing.queue_if_missing(benchmark, digest, 2, url) is None, "switched off in tests"
     monkeypatch.setenv("SENET_PEAK", "1")
     monkeypatch.setenv("SENET_THREADS", "1")  # what jobs use; a benchmark may ask for more
     monkeypatch.setattr(queueing, "usable_cores", lambda: 2)
     settings.cache_clear()
-    first = queueing.queue_if_unknown(benchmark, digest, 64, url)
+    first = queueing.queue_if_missing(benchmark, digest, 64, url)
     assert first is not None
-    assert queueing.queue_if_unknown(benchmark, digest, 2, url) == first
+    assert queueing.queue_if_missing(benchmark, digest, 2, url) == first
     with reading(url) as session:
         row = session.get_one(Job, first)
         assert (row.kind, row.params, row.exclusive) == (JobKind.PEAK, {"threads": [1, 2]}, True)
         assert session.get(RunJob, (run.id, first)) is not None, "the run's page shows it"
-    keep(digest, [speed(50), speed(90, threads=2)], [], url)
-    assert queueing.queue_if_unknown(benchmark, digest, 2, url) is None
+    save_peaks(digest, [speed(50), speed(90, threads=2)], [], url)
+    assert queueing.queue_if_missing(benchmark, digest, 2, url) is None
 
 
 def test_a_benchmark_that_was_measured_asks_for_the_peak_of_its_threads(
@@ -243,7 +245,7 @@ def test_a_benchmark_that_was_measured_asks_for_the_peak_of_its_threads(
         session.flush()
         number = row.id
     asked: list[tuple[object, ...]] = []
-    monkeypatch.setattr(queueing, "queue_if_unknown", lambda *given: asked.append(given))
+    monkeypatch.setattr(queueing, "queue_if_missing", lambda *given: asked.append(given))
     results = [{"benchmark": number}, {"benchmark": number, "reused": True}]
     monkeypatch.setattr("engine.benchmark.job.run", lambda params, context: results[0])
     context = SimpleNamespace(job_id=7, url=url)

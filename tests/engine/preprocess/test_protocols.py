@@ -17,7 +17,7 @@ from engine.build.lookup import published_of
 from engine.catalog.models import find_model
 from engine.cli.parsing import read_preprocess
 from engine.errors import InvalidRequest
-from engine.export.job import protocol_of
+from engine.export.job import preprocessing_for
 from engine.preprocess import PreprocessSpec, Resizer
 from engine.preprocess.protocols import VENDOR, Protocol, protocol_name
 from engine.runs.plan import plan
@@ -70,10 +70,10 @@ def test_what_is_left_open_is_as_published() -> None:
     model = find_model("ppcls/seresnet50")
     assert model.preprocess is not None
     spec = ExportSpec(model_id=model.id, preprocess={"resizer": "pillow"})
-    asked = protocol_of(model, spec, nn.Identity())
+    asked = preprocessing_for(model, spec, nn.Identity())
     assert asked == replace(model.preprocess, resizer=Resizer.PILLOW)
     whole = ExportSpec(model_id=model.id, preprocess=asked.to_dict())
-    assert protocol_of(model, whole, nn.Identity()) == asked
+    assert preprocessing_for(model, whole, nn.Identity()) == asked
     assert whole.fingerprint() != spec.fingerprint(), (
         "what is left open may mean another thing tomorrow"
     )
@@ -83,7 +83,7 @@ def test_timm_says_what_is_left_open_for_models_outside_the_catalog() -> None:
     module = nn.Identity()
     module.pretrained_cfg = {"input_size": (3, 288, 288), "crop_pct": 0.96, "mean": (0.5,) * 3}
     spec = ExportSpec(model_id="timm/unlisted", preprocess={"crop": 192})
-    asked = protocol_of(replace(find_model("demo/senet"), source="timm"), spec, module)
+    asked = preprocessing_for(replace(find_model("demo/senet"), source="timm"), spec, module)
     assert (asked.resize, asked.crop, asked.mean) == (200, 192, (0.5, 0.5, 0.5))
 
 

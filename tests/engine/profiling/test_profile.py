@@ -16,9 +16,9 @@ from db.models import Job
 from db.session import reading
 from engine.errors import BenchmarkFailed, ProviderUnavailable
 from engine.profiling import job
-from engine.profiling.records import NodeFacts, profiles_of
-from engine.profiling.summary import by_operator, slowest, sums_of
-from engine.profiling.trace import WARM_UP_RUNS, take_trace, trace_of
+from engine.profiling.records import NodeFacts, load_profiles
+from engine.profiling.summary import slowest_nodes, sum_times, times_by_operator
+from engine.profiling.trace import WARM_UP_RUNS, parse_trace, record_trace
 from engine.runs.request import RunRequest, Task
 from engine.runs.submit import run_job_ids, submit
 from engine.specs import ProfileSpec, WeightsSpec
@@ -43,7 +43,7 @@ def test_nodes_are_those_of_the_optimized_graph_and_fit_into_the_run(
 ) -> None:
     path = artifacts.model_path(store_build(url, tiny_se_model()).digest)
     inputs = np.zeros((2, 3, SIDE, SIDE), np.float32)
-    trace = take_trace(path, CPU, 1, inputs, tmp_path, seconds=0.2)
+    trace = record_trace(path, CPU, 1, inputs, tmp_path, seconds=0.2)
     expected = Counter(node.op_type for node in optimized(path, tmp_path).graph.node)
     assert Counter(one.node.op_type for one in trace.nodes) == expected
     assert 0 < sum(one.ms for one in trace.nodes) <= trace.wall_ms
@@ -68,7 +68,7 @@ def test_times_are_means_over_the_faster_runs_after_warm_up() -> None:
         about = {"op_name": "Relu", "output_type_shape": shape, "provider": CPU}
         events.append(event("relu_kernel_time", 10_000 * run + 5, kernel, **about))
         events.append(event("model_run", 10_000 * run, wall))
-    trace = trace_of([node, idle], events, latency_ms=3.5)
+    trace = parse_trace([node, idle], events, latency_ms=3.5)
     assert (trace.runs, trace.wall_ms, trace.latency_ms) == (2, 4.0, 3.5)
     times = {one.node.name: (one.ms, one.shapes) for one in trace.nodes}
     assert times == {"relu": (1.5, ((1, 8, 2, 2),)), "not timed": (0.0, ())}
@@ -82,7 +82,7 @@ def test_nodes_without_a_name_are_found_by_operator_and_order() -> None:
             begun = 100 * run + 10 * place
             events.append(event(f"{name}_kernel_time", begun, 1 + place, op_name=name[0]))
         events.append(event("model_run", 100 * run, 50))
-    trace = trace_of(nodes, events, 1.0)
+    trace = parse_trace(nodes, events, 1.0)
     assert [(one.node.name, one.ms) for one in trace.nodes] == [
         ("A_7", 0.001),
         ("B_9", 0.002),
@@ -93,10 +93,12 @@ def test_nodes_without_a_name_are_found_by_operator_and_order() -> None:
 def test_a_profile_of_another_graph_is_refused() -> None:
     runs = [event("model_run", 10 * run, 5) for run in range(WARM_UP_RUNS + 1)]
     strange = event("strange_kernel_time", 10 * WARM_UP_RUNS, 5)
-    with pytest.raises(BenchmarkFailed, match=r"1 nodes that are not in the graph .*strange"):
-        trace_of([], [*runs, strange], 1.0)
+    with pytest.raises(
+        BenchmarkFailed, match=r"1 nodes that are not in the executed graph .*strange"
+    ):
+        parse_trace([], [*runs, strange], 1.0)
     with pytest.raises(BenchmarkFailed, match="recorded no run"):
-        trace_of([], [], 1.0)
+        parse_trace([], [], 1.0)
 
 
 @pytest.mark.parametrize("precision", [Precision.FP32, Precision.FP16])
@@ -112,9 +114,9 @@ def test_the_job_tells_the_se_block_and_what_only_converts(
     spec = ProfileSpec(artifact=artifact.digest, threads=1, seconds=0.2)
     context = Quiet(url, tmp_path / "work")
     result = job.run(spec.to_json(), context)
-    (profile,) = profiles_of(artifact.digest)
+    (profile,) = load_profiles(artifact.digest)
     nodes = profile.nodes
-    sums = sums_of(nodes)
+    sums = sum_times(nodes)
     assert sums.nodes_ms == pytest.approx(sum(node.ms for node in nodes))
     assert sums.nodes_ms <= profile.wall_ms
     assert result["se_blocks"] == sums.se_blocks == 1
@@ -127,9 +129,9 @@ def test_the_job_tells_the_se_block_and_what_only_converts(
     inserted = {node.op for node in nodes if node.inserted}
     assert inserted <= {"Cast", "ReorderInput", "ReorderOutput"}
     assert ("Cast" in inserted) == (precision == Precision.FP16)
-    assert any("add up to" in said for said in context.said)
+    assert any("nodes take" in said for said in context.said)
     job.run(spec.to_json(), context)
-    assert len(profiles_of(artifact.digest)) == 1, "a newer one takes its place"
+    assert len(load_profiles(artifact.digest)) == 1, "a newer one takes its place"
 
 
 def test_sums_by_operator_add_up() -> None:
@@ -141,16 +143,16 @@ def test_sums_by_operator_add_up() -> None:
         {"name": "e", "op": "Mul", "ms": 5.0, "se_block": 2, "inserted": False},
     ]
     nodes = [NodeFacts.model_validate(one) for one in plain]
-    found = by_operator(nodes).set_index("op")
+    found = times_by_operator(nodes).set_index("op")
     assert list(found.index) == ["Mul", "Conv", "Cast"], "the slowest first"
     assert found["ms"].tolist() == [5, 4, 1]
     assert found["se_ms"].tolist() == [5, 1, 1]
     assert found["rest_ms"].tolist() == [0, 3, 0]
     assert found["share"].tolist() == [0.5, 0.4, 0.1]
-    sums = sums_of(nodes)
+    sums = sum_times(nodes)
     assert (sums.nodes_ms, sums.se_ms, sums.inserted_ms) == (10, 7, 1)
     assert (sums.inserted_in_se_ms, sums.se_blocks) == (1, 2)
-    assert [node.name for node in slowest(nodes, 2)] == ["e", "a"]
+    assert [node.name for node in slowest_nodes(nodes, 2)] == ["e", "a"]
 
 
 def test_a_provider_that_is_not_there_is_refused(url: str, tmp_path: Path) -> None:

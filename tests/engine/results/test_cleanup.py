@@ -13,7 +13,7 @@ from db.session import reading, writing
 from engine.cli.main import main
 from engine.config import settings
 from engine.errors import InvalidRequest
-from engine.profiling.records import folder_of as profiles_folder
+from engine.profiling.records import profile_folder as profiles_folder
 from engine.results.cleanup import remove_unused_artifacts, stored_artifacts
 from tests.support import rows
 

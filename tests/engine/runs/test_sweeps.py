@@ -11,7 +11,7 @@ from db.enums import JobKind, JobStatus
 from db.models import Benchmark, Job
 from db.session import reading, writing
 from engine.benchmark import job
-from engine.benchmark.scenarios.server import OVERTIME
+from engine.benchmark.scenarios.server import MAX_OVERTIME_FACTOR
 from engine.config import settings
 from engine.errors import InvalidRequest
 from engine.jobs import control
@@ -112,7 +112,7 @@ def test_a_rate_may_take_as_long_as_its_requests_are_waited_for(url: str) -> Non
     request = asked(scenario="server", rate_per_s=50, limit_ms=20, benchmark_max_s=20)
     found = estimate(request, url)
     assert found is not None
-    assert found.max_s == pytest.approx(2 + 5 + OVERTIME * 20 + 1)
+    assert found.max_s == pytest.approx(2 + 5 + MAX_OVERTIME_FACTOR * 20 + 1)
 
 
 def test_of_no_points_there_is_no_estimate(url: str) -> None:

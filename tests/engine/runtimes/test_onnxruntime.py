@@ -8,7 +8,7 @@ import onnx
 import onnxruntime as ort
 import pytest
 
-from engine.benchmark.placement import nodes_elsewhere
+from engine.benchmark.placement import nodes_on_other_providers
 from engine.errors import ProviderUnavailable
 from engine.runtimes import onnxruntime
 from engine.runtimes.onnxruntime import OnnxSession, nodes_by_provider
@@ -49,9 +49,9 @@ def test_a_part_on_another_provider_is_told(path: Path, monkeypatch: pytest.Monk
 
 def test_what_ran_elsewhere_is_put_in_words() -> None:
     split = {"CUDAExecutionProvider": 7, CPU: 3}
-    assert nodes_elsewhere(split, "CUDAExecutionProvider") == f"of 10 nodes ran 3 on {CPU}"
-    assert nodes_elsewhere({CPU: 10}, CPU) is None
-    assert nodes_elsewhere(None, CPU) is None
+    assert nodes_on_other_providers(split, "CUDAExecutionProvider") == f"of 10 nodes ran 3 on {CPU}"
+    assert nodes_on_other_providers({CPU: 10}, CPU) is None
+    assert nodes_on_other_providers(None, CPU) is None
 
 
 def test_a_runtime_that_does_not_tell_is_not_made_to() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from db.enums import Precision
-from engine.benchmark.placement import nodes_elsewhere
+from engine.benchmark.placement import nodes_on_other_providers
 from engine.cli.main import main
 from engine.errors import InvalidRequest
 from engine.results import results_frame
@@ -54,7 +54,7 @@ def test_both_are_measured_told_and_exported(
 
     found = precision_pairs(results_frame(url), url, "fp32", PRECISION)
     assert len(found) == 1
-    assert found["drop"].iloc[0] == 0
+    assert found["change"].iloc[0] == 0
     assert found["size_ratio"].iloc[0] == 1  # they share a file
     assert found["speed_up"].notna().all()
 
@@ -129,7 +129,7 @@ def test_the_default_runtime_is_in_no_key_and_another_one_is() -> None:
 
 
 def test_layers_are_told_by_device_and_arithmetic() -> None:
-    assert nodes_elsewhere({"CPU int8": 53, "CPU fp32": 12}, "CPU") is None
-    assert nodes_elsewhere({"GPU int8": 53, "CPU fp32": 12}, "GPU") == (
+    assert nodes_on_other_providers({"CPU int8": 53, "CPU fp32": 12}, "CPU") is None
+    assert nodes_on_other_providers({"GPU int8": 53, "CPU fp32": 12}, "GPU") == (
         "of 65 nodes ran 12 on CPU fp32"
     )

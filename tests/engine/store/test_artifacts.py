@@ -42,7 +42,7 @@ def test_an_artifact_whose_files_are_gone_is_built_again(url: str) -> None:
 def test_a_digest_may_be_shortened_while_it_is_clear(url: str) -> None:
     artifact = store_build(url, tiny_se_model(), Precision.INT8)
     assert artifacts.find_by_digest(artifact.digest[:8], url).digest == artifact.digest
-    with pytest.raises(ArtifactMissing, match="no artifact begins"):
+    with pytest.raises(ArtifactMissing, match="No artifact starts"):
         artifacts.find_by_digest("ffffffff", url)
-    with pytest.raises(ArtifactMissing, match="no artifact begins"):
+    with pytest.raises(ArtifactMissing, match="No artifact starts"):
         artifacts.find_by_digest("%", url)

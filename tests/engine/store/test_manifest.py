@@ -19,7 +19,7 @@ from engine.build.int8.layer_reports import load_layer_report
 from engine.datasets.report import DatasetReport
 from engine.errors import ArtifactMissing, DatasetInvalid, InvalidRequest
 from engine.export import job as export
-from engine.jobs.results import JobResult, artifacts_made
+from engine.jobs.results import JobResult, artifact_digests
 from engine.specs import (
     BenchmarkSpec,
     BuildSpec,
@@ -93,7 +93,7 @@ def test_what_is_written_has_the_keys_of_before_and_reads_back_the_same(
     assert set(made) == {"artifact", "reused", "peak_rss_mb"}
     exported = artifacts.find_by_digest(made["artifact"], url)
     assert set(on_disk(exported)) == HEADER | EXPORT | OF_A_FILE
-    assert ExportManifest.of(exported).dump() == exported.manifest == on_disk(exported)
+    assert ExportManifest.from_artifact(exported).dump() == exported.manifest == on_disk(exported)
 
     fp32 = built(url, tmp_path / "fp32", BuildSpec(export=spec, precision=Precision.FP32))
     assert on_disk(fp32)["build"] == {"optimised": "onnxruntime basic level"}
@@ -107,7 +107,7 @@ def test_what_is_written_has_the_keys_of_before_and_reads_back_the_same(
     assert set(stored["build"]["quantisation"]) == INT8
     assert set(stored["build"]["quantisation"]["bound"]) == BOUND
     assert set(stored["build"]["calibration"]) == CALIBRATION
-    manifest = BuildManifest.of(int8)
+    manifest = BuildManifest.from_artifact(int8)
     assert manifest.dump() == int8.manifest == stored
     details = manifest.build
     assert details.calibration is not None
@@ -128,7 +128,7 @@ def test_what_is_written_has_the_keys_of_before_and_reads_back_the_same(
     assert set(fp16.manifest["build"]["half"]) == {
         *("kept_in_float", "checked", "largest", "agreement")
     }
-    assert BuildManifest.of(fp16).dump() == on_disk(fp16)
+    assert BuildManifest.from_artifact(fp16).dump() == on_disk(fp16)
 
     asked = EvaluateSpec(artifact=int8.digest, dataset="tiny")
     number = evaluate.run(asked.to_json(), Quiet(url, tmp_path / "evaluate"))["evaluation"]
@@ -143,10 +143,10 @@ def test_what_is_written_has_the_keys_of_before_and_reads_back_the_same(
     assert set(evaluation.protocol["seen_before"]) == {"calibrated", "searched", "images", "of"} | {
         "rest"
     }
-    assert EvaluationProtocol.of(evaluation).dump() == evaluation.protocol
+    assert EvaluationProtocol.from_row(evaluation).dump() == evaluation.protocol
     assert set(timed.protocol) == BENCHMARK
     assert set(timed.protocol["during"]) == DURING
-    again = json.loads(json.dumps(BenchmarkProtocol.of(timed).dump()))
+    again = json.loads(json.dumps(BenchmarkProtocol.from_row(timed).dump()))
     assert again == timed.protocol
 
 
@@ -156,18 +156,18 @@ def test_manifests_of_earlier_versions_are_read() -> None:
         "weights": {"digest": "a"},
         "build": {"execution": "emulated on CPU: x"},
     }
-    manifest = BuildManifest.of(Artifact(digest="d" * 64, manifest=old))
+    manifest = BuildManifest.from_artifact(Artifact(digest="d" * 64, manifest=old))
     assert manifest.dump() == old
     assert (manifest.fixed_batch, manifest.background, manifest.notes) == (None, None, [])
     assert (manifest.compute.gmacs, manifest.quantized, manifest.weights.origin) == (None,) * 3
     assert manifest.build.execution_kind == EMULATED
     assert BuildManifest().build.execution_kind == NATIVE
-    first = EvaluationProtocol.of(Evaluation(id=1, protocol={"batch": 16}))
+    first = EvaluationProtocol.from_row(Evaluation(id=1, protocol={"batch": 16}))
     assert (first.overlap_text, first.class_matching, first.without_a_right_answer) == (
         None,
     ) * 2 + (0,)
-    plain = BenchmarkProtocol.of(Benchmark(id=1, protocol={"windows": 3}))
-    assert (plain.processes, plain.reported_windows, plain.noise_text) == (1, 1, None)
+    plain = BenchmarkProtocol.from_row(Benchmark(id=1, protocol={"windows": 3}))
+    assert (plain.processes, plain.reported_windows, plain.interference_text) == (1, 1, None)
     assert DatasetReport.read({}, "it", DatasetInvalid).corrupt == 0
 
 
@@ -183,7 +183,7 @@ def test_a_constraint_without_margins_has_no_estimated_drop() -> None:
 
 def test_keys_of_later_versions_are_kept() -> None:
     new = {"classes": 4, "compute": {"gmacs": 1.5, "watts": 3}, "signed_by": ["a"]}
-    assert ExportManifest.of(Artifact(digest="d" * 64, manifest=new)).dump() == new
+    assert ExportManifest.from_artifact(Artifact(digest="d" * 64, manifest=new)).dump() == new
 
 
 def test_what_a_build_takes_over_from_its_export() -> None:
@@ -202,7 +202,7 @@ def test_what_a_build_takes_over_from_its_export() -> None:
 )
 def test_a_damaged_manifest_gives_one_sentence(manifest: Any, key: str) -> None:
     with pytest.raises(ArtifactMissing) as caught:
-        BuildManifest.of(Artifact(digest="d" * 64, manifest=manifest))
+        BuildManifest.from_artifact(Artifact(digest="d" * 64, manifest=manifest))
     assert str(caught.value).startswith(
         f"The manifest of artifact dddddddddddd is damaged: {key}: "
     )
@@ -210,15 +210,15 @@ def test_a_damaged_manifest_gives_one_sentence(manifest: Any, key: str) -> None:
 
 
 def test_a_manifest_without_preprocessing_is_not_taken_for_the_usual_one() -> None:
-    with pytest.raises(ArtifactMissing, match="does not say how images are prepared"):
+    with pytest.raises(ArtifactMissing, match="has no preprocessing"):
         artifacts.preprocess_of(Artifact(digest="d" * 64, manifest={"classes": 4}))
 
 
 def test_damaged_protocols_results_and_reports_give_one_sentence(url: str) -> None:
     with pytest.raises(InvalidRequest, match=r"^The protocol of benchmark 7 is damaged: windows: "):
-        BenchmarkProtocol.of(Benchmark(id=7, protocol={"windows": "x"}))
+        BenchmarkProtocol.from_row(Benchmark(id=7, protocol={"windows": "x"}))
     with pytest.raises(InvalidRequest, match=r"^The result of this job is damaged: benchmark: "):
-        JobResult.of({"benchmark": "x"})
+        JobResult.from_stored({"benchmark": "x"})
     folder = artifacts.folder_of("e" * 64)
     folder.mkdir(parents=True)
     (folder / artifacts.REPORT_FILE).write_text('{"layers": [')
@@ -234,4 +234,6 @@ def test_results_of_jobs_are_read_and_written_as_before() -> None:
     assert JobResult(evaluation=3, reused=False, top1=None).dump() == {
         **{"evaluation": 3, "reused": False, "top1": None}
     }
-    assert artifacts_made([None, {"artifact": "a"}, {"benchmark": 2}]) == ["a"]
+    assert artifact_digests([None, {"artifact": "a"}, {"benchmark": 2}]) == ["a"]
+    peak = {"environment": "e", "threads": [1, 2], "gmacs_per_s": {"fp32": 9.0}}
+    assert JobResult.from_stored(peak).threads == [1, 2]
