@@ -58,7 +58,6 @@ __all__ = [
     "latencies",
     "live_jobs",
     "newest_job",
-    "open_failures",
     "outdated_environments",
     "paired_difference",
     "pairs",

@@ -1,4 +1,4 @@
-"""What a run asks of the build of each precision: the images it looks at, and its options."""
+"""Options of a run that only the builds of one precision have, and their images."""
 
 from __future__ import annotations
 
@@ -15,19 +15,21 @@ from engine.specs import CalibrationSpec, RangeCheckSpec
 
 @dataclass(frozen=True, slots=True)
 class BuildOptions:
-    """`purpose` of the images (`RunRequest.images_for`), `fields` of the BuildSpec, and the step.
+    """Options of a precision.
 
-    `told` is the step's phrase with images (given how many of what), `untold` that without.
+    `purpose` is the use of the images of `RunRequest.images_for`; `fields` returns fields of the
+    BuildSpec. `phrase` describes the build in the plan, given its images as text;
+    `phrase_without_images` is used where it has none.
     """
 
     purpose: str
     fields: Callable[[RunRequest], dict[str, Any]]
-    told: Callable[[RunRequest, str], str]
-    untold: str = ""
+    phrase: Callable[[RunRequest, str], str]
+    phrase_without_images: str = ""
 
 
 def _calibration(request: RunRequest) -> dict[str, Any]:
-    """The target is settled here, on the machine that asks."""
+    """The calibration; target `auto` becomes that of the submitting machine."""
     target = targets.resolve(request.target, instruction_sets(), request.provider).name
     spec = CalibrationSpec(
         dataset=request.effective_calibration_dataset,
@@ -41,7 +43,7 @@ def _calibration(request: RunRequest) -> dict[str, Any]:
     return {"calibration": spec}
 
 
-def _calibrated(request: RunRequest, images: str) -> str:
+def _calibration_phrase(request: RunRequest, images: str) -> str:
     target = targets.resolve(request.target, instruction_sets(), request.provider)
     return f" for {target.summary}, calibrated on {images}"
 
@@ -54,15 +56,15 @@ def _range_check(request: RunRequest) -> dict[str, Any]:
 
 
 BUILD_OPTIONS: dict[str, BuildOptions] = {
-    Precision.INT8: BuildOptions("calibrate on", _calibration, _calibrated),
+    Precision.INT8: BuildOptions("calibrate on", _calibration, _calibration_phrase),
     Precision.FP16: BuildOptions(
         "check overflow on",
         _range_check,
         lambda request, images: f", overflow checked on {images}",
-        untold=", overflow not checked (no dataset)",
+        phrase_without_images=", overflow not checked (no dataset)",
     ),
 }
-"""Of the precisions whose builds have any."""
+"""Options by precision; a precision without options is not in it."""
 
 
 def build_fields(request: RunRequest, precision: Precision) -> dict[str, Any]:

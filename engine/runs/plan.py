@@ -123,8 +123,8 @@ def _build_phrase(request: RunRequest, precision: Precision, datasets: Datasets)
     """`, calibrated on 300 images of v20`: the options of the build of a precision."""
     options, dataset = BUILD_OPTIONS.get(precision), request.images_for(precision)
     if options is None or dataset is None:
-        return options.untold if options else ""
-    return options.told(request, _images_phrase(request.calibration_images, dataset, datasets))
+        return options.phrase_without_images if options else ""
+    return options.phrase(request, _images_phrase(request.calibration_images, dataset, datasets))
 
 
 def _preprocessing_phrase(request: RunRequest, model: CatalogModel) -> str:

@@ -172,7 +172,7 @@ def _check_runtime(request: RunRequest, model: CatalogModel, datasets: Datasets)
     yield from dict.fromkeys(reason for reason in reasons if measured and reason)
     entry = RUNTIMES.get(request.runtime)
     if entry is not None and Task.PROFILE in measured and not entry.profiles:
-        yield f"Runtime {request.runtime} has no profiler here: leave out Profile."
+        yield f"Runtime {request.runtime} has no profiler: remove the task Profile."
 
 
 PROBLEM_CHECKS: tuple[Check, ...] = (
