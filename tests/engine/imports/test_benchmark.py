@@ -79,7 +79,7 @@ def test_a_csv_gives_what_json_gives_and_nothing_is_imported_twice(
         ({"runtime": "r" * 41}, "runtime has 41 characters; 1 to 40"),
         ({"environment": {"a": 10**30}}, r"environment\.a is 10+; a finite number"),
         ({"environment": {"a\0": 1}}, "A key of environment"),
-        ({"model": "timm/../../etc"}, "reads as a path"),
+        ({"model": "timm/../../etc"}, "looks like a path"),
         ({"model": "nothing/x"}, "There is no model"),
     ],
 )

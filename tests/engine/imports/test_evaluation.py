@@ -159,7 +159,7 @@ def test_a_background_class_is_taken_off(url: str, tmp_path: Path) -> None:
         (lambda p: np.save(p, truth()), {"source": "a\0"}, "cannot be printed"),
         (lambda p: np.save(p, truth()), {"environment": {"a": float("nan")}}, "finite number"),
         (lambda p: np.save(p, truth()), {"dataset": "a\x1b[1m"}, "cannot be printed"),
-        (lambda p: np.save(p, truth()), {"model_id": "timm/../../etc"}, "reads as a path"),
+        (lambda p: np.save(p, truth()), {"model_id": "timm/../../etc"}, "looks like a path"),
     ],
 )
 def test_what_does_not_fit_is_one_sentence_and_leaves_nothing(
