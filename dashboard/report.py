@@ -14,7 +14,7 @@ from dashboard.charts.accuracy import accuracy_against_compute, accuracy_against
 from dashboard.components.common.definitions import DEFINITIONS
 from dashboard.formats import is_missing, plural
 from dashboard.palette import LIGHT
-from engine.evaluation.comparability import with_not_comparable
+from engine.evaluation.comparability import add_exclusion_reasons
 from engine.results.columns import COLUMNS, Column
 from engine.results.groups import (
     accuracy_groups,
@@ -68,14 +68,14 @@ def _charts(frame: pd.DataFrame) -> list[str]:
     drawn: list[str] = []
     for group in accuracy_groups(labeled)[:MAX_GROUPS]:
         rows = group.select_rows(labeled)
-        points = with_not_comparable(accuracy_points(rows))
+        points = add_exclusion_reasons(accuracy_points(rows))
         if points.empty:
             continue
         drawn.append(f"<h2>Accuracy on {html.escape(group.label)}</h2>")
         settings = speed_groups(rows)
         if settings:
             setting = settings[0]
-            measured = with_not_comparable(accuracy_points(setting.select_rows(rows)))
+            measured = add_exclusion_reasons(accuracy_points(setting.select_rows(rows)))
             if len(measured):
                 figure = accuracy_against_throughput(measured, LIGHT, group.label, setting.label)
                 drawn.append(_figure(figure, f"Accuracy vs throughput, {setting.label}"))

@@ -89,7 +89,7 @@ def remark(first: Evaluation, second: Evaluation) -> str | None:
     return f"How the images were prepared is not stated for {which}."
 
 
-def with_not_comparable(frame: pd.DataFrame) -> pd.DataFrame:
+def add_exclusion_reasons(frame: pd.DataFrame) -> pd.DataFrame:
     """Adds `not_comparable`: why a row must not be compared with the others; None: it may be.
 
     `frame`: results of one set of images, in the columns of the results table.

@@ -15,8 +15,8 @@ class JobResult(Document):
     """What a job made or found; `reused` where it was there already.
 
     `artifact`, `evaluation` and `benchmark` are what of them there is by digest or number;
-    `profile` is the digest of the build that was profiled, at `batch` and `threads`; `notes` are
-    sentences for whoever asked; `corrupt_files` are (file, why).
+    `profile` is the digest of the build that was profiled, at `batch` and `threads` (a list in the
+    result of a peak job); `notes` are sentences for whoever asked; `corrupt_files` are (file, why).
     """
 
     artifact: str | None = None
@@ -33,7 +33,7 @@ class JobResult(Document):
     images_per_s: float | None = None
     stable: bool | None = None
     batch: int | None = None
-    threads: int | None = None
+    threads: int | list[int] | None = None
 
     @classmethod
     def of(cls, stored: dict[str, Any] | None) -> JobResult:

@@ -113,7 +113,7 @@ def is_collapsed(frame: pd.DataFrame) -> pd.Series:
 def pareto_candidates(points: pd.DataFrame) -> pd.DataFrame:
     """Rows that may be on a Pareto front: not collapsed, and comparable with the others.
 
-    `points`: as from `with_not_comparable`.
+    `points`: as from `add_exclusion_reasons`.
     """
     return points[~is_collapsed(points) & points["not_comparable"].isna()]
 

@@ -67,7 +67,7 @@ class RecommendationText:
 def comparable_points(rows: pd.DataFrame) -> pd.DataFrame:
     """One row per evaluation that is comparable with the others.
 
-    `rows`: as from `with_not_comparable`.
+    `rows`: as from `add_exclusion_reasons`.
     """
     points = accuracy_points(rows)
     return points[points["not_comparable"].isna()]

@@ -55,7 +55,7 @@ def test_what_has_no_effect_is_said() -> None:
     text = TODAY.replace("calibrate_mode", "alibrate_mode")
     asked = parse_build_file(parse_yaml(text, "b.yaml"), "b.yaml")
     kinds = [kind for kind, _ in build_file_remarks(asked)]
-    assert kinds == ["filled", "warning", "ignored", "ignored", "ignored", "ignored"]
+    assert kinds == ["success", "warning", "ignored", "ignored", "ignored", "ignored"]
 
 
 def test_every_build_is_offered_as_a_build_file(url: str) -> None:

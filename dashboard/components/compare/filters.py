@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import queries
-from engine.evaluation.comparability import with_not_comparable
+from engine.evaluation.comparability import add_exclusion_reasons
 from engine.results import ResultTables
 from engine.results.groups import (
     Group,
@@ -53,7 +53,7 @@ class Selection:
         rows = rows[rows["evaluation_id"].notna() | rows["benchmark_id"].notna()]
         if self.models:
             rows = rows[rows["label"].isin(self.models)]
-        return with_keys(with_not_comparable(rows.reset_index(drop=True)))
+        return with_keys(add_exclusion_reasons(rows.reset_index(drop=True)))
 
 
 def choose(tables: ResultTables) -> Selection:

@@ -8,7 +8,7 @@ import pytest
 from db.models import Evaluation
 from engine.catalog.models import find_model
 from engine.evaluation import comparability
-from engine.evaluation.comparability import Differs, why_not_comparable, with_not_comparable
+from engine.evaluation.comparability import Differs, add_exclusion_reasons, why_not_comparable
 from engine.preprocess import PreprocessSpec
 from engine.preprocess.protocols import VENDOR
 from engine.specs.comparability import SAME_CONDITIONS, SAME_IMAGES, SWEPT
@@ -47,7 +47,7 @@ def table(evaluated: list[Told]) -> pd.DataFrame:
 
 @pytest.mark.parametrize(("evaluated", "excluded"), CASES)
 def test_who_is_not_compared_with_the_others(evaluated: list[Told], excluded: list[int]) -> None:
-    found = with_not_comparable(table(evaluated))
+    found = add_exclusion_reasons(table(evaluated))
     assert found.index[found["not_comparable"].notna()].tolist() == excluded
     for place in excluded:
         spec = evaluated[place][1]
@@ -85,7 +85,7 @@ def test_two_rows_are_judged_as_the_table_judges_them(
 
 def test_rows_without_accuracy_are_left_alone() -> None:
     evaluated: list[Told] = [(A, own(A), "published"), (A, VENDOR, "vendor")]
-    assert with_not_comparable(table(evaluated).assign(top1=None))["not_comparable"].isna().all()
+    assert add_exclusion_reasons(table(evaluated).assign(top1=None))["not_comparable"].isna().all()
 
 
 @pytest.mark.parametrize("name", SAME_IMAGES)

@@ -106,6 +106,7 @@ CALLS: dict[str, tuple[list[str], Any]] = {
     "limit_ms": (["benchmark", "timm/x", "--scenario", "server", "--max-latency", "9.75"], 9.75),
     "arrivals_seed": (["benchmark", "timm/x", "--arrival-seed", "5"], 5),
     "again": (["benchmark", "timm/x", "--ignore-cached"], True),
+    "runtime": (["run", "timm/x", "-r", "another"], "another"),
     "provider": (["run", "timm/x", "--provider", "CUDAExecutionProvider"],
                  "CUDAExecutionProvider"),
     "benchmark_max_s": (["run", "timm/x", "--max-duration", "12.5"], 12.5),
