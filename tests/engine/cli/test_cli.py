@@ -119,7 +119,10 @@ def test_models_as_json(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("call", "sentence"),
     [
-        (["export", "timm/x", "--weights", "/nowhere.pth"], "There is no file /nowhere.pth"),
+        (
+            ["export", "timm/x", "--weights", "/nowhere.pth"],
+            "The weights file /nowhere.pth does not exist",
+        ),
         (["run", "mmcls/none"], "There is no model 'mmcls/none'"),
         (["evaluate", "timm/seresnet50", "-p", "fp32"], "Evaluate needs a dataset"),
         (["evaluate", "abcdef12"], "Evaluate needs --dataset"),
@@ -129,11 +132,14 @@ def test_models_as_json(capsys: pytest.CaptureFixture[str]) -> None:
         (["dataset", "check", "none"], "There is no dataset 'none'"),
         (["classify", "x.png"], "There is no build yet"),
         (["run", "timm/x", "--mean", "a,b,c"], "--mean must be three numbers"),
-        (["run", "timm/x", "--scale", "1/0"], "--scale takes a number, such as 1 or 1/255"),
+        (["run", "timm/x", "--scale", "1/0"], "--scale must be a number, such as 1 or 1/255"),
         (["export", "timm/x", "--mean", "124,116,104"], "If it takes pixels from 0 to 255, use"),
         (["run", "timm/x", "--scale", "1", "-d", "demo"], "The mean 0.485,0.456,0.406 and the std"),
         (["export", "timm/x", "--weights", "random", "--weights-key", "ema"], "leave it out"),
-        (["export", "onnx/x", "--weights", "x.onnx", "--weights-key", "ema"], "are one set"),
+        (
+            ["export", "onnx/x", "--weights", "x.onnx", "--weights-key", "ema"],
+            "has one set of weights",
+        ),
         (["dataset", "add", "../up", "."], "name: String should match pattern"),
         (["jobs", "cancel"], "Give the number of a job, or --run"),
         (["jobs", "cancel", "--run", "5"], "There is no run 5"),
@@ -203,7 +209,7 @@ FAR = "99999999999999999999999"
         (["results", "-o", "/nowhere/at/all/x.csv"], "cannot be written: No such file"),
         (["vamp", "-m", "a" * 5000], "is not a build"),
         (["classify", "x.jpg", "-a", "%"], "no artifact begins with '%'"),
-        (["build", "timm/seresnet50", "--weights", "~nobody/x", "--detach"], "There is no file"),
+        (["build", "timm/seresnet50", "--weights", "~nobody/x", "--detach"], "The weights file ~nobody/x does not exist"),
     ],
 )  # fmt: skip
 def test_names_and_numbers_beyond_everything_get_one_sentence(
