@@ -72,7 +72,7 @@ def test_files_that_are_gone_are_named(url: str, ids: tuple[int, int]) -> None:
 
 
 def test_a_dataset_that_is_gone_is_a_sentence(url: str) -> None:
-    with pytest.raises(DatasetInvalid, match="not registered here"):
+    with pytest.raises(DatasetInvalid, match="no longer registered"):
         open_index_by_digest("0" * 64, url)
 
 
