@@ -46,7 +46,7 @@ $(VENV)/.dev: requirements/dev.txt $(VENV)/.runtime
 
 setup: $(VENV)/.runtime ## Create .venv with the pinned requirements (TORCH=cpu: without CUDA)
 
-setup-paddle: ## Create .venv-paddle, for `export --via paddle2onnx` (Python 3.11 or 3.12)
+setup-paddle: ## Create .venv-paddle, for `export --exporter paddle2onnx` (Python 3.11 or 3.12)
 	@test -n "$(PADDLE_PYTHON)" || { echo "paddle2onnx needs Python 3.11 or 3.12; neither was found."; exit 1; }
 	$(PADDLE_PYTHON) -m venv .venv-paddle
 	.venv-paddle/bin/python -m pip install --quiet -r requirements/paddle.txt

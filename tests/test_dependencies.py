@@ -120,7 +120,7 @@ def strings_that_name_modules() -> Iterator[tuple[str, str]]:
     for kind, handler in HANDLERS.items():
         yield f"the handler of {kind}", handler.partition(":")[0]
     for name, command in COMMANDS.items():
-        yield f"the command {name}", f"engine.cli.{command.where.partition(':')[0]}"
+        yield f"the command {name}", f"engine.cli.{command.target.partition(':')[0]}"
     for source, module in SOURCES.items():
         yield f"the source {source}", module
 

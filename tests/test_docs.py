@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.cli.commands import COMMANDS, load
+from engine.cli.commands import COMMANDS, load_command
 from engine.cli.reference import reference
 from engine.config import REPOSITORY, Settings
 
@@ -78,7 +78,7 @@ def test_every_command_of_the_documents_exists_with_its_options(
     document: str, words: list[str]
 ) -> None:
     assert words[0] in COMMANDS, document
-    command = load(words[0])
+    command = load_command(words[0])
     if hasattr(command, "commands"):
         assert len(words) > 1, document
         command = command.commands[words[1]]

@@ -1,4 +1,4 @@
-"""`artifacts`: list, clean."""
+"""`artifacts`: lists and removes exports and builds, and shows the layer report of a build."""
 
 from __future__ import annotations
 
@@ -28,116 +28,145 @@ app = typer.Typer(no_args_is_help=True)
 
 @app.command("list")
 def list_artifacts(json: Json = False) -> None:
-    """Lists every artifact with its bytes on disk and what rests on it.
+    """Lists all exports and builds, with their size on disk (MB) and what uses them.
 
     Example: `python -m engine artifacts list`
     """
-    found = stored_artifacts(prepare_database())
+    artifacts = stored_artifacts(prepare_database())
     if json:
-        emit_json([_describe(one) for one in found])
+        emit_json([_artifact_document(artifact) for artifact in artifacts])
         return
-    _table("Artifacts", found)
-    free = sum(one.bytes_on_disk for one in found if one.removable)
-    note(f"{len(found)} artifacts; `artifacts clean` would free {free / 1e6:,.1f} MB.")
+    _emit_artifacts("Artifacts", artifacts)
+    removable = sum(artifact.bytes_on_disk for artifact in artifacts if artifact.removable)
+    note(f"{len(artifacts)} artifacts; `artifacts clean` would free {removable / 1e6:,.1f} MB.")
 
 
 @app.command("clean")
 def clean_artifacts(
-    yes: Annotated[bool, typer.Option("--yes", help="Remove them; else only say which.")] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Remove them. Without it they are only listed.")
+    ] = False,
     json: Json = False,
 ) -> None:
-    """Removes artifacts that no measurement rests on, or says which they are.
+    """Lists artifacts that no measurement uses, and removes them with --yes.
+
+    Temporary files that killed jobs have left are removed, too.
 
     Example: `python -m engine artifacts clean --yes`
     """
     url = prepare_database()
-    gone = (
-        remove_unused_artifacts(url)
-        if yes
-        else [one for one in stored_artifacts(url) if one.removable]
-    )
-    left = workspaces.abandoned(url)
-    left_bytes = sum(disk_usage_bytes(path) for path in left)
     if yes:
-        workspaces.remove(left)
+        unused = remove_unused_artifacts(url)
+    else:
+        unused = [a for a in stored_artifacts(url) if a.removable]
+    temporary = workspaces.abandoned(url)
+    temporary_bytes = sum(disk_usage_bytes(path) for path in temporary)
+    if yes:
+        workspaces.remove(temporary)
     if json:
-        about = {"temporary": len(left), "temporary_bytes": left_bytes}
-        emit_json({"removed": yes, "artifacts": [_describe(one) for one in gone], **about})
+        emit_json(
+            {
+                "removed": yes,
+                "artifacts": [_artifact_document(artifact) for artifact in unused],
+                "temporary": len(temporary),
+                "temporary_bytes": temporary_bytes,
+            }
+        )
         return
-    if gone:
-        _table("Removed" if yes else "To be removed", gone)
-    size = sum(one.bytes_on_disk for one in gone) / 1e6
-    done = "removed" if yes else "would be removed; `artifacts clean --yes` removes them"
-    if left:
-        gone_too = "removed" if yes else "would go, too"
-        note(f"What killed jobs left half-made, {left_bytes / 1e6:,.1f} MB: {gone_too}.")
-    note(f"{len(gone)} artifacts of {size:,.1f} MB {done}.")
+    if unused:
+        _emit_artifacts("Removed" if yes else "To be removed", unused)
+    verb = "removed" if yes else "would be removed"
+    if temporary:
+        note(f"Temporary files of killed jobs, {temporary_bytes / 1e6:,.1f} MB: {verb}.")
+    way_out = "" if yes else "; `artifacts clean --yes` removes them"
+    size_mb = sum(artifact.bytes_on_disk for artifact in unused) / 1e6
+    note(f"{len(unused)} artifacts of {size_mb:,.1f} MB {verb}{way_out}.")
 
 
 @app.command("report")
 def report_layers(
-    digest: Annotated[str, typer.Argument(help="An int8 build; the first digits suffice.")],
-    every: Annotated[bool, typer.Option("--all", help="Every layer, in graph order.")] = False,
+    digest: Annotated[
+        str,
+        typer.Argument(help="Digest of an int8 or fp16 build; its first digits are enough."),
+    ],
+    all_layers: Annotated[
+        bool, typer.Option("--all", help="Show all layers, in graph order.")
+    ] = False,
     json: Json = False,
 ) -> None:
-    """Shows what int8 did to each layer (the ten that disturb the scores most, or all).
+    """Shows the quantization error of each layer of an int8 build.
 
-    Of an fp16 build it shows what stays in float, and why.
+    By default the ten layers with the lowest SQNR of the logits (dB; higher is better) are shown.
+    Of an fp16 build the nodes that stay in fp32 are shown, with the reason.
 
     Example: `python -m engine artifacts report 3f2a91`
     """
     artifact = find_by_digest(digest, prepare_database())
     build, report = BuildManifest.from_artifact(artifact).build, load_layer_report(artifact.digest)
-    about = report or build.half
-    if about is None:
+    document = report or build.half
+    if document is None:
         raise InvalidRequest(
             f"Artifact {artifact.digest[:12]} ({artifact.precision}) has no report of its layers: "
-            f"only int8 and fp16 builds made since there are reports have one."
+            f"only int8 and fp16 builds have one, and not those of early versions; build it again."
         )
     if json:
-        emit_json(about.dump())
+        emit_json(document.dump())
     elif report is None:
-        _show_half(artifact.model_id, build)
+        _show_fp16(artifact.model_id, build)
     else:
-        _show_layers(artifact.model_id, report, build.quantization or Int8Build(), every)
+        _show_layers(artifact.model_id, report, build.quantization or Int8Build(), all_layers)
 
 
-def _show_layers(model_id: str, report: Int8Report, made: Int8Build, every: bool) -> None:
-    layers = report.layers if every else most_sensitive_layers(report.layers, 10)
+def _show_layers(model_id: str, report: Int8Report, build: Int8Build, all_layers: bool) -> None:
+    layers = report.layers if all_layers else most_sensitive_layers(report.layers, 10)
     emit_table(
-        f"{model_id} int8: {'all layers' if every else 'the ten worst layers'}",
-        ["layer", "in", "MACs", "scores dB", "weights dB", "output dB", "range", "beyond", "why"],
+        f"{model_id} int8: {'all layers' if all_layers else 'the ten worst layers'}",
+        [
+            "layer",
+            "precision",
+            "MACs",
+            "logits SQNR (dB)",
+            "weights SQNR (dB)",
+            "output SQNR (dB)",
+            "range",
+            "clipped",
+            "reason",
+        ],
         [_layer_row(layer) for layer in layers],
     )
     changed = report.changed_classes
     note(
-        f"{report.macs_in_int8:.1%} of the multiply-accumulates in int8; "
-        f"{changed.changed} of {changed.images} images get another class than in fp32."
+        f"{report.macs_in_int8:.1%} of the multiply-accumulates are in int8. "
+        f"Top-1 agreement with fp32: {changed.images - changed.changed}/{changed.images} images."
     )
-    if made.target is not None:
-        note(f"Made for {made.target.summary}: {made.target.why}.")
-    if made.bound is not None:
-        note(f"Bound on the drop (limits of 95 %): {made.bound.sentence()}.")
+    if build.target is not None:
+        note(f"int8 target: {build.target.summary}: {build.target.why}.")
+    if build.bound is not None:
+        note(f"Accuracy constraint (95 % intervals): {build.bound.sentence()}.")
 
 
-def _show_half(model_id: str, build: BuildDetails) -> None:
+def _show_fp16(model_id: str, build: BuildDetails) -> None:
     half = build.half or Fp16Build()
-    kept, found, checked = half.kept_in_float, half.agreement, half.checked
-    if kept:
+    agreement, overflow_check = half.agreement, half.checked
+    if half.kept_in_float:
         emit_table(
-            f"{model_id} fp16: what stays in float",
-            ["node", "operator", "why"],
-            [[one.node, one.op, one.reason] for one in kept],
+            f"{model_id} fp16: nodes that stay in fp32",
+            ["node", "operator", "reason"],
+            [[node.node, node.op, node.reason] for node in half.kept_in_float],
         )
     else:
-        note(f"Nothing of {model_id} stays in float: all that was seen fits half precision.")
-    note(f"The largest value seen is {half.largest.value:.4g}, in {half.largest.tensor}.")
-    note(checked.note or f"Checked on {checked.images} images of {checked.dataset}.")
+        note(f"All nodes of {model_id} are in fp16: all values of the check fit its range.")
+    note(f"Largest absolute value: {half.largest.value:.4g}, in {half.largest.tensor}.")
     note(
-        f"{found.same_class} of {found.images} images get the class that fp32 gives, with "
-        f"every stored value rounded ({found.signal_db:.0f} dB of signal)."
+        overflow_check.note
+        or f"Overflow check: {overflow_check.images} images of {overflow_check.dataset}."
     )
-    note(f"On this kind of CPU it is {build.execution}: {build.execution_why}.")
+    note(
+        f"Top-1 agreement with fp32, with all stored values rounded to fp16: "
+        f"{agreement.same_class}/{agreement.images} images "
+        f"(logits SQNR {agreement.signal_db:.0f} dB)."
+    )
+    note(f"Execution on this kind of CPU: {build.execution}: {build.execution_why}.")
 
 
 def _layer_row(layer: LayerReport) -> list[str]:
@@ -157,23 +186,23 @@ def _layer_row(layer: LayerReport) -> list[str]:
     ]
 
 
-def _describe(one: StoredArtifact) -> dict[str, object]:
-    return {**asdict(one), "removable": one.removable}
+def _artifact_document(artifact: StoredArtifact) -> dict[str, object]:
+    return {**asdict(artifact), "removable": artifact.removable}
 
 
-def _table(title: str, found: list[StoredArtifact]) -> None:
+def _emit_artifacts(title: str, artifacts: list[StoredArtifact]) -> None:
     emit_table(
         title,
         ("artifact", "model", "precision", "kind", "MB", "used by"),
         [
             (
-                one.digest[:12],
-                one.model_id,
-                one.precision,
-                one.kind,
-                one.bytes_on_disk / 1e6,
-                ", ".join(one.used_by) or "nothing",
+                artifact.digest[:12],
+                artifact.model_id,
+                artifact.precision,
+                artifact.kind,
+                artifact.bytes_on_disk / 1e6,
+                ", ".join(artifact.used_by) or "nothing",
             )
-            for one in found
+            for artifact in artifacts
         ],
     )

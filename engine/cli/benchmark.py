@@ -1,4 +1,4 @@
-"""`benchmark`: one setting, a sweep of many, or a scenario of MLPerf Inference."""
+"""`benchmark`: one setting, a sweep over several, or a scenario of MLPerf Inference."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from engine.benchmark.sweep import (
 from engine.cli import option_groups as g
 from engine.cli import options as o
 from engine.cli.follow import queue_jobs, queue_run
-from engine.cli.option_grouping import grouped
+from engine.cli.option_groups import expand_groups
 from engine.cli.output import emit_table, note
 from engine.cli.parsing import is_digest
 from engine.errors import InvalidRequest
@@ -31,64 +31,70 @@ from engine.store.database import prepare_database
 if TYPE_CHECKING:
     import pandas as pd
 
-APercentile = Annotated[
-    Percentile, typer.Option(help="Which latency the limit of the sweet spot is on.")
+LatencyPercentile = Annotated[
+    Percentile,
+    typer.Option(
+        "--latency-percentile",
+        help="Percentile that --max-latency limits when the best operating point is chosen.",
+    ),
 ]
 
 
-@grouped
+@expand_groups
 def benchmark(
     target: o.Target,
     *,
-    builds: g.Builds,
-    calibrate_on: o.CalibrationSet = None,
-    points: g.Points,
+    builds: g.BuildOptions,
+    calibration_dataset: o.CalibrationDataset = None,
+    conditions: g.BenchmarkOptions,
     runtime: o.Runtime = DEFAULT_RUNTIME,
     provider: o.Provider = CPU_PROVIDER,
-    scenario: o.AScenario = Scenario.CLOSED_LOOP,
-    latency_limit: o.LatencyLimit = None,
-    percentile: APercentile = Percentile.P90,
-    rate: o.Rate = None,
-    arrivals_seed: o.ArrivalsSeed = 0,
-    outputs: g.Outputs,
+    scenario: o.ScenarioName = Scenario.CLOSED_LOOP,
+    max_latency: o.MaxLatency = None,
+    latency_percentile: LatencyPercentile = Percentile.P90,
+    arrival_rate: o.ArrivalRate = None,
+    arrival_seed: o.ArrivalSeed = 0,
+    outputs: g.OutputOptions,
     detach: o.Detach = False,
     json: o.Json = False,
 ) -> int:
-    """Measures speed, alone on the machine: one setting, or every combination of several.
+    """Measures latency and throughput, for one setting or for a sweep over several.
 
-    Of several it names the sweet spot: the most images/s, under a limit on the latency if one is
-    given. A sweep that was stopped goes on where it was when the command is given again.
+    No other job runs on the machine meanwhile. Latency is in ms per request, throughput in
+    images/s. With several batch sizes, threads or concurrencies every combination is measured, and
+    the best operating point is named: the highest throughput, within --max-latency if it is
+    given. A stopped sweep continues when the same command is given again.
 
     Example: `python -m engine benchmark timm/seresnet50 --weights random -p fp32 -b 1,2,4,8
-    -i 1,2 --latency-limit 200`
+    -i 1,2 --max-latency 200`
     """
     closed_loop = scenario == Scenario.CLOSED_LOOP
     request = RunRequest(
         model_id=target,
-        **builds.asked(),
+        **builds.request_fields(),
         tasks=(Task.BENCHMARK,),
-        calibration_dataset=calibrate_on,
-        **points.asked(),
+        calibration_dataset=calibration_dataset,
+        **conditions.request_fields(),
         runtime=runtime,
         provider=provider,
         scenario=scenario,
-        rate_per_s=rate,
-        limit_ms=None if closed_loop else latency_limit,
-        arrivals_seed=arrivals_seed,
-        **outputs.asked(),
+        rate_per_s=arrival_rate,
+        limit_ms=None if closed_loop else max_latency,
+        arrivals_seed=arrival_seed,
+        **outputs.request_fields(),
     )
-    wants_spot = closed_loop and (is_sweep(request) or latency_limit is not None)
-    conclude = _Conclusion(percentile, latency_limit, json) if wants_spot else None
+    wants_summary = closed_loop and (is_sweep(request) or max_latency is not None)
+    summary = _SweepSummary(latency_percentile, max_latency, json) if wants_summary else None
     if is_digest(target):
-        return _of_artifact(request, detach, json, conclude)
-    expected = estimate(request, prepare_database())
-    if expected is not None:
-        note(expected.sentence())
-    return queue_run(request, detach, json, conclude)
+        return _benchmark_artifact(request, detach, json, summary)
+    duration = estimate(request, prepare_database())
+    if duration is not None:
+        note(duration.sentence())
+    return queue_run(request, detach, json, summary)
 
 
-def _of_artifact(
-    request: RunRequest, detach: bool, json: bool, conclude: _Conclusion | None
+def _benchmark_artifact(
+    request: RunRequest, detach: bool, json: bool, summary: _SweepSummary | None
 ) -> int:
     artifact = artifacts.find_by_digest(request.model_id, prepare_database())
     require(request.runtime, artifact.precision)
@@ -101,31 +107,35 @@ def _of_artifact(
         benchmark_spec(request, point, artifact=artifact.digest)
         for point in benchmark_points(request)
     ]
-    return queue_jobs([benchmark_job(spec) for spec in specs], detach, json, conclude)
+    return queue_jobs([benchmark_job(spec) for spec in specs], detach, json, summary)
 
 
-class _Conclusion:
-    """What is said after a sweep: the sweet spot, and what else is on the frontier."""
+class _SweepSummary:
+    """The end of a sweep: its best operating point and its Pareto front."""
 
     def __init__(self, percentile: Percentile, limit_ms: float | None, json: bool) -> None:
         self._percentile, self._limit_ms, self._json = percentile, limit_ms, json
 
     def __call__(self, rows: pd.DataFrame) -> dict[str, Any]:
-        """Says it on the terminal, and returns it for a document."""
-        found = find_best_operating_point(rows, self._percentile, self._limit_ms)
+        """Prints the summary (without --json), and returns it for the JSON document."""
+        best = find_best_operating_point(rows, self._percentile, self._limit_ms)
         if not self._json:
-            _show_frontier(found)
-            note(found.sentence())
-        return {"sweet_spot": found.to_json()}
+            _show_pareto_front(best)
+            note(best.sentence())
+        return {"sweet_spot": best.to_json()}
 
 
-def _show_frontier(found: BestOperatingPoint) -> None:
-    if found.pareto_front.empty:
+def _show_pareto_front(best: BestOperatingPoint) -> None:
+    if best.pareto_front.empty:
         return
     rows = [
         (f"{row['model_id']} {row['precision']}", setting_label(row), row["images_per_s"],
-         row[found.percentile.column], row["noise"])
-        for row in found.pareto_front.to_dict("records")
+         row[best.percentile.column], row["noise"])
+        for row in best.pareto_front.to_dict("records")
     ]  # fmt: skip
-    header = ("build", "setting", "images/s", f"{found.percentile} ms", "noisy because")
-    emit_table("Frontier: nothing else does more images/s at no more latency", header, rows)
+    header = ("build", "setting", "images/s", f"{best.percentile} ms", "interference")
+    emit_table(
+        "Pareto front: highest images/s at each latency",
+        header,
+        rows,
+    )

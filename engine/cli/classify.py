@@ -1,4 +1,4 @@
-"""`classify`: top-5 of image files with one or more builds."""
+"""`classify`: the top-5 classes of image files, with one or more builds."""
 
 from __future__ import annotations
 
@@ -20,19 +20,21 @@ from engine.store.database import prepare_database
 
 
 def classify(
-    images: Annotated[list[Path], typer.Argument(help="Image files.")],
+    images: Annotated[list[Path], typer.Argument(help="Image files, such as JPEG or PNG.")],
     model: Annotated[
-        str | None, typer.Option("--model", "-m", help="The newest builds of this model.")
+        str | None, typer.Option("--model", "-m", help="Use the newest builds of this model.")
     ] = None,
     artifact: Annotated[
-        list[str] | None, typer.Option("--artifact", "-a", help="An artifact's digest; repeatable.")
+        list[str] | None,
+        typer.Option("--artifact", "-a", help="Digest of a build. Repeat the option for several."),
     ] = None,
     precision: Precisions = None,
     json: Json = False,
 ) -> int:
-    """Classifies images: the five best classes with their probabilities, and the time it took.
+    """Classifies image files: the top-5 classes with their probabilities, and the time taken.
 
-    Without --model and --artifact the newest build is used.
+    Without --model and --artifact the builds of the model that was built last are used. The time
+    (ms) includes reading and preparing the image.
 
     Example: `python -m engine classify dog.jpg -m timm/seresnet50 -p fp32 -p int8`
     """
@@ -45,22 +47,22 @@ def classify(
     for path in images:
         for classifier in classifiers:
             try:
-                found = classifier.classify(path)
+                result = classifier.classify(path)
             except ImageRejected as error:
                 rejected += 1
                 answers.append({"image": str(path), "error": str(error)})
                 note(f"Error: {error}")
                 break
-            answers.append(_answer(path, classifier.artifact, found))
+            answers.append(_answer_document(path, classifier.artifact, result))
             if not json:
-                _show(path, classifier.artifact, found)
+                _show(path, classifier.artifact, result)
     if json:
         emit_json(answers)
     return 1 if rejected else 0
 
 
 def newest_builds(url: str, model: str | None, precisions: list[str]) -> list[Artifact]:
-    """The newest build at each precision of a model, or of the model built last."""
+    """The newest build of a model at each precision; without a model, of the one built last."""
     statement = select(Artifact).where(Artifact.kind == ArtifactKind.BUILD)
     with reading(url) as session:
         rows = list(session.scalars(statement.order_by(Artifact.created_at.desc())))
@@ -72,32 +74,32 @@ def newest_builds(url: str, model: str | None, precisions: list[str]) -> list[Ar
         if row.model_id == model and (not precisions or row.precision in precisions):
             newest.setdefault(row.precision, row)
     if not newest:
-        what = f"of {model} " if model else ""
-        raise ArtifactMissing(f"There is no build {what}yet; make one with `build` or `demo`.")
+        of_model = f"of {model} " if model else ""
+        raise ArtifactMissing(f"There is no build {of_model}yet; make one with `build` or `demo`.")
     return [newest[name] for name in sorted(newest)]
 
 
-def _answer(path: Path, artifact: Artifact, found: Classification) -> dict[str, Any]:
+def _answer_document(path: Path, artifact: Artifact, result: Classification) -> dict[str, Any]:
     return {
         "image": str(path),
         "model": artifact.model_id,
         "precision": artifact.precision,
         "artifact": artifact.digest,
         "top5": [
-            {"index": g.index, "name": g.name, "probability": g.probability}
-            for g in found.predictions
+            {"index": p.index, "name": p.name, "probability": p.probability}
+            for p in result.predictions
         ],
-        "decode_ms": found.decode_ms,
-        "prepare_ms": found.prepare_ms,
-        "infer_ms": found.infer_ms,
+        "decode_ms": result.decode_ms,
+        "prepare_ms": result.prepare_ms,
+        "infer_ms": result.infer_ms,
     }
 
 
-def _show(path: Path, artifact: Artifact, found: Classification) -> None:
-    total = found.decode_ms + found.prepare_ms + found.infer_ms
+def _show(path: Path, artifact: Artifact, result: Classification) -> None:
+    total = result.decode_ms + result.prepare_ms + result.infer_ms
     title = f"{path.name}, {artifact.model_id} {artifact.precision}, {total:.0f} ms"
     rows = [
         (g.name, f"{100 * g.probability:.1f} %", "█" * round(30 * g.probability))
-        for g in found.predictions
+        for g in result.predictions
     ]
     emit_table(title, ("class", "probability", ""), rows)

@@ -1,7 +1,7 @@
-"""Every command of `python -m engine`, by name: where it is, and its line in the list.
+"""The commands of `python -m engine`: the module of each, and its line in the list.
 
-A command's module is imported when the command is called or asked for help, so that the list and
-the other commands do not wait for it.
+The module of a command is imported when the command is called or its help is shown, so that the
+list of commands starts quickly and in little memory.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ import typer
 import typer.core
 import typer.main
 
-from engine.cli.renamed_options import Command
 from engine.common.program import MODULE, program
 
 MARKUP: Literal["markdown"] = "markdown"
@@ -24,120 +23,117 @@ MARKUP: Literal["markdown"] = "markdown"
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A command as `module:function`, or a group of commands as `module:app`, and its line.
+    """A command (`target` is `module:function`) or a group of commands (`module:app`).
 
-    The line of a command is the first of its docstring.
+    `summary` is the first line of the command's docstring.
     """
 
-    where: str
-    line: str
+    target: str
+    summary: str
 
 
 COMMANDS: dict[str, Entry] = {
     "models": Entry("models:models", "Lists the 25 models of the catalog."),
     "export": Entry(
         "runs:export",
-        "Exports a model to ONNX or TorchScript and checks it against its framework.",
+        "Exports a model to ONNX or TorchScript and verifies its outputs against the framework.",
     ),
     "build": Entry(
         "runs:build",
-        "Builds a model at the precisions asked for (exporting it first if need be).",
+        "Builds a model in fp32, fp16 and int8, and exports it first if necessary.",
     ),
     "evaluate": Entry(
         "runs:evaluate",
-        "Measures top-1 and top-5 on a registered dataset, with intervals, keeping every image.",
+        "Measures top-1 and top-5 accuracy on a registered dataset, with 95 % intervals.",
     ),
     "run": Entry(
         "runs:run",
-        "The whole chain: export, build, evaluate (with --dataset) and benchmark, then the table.",
+        "Exports, builds, benchmarks and (with --dataset) evaluates a model; shows the results.",
     ),
     "demo": Entry(
         "runs:demo",
-        "Runs the built-in demo: a trained SE network on images the workbench draws itself.",
+        "Runs the built-in demo: a trained SE network on synthetic images, without any download.",
     ),
     "benchmark": Entry(
         "benchmark:benchmark",
-        "Measures speed, alone on the machine: one setting, or every combination of several.",
+        "Measures latency and throughput, for one setting or for a sweep over several.",
     ),
     "classify": Entry(
         "classify:classify",
-        "Classifies images: the five best classes with their probabilities, and the time it took.",
+        "Classifies image files: the top-5 classes with their probabilities, and the time taken.",
     ),
     "results": Entry(
         "results:results",
-        "Shows or exports every result; CSV and JSON hold all columns at full precision.",
+        "Shows all results, or exports them as CSV, JSON, Markdown or LaTeX.",
     ),
     "peak": Entry(
         "peak:peak",
-        "Measures what the machine can do at most (GMAC/s), "
-        "by matrix products; once, then shows it.",
+        "Measures the peak compute rate of this machine (GMAC/s), by matrix products.",
     ),
     "profile": Entry(
         "profile:profile",
-        "Shows what takes the time of an inference: by operator, SE blocks apart, "
-        "conversions apart.",
+        "Shows the time of an inference by operator, with the share of SE blocks and conversions.",
     ),
     "compare": Entry(
-        "compare:compare_both",
-        "Compares two evaluations of the same images: paired difference, exact p, "
-        "flips, agreement.",
+        "compare:compare_evaluations",
+        "Compares two evaluations of the same images: paired difference, p-value and agreement.",
     ),
     "vamp": Entry(
         "vendor.vamp:vamp",
-        "Measures a build's speed and prints it in the layout of the vendor's tool.",
+        "Benchmarks a build and prints the report in the layout of the vendor's tool.",
     ),
     "image2npz": Entry(
         "vendor.npz:image2npz",
-        "Writes each image as uint8 RGB at its own size, for `vamp --datalist`.",
+        "Converts images to npz files (uint8 RGB, original size), for `vamp --datalist`.",
     ),
     "vamp_npz_decode": Entry(
         "vendor.scoring:vamp_npz_decode",
-        "Writes the five best classes of each output, one line each, for `eval_topk`.",
+        "Writes the top-5 classes of each output file of vamp, one per line, for `eval_topk`.",
     ),
     "eval_topk": Entry(
         "vendor.scoring:eval_topk",
-        "Top-1 and top-5 of a result file, by class index; the truth is the image's folder.",
+        "Computes top-1 and top-5 from a result file; the image's folder is its label.",
     ),
     "eval_imagenet": Entry(
         "vendor.scoring:eval_imagenet",
-        "Top-1 and top-5 of vamp's outputs, by class index.",
+        "Computes top-1 and top-5 from the output files of vamp.",
     ),
     "valprep": Entry(
         "vendor.valprep:valprep",
-        "Sorts validation images into folders named by wnid; the source stays as it is.",
+        "Sorts a flat folder of validation images into one folder per class (wnid).",
     ),
-    "jobs": Entry("jobs:app", "Background jobs."),
-    "dataset": Entry("dataset:app", "Labeled image folders to evaluate and calibrate on."),
-    "weights": Entry("weights:app", "Weights kept on this machine."),
-    "evaluation": Entry("evaluation:app", "Single evaluations, image by image."),
-    "import": Entry("imports:app", "Results of other machines, in the same table."),
-    "vamc": Entry("vendor.vamc:app", "Builds what the vendor's build files describe."),
-    "artifacts": Entry("artifacts:app", "What the artifact store holds, and what may go."),
-    "home": Entry("home:app", "The folder of all data, and the database that is its own."),
+    "jobs": Entry("jobs:app", "Shows and controls background jobs."),
+    "dataset": Entry("dataset:app", "Manages image folders for evaluation and calibration."),
+    "weights": Entry("weights:app", "Manages weights files on this machine."),
+    "evaluation": Entry("evaluation:app", "Shows single evaluations: accuracy and top confusions."),
+    "import": Entry("imports:app", "Imports results of other machines into the results table."),
+    "vamc": Entry("vendor.vamc:app", "Builds models from the vendor's build files (YAML)."),
+    "artifacts": Entry("artifacts:app", "Shows exports and builds on disk; removes unused ones."),
+    "home": Entry("home:app", "Shows the data folder and its database."),
 }
 
 
 @cache
-def load(name: str) -> typer.core.TyperCommand | typer.core.TyperGroup:
-    """The command of that name, whole, with its module imported."""
-    module, _, attribute = COMMANDS[name].where.partition(":")
-    found = getattr(import_module(f"engine.cli.{module}"), attribute)
+def load_command(name: str) -> typer.core.TyperCommand | typer.core.TyperGroup:
+    """The complete command of that name; imports its module."""
+    module, _, attribute = COMMANDS[name].target.partition(":")
+    command = getattr(import_module(f"engine.cli.{module}"), attribute)
     holder = typer.Typer(rich_markup_mode=MARKUP)
-    if isinstance(found, typer.Typer):
-        holder.add_typer(found, name=name, help=COMMANDS[name].line)
+    if isinstance(command, typer.Typer):
+        holder.add_typer(command, name=name, help=COMMANDS[name].summary)
     else:
-        holder.command(name, cls=Command)(found)
+        holder.command(name)(command)
     loaded: Any = typer.main.get_group(holder).commands[name]
     for command in (loaded, *getattr(loaded, "commands", {}).values()):
         command.help = (command.help or "").replace(MODULE, program())
     return loaded
 
 
-class _Commands(Mapping[str, Any]):
-    """The table as a group holds its commands; taking one out loads it."""
+class _LazyCommands(Mapping[str, Any]):
+    """The commands as a mapping; reading one imports its module."""
 
     def __getitem__(self, name: str) -> Any:
-        return load(name)
+        return load_command(name)
 
     def __contains__(self, name: object) -> bool:
         return name in COMMANDS
@@ -149,26 +145,31 @@ class _Commands(Mapping[str, Any]):
         return len(COMMANDS)
 
 
-class _Line(typer.core.TyperCommand):
-    """A command as the list shows it; it is loaded when it is called."""
+class _LazyCommand(typer.core.TyperCommand):
+    """A command in the list; the real one is loaded when it is called."""
 
-    def make_context(self, *given: Any, **extra: Any) -> Any:
-        """Of the command itself, which the context then belongs to."""
+    def make_context(self, info_name: Any, args: list[str], *more: Any, **extra: Any) -> Any:
+        """The context of the real command; earlier option names are replaced by present ones."""
+        from engine.cli.options import with_current_names
+
         assert self.name is not None
-        return load(self.name).make_context(*given, **extra)
+        command: Any = load_command(self.name)
+        called = getattr(command, "commands", {}).get(args[0], command) if args else command
+        options = {name for parameter in called.params for name in parameter.opts}
+        return command.make_context(info_name, with_current_names(args, options), *more, **extra)
 
 
-class Root(typer.core.TyperGroup):
-    """The group of all commands; its list of them needs none of their modules."""
+class RootGroup(typer.core.TyperGroup):
+    """The group of all commands; it lists them without importing their modules."""
 
-    def __init__(self, **given: Any) -> None:
-        super().__init__(**given | {"commands": _Commands()})
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings | {"commands": _LazyCommands()})
 
     def list_commands(self, ctx: Any) -> list[str]:
-        """The names, in the order of the table."""
+        """Command names, in the order of the table."""
         return list(COMMANDS)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """The line of a command, which loads the command when it is called."""
+        """The command of that name, which is loaded when it is called."""
         entry = COMMANDS.get(cmd_name)
-        return entry and _Line(name=cmd_name, help=entry.line)
+        return entry and _LazyCommand(name=cmd_name, help=entry.summary)

@@ -1,4 +1,4 @@
-"""`compare`: two evaluations held against each other, image by image."""
+"""`compare`: two evaluations of the same images, compared image by image."""
 
 from __future__ import annotations
 
@@ -7,75 +7,92 @@ from typing import Annotated, Any
 
 import typer
 
-from engine.cli.options import EvaluationId, Json, Most
-from engine.cli.output import emit_json, emit_table, interval, note
+from engine.cli.options import EvaluationId, Json, RowLimit
+from engine.cli.output import emit_json, emit_table, interval_text, note
 from engine.common.stats import PairedDifference
 from engine.evaluation.paired import Pair, compare
 from engine.results.formats import to_records
 from engine.store.database import prepare_database
 
 
-def compare_both(
+def compare_evaluations(
     first: EvaluationId,
     second: EvaluationId,
-    anyway: Annotated[
-        bool, typer.Option("--anyway", help="Also if the images were prepared differently.")
+    ignore_preprocessing: Annotated[
+        bool,
+        typer.Option(
+            "--ignore-preprocessing",
+            help="Compare even if the preprocessing of the images differs.",
+        ),
     ] = False,
-    most: Most = 10,
+    limit: RowLimit = 10,
     json: Json = False,
 ) -> None:
-    """Compares two evaluations of the same images: paired difference, exact p, flips, agreement.
+    """Compares two evaluations of the same images: paired difference, p-value and agreement.
+
+    Differences are second minus first, in percentage points (pp), with a 95 % interval (Tango) and
+    the exact p-value of McNemar's test. Images whose result changed are listed.
 
     Example: `python -m engine compare 3 5`
     """
-    pair = compare(first, second, prepare_database(), anyway=anyway)
+    pair = compare(first, second, prepare_database(), anyway=ignore_preprocessing)
     if json:
-        emit_json(_document(pair))
+        emit_json(_comparison_document(pair))
         return
-    emit_table(f"Evaluation {second} against {first}", ("", "points", "95 %", "p"), _rows(pair))
+    emit_table(
+        f"Evaluation {second} against {first}",
+        ("", "difference (pp)", "95 % interval", "p"),
+        _difference_rows(pair),
+    )
     counts = pair.flips["direction"].value_counts()
     if pair.difference is not None:
-        both = pair.difference
+        top1 = pair.difference
         note(
-            f"Of {both.n:,} images {both.only_a:,} are right only in {first} and {both.only_b:,} "
-            f"only in {second}; {counts.get('changed', 0):,} changed between two wrong classes."
+            f"{top1.n:,} images. Correct only in {first}: {top1.only_a:,}. Correct only in "
+            f"{second}: {top1.only_b:,}. Incorrect in both, with different classes: "
+            f"{counts.get('changed', 0):,}."
         )
     if pair.agreement is not None:
-        agree = pair.agreement
+        agreement = pair.agreement
         note(
-            f"The best class is the same on {100 * agree.share:.2f} % of the images (95 %: "
-            f"{interval(agree.low, agree.high)})."
+            f"Top-1 agreement: {100 * agreement.share:.2f} % of the images (95 % interval "
+            f"{interval_text(agreement.low, agreement.high)} %)."
         )
     if pair.remark:
         note(f"Note: {pair.remark}")
     for direction, title in (
-        ("lost", f"Right only in {first}"),
-        ("gained", f"Right only in {second}"),
-        ("changed", "Changed"),
+        ("lost", f"Correct only in {first}"),
+        ("gained", f"Correct only in {second}"),
+        ("changed", "Different classes"),
     ):
         rows = pair.flips[pair.flips["direction"] == direction]
         if len(rows) and (direction != "changed" or pair.difference is None):
             columns = ["image", "name", "label", "first", "second"]
-            shown = rows[columns].head(most).itertuples(index=False)
+            shown = rows[columns].head(limit).itertuples(index=False)
             emit_table(
-                f"{title}: {len(rows):,}" + (f", the first {most}" if len(rows) > most else ""),
+                f"{title}: {len(rows):,}" + (f", the first {limit}" if len(rows) > limit else ""),
                 ("image", "file", "label", f"in {first}", f"in {second}"),
                 [list(r) for r in shown],
             )
 
 
-def _rows(pair: Pair) -> list[tuple[Any, ...]]:
-    named = (("top-1", pair.difference), ("top-5", pair.top5_difference))
+def _difference_rows(pair: Pair) -> list[tuple[Any, ...]]:
+    rows = (("top-1", pair.difference), ("top-5", pair.top5_difference))
     return [
-        (name, f"{100 * d.difference:+.3f}", interval(d.low, d.high, "+.3f"), f"{d.p_value:.3g}")
-        for name, d in named
+        (
+            name,
+            f"{100 * d.difference:+.3f}",
+            interval_text(d.low, d.high, "+.3f"),
+            f"{d.p_value:.3g}",
+        )
+        for name, d in rows
         if d is not None
     ]
 
 
-def _document(pair: Pair) -> dict[str, Any]:
-    def plain(found: PairedDifference | None) -> dict[str, Any] | None:
-        return asdict(found) if found else None
+def _comparison_document(pair: Pair) -> dict[str, Any]:
+    def plain(difference: PairedDifference | None) -> dict[str, Any] | None:
+        return asdict(difference) if difference else None
 
     return {
         "first": pair.first.id,

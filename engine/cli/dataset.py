@@ -13,10 +13,10 @@ from sqlalchemy import select
 from db.models import Dataset
 from db.session import reading, writing
 from engine.cli import option_groups as g
-from engine.cli.option_grouping import grouped
+from engine.cli.option_groups import expand_groups
 from engine.cli.options import Json
 from engine.cli.output import emit_json, emit_table, note, progress_bar
-from engine.cli.watch import watch
+from engine.cli.watch import watch_jobs
 from engine.config import settings
 from engine.datasets import pixel_cache
 from engine.datasets.layouts import Layout
@@ -47,7 +47,7 @@ Name = Annotated[str, typer.Argument(help="Name of the dataset.")]
 
 
 @app.command("add")
-@grouped
+@expand_groups
 def add(
     name: Name,
     folder: Annotated[
@@ -65,7 +65,7 @@ def add(
             "wnid or a name), a CSV, or JSON."
         ),
     ] = None,
-    labeling: g.Labeling,
+    labeling: g.LabelOptions,
     unlabeled: Annotated[
         bool,
         typer.Option(
@@ -111,7 +111,7 @@ def _register(spec: DatasetSpec, url: str, json: bool) -> int:
     """Queues the job, follows it, and reports the result; returns the exit code."""
     with writing(url) as session:
         job_id = queue.submit(session, dataset_job(spec))
-    job = watch([job_id], url)[0]
+    job = watch_jobs([job_id], url)[0]
     if json:
         emit_json({"job": job.id, "status": job.status, "error": job.error, "result": job.result})
     elif job.status == "succeeded":

@@ -1,4 +1,4 @@
-"""`jobs`: list, show, cancel, retry."""
+"""`jobs`: lists, shows, cancels and retries background jobs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sqlalchemy import select
 from db.enums import JobStatus
 from db.models import Job
 from db.session import reading
-from engine.cli.options import Json, row_number
+from engine.cli.options import Json, row_id_parser
 from engine.cli.output import emit_json, emit_table, note, out
 from engine.common.untrusted import MAX_INTEGER
 from engine.errors import InvalidRequest
@@ -21,7 +21,7 @@ from engine.store.database import prepare_database
 from engine.text import printable
 
 app = typer.Typer(no_args_is_help=True)
-_job_number = row_number("job", "`jobs list` shows them")
+_job_number = row_id_parser("job", "`jobs list` shows them")
 JobId = Annotated[
     int,
     typer.Argument(
@@ -32,11 +32,15 @@ JobId = Annotated[
 
 @app.command("list")
 def list_jobs(
-    status: Annotated[JobStatus | None, typer.Option(help="Only jobs of this status.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=MAX_INTEGER, help="The newest so many.")] = 30,
+    status: Annotated[
+        JobStatus | None, typer.Option(help="Show only jobs with this status.")
+    ] = None,
+    limit: Annotated[
+        int, typer.Option(min=1, max=MAX_INTEGER, help="Maximum number of jobs to show.")
+    ] = 30,
     json: Json = False,
 ) -> None:
-    """Lists the newest jobs.
+    """Lists the newest jobs with their status and progress.
 
     Example: `python -m engine jobs list --status failed`
     """
@@ -48,7 +52,7 @@ def list_jobs(
     with reading(url) as session:
         jobs = list(session.scalars(statement))
     if json:
-        emit_json([describe(job) for job in jobs])
+        emit_json([job_document(job) for job in jobs])
         return
     rows = [(j.id, j.status, j.title, j.attempt, _progress(j), _seconds(j)) for j in jobs]
     emit_table("Jobs", ("job", "status", "title", "attempt", "progress", "seconds"), rows)
@@ -56,15 +60,15 @@ def list_jobs(
 
 @app.command("show")
 def show(job: JobId, json: Json = False) -> None:
-    """Shows one job whole, with the end of its log.
+    """Shows all facts of one job, and the last lines of its log.
 
     Example: `python -m engine jobs show 7`
     """
-    row = _require(job)
+    row = _find_job(job)
     if json:
-        emit_json({**describe(row), "params": row.params, "log_tail": row.log_tail})
+        emit_json({**job_document(row), "params": row.params, "log_tail": row.log_tail})
         return
-    for name, value in describe(row).items():
+    for name, value in job_document(row).items():
         if value is not None:
             out.print(printable(f"{name:>12}  {value}"))
     if row.log_tail:
@@ -80,24 +84,25 @@ def cancel(
     run: Annotated[
         int | None,
         typer.Option(
-            parser=row_number("run", "the page Jobs lists all runs"),
+            parser=row_id_parser("run", "the page Jobs lists all runs"),
             metavar="NUMBER",
-            help="All that is left of this run instead.",
+            help="Cancel the remaining jobs of this run instead.",
         ),
     ] = None,
     json: Json = False,
 ) -> None:
     """Cancels a job: a queued one at once, a running one within about half a second.
 
-    Of a run what is done stays: the same command, given again, goes on from there.
+    With --run all remaining jobs of a run are canceled. Finished jobs are kept: the same command,
+    given again, continues from there.
 
     Example: `python -m engine jobs cancel 7`
     """
     if (job is None) == (run is None):
-        raise InvalidRequest("Give the number of a job, or --run with that of a run.")
+        raise InvalidRequest("Give the number of a job, or --run with the number of a run.")
     if run is not None:
         ids = control.cancel_run(prepare_database(), run)
-        emit_json({"run": run, "cancelled": ids}) if json else note(f"Cancelled: jobs {ids}.")
+        emit_json({"run": run, "cancelled": ids}) if json else note(f"Canceled: jobs {ids}.")
         return
     assert job is not None
     status = control.cancel(prepare_database(), job)
@@ -108,14 +113,14 @@ def cancel(
 
 
 _CANCELLED = {
-    JobStatus.CANCELLED: "Cancelled.",
+    JobStatus.CANCELLED: "Canceled.",
     JobStatus.RUNNING: "The job is being stopped.",
 }
 
 
 @app.command("retry")
 def retry(job: JobId, json: Json = False) -> None:
-    """Queues an ended job again, with what it needs and what was skipped because of it.
+    """Queues an ended job again, with the jobs it depends on and those skipped because of it.
 
     Example: `python -m engine jobs retry 7`
     """
@@ -125,8 +130,8 @@ def retry(job: JobId, json: Json = False) -> None:
     emit_json({"queued": ids}) if json else note(f"Queued again: {ids}.")
 
 
-def describe(job: Job) -> dict[str, Any]:
-    """A job as plain data; times in ISO 8601, UTC."""
+def job_document(job: Job) -> dict[str, Any]:
+    """A job for a JSON document; times in ISO 8601, UTC."""
     return {
         "id": job.id,
         "kind": job.kind,
@@ -147,7 +152,7 @@ def describe(job: Job) -> dict[str, Any]:
     }
 
 
-def _require(job_id: int) -> Job:
+def _find_job(job_id: int) -> Job:
     row = queue.get(prepare_database(), job_id)
     if row is None:
         raise InvalidRequest(f"There is no job {job_id}; `jobs list` shows them.")

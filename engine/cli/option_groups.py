@@ -1,13 +1,16 @@
-"""Groups of options that several commands share, each with what it asks of a run.
+"""Groups of options that several commands share; a command takes each group as one parameter.
 
-`asked` of a group are fields of a RunRequest.
+`request_fields` of a group are keyword arguments of a RunRequest.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, fields, is_dataclass
+from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, get_type_hints
 
 from engine.cli import options as o
 from engine.cli.parsing import read_preprocess, read_weights
@@ -15,10 +18,12 @@ from engine.datasets import label_files
 from engine.runs.fields import DEFAULTS
 from engine.specs.precisions import in_order
 
+Result = TypeVar("Result")
+
 
 @dataclass(frozen=True, slots=True)
-class Builds:
-    """Which weights, at which precisions."""
+class BuildOptions:
+    """Weights and precisions of the builds."""
 
     weights: o.Weights = "pretrained"
     weights_key: o.WeightsKey = None
@@ -26,8 +31,8 @@ class Builds:
     precision: o.Precisions = None
     softmax: o.Softmax = False
 
-    def asked(self) -> dict[str, Any]:
-        """All precisions where none was named."""
+    def request_fields(self) -> dict[str, Any]:
+        """All precisions are built if none is given."""
         return {
             "weights": read_weights(self.weights, self.seed, self.weights_key),
             "precisions": tuple(dict.fromkeys(in_order(self.precision))),
@@ -36,104 +41,141 @@ class Builds:
 
 
 @dataclass(frozen=True, slots=True)
-class Calibration:
-    """How int8 is made."""
+class CalibrationOptions:
+    """Settings of the int8 quantization."""
 
-    calibrate_on: o.CalibrationSet = None
+    calibration_dataset: o.CalibrationDataset = None
     calibration_images: o.CalibrationImages = DEFAULTS["calibration_images"]
-    calibrate: o.CalibrationWay = DEFAULTS["calibration_mode"]
-    percentile: o.Percentile = DEFAULTS["calibration_percentile"]
-    keep_in_float: o.KeepInFloat = None
-    max_drop: o.MaxDrop = None
+    calibration_method: o.CalibrationMethod = DEFAULTS["calibration_mode"]
+    calibration_percentile: o.CalibrationPercentile = DEFAULTS["calibration_percentile"]
+    excluded_layers: o.ExcludedLayers = None
+    max_accuracy_drop: o.MaxAccuracyDrop = None
     target: o.Int8Target = DEFAULTS["target"]
 
-    def asked(self) -> dict[str, Any]:
-        """Under the names that a request has for them."""
+    def request_fields(self) -> dict[str, Any]:
+        """Under the field names of a request; excluded layers sorted, without duplicates."""
         return {
-            "calibration_dataset": self.calibrate_on,
+            "calibration_dataset": self.calibration_dataset,
             "calibration_images": self.calibration_images,
-            "calibration_mode": self.calibrate,
-            "calibration_percentile": self.percentile,
-            "keep_in_float": tuple(sorted(set(self.keep_in_float or ()))),
-            "max_drop": self.max_drop,
+            "calibration_mode": self.calibration_method,
+            "calibration_percentile": self.calibration_percentile,
+            "keep_in_float": tuple(sorted(set(self.excluded_layers or ()))),
+            "max_drop": self.max_accuracy_drop,
             "target": self.target,
         }
 
 
 @dataclass(frozen=True, slots=True)
-class Points:
-    """At which settings a build is benchmarked, and for how long."""
+class BenchmarkOptions:
+    """Conditions of a benchmark: one value each, or several for a sweep."""
 
-    batch: o.Batches = None
+    batch_sizes: o.BatchSizes = None
     threads: o.Threads = None
-    instances: o.Instances = None
-    again: o.Again = False
-    max_seconds: o.Seconds = DEFAULTS["benchmark_max_s"]
+    concurrency: o.Concurrency = None
+    ignore_cached: o.IgnoreCached = False
+    max_seconds: o.MaxDuration = DEFAULTS["benchmark_max_s"]
 
-    def asked(self) -> dict[str, Any]:
-        """One request at a time on all cores where nothing was said."""
+    def request_fields(self) -> dict[str, Any]:
+        """By default batch 1, one request in flight, all cores."""
         return {
-            "batches": o.joined(self.batch, "batches"),
-            "threads": o.joined(self.threads, "threads"),
-            "instances": o.joined(self.instances, "instances"),
-            "again": self.again,
+            "batches": o.merge_values(self.batch_sizes, "batches"),
+            "threads": o.merge_values(self.threads, "threads"),
+            "instances": o.merge_values(self.concurrency, "instances"),
+            "again": self.ignore_cached,
             "benchmark_max_s": self.max_seconds,
         }
 
 
 @dataclass(frozen=True, slots=True)
-class Outputs:
-    """What an ONNX file does not say of its outputs."""
+class OutputOptions:
+    """Facts about the outputs of an ONNX file that the file does not hold."""
 
-    background: o.Background = None
-    output: o.Output = None
+    background: o.BackgroundClass = None
+    output: o.OutputName = None
 
-    def asked(self) -> dict[str, Any]:
-        """Under the names that a request has for them."""
+    def request_fields(self) -> dict[str, Any]:
+        """Under the field names of a request."""
         return {"background": self.background, "output": self.output}
 
 
 @dataclass(frozen=True, slots=True)
-class Labeling:
-    """How a label file and the numbers of classes are read."""
+class LabelOptions:
+    """How a label file and its class numbers are read."""
 
     label_columns: o.LabelColumns = None
     label_base: o.LabelBase = None
     classes: o.ClassesFile = None
 
-    def of(self, file: Path | None) -> label_files.LabelOptions:
-        """With the label file, if there is one."""
+    def labeling_of(self, file: Path | None) -> label_files.LabelOptions:
+        """The labeling by a label file, or by the folders if there is no file."""
         return label_files.LabelOptions(file, self.label_columns, self.label_base, self.classes)
 
 
 @dataclass(frozen=True, slots=True)
-class Preparation:
-    """How images are prepared."""
+class PreprocessOptions:
+    """Preprocessing of the images."""
 
     protocol: o.ProtocolName = None
     preprocess: o.PreprocessFile = None
     resize: o.Resize = None
     crop: o.Crop = None
     interpolation: o.Interpolation = None
-    resizer: o.Resizer = None
+    resize_library: o.ResizeLibrary = None
     resize_mode: o.ResizeMode = None
     mean: o.Mean = None
     std: o.Std = None
     scale: o.Scale = None
-    color: o.Color = None
+    channel_order: o.ChannelOrder = None
 
     def read(self) -> dict[str, Any] | None:
-        """The preprocessing, None: as published; InvalidRequest where options do not agree."""
+        """The preprocessing, None for the published one; InvalidRequest if options conflict."""
         return read_preprocess(
             self.preprocess,
             self.protocol,
             resize=self.resize,
             crop=self.crop,
             interpolation=self.interpolation,
-            resizer=self.resizer,
+            resizer=self.resize_library,
             resize_mode=self.resize_mode,
             mean=self.mean,
             std=self.std,
             scale=self.scale,
-            color=self.color,
+            color=self.channel_order,
         )
+
+
+def expand_groups(command: Callable[..., Result]) -> Callable[..., Result]:
+    """Replaces each parameter that is a dataclass by the fields of that dataclass, as options.
+
+    Typer reads the signature of a command, so the signature is rewritten; the command itself
+    still receives each group as one value.
+    """
+    hints = get_type_hints(command, include_extras=True)
+    groups: dict[str, Any] = {name: kind for name, kind in hints.items() if is_dataclass(kind)}
+    options: list[inspect.Parameter] = []
+    for name, parameter in inspect.signature(command).parameters.items():
+        if name in groups:
+            options += _parameters_of(groups[name])
+        else:
+            options.append(parameter.replace(annotation=hints[name]))
+
+    @wraps(command)
+    def expanded(**values: Any) -> Result:
+        group_values = {
+            name: kind(**{field.name: values.pop(field.name) for field in fields(kind)})
+            for name, kind in groups.items()
+        }
+        return command(**values, **group_values)
+
+    expanded.__signature__ = inspect.Signature(options)  # type: ignore[attr-defined]
+    expanded.__annotations__ = {option.name: option.annotation for option in options}
+    return expanded
+
+
+def _parameters_of(group: Any) -> list[inspect.Parameter]:
+    hints = get_type_hints(group, include_extras=True)
+    kind = inspect.Parameter.KEYWORD_ONLY
+    return [
+        inspect.Parameter(f.name, kind, default=f.default, annotation=hints[f.name])
+        for f in fields(group)
+    ]

@@ -1,8 +1,8 @@
-"""Options that several commands share."""
+"""Options and arguments that several commands share."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,161 +17,226 @@ from engine.runtimes.registry import is_choice
 from engine.specs import CalibrationMode, ExportFormat, ExportRoute, Scenario, TargetName
 from engine.text import cut, quoted
 
+RENAMED_OPTIONS: dict[str, tuple[str, ...]] = {
+    "--again": ("--ignore-cached",),
+    "--anyway": ("--ignore-preprocessing",),
+    "--arrivals-seed": ("--arrival-seed",),
+    "--batches": ("--batch",),
+    "--calibrate": ("--calibration-method",),
+    "--calibrate-on": ("--calibration-dataset",),
+    "--color": ("--channel-order",),
+    "--instances": ("--concurrency",),
+    "--keep-in-float": ("--exclude-layers",),
+    "--latency-limit": ("--max-latency",),
+    "--limit": ("--max-images",),
+    "--max-drop": ("--max-accuracy-drop",),
+    "--max-seconds": ("--max-duration",),
+    "--most": ("--limit",),
+    "--per-class": ("--images-per-class",),
+    "--percentile": ("--calibration-percentile", "--latency-percentile"),
+    "--rate": ("--arrival-rate",),
+    "--resizer": ("--resize-library",),
+    "--via": ("--exporter",),
+}
+"""Option names of earlier versions, which still work, with the present names."""
+
+
+def with_current_names(arguments: list[str], options: Collection[str]) -> list[str]:
+    """Arguments of a command with earlier option names replaced; `options` are the command's own.
+
+    A name that the command itself has keeps its meaning, and so does everything after `--`.
+    """
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    current = [_current_name(argument, options) for argument in arguments[:end]]
+    return current + arguments[end:]
+
+
+def _current_name(argument: str, options: Collection[str]) -> str:
+    name, equals, value = argument.partition("=")
+    if name in options:
+        return argument
+    renamed = (new for new in RENAMED_OPTIONS.get(name, ()) if new in options)
+    return next(renamed, name) + equals + value
+
 
 def option(name: str, *, more: str = "", bounded: bool = True, **settings: Any) -> Any:
-    """The option of a field of a request: its flags, bounds and help are those of the table."""
+    """The option of a request field: names, bounds and help come from the table of fields."""
     field = FIELDS[name]
     if bounded and "parser" not in settings:
         settings |= {"min": field.minimum, "max": field.maximum}
-    told = " ".join(part for part in (field.help or f"{field.label}.", more) if part)
-    return typer.Option(*field.flags, help=told, **settings)
+    unit = f"Unit: {field.unit}." if field.unit else ""
+    parts = (field.help or f"{field.label}.", more, unit)
+    return typer.Option(*field.flags, help=" ".join(filter(None, parts)), **settings)
 
 
-class Numbers(tuple[int, ...]):
-    """Whole numbers as a person writes them: `8`, or `1,2,4`."""
+class IntList(tuple[int, ...]):
+    """Integers as typed on the command line: `8`, or `1,2,4`."""
 
 
-def numbers(least: int, most: int) -> Callable[[str], Numbers]:
-    """Reads Numbers within bounds; anything else is a wrong call."""
+def int_list_parser(least: int, most: int) -> Callable[[str], IntList]:
+    """A parser of IntList with bounds; it raises typer.BadParameter for any other text."""
 
-    def read(text: str) -> Numbers:
+    def parse(text: str) -> IntList:
         words = [word.strip() for word in text.split(",")]
         digits = [word for word in words if word.isascii() and word.isdigit() and len(word) < 20]
-        found = Numbers(int(word) for word in digits)
-        if len(found) < len(words) or not all(least <= number <= most for number in found):
+        values = IntList(int(word) for word in digits)
+        if len(values) < len(words) or not all(least <= number <= most for number in values):
             raise typer.BadParameter(
-                f"{quoted(text)} is no list of numbers from {least} to {most:,}."
+                f"{quoted(text)} is not a list of integers from {least} to {most:,}, such as 1,2,4."
             )
-        return found
+        return values
 
-    return read
+    return parse
 
 
-def several(name: str) -> Any:
-    """The option of a field that holds several numbers, each in its bounds."""
+def int_list_option(name: str) -> Any:
+    """The option of a request field that holds several integers, each within the bounds."""
     field = FIELDS[name]
-    parser = numbers(int(field.minimum or 0), int(field.maximum or MAX_INTEGER))
-    more = "Several as `1,2,4` or by repeating it."
+    parser = int_list_parser(int(field.minimum or 0), int(field.maximum or MAX_INTEGER))
+    more = "For several values give a list, such as `1,2,4`, or repeat the option."
     return option(name, more=more, parser=parser, metavar="N[,N]")
 
 
-Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+def merge_values(given: list[IntList] | None, name: str) -> tuple[int, ...]:
+    """All values given for an option, without duplicates, in order; else the field's default."""
+    values = tuple(dict.fromkeys(number for part in given or [] for number in part))
+    return values or tuple(FIELDS[name].default)
+
+
+def row_id_parser(what: str, hint: str) -> Callable[[str], int]:
+    """A parser of a row's number; it raises InvalidRequest with `hint` for any other text."""
+
+    def parse(text: str) -> int:
+        digits = text.isascii() and text.isdigit() and len(text) < 20
+        if not digits or not 0 < int(text) <= MAX_INTEGER:
+            raise InvalidRequest(f"There is no {what} {cut(text)}; {hint}.")
+        return int(text)
+
+    return parse
+
+
+class ColumnPair(tuple[str, str]):
+    """The column of the image and the column of the class, by heading or by number from 1."""
+
+
+def parse_column_pair(text: str) -> ColumnPair:
+    """Parses `IMAGE,CLASS`; raises typer.BadParameter for any other text."""
+    words = [word.strip() for word in text.split(",")]
+    if len(words) != 2 or not all(words):
+        raise typer.BadParameter(f"{text!r} is not two columns, such as `filename,class_id`.")
+    return ColumnPair(words)
+
+
+Json = Annotated[
+    bool, typer.Option("--json", help="Print one JSON document on stdout instead of tables.")
+]
+Detach = Annotated[
+    bool, typer.Option("--detach", help="Queue the jobs and return without waiting for them.")
+]
 ModelId = Annotated[str, typer.Argument(help=FIELDS["model_id"].help)]
 Target = Annotated[
-    str, typer.Argument(help="A model such as `timm/seresnet50`, or the digest of an artifact.")
+    str,
+    typer.Argument(
+        help="A model, such as `timm/seresnet50`, or the digest of an artifact (its first digits "
+        "are enough; `artifacts list` shows them)."
+    ),
 ]
+EvaluationId = Annotated[
+    int,
+    typer.Argument(
+        parser=row_id_parser("evaluation", "`evaluation list` shows them"),
+        metavar="NUMBER",
+        help="Number of an evaluation, as `evaluation list` shows it.",
+    ),
+]
+RowLimit = Annotated[
+    int,
+    typer.Option("--limit", min=1, max=MAX_INTEGER, help="Maximum number of rows of each table."),
+]
+
 Weights = Annotated[str, option("weights")]
 WeightsKey = Annotated[str | None, option("weights.key")]
 Seed = Annotated[int, option("weights.seed")]
-Precisions = Annotated[list[Precision] | None, option("precisions", more="Repeat for several.")]
-DatasetName = Annotated[str | None, option("dataset")]
-Limit = Annotated[int | None, option("limit")]
-CalibrationSet = Annotated[str | None, option("calibration_dataset")]
-CalibrationImages = Annotated[int, option("calibration_images")]
-CalibrationWay = Annotated[CalibrationMode, option("calibration_mode")]
-Percentile = Annotated[float, option("calibration_percentile")]
-KeepInFloat = Annotated[
-    Numbers | None, option("keep_in_float", parser=numbers(0, MAX_INTEGER), metavar="N[,N]")
+Precisions = Annotated[
+    list[Precision] | None, option("precisions", more="Repeat the option for several.")
 ]
-MaxDrop = Annotated[float | None, option("max_drop")]
+Softmax = Annotated[bool, option("softmax")]
+BackgroundClass = Annotated[int | None, option("background")]
+OutputName = Annotated[str | None, option("output")]
+FormatName = Annotated[ExportFormat, option("format")]
+Exporter = Annotated[ExportRoute, option("via")]
+
+CalibrationDataset = Annotated[str | None, option("calibration_dataset")]
+CalibrationImages = Annotated[int, option("calibration_images")]
+CalibrationMethod = Annotated[CalibrationMode, option("calibration_mode")]
+CalibrationPercentile = Annotated[float, option("calibration_percentile")]
+ExcludedLayers = Annotated[
+    IntList | None,
+    option("keep_in_float", parser=int_list_parser(0, MAX_INTEGER), metavar="N[,N]"),
+]
+MaxAccuracyDrop = Annotated[float | None, option("max_drop")]
 Int8Target = Annotated[TargetName, option("target")]
 
-
-def row_number(what: str, way_out: str) -> Callable[[str], int]:
-    """Reads the number of a row; InvalidRequest for what can be none, however long."""
-
-    def read(text: str) -> int:
-        digits = text.isascii() and text.isdigit() and len(text) < 20
-        if not digits or not 0 < int(text) <= MAX_INTEGER:
-            raise InvalidRequest(f"There is no {what} {cut(text)}; {way_out}.")
-        return int(text)
-
-    return read
-
-
-def joined(given: list[Numbers] | None, name: str) -> tuple[int, ...]:
-    """All that was given to an option, each number once, in order; else the field's default."""
-    found = tuple(dict.fromkeys(number for some in given or [] for number in some))
-    return found or tuple(FIELDS[name].default)
-
-
-Batches = Annotated[list[Numbers] | None, several("batches")]
-Threads = Annotated[list[Numbers] | None, several("threads")]
-Instances = Annotated[list[Numbers] | None, several("instances")]
-Softmax = Annotated[bool, option("softmax")]
-AScenario = Annotated[Scenario, option("scenario")]
-LatencyLimit = Annotated[
-    float | None, option("limit_ms", more="Of a sweep: longest latency of the sweet spot.")
+DatasetName = Annotated[str | None, option("dataset")]
+MaxImages = Annotated[int | None, option("limit")]
+BatchSizes = Annotated[list[IntList] | None, int_list_option("batches")]
+Threads = Annotated[list[IntList] | None, int_list_option("threads")]
+Concurrency = Annotated[list[IntList] | None, int_list_option("instances")]
+ScenarioName = Annotated[Scenario, option("scenario")]
+MaxLatency = Annotated[
+    float | None,
+    option("limit_ms", more="In closed loop: limit for the best operating point of a sweep."),
 ]
-Rate = Annotated[float | None, option("rate_per_s")]
-ArrivalsSeed = Annotated[int, option("arrivals_seed")]
-Again = Annotated[bool, option("again")]
+ArrivalRate = Annotated[float | None, option("rate_per_s")]
+ArrivalSeed = Annotated[int, option("arrivals_seed")]
+IgnoreCached = Annotated[bool, option("again")]
 Runtime = Annotated[str, option("runtime", hidden=not is_choice())]
 Provider = Annotated[str, option("provider")]
-Seconds = Annotated[float, option("benchmark_max_s")]
-Form = Annotated[ExportFormat, option("format")]
-Via = Annotated[ExportRoute, option("via")]
+MaxDuration = Annotated[float, option("benchmark_max_s")]
+
 ProtocolName = Annotated[Protocol | None, option("preprocess")]
 PreprocessFile = Annotated[
     Path | None,
-    typer.Option("--preprocess", help="JSON file that says how images are prepared."),
+    typer.Option(
+        "--preprocess",
+        help='JSON file with the preprocessing, such as `{"resize": 256, "crop": 224}`.',
+    ),
 ]
 Resize = Annotated[int | None, option("preprocess.resize", bounded=False)]
 Crop = Annotated[int | None, option("preprocess.crop", bounded=False)]
 Interpolation = Annotated[str | None, option("preprocess.interpolation", bounded=False)]
-Resizer = Annotated[str | None, option("preprocess.resizer", bounded=False)]
+ResizeLibrary = Annotated[str | None, option("preprocess.resizer", bounded=False)]
 ResizeMode = Annotated[str | None, option("preprocess.resize_mode", bounded=False)]
 Mean = Annotated[str | None, option("preprocess.mean", bounded=False)]
 Std = Annotated[str | None, option("preprocess.std", bounded=False)]
-Color = Annotated[str | None, option("preprocess.color")]
+ChannelOrder = Annotated[str | None, option("preprocess.color")]
 Scale = Annotated[str | None, option("preprocess.scale", bounded=False)]
-Background = Annotated[int | None, option("background")]
-EvaluationId = Annotated[
-    int,
-    typer.Argument(
-        parser=row_number("evaluation", "`evaluation list` shows them"),
-        metavar="NUMBER",
-        help="Number of an evaluation (`evaluation list`).",
-    ),
-]
-Most = Annotated[
-    int, typer.Option("--most", min=1, max=MAX_INTEGER, help="So many rows of each list.")
-]
-Output = Annotated[str | None, option("output")]
-
-
-class Columns(tuple[str, str]):
-    """The column of images and that of classes."""
-
-
-def read_columns(text: str) -> Columns:
-    """Reads Columns; anything else is a wrong call."""
-    words = [word.strip() for word in text.split(",")]
-    if len(words) != 2 or not all(words):
-        raise typer.BadParameter(f"{text!r} is not two columns, such as `filename,class_id`.")
-    return Columns(words)
-
 
 LabelColumns = Annotated[
-    Columns | None,
+    ColumnPair | None,
     typer.Option(
         "--label-columns",
-        parser=read_columns,
+        parser=parse_column_pair,
         metavar="IMAGE,CLASS",
-        help="Columns of the label file with the image and with the class, by heading or by "
-        "number from 1.",
+        help="Columns of the label file that hold the image and the class, by heading or by "
+        "number from 1, such as `filename,class_id`.",
     ),
 ]
 LabelBase = Annotated[
     int | None,
-    typer.Option("--label-base", min=0, max=1, help="Whether numbers of classes begin at 0 or 1."),
+    typer.Option(
+        "--label-base",
+        min=0,
+        max=1,
+        help="Number of the first class in the label file: 0 or 1. Default: read from the file, if "
+        "the numbers are not ambiguous.",
+    ),
 ]
 ClassesFile = Annotated[
     Path | None,
     typer.Option(
         "--classes",
-        help="The classes in the order of the network's outputs: a name a line, or JSON such as "
-        '`{"0": ["n01440764", "tench"]}`.',
+        help="File with the classes in the order of the model's outputs: one name per line, or "
+        'JSON such as `{"0": ["n01440764", "tench"]}`.',
     ),
 ]
-Detach = Annotated[bool, typer.Option("--detach", help="Queue and return; do not wait.")]

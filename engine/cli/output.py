@@ -1,4 +1,4 @@
-"""What commands print: one JSON document or a table on stdout, everything else on stderr."""
+"""Output of the commands: one JSON document or tables on stdout, everything else on stderr."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from rich.table import Table
 from engine.common.untrusted import as_json
 from engine.text import printable
 
-PIPE_COLUMNS = 200  # a pipe has no width of its own, and must not be folded to 80
-# All that is printed is text: names of models, files and machines are never read as markup.
+PIPE_COLUMNS = 200  # width of a table in a pipe; the default of 80 would fold it
+# Names of models, files and machines are printed as plain text, never read as markup.
 _AS_TEXT: dict[str, Any] = {"markup": False, "emoji": False, "highlight": False}
 
 out = Console(**_AS_TEXT, width=None if sys.stdout.isatty() else PIPE_COLUMNS)
@@ -24,14 +24,14 @@ err = Console(**_AS_TEXT, stderr=True)
 
 
 def emit_json(document: Any) -> None:
-    """The one JSON document of a command; what is no number is null, as JSON has it."""
+    """Prints the JSON document of a command; NaN and infinity become null."""
     print(as_json(document), flush=True)
 
 
 def emit_table(title: str, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """A table for people; numbers are right-aligned, what is missing is a dash.
+    """Prints a table; numbers are right-aligned, a missing value is a dash.
 
-    The fractions of a column have two places, or none where all its numbers are whole.
+    Fractions have two decimals, or none if all numbers of the column are integers.
     """
     table = Table(title=printable(title), title_justify="left", header_style="bold", box=box.SIMPLE)
     materialized = [list(row) for row in rows]
@@ -46,7 +46,7 @@ def emit_table(title: str, header: Sequence[str], rows: Iterable[Sequence[Any]])
 
 
 def format_cell(value: Any, whole: bool = False) -> str:
-    """Text of one cell; `whole` of a fraction in a column that has only whole numbers."""
+    """Text of one cell; `whole`: the column holds integers only, so no decimals are shown."""
     if value is None or value != value:
         return "–"
     if isinstance(value, bool):
@@ -56,23 +56,23 @@ def format_cell(value: Any, whole: bool = False) -> str:
     return printable(str(value))
 
 
-def interval(low: float, high: float, form: str = ".2f") -> str:
-    """`71.20 to 73.05` of two fractions, in percent."""
+def interval_text(low: float, high: float, form: str = ".2f") -> str:
+    """Two fractions as percentages: `71.20 to 73.05`."""
     return f"{100 * low:{form}} to {100 * high:{form}}"
 
 
 def note(text: str) -> None:
-    """A remark beside the result."""
+    """Prints a remark on stderr."""
     err.print(printable(text), soft_wrap=True)
 
 
 def fail(text: str) -> None:
-    """The sentence of an error."""
+    """Prints an error on stderr."""
     err.print(printable(f"Error: {text}"), style="red", soft_wrap=True)
 
 
 def progress_bar() -> Progress:
-    """A bar on stderr that goes when it is done; descriptions are text."""
+    """A progress bar on stderr that disappears at the end."""
     description = TextColumn("{task.description}", style="progress.description", markup=False)
     return Progress(
         description,

@@ -1,4 +1,4 @@
-"""From words on the command line to weights and preprocessing."""
+"""Parses weights and preprocessing given on the command line."""
 
 from __future__ import annotations
 
@@ -18,58 +18,58 @@ _DIGEST = re.compile(r"[0-9a-f]{6,64}")
 
 
 def is_digest(text: str) -> bool:
-    """Whether a word is the digest of an artifact, or its beginning, rather than a model."""
+    """Whether the text is an artifact digest, or the first digits of one, and not a model name."""
     return _DIGEST.fullmatch(text) is not None
 
 
 def read_weights(text: str, seed: int = 0, key: str | None = None) -> WeightsSpec:
-    """`pretrained`, `random` or a path, with the set of weights in a file."""
+    """Weights from `pretrained`, `random` or a path; `key` selects a set of weights in a file."""
     if text == WeightsKind.PRETRAINED:
         return WeightsSpec(key=key or None)
     if text == WeightsKind.RANDOM:
         if key:
             raise InvalidRequest(
-                "--weights-key chooses among the sets of weights in a file, and random weights "
-                "have no file: leave it out."
+                "--weights-key selects a set of weights in a file; random weights have no file: "
+                "leave it out."
             )
         return WeightsSpec(kind=WeightsKind.RANDOM, seed=seed)
     return WeightsSpec(kind=WeightsKind.FILE, path=text, key=key or None)
 
 
-def read_object(path: Path) -> dict[str, Any]:
-    """The JSON object in a file; InvalidRequest where there is none to read."""
-    found = read_json(path, lack="is not a readable JSON file")
-    if not isinstance(found, dict):
+def read_json_object(path: Path) -> dict[str, Any]:
+    """Reads the JSON object in a file; raises InvalidRequest if there is none."""
+    document = read_json(path, lack="is not a readable JSON file")
+    if not isinstance(document, dict):
         raise InvalidRequest(f"{path} must hold one JSON object.")
-    return found
+    return document
 
 
 def read_preprocess(
     path: Path | None, protocol: Protocol | None = None, **options: int | str | None
 ) -> dict[str, Any] | None:
-    """Preprocessing of a protocol, or from a JSON file and single options; None: as published.
+    """Preprocessing of a protocol, or of a JSON file and single options; None if published.
 
-    Raises InvalidRequest for options beside a protocol that leaves none open.
+    Raises InvalidRequest for single settings together with the protocol published or vendor.
     """
-    given = read_object(path) if path is not None else {}
+    given = read_json_object(path) if path is not None else {}
     for name, value in options.items():
         if value is not None:
-            read = _READERS.get(name)
-            given[name] = read(f"--{name}", value) if read else value
+            parse = _PARSERS.get(name)
+            given[name] = parse(f"--{name}", value) if parse else value
     if protocol in (Protocol.PUBLISHED, Protocol.VENDOR) and given:
         raise InvalidRequest(
-            f"--protocol {protocol} leaves nothing open, but {', '.join(given)} was given; use "
+            f"--protocol {protocol} fixes all settings, but {', '.join(given)} was given; use "
             f"--protocol custom."
         )
     if protocol is Protocol.CUSTOM and not given:
         raise InvalidRequest(
-            "--protocol custom needs its settings: --preprocess FILE.json, or "
+            "--protocol custom needs at least one setting: --preprocess FILE.json, or "
             f"{', '.join(FIELDS[name].flags[0] for name in PREPROCESS_FIELDS)}."
         )
     return VENDOR.to_dict() if protocol is Protocol.VENDOR else given or None
 
 
-_READERS: dict[str, Callable[[str, Any], Any]] = {
+_PARSERS: dict[str, Callable[[str, Any], Any]] = {
     "resize": lambda name, value: value or None,
     "mean": parse_channel_values,
     "std": parse_channel_values,

@@ -1,4 +1,4 @@
-"""`peak`: what this machine can do at most, in the runtime that runs the models."""
+"""`peak`: the peak compute rate of this machine, in the runtime that runs the models."""
 
 from __future__ import annotations
 
@@ -23,27 +23,36 @@ def peak(
     threads: Annotated[
         list[int] | None,
         typer.Option(
-            min=1, max=1024, help="Number of threads; repeat for several. 1 and all cores if left."
+            min=1,
+            max=1024,
+            help="Number of threads. Repeat the option for several. Default: 1 and all cores.",
         ),
     ] = None,
-    again: Annotated[
-        bool, typer.Option("--again", help="Measure also what is known; the better figure stays.")
+    ignore_cached: Annotated[
+        bool,
+        typer.Option(
+            "--ignore-cached",
+            help="Measure again what was measured before; the higher figure is kept.",
+        ),
     ] = False,
     json: Json = False,
 ) -> int:
-    """Measures what the machine can do at most (GMAC/s), by matrix products; once, then shows it.
+    """Measures the peak compute rate of this machine (GMAC/s), by matrix products.
+
+    The figures are measured once for each precision and number of threads, and shown from then on.
+    1 GMAC is 10^9 multiply-accumulates, or 2 GFLOP.
 
     Example: `python -m engine peak`
     """
     url, digest = prepare_database(), environment.observe_machine().digest
     wanted = sorted(set(threads or (1, settings().threads)))
-    missing = wanted if again else missing_threads(digest, wanted, url)
+    missing = wanted if ignore_cached else missing_threads(digest, wanted, url)
     status = JobStatus.SUCCEEDED
     if missing:
         status = JobStatus(finish_job(peak_job(PeakSpec(threads=tuple(missing)))).status)
     peaks = load_peaks(digest, url)
     if json:
-        emit_json({"environment": digest, "peaks": [asdict(one) for one in peaks]})
+        emit_json({"environment": digest, "peaks": [asdict(row) for row in peaks]})
     else:
         _show(peaks)
     return 0 if status == JobStatus.SUCCEEDED else 1
@@ -51,19 +60,21 @@ def peak(
 
 def _show(peaks: list[Peak]) -> None:
     emit_table(
-        "Peak of this machine",
-        ("precision", "threads", "GMAC/s", "by", "sessions", "noisy because"),
+        "Peak compute rate of this machine",
+        ("precision", "threads", "GMAC/s", "kernel", "sessions", "interference"),
         [
             (
-                one.precision,
-                one.threads,
-                one.gmacs_per_s,
-                one.kernel,
-                one.sessions,
-                "; ".join(one.noise) or None,
+                row.precision,
+                row.threads,
+                row.gmacs_per_s,
+                row.kernel,
+                row.sessions,
+                "; ".join(row.noise) or None,
             )
-            for one in peaks
+            for row in peaks
         ],
     )
-    if any(one.noise for one in peaks):
-        note("Other work was going on: `peak --again` when it is quiet; the better figure stays.")
+    if any(row.noise for row in peaks):
+        note(
+            "Other programs were running; `peak --ignore-cached` measures again when they are not."
+        )

@@ -1,4 +1,4 @@
-"""`profile`: where the time of one inference goes, operator by operator."""
+"""`profile`: the time of an inference by operator."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import typer
 from db.enums import JobStatus
 from engine.cli import option_groups as g
 from engine.cli import options as o
-from engine.cli.follow import finish_job, finish_run, submit_noting
-from engine.cli.option_grouping import grouped
+from engine.cli.follow import finish_job, finish_run, submit_with_warnings
+from engine.cli.option_groups import expand_groups
 from engine.cli.output import emit_json, emit_table, note
 from engine.cli.parsing import is_digest
 from engine.common.untrusted import MAX_INTEGER
@@ -24,21 +24,23 @@ from engine.store import artifacts
 from engine.store.database import prepare_database
 
 
-@grouped
+@expand_groups
 def profile(
     target: o.Target,
     *,
-    builds: g.Builds,
-    calibrate_on: o.CalibrationSet = None,
+    builds: g.BuildOptions,
+    calibration_dataset: o.CalibrationDataset = None,
     batch: Annotated[int, o.option("batches")] = 1,
     threads: Annotated[int, o.option("threads")] = 0,
     provider: o.Provider = CPU_PROVIDER,
-    most: Annotated[
-        int, typer.Option(min=1, max=MAX_INTEGER, help="So many of the slowest nodes.")
+    limit: Annotated[
+        int, typer.Option(min=1, max=MAX_INTEGER, help="Number of slowest nodes to show.")
     ] = 10,
     json: o.Json = False,
 ) -> int:
-    """Shows what takes the time of an inference: by operator, SE blocks apart, conversions apart.
+    """Shows the time of an inference by operator, with the share of SE blocks and conversions.
+
+    Times are in ms. Conversions are nodes that the runtime inserts to change type or layout.
 
     Example: `python -m engine profile timm/seresnet50 --weights random -p int8`
     """
@@ -51,44 +53,44 @@ def profile(
     else:
         request = RunRequest(
             model_id=target,
-            **builds.asked(),
+            **builds.request_fields(),
             tasks=(Task.PROFILE,),
-            calibration_dataset=calibrate_on,
+            calibration_dataset=calibration_dataset,
             batches=(batch,),
             threads=(threads,),
             provider=provider,
         )
-        jobs = finish_run(submit_noting(request))
+        jobs = finish_run(submit_with_warnings(request))
     results = [JobResult.from_stored(job.result) for job in jobs]
-    profiles = [_made_by(result, result.profile) for result in results if result.profile]
+    profiles = [_profile_of_job(result, result.profile) for result in results if result.profile]
     if json:
-        emit_json([one.dump() for one in profiles])
+        emit_json([profile_.dump() for profile_ in profiles])
     else:
-        for one in profiles:
-            _show(one, most)
+        for profile_ in profiles:
+            _show(profile_, limit)
     return 0 if all(job.status == JobStatus.SUCCEEDED for job in jobs) else 1
 
 
-def _made_by(result: JobResult, artifact: str) -> Profile:
-    """The profile that a job has just written."""
-    setting = (result.batch, result.threads)
-    return next(one for one in load_profiles(artifact) if (one.batch, one.threads) == setting)
+def _profile_of_job(result: JobResult, artifact: str) -> Profile:
+    """The profile that this job has written."""
+    conditions = (result.batch, result.threads)
+    return next(p for p in load_profiles(artifact) if (p.batch, p.threads) == conditions)
 
 
-def _show(found: Profile, most: int) -> None:
-    sums = sum_times(found.nodes)
+def _show(profile_: Profile, limit: int) -> None:
+    sums = sum_times(profile_.nodes)
     emit_table(
-        f"{found.model_id} {found.precision}, batch {found.batch}, threads "
-        f"{found.threads}: where the time goes",
-        ("operator", "nodes", "ms", "% of all", "ms in SE blocks", "only converts"),
+        f"{profile_.model_id} {profile_.precision}, batch {profile_.batch}, threads "
+        f"{profile_.threads}: time by operator",
+        ("operator", "nodes", "ms", "% of total", "ms in SE blocks", "inserted conversions"),
         [
             (row["op"], row["nodes"], row["ms"], 100 * row["share"], row["se_ms"], row["inserted"])
-            for row in times_by_operator(found.nodes).to_dict("records")
+            for row in times_by_operator(profile_.nodes).to_dict("records")
         ],
     )
     emit_table(
-        f"The {most} slowest nodes",
-        ("node", "operator", "ms", "% of all", "output", "SE block"),
+        f"The {limit} slowest nodes",
+        ("node", "operator", "ms", "% of total", "output shape", "SE block"),
         [
             (
                 node.name,
@@ -98,19 +100,18 @@ def _show(found: Profile, most: int) -> None:
                 " x ".join(str(size) for size in node.output),
                 node.se_block,
             )
-            for node in slowest_nodes(found.nodes, most)
+            for node in slowest_nodes(profile_.nodes, limit)
         ],
     )
     note(
         f"{sums.se_blocks} SE blocks: {sums.se_ms:.2f} ms, {sums.se_ms / sums.nodes_ms:.1%}. "
         f"Inserted conversions: {sums.inserted_ms:.2f} ms, {sums.inserted_ms / sums.nodes_ms:.1%}"
-        + (f" ({sums.inserted_in_se_ms:.2f} ms of it in SE blocks)." if sums.se_blocks else ".")
+        + (f" (of which {sums.inserted_in_se_ms:.2f} ms in SE blocks)." if sums.se_blocks else ".")
     )
     note(
-        f"All nodes: {sums.nodes_ms:.2f} ms, {sums.nodes_ms / found.wall_ms:.1%} of the "
-        f"{found.wall_ms:.2f} ms that a run took under the profiler, and "
-        f"{sums.nodes_ms / found.latency_ms:.1%} of the {found.latency_ms:.2f} ms that it "
-        f"takes without."
+        f"All nodes: {sums.nodes_ms:.2f} ms, {sums.nodes_ms / profile_.wall_ms:.1%} of the "
+        f"{profile_.wall_ms:.2f} ms of an inference with the profiler, and "
+        f"{sums.nodes_ms / profile_.latency_ms:.1%} of the {profile_.latency_ms:.2f} ms without it."
     )
-    for reason in found.noise:
-        note(f"Noisy: {reason}.")
+    for reason in profile_.noise:
+        note(f"Interference: {reason}.")

@@ -1,4 +1,4 @@
-"""`results`: the table of what was measured, as a table, CSV, JSON, Markdown or LaTeX."""
+"""`results`: all measurements as a table, CSV, JSON, Markdown or LaTeX."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-class Format(StrEnum):
-    """How results are written."""
+class OutputFormat(StrEnum):
+    """Formats of the results."""
 
     TABLE = "table"
     CSV = "csv"
@@ -32,16 +32,24 @@ class Format(StrEnum):
     LATEX = "latex"
 
 
-MOST_REASONS = 4
+MAX_REASONS = 4
 
 
 def results(
-    model: Annotated[str | None, typer.Option(help="Only models whose name contains this.")] = None,
-    form: Annotated[Format, typer.Option("--format", "-f", help="How to write it.")] = Format.TABLE,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write to a file.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Show only models whose name contains this text.")
+    ] = None,
+    form: Annotated[
+        OutputFormat, typer.Option("--format", "-f", help="Output format.")
+    ] = OutputFormat.TABLE,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="File to write; default: stdout.")
+    ] = None,
     json: Json = False,
 ) -> None:
-    """Shows or exports every result; CSV and JSON hold all columns at full precision.
+    """Shows all results, or exports them as CSV, JSON, Markdown or LaTeX.
+
+    CSV and JSON hold all columns at full precision; the table holds the most used ones.
 
     Example: `python -m engine results --format csv --output results.csv`
     """
@@ -51,67 +59,74 @@ def results(
     frame = results_frame(prepare_database())
     if model is not None:
         frame = frame[frame["model_id"].str.contains(model, regex=False)]
-    form = Format.JSON if json else form
-    if form == Format.TABLE and output is None:
+    form = OutputFormat.JSON if json else form
+    if form == OutputFormat.TABLE and output is None:
         show_results(frame)
         return
-    text = FORMATS[Format.CSV if form == Format.TABLE else form](frame)
+    text = FORMATS[OutputFormat.CSV if form == OutputFormat.TABLE else form](frame)
     if output is None:
         print(text)
     else:
         try:
             with disk_full_as_error(output.parent):
-                output.write_text(text, encoding="utf-8")  # in place: it may be a pipe
+                output.write_text(text, encoding="utf-8")  # not replaced: it may be a pipe
         except OSError as error:
             raise InvalidRequest(f"{output} cannot be written: {error.strerror}.") from error
         note(f"{len(frame)} results written to {output}.")
 
 
 def show_results(frame: pd.DataFrame) -> None:
-    """The most asked-for columns on the terminal."""
+    """Prints the most used columns, and warnings about the measurements."""
     from engine.results import MEASURED_HERE
     from engine.results.columns import TERMINAL, header_of
 
     rows = [
-        [_COMPOSED.get(name, itemgetter(name))(row) for name in TERMINAL]
+        [_CELL_FORMATS.get(name, itemgetter(name))(row) for name in TERMINAL]
         for row in frame.astype(object).where(frame.notna(), None).to_dict("records")
     ]
     emit_table("Results", [header_of(name) for name in TERMINAL], rows)
     for origin in sorted(set(frame["origin"]) - {MEASURED_HERE}):
-        note(f"Not measured here, {origin}.")
-    _doubts(frame)
+        note(f"Not measured on this machine: {origin}.")
+    _print_warnings(frame)
     if not len(frame):
         note(f"Nothing has been measured yet; `{program()} demo` takes about two minutes.")
 
 
-def _doubts(frame: pd.DataFrame) -> None:
-    """Says which speeds are rough, and why."""
+def _print_warnings(frame: pd.DataFrame) -> None:
+    """Prints which benchmarks are unreliable, and why."""
     measured = frame.drop_duplicates("benchmark_id")
     if (measured["stable"] == False).any():  # noqa: E712 (missing is neither)
-        note("Some benchmarks did not become stable: their windows disagree by more than 5 %.")
+        note("Some benchmarks are unstable: their windows differ by more than 5 %.")
     if (measured["achieved_gmacs_per_s"].notna() & measured["peak_share"].isna()).any():
-        note("Shares of the peak are missing where it is not known yet: `peak` measures it here.")
-    noisy = measured[measured["noise"].notna()]
-    for row in noisy.head(MOST_REASONS).to_dict("records"):
-        note(f"Noisy: {row['model_id']} {row['precision']}, {_setting(row)}: {row['noise']}.")
-    if len(noisy) > MOST_REASONS:
-        note(f"And {len(noisy) - MOST_REASONS} more are noisy; --json has all reasons.")
+        note("Shares of the peak compute rate are missing; `peak` measures it on this machine.")
+    disturbed = measured[measured["noise"].notna()]
+    for row in disturbed.head(MAX_REASONS).to_dict("records"):
+        note(
+            f"Interference: {row['model_id']} {row['precision']}, {_conditions_text(row)}: "
+            f"{row['noise']}."
+        )
+    if len(disturbed) > MAX_REASONS:
+        more = len(disturbed) - MAX_REASONS
+        note(f"{more} more benchmarks had interference; --json shows all reasons.")
     for row in measured[measured["verdict"].notna()].to_dict("records"):
         note(f"{row['model_id']} {row['precision']}, {row['scenario']}: {row['verdict']}.")
 
 
-def _setting(row: dict[str, Any]) -> str | None:
-    """`b8 i2 t1` for batch, in flight and threads; several processes, scenario, noisy or not."""
+def _conditions_text(row: dict[str, Any]) -> str | None:
+    """Conditions of a benchmark: `b8 i2 t1` is batch 8, 2 requests in flight, 1 thread each.
+
+    Several processes, a scenario other than closed loop and interference are added.
+    """
     if row["batch"] is None or row["batch"] != row["batch"]:
         return None
     text = f"b{row['batch']:.0f} i{row['instances']:.0f} t{row['threads']:.0f}"
     processes = f" p{row['processes']:.0f}" if row["processes"] > 1 else ""
     scenario = "" if row["scenario"] == CLOSED_LOOP else f" {row['scenario']}"
-    noisy = " (noisy)" if isinstance(row["noise"], str) else ""
-    return f"{text}{processes}{scenario}{noisy}"
+    disturbed = " (interference)" if isinstance(row["noise"], str) else ""
+    return f"{text}{processes}{scenario}{disturbed}"
 
 
-def _mark(row: dict[str, Any]) -> str:
+def _origin_mark(row: dict[str, Any]) -> str:
     from engine.results import MEASURED_HERE
 
     if row["origin"] != MEASURED_HERE:
@@ -119,23 +134,23 @@ def _mark(row: dict[str, Any]) -> str:
     return " (random)" if row["weights_kind"] == "random" else ""
 
 
-def _images(row: dict[str, Any]) -> Any:
-    """How many images; an evaluation that is not finished says of how many."""
+def _images_text(row: dict[str, Any]) -> Any:
+    """Number of evaluated images; of a partial evaluation also the planned number."""
     if row["images"] is None or row["images"] == row["images_planned"]:
         return row["images"]
     return f"{row['images']:,.0f} of {row['images_planned']:,.0f}, partial"
 
 
-def _interval(row: dict[str, Any]) -> str | None:
+def _interval_cell(row: dict[str, Any]) -> str | None:
     low, high = row["top1_low"], row["top1_high"]
     return f"{low:.1f} to {high:.1f}" if low is not None and high is not None else None
 
 
-# What the terminal makes of several columns, or shortens.
-_COMPOSED: dict[str, Callable[[dict[str, Any]], Any]] = {
-    "precision": lambda row: row["precision"] + _mark(row),
-    "95 %": _interval,
-    "images": _images,
-    "at": _setting,
+# Cells that combine several columns or shorten one.
+_CELL_FORMATS: dict[str, Callable[[dict[str, Any]], Any]] = {
+    "precision": lambda row: row["precision"] + _origin_mark(row),
+    "95 %": _interval_cell,
+    "images": _images_text,
+    "at": _conditions_text,
     "artifact_digest": lambda row: row["artifact_digest"][:12],
 }

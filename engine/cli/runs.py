@@ -1,4 +1,4 @@
-"""`export`, `build`, `evaluate`, `run`, `demo`: the chain, through the job queue."""
+"""`export`, `build`, `evaluate`, `run` and `demo`: the pipeline, through the job queue."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from engine.build.lookup import published_of
 from engine.cli import option_groups as g
 from engine.cli import options as o
 from engine.cli.follow import queue_jobs, queue_run
-from engine.cli.option_grouping import grouped
+from engine.cli.option_groups import expand_groups
 from engine.cli.parsing import is_digest, read_preprocess, read_weights
 from engine.cli.vendor import export as v
 from engine.errors import InvalidRequest
@@ -21,117 +21,124 @@ from engine.store import artifacts
 from engine.store.database import prepare_database
 
 
-@grouped
+@expand_groups
 def export(
     model: v.ModelOrFlags = None,
     *,
     weights: o.Weights = "pretrained",
     weights_key: o.WeightsKey = None,
     seed: o.Seed = 0,
-    form: o.Form = "onnx",
-    via: o.Via = "torch",
-    preparation: g.Preparation,
-    outputs: g.Outputs,
+    format_: o.FormatName = "onnx",
+    exporter: o.Exporter = "torch",
+    preparation: g.PreprocessOptions,
+    outputs: g.OutputOptions,
     detach: o.Detach = False,
     json: o.Json = False,
-    flags: v.Flags,
+    vendor: v.VendorExportOptions,
 ) -> int:
-    """Exports a model to ONNX or TorchScript and checks it against its framework.
+    """Exports a model to ONNX or TorchScript and verifies its outputs against the framework.
 
-    The flags of the vendor's export script are understood too; the file then lies in --save_dir.
+    The options of the vendor's export script (with underscores) are accepted, too; the file is then
+    copied to --save_dir.
 
     Example: `python -m engine export timm/seresnet50 --weights seresnet50.safetensors`
     """
-    if model is None or flags != v.Flags():
-        return v.export_by_flags(
-            model, flags, read_weights(weights, seed, weights_key), detach, json
+    if model is None or vendor != v.VendorExportOptions():
+        return v.export_by_vendor_options(
+            model, vendor, read_weights(weights, seed, weights_key), detach, json
         )
     request = RunRequest(
         model_id=model,
         weights=read_weights(weights, seed, weights_key),
         tasks=(Task.EXPORT,),
-        format=form,
-        via=via,
+        format=format_,
+        via=exporter,
         preprocess=preparation.read(),
-        **outputs.asked(),
+        **outputs.request_fields(),
     )
     return queue_run(request, detach, json)
 
 
-@grouped
+@expand_groups
 def build(
     model: o.ModelId,
     *,
-    builds: g.Builds,
-    calibration: g.Calibration,
+    builds: g.BuildOptions,
+    calibration: g.CalibrationOptions,
     preprocess: o.PreprocessFile = None,
-    outputs: g.Outputs,
+    outputs: g.OutputOptions,
     detach: o.Detach = False,
     json: o.Json = False,
 ) -> int:
-    """Builds a model at the precisions asked for (exporting it first if need be).
+    """Builds a model in fp32, fp16 and int8, and exports it first if necessary.
 
-    Example: `python -m engine build timm/seresnet50 -p int8 --calibrate-on imagenet-train`
+    -p selects precisions. int8 is calibrated on --calibration-images images (default 300) of
+    --calibration-dataset.
+
+    Example: `python -m engine build timm/seresnet50 -p int8 --calibration-dataset imagenet-train`
     """
     request = RunRequest(
         model_id=model,
-        **builds.asked(),
+        **builds.request_fields(),
         tasks=(Task.BUILD,),
-        **calibration.asked(),
+        **calibration.request_fields(),
         preprocess=read_preprocess(preprocess),
-        **outputs.asked(),
+        **outputs.request_fields(),
     )
     return queue_run(request, detach, json)
 
 
-@grouped
+@expand_groups
 def evaluate(
     target: o.Target,
     *,
     dataset: o.DatasetName = None,
-    limit: o.Limit = None,
+    max_images: o.MaxImages = None,
     weights: o.Weights = "pretrained",
     weights_key: o.WeightsKey = None,
     precision: o.Precisions = None,
-    calibrate_on: o.CalibrationSet = None,
+    calibration_dataset: o.CalibrationDataset = None,
     runtime: o.Runtime = DEFAULT_RUNTIME,
     provider: o.Provider = CPU_PROVIDER,
-    preparation: g.Preparation,
-    outputs: g.Outputs,
+    preparation: g.PreprocessOptions,
+    outputs: g.OutputOptions,
     detach: o.Detach = False,
     json: o.Json = False,
 ) -> int:
-    """Measures top-1 and top-5 on a registered dataset, with intervals, keeping every image.
+    """Measures top-1 and top-5 accuracy on a registered dataset, with 95 % intervals.
 
-    A protocol or preprocessing given here is that of the evaluation alone: nothing is exported
-    again, and what is left out stays as the export has it.
+    The result of every image is stored, so that evaluations can be compared in pairs (`compare`).
+    A protocol or preprocessing given here applies to this evaluation only: nothing is exported
+    again, and settings that are not given stay as in the export.
 
     Example: `python -m engine evaluate timm/seresnet50 -p fp32 -d imagenet-val`
     """
-    prepared = preparation.read()
+    preprocess = preparation.read()
     if is_digest(target):
         if dataset is None:
-            raise InvalidRequest("Evaluate needs --dataset NAME; `dataset list` shows them.")
-        if outputs != g.Outputs():
             raise InvalidRequest(
-                "A build has its outputs from its file: build it anew with `--background` or "
-                "`--output`."
+                "Evaluate needs --dataset NAME; `dataset list` shows the datasets."
+            )
+        if outputs != g.OutputOptions():
+            raise InvalidRequest(
+                "--background and --output are fixed when a model is built: give them to `build`, "
+                "and evaluate the new build."
             )
         url = prepare_database()
         artifact = artifacts.find_by_digest(target, url)
         require(runtime, artifact.precision)
         if preparation.protocol is Protocol.PUBLISHED:
-            prepared = published_of(target, url).to_dict()
-        if prepared is not None:
-            own = artifacts.preprocess_of(artifact)
-            require_one_scale(own.with_overrides(prepared))
+            preprocess = published_of(target, url).to_dict()
+        if preprocess is not None:
+            exported = artifacts.preprocess_of(artifact)
+            require_one_scale(exported.with_overrides(preprocess))
         spec = EvaluateSpec(
             artifact=target,
             dataset=dataset,
-            limit=limit,
+            limit=max_images,
             runtime=runtime,
             provider=provider,
-            preprocess=prepared,
+            preprocess=preprocess,
         )
         return queue_jobs([evaluate_job(spec)], detach, json)
     request = RunRequest(
@@ -140,57 +147,59 @@ def evaluate(
         precisions=in_order(precision),
         tasks=(Task.EVALUATE,),
         dataset=dataset,
-        limit=limit,
-        calibration_dataset=calibrate_on,
+        limit=max_images,
+        calibration_dataset=calibration_dataset,
         runtime=runtime,
         provider=provider,
-        evaluation_preprocess=prepared,
-        **outputs.asked(),
+        evaluation_preprocess=preprocess,
+        **outputs.request_fields(),
     )
     return queue_run(request, detach, json)
 
 
-@grouped
+@expand_groups
 def run(
     model: o.ModelId,
     *,
-    builds: g.Builds,
+    builds: g.BuildOptions,
     dataset: o.DatasetName = None,
-    limit: o.Limit = None,
-    calibration: g.Calibration,
-    points: g.Points,
+    max_images: o.MaxImages = None,
+    calibration: g.CalibrationOptions,
+    conditions: g.BenchmarkOptions,
     runtime: o.Runtime = DEFAULT_RUNTIME,
     provider: o.Provider = CPU_PROVIDER,
-    preparation: g.Preparation,
-    outputs: g.Outputs,
+    preparation: g.PreprocessOptions,
+    outputs: g.OutputOptions,
     detach: o.Detach = False,
     json: o.Json = False,
 ) -> int:
-    """The whole chain: export, build, evaluate (with --dataset) and benchmark, then the table.
+    """Exports, builds, benchmarks and (with --dataset) evaluates a model; shows the results.
+
+    What exists already is reused; a stopped run continues when the same command is given again.
 
     Example: `python -m engine run timm/seresnet50 --dataset imagenet-val -p fp32 -p int8`
     """
     tasks = [Task.EXPORT, Task.BUILD, Task.BENCHMARK]
     request = RunRequest(
         model_id=model,
-        **builds.asked(),
+        **builds.request_fields(),
         tasks=tuple([*tasks, Task.EVALUATE] if dataset else tasks),
         dataset=dataset,
-        limit=limit,
-        **calibration.asked(),
-        **points.asked(),
+        limit=max_images,
+        **calibration.request_fields(),
+        **conditions.request_fields(),
         runtime=runtime,
         provider=provider,
         preprocess=preparation.read(),
-        **outputs.asked(),
+        **outputs.request_fields(),
     )
     return queue_run(request, detach, json)
 
 
 def demo(detach: o.Detach = False, json: o.Json = False) -> int:
-    """Runs the built-in demo: a trained SE network on images the workbench draws itself.
+    """Runs the built-in demo: a trained SE network on synthetic images, without any download.
 
-    Takes about two minutes on two cores and needs neither network nor data.
+    It exports, builds, evaluates and benchmarks the network, in about two minutes on two cores.
 
     Example: `python -m engine demo`
     """

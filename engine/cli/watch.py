@@ -1,4 +1,4 @@
-"""Follows jobs on the terminal: bars with rate and time left, or plain lines in a pipe."""
+"""Follows jobs on the terminal: progress bars with rate and time left, or lines in a pipe."""
 
 from __future__ import annotations
 
@@ -17,21 +17,23 @@ from engine.jobs.estimates import remaining_points
 from engine.text import printable
 
 POLL_S = 0.3
-SWEEP = 0  # no job has this number
-_REMARK = Column(ratio=1, no_wrap=True, overflow="ellipsis")
+SWEEP_BAR = 0  # key of the bar of the whole sweep; job ids start at 1
+_MESSAGE_COLUMN = Column(ratio=1, no_wrap=True, overflow="ellipsis")
 
 
-def watch(job_ids: list[int], url: str) -> list[Job]:
-    """Shows jobs until all have ended; returns their rows. Ctrl-C leaves them running."""
+def watch_jobs(job_ids: list[int], url: str) -> list[Job]:
+    """Shows the jobs until all have ended, and returns them. Ctrl-C leaves them running."""
     try:
         return _watch_bars(job_ids, url) if err.is_terminal else _watch_lines(job_ids, url)
     except KeyboardInterrupt:
-        note("No longer watching; the jobs go on. `jobs list` shows them, `jobs cancel` stops one.")
+        note(
+            "The jobs continue in the background; `jobs list` shows them, `jobs cancel` stops one."
+        )
         raise
 
 
-def load(job_ids: list[int], url: str) -> list[Job]:
-    """The rows of jobs, in the order of their ids."""
+def load_jobs(job_ids: list[int], url: str) -> list[Job]:
+    """Reads jobs from the database, ordered by id."""
     with reading(url) as session:
         return list(session.scalars(select(Job).where(Job.id.in_(job_ids)).order_by(Job.id)))
 
@@ -44,24 +46,25 @@ def _watch_lines(job_ids: list[int], url: str) -> list[Job]:
     shown: dict[int, str] = {}
     while True:
         ensure_dispatcher()
-        jobs = load(job_ids, url)
+        jobs = load_jobs(job_ids, url)
         for job in jobs:
             if shown.get(job.id) != job.status:
                 shown[job.id] = job.status
-                note(f"[{job.id}] {job.title}: {job.status}{_place(job, jobs)}{_reason(job)}")
+                progress = _sweep_progress(job, jobs)
+                note(f"[{job.id}] {job.title}: {job.status}{progress}{_message(job)}")
         if _all_ended(jobs):
             return jobs
         time.sleep(POLL_S)
 
 
-def _place(job: Job, jobs: list[Job]) -> str:
-    """Where a benchmark that begins stands among those of its sweep."""
+def _sweep_progress(job: Job, jobs: list[Job]) -> str:
+    """Position of a benchmark that has just started within its sweep, with the time left."""
     left = remaining_points(jobs, time.time())
-    begins = job.kind == JobKind.BENCHMARK and job.status == JobStatus.RUNNING
-    return f" ({left.sentence()})" if left and begins else ""
+    starts = job.kind == JobKind.BENCHMARK and job.status == JobStatus.RUNNING
+    return f" ({left.sentence()})" if left and starts else ""
 
 
-def _reason(job: Job) -> str:
+def _message(job: Job) -> str:
     text = job.error or (job.message if job.status == JobStatus.SUCCEEDED else None)
     return f". {text}" if text else ""
 
@@ -73,33 +76,37 @@ def _watch_bars(job_ids: list[int], url: str) -> list[Job]:
         BarColumn(bar_width=16),
         TextColumn("{task.fields[amount]}", markup=False),
         TimeRemainingColumn(compact=True),
-        TextColumn("{task.fields[message]}", style="dim", markup=False, table_column=_REMARK),
+        TextColumn(
+            "{task.fields[message]}", style="dim", markup=False, table_column=_MESSAGE_COLUMN
+        ),
     )
     with Progress(*columns, console=err, expand=True) as progress:
         bars: dict[int, TaskID] = {}
         while True:
             ensure_dispatcher()
-            jobs = load(job_ids, url)
+            jobs = load_jobs(job_ids, url)
             for job in jobs:
                 if job.id not in bars:
                     bars[job.id] = progress.add_task(
                         printable(job.title), sign="", amount="", message="", total=None
                     )
                 _update(progress, bars[job.id], job)
-            _sweep_bar(progress, bars, jobs)
+            _update_sweep_bar(progress, bars, jobs)
             if _all_ended(jobs):
                 return jobs
             time.sleep(POLL_S)
 
 
-def _sweep_bar(progress: Progress, bars: dict[int, TaskID], jobs: list[Job]) -> None:
-    """One bar for all points of a sweep together, under those of its jobs."""
+def _update_sweep_bar(progress: Progress, bars: dict[int, TaskID], jobs: list[Job]) -> None:
+    """Updates the bar of the whole sweep, below the bars of its jobs."""
     left = remaining_points(jobs, time.time())
     if left is None:
         return
-    if SWEEP not in bars:
-        bars[SWEEP] = progress.add_task("Sweep", sign="", amount="", message="", total=left.total)
-    progress.update(bars[SWEEP], completed=left.done, message=left.sentence())
+    if SWEEP_BAR not in bars:
+        bars[SWEEP_BAR] = progress.add_task(
+            "Sweep", sign="", amount="", message="", total=left.total
+        )
+    progress.update(bars[SWEEP_BAR], completed=left.done, message=left.sentence())
 
 
 def _update(progress: Progress, bar: TaskID, job: Job) -> None:

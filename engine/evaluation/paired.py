@@ -60,7 +60,9 @@ def compare(first_id: int, second_id: int, url: str, *, anyway: bool = False) ->
         only_preprocessing = reason.difference == Difference.PREPROCESSING
         if not (anyway and only_preprocessing):
             way_out = (
-                " Use --anyway to compare them with this difference." if only_preprocessing else ""
+                " Use --ignore-preprocessing to compare them with this difference."
+                if only_preprocessing
+                else ""
             )
             raise InvalidRequest(reason.sentence + way_out)
     a, b = load_per_image(first), load_per_image(second)

@@ -1,1 +1,1 @@
-"""Results of other machines and tools, brought into the same table and marked as imported."""
+"""Imports results of other machines and tools into the results table, marked as imported."""

@@ -1,4 +1,4 @@
-"""The imported build: what an outside result is a result of."""
+"""Records the builds and environments of imported results."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from engine.common.untrusted import plain_facts, plain_name
 from engine.errors import InvalidRequest
 from engine.store.database import record_model
 
-SOURCE_LENGTH = 200
+MAX_SOURCE_LENGTH = 200
 
 
 def record_build(
     model_id: str, precision: Precision, source: str, url: str, **facts: Any
 ) -> ImportedBuild:
-    """The build of a model at a precision as `source` has it; the same one when asked again.
+    """The imported build of model, precision and source; an existing one is returned again.
 
-    So an accelerator's accuracy and its speed, imported one after the other, share a row. Raises
-    InvalidRequest for a model that does not exist and for a source that says nothing.
+    So the accuracy and the speed of an accelerator, imported separately, belong to the same build.
+    Raises InvalidRequest for an unknown model and for an empty source.
     """
     model = find_model(model_id)
     if not source.strip():
         raise InvalidRequest(
-            f"An import says where it comes from in 1 to {SOURCE_LENGTH} letters "
-            f"(--source 'card X, driver 1.2'); 0 were given."
+            f"The source of an import is empty; give its origin in 1 to {MAX_SOURCE_LENGTH} "
+            f"characters, such as --source 'card X, driver 1.2'."
         )
-    source = plain_name(source, "The source", SOURCE_LENGTH)
+    source = plain_name(source, "The source", MAX_SOURCE_LENGTH)
     digest = data_digest(["imported", model.id, str(precision), source])
     with reading(url) as session:
-        known = session.get(Model, model.id) is not None
-    if not known:
+        exists = session.get(Model, model.id) is not None
+    if not exists:
         record_model(model, url)
     with writing(url) as session:
         row = session.get(ImportedBuild, digest)
@@ -51,14 +51,14 @@ def record_build(
     return row
 
 
-LABEL_LENGTH = 200
+MAX_LABEL_LENGTH = 200
 
 
-def record_outside(facts: dict[str, Any] | None, url: str) -> str | None:
-    """Writes the environment's row, once; returns its digest, or None where nothing is known.
+def record_environment(facts: dict[str, Any] | None, url: str) -> str | None:
+    """Records an environment by its facts; returns its digest, or None without facts.
 
-    `device` (else `cpu`) and `runtime` make its label. The digest can never be that of a machine
-    observed here, so an outside speed never joins the speeds of this machine unasked. Raises
+    The label consists of `device` (else `cpu`) and `runtime`. The digest differs from that of every
+    machine observed here, so imported speeds are never mixed with measured ones. Raises
     InvalidRequest for facts that cannot be stored.
     """
     if not facts:
@@ -71,5 +71,5 @@ def record_outside(facts: dict[str, Any] | None, url: str) -> str | None:
 
 
 def _label(facts: dict[str, Any]) -> str:
-    named = [str(facts[name]) for name in ("device", "cpu", "gpu", "runtime") if facts.get(name)]
-    return f"{', '.join(named) or 'another machine'} (imported)"[:LABEL_LENGTH]
+    parts = [str(facts[name]) for name in ("device", "cpu", "gpu", "runtime") if facts.get(name)]
+    return f"{', '.join(parts) or 'another machine'} (imported)"[:MAX_LABEL_LENGTH]

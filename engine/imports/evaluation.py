@@ -1,4 +1,4 @@
-"""Imports an evaluation: predictions of another machine become per-image results and a row."""
+"""Imports predictions of another machine as an evaluation with per-image results."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from engine.errors import InvalidRequest, LabelsMismatch
 from engine.evaluation.chance import is_at_chance, likely_cause
 from engine.evaluation.per_image import PerImage, save_per_image
 from engine.evaluation.scoring import score_matched, score_top
-from engine.imports.builds import record_build, record_outside
-from engine.imports.images import ImageSet, image_set, match
+from engine.imports.builds import record_build, record_environment
+from engine.imports.images import ImageSet, find_images, match_images
 from engine.imports.predictions import Predictions, read_predictions
 from engine.preprocess import PreprocessSpec
 from engine.specs.precisions import facts_of
@@ -32,10 +32,10 @@ from engine.store.protocols import EvaluationProtocol
 
 @dataclass(frozen=True, slots=True)
 class OutsideEvaluation:
-    """What is said about a file of predictions; `environment` is the machine, if it is known.
+    """A file of predictions and facts about it; `environment` holds facts of the machine.
 
-    `dataset` is a registered one, or a name for images that only the other machine has; then
-    `labels` (a file) or `per_class` (row i is of class i // per_class) say what they show.
+    `dataset` is a registered dataset, or a name for images that are not on this machine. Their
+    classes come from `labels` (a file) or `per_class` (row i is of class i // per_class).
     """
 
     file: Path
@@ -50,110 +50,114 @@ class OutsideEvaluation:
     environment: dict[str, Any] | None = None
 
 
-def import_evaluation(asked: OutsideEvaluation, url: str) -> tuple[Evaluation, bool]:
-    """Records the evaluation; returns its row, and whether it had been imported before.
+def import_evaluation(outside: OutsideEvaluation, url: str) -> tuple[Evaluation, bool]:
+    """Records the evaluation; returns its row, and whether it existed before.
 
-    Raises InvalidRequest for files that do not fit, and LabelsMismatch for predictions that are
-    as right as guesses: then nothing is recorded.
+    Raises InvalidRequest for files that do not match, and LabelsMismatch for fp32 predictions with
+    an accuracy at chance level; then nothing is recorded.
     """
-    plain_facts(asked.environment or {}, "environment")  # before anything is recorded
-    predictions = read_predictions(asked.file, asked.background)
-    images = image_set(asked.dataset, predictions, asked.labels, asked.per_class, url)
-    predictions, places = match(predictions, images, asked.file.name)
-    matching = _matching(predictions, images, asked.file.name)
+    plain_facts(outside.environment or {}, "environment")  # before anything is recorded
+    predictions = read_predictions(outside.file, outside.background)
+    images = find_images(outside.dataset, predictions, outside.labels, outside.per_class, url)
+    predictions, image_indices = match_images(predictions, images, outside.file.name)
+    matching = _match_classes(predictions, images, outside.file.name)
     classes = matching.outputs
-    columns = _columns(predictions, places, images, matching)
+    columns = _score_predictions(predictions, image_indices, images, matching)
     chance = is_at_chance(columns, classes)
-    if chance and not facts_of(asked.precision).lossy:
+    if chance and not facts_of(outside.precision).lossy:
         raise LabelsMismatch(
-            f"{asked.file.name} is right on {int(columns.correct.sum())} of {len(columns)} images, "
-            f"as guessing would be. {likely_cause(columns)} Nothing was imported."
+            f"{outside.file.name} is correct on {int(columns.correct.sum())} of {len(columns)} "
+            f"images, which is chance level. {likely_cause(columns)} Nothing was imported."
         )
-    build = record_build(asked.model_id, asked.precision, asked.source, url)
+    build = record_build(outside.model_id, outside.precision, outside.source, url)
     recipe = data_digest(
-        [build.digest, images.dataset_digest, file_digest(asked.file), asked.background]
+        [build.digest, images.dataset_digest, file_digest(outside.file), outside.background]
     )
-    known = _existing(recipe, url)
+    existing = _find_evaluation(recipe, url)
     path = settings().folder("results") / f"images-{recipe[:32]}.npz"
     save_per_image(path, columns)
-    if known is not None:
-        return known, True
-    row = _row(asked, build, images, columns, recipe)
+    if existing is not None:
+        return existing, True
+    row = _evaluation_row(outside, build, images, columns, recipe)
     row.at_chance = chance
     row.per_image_path = str(path.relative_to(settings().home))
-    row.environment_digest = record_outside(asked.environment, url)
-    told = {"class_matching": matching.assumed, "labels": " ".join(images.notes)}
+    row.environment_digest = record_environment(outside.environment, url)
+    notes = {"class_matching": matching.assumed, "labels": " ".join(images.notes)}
     row.protocol = EvaluationProtocol(
-        imported_from=asked.file.name,
-        sha256=file_digest(asked.file),
+        imported_from=outside.file.name,
+        sha256=file_digest(outside.file),
         best_classes_known=None if columns.top is None else columns.top.shape[1],
         scoring="by class index",
         classes=classes,
-        **{name: text for name, text in told.items() if text},
+        **{name: text for name, text in notes.items() if text},
     ).dump()
     with writing(url) as session:
         session.add(row)
     return row, False
 
 
-def _columns(
-    predictions: Predictions, places: np.ndarray, images: ImageSet, matching: ClassMatching
+def _score_predictions(
+    predictions: Predictions, image_indices: np.ndarray, images: ImageSet, matching: ClassMatching
 ) -> PerImage:
-    label = images.label[places]
+    label = images.label[image_indices]
     if predictions.top is not None:
-        columns = score_top(predictions.top, places, label, predictions.top_probability)
+        columns = score_top(predictions.top, image_indices, label, predictions.top_probability)
     else:
         assert predictions.scores is not None
         columns = score_matched(
-            predictions.scores, places, label, matching, probabilities=predictions.probabilities
+            predictions.scores,
+            image_indices,
+            label,
+            matching,
+            probabilities=predictions.probabilities,
         )
-    names = predictions.name if images.name is None else images.name[places]
+    names = predictions.name if images.name is None else images.name[image_indices]
     return PerImage(
         **{name: getattr(columns, name) for name in PerImage.__slots__ if name != "name"},
         name=names,
     )
 
 
-def _matching(predictions: Predictions, images: ImageSet, file: str) -> ClassMatching:
-    """How predictions go with classes; LabelsMismatch or InvalidRequest where they cannot fit."""
-    given = predictions.classes()
-    if given is not None and images.classes is not None:
+def _match_classes(predictions: Predictions, images: ImageSet, file: str) -> ClassMatching:
+    """How predictions correspond to classes; LabelsMismatch or InvalidRequest if they cannot."""
+    outputs = predictions.classes()
+    if outputs is not None and images.classes is not None:
         hint = "`import evaluation` takes `--background 0`"
-        return match_outputs(file, given, None, images.dataset_name, images.classes, hint)
+        return match_outputs(file, outputs, None, images.dataset_name, images.classes, hint)
     highest = int(images.label.max())
-    known = None if images.classes is None else len(images.classes)
-    classes = known or given or max(len(class_names()), highest + 1)
+    listed = None if images.classes is None else len(images.classes)
+    classes = listed or outputs or max(len(class_names()), highest + 1)
     if highest >= classes:
         raise InvalidRequest(
-            f"{images.dataset_name} has label {highest}, {file} only classes 0 to {classes - 1}."
+            f"{images.dataset_name} has label {highest}, but {file} has only classes 0 to "
+            f"{classes - 1}."
         )
     if predictions.top is not None:
         open_end = images.classes and images.classes.source is ClassSource.OPEN_NUMBERS
         classes = max(classes, int(predictions.top.max()) + 1) if open_end else classes
-        _require_range(predictions.top, classes, file)
+        _check_class_range(predictions.top, classes, file)
     return ClassMatching(classes)
 
 
-def _require_range(top: np.ndarray, classes: int, file: str) -> None:
+def _check_class_range(top: np.ndarray, classes: int, file: str) -> None:
     low, high = int(top.min()), int(top.max())
     if low >= 0 and high < classes:
         return
-    one_based = " They seem to count from 1: subtract 1." if low == 1 and high == classes else ""
+    hint = " They seem to start at 1: subtract 1." if low == 1 and high == classes else ""
     if low == 0 and high == classes == len(class_names()):
-        one_based = " If class 0 is a background class, say --background 0."
+        hint = " If class 0 is a background class, give --background 0."
     raise InvalidRequest(
-        f"{file} predicts classes {low} to {high}, but there are only 0 to {classes - 1}."
-        f"{one_based}"
+        f"{file} predicts classes {low} to {high}, but there are only 0 to {classes - 1}.{hint}"
     )
 
 
-def _existing(recipe: str, url: str) -> Evaluation | None:
+def _find_evaluation(recipe: str, url: str) -> Evaluation | None:
     with reading(url) as session:
         return session.scalar(select(Evaluation).where(Evaluation.recipe == recipe))
 
 
-def _row(
-    asked: OutsideEvaluation,
+def _evaluation_row(
+    outside: OutsideEvaluation,
     build: ImportedBuild,
     images: ImageSet,
     columns: PerImage,
@@ -166,7 +170,7 @@ def _row(
         dataset_name=images.dataset_name,
         dataset_digest=images.dataset_digest,
         label_set="dataset" if columns.labeled else "none",
-        preprocess=asked.preprocess.to_dict() if asked.preprocess else None,
+        preprocess=outside.preprocess.to_dict() if outside.preprocess else None,
         images=len(columns),
         images_planned=len(columns),
         images_in_dataset=len(images),

@@ -1,4 +1,4 @@
-"""Which images a file of predictions is of, and which labels they have."""
+"""Finds the images of a file of predictions, and their labels."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from engine.errors import DatasetInvalid, InvalidRequest
 from engine.evaluation.per_image import NO_LABEL
 from engine.imports.predictions import Predictions
 
-DATASET_LENGTH = 100  # as its column holds it
+MAX_NAME_LENGTH = 100  # of the database column
 
 
 @dataclass(frozen=True, slots=True)
 class ImageSet:
-    """The images of a dataset: `label` (n,) and, where they are known, their file names (n,).
+    """The images of a dataset: `label` (n,) and, if known, file names (n,).
 
-    `classes` is None where nothing names them. `notes` say what was assumed of a label file.
+    `classes` is None if they have no names. `notes` are assumptions about a label file.
     """
 
     dataset_name: str
@@ -42,55 +42,55 @@ class ImageSet:
         return len(self.label)
 
 
-def image_set(
+def find_images(
     dataset: str,
     predictions: Predictions,
     labeling: LabelOptions,
     per_class: int | None,
     url: str,
 ) -> ImageSet:
-    """What the rows of `predictions` are of.
+    """The images and labels of the rows of `predictions`.
 
-    A registered dataset has its own labels; another one needs them from a label file, from the
-    predictions' own column, or from `per_class`: row i is of class i // per_class.
-    Raises InvalidRequest when none or several of these say so.
+    A registered dataset has labels. Other images need a label file, a label column in the
+    predictions, or `per_class`: row i is of class i // per_class. Raises InvalidRequest for no
+    source of labels and for several.
     """
     with reading(url) as session:
         row = session.scalar(select(Dataset).where(Dataset.name == dataset))
-    ways = [
+    sources = [
         name
-        for name, given in (
+        for name, is_given in (
             (f"dataset {dataset!r} (registered)", row is not None),
             ("--labels", labeling.file is not None),
-            ("--per-class", per_class is not None),
+            ("--images-per-class", per_class is not None),
         )
-        if given
+        if is_given
     ]
-    if len(ways) > 1:
+    if len(sources) > 1:
         raise InvalidRequest(
-            f"The labels are given twice, by {' and by '.join(ways)}: leave one out, or give the "
-            f"images another name with --dataset."
+            f"The labels are given more than once, by {' and '.join(sources)}: leave one out, or "
+            f"give the images another name with --dataset."
         )
     if row is not None:
-        return _registered(row)
-    dataset = plain_name(dataset, "The name of the dataset", DATASET_LENGTH)
+        return _registered_dataset(row)
+    dataset = plain_name(dataset, "The name of the dataset", MAX_NAME_LENGTH)
     if labeling.file is not None:
-        return _of_label_file(dataset, labeling.file, labeling)
+        return _from_label_file(dataset, labeling.file, labeling)
     if per_class is not None:
-        return _by_class(dataset, len(predictions), per_class)
+        return _sorted_by_class(dataset, len(predictions), per_class)
     if predictions.label is not None:
-        return _of_column(dataset, predictions)
+        return _from_label_column(dataset, predictions)
     raise InvalidRequest(
-        f"There is no dataset {dataset!r}, and nothing says what the images show: register it "
-        f"(`dataset add`), or give --labels FILE, a column `label`, or --per-class N."
+        f"There is no dataset {dataset!r}, and the images have no labels: register it (`dataset "
+        f"add`), or give --labels FILE, a column `label`, or --images-per-class N."
     )
 
 
-def _registered(row: Dataset) -> ImageSet:
+def _registered_dataset(row: Dataset) -> ImageSet:
     path = index_path(row.digest)
     if not path.is_file():
         raise DatasetInvalid(
-            f"The index of dataset {row.name!r} is gone; register it again with `dataset add`."
+            f"The index of dataset {row.name!r} is missing; register it again with `dataset add`."
         )
     index = json.loads(path.read_text())
     names = np.asarray([Path(name).name for name in index["files"]])
@@ -100,30 +100,30 @@ def _registered(row: Dataset) -> ImageSet:
     )
 
 
-def _of_label_file(dataset: str, path: Path, labeling: LabelOptions) -> ImageSet:
-    found = labels_by_name(path, labeling)
-    labels = np.asarray(found.indices, np.int64)
-    numbers = found.classes.source in (ClassSource.NUMBERS, ClassSource.OPEN_NUMBERS)
+def _from_label_file(dataset: str, path: Path, labeling: LabelOptions) -> ImageSet:
+    labeled = labels_by_name(path, labeling)
+    labels = np.asarray(labeled.indices, np.int64)
+    numbers = labeled.classes.source in (ClassSource.NUMBERS, ClassSource.OPEN_NUMBERS)
     return ImageSet(
         dataset,
-        _digest(list(found.images), labels),
+        _digest(list(labeled.images), labels),
         labels,
-        np.asarray(found.images),
-        None if numbers else found.classes,
-        () if numbers else found.notes,
+        np.asarray(labeled.images),
+        None if numbers else labeled.classes,
+        () if numbers else labeled.notes,
     )
 
 
-def _by_class(dataset: str, rows: int, per_class: int) -> ImageSet:
+def _sorted_by_class(dataset: str, rows: int, per_class: int) -> ImageSet:
     if rows % per_class:
         raise InvalidRequest(
-            f"{rows:,} predictions are not a whole number of classes of {per_class} images."
+            f"{rows:,} predictions cannot be divided into classes of {per_class} images each."
         )
     labels = np.arange(rows) // per_class
     return ImageSet(dataset, _digest(None, labels), labels, None, None)
 
 
-def _of_column(dataset: str, predictions: Predictions) -> ImageSet:
+def _from_label_column(dataset: str, predictions: Predictions) -> ImageSet:
     assert predictions.label is not None
     names = predictions.name
     order = np.arange(len(predictions)) if names is None else np.argsort(names, kind="stable")
@@ -137,59 +137,61 @@ def _digest(names: list[str] | None, labels: np.ndarray) -> str:
     return data_digest(["outside", names, labels.tolist()])
 
 
-def match(predictions: Predictions, images: ImageSet, file: str) -> tuple[Predictions, np.ndarray]:
-    """The predictions in the order of the dataset, and the index of the image of each.
+def match_images(
+    predictions: Predictions, images: ImageSet, file: str
+) -> tuple[Predictions, np.ndarray]:
+    """The predictions in the order of the dataset, and the image index of each.
 
-    By file name where both sides have names, else by position. Raises InvalidRequest for names
-    that are doubled, unknown or missing, for another number of rows, and for labels that are
-    not those of the dataset.
+    They are matched by file name if both have names, else by position. Raises InvalidRequest for
+    duplicate, unknown or missing names, for a different number of rows, and for labels that differ
+    from those of the dataset.
     """
     if predictions.name is None or images.name is None:
         if len(predictions) != len(images):
             raise InvalidRequest(
-                f"{file} has {len(predictions):,} rows and {images.dataset_name} "
-                f"{len(images):,} images; name the image of each row (a column `image`)."
+                f"{file} has {len(predictions):,} rows, but {images.dataset_name} has "
+                f"{len(images):,} images; add a column `image` with the file name of each row."
             )
-        places = np.arange(len(images))
+        image_indices = np.arange(len(images))
     else:
-        places = _by_name(predictions.name, images, file)
-        order = np.argsort(places, kind="stable")
-        predictions, places = predictions.rows(order), places[order]
-    _require_labels(predictions, images, places, file)
-    return predictions, places
+        image_indices = _match_names(predictions.name, images, file)
+        order = np.argsort(image_indices, kind="stable")
+        predictions, image_indices = predictions.rows(order), image_indices[order]
+    _check_labels(predictions, images, image_indices, file)
+    return predictions, image_indices
 
 
-def _by_name(names: np.ndarray, images: ImageSet, file: str) -> np.ndarray:
+def _match_names(names: np.ndarray, images: ImageSet, file: str) -> np.ndarray:
     assert images.name is not None
-    place_of = {name: place for place, name in enumerate(images.name.tolist())}
-    if len(place_of) != len(images):
+    index_of = {name: index for index, name in enumerate(images.name.tolist())}
+    if len(index_of) != len(images):
         raise InvalidRequest(
-            f"Several images of {images.dataset_name} have one file name, so names cannot tell "
-            f"them apart: give the predictions in the order of the dataset, without names."
+            f"Several images of {images.dataset_name} have the same file name: give the "
+            f"predictions in the order of the dataset, without names."
         )
     seen: set[str] = set()
     for row, name in enumerate(names.tolist()):
         if name in seen:
-            raise InvalidRequest(f"{file}, row {row}: {name} stands twice.")
-        if name not in place_of:
+            raise InvalidRequest(f"{file}, row {row}: {name} is listed twice.")
+        if name not in index_of:
             raise InvalidRequest(
                 f"{file}, row {row}: {name} is not an image of {images.dataset_name}."
             )
         seen.add(name)
-    return np.asarray([place_of[name] for name in names.tolist()])
+    return np.asarray([index_of[name] for name in names.tolist()])
 
 
-def _require_labels(
-    predictions: Predictions, images: ImageSet, places: np.ndarray, file: str
+def _check_labels(
+    predictions: Predictions, images: ImageSet, image_indices: np.ndarray, file: str
 ) -> None:
     if predictions.label is None:
         return
-    known = images.label[places]
-    wrong = np.flatnonzero((known != NO_LABEL) & (known != predictions.label))
+    labels = images.label[image_indices]
+    wrong = np.flatnonzero((labels != NO_LABEL) & (labels != predictions.label))
     if wrong.size:
         row = int(wrong[0])
         raise InvalidRequest(
-            f"{file} gives {wrong.size:,} images another label than {images.dataset_name} does "
-            f"(row {row}: {predictions.label[row]} against {known[row]}); the order of the rows or "
-            f"of the classes differs."
+            f"{file} has another label than {images.dataset_name} for {wrong.size:,} images (row "
+            f"{row}: {predictions.label[row]}, not {labels[row]}); the order of the rows or of the "
+            f"classes differs."
         )

@@ -1,4 +1,4 @@
-"""Reads a file of columns: npz, npy, CSV or Parquet. Nothing in it is ever executed."""
+"""Reads a file of columns: npz, npy, CSV or Parquet. No code in a file is ever executed."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ from engine.errors import InvalidRequest
 from engine.text import cut
 
 MAX_BYTES = 4_000_000_000
-MOST_COLUMNS, MOST_LETTERS = 100_000, 1_000
-MOST_LINE = 10_000_000
-SHOWN = 5  # names of columns in a sentence
+MAX_COLUMNS, MAX_TEXT_LENGTH = 100_000, 1_000
+MAX_LINE_LENGTH = 10_000_000
+MAX_NAMES_SHOWN = 5  # names of columns in a message
 Columns = dict[str, np.ndarray]
 
 
 def read_columns(path: Path) -> Columns:
-    """The arrays of a file by name, each with one row an image.
+    """The arrays of a file by name, each with one row per image.
 
-    A bare .npy array is called `predictions`. Raises InvalidRequest: no such file, another
-    kind of file, unreadable, pickled objects, columns of different lengths.
+    The array of a .npy file is named `predictions`. Raises InvalidRequest for a missing file,
+    another type of file, an unreadable file, pickled objects, and columns of different lengths.
     """
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
         raise InvalidRequest(
-            f"{path.name} is of no kind that can be imported: give {', '.join(_READERS)}."
+            f"{path.name} has an unsupported file type; supported: {', '.join(_READERS)}."
         )
     if not is_file(path):
         raise InvalidRequest(f"There is no file {path}.")
     if path.stat().st_size > MAX_BYTES:
         raise InvalidRequest(
-            f"{path.name} is larger than {MAX_BYTES / 1e9:.0f} GB; give the best classes (top-5) "
-            f"instead of all scores."
+            f"{path.name} is larger than {MAX_BYTES / 1e9:.0f} GB; give the top-5 classes instead "
+            f"of all scores."
         )
     try:
         columns = reader(path)
@@ -46,21 +46,25 @@ def read_columns(path: Path) -> Columns:
         raise
     except ArraysInvalid as error:
         raise InvalidRequest(f"{path.name} cannot be read as {path.suffix}: it {error}.") from error
-    except Exception as error:  # what is damaged, or beyond this machine, shows as anything
+    except Exception as error:  # a damaged or too large file can raise any error
         raise InvalidRequest(
             f"{path.name} cannot be read as {path.suffix}: {_reason(error)}."
         ) from error
     lengths = {name: len(c) if c.ndim and c.size else 0 for name, c in columns.items()}
     if len(set(lengths.values())) != 1 or not next(iter(lengths.values()), 0):
-        told = ", ".join(f"{cut(name, 40)} {n:,}" for name, n in list(lengths.items())[:SHOWN])
-        told = told or "nothing"
-        raise InvalidRequest(f"{path.name} must hold columns of one length, and holds: {told}.")
+        shown = ", ".join(
+            f"{cut(name, 40)} {n:,}" for name, n in list(lengths.items())[:MAX_NAMES_SHOWN]
+        )
+        shown = shown or "nothing"
+        raise InvalidRequest(
+            f"{path.name} must hold columns of the same length, but holds: {shown}."
+        )
     return columns
 
 
 def _reason(error: Exception) -> str:
     if isinstance(error, MemoryError):
-        return "this machine has not the memory that it asks for"
+        return "it needs more memory than this machine has"
     return cut((str(error).splitlines() or [""])[0].rstrip(".") or type(error).__name__)
 
 
@@ -72,11 +76,11 @@ def _npy(path: Path) -> Columns:
     return {"predictions": read_npy(path, MAX_BYTES)}
 
 
-def _parting(path: Path) -> dict[str, str]:
-    """How columns are parted where that is not by commas, the decimal sign then, the encoding."""
+def _csv_dialect(path: Path) -> dict[str, str]:
+    """Separator, decimal sign and encoding of a CSV file, as arguments of pandas.read_csv."""
     encoding = _encoding(path)
     with path.open(encoding=encoding, errors="replace") as stream:
-        heading, first = stream.readline(MOST_LINE), stream.readline(MOST_LINE)
+        heading, first = stream.readline(MAX_LINE_LENGTH), stream.readline(MAX_LINE_LENGTH)
     sign = next((sign for sign in ";\t" if sign in heading and "," not in heading), ",")
     decimal = "," if sign != "," and "," in first else "."
     return {"sep": sign, "decimal": decimal, "encoding": encoding}
@@ -88,82 +92,87 @@ def _encoding(path: Path) -> str:
 
 
 def read_csv(path: Path) -> pd.DataFrame:
-    """A CSV file. Raises InvalidRequest where it is none."""
+    """Reads a CSV file. Raises InvalidRequest if it is not one."""
     try:
-        return pd.read_csv(path, **_parting(path))
+        return pd.read_csv(path, **_csv_dialect(path))
     except (OSError, ValueError, OverflowError, MemoryError, csv.Error) as error:
         raise InvalidRequest(f"{path.name} cannot be read as CSV: {_reason(error)}.") from error
 
 
-def place_of(path: Path, row: int) -> str:
-    """Where a row stands, for people: its line in a CSV file, counted from 1, else its row from 0.
+def row_location(path: Path, row: int) -> str:
+    """The location of a row for messages: its line in a CSV file (from 1), else its row (from 0).
 
-    A quoted cell may hold several lines, and empty lines are no rows.
+    Quoted cells may span several lines, and empty lines are not counted as rows.
     """
     if path.suffix.lower() != ".csv":
         return f"row {row}"
     with path.open(newline="", encoding=_encoding(path), errors="replace") as stream:
         reader = csv.reader(stream)
-        begins = 1
+        line = 1
         rows = -1  # the header
         for cells in reader:
             if cells and rows == row:
-                return f"line {begins}"
+                return f"line {line}"
             rows += bool(cells)
-            begins = reader.line_num + 1
+            line = reader.line_num + 1
     return f"row {row}"
 
 
 def header_of(path: Path, name: str, place: tuple[int, ...]) -> str:
-    """What a column is called in the file itself: `top2` for the second of those read as `top`."""
+    """The column's name in the file itself, such as `top2` for the second column read as `top`."""
     if path.suffix.lower() != ".csv" or not place:
         return name
-    numbered = _numbered(pd.read_csv(path, nrows=0, **_parting(path))).get(name, [])
+    numbered = _numbered_columns(pd.read_csv(path, nrows=0, **_csv_dialect(path))).get(name, [])
     return numbered[place[0]] if place[0] < len(numbered) else name
 
 
 def _csv(path: Path) -> Columns:
-    return _of_frame(read_csv(path))
+    return _frame_columns(read_csv(path))
 
 
 def _parquet(path: Path) -> Columns:
     from pyarrow import parquet
 
-    about = parquet.read_metadata(path)
-    if about.num_columns > MOST_COLUMNS or 8 * about.num_rows * about.num_columns > MAX_BYTES:
+    metadata = parquet.read_metadata(path)
+    if (
+        metadata.num_columns > MAX_COLUMNS
+        or 8 * metadata.num_rows * metadata.num_columns > MAX_BYTES
+    ):
         raise InvalidRequest(
-            f"{path.name} says that it has {about.num_rows:,} rows of {about.num_columns:,} "
-            f"columns, which is more than is read; give the best classes (top-5) alone."
+            f"{path.name} has {metadata.num_rows:,} rows of {metadata.num_columns:,} columns, "
+            f"which is too large; give the top-5 classes only."
         )
-    return _of_frame(pd.read_parquet(path))
+    return _frame_columns(pd.read_parquet(path))
 
 
-def _of_frame(frame: pd.DataFrame) -> Columns:
-    """Numbered columns (top1, top2, … or score_0, score_1, …) become one array each."""
+def _frame_columns(frame: pd.DataFrame) -> Columns:
+    """The columns as arrays; numbered columns (top1, top2, … or score_0, …) are joined to one."""
     if frame.empty:
         raise InvalidRequest("The file has names of columns, and no rows.")
-    numbered = _numbered(frame)
+    numbered = _numbered_columns(frame)
     single = set(map(str, frame.columns)) - {name for names in numbered.values() for name in names}
     columns: Columns = {
-        str(name).strip().lower(): _values(frame[name]) for name in frame if str(name) in single
+        str(name).strip().lower(): _column_values(frame[name])
+        for name in frame
+        if str(name) in single
     }
     for stem, names in numbered.items():
-        columns[stem] = np.stack([_values(frame[name]) for name in names], axis=1)
+        columns[stem] = np.stack([_column_values(frame[name]) for name in names], axis=1)
     return columns
 
 
-def _numbered(frame: pd.DataFrame) -> dict[str, list[str]]:
-    """The columns that differ in their number only, by what they share, in the order of it."""
-    places: dict[str, list[tuple[int, str]]] = {}
+def _numbered_columns(frame: pd.DataFrame) -> dict[str, list[str]]:
+    """Numbered columns by their common name, in the order of their numbers."""
+    groups: dict[str, list[tuple[int, str]]] = {}
     for name in map(str, frame.columns):
         stem = name.rstrip("0123456789")
         if stem != name and stem:
-            places.setdefault(stem.rstrip("_").lower(), []).append((int(name[len(stem) :]), name))
-    return {stem: [name for _, name in sorted(found)] for stem, found in places.items()}
+            groups.setdefault(stem.rstrip("_").lower(), []).append((int(name[len(stem) :]), name))
+    return {stem: [name for _, name in sorted(members)] for stem, members in groups.items()}
 
 
-def _values(column: pd.Series) -> np.ndarray:
-    """Numbers where all cells are numbers (or lists of them), else text; empty cells are ``."""
+def _column_values(column: pd.Series) -> np.ndarray:
+    """Numbers if all cells are numbers or lists of them, else text; an empty cell is ''."""
     if pd.api.types.is_numeric_dtype(column):
         return column.to_numpy()
     if column.map(lambda value: isinstance(value, list | np.ndarray)).all():
@@ -171,20 +180,20 @@ def _values(column: pd.Series) -> np.ndarray:
         return stacked.astype(str) if stacked.dtype.kind == "O" else stacked
     text = column.fillna("").astype(str)
     if text.str.startswith("[").all():
-        lists = [list_of(cell) for cell in text]
+        lists = [parse_number_list(cell) for cell in text]
         if all(values is not None and len(values) == len(lists[0] or ()) for values in lists):
             return np.asarray(lists)
     longest = int(text.str.len().max() or 0)
-    if longest > MOST_LETTERS:  # each row of the array takes as much as the longest
+    if longest > MAX_TEXT_LENGTH:  # each row of the array uses the memory of the longest
         raise InvalidRequest(
-            f"The column {cut(str(column.name), 40)!r} holds a text of {longest:,} letters; at "
-            f"most {MOST_LETTERS:,} are read."
+            f"The column {cut(str(column.name), 40)!r} holds a text of {longest:,} characters; "
+            f"the limit is {MAX_TEXT_LENGTH:,}."
         )
     return text.to_numpy(dtype=np.str_)
 
 
-def list_of(cell: str) -> list[float] | None:
-    """The numbers of `[281 282 285]`, as numpy and Python print them; None for other text."""
+def parse_number_list(cell: str) -> list[float] | None:
+    """The numbers of `[281 282 285]`, as printed by numpy or Python; None for other text."""
     words = cell.strip().removeprefix("[").removesuffix("]").replace(",", " ").split()
     try:
         return [float(word) for word in words]

@@ -33,7 +33,7 @@ class JobResult(Document):
     images_per_s: float | None = None
     stable: bool | None = None
     batch: int | None = None
-    threads: int | None = None
+    threads: int | list[int] | None = None
 
     @classmethod
     def from_stored(cls, stored: dict[str, Any] | None) -> JobResult:

@@ -113,7 +113,7 @@ _TABLE = (
     Field("dataset", "Evaluation dataset", "A registered dataset to evaluate on.",
           flags=("--dataset", "-d")),
     Field("limit", "Max images", "Max number of images to evaluate on, sampled evenly by class.",
-          flags=("--limit",), minimum=1, maximum=MAX_INTEGER),
+          flags=("--max-images",), minimum=1, maximum=MAX_INTEGER),
     Field("calibration_dataset", "Calibration dataset", "Dataset to calibrate int8 on. Default: "
           "the evaluation dataset if there is one, else synthetic images.",
           flags=("--calibration-dataset",)),
@@ -126,7 +126,7 @@ _TABLE = (
           "networks.", flags=("--calibration-method",), choices=_all(CalibrationMode),
           depends_on=("precisions", (INT8,)), always_shown=True),
     Field("calibration_percentile", "Percentile", "Percentage of values inside the range, for "
-          "calibration method percentile.", "%", ("--percentile",), 50.000001, 100,
+          "calibration method percentile.", "%", ("--calibration-percentile",), 50.000001, 100,
           depends_on=("calibration_mode", (str(CalibrationMode.PERCENTILE),)), always_shown=True),
     Field("keep_in_float", "Layers excluded from quantization", "Indices of convolutions in graph "
           "order, from 0, such as 0,4.", flags=("--exclude-layers",), minimum=0,
@@ -134,7 +134,7 @@ _TABLE = (
     Field("max_drop", "Accuracy constraint", "Max top-1 drop of int8 against fp32, in percentage "
           "points. As few layers as needed are excluded from quantization. The drop is bounded by "
           "a paired confidence interval on images of the calibration set that are not used to "
-          "calibrate.", "pp", ("--max-drop",), 0.01, 100),
+          "calibrate.", "pp", ("--max-accuracy-drop",), 0.01, 100),
     Field("target", "int8 target", "Hardware that int8 is built for: x86-vnni (u8 x s8), x86 (u8 x "
           "s8 without VNNI), arm (s8 x s8), tensorrt (s8 x s8, no zero points, biases in float). "
           "auto: this processor, or TensorRT with its execution provider.", flags=("--target",),
@@ -142,7 +142,7 @@ _TABLE = (
     Field("softmax", "Append a softmax", "Append a softmax, so that the build outputs "
           "probabilities.", flags=("--softmax",)),
     Field("batches", "Batch sizes", "Images per request of the benchmark. Default: 1.",
-          flags=("--batch", "--batches", "-b"), minimum=1, maximum=4096,
+          flags=("--batch", "-b"), minimum=1, maximum=4096,
           choices=(1, 2, 4, 8, 16, 32, 64), closed=False, always_shown=True),
     Field("threads", "Intra-op threads", "Threads of each request in flight. 0 (default): all "
           "cores, divided by the concurrency.", flags=("--threads", "-t"), minimum=0, maximum=1024,
@@ -159,15 +159,15 @@ _TABLE = (
           choices=_all(Scenario)),
     Field("rate_per_s", "Arrival rate", "Requests per second of scenario server. Default: search "
           "the highest rate within the max p99 latency, for up to 4 x the max duration.",
-          "requests/s", ("--rate",), 0.001, MAX_FIGURE, depends_on=("scenario", (SERVER,))),
+          "requests/s", ("--arrival-rate",), 0.001, MAX_FIGURE, depends_on=("scenario", (SERVER,))),
     Field("limit_ms", "Max p99 latency", "Max p99 latency of scenario server.", "ms",
-          ("--latency-limit",), 0.001, MAX_FIGURE, depends_on=("scenario", (SERVER,))),
+          ("--max-latency",), 0.001, MAX_FIGURE, depends_on=("scenario", (SERVER,))),
     Field("arrivals_seed", "Seed of the arrivals", "Seed of the arrival times of scenario server.",
-          flags=("--arrivals-seed",), minimum=0, maximum=MAX_INTEGER,
+          flags=("--arrival-seed",), minimum=0, maximum=MAX_INTEGER,
           depends_on=("scenario", (SERVER,))),
     Field("again", "Ignore cached results", "Measure every combination of a sweep again. Without "
           "it, results on this machine are reused and an interrupted sweep continues.",
-          flags=("--ignore-cache",)),
+          flags=("--ignore-cached",)),
     Field("runtime", "Runtime", "Runtime that executes the model.", flags=("--runtime", "-r"),
           choices=RUNTIMES, closed=False),
     Field("provider", "Execution provider", "ONNX Runtime execution provider.",
@@ -192,7 +192,7 @@ _TABLE = (
     Field("preprocess.resizer", "Resize library", "pillow (antialiasing when it downscales) or "
           "opencv (none).", flags=("--resize-library",), choices=_all(Resizer)),
     Field("preprocess.color", "Channel order", "rgb, or bgr for networks trained on it.",
-          flags=("--color",), choices=_all(Color)),
+          flags=("--channel-order",), choices=_all(Color)),
     Field("preprocess.scale", "Pixel scale", "Factor for pixels before mean and std. `1/255` "
           "(default): scale to [0, 1]. `1`: keep 0 to 255.", flags=("--scale",)),
     Field("preprocess.mean", "Mean", "One number per channel, e.g. `0.5,0.5,0.5`, of scaled "

@@ -1,1 +1,1 @@
-"""The files of the vendor's tool chain (vamc, vamp, npz): read and written as they are."""
+"""Reads and writes the files of the vendor's tool chain: build files, vdsp parameters, npz."""

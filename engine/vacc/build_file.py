@@ -1,8 +1,8 @@
-"""A build file of vamc, in either of its two schemas, as one frozen description.
+"""Reads a build file of vamc, in either of its two schemas, into one frozen description.
 
-Schemas: `name/frontend/backend/graph/dataset/workspace` (of today) and
-`model/engine/dataset/workspace` (of 2023). What a file asks for that has no meaning here is not
-lost: `ignored` says it for keys of the vendor's chip, `warnings` for all else.
+Schemas: `name/frontend/backend/graph/dataset/workspace` (current) and
+`model/engine/dataset/workspace` (2023). Keys without effect here are listed: those of the vendor's
+chip in `ignored`, all others in `warnings`.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from engine.errors import VaccFileInvalid
 from engine.preprocess import PreprocessSpec
 from engine.specs import CalibrationMode
 from engine.text import cut, quoted
-from engine.vacc.build_keys import Draft, fill
+from engine.vacc.build_keys import Draft, fill_draft
 from engine.vacc.build_schemas import SCHEMAS
-from engine.vacc.process_ops import read_ops
+from engine.vacc.process_ops import parse_process_ops
 from engine.vacc.yaml_text import Entry, read_yaml
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,120}")
@@ -27,7 +27,7 @@ OLD_SCHEMA, NEW_SCHEMA = "model/engine", "frontend/backend"
 
 @dataclass(frozen=True, slots=True)
 class BuildFile:
-    """What a build file asks for. Paths are as written, relative to where the tool is called."""
+    """The contents of a build file. Paths are as written, relative to the current folder."""
 
     name: str
     schema: str
@@ -51,9 +51,9 @@ class BuildFile:
 
     @property
     def prefix(self) -> Path:
-        """Where the vendor's compiler puts its result; files are `<prefix>.<suffix>`.
+        """Path prefix of the compiled files, as the vendor's compiler sets it.
 
-        Today `<workspace>/<name>/mod`; of old
+        Current schema: `<workspace>/<name>/mod`; old schema:
         `<workspace>/<name>-<precision>-<mode or none>-3_<side>_<side>-vacc/<name>`.
         """
         if self.schema == NEW_SCHEMA:
@@ -64,17 +64,17 @@ class BuildFile:
 
 
 def read_build_file(path: Path) -> BuildFile:
-    """Reads a build file. Raises VaccFileInvalid with file, line and what is allowed."""
-    return build_file_of(read_yaml(path), path.name)
+    """Reads a build file. Raises VaccFileInvalid with file, line and allowed values."""
+    return parse_build_file(read_yaml(path), path.name)
 
 
-def build_file_of(root: Entry, file: str) -> BuildFile:
-    """As `read_build_file`, from a YAML document that is read already."""
-    schema = _schema_of(root, file)
+def parse_build_file(root: Entry, file: str) -> BuildFile:
+    """As `read_build_file`, from a parsed YAML document; `file` is its name in messages."""
+    schema = _detect_schema(root, file)
     draft = Draft(file)
-    fill(draft, root, SCHEMAS[schema])
-    _require(draft, root)
-    preprocess = read_ops(draft.ops, draft) if draft.ops is not None else None
+    fill_draft(draft, root, SCHEMAS[schema])
+    _check_required_keys(draft, root)
+    preprocess = parse_process_ops(draft.ops, draft) if draft.ops is not None else None
     side = draft.shape[2]
     if preprocess is not None and preprocess.crop != side:
         raise VaccFileInvalid(
@@ -104,35 +104,32 @@ def build_file_of(root: Entry, file: str) -> BuildFile:
     )
 
 
-def _schema_of(root: Entry, file: str) -> str:
+def _detect_schema(root: Entry, file: str) -> str:
     keys = set(root.value)
     for schema in (NEW_SCHEMA, OLD_SCHEMA):
         if keys & set(schema.split("/")):
             return schema
     raise VaccFileInvalid(
-        f"{file} is no build file: it has neither frontend and backend nor model and engine, only "
-        f"{', '.join(cut(key, 40) for key in sorted(keys)[:5]) or 'nothing'}."
+        f"{file} is not a build file: it has neither frontend and backend nor model and engine, "
+        f"only {', '.join(cut(key, 40) for key in sorted(keys)[:5]) or 'nothing'}."
     )
 
 
-def _require(draft: Draft, root: Entry) -> None:
+def _check_required_keys(draft: Draft, root: Entry) -> None:
     file = draft.file
     for field, what in (("name", "name"), ("checkpoint", "checkpoint"), ("precision", "precision")):
         if not getattr(draft, field):
-            raise VaccFileInvalid(f"{file} says no {what}; add {draft.key_of(field)}.")
+            raise VaccFileInvalid(f"{file} has no {what}; add {draft.key_of(field)}.")
     if not _NAME.fullmatch(draft.name) or PurePath(draft.name).name != draft.name:
         raise VaccFileInvalid(
             f"{file}, line {draft.lines['name']}: name is {quoted(draft.name, 60)}; letters, "
-            f"digits, dots and dashes are allowed, because it names a folder."
+            f"digits, dots and dashes are allowed, because it is the name of a folder."
         )
     if not draft.shape:
-        raise VaccFileInvalid(f"{file} says no input shape; add {draft.key_of('shape')}.")
+        raise VaccFileInvalid(f"{file} has no input shape; add {draft.key_of('shape')}.")
     if draft.precision == Precision.INT8 and not draft.dataset:
         raise VaccFileInvalid(
-            f"{file} asks for int8 but names no images to calibrate on; add "
-            f"{draft.key_of('dataset')}."
+            f"{file} builds int8 but has no calibration images; add {draft.key_of('dataset')}."
         )
     if draft.precision == Precision.INT8 and draft.ops is None:
-        draft.warnings.append(
-            f"{file} says no process ops: images are prepared as the model's own protocol says."
-        )
+        draft.warnings.append(f"{file} has no process ops: the preprocessing of the model is used.")

@@ -1,7 +1,7 @@
-"""A build of the workbench as a build file of vamc, in today's schema.
+"""Writes a build of the workbench as a build file of vamc, in the current schema.
 
-What the vendor's list of operations cannot say (an aspect ratio that is kept, bicubic, Pillow) is
-written as keys of our own on Resize; a comment says that the vendor's tool does not know them.
+Preprocessing that the vendor's operations cannot express (a kept aspect ratio, bicubic, Pillow) is
+written as extension keys of Resize; a comment says that the vendor's tool does not read them.
 """
 
 from __future__ import annotations
@@ -20,28 +20,28 @@ from engine.specs import CalibrationMode
 from engine.store import artifacts
 from engine.store.manifest import BuildManifest, CalibrationFacts
 
-_UNSAFE = re.compile(r"[^A-Za-z0-9._+-]")
-_RANDOM = "# The weights are random: build it with --weights random.\n"
-_OWN_KEYS = (
+_UNSAFE_CHARACTERS = re.compile(r"[^A-Za-z0-9._+-]")
+_RANDOM_WEIGHTS_COMMENT = "# The weights are random: build with --weights random.\n"
+_OWN_KEYS_COMMENT = (
     "# keep_ratio, interpolation and resizer are keys of SENet Workbench: the vendor's Resize\n"
-    "# squashes, bilinearly, as OpenCV does, and its figures will differ.\n"
+    "# squashes bilinearly, as OpenCV does, so the vendor's accuracy will differ.\n"
 )
-_OWN_WEIGHTS_KEY = (
-    "# weights_key is a key of SENet Workbench: which of several sets of weights in the\n"
-    "# checkpoint.\n"
+_WEIGHTS_KEY_COMMENT = (
+    "# weights_key is a key of SENet Workbench: it selects one of several sets of weights in\n"
+    "# the checkpoint.\n"
 )
 
 
-def build_text(artifact: Artifact) -> str:
-    """The YAML text; reading it back describes the same build."""
+def build_file_text(artifact: Artifact) -> str:
+    """The YAML text of a build file; reading it gives the same build."""
     manifest = BuildManifest.from_artifact(artifact)
-    made = manifest.build
+    details = manifest.build
     weights_key = {"weights_key": manifest.weights_key} if manifest.weights_key else {}
     spec = artifacts.preprocess_of(artifact)
     source, _, name = artifact.model_id.partition("/")
     onnx = source == "onnx"
     document: dict[str, Any] = {
-        "name": _UNSAFE.sub("_", f"{source}_{name}_{artifact.precision}"),
+        "name": _UNSAFE_CHARACTERS.sub("_", f"{source}_{name}_{artifact.precision}"),
         "frontend": {
             "shape": {"input": [1, 3, spec.crop, spec.crop]},
             "type": "onnx" if onnx else "pytorch",
@@ -52,24 +52,24 @@ def build_text(artifact: Artifact) -> str:
         "backend": {"type": "tvm_vacc", "dtype": artifact.precision},
         "workspace": {"path": "./deploy_weights/"},
     }
-    if made.appended == "softmax":
+    if details.appended == "softmax":
         document["graph"] = {"extra_ops": {"type": "softmax"}}
-    document["dataset"] = {"type": "tvm", "process_ops": _ops(spec)}
+    document["dataset"] = {"type": "tvm", "process_ops": _process_ops(spec)}
     if artifact.precision == Precision.INT8:
-        calibration = made.calibration or CalibrationFacts(dataset="images", images=300)
+        calibration = details.calibration or CalibrationFacts(dataset="images", images=300)
         document["backend"]["quantize"] = _quantize(calibration)
         document["dataset"] |= {
             "path": f"/path/to/{calibration.dataset}",
             "sampler": {"suffix": "JPEG", "get_data_num": calibration.images},
         }
-    random = _RANDOM if artifact.weights_kind == WeightsKind.RANDOM else ""
-    own = _OWN_KEYS if _is_beyond_the_vendor(spec) else ""
-    own += _OWN_WEIGHTS_KEY if weights_key else ""
-    return random + own + yaml.safe_dump(document, sort_keys=False)
+    random = _RANDOM_WEIGHTS_COMMENT if artifact.weights_kind == WeightsKind.RANDOM else ""
+    comments = _OWN_KEYS_COMMENT if _needs_own_keys(spec) else ""
+    comments += _WEIGHTS_KEY_COMMENT if weights_key else ""
+    return random + comments + yaml.safe_dump(document, sort_keys=False)
 
 
 def _checkpoint(artifact: Artifact, manifest: BuildManifest) -> str:
-    """The model's id, which is read as its published weights, or the file they came from."""
+    """The model id (its published weights), or the path of the weights file."""
     origin = manifest.weights.origin or ""
     if artifact.weights_kind == WeightsKind.FILE and origin.startswith("file "):
         return f"/path/to/{origin.removeprefix('file ')}"
@@ -85,7 +85,7 @@ def _quantize(calibration: CalibrationFacts) -> dict[str, Any]:
     return plain
 
 
-def _is_beyond_the_vendor(spec: PreprocessSpec) -> bool:
+def _needs_own_keys(spec: PreprocessSpec) -> bool:
     usual = (ResizeMode.SQUASH, Interpolation.BILINEAR, Resizer.OPENCV)
     return spec.resize is not None and usual != (
         spec.resize_mode,
@@ -94,11 +94,11 @@ def _is_beyond_the_vendor(spec: PreprocessSpec) -> bool:
     )
 
 
-def _ops(spec: PreprocessSpec) -> list[dict[str, Any]]:
+def _process_ops(spec: PreprocessSpec) -> list[dict[str, Any]]:
     ops: list[dict[str, Any]] = [{"type": "DecodeImage"}]
     if spec.resize is not None:
         resize: dict[str, Any] = {"type": "Resize", "size": [spec.resize] * 2}
-        if _is_beyond_the_vendor(spec):
+        if _needs_own_keys(spec):
             resize |= {
                 "keep_ratio": spec.resize_mode is ResizeMode.SHORT_SIDE,
                 "interpolation": str(spec.interpolation),
@@ -107,7 +107,7 @@ def _ops(spec: PreprocessSpec) -> list[dict[str, Any]]:
         ops.append(resize)
     crop: dict[str, Any] = {"type": "CenterCrop", "crop_size": [spec.crop] * 2}
     if spec.resize is None and spec.resizer is not Resizer.OPENCV:
-        crop["resizer"] = str(spec.resizer)  # the two halve an odd rest differently
+        crop["resizer"] = str(spec.resizer)  # the libraries round an odd margin differently
     ops.append(crop)
     if spec.color is Color.BGR:
         ops.append({"type": "CvtColor", "code": "COLOR_RGB2BGR"})
@@ -117,7 +117,7 @@ def _ops(spec: PreprocessSpec) -> list[dict[str, Any]]:
 
 
 def _normalize(spec: PreprocessSpec) -> tuple[list[float], list[float], bool]:
-    """Mean and std for pixels in [0, 1], or for pixels as they are with any other scale."""
+    """(mean, std, div255): for pixels in [0, 1], or in [0, 255] with any other scale."""
     if spec.scale == PIXEL_SCALE:
         return list(spec.mean), list(spec.std), True
     mean, std = raw_levels(spec)

@@ -1,6 +1,6 @@
-"""The folder that the vendor's compiler leaves behind: a prefix, and files that begin with it.
+"""Writes and finds deployed builds, in the folder layout of the vendor's compiler.
 
-`<prefix>.onnx` is the build; `<prefix>.json` says which artifact it is and how images are prepared.
+`<prefix>.onnx` is the build; `<prefix>.json` holds its artifact digest and preprocessing.
 """
 
 from __future__ import annotations
@@ -22,8 +22,10 @@ _DIGEST = re.compile(r"[0-9a-f]{8,64}")
 
 
 def deploy(artifact: Artifact, prefix: Path, about: dict[str, Any]) -> list[Path]:
-    """Writes a build under a prefix, each file whole or not at all; the paths written."""
-    target, note = (prefix.with_name(f"{prefix.name}.{suffix}") for suffix in ("onnx", "json"))
+    """Writes a build and its description under a prefix, atomically; returns the paths."""
+    target, description = (
+        prefix.with_name(f"{prefix.name}.{suffix}") for suffix in ("onnx", "json")
+    )
     with atomic_write(target) as part:
         shutil.copyfile(artifacts.model_path(artifact.digest), part)
     facts = {
@@ -33,38 +35,38 @@ def deploy(artifact: Artifact, prefix: Path, about: dict[str, Any]) -> list[Path
         "preprocess": ExportManifest.from_artifact(artifact).preprocess,
         **about,
     }
-    write_text(note, json.dumps(facts, indent=1))
-    return [target, note]
+    write_text(description, json.dumps(facts, indent=1))
+    return [target, description]
 
 
 def find_deployed(model: str, url: str) -> Artifact:
-    """The artifact that `-m` means: a prefix, its folder, one of its files, or a digest.
+    """The artifact of option `-m`: a prefix, its folder, one of its files, or a digest.
 
-    Raises InvalidRequest for what is none of these, ArtifactMissing for a build of elsewhere.
+    Raises InvalidRequest for any other text, ArtifactMissing for a build of another database.
     """
     path = expand_user(model)
-    note = next((place for place in _notes(path) if is_file(place)), None)
-    if note is None:
+    description = next((place for place in _description_paths(path) if is_file(place)), None)
+    if description is None:
         if _DIGEST.fullmatch(model):
             return artifacts.find_by_digest(model, url)
         raise InvalidRequest(
-            f"{model} is no build: give the prefix that `vamc compile` wrote "
+            f"{model} is not a build: give the prefix that `vamc compile` wrote "
             f"(deploy_weights/<name>/mod) or the digest of an artifact."
         )
     try:
-        digest = str(read_json(note)["artifact"])
+        digest = str(read_json(description)["artifact"])
     except (WorkbenchError, KeyError, TypeError) as error:
         raise InvalidRequest(
-            f"{note} is not what `vamc compile` writes; build it again."
+            f"{description} was not written by `vamc compile`; build it again."
         ) from error
     try:
         return artifacts.find_by_digest(digest, url)
     except ArtifactMissing as error:
         raise ArtifactMissing(
-            f"{note} was built with another database; build it here with `vamc compile`."
+            f"{description} was built with another database; build it here with `vamc compile`."
         ) from error
 
 
-def _notes(path: Path) -> list[Path]:
-    beside = path.with_name(f"{path.name}.json") if path.name else path
-    return [beside, path.with_suffix(".json"), path / "mod.json", path / f"{path.name}.json"]
+def _description_paths(path: Path) -> list[Path]:
+    same_name = path.with_name(f"{path.name}.json") if path.name else path
+    return [same_name, path.with_suffix(".json"), path / "mod.json", path / f"{path.name}.json"]

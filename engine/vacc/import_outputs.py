@@ -1,4 +1,4 @@
-"""Puts outputs of an accelerator into the table as an imported evaluation: the one seam to it."""
+"""Records the outputs of an accelerator as an imported evaluation."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from engine.imports.evaluation import OutsideEvaluation, import_evaluation
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
-    """What is said about outputs whose files do not say it themselves."""
+class OutputDescription:
+    """Facts about the outputs that their files do not hold."""
 
     model_id: str
     precision: Precision
@@ -29,21 +29,22 @@ class Said:
     dataset: str
 
 
-def record(
-    said: Said,
+def record_outputs(
+    description: OutputDescription,
     names: Sequence[str],
     labels: np.ndarray,
     ids: np.ndarray,
     probabilities: np.ndarray,
     url: str,
 ) -> tuple[Evaluation, bool]:
-    """Records (n, 5) best classes of images; the row, and whether it was there before.
+    """Records the top-5 classes (n, 5) of images; returns the row, and whether it existed before.
 
-    Images are found in a registered dataset by name, with or without their suffix. Raises
-    InvalidRequest for images or labels that are not the dataset's, LabelsMismatch at chance level.
+    Images are matched with a registered dataset by name, with or without suffix. Raises
+    InvalidRequest for images or labels that are not in the dataset, LabelsMismatch for an accuracy
+    at chance level.
     """
     columns = {
-        "image": np.asarray(_full_names(said.dataset, names, url)),
+        "image": np.asarray(_names_with_suffix(description.dataset, names, url)),
         "label": labels,
         "top5": ids,
         "top5_probability": probabilities,
@@ -51,17 +52,17 @@ def record(
     with tempfile.TemporaryDirectory(dir=settings().folder("tmp")) as folder:
         path = Path(folder) / "vamp-outputs.npz"
         save_arrays(path, **columns)
-        asked = OutsideEvaluation(
+        outside = OutsideEvaluation(
             file=path,
-            model_id=said.model_id,
-            precision=said.precision,
-            source=said.source,
-            dataset=said.dataset,
+            model_id=description.model_id,
+            precision=description.precision,
+            source=description.source,
+            dataset=description.dataset,
         )
-        return import_evaluation(asked, url)
+        return import_evaluation(outside, url)
 
 
-def _full_names(dataset: str, names: Sequence[str], url: str) -> list[str]:
+def _names_with_suffix(dataset: str, names: Sequence[str], url: str) -> list[str]:
     with reading(url) as session:
         row = session.scalar(select(Dataset).where(Dataset.name == dataset))
     files = [PurePath(file).name for file in open_index(row).files] if row else []

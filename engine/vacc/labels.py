@@ -1,4 +1,4 @@
-"""Which class an image of the vendor's lists shows: by a label file, or by its folder's wnid."""
+"""Labels of the images in the vendor's lists: from a label file, or the wnid of the folder."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ IMAGENET_OUTPUTS = len(class_names())
 
 
 @dataclass(frozen=True, slots=True)
-class Truth:
-    """The class index of each image, int64 (n,), the classes, and what was assumed."""
+class ImageLabels:
+    """The class index of each image, int64 (n,), the classes, and notes on assumptions."""
 
     labels: np.ndarray
     classes: Classes
@@ -30,46 +30,48 @@ class Truth:
 
 
 def is_label_file(path: Path) -> bool:
-    """Whether a file gives classes to images, rather than names to classes."""
+    """Whether a file lists images with their classes, and not the names of classes."""
     return contains_labels(path)
 
 
-def truth_of(
+def find_labels(
     paths: Sequence[str | PurePath], labeling: LabelOptions, outputs: int | None = None
-) -> Truth:
-    """The class of each path; `outputs` are those of the network, where they are known.
+) -> ImageLabels:
+    """The class of each image; `outputs` is the number of outputs of the model, if known.
 
-    From a label file, by the images' names; else from the wnid of the folder that an image lies
-    in. Raises VaccFileInvalid or DatasetInvalid naming the first image without a label.
+    Labels come from a label file, by image name, or else from the wnid of the image's folder.
+    Raises VaccFileInvalid or DatasetInvalid with the first image that has no label.
     """
     file = labeling.file
     if file is not None and is_label_file(file):
-        known = labeling.class_list()
-        if known is None and outputs == IMAGENET_OUTPUTS:
-            known = imagenet_class_list()
+        classes = labeling.class_list()
+        if classes is None and outputs == IMAGENET_OUTPUTS:
+            classes = imagenet_class_list()
         images = {str(path): None for path in paths}
-        found = label_images([_with_slashes(i) for i in images], file, labeling, known)
-        index_of = dict(zip(images, found.indices, strict=True))
+        labeled = label_images([_with_slashes(i) for i in images], file, labeling, classes)
+        index_of = dict(zip(images, labeled.indices, strict=True))
         labels = np.array([index_of[str(path)] for path in paths], np.int64)
-        return Truth(labels, found.classes, found.notes)
+        return ImageLabels(labels, labeled.classes, labeled.notes)
     if file is not None:
         read_class_names(file)
-    return _by_folder(paths)
+    return _labels_by_folder(paths)
 
 
 def _with_slashes(path: str) -> str:
     return "/".join(path_parts(path)) if "\\" in path else path
 
 
-def _by_folder(paths: Sequence[str | PurePath]) -> Truth:
-    known = wnid_to_index()
+def _labels_by_folder(paths: Sequence[str | PurePath]) -> ImageLabels:
+    index_of_wnid = wnid_to_index()
     folders = [("", *path_parts(str(path)))[-2] for path in paths]
-    missing = [path for path, folder in zip(paths, folders, strict=True) if folder not in known]
+    missing = [
+        path for path, folder in zip(paths, folders, strict=True) if folder not in index_of_wnid
+    ]
     if missing:
         raise VaccFileInvalid(
-            f"{len(missing):,} of {len(paths):,} images have no folder named by a wnid; give "
+            f"{len(missing):,} of {len(paths):,} images are not in a folder named by a wnid; give "
             f"--label FILE with lines '<file> <class index>' (the first: {missing[0]})."
         )
-    labels = np.array([known[folder] for folder in folders], np.int64)
+    labels = np.array([index_of_wnid[folder] for folder in folders], np.int64)
     present = tuple(sorted(set(labels.tolist())))
-    return Truth(labels, Classes(class_names(), ClassSource.WNIDS, present))
+    return ImageLabels(labels, Classes(class_names(), ClassSource.WNIDS, present))

@@ -1,7 +1,7 @@
-"""The npz files between the vendor's tools, and the lists that name them.
+"""Reads and writes the npz files of the vendor's tools, and the lists of their paths.
 
-An input holds `input_0`: uint8 (3, height, width), RGB, at the image's own size. An output holds
-`output_0`: (1, classes) scores. Nothing pickled is ever loaded.
+An input holds `input_0`: uint8 (3, height, width), RGB, in the original size of the image. An
+output holds `output_0`: scores (1, classes). Pickled objects are never loaded.
 """
 
 from __future__ import annotations
@@ -19,43 +19,43 @@ from engine.text import quoted, unprintable
 
 INPUT_KEY, OUTPUT_KEY = "input_0", "output_0"
 MAX_BYTES = 4 * MAX_PIXELS
-MAX_LIST_BYTES, MOST_LETTERS = 100_000_000, 4_000
+MAX_LIST_BYTES, MAX_PATH_LENGTH = 100_000_000, 4_000
 
 
 def read_datalist(path: Path, must_exist: bool = True) -> list[Path]:
-    """The files that a list names, one a line, in its order.
+    """The paths of a list, one per line, in order.
 
-    Raises VaccFileInvalid: unreadable, empty, and (if they `must_exist`) entries that are absent.
+    Raises VaccFileInvalid for an unreadable or empty list and, if they `must_exist`, missing files.
     """
     try:
         if path.stat().st_size > MAX_LIST_BYTES:
             raise VaccFileInvalid(
-                f"{path} has over {MAX_LIST_BYTES / 1e6:.0f} MB: no list of files."
+                f"{path} is larger than {MAX_LIST_BYTES / 1e6:.0f} MB: it is not a list of files."
             )
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is no text"
+        reason = getattr(error, "strerror", None) or "it is not a text file"
         raise VaccFileInvalid(f"The list {path} cannot be read: {reason}.") from error
     files = [Path(line.strip()) for line in lines if line.strip()]
     for number, line in enumerate(lines, 1):
-        if len(line) > MOST_LETTERS or unprintable(line) is not None:
+        if len(line) > MAX_PATH_LENGTH or unprintable(line) is not None:
             raise VaccFileInvalid(
-                f"{path.name}, line {number}: {quoted(line, 60)} is no path of a file; one a line "
-                f"is expected."
+                f"{path.name}, line {number}: {quoted(line, 60)} is not a file path; one per "
+                f"line is expected."
             )
     if not files:
         raise VaccFileInvalid(f"The list {path} is empty.")
-    absent = [file for file in files if not is_file(file)] if must_exist else []
-    if absent:
+    missing = [file for file in files if not is_file(file)] if must_exist else []
+    if missing:
         raise VaccFileInvalid(
-            f"{len(absent):,} of {len(files):,} files that {path.name} names are not there (the "
-            f"first: {absent[0]}); make the list again with image2npz."
+            f"{len(missing):,} of {len(files):,} files in {path.name} do not exist (the first: "
+            f"{missing[0]}); write the list again with image2npz."
         )
     return files
 
 
 def write_datalist(path: Path, files: Sequence[Path]) -> None:
-    """Writes the absolute paths, one a line; whole or not at all."""
+    """Writes the absolute paths, one per line, atomically."""
     write_text(path, "".join(f"{file.absolute()}\n" for file in files))
 
 
@@ -68,7 +68,7 @@ def read_input(path: Path) -> np.ndarray:
             f"[3, height, width]."
         )
     if pixels.shape[1] * pixels.shape[2] > MAX_PIXELS:
-        raise VaccFileInvalid(f"{path} has over {MAX_PIXELS:,} pixels, which is not accepted.")
+        raise VaccFileInvalid(f"{path} has more than {MAX_PIXELS:,} pixels, which is the limit.")
     return np.ascontiguousarray(pixels.transpose(1, 2, 0))
 
 
@@ -80,15 +80,15 @@ def write_input(path: Path, pixels: np.ndarray) -> None:
 def read_output(path: Path) -> np.ndarray:
     """The scores of one image, float32 (classes,).
 
-    Raises VaccFileInvalid for the outputs of several images in one file, and for no scores.
+    Raises VaccFileInvalid for several images in one file, and for values that are not scores.
     """
     scores = _read(path, OUTPUT_KEY)
     if scores.dtype.kind not in "fiu":
         raise VaccFileInvalid(f"{path}: {OUTPUT_KEY} holds {scores.dtype}, not numbers.")
     if scores.ndim > 1 and scores.shape[0] != 1:
         raise VaccFileInvalid(
-            f"{path}: {OUTPUT_KEY} holds the scores of {scores.shape[0]} images, and one file is "
-            f"of one image; split it, or run vamp again with --datalist."
+            f"{path}: {OUTPUT_KEY} holds the scores of {scores.shape[0]} images, but a file "
+            f"holds one image; split it, or run vamp again with --datalist."
         )
     flat = scores.reshape(-1)
     if flat.size < 2 or flat.size != max(scores.shape):

@@ -1,7 +1,8 @@
-"""What the vendor's benchmark prints, line by line, in its two layouts.
+"""The report of the vendor's benchmark, in its two layouts.
 
 Layout 1 (2023) has percentiles, temperature and power; layout 2 has samples and the forward time,
-spelled "forwad" as the tool does. What cannot be known here says n/a.
+spelled "forwad" as in the tool. Values that are not available here are n/a. Latencies are in
+microseconds.
 """
 
 from __future__ import annotations
@@ -12,13 +13,13 @@ from datetime import datetime
 
 import numpy as np
 
-UNKNOWN = "n/a"
+NOT_AVAILABLE = "n/a"
 PERCENTILES = (50, 90, 95, 99)
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
-    """One measurement. `samples` are images of all processes, `latencies_ms` one a request."""
+class ReportFigures:
+    """A measurement: `samples` are the images of all processes, `latencies_ms` one per request."""
 
     side: int
     outputs: int
@@ -33,12 +34,12 @@ class Figures:
     ended: datetime
 
 
-def report(figures: Figures, layout: int = 2) -> str:
-    """The whole text, as the tool prints it after a run."""
+def format_report(figures: ReportFigures, layout: int = 2) -> str:
+    """The complete report, as the tool prints it."""
     return "\n".join([*_header(figures), "", *_LAYOUTS[layout](figures)])
 
 
-def _header(f: Figures) -> list[str]:
+def _header(f: ReportFigures) -> list[str]:
     return [
         f"[max_batch_size_]: {f.batch}",
         "[input_count]: 1",
@@ -54,42 +55,45 @@ def _header(f: Figures) -> list[str]:
     ]
 
 
-def _first(f: Figures) -> list[str]:
+def _layout_1(f: ReportFigures) -> list[str]:
     return [
-        *_setting(f),
-        f"ai utilize (%): {UNKNOWN}",
-        f"temperature (°C): {UNKNOWN}",
-        f"card power (W): {UNKNOWN}",
-        f"die memory used (MB): {UNKNOWN}",
+        *_conditions_lines(f),
+        f"ai utilize (%): {NOT_AVAILABLE}",
+        f"temperature (°C): {NOT_AVAILABLE}",
+        f"card power (W): {NOT_AVAILABLE}",
+        f"die memory used (MB): {NOT_AVAILABLE}",
         f"throughput (qps): {f.samples / f.elapsed_s:.6g}",
         "e2e latency (us):",
-        *_extremes(f),
-        *(f"    p{p} latency: {_us(np.percentile(f.latencies_ms, p))}" for p in PERCENTILES),
+        *_latency_lines(f),
+        *(
+            f"    p{p} latency: {_microseconds(np.percentile(f.latencies_ms, p))}"
+            for p in PERCENTILES
+        ),
         "model latency (us):",
-        *(f"    {name} latency: {UNKNOWN}" for name in ("avg", "min", "max")),
-        *(f"    p{p} latency: {UNKNOWN}" for p in PERCENTILES),
+        *(f"    {name} latency: {NOT_AVAILABLE}" for name in ("avg", "min", "max")),
+        *(f"    p{p} latency: {NOT_AVAILABLE}" for p in PERCENTILES),
     ]
 
 
-def _second(f: Figures) -> list[str]:
+def _layout_2(f: ReportFigures) -> list[str]:
     return [
-        *_setting(f),
+        *_conditions_lines(f),
         f"samples: {f.samples}",
         f"forwad time (s): {f.elapsed_s:.6g}",
         f"throughput (qps): {f.samples / f.elapsed_s:.6g}",
-        f"ai utilize (%): {UNKNOWN}",
-        f"die memory used (MB): {UNKNOWN}",
+        f"ai utilize (%): {NOT_AVAILABLE}",
+        f"die memory used (MB): {NOT_AVAILABLE}",
         "e2e latency (us):",
-        *_extremes(f),
+        *_latency_lines(f),
         "model latency (us):",
-        *(f"    {name} latency: {UNKNOWN}" for name in ("avg", "min", "max")),
+        *(f"    {name} latency: {NOT_AVAILABLE}" for name in ("avg", "min", "max")),
     ]
 
 
-_LAYOUTS: dict[int, Callable[[Figures], list[str]]] = {1: _first, 2: _second}
+_LAYOUTS: dict[int, Callable[[ReportFigures], list[str]]] = {1: _layout_1, 2: _layout_2}
 
 
-def _setting(f: Figures) -> list[str]:
+def _conditions_lines(f: ReportFigures) -> list[str]:
     return [
         f"- number of instances in each device: {f.instances}",
         f"devices: [{','.join(str(device) for device in f.devices)}]",
@@ -97,13 +101,13 @@ def _setting(f: Figures) -> list[str]:
     ]
 
 
-def _extremes(f: Figures) -> list[str]:
+def _latency_lines(f: ReportFigures) -> list[str]:
     return [
-        f"    avg latency: {_us(f.latencies_ms.mean())}",
-        f"    min latency: {_us(f.latencies_ms.min())}",
-        f"    max latency: {_us(f.latencies_ms.max())}",
+        f"    avg latency: {_microseconds(f.latencies_ms.mean())}",
+        f"    min latency: {_microseconds(f.latencies_ms.min())}",
+        f"    max latency: {_microseconds(f.latencies_ms.max())}",
     ]
 
 
-def _us(ms: float) -> str:
+def _microseconds(ms: float) -> str:
     return str(round(float(ms) * 1e3))

@@ -23,7 +23,7 @@ from db.models import Job
 from db.session import reading
 from engine.demo.images import CLASS_NAMES, draw_image
 from engine.jobs import control
-from engine.vacc.build_file import build_file_of
+from engine.vacc.build_file import parse_build_file
 from engine.vacc.yaml_text import parse_yaml
 from tests.support.keyboard import tabbed_through
 from tests.support.screenshots import PAGES, settle
@@ -131,7 +131,7 @@ def test_dropped_images_are_classified(page: Page, address: str) -> None:
     ]
     page.evaluate(DROP, {"target": target, "files": files})
     expect(page.get_by_text("drawn.png", exact=True).last).to_be_visible(timeout=30_000)
-    expect(page.get_by_text("What the network sees")).to_be_visible(timeout=30_000)
+    expect(page.get_by_text("Model input")).to_be_visible(timeout=30_000)
     expect(page.get_by_text(re.compile(r"broken\.png is"))).to_be_visible(timeout=30_000)
     expect(page.get_by_test_id("stDataFrame")).to_have_count(2)
     said = page.locator("body").inner_text()
@@ -156,8 +156,8 @@ def test_hostile_files_are_refused_by_name_and_the_others_are_classified(
         [{"name": name, "mimeType": "image/png", "buffer": data.getvalue()} for name, data in files]
     )
     expect(page.get_by_text(re.compile("bomb.png.*pixels")).first).to_be_visible(timeout=60_000)
-    expect(page.get_by_text("What the network sees")).to_have_count(31, timeout=120_000)
-    expect(page.get_by_text(re.compile("and 65 more: only the first 32"))).to_be_visible()
+    expect(page.get_by_text("Model input")).to_have_count(31, timeout=120_000)
+    expect(page.get_by_text(re.compile("and 65 more: max 32 images"))).to_be_visible()
     assert_no_errors(page)
 
 
@@ -237,7 +237,7 @@ def test_a_queued_run_is_cancelled(page: Page, address: str) -> None:
     open_page(page, f"{address}/run?id=1")
     page.get_by_role("button", name="Clone with changes").click()
     page.wait_for_url("**/new-run*")
-    expect(page.get_by_text("Filled in from an earlier run")).to_be_visible(timeout=20_000)
+    expect(page.get_by_text("Prefilled from an earlier run")).to_be_visible(timeout=20_000)
     settle(page)
     page.get_by_label("Precisions").get_by_text("fp16").click()
     settle(page)
@@ -276,7 +276,7 @@ def test_a_photograph_of_the_camera_is_classified(
     note_hosts(window, asked_hosts)
     open_page(window, f"{address}/classify?source=Camera")
     window.get_by_role("button", name="Take Photo").click(timeout=30_000)
-    expect(window.get_by_text("What the network sees")).to_be_visible(timeout=30_000)
+    expect(window.get_by_text("Model input")).to_be_visible(timeout=30_000)
     expect(window.get_by_test_id("stDataFrame")).to_have_count(2)
     assert_no_errors(window)
     context.close()
@@ -329,7 +329,7 @@ def test_the_build_file_of_a_build_reads_back(page: Page, address: str) -> None:
     page.locator(".dvn-scroller").first.click(position=first_box)
     expect(page.get_by_text("Provenance of demo/senet int8")).to_be_visible(timeout=20_000)
     text = download_of(page, "vamc build file").read_text()
-    asked = build_file_of(parse_yaml(text, "b.yaml"), "b.yaml")
+    asked = parse_build_file(parse_yaml(text, "b.yaml"), "b.yaml")
     assert asked.precision == Precision.INT8
     assert asked.preprocess is not None
     assert asked.preprocess.crop == 64

@@ -10,8 +10,8 @@ from dashboard.components.run_form.build_file import build_file_remarks
 from dashboard.components.run_form.prefill import widget_values
 from db.enums import Precision
 from engine.config import REPOSITORY
-from engine.vacc.build_file import build_file_of
-from engine.vacc.requests import request_of
+from engine.vacc.build_file import parse_build_file
+from engine.vacc.requests import build_request
 from engine.vacc.yaml_text import parse_yaml
 from tests.support.build_files import OF_2023, TODAY
 from tests.support.tiny import store_build, tiny_se_model
@@ -35,8 +35,10 @@ def test_the_form_asks_for_what_the_file_says(url: str, tmp_path: Path) -> None:
     for text in (TODAY, OF_2023):
         today, old = "/models/legacy_seresnet18.onnx", "./onnx/mmcls/seresnet50.onnx"
         checkpoint = today if text is TODAY else old
-        asked = build_file_of(parse_yaml(text.replace(checkpoint, str(model)), "b.yaml"), "b.yaml")
-        request = request_of(asked).request
+        asked = parse_build_file(
+            parse_yaml(text.replace(checkpoint, str(model)), "b.yaml"), "b.yaml"
+        )
+        request = build_request(asked).request
         app = filled(widget_values(request))
         assert app.text_input("onnx_path").value == str(model)
         assert app.selectbox("calibration_mode").value == str(asked.mode)
@@ -51,9 +53,9 @@ def test_the_form_asks_for_what_the_file_says(url: str, tmp_path: Path) -> None:
 
 def test_what_has_no_effect_is_said() -> None:
     text = TODAY.replace("calibrate_mode", "alibrate_mode")
-    asked = build_file_of(parse_yaml(text, "b.yaml"), "b.yaml")
+    asked = parse_build_file(parse_yaml(text, "b.yaml"), "b.yaml")
     kinds = [kind for kind, _ in build_file_remarks(asked)]
-    assert kinds == ["filled", "warning", "ignored", "ignored", "ignored", "ignored"]
+    assert kinds == ["success", "warning", "ignored", "ignored", "ignored", "ignored"]
 
 
 def test_every_build_is_offered_as_a_build_file(url: str) -> None:

@@ -75,7 +75,7 @@ def test_builds_outside_the_constraints_are_gray_and_the_recommended_one_is_ring
         meets=[True, False, True], recommended=[False, False, True], key=["a", "b", "c"]
     )
     figure = accuracy_against_throughput(rows, LIGHT, "val", "batch 1")
-    (gray,) = [t for t in figure.data if t.name == "outside the limits" and t.x[0] is not None]
+    (gray,) = [t for t in figure.data if t.name == "outside the constraints" and t.x[0] is not None]
     assert gray.marker.color == LIGHT.published
     assert gray.customdata[0][1] == "b"
     ring = trace(figure, "recommended")

@@ -86,14 +86,14 @@ def test_many_files_of_one_reason_share_one_warning(app: AppTest) -> None:
     app.run()
     (warning,) = app.warning
     said = warning.value.replace("\\", "")
-    assert not missing(said, "32.png", "33.png", "34.png", "5 more", "first 32")
+    assert not missing(said, "32.png", "33.png", "34.png", "5 more", "max 32 images")
 
 
 def test_a_benchmark_is_not_disturbed(app: AppTest) -> None:
     lock = try_lock(Path(settings().host_lock))
     assert lock is not None
     app.file_uploader(key="photographs").upload("cat.png", png(), "image/png").run()
-    assert "would falsify it" in said(app)
+    assert "would disturb it" in said(app)
     assert not app.dataframe
 
 

@@ -21,9 +21,9 @@ def app(url: str, monkeypatch: pytest.MonkeyPatch) -> AppTest:
 
     def page() -> None:
         from dashboard import queries
-        from dashboard.components.classify.excitations_mean import mean_excitations_job, offer
+        from dashboard.components.classify.excitations_mean import mean_excitations_job, show_job
 
-        offer(mean_excitations_job(queries.builds()[0], queries.datasets()[0]))
+        show_job(mean_excitations_job(queries.builds()[0], queries.datasets()[0]))
 
     return AppTest.from_function(page, default_timeout=30).run()
 
@@ -47,7 +47,7 @@ def test_one_job_is_queued_however_often_it_is_asked_for(app: AppTest, url: str)
     assert job.params["dataset_digest"] == queries.datasets()[0].digest
     assert "excitations_mean" not in [button.key for button in app.button]
     assert [button.label for button in app.button] == ["Cancel"]
-    assert "waits its turn" in app.get("progress")[0].proto.text
+    assert "is queued" in app.get("progress")[0].proto.text
 
 
 def test_a_running_one_tells_how_far_it_is_and_is_cancelled(app: AppTest, url: str) -> None:

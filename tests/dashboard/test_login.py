@@ -61,7 +61,7 @@ def test_a_login_without_its_package_shows_nothing(
 ) -> None:
     monkeypatch.setattr(login, "find_spec", lambda name: None)
     app.run()
-    assert "install Authlib" in app.error[0].value
+    assert "package Authlib is missing" in app.error[0].value
     assert not app.get("plotly_chart")
 
 

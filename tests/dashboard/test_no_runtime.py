@@ -24,14 +24,14 @@ PAGES = """
 import json, sys
 from pathlib import Path
 from streamlit.testing.v1 import AppTest
-from dashboard.components import excitations_view
+from dashboard.components.classify import excitations as excitations_view
 from engine.jobs import dispatcher
 
 dispatcher.ensure_dispatcher = lambda: False
 image, weights = Path(sys.argv[1]), sys.argv[2]
 drawn = []
-draw = excitations_view.draw
-excitations_view.draw = lambda found, mean: (drawn.append(found), draw(found, mean))
+draw = excitations_view.draw_chart
+excitations_view.draw_chart = lambda gates, mean: (drawn.append(gates), draw(gates, mean))
 app = AppTest.from_file("dashboard/app.py", default_timeout=120).run()
 problems = [str(one.value) for one in app.exception]
 
@@ -86,7 +86,7 @@ def test_pages_classify_without_a_runtime_in_their_process(url: str, tmp_path: P
     assert not told["problems"]
     assert "streamlit" in told["modules"]
     assert not set(FOREIGN) & set(told["modules"])
-    assert any("Its tensors fit neither" in text for text in told["text"])
+    assert any("The tensors match neither" in text for text in told["text"])
     here = Classifier(build).classify(stream.getvalue())
     assert told["classes"] == [guess.name for guess in here.predictions]
     assert np.allclose(

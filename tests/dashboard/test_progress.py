@@ -94,7 +94,7 @@ def test_the_queue_tells_place_and_start(url: str) -> None:
 
 def test_a_queue_that_nothing_runs_says_so(url: str) -> None:
     rows.add_job(url, JobStatus.QUEUED, "Build b")
-    assert "nothing runs them" in texts(opened("jobs"))
+    assert "Queued jobs do not run" in texts(opened("jobs"))
 
 
 def cloned(request: RunRequest) -> AppTest:
@@ -110,7 +110,7 @@ def test_the_page_of_a_run_offers_a_clone(url: str) -> None:
     with writing(url) as session:
         session.get(Run, 1).request = DEMO.to_json()
     app.button(key="clone").click().run()
-    assert "Filled in from an earlier run" in texts(app)
+    assert "Prefilled from an earlier run" in texts(app)
 
 
 @pytest.mark.parametrize(
@@ -161,7 +161,7 @@ def test_a_clone_asks_for_the_same(url: str, request_: RunRequest) -> None:
     app = cloned(request_)
     assert not app.exception
     assert app.toggle("softmax").value is request_.softmax
-    assert "Filled in from an earlier run" in texts(app)
+    assert "Prefilled from an earlier run" in texts(app)
     assert not [w for w in app.warning if "Session State" in w.value]
     app.button(key="queue").click().run()
     with reading(url) as session:

@@ -35,8 +35,14 @@ def test_compare_shows_both(measured: str) -> None:
     drawn = json.dumps(figures(app))
     assert FACTS.light in drawn
     assert FACTS.symbol in drawn
-    assert f"{PRECISION} minus fp32" in plain_texts(app)
-    for view in ("Latency", "Batch scaling", "Sweet spot", "All dimensions", "Model against model"):
+    assert f"{PRECISION} vs fp32" in plain_texts(app)
+    for view in (
+        "Latency",
+        "Batch scaling",
+        "Best operating point",
+        "Parallel coordinates",
+        "Model vs baseline",
+    ):
         assert not opened(view=view).exception
 
 

@@ -16,14 +16,14 @@ from PIL import Image
 from safetensors.torch import save as safetensors_bytes
 
 from engine.checkpoints.reading import read_checkpoint
-from engine.cli.parsing import read_object, read_preprocess
+from engine.cli.parsing import read_json_object, read_preprocess
 from engine.datasets.class_lists import read_class_list
 from engine.datasets.label_files import LabelOptions, labels_by_name
 from engine.datasets.label_tables import contains_labels
 from engine.evaluation.label_sets import read_label_set
 from engine.export.onnx_reading import load_onnx
 from engine.imports.benchmark import read_benchmarks
-from engine.imports.builds import record_outside
+from engine.imports.builds import record_environment
 from engine.imports.predictions import read_predictions
 from engine.onnx.macs.skeleton import build_skeleton, load_graph
 from engine.onnx.opset import remove_weight_inputs
@@ -98,9 +98,9 @@ DOOR = not_refused_as(
     *(
         "it is not JSON",
         "readable as JSON",
-        "is no text",
+        "is not a text file",
         "is not YAML",
-        "no block of keys",
+        "has no keys at its top level",
         "as CSV",
     )
 )
@@ -158,7 +158,7 @@ def lines_of(path: Path) -> object:
 
 
 def environment(path: Path) -> object:
-    return record_outside(read_object(path), _URL[0])
+    return record_environment(read_json_object(path), _URL[0])
 
 
 def labels(path: Path) -> object:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.vacc.build_file import BuildFile, build_file_of
+from engine.vacc.build_file import BuildFile, parse_build_file
 from engine.vacc.yaml_text import parse_yaml
 
 TODAY = """\
@@ -86,4 +86,4 @@ workspace:
 
 
 def read(text: str) -> BuildFile:
-    return build_file_of(parse_yaml(text, "b.yaml"), "b.yaml")
+    return parse_build_file(parse_yaml(text, "b.yaml"), "b.yaml")

@@ -13,7 +13,7 @@ import pytest
 from db.enums import JobStatus, Precision
 from db.models import Job
 from engine.cli import commands
-from engine.cli.watch import load
+from engine.cli.watch import load_jobs
 from engine.config import settings
 from engine.jobs import queue
 from engine.jobs.context import JobContext
@@ -99,4 +99,4 @@ def run_inline(job_ids: list[int], url: str) -> list[Job]:
         with redirect_stdout(io.StringIO()):  # a job's log
             result = handler_of(job.kind)(job.params, context)
         queue.end(url, job_id, attempt, JobStatus.SUCCEEDED, result=result)
-    return load(job_ids, url)
+    return load_jobs(job_ids, url)

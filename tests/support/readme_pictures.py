@@ -63,7 +63,7 @@ def take_classify(page: Page, address: str) -> None:
     expect(page.get_by_text("mean of the dataset").first).to_be_visible(timeout=MEAN_PATIENCE_MS)
     settle(page)
     whole_page(page, WIDTH, HEIGHT)
-    section = page.get_by_role("heading", name="What the SE blocks do")
+    section = page.get_by_role("heading", name="SE gates")
     box = section.bounding_box()
     assert box is not None
     tall = page.evaluate("() => window.innerHeight")

@@ -42,8 +42,8 @@ def error_text(error: Exception) -> str:
         return str(error)
     log.error("A page failed.", exc_info=error)
     return error_message(error) or (
-        "This part of the page failed with an unexpected error; see the log of the server. The "
-        "other parts are not affected."
+        "This part of the page failed unexpectedly; see the log of the server. The other parts are "
+        "not affected."
     )
 
 

@@ -8,11 +8,11 @@ import streamlit as st
 
 
 def translate_query_params(renamed: Mapping[str, Mapping[str, str]]) -> None:
-    """Replaces old values in the URL; call it before the widgets that are bound to them.
+    """Sets the widgets that an old link names; call it before they are drawn.
 
-    `renamed`: for each query parameter, the new value of each old one.
+    `renamed`: for each query parameter (and widget key), the new value of each old one.
     """
     for key, values in renamed.items():
         old = st.query_params.get(key)
-        if old is not None and old in values:
-            st.query_params[key] = values[old]
+        if old is not None and old in values and key not in st.session_state:
+            st.session_state[key] = values[old]

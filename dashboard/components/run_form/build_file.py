@@ -15,9 +15,9 @@ from engine.errors import InvalidRequest, WorkbenchError
 from engine.jobs import dispatcher, queue
 from engine.runs.compile import dataset_job
 from engine.specs import DatasetSpec
-from engine.vacc.build_file import BuildFile, build_file_of
-from engine.vacc.build_text import build_text
-from engine.vacc.requests import calibration_of, request_of
+from engine.vacc.build_file import BuildFile, parse_build_file
+from engine.vacc.build_text import build_file_text
+from engine.vacc.requests import build_request, calibration_dataset
 from engine.vacc.yaml_text import MAX_BYTES, parse_yaml
 
 _UPLOAD_ID, _REMARKS, _IMAGES = "build_file_seen", "build_file_remarks", "build_file_images"
@@ -45,8 +45,8 @@ def _prefill(name: str, data: bytes) -> None:
     """Sets the widgets from the file, before they are drawn; errors become remarks."""
     st.session_state[_REMARKS], st.session_state[_IMAGES] = [], None
     try:
-        build_file = build_file_of(parse_yaml(_decode(name, data), name), name)
-        converted = request_of(build_file)
+        build_file = parse_build_file(parse_yaml(_decode(name, data), name), name)
+        converted = build_request(build_file)
     except WorkbenchError as error:
         st.session_state[_REMARKS] = [("error", str(error))]
         return
@@ -54,7 +54,7 @@ def _prefill(name: str, data: bytes) -> None:
         st.session_state[_REMARKS] = [("error", f"{name}: {error.errors()[0]['msg']}.")]
         return
     st.session_state.update(widget_values(converted.request))
-    st.session_state[_IMAGES] = calibration_of(build_file)
+    st.session_state[_IMAGES] = calibration_dataset(build_file)
     notes = [("note", text) for text in converted.remarks]
     st.session_state[_REMARKS] = [*build_file_remarks(build_file), *notes]
 
@@ -117,7 +117,7 @@ def show_build_file_download(artifact: Artifact | None) -> None:
     if artifact is None or artifact.kind != ArtifactKind.BUILD:
         return
     try:
-        text = build_text(artifact)
+        text = build_file_text(artifact)
     except WorkbenchError as error:
         st.caption(message(str(error)))
         return

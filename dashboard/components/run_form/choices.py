@@ -110,7 +110,7 @@ def _onnx_file() -> tuple[str, str | None]:
 
 
 def _built_in() -> tuple[str, str | None]:
-    st.caption("A small SE network trained on synthetic images of 16 classes, included.")
+    st.caption("A small SE network, trained on synthetic images of 16 classes. Included.")
     return DEMO.model_id, None
 
 

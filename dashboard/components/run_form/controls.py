@@ -173,8 +173,8 @@ CONTROLS: dict[str, Control] = {
     name: kind(name, name)
     for kind, names in {
         Pills: ("precisions", "batches", "threads", "instances"),
-        Segments: ("scenario",),
-        Select: ("runtime", "calibration_mode", "target", "provider", "format", "via"),
+        Segments: ("scenario", "runtime"),
+        Select: ("calibration_mode", "target", "provider", "format", "via"),
         Switch: ("softmax", "again"),
         Number: (
             *("limit", "calibration_images", "calibration_percentile", "max_drop", "rate_per_s"),

@@ -271,7 +271,7 @@ class Top1Changes:
             f"Top-1 differs from fp32 on {self.changed} of {self.images} calibration images: their "
             f"two best fp32 scores differ by {self.margin:.2g}, and int8 changes scores by "
             f"{self.shift:.2g}. Evaluate this build before use; an accuracy constraint "
-            f"(--max-drop) excludes more layers from quantization."
+            f"(--max-accuracy-drop) excludes more layers from quantization."
         )
 
 

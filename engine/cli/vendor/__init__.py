@@ -1,1 +1,1 @@
-"""The commands of the vendor's tool chain."""
+"""Commands with the names, options and output layouts of the vendor's tools."""

@@ -1,4 +1,4 @@
-"""`vamp_npz_decode`, `eval_topk`, `eval_imagenet`: outputs of the vendor's benchmark, scored."""
+"""`vamp_npz_decode`, `eval_topk`, `eval_imagenet`: accuracy from the outputs of vamp."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import typer
 from db.enums import Precision
 from engine.cli import option_groups as g
 from engine.cli import options as o
-from engine.cli.option_grouping import grouped
+from engine.cli.option_groups import expand_groups
 from engine.cli.output import emit_json, note, progress_bar
 from engine.common.files import atomic_write
 from engine.common.stats import is_chance_level, wilson_interval
@@ -23,81 +23,97 @@ from engine.datasets.label_files import LabelOptions
 from engine.errors import InvalidRequest, VaccFileInvalid
 from engine.store.database import prepare_database
 from engine.text import cut
-from engine.vacc.decoding import Output, decode, pair
-from engine.vacc.import_outputs import Said, record
-from engine.vacc.labels import Truth, is_label_file, truth_of
-from engine.vacc.name_scoring import Matches, by_index, by_name, by_name_of_lines, changes
+from engine.vacc.decoding import DecodedOutput, decode_outputs, pair_outputs
+from engine.vacc.import_outputs import OutputDescription, record_outputs
+from engine.vacc.labels import ImageLabels, find_labels, is_label_file
+from engine.vacc.name_scoring import (
+    Matches,
+    count_changes,
+    matches_by_index,
+    matches_by_name,
+    matches_by_name_in_lines,
+)
 from engine.vacc.npz import read_datalist, read_output
 from engine.vacc.result_lines import (
     TOP,
-    Ranked,
+    TopClasses,
+    class_names_of,
     format_lines,
-    names_of,
     read_class_names,
     read_lines,
 )
 
 ByName = Annotated[
-    bool, typer.Option("--by-name", help="Score as the old scripts do, and say what that changes.")
+    bool,
+    typer.Option(
+        "--by-name",
+        help="Score by class name, as the vendor's old scripts do, and count the changed images.",
+    ),
 ]
 Label = Annotated[
     Path | None,
     typer.Option(
         "--label",
-        help="Label file, as of `dataset add`; or class names, then the folder is a wnid.",
+        help="Label file, in the format of `dataset add`; or a list of class names, then the "
+        "folder of an image (wnid) is its label.",
     ),
 ]
 Record = Annotated[
     str | None,
     typer.Option(
-        "--record", help="Record as an imported evaluation of this model, e.g. timm/seresnet50."
+        "--record",
+        help="Record the result as an imported evaluation of this model, such as timm/seresnet50.",
     ),
 ]
-OnePrecision = Annotated[Precision, typer.Option("--precision", "-p", help="With --record.")]
-Source = Annotated[str, typer.Option(help="With --record: the device and tool it ran on.")]
+OnePrecision = Annotated[
+    Precision, typer.Option("--precision", "-p", help="With --record: the precision of the model.")
+]
+Source = Annotated[
+    str, typer.Option(help="With --record: the device and tool that produced the outputs.")
+]
 DatasetOption = Annotated[
     str, typer.Option("--dataset", "-d", help="With --record: a registered dataset, or a name.")
 ]
 
 
 def vamp_npz_decode(
-    npz_txt: Annotated[Path, typer.Argument(help="The list that was given to vamp.")],
-    npz_dir: Annotated[Path, typer.Argument(help="The folder that vamp wrote.")],
-    result_txt: Annotated[Path, typer.Argument(help="The result file to write.")],
-    label_txt: Annotated[Path, typer.Argument(help="A class name a line.")],
-    background: o.Background = None,
+    npz_txt: Annotated[Path, typer.Argument(help="List of inputs that was given to vamp.")],
+    npz_dir: Annotated[Path, typer.Argument(help="Folder of outputs that vamp wrote.")],
+    result_txt: Annotated[Path, typer.Argument(help="Result file to write.")],
+    label_txt: Annotated[Path, typer.Argument(help="Class names, one per line.")],
+    background: o.BackgroundClass = None,
     old_ties: Annotated[
         bool,
         typer.Option(
             "--old-ties",
-            help="Equal scores in the order numpy happens to sort them, as the old decoder has it; "
-            "otherwise in the order of their class.",
+            help="Order equal scores as the vendor's old decoder does (numpy's argsort). Default: "
+            "the lowest class index first.",
         ),
     ] = False,
     json: o.Json = False,
 ) -> None:
-    """Writes the five best classes of each output, one line each, for `eval_topk`.
+    """Writes the top-5 classes of each output file of vamp, one per line, for `eval_topk`.
 
     Example: `python -m engine vamp_npz_decode npz.txt output result.txt imagenet.txt`
     """
     names = read_class_names(label_txt)
-    pairs = pair(read_datalist(npz_txt, must_exist=False), npz_dir)
-    outputs = _decoded(pairs, None, background)
+    pairs = pair_outputs(read_datalist(npz_txt, must_exist=False), npz_dir)
+    outputs = _decode_outputs(pairs, None, background)
     if old_ties:
-        outputs = [replace(one, ids=one.old_ids, scores=one.old_scores) for one in outputs]
+        outputs = [replace(o, ids=o.old_ids, scores=o.old_scores) for o in outputs]
     _write_lines(result_txt, outputs, names, label_txt.name)
     if json:
         emit_json({"images": len(outputs), "result": str(result_txt)})
     else:
-        note(f"{len(outputs):,} images are in {result_txt}.")
+        note(f"Top-5 classes of {len(outputs):,} images are in {result_txt}.")
 
 
-@grouped
+@expand_groups
 def eval_topk(
-    result_txt: Annotated[Path, typer.Argument(help="A result file, from vamp_npz_decode.")],
+    result_txt: Annotated[Path, typer.Argument(help="Result file, written by vamp_npz_decode.")],
     label: Label = None,
     *,
-    labeling: g.Labeling,
+    labeling: g.LabelOptions,
     by_name_: ByName = False,
     record_: Record = None,
     precision: OnePrecision = Precision.INT8,
@@ -105,85 +121,101 @@ def eval_topk(
     dataset: DatasetOption = "",
     json: o.Json = False,
 ) -> None:
-    """Top-1 and top-5 of a result file, by class index; the truth is the image's folder.
+    """Computes top-1 and top-5 from a result file; the image's folder is its label.
+
+    Classes are compared by index; --by-name compares names, as the vendor's old scripts do.
 
     Example: `python -m engine eval_topk result.txt`
     """
-    said = _said(record_, precision, source, dataset)
-    lines = _lines_of(result_txt)
+    description = _import_description(record_, precision, source, dataset)
+    lines = _read_text_lines(result_txt)
     ranked = list(read_lines(lines, result_txt.name))
     if not ranked:
-        raise VaccFileInvalid(f"{result_txt} holds no results.")
-    short = [one.path for one in ranked if len(one.ids) != TOP]
-    if short:
-        note(f"Warning: {len(short):,} images have not {TOP} lines (the first: {cut(short[0])}).")
-    truth = truth_of([one.path for one in ranked], labeling.of(label))
+        raise VaccFileInvalid(f"{result_txt} contains no results.")
+    incomplete = [image.path for image in ranked if len(image.ids) != TOP]
+    if incomplete:
+        note(
+            f"Warning: {len(incomplete):,} images do not have {TOP} lines (the first: "
+            f"{cut(incomplete[0])})."
+        )
+    truth = find_labels([image.path for image in ranked], labeling.labeling_of(label))
     labels = truth.labels
     for text in truth.notes:
         note(text)
-    ids = np.array([(*one.ids, *[-1] * TOP)[:TOP] for one in ranked], np.int64)
+    ids = np.array([(*image.ids, *[-1] * TOP)[:TOP] for image in ranked], np.int64)
     ranks = _ranks(ids, labels)
-    old = (lambda: by_name_of_lines(lines, result_txt.name)) if by_name_ else None
-    scores = np.array([(*one.scores, *[0.0] * TOP)[:TOP] for one in ranked], np.float32)
-    stems = [Path(one.path).stem for one in ranked]
-    document = _judge(ranks, old, 3, len(truth.classes))
-    _finish(document, said, stems, labels, ids, scores, json)
+    name_matches = (lambda: matches_by_name_in_lines(lines, result_txt.name)) if by_name_ else None
+    scores = np.array([(*image.scores, *[0.0] * TOP)[:TOP] for image in ranked], np.float32)
+    stems = [Path(image.path).stem for image in ranked]
+    document = _report_accuracy(ranks, name_matches, 3, len(truth.classes))
+    _record_and_print(document, description, stems, labels, ids, scores, json)
 
 
-@grouped
+@expand_groups
 def eval_imagenet(
-    result_path: Annotated[Path, typer.Option("--result_path", help="The folder vamp wrote.")],
-    datalist: Annotated[Path, typer.Option("--datalist", help="The list given to vamp.")],
+    result_path: Annotated[
+        Path, typer.Option("--result_path", help="Folder of outputs that vamp wrote.")
+    ],
+    datalist: Annotated[
+        Path, typer.Option("--datalist", help="List of inputs that was given to vamp.")
+    ],
     label: Label = None,
     *,
-    labeling: g.Labeling,
+    labeling: g.LabelOptions,
     by_name_: ByName = False,
     result_lines: Annotated[
-        Path | None, typer.Option("--result-lines", help="Write the old result file too.")
+        Path | None,
+        typer.Option(
+            "--result-lines", help="Also write the result file of vamp_npz_decode to this path."
+        ),
     ] = None,
-    background: o.Background = None,
+    background: o.BackgroundClass = None,
     record_: Record = None,
     precision: OnePrecision = Precision.INT8,
     source: Source = "",
     dataset: DatasetOption = "",
     json: o.Json = False,
 ) -> None:
-    """Top-1 and top-5 of vamp's outputs, by class index.
+    """Computes top-1 and top-5 from the output files of vamp.
+
+    Classes are compared by index; --by-name compares names, as the vendor's old scripts do.
 
     Example: `python -m engine eval_imagenet --result_path output --datalist npz.txt --label l.txt`
     """
-    said = _said(record_, precision, source, dataset)
+    description = _import_description(record_, precision, source, dataset)
     inputs = read_datalist(datalist, must_exist=False)
-    pairs = pair(inputs, result_path)
-    truth, matching = _matched(pairs, labeling.of(label), background)
+    pairs = pair_outputs(inputs, result_path)
+    truth, matching = _match_classes(pairs, labeling.labeling_of(label), background)
     labels = truth.labels
     outputs = [
-        replace(one, ids=_classes_of(one.ids, matching), old_ids=_classes_of(one.old_ids, matching))
-        for one in _decoded(pairs, matching.outputs_of_labels(labels), background)
+        replace(o, ids=_classes_of(o.ids, matching), old_ids=_classes_of(o.old_ids, matching))
+        for o in _decode_outputs(pairs, matching.outputs_of_labels(labels), background)
     ]
-    named = label is not None and not is_label_file(label)
-    names = read_class_names(label) if label is not None and named else class_names()
-    ranks = np.array([-1 if one.rank is None else one.rank for one in outputs])
+    has_names = label is not None and not is_label_file(label)
+    names = read_class_names(label) if label is not None and has_names else class_names()
+    ranks = np.array([-1 if output.rank is None else output.rank for output in outputs])
     if result_lines is not None:
         _write_lines(result_lines, outputs, names, label.name if label else "the built-in list")
 
-    def old() -> Matches:
-        guesses = [names_of(one.old_ids, names, "the label file") for one in outputs]
-        return by_name(guesses, labels)
+    def name_matches() -> Matches:
+        guesses = [class_names_of(o.old_ids, names, "the label file") for o in outputs]
+        return matches_by_name(guesses, labels)
 
-    document = _judge(ranks, old if by_name_ else None, None, matching.outputs)
-    ids = np.array([one.ids for one in outputs])
-    shares = np.array([one.probabilities for one in outputs], np.float32)
-    _finish(document, said, [path.stem for path in inputs], labels, ids, shares, json)
+    document = _report_accuracy(ranks, name_matches if by_name_ else None, None, matching.outputs)
+    ids = np.array([output.ids for output in outputs])
+    probabilities = np.array([output.probabilities for output in outputs], np.float32)
+    _record_and_print(
+        document, description, [path.stem for path in inputs], labels, ids, probabilities, json
+    )
 
 
-def _matched(
+def _match_classes(
     pairs: list[tuple[Path, Path]], labeling: LabelOptions, background: int | None
-) -> tuple[Truth, ClassMatching]:
-    """The truth of the inputs, and how the scores of the first output go with its classes."""
+) -> tuple[ImageLabels, ClassMatching]:
+    """The labels of the inputs, and how the model's outputs correspond to the classes."""
     outputs = read_output(pairs[0][1]).size
-    inputs = [given for given, _ in pairs]
-    truth = truth_of(inputs, labeling, outputs - (background is not None))
+    inputs = [path for path, _ in pairs]
+    truth = find_labels(inputs, labeling, outputs - (background is not None))
     hint = "`eval_imagenet` takes `--background 0`"
     where = labeling.file.name if labeling.file else "of the folders"
     matching = match_outputs("The network", outputs, background, where, truth.classes, hint)
@@ -197,24 +229,26 @@ def _classes_of(ids: tuple[int, ...], matching: ClassMatching) -> tuple[int, ...
     return tuple(int(index) for index in matching.classes_of_outputs(np.asarray(ids)))
 
 
-def _said(model: str | None, precision: Precision, source: str, dataset: str) -> Said | None:
+def _import_description(
+    model: str | None, precision: Precision, source: str, dataset: str
+) -> OutputDescription | None:
     if model is None:
         return None
     if not source or not dataset:
         raise InvalidRequest(
-            "--record needs --source 'device, tool' and --dataset NAME, which stand beside the "
+            "--record needs --source 'device, tool' and --dataset NAME, which are shown with the "
             "result."
         )
-    return Said(model, precision, source, dataset)
+    return OutputDescription(model, precision, source, dataset)
 
 
-def _decoded(
+def _decode_outputs(
     pairs: list[tuple[Path, Path]], labels: np.ndarray | None, background: int | None
-) -> list[Output]:
+) -> list[DecodedOutput]:
     with progress_bar() as progress:
         bar = progress.add_task("Outputs", total=len(pairs))
         return list(
-            decode(
+            decode_outputs(
                 pairs,
                 labels,
                 background,
@@ -223,18 +257,21 @@ def _decoded(
         )
 
 
-def _write_lines(path: Path, outputs: list[Output], names: tuple[str, ...], file: str) -> None:
+def _write_lines(
+    path: Path, outputs: list[DecodedOutput], names: tuple[str, ...], file: str
+) -> None:
     with atomic_write(path) as part, part.open("w", encoding="utf-8") as stream:
-        for one in outputs:
-            ranked = Ranked(str(one.path), one.ids, one.scores, names_of(one.ids, names, file))
+        for output in outputs:
+            top = class_names_of(output.ids, names, file)
+            ranked = TopClasses(str(output.path), output.ids, output.scores, top)
             stream.writelines(format_lines(ranked))
 
 
-def _lines_of(path: Path) -> list[str]:
+def _read_text_lines(path: Path) -> list[str]:
     try:
         return path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is no text"
+        reason = getattr(error, "strerror", None) or "it is not a text file"
         raise VaccFileInvalid(f"{path} cannot be read: {reason}.") from error
 
 
@@ -243,25 +280,28 @@ def _ranks(ids: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return np.where(hits.any(axis=1), hits.argmax(axis=1), -1)
 
 
-def _judge(
-    ranks: np.ndarray, old: Callable[[], Matches] | None, decimals: int | None, classes: int
+def _report_accuracy(
+    ranks: np.ndarray,
+    name_matches: Callable[[], Matches] | None,
+    decimals: int | None,
+    classes: int,
 ) -> dict[str, object]:
-    """Prints the verdict; by name where asked, with what that changes."""
-    right = by_index(ranks)
-    counts = right.counts()
+    """Prints the accuracy; with `name_matches` also how many images scoring by name changes."""
+    index_matches = matches_by_index(ranks)
+    counts = index_matches.counts()
     document: dict[str, object] = {
         "images": counts.images,
         "top1_count": counts.top1,
         "top5_count": counts.top5,
-        "line": counts.line(decimals),
+        "line": counts.result_line(decimals),
     }
-    if old is not None:
-        matches = old()
-        top1, top5 = changes(right, matches)
-        document |= {"line": matches.counts().line(decimals), "changed": [top1, top5]}
-        rates = counts.line(decimals).removeprefix("[VACC]:  ")
+    if name_matches is not None:
+        matches = name_matches()
+        top1, top5 = count_changes(index_matches, matches)
+        document |= {"line": matches.counts().result_line(decimals), "changed": [top1, top5]}
+        rates = counts.result_line(decimals).removeprefix("[VACC]:  ")
         note(
-            f"Scored by name. By index it is {rates}: the old scoring changes {top1:,} images in "
+            f"Scored by class name. By index: {rates}. Scoring by name changes {top1:,} images in "
             f"top-1 and {top5:,} in top-5."
         )
     low, high = wilson_interval(counts.top1, counts.images)
@@ -270,22 +310,25 @@ def _judge(
         f"{high:.2%}), top-5 {counts.top5:,}."
     )
     if is_chance_level(counts.top1, counts.images, classes):
-        note("Warning: that is what guessing gives; labels, class order or pairing do not match.")
+        note(
+            "Warning: this accuracy is at chance level; labels, class order or pairs of files do "
+            "not match."
+        )
     return document
 
 
-def _finish(
+def _record_and_print(
     document: dict[str, object],
-    said: Said | None,
+    description: OutputDescription | None,
     stems: list[str],
     labels: np.ndarray,
     ids: np.ndarray,
     scores: np.ndarray,
     json: bool,
 ) -> None:
-    if said is not None:
-        row, known = record(said, stems, labels, ids, scores, prepare_database())
+    if description is not None:
+        row, existed = record_outputs(description, stems, labels, ids, scores, prepare_database())
         document["evaluation"] = row.id
-        again = " before" if known else ""
-        note(f"Recorded{again} as evaluation {row.id}, imported from {said.source}.")
+        again = " before" if existed else ""
+        note(f"Recorded{again} as evaluation {row.id}, imported from {description.source}.")
     emit_json(document) if json else print(document["line"])

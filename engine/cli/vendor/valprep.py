@@ -1,4 +1,4 @@
-"""`valprep`: a flat validation folder becomes a folder per class."""
+"""`valprep`: sorts a flat folder of validation images into one folder per class."""
 
 from __future__ import annotations
 
@@ -8,36 +8,40 @@ from typing import Annotated
 import typer
 
 from engine.cli import option_groups as g
-from engine.cli.option_grouping import grouped
+from engine.cli.option_groups import expand_groups
 from engine.cli.options import Json
 from engine.cli.output import emit_json, note, progress_bar
 from engine.datasets.sorting import sort_by_class
 
 
-@grouped
+@expand_groups
 def valprep(
-    folder: Annotated[Path, typer.Argument(help="A flat folder of validation images.")],
-    target: Annotated[Path, typer.Argument(help="Folder that gets a folder per class.")],
+    folder: Annotated[Path, typer.Argument(help="Flat folder of validation images.")],
+    target: Annotated[Path, typer.Argument(help="Folder to write: one subfolder per class.")],
     labels: Annotated[
         Path | None,
         typer.Option(
-            help="Label file, as of `dataset add`; val_label.txt in the folder if left out."
+            help="Label file, in the format of `dataset add`. Default: val_label.txt in the folder."
         ),
     ] = None,
     *,
-    labeling: g.Labeling,
-    copy: Annotated[bool, typer.Option("--copy", help="Copy instead of hard links.")] = False,
+    labeling: g.LabelOptions,
+    copy: Annotated[
+        bool, typer.Option("--copy", help="Copy the images instead of creating hard links.")
+    ] = False,
     json: Json = False,
 ) -> None:
-    """Sorts validation images into folders named by wnid; the source stays as it is.
+    """Sorts a flat folder of validation images into one folder per class (wnid).
+
+    The source folder is not changed.
 
     Example: `python -m engine valprep ILSVRC2012_img_val val --labels val_label.txt`
     """
     with progress_bar() as progress:
         bar = progress.add_task("Images", total=None)
-        found = sort_by_class(
+        result = sort_by_class(
             folder,
-            labeling.of(labels),
+            labeling.labeling_of(labels),
             target,
             copy,
             lambda done, total: progress.update(bar, completed=done, total=total),
@@ -45,17 +49,17 @@ def valprep(
     if json:
         emit_json(
             {
-                "images": found.images,
-                "classes": found.classes,
-                "made": found.created,
-                "notes": list(found.notes),
+                "images": result.images,
+                "classes": result.classes,
+                "made": result.created,
+                "notes": list(result.notes),
             }
         )
     else:
-        for text in found.notes:
+        for text in result.notes:
             note(text)
-        there = found.images - found.created
+        existing = result.images - result.created
         note(
-            f"{found.images:,} images of {found.classes:,} classes are in {target}, verified: "
-            f"{found.created:,} made now, {there:,} there before."
+            f"{result.images:,} images of {result.classes:,} classes are in {target}, verified: "
+            f"{result.created:,} new, {existing:,} existed before."
         )

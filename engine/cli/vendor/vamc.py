@@ -1,4 +1,4 @@
-"""`vamc build` and `vamc compile`: the vendor's build files, as they are."""
+"""`vamc build` and `vamc compile`: builds described by the vendor's build files (YAML)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 
 from db.enums import JobStatus
 from engine.cli import options as o
-from engine.cli.follow import finish_job, finish_run, submit_noting
+from engine.cli.follow import finish_job, finish_run, submit_with_warnings
 from engine.cli.output import emit_json, note
 from engine.cli.parsing import read_weights
 from engine.jobs.dispatcher import ensure_dispatcher
@@ -22,18 +22,25 @@ from engine.store import artifacts
 from engine.store.database import prepare_database
 from engine.vacc.build_file import BuildFile, read_build_file
 from engine.vacc.deploy import deploy
-from engine.vacc.requests import calibration_of, request_of
+from engine.vacc.requests import build_request, calibration_dataset
 
 app = typer.Typer(no_args_is_help=True)
-File = Annotated[Path, typer.Argument(help="A build file of either schema.")]
+File = Annotated[
+    Path,
+    typer.Argument(help="Build file (YAML) of either schema: frontend/backend, or model/engine."),
+]
 Model = Annotated[
     str | None,
     typer.Option(
-        "--model", help="Which network a checkpoint belongs to, where its name does not say."
+        "--model",
+        help="Model of the checkpoint, such as timm/seresnet50. Default: identified from the file.",
     ),
 ]
 WeightsOption = Annotated[
-    str | None, typer.Option(help="Instead of the file's: `pretrained`, `random`, or a path.")
+    str | None,
+    typer.Option(
+        help="Weights instead of those in the build file: `pretrained`, `random`, or a path."
+    ),
 ]
 
 
@@ -47,11 +54,14 @@ def build(
     detach: o.Detach = False,
     json: o.Json = False,
 ) -> int:
-    """Builds a model from a build file; the result goes where the file says.
+    """Builds a model from a build file, and writes it to the workspace of the file.
+
+    The files are `<workspace>/<name>/mod.onnx` and `mod.json`; `vamp -m` takes that prefix. Keys of
+    the vendor's chip have no effect here, and are listed.
 
     Example: `python -m engine vamc build timm_senet.yaml`
     """
-    return _build(_read(file, model, weights, weights_key, target), file, detach, json)
+    return _build(_plan_build(file, model, weights, weights_key, target), file, detach, json)
 
 
 @app.command("compile")
@@ -64,66 +74,71 @@ def compile_(
     detach: o.Detach = False,
     json: o.Json = False,
 ) -> int:
-    """The same as `vamc build`, under its newer name.
+    """Does the same as `vamc build`; this is the newer name.
 
     Example: `python -m engine vamc compile timm_senet.yaml`
     """
-    return _build(_read(file, model, weights, weights_key, target), file, detach, json)
+    return _build(_plan_build(file, model, weights, weights_key, target), file, detach, json)
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
-    file: BuildFile
+class _BuildPlan:
+    """A build file, and the request for its build with the command's options applied."""
+
+    build_file: BuildFile
     request: RunRequest
 
 
-def _read(
+def _plan_build(
     path: Path, model: str | None, weights: str | None, key: str | None, target: TargetName
-) -> _Asked:
-    """What the build file asks for, with what is overridden; its keys of no effect are named."""
+) -> _BuildPlan:
+    """Reads a build file and applies the options; prints ignored keys and warnings."""
     file = read_build_file(path)
     for text in file.ignored:
         note(f"Note: {text}")
     for text in file.warnings:
         note(f"Warning: {text}")
-    given = read_weights(weights, key=key) if weights else None
-    asked = request_of(file, model, given, key)
-    for text in asked.remarks:
+    override = read_weights(weights, key=key) if weights else None
+    resolved = build_request(file, model, override, key)
+    for text in resolved.remarks:
         note(f"Note: {text}")
-    return _Asked(file, asked.request.model_copy(update={"target": target}))
+    return _BuildPlan(file, resolved.request.model_copy(update={"target": target}))
 
 
-def _build(made: _Asked, path: Path, detach: bool, json: bool) -> int:
-    asked, request = made.file, made.request
+def _build(plan: _BuildPlan, path: Path, detach: bool, json: bool) -> int:
+    build_file, request = plan.build_file, plan.request
     url = prepare_database()
-    calibration = calibration_of(asked)
+    calibration = calibration_dataset(build_file)
     if calibration and finish_job(dataset_job(calibration)).status != JobStatus.SUCCEEDED:
         return 1
-    run_id = submit_noting(request)
+    run_id = submit_with_warnings(request)
     if detach:
         ensure_dispatcher()
-        text = f"Queued as run {run_id}; the same command writes {asked.prefix}.* when it is done."
+        text = (
+            f"Queued as run {run_id}. When it has ended, the same command without --detach writes "
+            f"{build_file.prefix}.*."
+        )
         emit_json({"run": run_id}) if json else note(text)
         return 0
     jobs = finish_run(run_id)
-    built = artifact_digests(job.result for job in jobs)
+    digests = artifact_digests(job.result for job in jobs)
     if any(job.status != JobStatus.SUCCEEDED for job in jobs):
         return 1
-    artifact = artifacts.find_by_digest(built[-1], url)
-    written = deploy(artifact, asked.prefix, _about(asked, path))
+    artifact = artifacts.find_by_digest(digests[-1], url)
+    written = deploy(artifact, build_file.prefix, _deploy_facts(build_file, path))
     document = {
         "run": run_id,
         "artifact": artifact.digest,
         "files": [str(file) for file in written],
-        "ignored": asked.ignored,
-        "warnings": asked.warnings,
+        "ignored": build_file.ignored,
+        "warnings": build_file.warnings,
     }
     if json:
         emit_json(document)
     else:
-        note(f"Built {artifact.model_id} in {artifact.precision}: {asked.prefix}.onnx")
+        note(f"Built {artifact.model_id} in {artifact.precision}: {build_file.prefix}.onnx")
     return 0
 
 
-def _about(asked: BuildFile, path: Path) -> dict[str, object]:
-    return {"name": asked.name, "input": asked.input_name, "build_file": path.name}
+def _deploy_facts(build_file: BuildFile, path: Path) -> dict[str, object]:
+    return {"name": build_file.name, "input": build_file.input_name, "build_file": path.name}

@@ -1,4 +1,4 @@
-"""What `vamp` does: measure a build, or write the outputs of a list of inputs."""
+"""The two modes of `vamp`: measure a build, or write the outputs of a list of inputs."""
 
 from __future__ import annotations
 
@@ -25,58 +25,60 @@ from engine.store import artifacts
 from engine.store.database import prepare_database
 from engine.store.manifest import ExportManifest
 from engine.store.protocols import BenchmarkProtocol
-from engine.vacc.inference import Passed, infer
+from engine.vacc.inference import InferenceResult, run_inference
 from engine.vacc.npz import read_datalist
-from engine.vacc.report import Figures, report
+from engine.vacc.report import ReportFigures, format_report
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
-    """What was asked for: a build, how to measure it, and how to say what came of it."""
+class VampRun:
+    """A call of vamp: the build, the benchmark, and the layout of the report."""
 
     artifact: Artifact
-    asked: BenchmarkSpec
+    benchmark: BenchmarkSpec
     devices: tuple[int, ...]
     layout: int
     json: bool
 
-    def say(self, figures: Figures, document: dict[str, object]) -> None:
-        """The report in the layout of the tool, or a document that holds it."""
-        text = report(figures, self.layout)
+    def print_report(self, figures: ReportFigures, document: dict[str, object]) -> None:
+        """Prints the report in the layout of the tool, or a JSON document that holds it."""
+        text = format_report(figures, self.layout)
         emit_json({**document, "report": text}) if self.json else print(text)
 
 
-def measure(call: Call) -> int:
-    """Runs a benchmark as a job, and prints its report; the exit code."""
-    asked = call.asked
-    job = finish_job(benchmark_job(asked))
+def measure(call: VampRun) -> int:
+    """Runs a benchmark as a job and prints its report; returns the exit code."""
+    benchmark = call.benchmark
+    job = finish_job(benchmark_job(benchmark))
     if job.status != JobStatus.SUCCEEDED or not job.result:
         return 1
     with reading(prepare_database()) as session:
         row = session.get(Benchmark, JobResult.from_stored(job.result).benchmark)
     if row is None:
-        raise ArtifactMissing(f"The benchmark of job {job.id} is gone; run it again.")
-    call.say(_figures_of(row, call, job), {"benchmark": row.id})
-    noise = BenchmarkProtocol.from_row(row).interference_text
+        raise ArtifactMissing(
+            f"The benchmark of job {job.id} does not exist any more; run it again."
+        )
+    call.print_report(_vamp_figures(row, call, job), {"benchmark": row.id})
+    interference = BenchmarkProtocol.from_row(row).interference_text
     note(
-        f"Recorded as benchmark {row.id}. Preparing images is not in the time; the latency is that "
-        f"of one request with {asked.instances * asked.processes} in flight."
-        + ("" if row.stable else " Unstable: the windows did not agree.")
-        + (f" Noisy: {noise}." if noise else "")
+        f"Recorded as benchmark {row.id}. Image preprocessing is not included. The latency is that "
+        f"of one request, with {benchmark.instances * benchmark.processes} in flight."
+        + ("" if row.stable else " Unstable: the windows differ.")
+        + (f" Interference: {interference}." if interference else "")
     )
     return 0
 
 
-def _figures_of(row: Benchmark, call: Call, job: Job) -> Figures:
-    with np.load(settings().home / str(row.latencies_path)) as kept:
-        windows, latencies = kept["window"], kept["latency_ms"]
+def _vamp_figures(row: Benchmark, call: VampRun, job: Job) -> ReportFigures:
+    with np.load(settings().home / str(row.latencies_path)) as arrays:
+        windows, latencies = arrays["window"], arrays["latency_ms"]
     reported = latencies[windows > windows.max() - BenchmarkProtocol.from_row(row).reported_windows]
     samples = int(reported.size) * row.batch
-    return Figures(
+    return ReportFigures(
         side=artifacts.preprocess_of(call.artifact).crop,
         outputs=ExportManifest.from_artifact(call.artifact).classes,
-        instances=call.asked.instances,
-        processes=call.asked.processes,
+        instances=call.benchmark.instances,
+        processes=call.benchmark.processes,
         devices=call.devices,
         batch=row.batch,
         samples=samples,
@@ -88,48 +90,50 @@ def _figures_of(row: Benchmark, call: Call, job: Job) -> Figures:
 
 
 def write_outputs(
-    call: Call, spec: PreprocessSpec, datalist: Path | None, folder: Path | None
+    call: VampRun, spec: PreprocessSpec, datalist: Path | None, folder: Path | None
 ) -> int:
-    """Writes one output file for each input of a list, and prints the report; the exit code."""
+    """Writes one output file per input of a list and prints the report; returns the exit code."""
     if datalist is None or folder is None:
-        raise InvalidRequest("--datalist and --path_output belong together; give both.")
+        raise InvalidRequest("--datalist and --path_output are needed together; give both.")
     inputs = read_datalist(datalist)
     started = datetime.now(UTC).astimezone()
     passed = _infer(call, spec, inputs, folder)
-    figures = Figures(
+    figures = ReportFigures(
         side=spec.crop,
         outputs=ExportManifest.from_artifact(call.artifact).classes,
         instances=1,
         processes=1,
         devices=call.devices,
-        batch=call.asked.batch,
+        batch=call.benchmark.batch,
         samples=len(inputs),
         elapsed_s=passed.elapsed_s,
         latencies_ms=passed.latencies_ms,
         started=started,
         ended=datetime.now(UTC).astimezone(),
     )
-    call.say(figures, {"files": len(passed.files), "path_output": str(folder)})
+    call.print_report(figures, {"files": len(passed.files), "path_output": str(folder)})
     note(
-        f"{len(passed.files):,} outputs are in {folder}. This time holds the reading of files and "
-        f"one instance did the work: it is not recorded; leave out --datalist to measure speed."
+        f"{len(passed.files):,} outputs are in {folder}. This time includes reading files, with "
+        f"one request in flight, so it is not recorded; run without --datalist to benchmark."
     )
     return 0
 
 
-def _infer(call: Call, spec: PreprocessSpec, inputs: list[Path], folder: Path) -> Passed:
+def _infer(
+    call: VampRun, spec: PreprocessSpec, inputs: list[Path], folder: Path
+) -> InferenceResult:
     threads = settings().threads
     path = artifacts.model_path(call.artifact.digest)
     exact = overflow_warning(call.artifact) is not None
-    runtime = OnnxSession(path, call.asked.provider, threads, exact)
+    runtime = OnnxSession(path, call.benchmark.provider, threads, exact)
     with progress_bar() as progress:
         bar = progress.add_task("Images", total=len(inputs))
-        return infer(
+        return run_inference(
             runtime.run,
             inputs,
             folder,
             spec,
-            call.asked.batch,
+            call.benchmark.batch,
             threads,
             lambda done, total: progress.update(bar, completed=done),
         )

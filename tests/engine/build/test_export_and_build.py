@@ -286,7 +286,7 @@ def test_fp16_keeps_what_does_not_fit_in_float_and_says_on_which_images(
 def test_fp16_is_native_where_the_machine_computes_in_it(
     provider: str, machine: str, flags: list[str], kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("engine.build.fp16.execution.half_instructions", lambda: flags)
+    monkeypatch.setattr("engine.build.fp16.execution.fp16_instructions", lambda: flags)
     monkeypatch.setattr("engine.build.fp16.execution.platform.machine", lambda: machine)
     found = expected(provider)
     assert found.kind == kind

@@ -179,7 +179,7 @@ def test_the_averages_of_openmmlabs_hook_are_left_out_or_chosen(tmp_path: Path) 
     path = save({"meta": {"epoch": 1}, "state_dict": {**state, **hook}}, tmp_path / "x.pth")
     read = read_checkpoint(path)
     assert_equal(read.tensors, state)
-    assert [text for text in read.remarks if "`--weights-key ema` takes the averages" in text]
+    assert [text for text in read.remarks if "averages with `--weights-key ema`" in text]
     assert [text for text in read.remarks if "data_preprocessor.mean" in text]
     averaged = read_checkpoint(path, "ema").tensors
     assert [float(t.sum()) for t in averaged.values()] == [0.0, 3.0, 0.0]

@@ -68,7 +68,7 @@ def test_what_lies_beside_the_network_is_said(state: State) -> None:
     beside = {"criterion.weight": torch.ones(5), "accuracy.counts": torch.ones(3, 3).int()}
     found = fitted({**under("model.", state), **beside})
     assert found.tensors.keys() == state.keys()
-    assert "2 tensors: criterion.weight, accuracy.counts" in found.remarks[0]
+    assert "2 tensors outside model (criterion.weight, accuracy.counts)" in found.remarks[0]
 
 
 def test_weights_beside_the_network_may_be_the_head_that_is_meant(state: State) -> None:
@@ -109,7 +109,7 @@ def test_two_networks_with_no_telling_names_are_asked_for(state: State) -> None:
 
 
 def test_a_key_that_the_file_does_not_have_is_refused(state: State) -> None:
-    with pytest.raises(CheckpointRejected, match=r"one set of weights.*leave --weights-key out"):
+    with pytest.raises(CheckpointRejected, match=r"one set of weights.*omit --weights-key"):
         fitted(state, "state_dict_ema")
 
 
@@ -119,7 +119,7 @@ def test_the_number_of_classes_is_that_of_the_head(state: State, classes: int) -
     found = fitted(under("module.", given))
     assert found.classes == classes
     assert f"its head has {classes} classes" in found.remarks[0]
-    assert "published for 1,000 classes are not of these weights" in found.remarks[0]
+    assert "published figures for 1,000 classes do not apply to these weights" in found.remarks[0]
     network = build_module("timm", SMALL, classes=found.classes)
     load_into(network, found.tensors, f"timm/{SMALL}")
     image = torch.rand(1, 3, 32, 32)

@@ -17,9 +17,15 @@ import typer
 import typer.main
 
 from db.enums import Precision
+from engine.cli.commands import load_command
 from engine.cli.main import app, main
-from engine.cli.option_grouping import grouped
-from engine.cli.options import joined, numbers
+from engine.cli.option_groups import expand_groups
+from engine.cli.options import (
+    RENAMED_OPTIONS,
+    int_list_parser,
+    merge_values,
+    with_current_names,
+)
 from engine.cli.output import emit_table
 from engine.cli.parsing import read_preprocess, read_weights
 from engine.common.program import program
@@ -52,7 +58,7 @@ class Sides:
 
 
 def test_a_group_of_options_reaches_its_command_as_one_value() -> None:
-    @grouped
+    @expand_groups
     def command(name: str, *, sides: Sides, loud: bool = False) -> str:
         return f"{name} {sides.long} {sides.short} {loud}"
 
@@ -141,7 +147,7 @@ def test_models_as_json(capsys: pytest.CaptureFixture[str]) -> None:
             "one image at a time",
         ),
         (
-            ["benchmark", "timm/x", "--scenario", "offline", "--latency-limit", "5"],
+            ["benchmark", "timm/x", "--scenario", "offline", "--max-latency", "5"],
             "belong to scenario server",
         ),
     ],
@@ -162,7 +168,7 @@ def test_errors_are_one_sentence_and_exit_code_1(
         ["nonsense"],
         ["export"],
         ["run", "m", "--batch", "0"],
-        ["benchmark", "m", "--batches", "1,two"],
+        ["benchmark", "m", "--batch", "1,two"],
         ["benchmark", "m", "-i", "1,,2"],
         ["benchmark", "m", "-t", "-1"],
         ["benchmark", "m", "--scenario", "multi-stream"],
@@ -195,8 +201,8 @@ FAR = "99999999999999999999999"
         (["export", "timm/../../etc", "--detach"], "reads as a path"),
         (["export", "x" * 5000, "--detach"], "There is no model 'xxx"),
         (["results", "-o", "/nowhere/at/all/x.csv"], "cannot be written: No such file"),
-        (["vamp", "-m", "a" * 5000], "is no build"),
-        (["classify", "x.jpg", "-a", "%"], "No artifact starts with '%'"),
+        (["vamp", "-m", "a" * 5000], "is not a build"),
+        (["classify", "x.jpg", "-a", "%"], "no artifact begins with '%'"),
         (["build", "timm/seresnet50", "--weights", "~nobody/x", "--detach"], "There is no file"),
     ],
 )  # fmt: skip
@@ -223,7 +229,10 @@ def test_names_are_text_in_every_table(
         "-p",
         "fp32",
     ]
-    assert main(["import", "evaluation", str(tmp_path / "p.npy"), *names, "--per-class", "20"]) == 0
+    assert (
+        main(["import", "evaluation", str(tmp_path / "p.npy"), *names, "--images-per-class", "20"])
+        == 0
+    )
     card = {"model": "onnx/[/]", "precision": "int8", "source": "[/]", "device": "[/]"}
     (tmp_path / "b.json").write_text(json.dumps({**card, "images_per_s": 5}))
     assert main(["import", "benchmark", str(tmp_path / "b.json")]) == 0
@@ -354,23 +363,90 @@ def test_a_hostile_checkpoint_is_refused_and_never_executed(tmp_path: Path) -> N
     assert not canary.exists()
 
 
+OLD_CALLS = {
+    "--again": ["benchmark", "timm/x", "--again"],
+    "--anyway": ["compare", "1", "2", "--anyway"],
+    "--arrivals-seed": ["benchmark", "timm/x", "--arrivals-seed", "5"],
+    "--batches": ["run", "timm/x", "--batches", "1,2"],
+    "--calibrate": ["build", "timm/x", "--calibrate", "max"],
+    "--calibrate-on": ["profile", "timm/x", "--calibrate-on", "train"],
+    "--color": ["export", "timm/x", "--color", "bgr"],
+    "--instances": ["run", "timm/x", "--instances=2"],
+    "--keep-in-float": ["build", "timm/x", "--keep-in-float", "0,4"],
+    "--latency-limit": ["benchmark", "timm/x", "--latency-limit", "9"],
+    "--limit": ["evaluate", "timm/x", "--limit", "77"],
+    "--max-drop": ["build", "timm/x", "--max-drop", "0.25"],
+    "--max-seconds": ["run", "timm/x", "--max-seconds=12.5"],
+    "--most": ["evaluation", "show", "1", "--most", "3"],
+    "--per-class": ["import", "evaluation", "f", "--per-class", "50"],
+    "--percentile": ["benchmark", "timm/x", "--percentile", "p99"],
+    "--rate": ["benchmark", "timm/x", "--rate", "33.5"],
+    "--resizer": ["run", "timm/x", "--resizer", "opencv"],
+    "--via": ["export", "timm/x", "--via", "paddle2onnx"],
+}
+IMPORT_OPTIONS = ["-m", "x", "-p", "fp32", "--source", "x", "-d", "x"]
+MORE_OLD_CALLS = [
+    ["build", "timm/x", "--percentile", "99.9"],
+    ["compare", "1", "2", "--most", "3"],
+    ["peak", "--again"],
+    ["profile", "timm/x", "--most", "3"],
+    ["run", "timm/x", "--limit", "77"],
+]
+
+
+def test_each_renamed_option_has_a_call() -> None:
+    assert set(OLD_CALLS) == set(RENAMED_OPTIONS)
+
+
+@pytest.mark.parametrize("call", [*OLD_CALLS.values(), *MORE_OLD_CALLS], ids=" ".join)
+def test_an_earlier_option_name_still_works_and_is_hidden(
+    call: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = load_command(call[0])
+    command = getattr(command, "commands", {}).get(call[1], command)
+    received: list[dict[str, object]] = []
+
+    def receive(**values: object) -> int:
+        received.append(values)
+        return 0
+
+    monkeypatch.setattr(command, "callback", receive)
+    name = next(word.partition("=")[0] for word in call if word.startswith("--"))
+    present = {option for parameter in command.params for option in parameter.opts}
+    current = next(new for new in RENAMED_OPTIONS[name] if new in present)
+    given = IMPORT_OPTIONS if call[0] == "import" else []
+    assert main([*call, *given]) == 0
+    assert main([*(word.replace(name, current) for word in call), *given]) == 0
+    assert received[0] == received[1]
+    defaults = {parameter.name: parameter.default for parameter in command.params}
+    changed = next(p.name for p in command.params if current in p.opts)
+    assert received[0][str(changed)] != defaults[changed]
+    assert name not in present
+    assert main([*call[: 1 + (call[0] in ("evaluation", "import"))], "--help"]) == 0
+    assert f"{name} " not in capsys.readouterr().out
+
+
+def test_words_after_two_dashes_are_no_options() -> None:
+    assert with_current_names(["--", "--again"], {"--ignore-cached"}) == ["--", "--again"]
+
+
 def test_numbers_are_given_in_a_list_or_one_by_one() -> None:
-    read = numbers(0, 64)
-    assert joined([read("1,2"), read("8"), read("2, 16")], "batches") == (1, 2, 8, 16)
-    assert joined(None, "batches") == (1,)
-    assert joined([read("0")], "batches") == (0,)
+    read = int_list_parser(0, 64)
+    assert merge_values([read("1,2"), read("8"), read("2, 16")], "batches") == (1, 2, 8, 16)
+    assert merge_values(None, "batches") == (1,)
+    assert merge_values([read("0")], "batches") == (0,)
 
 
 def test_a_sweep_names_its_sweet_spot_and_is_not_measured_twice(url: str) -> None:
     digest = store_build(url, tiny_se_model()).digest
-    call = ["benchmark", digest, "-b", "1,2", "-t", "1", "--max-seconds", "1"]
-    first = engine(*call, "--latency-limit", "5000", "--json")
+    call = ["benchmark", digest, "-b", "1,2", "-t", "1", "--max-duration", "1"]
+    first = engine(*call, "--max-latency", "5000", "--json")
     assert first.returncode == 0, first.stderr
     spot = json.loads(first.stdout)["sweet_spot"]
     assert (spot["points"], spot["keeping"], spot["percentile"]) == (2, 2, "p90")
     assert spot["sentence"].startswith("Best operating point: onnx/tiny fp32 at batch ")
     assert spot["row"]["images_per_s"] == max(r["images_per_s"] for r in spot["frontier"])
-    again = engine(*call, "--latency-limit", "0.001")
+    again = engine(*call, "--max-latency", "0.001")
     assert again.returncode == 0, again.stderr
     said = " ".join(again.stderr.split())  # lines are folded for people
     assert said.count("Reused result of benchmark") == 2

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.cli.commands import COMMANDS, load
+from engine.cli.commands import COMMANDS, load_command
 from engine.config import REPOSITORY
 from engine.worker import HANDLERS
 
@@ -77,4 +77,4 @@ def test_a_job_loads_only_what_its_kind_needs(kind: str, tmp_path: Path) -> None
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_the_line_of_a_command_is_the_first_of_its_help(name: str) -> None:
-    assert (load(name).help or "").splitlines()[0] == COMMANDS[name].line
+    assert (load_command(name).help or "").splitlines()[0] == COMMANDS[name].summary

@@ -140,26 +140,26 @@ def test_a_background_class_is_taken_off(url: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("write", "more", "message"),
     [
-        (lambda p: np.save(p, truth()[:-1]), {}, "199 predictions are not a whole number of"),
+        (lambda p: np.save(p, truth()[:-1]), {}, "199 predictions cannot be divided into classes"),
         (
             lambda p: np.save(p, np.stack([truth(), truth()], 1)),
             {},
-            "row 0: one class stands twice",
+            "row 0: a class is listed twice",
         ),
         (lambda p: np.save(p, truth() + 995), {}, "predicts classes 995 to 1004"),
-        (lambda p: np.save(p, 1 + np.arange(N) * 999 // (N - 1)), {}, "count from 1: subtract 1"),
+        (lambda p: np.save(p, 1 + np.arange(N) * 999 // (N - 1)), {}, "start at 1: subtract 1"),
         (lambda p: np.save(p, np.full((N, 10), np.nan)), {}, "row 0: a score is not a finite"),
         (lambda p: np.save(p, np.array([{}] * N)), {}, "cannot be read as .npy"),
         (lambda p: p.write_bytes(b"\x93NUMPY"), {}, "cannot be read as .npy"),
         (lambda p: p.write_bytes(b""), {}, "cannot be read as .npy"),
         (lambda p: None, {}, "There is no file"),
-        (lambda p: np.save(p, truth()), {"per_class": None}, "nothing says what the images show"),
+        (lambda p: np.save(p, truth()), {"per_class": None}, "the images have no labels"),
         (lambda p: np.save(p, truth()), {"model_id": "mmcls/none"}, "There is no model"),
-        (lambda p: np.save(p, truth()), {"source": " "}, "says where it comes from"),
+        (lambda p: np.save(p, truth()), {"source": " "}, "source of an import is empty"),
         (lambda p: np.save(p, truth()), {"source": "a\0"}, "cannot be printed"),
         (lambda p: np.save(p, truth()), {"environment": {"a": float("nan")}}, "finite number"),
         (lambda p: np.save(p, truth()), {"dataset": "a\x1b[1m"}, "cannot be printed"),
-        (lambda p: np.save(p, truth()), {"model_id": "timm/../../etc"}, "reads as a path"),
+        (lambda p: np.save(p, truth()), {"model_id": "timm/../../etc"}, "looks like a path"),
     ],
 )
 def test_what_does_not_fit_is_one_sentence_and_leaves_nothing(
@@ -195,12 +195,12 @@ def test_predictions_at_chance_are_stopped_with_the_likely_cause(
 ) -> None:
     path = tmp_path / "p.npy"
     np.save(path, predicted())
-    with pytest.raises(LabelsMismatch, match=rf"as guessing would be.*{explanation}"):
+    with pytest.raises(LabelsMismatch, match=rf"which is chance level.*{explanation}"):
         import_evaluation(asked(path), url)
 
 
 def test_labels_that_differ_from_the_datasets_are_named(url: str, tmp_path: Path) -> None:
     path = tmp_path / "p.npz"
     np.savez(path, predictions=truth(), label=truth()[::-1])
-    with pytest.raises(InvalidRequest, match="another label than elsewhere does"):
+    with pytest.raises(InvalidRequest, match="another label than elsewhere for"):
         import_evaluation(asked(path), url)

@@ -11,7 +11,7 @@ from sqlalchemy import inspect
 
 from dashboard.components.results.table import table_column
 from db.models import Benchmark, Evaluation
-from engine.cli.results import _COMPOSED
+from engine.cli.results import _CELL_FORMATS
 from engine.results import results_frame
 from engine.results.columns import (
     COLUMNS,
@@ -70,8 +70,8 @@ def test_sets_and_keys_are_of_known_columns(names: tuple[str, ...]) -> None:
 
 
 def test_the_terminal_shows_columns_or_composes_them() -> None:
-    assert set(TERMINAL) <= set(COLUMNS) | set(_COMPOSED)
-    assert set(_COMPOSED) <= set(TERMINAL)
+    assert set(TERMINAL) <= set(COLUMNS) | set(_CELL_FORMATS)
+    assert set(_CELL_FORMATS) <= set(TERMINAL)
 
 
 def test_every_column_can_be_chosen_and_an_unknown_set_is_the_first() -> None:

@@ -54,7 +54,7 @@ def test_both_are_measured_told_and_exported(
 
     found = precision_pairs(results_frame(url), url, "fp32", PRECISION)
     assert len(found) == 1
-    assert found["drop"].iloc[0] == 0
+    assert found["change"].iloc[0] == 0
     assert found["size_ratio"].iloc[0] == 1  # they share a file
     assert found["speed_up"].notna().all()
 

@@ -235,3 +235,5 @@ def test_results_of_jobs_are_read_and_written_as_before() -> None:
         **{"evaluation": 3, "reused": False, "top1": None}
     }
     assert artifact_digests([None, {"artifact": "a"}, {"benchmark": 2}]) == ["a"]
+    peak = {"environment": "e", "threads": [1, 2], "gmacs_per_s": {"fp32": 9.0}}
+    assert JobResult.from_stored(peak).threads == [1, 2]

@@ -14,8 +14,8 @@ from engine.preprocess import Color, Interpolation, PreprocessSpec
 from engine.preprocess.protocols import VENDOR
 from engine.specs import CalibrationMode
 from engine.vacc.build_file import read_build_file
-from engine.vacc.build_text import build_text
-from engine.vacc.requests import calibration_of, request_of
+from engine.vacc.build_text import build_file_text
+from engine.vacc.requests import build_request, calibration_dataset
 from engine.vacc.yaml_text import parse_yaml
 from tests.support.build_files import OF_2023, TODAY, read
 
@@ -80,7 +80,7 @@ def test_a_misspelled_key_is_read_and_named(wrong: str, right: str) -> None:
 def test_a_key_that_nobody_knows_is_said_and_changes_nothing() -> None:
     found = read(TODAY.replace("  type: tvm_vacc", "  type: tvm_vacc\n  color: blue"))
     (warning,) = found.warnings
-    assert "line 10: backend.color is not known here and has no effect." in warning
+    assert "line 10: backend.color is unknown and has no effect." in warning
 
 
 def test_an_empty_block_is_no_key() -> None:
@@ -97,19 +97,19 @@ def test_an_empty_block_is_no_key() -> None:
             "b.yaml, line 10: backend.dtype is 'int4'; allowed: fp32, fp",
         ),
         ("mode: percentile", "mode: minmax", "allowed: max, percentile, kl_divergence, mse"),
-        ("get_data_num: 50", "get_data_num: 0", "allowed: a whole number from 1 to 50,000"),
-        ("get_data_num: 50", "get_data_num: true", "get_data_num is 'True'; allowed: a whole"),
+        ("get_data_num: 50", "get_data_num: 0", "allowed: an integer from 1 to 50,000"),
+        ("get_data_num: 50", "get_data_num: true", "get_data_num is 'True'; allowed: an integer"),
         ("[1, 3, 224, 224]", "[1, 3, 80, 160]", r"line 7: frontend.shape.input.1 is"),
         ("[1, 3, 224, 224]", "[1, 3, 192, 192]", "takes 192 x 192 pixels, but the process ops"),
         ("type: onnx", "type: keras", "allowed: onnx, pytorch"),
         ("type: softmax", "type: nms", "allowed: softmax, null"),
-        ("[4, 0]", "[-1]", "counted from 0 in graph order"),
+        ("[4, 0]", "[-1]", "convolution indices, from 0, in graph order"),
         ("size: [256, 256]", "size: [256, 320]", "allowed: .side, side., one square"),
         ("type: CenterCrop", "type: RandomCrop", "line 32: operation 'RandomCrop'; allowed: Deco"),
-        ("type: ToTensor", "type: CustomFunc", "CustomFunc names Python code, which is never exec"),
+        ("type: ToTensor", "type: CustomFunc", "CustomFunc refers to Python code, which is never"),
         ("name: timm_senet_int8", "name: ../up", "line 1: name is '../up'; letters, digits"),
-        ("name: timm_senet_int8", "nothing: 1", "says no name; add name"),
-        ("  path: /images/calib\n", "", "int8 but names no images to calibrate on"),
+        ("name: timm_senet_int8", "nothing: 1", "has no name; add name"),
+        ("  path: /images/calib\n", "", "int8 but has no calibration images"),
         ("mean: [0.485, 0.456, 0.406]", "mean: [0.485]", "mean must be three numbers"),
         ("frontend:", "a: {", "this is not YAML"),
     ],
@@ -190,17 +190,17 @@ def test_the_request_a_file_makes(tmp_path: Path) -> None:
     model = tmp_path / "my net.onnx"
     model.write_bytes(b"x")
     found = read(TODAY.replace("/models/legacy_seresnet18.onnx", str(model)))
-    request = request_of(found).request
+    request = build_request(found).request
     assert (request.model_id, request.weights.path) == ("onnx/my net", str(model))
     assert (request.precisions, request.softmax) == ((Precision.INT8,), True)
     assert (request.keep_in_float, request.calibration_percentile) == ((0, 4), 99.95)
     assert (request.calibration_images, request.calibration_mode) == (50, "percentile")
-    calibration = calibration_of(found)
+    calibration = calibration_dataset(found)
     assert calibration is not None
     assert request.calibration_dataset == calibration.name
     assert (calibration.root, calibration.calibration_images) == ("/images/calib", 50)
     half = read(TODAY.replace("dtype: int8", "dtype: fp16"))
-    assert calibration_of(half) is None
+    assert calibration_dataset(half) is None
 
 
 def test_images_to_calibrate_on_are_drawn_over_the_folders(tmp_path: Path) -> None:
@@ -246,7 +246,7 @@ def test_a_build_becomes_a_build_file_that_describes_it(
     artifact = Artifact(
         model_id="timm/seresnet50", precision=precision, weights_kind="file", manifest=manifest
     )
-    text = build_text(artifact)
+    text = build_file_text(artifact)
     found = read(text)
     assert found.precision == precision
     assert found.softmax == ("appended" in build)

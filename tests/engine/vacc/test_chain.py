@@ -182,7 +182,7 @@ def test_the_chain_on_a_real_network_and_photographs(
     ("call", "sentence"),
     [
         ("vamc build none.yaml", "none.yaml cannot be read: No such file"),
-        ("vamp -m none/mod", "none/mod is no build: give the prefix that `vamc compile` wrote"),
+        ("vamp -m none/mod", "none/mod is not a build: give the prefix that `vamc compile` wrote"),
         ("image2npz --dataset_path none --target_path t", "none is not a folder"),
         ("eval_topk none.txt", "none.txt cannot be read: No such file"),
         ("eval_imagenet --result_path none --datalist none.txt", "The list none.txt cannot be"),

@@ -16,7 +16,7 @@ from db.enums import WeightsKind
 from engine.errors import VaccFileInvalid
 from engine.specs import WeightsSpec
 from engine.vacc.build_file import BuildFile
-from engine.vacc.requests import model_of, request_of
+from engine.vacc.requests import build_request, model_in_file
 from engine.weights.identify import Identified, from_answer, identify
 from tests.support.build_files import TODAY, read
 
@@ -60,7 +60,7 @@ def test_a_checkpoint_that_cannot_be_read_says_its_network_by_its_name(
     path = tmp_path / checkpoint
     path.write_bytes(b"x")
     weights = WeightsSpec(kind=WeightsKind.FILE, path=str(path))
-    assert model_of(asking_for(path, name)) == (model_id, weights, ())
+    assert model_in_file(asking_for(path, name)) == (model_id, weights, ())
 
 
 def state_of(model_id: str) -> dict[str, torch.Tensor]:
@@ -95,7 +95,7 @@ def test_a_checkpoint_says_its_network_by_its_tensors(
 ) -> None:
     state = {f"module.{key}": tensor for key, tensor in state_of(held).items()}
     torch.save({"state_dict": state}, tmp_path / checkpoint)
-    model_id, weights, told = model_of(asking_for(tmp_path / checkpoint, name))
+    model_id, weights, told = model_in_file(asking_for(tmp_path / checkpoint, name))
     assert (model_id, weights.path) == (held, str(tmp_path / checkpoint))
     assert told[0] == f"{checkpoint} holds the weights of {held}."
 
@@ -103,10 +103,10 @@ def test_a_checkpoint_says_its_network_by_its_tensors(
 @pytest.mark.usefixtures("in_process")
 def test_a_name_that_stands_for_no_network_is_never_queued(tmp_path: Path) -> None:
     torch.save(state_of("timm/test_resnet"), tmp_path / "plain.pth")
-    with pytest.raises(VaccFileInvalid, match=r"plain\.pth does not say .* fit no network"):
-        model_of(asking_for(tmp_path / "plain.pth"))
-    with pytest.raises(VaccFileInvalid, match=r"neither a file here nor a model.*--model"):
-        model_of(asking_for("plain"))
+    with pytest.raises(VaccFileInvalid, match=r"plain\.pth cannot be identified .* match no model"):
+        model_in_file(asking_for(tmp_path / "plain.pth"))
+    with pytest.raises(VaccFileInvalid, match=r"neither an existing file nor a model.*--model"):
+        model_in_file(asking_for("plain"))
 
 
 @pytest.mark.usefixtures("in_process")
@@ -115,13 +115,13 @@ def test_the_set_of_weights_is_chosen_by_the_file_or_the_option(tmp_path: Path) 
     both = {"model": dict(state), "model_ema": dict(state)}
     torch.save(both, tmp_path / "test_resnet.pth")
     file = asking_for(tmp_path / "test_resnet.pth")
-    remark = model_of(file)[2][1]
+    remark = model_in_file(file)[2][1]
     assert "model is used; use model_ema instead with `--weights-key model_ema`" in remark
-    assert model_of(file, key="model_ema")[1].key == "model_ema"
+    assert model_in_file(file, key="model_ema")[1].key == "model_ema"
     keyed = asking_for(f"{tmp_path}/test_resnet.pth\n  weights_key: model_ema")
-    assert request_of(keyed).request.weights.key == "model_ema"
+    assert build_request(keyed).request.weights.key == "model_ema"
     with pytest.raises(VaccFileInvalid, match="--weights-key can be model or model_ema"):
-        model_of(file, key="other")
+        model_in_file(file, key="other")
 
 
 def test_the_process_that_looks_into_a_file(tmp_path: Path) -> None:
@@ -138,10 +138,10 @@ def test_a_name_is_a_model_with_its_published_weights() -> None:
         ("SE_ResNet18_vd", "ppcls/seresnet18"),
         ("resnet18", "timm/resnet18"),
     ):
-        assert model_of(asking_for(name)) == (model_id, WeightsSpec(), ())
-    with pytest.raises(VaccFileInvalid, match=r"is not there: /models/legacy_seresnet18\.onnx"):
-        model_of(read(TODAY))
+        assert model_in_file(asking_for(name)) == (model_id, WeightsSpec(), ())
+    with pytest.raises(VaccFileInvalid, match=r"does not exist: /models/legacy_seresnet18\.onnx"):
+        model_in_file(read(TODAY))
     with pytest.raises(
         VaccFileInvalid, match=r"published weights of ppcls/seresnet18: `checkpoint:"
     ):
-        model_of(asking_for("SE_ResNet18_vd_pretrained.pdparams"))
+        model_in_file(asking_for("SE_ResNet18_vd_pretrained.pdparams"))

@@ -12,11 +12,11 @@ from PIL import Image
 
 from engine.errors import VaccFileInvalid
 from engine.preprocess import PreprocessSpec, open_image, preprocess
-from engine.vacc.decoding import decode, pair
-from engine.vacc.image_files import convert, find_images
-from engine.vacc.inference import infer
+from engine.vacc.decoding import decode_outputs, pair_outputs
+from engine.vacc.image_files import convert_images, find_images
+from engine.vacc.inference import run_inference
 from engine.vacc.npz import read_datalist, read_input, read_output, write_output
-from engine.vacc.report import Figures, report
+from engine.vacc.report import ReportFigures, format_report
 
 SPEC = PreprocessSpec(resize=None, crop=8)
 
@@ -37,7 +37,7 @@ def tree(tmp_path: Path) -> Path:
 
 
 def test_image2npz_writes_what_the_vendors_script_does(tree: Path, tmp_path: Path) -> None:
-    made = convert(find_images(tree), tmp_path / "npz", tmp_path / "list.txt", 2, silent)
+    made = convert_images(find_images(tree), tmp_path / "npz", tmp_path / "list.txt", 2, silent)
     assert made.left_out == ()
     lines = (tmp_path / "list.txt").read_text().splitlines()
     assert lines == [
@@ -55,7 +55,7 @@ def test_image2npz_writes_what_the_vendors_script_does(tree: Path, tmp_path: Pat
 
 def test_images_that_cannot_be_read_are_named_and_not_listed(tree: Path, tmp_path: Path) -> None:
     (tree / "n01" / "broken.JPEG").write_bytes(b"\xff\xd8\xff")
-    made = convert(find_images(tree), tmp_path / "npz", tmp_path / "list.txt", 1, silent)
+    made = convert_images(find_images(tree), tmp_path / "npz", tmp_path / "list.txt", 1, silent)
     assert [path.name for path, _ in made.left_out] == ["broken.JPEG"]
     assert "broken" not in (tmp_path / "list.txt").read_text()
 
@@ -64,40 +64,40 @@ def test_two_images_never_become_one_file(tree: Path, tmp_path: Path) -> None:
     (tree / "deep" / "n01").mkdir(parents=True)
     (tree / "n01" / "c.JPEG").rename(tree / "deep" / "n01" / "a.JPEG")
     (tree / "n01" / "a.JPEG").write_bytes(b"x")
-    with pytest.raises(VaccFileInvalid, match=r"would both become n01/a\.npz"):
-        convert(find_images(tree), tmp_path / "npz", tmp_path / "list.txt", 1, silent)
+    with pytest.raises(VaccFileInvalid, match=r"would both be written to n01/a\.npz"):
+        convert_images(find_images(tree), tmp_path / "npz", tmp_path / "list.txt", 1, silent)
     assert not (tmp_path / "list.txt").exists()
 
 
 def test_a_folder_without_such_images_says_what_there_is(tree: Path) -> None:
-    with pytest.raises(VaccFileInvalid, match=r"no files that end in \.bmp; .*\.JPEG"):
+    with pytest.raises(VaccFileInvalid, match=r"no files with the suffix \.bmp; .*\.JPEG"):
         find_images(tree, ".bmp")
 
 
 def test_outputs_sort_as_the_list_and_hold_what_the_model_gives(tree: Path, tmp_path: Path) -> None:
-    made = convert(find_images(tree), tmp_path / "npz", tmp_path / "list.txt", 1, silent)
+    made = convert_images(find_images(tree), tmp_path / "npz", tmp_path / "list.txt", 1, silent)
     inputs = list(reversed(read_datalist(tmp_path / "list.txt")))
 
     def model(batch: np.ndarray) -> np.ndarray:
         return batch.mean(axis=(2, 3))
 
-    passed = infer(model, inputs, tmp_path / "out", SPEC, 2, 2, silent)
+    passed = run_inference(model, inputs, tmp_path / "out", SPEC, 2, 2, silent)
     assert len(passed.latencies_ms) == 2, "three images in batches of two"
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         "000000_b.npz",
         "000001_a.npz",
         "000002_c.npz",
     ]
-    for given, output in pair(inputs, tmp_path / "out"):
+    for given, output in pair_outputs(inputs, tmp_path / "out"):
         image = open_image(tree / given.parent.name / f"{given.stem}.JPEG")
         expected = preprocess(image, SPEC).mean(axis=(1, 2))
         with np.load(output) as arrays:
             assert arrays["output_0"].shape == (1, 3)
             np.testing.assert_allclose(arrays["output_0"][0], expected, rtol=1e-6)
-    infer(model, inputs, tmp_path / "out", SPEC, 2, 2, silent)
+    run_inference(model, inputs, tmp_path / "out", SPEC, 2, 2, silent)
     (tmp_path / "out" / "zz.npz").write_bytes(b"x")
     with pytest.raises(VaccFileInvalid, match=r"already holds zz\.npz"):
-        infer(model, inputs, tmp_path / "out", SPEC, 2, 2, silent)
+        run_inference(model, inputs, tmp_path / "out", SPEC, 2, 2, silent)
     assert len(made.files) == 3
 
 
@@ -137,7 +137,7 @@ def test_pickled_objects_are_refused_and_never_run(tmp_path: Path) -> None:
     [
         (
             {"output_0": np.zeros((22, 1000))},
-            "holds the scores of 22 images, and one file is of one",
+            "holds the scores of 22 images, but a file holds one image",
         ),
         ({"output_0": np.zeros((1, 4, 5))}, r"expected \[1, classes\]"),
         ({"output_0": np.array([[np.nan, 1]])}, "not finite"),
@@ -173,18 +173,18 @@ def test_outputs_of_another_run_are_not_paired(tmp_path: Path) -> None:
     folder.mkdir()
     write_output(folder / "000000_a.npz", np.zeros(5))
     with pytest.raises(VaccFileInvalid, match="holds 1 outputs and the list names 2 inputs"):
-        pair(inputs, folder)
+        pair_outputs(inputs, folder)
     write_output(folder / "000001_x.npz", np.zeros(5))
     with pytest.raises(VaccFileInvalid, match="is the output of x, but line 2 of the list names b"):
-        pair(inputs, folder)
+        pair_outputs(inputs, folder)
     (folder / "000001_x.npz").unlink()
     write_output(folder / "000001_b.npz", np.zeros(6))
-    with pytest.raises(VaccFileInvalid, match="6 scores, the outputs before it 5"):
-        list(decode(pair(inputs, folder), None, None, silent))
+    with pytest.raises(VaccFileInvalid, match="6 scores, but the outputs before it have 5"):
+        list(decode_outputs(pair_outputs(inputs, folder), None, None, silent))
 
 
 def test_the_benchmarks_own_layouts() -> None:
-    figures = Figures(
+    figures = ReportFigures(
         side=224,
         outputs=1000,
         instances=8,
@@ -197,7 +197,7 @@ def test_the_benchmarks_own_layouts() -> None:
         started=datetime(2024, 1, 4, 14, 5, 14),
         ended=datetime(2024, 1, 4, 14, 5, 24),
     )
-    today, of_2023 = (report(figures, layout).splitlines() for layout in (2, 1))
+    today, of_2023 = (format_report(figures, layout).splitlines() for layout in (2, 1))
     assert today[:11] == of_2023[:11]
     assert "Inference start time: [2024-01-04 14:05:14]" in today
     assert "number of samples in each process: 512" in today

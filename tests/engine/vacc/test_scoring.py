@@ -15,9 +15,9 @@ from engine.cli.main import main
 from engine.datasets.imagenet import class_names, wnid_to_index
 from engine.datasets.label_files import LabelOptions
 from engine.errors import VaccFileInvalid
-from engine.vacc.labels import truth_of
+from engine.vacc.labels import find_labels
 from engine.vacc.npz import write_output
-from engine.vacc.result_lines import Ranked, format_lines, read_lines
+from engine.vacc.result_lines import TopClasses, format_lines, read_lines
 
 WNIDS = list(wnid_to_index())
 CRANE_BIRD, CRANE_MACHINE, CASH_MACHINE = 134, 517, 480
@@ -165,7 +165,9 @@ def test_outputs_of_fewer_classes_are_those_of_the_folders(
 
 
 def test_a_line_that_is_missing_shifts_nobody() -> None:
-    ranked = [Ranked(f"/a/n0/{n}.npz", (1, 2, 3, 4, 5), (0.5,) * 5, ("x: y",) * 5) for n in "ab"]
+    ranked = [
+        TopClasses(f"/a/n0/{n}.npz", (1, 2, 3, 4, 5), (0.5,) * 5, ("x: y",) * 5) for n in "ab"
+    ]
     lines = [line for one in ranked for line in format_lines(one)]
     del lines[2]
     first, second = read_lines(lines, "r.txt")
@@ -178,8 +180,8 @@ def test_a_line_that_is_missing_shifts_nobody() -> None:
 
 
 def test_images_without_a_class_are_named() -> None:
-    with pytest.raises(VaccFileInvalid, match=r"1 of 2 images have no folder named by a wnid"):
-        truth_of(["/a/n01440764/x.npz", "/a/flat/y.npz"], LabelOptions())
+    with pytest.raises(VaccFileInvalid, match=r"1 of 2 images are not in a folder named by a wnid"):
+        find_labels(["/a/n01440764/x.npz", "/a/flat/y.npz"], LabelOptions())
 
 
 def test_outputs_are_recorded_as_an_imported_evaluation(
@@ -234,5 +236,5 @@ def test_scores_of_any_size_are_read() -> None:
 
 
 def test_one_rank_stands_once(tmp_path: Path) -> None:
-    with pytest.raises(VaccFileInvalid, match="several lines of one rank"):
+    with pytest.raises(VaccFileInvalid, match="several lines of the same rank"):
         list(read_lines([LINE.format(rank=0, id=1, prob=0.5)] * 5, "r.txt"))

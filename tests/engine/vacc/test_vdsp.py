@@ -14,7 +14,7 @@ from PIL import Image
 
 from engine.errors import VaccFileInvalid
 from engine.preprocess import PreprocessSpec, ResizeMode, Resizer, preprocess
-from engine.vacc.vdsp import half_from_bits, read_vdsp, vdsp_of
+from engine.vacc.vdsp import half_float_from_bits, parse_vdsp, read_vdsp
 
 MEAN = (0.485107421875, 0.4560546875, 0.406005859375)
 STD = (0.22900390625, 0.2239990234375, 0.2249755859375)
@@ -75,7 +75,7 @@ def first(**changes: Any) -> dict[str, Any]:
 
 
 def test_the_three_generations_mean_the_same() -> None:
-    found = [vdsp_of(plain, "p.json") for plain in (first(), second(), third())]
+    found = [parse_vdsp(plain, "p.json") for plain in (first(), second(), third())]
     assert [one.generation for one in found] == [1, 2, 3]
     expected = PreprocessSpec(
         resize=256,
@@ -90,7 +90,7 @@ def test_the_three_generations_mean_the_same() -> None:
 
 @pytest.mark.parametrize("bits", [*MEAN_BITS, *STD_BITS, 22459, 0, 1, 15360])
 def test_half_floats_by_their_bits(bits: int) -> None:
-    assert half_from_bits(bits) == struct.unpack("<e", struct.pack("<H", bits))[0]
+    assert half_float_from_bits(bits) == struct.unpack("<e", struct.pack("<H", bits))[0]
 
 
 def photograph(wide: int = 61, high: int = 47) -> np.ndarray:
@@ -113,7 +113,7 @@ COLORS["BGR2RGB"] = COLORS["RGB2BGR"]
 def test_each_value_against_plain_arithmetic(norm: str, color: str, resizer: str) -> None:
     white = 255 if norm == "MINUSMEAN_DIVSTD" else 1
     mean, std = np.array([0.4, 0.5, 0.6]) * white, np.array([0.2, 0.3, 0.4]) * white
-    spec = vdsp_of(
+    spec = parse_vdsp(
         third(
             Mean=mean.tolist(),
             Std=std.tolist(),
@@ -140,18 +140,18 @@ def test_each_value_against_plain_arithmetic(norm: str, color: str, resizer: str
 def test_without_a_crop_the_output_is_the_resize() -> None:
     plain = third(ResizeWidth=None, ResizeHeight=None, CropX=None, CropY=None)
     plain["OpType"] = "FUSION_OP_RGB_RESIZE_CVTCOLOR_NORM_TENSOR"
-    spec = vdsp_of(plain, "p.json").spec
+    spec = parse_vdsp(plain, "p.json").spec
     assert (spec.resize, spec.crop) == (224, 224)
 
 
 def test_a_file_without_sizes_takes_those_of_the_build() -> None:
     left_out = ("OimageWidth", "OimageHeight", "ResizeWidth", "ResizeHeight", "CropX", "CropY")
     plain = third(**dict.fromkeys(left_out))
-    found = vdsp_of(plain, "p.json", PreprocessSpec(resize=288, crop=256))
+    found = parse_vdsp(plain, "p.json", PreprocessSpec(resize=288, crop=256))
     assert (found.spec.resize, found.spec.crop) == (288, 256)
     assert "resize 288, crop 256" in found.remarks[0]
-    with pytest.raises(VaccFileInvalid, match="says no sizes"):
-        vdsp_of(plain, "p.json")
+    with pytest.raises(VaccFileInvalid, match="has no sizes"):
+        parse_vdsp(plain, "p.json")
 
 
 @pytest.mark.parametrize(
@@ -167,7 +167,7 @@ def test_a_file_without_sizes_takes_those_of_the_build() -> None:
         (third(Mean=None), "needs Mean and Std"),
         (third(Std=[1, 0, 1]), "must be above zero"),
         (first(norma_type=9), "norma_type is '9'; allowed: 3, 4"),
-        (first(meanr=70000), "16 bits of a half float"),
+        (first(meanr=70000), "bits of a half float"),
         (second(crop_size="x"), "crop_size is 'x'"),
         ({"OpType": "BERT_EMBEDDING_OP"}, "OpType is 'BERT_EMBEDDING_OP'; allowed: FUSION_OP"),
         ([], "neither OpType nor vdsp_op_type"),
@@ -175,7 +175,7 @@ def test_a_file_without_sizes_takes_those_of_the_build() -> None:
 )
 def test_what_is_wrong_is_refused(plain: Any, sentence: str) -> None:
     with pytest.raises(VaccFileInvalid, match=sentence):
-        vdsp_of(plain, "p.json")
+        parse_vdsp(plain, "p.json")
 
 
 def test_files_that_are_no_json(tmp_path: Path) -> None:
