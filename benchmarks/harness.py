@@ -83,14 +83,16 @@ class Case:
         """The runtime is that of benchmarks; the bare loop uses the session inside it."""
         self.path, self.batch, self.threads = path, batch, threads
         self.runtime = OnnxSession(path, CPU, threads)
-        self.session: ort.InferenceSession = self.runtime._session
+        request = self.runtime.request()
+        assert isinstance(request, partial)  # of a function with the session as its first argument
+        self.session: ort.InferenceSession = request.args[0]
         input_info = self.session.get_inputs()[0]
         side = input_info.shape[-1]
         random = np.random.default_rng(0)
         self.images = random.standard_normal((batch, 3, side, side)).astype(np.float32)
         self.feed = {input_info.name: self.images}
         self.outputs = [self.session.get_outputs()[0].name]
-        self.runners = [partial(self.runtime.run, self.images)]
+        self.runners = [partial(request, self.images)]
 
     def bare_ms(self, requests: int) -> float:
         """Mean time per request in ms, in a loop that only runs the session."""

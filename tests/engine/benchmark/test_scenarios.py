@@ -146,8 +146,8 @@ def test_where_no_rate_is_found_the_verdict_says_how_far_it_looked(
         ({"scenario": "single-stream", "batch": 2}, "one image at a time"),
         ({"scenario": "single-stream", "instances": 2}, "one image at a time"),
         ({"scenario": "server"}, "needs a limit on the p99"),
-        ({"limit_ms": 20.0}, "belong to scenario server"),
-        ({"scenario": "offline", "rate_per_s": 5.0}, "belong to scenario server"),
+        ({"limit_ms": 20.0}, "apply to scenario server"),
+        ({"scenario": "offline", "rate_per_s": 5.0}, "apply to scenario server"),
         ({"scenario": "offline", "processes": 2}, "runs in one process"),
     ],
 )

@@ -193,15 +193,13 @@ def test_guessing_in_int8_is_recorded_as_collapsed(url: str, tmp_path: Path) -> 
     assert row.top1_count == 0
 
 
-@pytest.mark.parametrize(
-    ("classes", "hint"), [(5, "not the same classes"), (7, "not mean the same")]
-)
+@pytest.mark.parametrize("classes", [5, 7])
 def test_another_number_of_classes_is_stopped_before_any_image(
-    url: str, tmp_path: Path, classes: int, hint: str
+    url: str, tmp_path: Path, classes: int
 ) -> None:
     labeled_by(tiny_se_model(), image_folder(tmp_path / "set"), url)
     artifact = store_build(url, tiny_se_model(classes=classes))
-    with pytest.raises(LabelsMismatch, match=hint):
+    with pytest.raises(LabelsMismatch, match="are not the same classes"):
         run(url, tmp_path, spec_of(artifact.digest))
 
 

@@ -96,7 +96,7 @@ def test_nothing_is_built_or_measured_from_torchscript(url: str) -> None:
         format="torchscript",
         tasks=(Task.EXPORT, Task.BENCHMARK),
     )
-    assert any("start from ONNX" in problem for problem in plan(request, url).problems)
+    assert any("need format onnx" in problem for problem in plan(request, url).problems)
     alone = request.model_copy(update={"tasks": (Task.EXPORT,)})
     assert plan(alone, url).problems == ()
     assert "to TorchScript" in plan(alone, url).steps[0]
