@@ -146,11 +146,8 @@ def _target(target: TargetFacts | None) -> str | None:
 def _overflow_check(fp16: Fp16Build | None) -> str | None:
     if fp16 is None:
         return None
-    checked = fp16.checked
     kept = f"{plural(len(fp16.kept_in_float), 'node')} kept in float"
-    if checked.dataset is None:
-        return f"{checked.note}; {kept}"
-    return f"{checked.images} images of {checked.dataset}; {kept}"
+    return f"{fp16.checked.summary}; {kept}"
 
 
 def _fp16_agreement(fp16: Fp16Build | None) -> str | None:
@@ -188,11 +185,17 @@ def _accuracy(provenance: Provenance) -> dict[str, Any]:
         "images_in_dataset": f"{row.images_in_dataset:,}",
         "preprocess": _preprocess(row.preprocess),
         "class mapping": protocol.class_matching,
-        "scoring": protocol.scoring,
+        "scoring": _scoring(protocol.scoring),
         "batch": protocol.batch,
         "provider": protocol.provider,
         "evaluation_id": row.id,
     }
+
+
+def _scoring(scoring: str | None) -> str | None:
+    """The rule of scoring; evaluations of earlier versions stored it in other words."""
+    earlier = "equal scores in the order of their index"
+    return scoring.replace(earlier, "ties: lowest index") if scoring else None
 
 
 def _count(count: int | None, images: int) -> str | None:

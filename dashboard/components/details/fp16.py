@@ -20,13 +20,12 @@ def show_fp16(artifact: Artifact | None) -> None:
         return
     float_nodes = fp16.kept_in_float
     with st.expander("fp16: nodes kept in float", icon=":material/compress:"):
-        agreement, checked = fp16.agreement, fp16.checked
-        images = f"{checked.images} images of {checked.dataset}"
-        images = images if checked.dataset else checked.note or ""
+        agreement = fp16.agreement
         st.markdown(
             f"**{plural(len(float_nodes), 'node')}** kept in float. Largest activation: "
             f"**{fp16.largest.value:,.4g}** (fp16 maximum: {LARGEST:,.0f}; above "
-            f"{LIMIT:,.0f} a node is kept in float). Overflow check: {escape_markdown(images)}."
+            f"{LIMIT:,.0f} a node is kept in float). Overflow check: "
+            f"{escape_markdown(fp16.checked.summary)}."
         )
         st.markdown(
             f"Top-1 agreement with fp32, with every stored value rounded to fp16: "
