@@ -147,7 +147,7 @@ def _show_layers(model_id: str, report: Int8Report, build: Int8Build, all_layers
 
 def _show_fp16(model_id: str, build: BuildDetails) -> None:
     half = build.half or Fp16Build()
-    agreement = half.agreement
+    agreement, overflow_check = half.agreement, half.checked
     if half.kept_in_float:
         emit_table(
             f"{model_id} fp16: nodes that stay in fp32",
@@ -157,7 +157,10 @@ def _show_fp16(model_id: str, build: BuildDetails) -> None:
     else:
         note(f"All nodes of {model_id} are in fp16: all values of the check fit its range.")
     note(f"Largest absolute value: {half.largest.value:.4g}, in {half.largest.tensor}.")
-    note(f"Overflow check: {half.checked.summary}.")
+    note(
+        overflow_check.note
+        or f"Overflow check: {overflow_check.images} images of {overflow_check.dataset}."
+    )
     note(
         f"Top-1 agreement with fp32, with all stored values rounded to fp16: "
         f"{agreement.same_class}/{agreement.images} images "

@@ -146,8 +146,11 @@ def _target(target: TargetFacts | None) -> str | None:
 def _overflow_check(fp16: Fp16Build | None) -> str | None:
     if fp16 is None:
         return None
+    checked = fp16.checked
     kept = f"{plural(len(fp16.kept_in_float), 'node')} kept in float"
-    return f"{fp16.checked.summary}; {kept}"
+    if checked.dataset is None:
+        return f"{checked.note}; {kept}"
+    return f"{checked.images} images of {checked.dataset}; {kept}"
 
 
 def _fp16_agreement(fp16: Fp16Build | None) -> str | None:

@@ -55,9 +55,6 @@ class FloatNode(Document):
     reason: str = ""
 
 
-NO_DATASET = "no dataset: only synthetic images and noise"
-
-
 class RangeCheck(Document):
     """The images of the fp16 overflow check; `dataset` None: synthetic images.
 
@@ -70,11 +67,6 @@ class RangeCheck(Document):
     limit: float | None = None
     largest_half: float | None = None
     note: str | None = None
-
-    @property
-    def summary(self) -> str:
-        """`300 images of val`, or that no dataset was used."""
-        return NO_DATASET if self.dataset is None else f"{self.images} images of {self.dataset}"
 
 
 class LargestValue(Document):

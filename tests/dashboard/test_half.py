@@ -8,9 +8,9 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from db.models import Artifact
+from engine.build.fp16.builder import NOT_CHECKED
 from engine.cli.main import main
 from engine.results.facts import Provenance, provenance_cards
-from engine.store.manifest import NO_DATASET
 from tests.support.pages import missing
 
 HALF: dict[str, Any] = {
@@ -53,9 +53,9 @@ def test_the_card_says_what_stays_in_float_and_on_what_it_was_checked() -> None:
     assert shown["execution"] == "emulated: the processor has none"
     assert not missing(shown["overflow check"], "300 images of val", "1 node")
     assert not missing(shown["fp16 vs fp32"], "63 of 64 images", "55 dB")
-    unchecked = HALF["checked"] | {"dataset": None, "note": NO_DATASET}
+    unchecked = HALF["checked"] | {"dataset": None, "note": NOT_CHECKED}
     shown = card(BUILD | {"half": HALF | {"checked": unchecked}})
-    assert shown["overflow check"].startswith("no dataset")
+    assert shown["overflow check"].startswith("not range-checked on data")
 
 
 def test_the_card_names_the_target_and_the_bound() -> None:
@@ -83,7 +83,7 @@ def test_the_nodes_in_float_are_listed() -> None:
     assert not app.exception
     assert list(app.dataframe[0].value["node"]) == ["loud"]
     text = " ".join(element.value for element in app.markdown)
-    assert "**1 node** kept in float" in text
+    assert "**1 node** kept in fp32" in text
     assert "**63 of 64** images" in text
 
 
@@ -95,4 +95,4 @@ def test_the_terminal_lists_them_too(
     told = capsys.readouterr()
     assert "loud" in told.out
     assert "1e+05" in told.out
-    assert "63/64 images" in told.err
+    assert "63 of 64 images" in told.err

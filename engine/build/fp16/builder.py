@@ -31,7 +31,6 @@ from engine.runtimes.observing import session_of
 from engine.specs import RangeCheckSpec
 from engine.store import artifacts
 from engine.store.manifest import (
-    NO_DATASET,
     BuildDetails,
     FloatNode,
     Fp16Agreement,
@@ -42,6 +41,7 @@ from engine.store.manifest import (
 
 BATCH = 8
 COMPARED_IMAGES = 64
+NOT_CHECKED = "not range-checked on data: only on images that the workbench draws and on noise"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ def build(source: Source, path: Path, context: JobContext) -> BuildDetails:
     model, export, asked = source.model, source.export, source.spec.range_check
     refuse_control_flow(model)
     data = _checked(export, asked, context) if asked else _probes(export)
-    extremes = extremes_of(model, _with_progress(data, context), settings().threads)
+    extremes = extremes_of(model, _told(data, context), settings().threads)
     kept = keep_in_float(model, extremes)
     outputs = frozenset(one.output for one in kept)
     half = convert(model, outputs)
@@ -73,7 +73,7 @@ def build(source: Source, path: Path, context: JobContext) -> BuildDetails:
         execution_why=execution.why,
         half=Fp16Build(
             kept_in_float=[FloatNode(**asdict(one)) for one in kept],
-            checked=_range_check(data),
+            checked=_what_was_checked(data),
             largest=LargestValue(tensor=tensor, value=value),
             agreement=_agreement(model, imitate(model, outputs), data),
         ),
@@ -98,7 +98,7 @@ def _probes(export: Artifact) -> _Data:
     return _Data(probes, probes, None, sum(len(batch) for batch in probes))
 
 
-def _with_progress(data: _Data, context: JobContext) -> Iterable[np.ndarray]:
+def _told(data: _Data, context: JobContext) -> Iterable[np.ndarray]:
     """The batches, with progress."""
     seen = 0
     for batch in data.batches:
@@ -107,10 +107,10 @@ def _with_progress(data: _Data, context: JobContext) -> Iterable[np.ndarray]:
         context.progress(seen, data.images, "images", "Checking ranges")
 
 
-def _range_check(data: _Data) -> RangeCheck:
+def _what_was_checked(data: _Data) -> RangeCheck:
     limits: dict[str, Any] = {"images": data.images, "limit": LIMIT, "largest_half": LARGEST}
     if data.dataset is None:
-        return RangeCheck(dataset=None, note=NO_DATASET, **limits)
+        return RangeCheck(dataset=None, note=NOT_CHECKED, **limits)
     dataset = data.dataset
     return RangeCheck(dataset=dataset.name, dataset_digest=dataset.digest, **limits)
 

@@ -271,7 +271,7 @@ def test_fp16_keeps_what_does_not_fit_in_float_and_says_on_which_images(
     unchecked = build.run(plain.to_json(), Quiet(url, tmp_path / "plain"))["artifact"]
     about = artifacts.find_by_digest(unchecked, url).manifest["build"]["half"]
     assert about["checked"]["dataset"] is None
-    assert "no dataset" in about["checked"]["note"]
+    assert "not range-checked on data" in about["checked"]["note"]
 
 
 @pytest.mark.parametrize(
