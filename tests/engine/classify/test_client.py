@@ -63,7 +63,7 @@ def test_the_gates_are_those_read_here(url: str) -> None:
     found = client.excitations(build.digest, image(), "noise.png")
     network = Excitations(build)
     assert list(found.blocks) == network.blocks
-    for values, expected in zip(found.values, network.of_image(image()), strict=True):
+    for values, expected in zip(found.values, network.image_weights(image()), strict=True):
         assert values.dtype == np.float32
         assert values == pytest.approx(expected, abs=1e-6)
 
