@@ -209,7 +209,8 @@ FAR = "99999999999999999999999"
         (["results", "-o", "/nowhere/at/all/x.csv"], "cannot be written: No such file"),
         (["vamp", "-m", "a" * 5000], "is not a build"),
         (["classify", "x.jpg", "-a", "%"], "no artifact begins with '%'"),
-        (["build", "timm/seresnet50", "--weights", "~nobody/x", "--detach"], "The weights file ~nobody/x does not exist"),
+        (["build", "timm/seresnet50", "--weights", "~nobody/x", "--detach"],
+         "The weights file ~nobody/x does not exist"),
     ],
 )  # fmt: skip
 def test_names_and_numbers_beyond_everything_get_one_sentence(
