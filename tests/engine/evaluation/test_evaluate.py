@@ -193,7 +193,9 @@ def test_guessing_in_int8_is_recorded_as_collapsed(url: str, tmp_path: Path) -> 
     assert row.top1_count == 0
 
 
-@pytest.mark.parametrize(("classes", "hint"), [(5, "are not the same classes"), (7, "are not the same classes")])
+@pytest.mark.parametrize(
+    ("classes", "hint"), [(5, "not the same classes"), (7, "not the same classes")]
+)
 def test_another_number_of_classes_is_stopped_before_any_image(
     url: str, tmp_path: Path, classes: int, hint: str
 ) -> None:
