@@ -139,7 +139,10 @@ def all_figures(rows: pd.DataFrame, selection: Selection) -> None:
         )
         return
     limit = f" (the {MAX_LINES} measured last)" if len(complete) > MAX_LINES else ""
-    takeaway = f"One line per build, {plural(len(complete), 'build')}{limit}; up is better."
+    takeaway = (
+        f"One line per build, {plural(len(complete), 'build')}{limit}; up is better (↓: lower "
+        f"values are at the top)."
+    )
     st.caption(takeaway + " Drag along an axis to select a range.")
     figure = parallel_coordinates(complete, current_palette())
     st.plotly_chart(figure, key="dimensions", config=chart_config(), theme=None, alt=takeaway)

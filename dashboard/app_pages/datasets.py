@@ -188,9 +188,9 @@ def card(row: Dataset) -> None:
 def unreadable(report: DatasetReport, corrupt: int) -> None:
     """The unreadable files, with reasons."""
     listed = report.corrupt_files
-    with st.expander(f"{plural(corrupt, 'unreadable image')}, left out", expanded=corrupt <= 5):
+    with st.expander(f"{plural(corrupt, 'unreadable image')}, excluded", expanded=corrupt <= 5):
         st.dataframe(
-            {"file": [name for name, _ in listed], "why": [why for _, why in listed]},
+            {"file": [name for name, _ in listed], "reason": [reason for _, reason in listed]},
             hide_index=True,
             alt="Images that cannot be read, with the reason",
         )

@@ -88,7 +88,7 @@ def _card(row: dict[str, Any], baseline: str) -> str:
             f"<b>{safe(row['key'])}</b>",
             f"vs {safe(baseline)}: {signed(row['change'], 2)} pp top-1 "
             f"({signed(row['change_low'], 2)} to {signed(row['change_high'], 2)})",
-            f"correct only here: {row['only_build']:,}, "
+            f"correct only in this build: {row['only_build']:,}, "
             f"only in the baseline: {row['only_baseline']:,}",
             f"McNemar p = {row['p_value']:.2g}",
         ]

@@ -81,7 +81,7 @@ def _log_axis(values: pd.Series, title: str, lower_is_better: bool) -> dict[str,
     sign = -1 if lower_is_better else 1
     logs = [sign * math.log10(float(value)) for value in values]
     ticks, texts = log_ticks(values)
-    arrow = " ↑ lower" if lower_is_better else ""
+    arrow = " ↓" if lower_is_better else ""
     pad = 0.02 * (max(logs) - min(logs)) or 0.1
     inside = [
         (sign * math.log10(tick), text)

@@ -160,7 +160,8 @@ def _subsets(first: Evaluation, second: Evaluation) -> str:
 def _subset(row: Evaluation) -> str:
     planned = row.images_planned or row.images
     partial = f", unfinished: {planned:,} planned" if row.images < planned else ""
-    return f"{row.images:,} images ({(row.images_digest or 'drawn by class')[:14]}{partial})"
+    identity = row.images_digest[:14] if row.images_digest else "sampled by class"
+    return f"{row.images:,} images ({identity}{partial})"
 
 
 def _label_sets(first: Evaluation, second: Evaluation) -> str:

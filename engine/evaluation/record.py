@@ -127,7 +127,7 @@ def _protocol(task: Task, images: PerImage) -> EvaluationProtocol:
         provider=task.spec.provider,
         threads=settings().threads,
         preprocessing=_protocol_name(task),
-        scoring="by class index; equal scores in the order of their index",
+        scoring="by class index; ties: lowest index",
         runtime=registry.with_version(task.spec.runtime),
         classes=task.classes,
         **{name: value for name, value in optional.items() if value is not None},

@@ -188,11 +188,17 @@ def _accuracy(provenance: Provenance) -> dict[str, Any]:
         "images_in_dataset": f"{row.images_in_dataset:,}",
         "preprocess": _preprocess(row.preprocess),
         "class mapping": protocol.class_matching,
-        "scoring": protocol.scoring,
+        "scoring": _scoring(protocol.scoring),
         "batch": protocol.batch,
         "provider": protocol.provider,
         "evaluation_id": row.id,
     }
+
+
+def _scoring(scoring: str | None) -> str | None:
+    """The rule of scoring; evaluations of earlier versions stored it in other words."""
+    earlier = "equal scores in the order of their index"
+    return scoring.replace(earlier, "ties: lowest index") if scoring else None
 
 
 def _count(count: int | None, images: int) -> str | None:

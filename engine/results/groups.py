@@ -82,7 +82,7 @@ def _speed_label(values: dict[str, object]) -> str:
     )
     parts = [f"batch {batch}", plural(threads, "thread")]
     if instances > 1:
-        parts.append(f"{instances} requests in flight")
+        parts.append(f"concurrency {instances}")
     if processes > 1:
         parts.append(f"{processes} processes")
     if values["scenario"] != CLOSED_LOOP:

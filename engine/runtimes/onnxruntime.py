@@ -192,7 +192,7 @@ def _session(path: Path, provider: str, threads: int, exact: bool) -> ort.Infere
     running = session.get_providers()[0]
     if running != provider:
         raise ProviderUnavailable(
-            f"{provider} was asked for, but ONNX Runtime would run {running}; nothing was measured."
+            f"{provider} was requested, but ONNX Runtime would run {running}; nothing was measured."
         )
     return session
 
@@ -239,6 +239,6 @@ def _require_own_nodes(provider: str, nodes: dict[str, int] | None) -> None:
     if nodes and not nodes.get(provider):
         others = ", ".join(f"{count} on {name}" for name, count in nodes.items())
         raise ProviderUnavailable(
-            f"{provider} was asked for, but would run no part of this model ({others}); nothing "
+            f"{provider} was requested, but would run no part of this model ({others}); nothing "
             f"was measured. Choose the provider that runs it."
         )

@@ -230,10 +230,10 @@ def test_parallel_axes_flip_costs_and_tell_true_values() -> None:
     figure = parallel_coordinates(frame, LIGHT)
     assert abs(figure.data[0].labelangle) >= 20  # on a phone the axes are 40 pixels apart
     axes = {a.label: a for a in figure.data[0].dimensions}
-    size = axes["size (MB) ↑ lower"]
+    size = axes["size (MB) ↓"]
     assert size["values"][1] > size["values"][0]
     assert set(size["ticktext"]) <= {"20", "50", "100"}
-    assert "peak memory (MB) ↑ lower" not in axes  # equal for both: nothing to tell apart
+    assert "peak memory (MB) ↓" not in axes  # equal for both: nothing to tell apart
 
 
 def test_the_camera_saves_the_chosen_format(url: str) -> None:

@@ -83,7 +83,7 @@ def test_the_nodes_in_float_are_listed() -> None:
     assert not app.exception
     assert list(app.dataframe[0].value["node"]) == ["loud"]
     text = " ".join(element.value for element in app.markdown)
-    assert "**1 node** kept in float" in text
+    assert "**1 node** kept in fp32" in text
     assert "**63 of 64** images" in text
 
 

@@ -18,12 +18,12 @@ DEFINITIONS = {
     "accuracy change": "Top-1 of the second precision minus top-1 of the first, on the same "
     "images, with Tango's score interval of the paired difference. p: McNemar's exact test.",
     "collapsed": "The accuracy does not differ from guessing (exact binomial test, p > 0.001). "
-    "The build is left out of the Pareto front.",
+    "The build is excluded from the Pareto front.",
     **_of("images_per_s"),
     "unstable": "The measurement windows did not agree within the max duration, so the result is "
     "not precise.",
-    "noisy": "There was interference: other processes used more than a quarter of a core, or the "
-    "CPU clock changed by more than 10 %. Checked every half second; the cause is named.",
+    "interference": "Other processes used more than a quarter of a core, or the CPU clock changed "
+    "by more than 10 %. Checked every half second; the cause is named.",
     **SCENARIOS,
     "best operating point": "The combination of batch size, concurrency and threads with the most "
     "images/s within the latency limit. The Pareto front holds the combinations that are not "

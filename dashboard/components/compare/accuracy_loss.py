@@ -108,7 +108,7 @@ def images_part(
         st.caption("No images.")
         return
     if index is None:
-        st.caption("The images are not shown: the dataset is not registered on this machine.")
+        st.caption("The images are not shown: the dataset or its folder is not on this machine.")
         return
     shown = rows.head(MAX_IMAGES).to_dict("records")
     with st.grid(6, min_column_width=150):

@@ -8,6 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import queries
+from dashboard.components.common.old_links import translate_group_label
 from engine.evaluation.comparability import with_not_comparable
 from engine.results import ResultTables
 from engine.results.groups import (
@@ -81,6 +82,7 @@ def _select_group(label: str, groups: list[Group], key: str, width: int) -> Grou
     if not by_label:
         st.selectbox(label, ["no measurement yet"], key=f"{key}_none", disabled=True, width=width)
         return None
+    translate_group_label(key, by_label)
     chosen = st.selectbox(label, list(by_label), key=key, bind="query-params", width=width)
     return by_label.get(str(chosen), groups[0])
 

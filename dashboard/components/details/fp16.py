@@ -1,4 +1,4 @@
-"""The nodes that an fp16 build keeps in float, with the reasons."""
+"""The nodes that an fp16 build keeps in fp32, with the reasons."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ def show_fp16(artifact: Artifact | None) -> None:
     if fp16 is None:
         return
     float_nodes = fp16.kept_in_float
-    with st.expander("fp16: nodes kept in float", icon=":material/compress:"):
+    with st.expander("fp16: nodes kept in fp32", icon=":material/compress:"):
         agreement, checked = fp16.agreement, fp16.checked
         images = f"{checked.images} images of {checked.dataset}"
         images = images if checked.dataset else checked.note or ""
         st.markdown(
-            f"**{plural(len(float_nodes), 'node')}** kept in float. Largest activation: "
+            f"**{plural(len(float_nodes), 'node')}** kept in fp32. Largest activation: "
             f"**{fp16.largest.value:,.4g}** (fp16 maximum: {LARGEST:,.0f}; above "
-            f"{LIMIT:,.0f} a node is kept in float). Overflow check: {escape_markdown(images)}."
+            f"{LIMIT:,.0f} a node is kept in fp32). Overflow check: {escape_markdown(images)}."
         )
         st.markdown(
             f"Top-1 agreement with fp32, with every stored value rounded to fp16: "
@@ -38,5 +38,5 @@ def show_fp16(artifact: Artifact | None) -> None:
                 table,
                 column_config=COLUMNS,
                 hide_index=True,
-                alt="Nodes kept in float, one row per node, with the reason",
+                alt="Nodes kept in fp32, one row per node, with the reason",
             )

@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import queries
-from dashboard.components.common.old_links import translate_query_params
+from dashboard.components.common.old_links import translate_group_label, translate_query_params
 from engine.results import ResultTables
 from engine.results.columns import IDENTITY, SETS, columns_in_set, header_of, selectable_columns
 from engine.results.groups import Group, accuracy_groups, speed_groups
@@ -82,6 +82,7 @@ def _joined_row_count(tables: ResultTables) -> int:
 def _select_group(label: str, groups: list[Group], key: str, large: bool) -> Group | None:
     """The selected group; None for any. In a large table, the most used group is the default."""
     by_label = {group.label: group for group in groups}
+    translate_group_label(key, by_label)
     chosen = st.selectbox(
         label,
         [ANY, *by_label],
