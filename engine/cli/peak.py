@@ -32,7 +32,7 @@ def peak(
         bool,
         typer.Option(
             "--ignore-cached",
-            help="Measure again what was measured before; the higher figure is kept.",
+            help="Ignore cached results and measure again; the higher figure is stored.",
         ),
     ] = False,
     json: Json = False,
