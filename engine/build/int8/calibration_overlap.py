@@ -93,7 +93,9 @@ def find_overlap(artifact: Artifact, index: DatasetIndex, images: np.ndarray) ->
     files = [{(size, digest) for _, size, digest in rows} for rows in uses]
     sizes = {size for used_files in files for size, _ in used_files}
     identities = [_identity_if_size(index, int(i), sizes.__contains__) for i in images]
-    return Overlap(*(np.array([one in used_files for one in identities]) for used_files in files))
+    return Overlap(
+        *(np.array([identity in used_files for identity in identities]) for used_files in files)
+    )
 
 
 def _repeat_sampling(artifact: Artifact, index: DatasetIndex, images: np.ndarray) -> Overlap | None:

@@ -125,7 +125,7 @@ def test_images_of_another_size_than_the_export_takes_are_refused(url: str, tmp_
     spec = EvaluateSpec(artifact=build.digest, dataset="tiny", preprocess=VENDOR.to_dict())
     with pytest.raises(InvalidRequest, match=r"exported for 16 x 16 pixels.*at 224 x 224"):
         evaluation.run(spec.to_json(), Quiet(url, tmp_path / "a"))
-    with pytest.raises(InvalidRequest, match="no row of the catalog"):
+    with pytest.raises(InvalidRequest, match="not in the catalog"):
         published_of(build.digest, url)
 
 
