@@ -13,6 +13,7 @@ from db.enums import ENDED, JobKind, JobStatus
 from db.models import Job
 from db.session import reading
 from engine.jobs.results import JobResult
+from engine.text import duration
 
 SAMPLE_JOBS = 20
 
@@ -66,7 +67,7 @@ class RemainingPoints:
     def sentence(self) -> str:
         """`point 4 of 16, about 40 s left`."""
         place = f"point {min(self.done + 1, self.total)} of {self.total}"
-        left = "" if self.seconds is None else f", about {format_duration(self.seconds)} left"
+        left = "" if self.seconds is None else f", about {duration(self.seconds)} left"
         return place + left
 
 
@@ -95,16 +96,6 @@ def remaining_points(jobs: Iterable[Job], now: float) -> RemainingPoints | None:
     spent = sum(min(usual, max(0.0, now - (job.started_at or now))) for job in running)
     left = (len(points) - len(ended)) * usual - spent
     return RemainingPoints(len(ended), len(points), max(0.0, left))
-
-
-def format_duration(seconds: float) -> str:
-    """`45 s`, `2 min 5 s`, `1 h 4 min`."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
 def expected_starts(jobs: list[LiveJob], slots: int) -> Mapping[int, float | None]:

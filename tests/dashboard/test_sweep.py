@@ -66,7 +66,7 @@ def test_the_best_operating_point_is_named_and_drawn(url: str) -> None:
     add_settings(url)
     app = opened(view="Best operating point")
     said = said_by(app)
-    assert not missing(said, "timm/seresnet50 int8", "batch 8", "2 in flight", "1 thread")
+    assert not missing(said, "timm/seresnet50 int8", "batch 8", "concurrency 2", "1 thread")
     assert not missing(said, "90.0 images/s", "6 points")
     names = [trace["name"] for trace in sweep_chart(app)["data"]]
     assert {"Pareto front", "best operating point", "fp32", "int8"} <= set(names)
@@ -79,7 +79,7 @@ def test_the_limit_of_the_deployment_moves_it(url: str) -> None:
     app = opened(view="Best operating point", latency="50")
     app.number_input(key="most_latency").set_value(50.0).run()
     said = said_by(app)
-    assert not missing(said, "batch 1,", "1 in flight", "2 threads", "30.0 images/s", "50 ms")
+    assert not missing(said, "batch 1,", "concurrency 1", "2 threads", "30.0 images/s", "50 ms")
     app.number_input(key="most_latency").set_value(1.0).run()
     assert not missing(said_by(app), "6 points", "p90", "1 ms")
 
