@@ -137,7 +137,7 @@ def benchmarks_of_model(
 
 
 def _other_runtime(recorded: object) -> str:
-    """A registered runtime other than the default one, for people; else empty."""
+    """Display name of a registered runtime other than the default one; else empty."""
     name = name_in(str(recorded))
     return RUNTIMES[name].label if name in RUNTIMES and name != DEFAULT_RUNTIME else ""
 

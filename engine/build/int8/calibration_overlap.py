@@ -64,7 +64,7 @@ def select_held_out(
 def write_build_images(
     folder: Path, index: DatasetIndex, calibrated: np.ndarray, searched: np.ndarray
 ) -> None:
-    """Writes the lists of images that the build used beside the model."""
+    """Writes the lists of images that the build used into the folder of the model."""
     build_images = BuildImages(
         dataset=index.name,
         dataset_digest=index.digest,

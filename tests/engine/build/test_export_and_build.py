@@ -184,7 +184,7 @@ def test_the_three_precisions(url: str, tmp_path: Path, tiny_file: Path) -> None
         built[precision] = artifacts.find_by_digest(digest, url)
         assert build.run(asked.to_json(), Quiet(url, tmp_path / f"{precision}2"))["reused"]
         if precision == Precision.INT8:
-            assert any("Only 120 images to calibrate on, 200" in said for said in context.said)
+            assert any("Only 120 calibration images, 200" in said for said in context.said)
     for artifact in built.values():
         assert artifact.parent_digest == exported.digest
         assert artifact.manifest["preprocess"] == exported.manifest["preprocess"]
@@ -265,7 +265,7 @@ def test_fp16_keeps_what_does_not_fit_in_float_and_says_on_which_images(
     assert found["largest"]["value"] > 65504
     assert found["agreement"]["same_class"] == found["agreement"]["images"] == 64
     assert found["agreement"]["signal_db"] > 40
-    assert any("Only 120 images to check ranges on, 500" in said for said in context.said)
+    assert any("Only 120 images for the overflow check; 500" in said for said in context.said)
     assert any("w (Conv) stays in fp32: outputs values up to" in said for said in context.said)
 
     unchecked = build.run(plain.to_json(), Quiet(url, tmp_path / "plain"))["artifact"]

@@ -57,12 +57,12 @@ def test_published_is_the_rows_own_and_custom_the_options() -> None:
 
 @pytest.mark.parametrize("protocol", [Protocol.PUBLISHED, Protocol.VENDOR])
 def test_a_named_protocol_leaves_nothing_open(protocol: Protocol) -> None:
-    with pytest.raises(InvalidRequest, match=f"--protocol {protocol} leaves nothing open.*crop"):
+    with pytest.raises(InvalidRequest, match=f"--protocol {protocol} fixes all settings.*crop"):
         given(protocol=protocol, crop=288)
 
 
 def test_custom_needs_its_settings() -> None:
-    with pytest.raises(InvalidRequest, match="needs its settings"):
+    with pytest.raises(InvalidRequest, match="needs at least one setting"):
         given(protocol=Protocol.CUSTOM)
 
 
@@ -139,7 +139,9 @@ def test_a_run_carries_the_evaluations_protocol_to_its_jobs(url: str) -> None:
         tasks=(Task.EVALUATE,),
         evaluation_preprocess=VENDOR.to_dict(),
     )
-    assert any("prepared otherwise" in step for step in plan(request, url).steps)
+    assert any(
+        "a preprocessing other than that of the export" in step for step in plan(request, url).steps
+    )
     submit(request, url)
     with reading(url) as session:
         jobs = {job.kind: job.params for job in session.query(Job)}
