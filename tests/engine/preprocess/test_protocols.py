@@ -12,11 +12,11 @@ from torch import nn
 from db.enums import Precision
 from db.models import Evaluation
 from db.session import reading
-from engine import evaluation
 from engine.build.lookup import published_of
 from engine.catalog.models import find_model
 from engine.cli.parsing import read_preprocess
 from engine.errors import InvalidRequest
+from engine.evaluation import job as evaluation
 from engine.export.job import preprocessing_for
 from engine.preprocess import PreprocessSpec, Resizer
 from engine.preprocess.protocols import VENDOR, Protocol, protocol_name
