@@ -100,18 +100,18 @@ class Settings(BaseSettings):
 def settings() -> Settings:
     """The settings of this process. Raises InvalidRequest, naming the variable that is wrong."""
     try:
-        found = Settings()
+        values = Settings()
     except ValidationError as error:
         first = error.errors()[0]
         name = f"SENET_{str(first['loc'][0]).upper()}"
         raise InvalidRequest(f"{name}: {first['msg']} (given: {first['input']!r}).") from error
     except SettingsError as error:
         raise InvalidRequest(f"The variables SENET_… cannot be read: {error}.") from error
-    return found.model_copy(
+    return values.model_copy(
         update={
-            "home": found.home.expanduser().resolve(),
-            "host_lock": found.host_lock.expanduser().absolute(),
-            "database_url": _absolute_url(found.database_url),
+            "home": values.home.expanduser().resolve(),
+            "host_lock": values.host_lock.expanduser().absolute(),
+            "database_url": _absolute_url(values.database_url),
         }
     )
 

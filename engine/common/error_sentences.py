@@ -98,13 +98,13 @@ def _of_system(error: OSError) -> str:
 def _driver_error(error: BaseException) -> BaseException | None:
     """The error of the database driver, wrapped by SQLAlchemy or pandas."""
     depth = 0
-    found: BaseException | None = error
-    while found is not None and depth < 8:
-        if isinstance(found, DBAPIError) and found.orig is not None:
-            return found.orig
-        if isinstance(found, sqlite3.Error):
-            return found
-        found, depth = found.__cause__, depth + 1
+    current: BaseException | None = error
+    while current is not None and depth < 8:
+        if isinstance(current, DBAPIError) and current.orig is not None:
+            return current.orig
+        if isinstance(current, sqlite3.Error):
+            return current
+        current, depth = current.__cause__, depth + 1
     return None
 
 
@@ -114,21 +114,21 @@ def _of_database(error: BaseException) -> str:
     detail = lines[0][:200].rstrip(".") if lines else type(error).__name__
     code = getattr(error, "sqlite_errorcode", None)
     if isinstance(error, sqlite3.Error):
-        known = _SQLITE.get((code or 0) & 0xFF)
-        if known is None:
+        sentence = _SQLITE.get((code or 0) & 0xFF)
+        if sentence is None:
             return _other(detail)
-        return known.format(db=database_label(url), home=settings().home, program=program())
+        return sentence.format(db=database_label(url), home=settings().home, program=program())
     state = getattr(error, "sqlstate", None) or _state_in(detail, type(error).__name__)
-    for begin, known in _POSTGRESQL.items():
+    for begin, sentence in _POSTGRESQL.items():
         if state.startswith(begin):
-            return known.format(db=database_label(url), detail=detail)
+            return sentence.format(db=database_label(url), detail=detail)
     return _other(detail)
 
 
 def _state_in(detail: str, kind: str) -> str:
     """The SQLSTATE of a refused connection, for which the driver gives only text."""
-    known = (state for words, state in _REFUSALS.items() if words in detail)
-    return next(known, "08001" if kind == "OperationalError" else "")
+    states = (state for words, state in _REFUSALS.items() if words in detail)
+    return next(states, "08001" if kind == "OperationalError" else "")
 
 
 def _other(detail: str) -> str:

@@ -34,7 +34,7 @@ def median_duration_s(url: str, kinds: Iterable[str]) -> dict[str, float]:
 
     Jobs that reused an existing result are left out.
     """
-    found = {}
+    medians = {}
     with reading(url) as session:
         for kind in set(kinds):
             statement = (
@@ -47,8 +47,8 @@ def median_duration_s(url: str, kinds: Iterable[str]) -> dict[str, float]:
             worked = [row for row in rows if not JobResult.from_stored(row[1]).reused]
             times = [seconds for seconds, _ in worked or rows if seconds is not None]
             if times:
-                found[kind] = float(median(times))
-    return found
+                medians[kind] = float(median(times))
+    return medians
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,11 +110,11 @@ def _read_input(
     if len(shape) != 4:
         return None
     channels, sides = (shape[1], shape[2:]) if layout is Layout.NCHW else (shape[3], shape[1:3])
-    given = {side for side in sides if side is not None}
-    if channels not in (CHANNELS, None) or len(given) > 1:
+    fixed_sides = {side for side in sides if side is not None}
+    if channels not in (CHANNELS, None) or len(fixed_sides) > 1:
         return None
-    side = next(iter(given), requested_side or DEFAULT_SIDE)
-    return ImageInput(value.name, layout, side, type_, shape[0], side_is_open=not given)
+    side = next(iter(fixed_sides), requested_side or DEFAULT_SIDE)
+    return ImageInput(value.name, layout, side, type_, shape[0], side_is_open=not fixed_sides)
 
 
 def _has_three_channels(value: ValueInfoProto, layout: Layout) -> bool:

@@ -114,7 +114,7 @@ def _flattens(node: NodeProto, view: GraphView) -> bool:
         in_order = attributes_of(node).get("axis", 1) == 1
     else:
         return False
-    source, made = (
+    source, target = (
         view.shapes.get(n, []) for n in (view.producers[node.output[0]].input[0], node.output[0])
     )
-    return in_order and len(source) == 4 and source[1:] == [source[1], 1, 1] and len(made) == 2
+    return in_order and len(source) == 4 and source[1:] == [source[1], 1, 1] and len(target) == 2
