@@ -111,11 +111,11 @@ def expected_starts(jobs: list[LiveJob], slots: int) -> Mapping[int, float | Non
         if job.seconds is None and job.running:
             ends[job.id] = None
             continue
-        known = [ends[need] for need in job.needs if need in ends]
-        if None in known or None in ends.values():
+        ends_of_needs = [ends[need] for need in job.needs if need in ends]
+        if None in ends_of_needs or None in ends.values():
             starts[job.id] = ends[job.id] = None
             continue
-        ready = max((end for end in known if end is not None), default=0.0)
+        ready = max((end for end in ends_of_needs if end is not None), default=0.0)
         soonest = max(free) if job.exclusive else heapq.heappop(free)
         start = 0.0 if job.running else max(soonest, ready)
         end = None if job.seconds is None else start + job.seconds

@@ -95,7 +95,7 @@ def _find_quantized_input(model: ModelProto) -> _QuantizedInput | None:
     if [node.op_type for node in quantized] != ["QuantizeLinear"]:
         return None
     dequantized = consumers[quantized[0].output[0]]
-    layers = [node for given in dequantized for node in consumers[given.output[0]]]
+    layers = [node for dequantize in dequantized for node in consumers[dequantize.output[0]]]
     if not layers or any(node.op_type != "Conv" or group_count(node) != 1 for node in layers):
         return None
     producers = {node.output[0]: node for node in model.graph.node}
