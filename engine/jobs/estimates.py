@@ -34,7 +34,7 @@ def median_duration_s(url: str, kinds: Iterable[str]) -> dict[str, float]:
 
     Jobs that reused an existing result are left out.
     """
-    found = {}
+    medians = {}
     with reading(url) as session:
         for kind in set(kinds):
             statement = (
@@ -47,8 +47,8 @@ def median_duration_s(url: str, kinds: Iterable[str]) -> dict[str, float]:
             worked = [row for row in rows if not JobResult.from_stored(row[1]).reused]
             times = [seconds for seconds, _ in worked or rows if seconds is not None]
             if times:
-                found[kind] = float(median(times))
-    return found
+                medians[kind] = float(median(times))
+    return medians
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,11 +111,11 @@ def expected_starts(jobs: list[LiveJob], slots: int) -> Mapping[int, float | Non
         if job.seconds is None and job.running:
             ends[job.id] = None
             continue
-        known = [ends[need] for need in job.needs if need in ends]
-        if None in known or None in ends.values():
+        ends_of_needs = [ends[need] for need in job.needs if need in ends]
+        if None in ends_of_needs or None in ends.values():
             starts[job.id] = ends[job.id] = None
             continue
-        ready = max((end for end in known if end is not None), default=0.0)
+        ready = max((end for end in ends_of_needs if end is not None), default=0.0)
         soonest = max(free) if job.exclusive else heapq.heappop(free)
         start = 0.0 if job.running else max(soonest, ready)
         end = None if job.seconds is None else start + job.seconds

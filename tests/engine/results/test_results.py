@@ -12,10 +12,10 @@ import pytest
 
 from db.enums import Precision
 from db.models import Artifact
-from engine import evaluation
 from engine.benchmark import job as benchmark
 from engine.common.stats import wilson_interval
 from engine.errors import ArtifactMissing, InvalidRequest
+from engine.evaluation import job as evaluation
 from engine.results import COLUMNS, STORED, published_frame, results_frame
 from engine.results.formats import to_csv, to_json, to_markdown
 from engine.results.precision_pairs import paired_top1_difference, precision_pairs
