@@ -51,7 +51,7 @@ setup-paddle: ## Create .venv-paddle, for `export --exporter paddle2onnx` (Pytho
 	$(PADDLE_PYTHON) -m venv .venv-paddle
 	.venv-paddle/bin/python -m pip install --quiet -r requirements/paddle.txt
 
-oracles: setup-paddle ## Record the oracles of PaddleClas and mmcls anew, in their own environments
+oracles: setup-paddle ## Record the oracles of PaddleClas and mmcls again, in their own environments
 	.venv-paddle/bin/python -m pip install --quiet --no-deps paddleclas==2.6.0
 	.venv-paddle/bin/python -m tests.oracles.record_ppcls
 	.venv-paddle/bin/python -m tests.oracles.record_paddle_files
@@ -69,7 +69,7 @@ run: migrate ## Start the dashboard on 127.0.0.1:8501 (PORT=8502: elsewhere)
 demo: $(VENV)/.runtime ## Run the built-in demo in the terminal
 	@$(BIN)/python -m engine demo
 
-test-unit: $(VENV)/.dev ## Run what computes in one process, in under a minute: for every save
+test-unit: $(VENV)/.dev ## Run the tests without jobs and browser, in under a minute: for every save
 	$(PYTEST) $(SIDE_BY_SIDE) -m unit
 
 test: $(VENV)/.dev ## Run the tests (the browser ones need Chromium)

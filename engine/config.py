@@ -18,11 +18,11 @@ from engine.errors import InvalidRequest
 PRIVATE, PRIVATE_FILE = 0o700, 0o600
 """File modes of the home and of its locks: no access for other users."""
 REPOSITORY = Path(__file__).resolve().parent.parent
-"""Where the packages are: the checkout, also of an editable install; or site-packages."""
+"""Folder of the packages: the checkout, also of an editable install; or site-packages."""
 
 
 def data_root() -> Path:
-    """The folder of what is not in git: the checkout, or one of the user for an installed wheel."""
+    """Folder for files outside git: the checkout, or a user folder for an installed wheel."""
     if (REPOSITORY / "pyproject.toml").is_file():
         return REPOSITORY
     return Path(os.environ.get("XDG_DATA_HOME") or "~/.local/share").expanduser() / "senet"
@@ -100,29 +100,29 @@ class Settings(BaseSettings):
 def settings() -> Settings:
     """The settings of this process. Raises InvalidRequest, naming the variable that is wrong."""
     try:
-        found = Settings()
+        values = Settings()
     except ValidationError as error:
         first = error.errors()[0]
         name = f"SENET_{str(first['loc'][0]).upper()}"
         raise InvalidRequest(f"{name}: {first['msg']} (given: {first['input']!r}).") from error
     except SettingsError as error:
         raise InvalidRequest(f"The variables SENET_… cannot be read: {error}.") from error
-    return found.model_copy(
+    return values.model_copy(
         update={
-            "home": found.home.expanduser().resolve(),
-            "host_lock": found.host_lock.expanduser().absolute(),
-            "database_url": _absolute_url(found.database_url),
+            "home": values.home.expanduser().resolve(),
+            "host_lock": values.host_lock.expanduser().absolute(),
+            "database_url": _absolute_url(values.database_url),
         }
     )
 
 
 def child_command(module: str, *arguments: str) -> list[str]:
-    """The call of a module of ours; it is not looked for in the current folder (-P)."""
+    """Command line of a module of this project, not searched in the current folder (-P)."""
     return [sys.executable, "-P", "-m", module, *arguments]
 
 
 def child_environment() -> dict[str, str]:
-    """The environment of a child that has these settings and modules, whatever its folder."""
+    """Environment of a child process with these settings and modules, in any folder."""
     here = settings()
     own = {"SENET_HOME": str(here.home), "SENET_HOST_LOCK": str(here.host_lock)}
     if here.database_url:

@@ -13,13 +13,13 @@ import pytest
 from db.enums import Precision
 from db.models import Evaluation
 from db.session import reading
-from engine import evaluation
 from engine.build import job as build
 from engine.classify.predict import Classifier
 from engine.datasets.imagenet import wnid_to_index
 from engine.datasets.label_files import LabelOptions
 from engine.datasets.registration import check_folder, register
 from engine.errors import LabelsMismatch
+from engine.evaluation import job as evaluation
 from engine.export import job as export
 from engine.specs import BuildSpec, EvaluateSpec, ExportSpec
 from engine.store import artifacts

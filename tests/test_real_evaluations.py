@@ -20,9 +20,9 @@ from torchvision import transforms
 from torchvision.datasets.folder import default_loader
 
 from db.enums import Precision, WeightsKind
-from engine import evaluation
 from engine.build import job as build
 from engine.catalog.models import catalog
+from engine.evaluation import job as evaluation
 from engine.evaluation.paired import compare
 from engine.evaluation.per_image import PerImage, find_evaluation, load_per_image
 from engine.export import job as export

@@ -121,9 +121,11 @@ def cancel_remaining(run_id: int) -> None:
 def results_part(views: list[JobView]) -> None:
     """The results of the run, with the provenance of the selected one."""
     results = [JobResult.from_stored(view.row.result) for view in views]
-    artifacts = {digest for one in results for digest in (one.artifact, one.profile) if digest}
-    evaluations = {one.evaluation for one in results if one.evaluation}
-    benchmarks = {one.benchmark for one in results if one.benchmark}
+    artifacts = {
+        digest for result in results for digest in (result.artifact, result.profile) if digest
+    }
+    evaluations = {result.evaluation for result in results if result.evaluation}
+    benchmarks = {result.benchmark for result in results if result.benchmark}
     rows = with_notes(
         queries.results_of_measurements(artifacts, evaluations, benchmarks),
         queries.outdated_environments(),

@@ -14,7 +14,7 @@ _LIVE_ROWS = text("status IN ('queued', 'running')")
 
 
 class Home(Base):
-    """The one home whose dispatcher runs the jobs; `folder` and `host` are for people."""
+    """The one home whose dispatcher runs the jobs; `folder` and `host` are for display."""
 
     __tablename__ = "home"
     __table_args__ = (CheckConstraint("id = 1", name="one_home"),)

@@ -29,6 +29,7 @@ from engine.specs import BenchmarkSpec
 from engine.store import artifacts
 from engine.store.manifest import ExportManifest
 from engine.store.protocols import BenchmarkProtocol
+from engine.text import plural
 
 
 def run(params: dict[str, Any], context: JobContext) -> dict[str, Any]:
@@ -127,7 +128,7 @@ def _stage_text(spec: BenchmarkSpec, threads: int) -> str:
     processes = f", {spec.processes} processes" if spec.processes > 1 else ""
     concurrency = f", concurrency {spec.instances}" if spec.instances > 1 else ""
     suffix = f" ({scenario})" if scenario != CLOSED_LOOP else ""
-    intra_op = f"{threads} thread{'' if threads == 1 else 's'}"
+    intra_op = plural(threads, "thread")
     return f"Measuring at batch {spec.batch}, {intra_op}{concurrency}{processes}{suffix}."
 
 

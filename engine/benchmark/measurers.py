@@ -56,7 +56,7 @@ class BenchmarkTask:
     def progress(self, elapsed: float, message: str) -> None:
         """Reports the elapsed seconds out of the maximum duration."""
         total = max(round(self.spec.max_s), round(elapsed) + 1)
-        self.context.progress(round(elapsed), total, "s at most", message)
+        self.context.progress(round(elapsed), total, "s max", message)
 
 
 def closed_loop(task: BenchmarkTask) -> Outcome:

@@ -35,7 +35,7 @@ class Percentile(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class BestOperatingPoint:
-    """The chosen `row` (None where no point meets the limit), and what it was chosen from.
+    """The chosen `row` (None if no point meets the limit), and the points to choose from.
 
     `points`: all measured settings; `pareto_front`: those not dominated in latency and throughput,
     by ascending latency; `within_limit`: number of points that meet the limit.
@@ -49,7 +49,7 @@ class BestOperatingPoint:
     limit_ms: float | None
 
     def sentence(self) -> str:
-        """The best operating point with its figures, or why there is none."""
+        """The best operating point with its figures, or the reason why no point qualifies."""
         if self.points.empty:
             return f"No closed-loop benchmark has a {self.percentile} latency."
         return self._describe(self.row) if self.row else self._describe_none()

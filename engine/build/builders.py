@@ -1,4 +1,4 @@
-"""Who builds which precision: one entry in a table, its module imported when it builds."""
+"""The table of builders, one per precision; a builder's module is imported when it is used."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What a builder works from; `recipe` is that of the build."""
+    """Input of a builder; `recipe` is that of the build."""
 
     export: Artifact
     manifest: ExportManifest
@@ -32,15 +32,15 @@ class Source:
 
 
 Build = Callable[[Source, Path, "JobContext"], BuildDetails]
-"""Writes the model to a path; returns what the manifest says of it. Raises BuildFailed."""
+"""Writes the model to a path; returns its details for the manifest. Raises BuildFailed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Builder:
     """`where` is a Build as `module:function`.
 
-    `recipe` is raised when the same request comes to give another model. `integers`: the model
-    computes in integers, so sums may overflow, and not every export can be taken.
+    `recipe` is a version, raised when the same request gives another model. `integers`: the model
+    computes in integers, so sums may overflow, and not every export can be built.
     """
 
     where: str
@@ -48,7 +48,7 @@ class Builder:
     integers: bool = False
 
     def build(self, source: Source, path: Path, context: JobContext) -> BuildDetails:
-        """As `Build`."""
+        """Imports the builder and runs it; see `Build`."""
         module, _, name = self.where.partition(":")
         builds: Build = getattr(import_module(module), name)
         return builds(source, path, context)
@@ -62,5 +62,5 @@ BUILDERS: dict[str, Builder] = {
 
 
 def builder_of(precision: str) -> Builder:
-    """Of a precision; of the one whose file it shares, where it has none of its own."""
+    """The builder of a precision, or of the precision whose file it shares."""
     return BUILDERS[file_precision(precision)]

@@ -1,4 +1,4 @@
-"""The build job: finds the artifact of a recipe, or makes, checks and stores it."""
+"""The build job: finds the artifact of a recipe, or builds, verifies and stores it."""
 
 from __future__ import annotations
 
@@ -29,23 +29,25 @@ LARGEST_FP32_DIFFERENCE = 1e-4
 
 
 def run(params: dict[str, Any], context: JobContext) -> dict[str, Any]:
-    """Job handler: finds the artifact of this recipe, or makes it from its export."""
+    """Job handler: returns the artifact of this recipe, built from its export if necessary."""
     spec = BuildSpec.model_validate(params)
     key = recipe_of(spec, context.url)
-    known = artifacts.find_by_recipe(key, context.url)
-    if known is not None:
-        context.say(f"Already there: artifact {known.digest[:12]}.")
-        return JobResult(artifact=known.digest, reused=True).dump()
+    existing = artifacts.find_by_recipe(key, context.url)
+    if existing is not None:
+        context.say(f"Already there: artifact {existing.digest[:12]}.")
+        return JobResult(artifact=existing.digest, reused=True).dump()
     export = artifacts.find_by_recipe(spec.export.fingerprint(), context.url)
     if export is None:
-        raise ArtifactMissing(f"The export of {spec.export.model_id} is gone; queue the run again.")
+        raise ArtifactMissing(
+            f"The export of {spec.export.model_id} no longer exists; queue the run again."
+        )
     manifest = ExportManifest.from_artifact(export)
     builder, lossy = builder_of(spec.precision), facts_of(file_precision(spec.precision)).lossy
     if lossy and manifest.quantized:
         raise BuildFailed(
             f"{export.model_id} comes from a file that is quantized already, so there is no "
-            f"{spec.precision} build of it: choose fp32, which takes the file as it is, or bring "
-            f"the file that it was made of."
+            f"{spec.precision} build of it: choose fp32, which uses the file unchanged, or use "
+            f"the original file that is not quantized."
         )
     if builder.integers and (why := manifest.not_quantizable):
         raise BuildFailed(
@@ -70,7 +72,7 @@ def run(params: dict[str, Any], context: JobContext) -> dict[str, Any]:
 
 
 def _appends_softmax(source: Source) -> bool:
-    """Whether one is asked for and the export's scores are no probabilities yet."""
+    """Whether a softmax is requested and the export does not output probabilities already."""
     return source.spec.softmax and not source.manifest.gives_probabilities
 
 
@@ -79,7 +81,7 @@ def _agreement(source: Source, path: Path) -> Agreement:
     export, precision = source.export, source.spec.precision
     builder, lossy = builder_of(precision), facts_of(file_precision(precision)).lossy
     reference = OnnxSession(artifacts.model_path(export.digest), cpu, threads)
-    # Integers of a foreign file are the same on both sides; ours are held against floats.
+    # A quantized file has the same integers on both sides; an int8 build is compared with floats.
     built = OnnxSession(path, cpu, threads, exact=builder.integers)
     inputs = probe_inputs(artifacts.preprocess_of(export))
     expected = reference.run
@@ -90,7 +92,7 @@ def _agreement(source: Source, path: Path) -> Agreement:
     if difference == float("inf"):
         raise BuildFailed(
             f"The {precision} build gives scores that are not finite; the model's values exceed "
-            f"what {precision} can hold."
+            f"the range of {precision}."
         )
     if not lossy and difference > LARGEST_FP32_DIFFERENCE:
         raise BuildFailed(

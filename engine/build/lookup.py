@@ -1,4 +1,4 @@
-"""From what a measurement names (a recipe or a digest) to the artifact itself."""
+"""Lookup of the artifact that a measurement refers to, by recipe or by digest."""
 
 from __future__ import annotations
 
@@ -28,54 +28,53 @@ def published_of(digest: str, url: str) -> PreprocessSpec:
     model = find_model(artifacts.find_by_digest(digest, url).model_id)
     if model.preprocess is None:
         raise InvalidRequest(
-            f"{model.id} is no row of the catalog and has no published protocol; leave the "
-            f"protocol out to prepare images as its export says."
+            f"{model.id} is not in the catalog and has no published protocol; leave out "
+            f"the protocol to use the preprocessing of its export."
         )
     return model.preprocess
 
 
 def artifact_of(spec: BenchmarkSpec | EvaluateSpec | ProfileSpec, url: str) -> Artifact:
-    """The artifact to measure. Raises ArtifactMissing, with the way out, if it is not there."""
+    """The artifact to measure. Raises ArtifactMissing if it does not exist."""
     if spec.artifact is not None:
         return artifacts.find_by_digest(spec.artifact, url)
     if spec.build is None:
         raise InvalidRequest("A measurement names a build or an artifact.")
-    found = artifacts.find_by_recipe(recipe_of(spec.build, url), url)
-    if found is None:
+    artifact = artifacts.find_by_recipe(recipe_of(spec.build, url), url)
+    if artifact is None:
         raise ArtifactMissing(
-            f"The {spec.build.precision} build of {spec.build.export.model_id} is gone; queue the "
-            f"run again."
+            f"The {spec.build.precision} build of {spec.build.export.model_id} no longer "
+            f"exists; queue the run again."
         )
-    return found
+    return artifact
 
 
 def recipe_of(spec: BuildSpec, url: str) -> str:
     """The recipe under which the artifact of `spec` is stored.
 
-    A dataset's name may come to mean other images, and ranges belong to the images: the
-    set that ranges are taken from counts by its digest.
+    The calibration dataset enters by its digest, because its name may refer to other images later.
     """
     images = spec.calibration or spec.range_check
     data = _images_digest(images.dataset, url) if images else None
-    made: dict[str, Any] = {"spec": spec.fingerprint(), "calibration": data}
-    made |= builder_of(spec.precision).recipe
+    parts: dict[str, Any] = {"spec": spec.fingerprint(), "calibration": data}
+    parts |= builder_of(spec.precision).recipe
     if spec.calibration is not None:
-        named, target = _without_target(spec, spec.calibration)
-        made |= {"spec": named.fingerprint(), "target": target}
-    return data_digest(made)
+        generic, target = _without_target(spec, spec.calibration)
+        parts |= {"spec": generic.fingerprint(), "target": target}
+    return data_digest(parts)
 
 
 def _images_digest(dataset: str, url: str) -> str:
-    from engine.datasets.registration import find_dataset  # brings the decoders of images with it
+    from engine.datasets.registration import find_dataset  # imports the image decoders
 
     return find_dataset(dataset, url).digest
 
 
-def _without_target(spec: BuildSpec, asked: CalibrationSpec) -> tuple[BuildSpec, TargetName]:
-    """The spec without its target, and the target it comes to on this machine.
+def _without_target(spec: BuildSpec, calibration: CalibrationSpec) -> tuple[BuildSpec, TargetName]:
+    """The spec without its target, and the resolved target.
 
-    What `auto` chooses here and what is asked for by name is one build.
+    `auto` and the name of the target that it resolves to give the same build.
     """
-    target = targets.resolve(asked.target, instruction_sets()).name
-    plain = asked.model_copy(update={"target": TargetName.AUTO})
+    target = targets.resolve(calibration.target, instruction_sets()).name
+    plain = calibration.model_copy(update={"target": TargetName.AUTO})
     return spec.model_copy(update={"calibration": plain}), target

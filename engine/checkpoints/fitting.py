@@ -21,6 +21,7 @@ from engine.checkpoints.reading import Checkpoint
 from engine.checkpoints.registry import adapter, expected_shapes
 from engine.checkpoints.weight_sets import choose_set, chosen_set_remark, first_keys, unknown_set
 from engine.errors import CheckpointRejected
+from engine.text import plural
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +105,7 @@ def _ignored_tensors(
             f"with `--weights-key {part.prefix}`."
         )
     return [
-        f"{checkpoint.file}: ignored {len(outside)} tensor{'' if len(outside) == 1 else 's'} "
+        f"{checkpoint.file}: ignored {plural(len(outside), 'tensor')} "
         f"outside {part.prefix} ({first_keys(outside)})."
     ]
 

@@ -23,6 +23,7 @@ from engine.checkpoints.torch_files import (
 from engine.checkpoints.weight_sets import choose_set, chosen_set_remark, first_keys
 from engine.common.files import is_file
 from engine.errors import CheckpointRejected
+from engine.text import plural
 
 Sets = dict[str, Mapping[Any, Any]]
 WRAPPERS = ("state_dict", "model", "model_state_dict")
@@ -285,7 +286,7 @@ def _remove_non_weights(checkpoint: Checkpoint) -> Checkpoint:
         else:
             weights[key] = tensor
     remarks = [
-        f"{checkpoint.file}: ignored {len(keys)} tensor{'' if len(keys) == 1 else 's'} that are "
+        f"{checkpoint.file}: ignored {plural(len(keys), 'tensor')} that are "
         f"not weights: {what} ({first_keys(keys)})."
         for what, keys in ignored.items()
     ]

@@ -80,6 +80,9 @@ def clean_artifacts(
         note(f"Temporary files of killed jobs, {temporary_bytes / 1e6:,.1f} MB: {verb}.")
     way_out = "" if yes else "; `artifacts clean --yes` removes them"
     size_mb = sum(artifact.bytes_on_disk for artifact in unused) / 1e6
+    if not unused:
+        note("No artifact is unused.")
+        return
     note(f"{len(unused)} artifacts of {size_mb:,.1f} MB {verb}{way_out}.")
 
 

@@ -116,10 +116,10 @@ def _register(spec: DatasetSpec, url: str, json: bool) -> int:
         emit_json({"job": job.id, "status": job.status, "error": job.error, "result": job.result})
     elif job.status == "succeeded":
         note(str(job.message))
-        found = JobResult.from_stored(job.result)
-        for text in found.notes:
+        result = JobResult.from_stored(job.result)
+        for text in result.notes:
             note(f"  {text}")
-        for file, reason in found.corrupt_files:
+        for file, reason in result.corrupt_files:
             note(f"  {file}: {reason}")
     if job.status != "succeeded" and not json:
         note(f"Error: {job.error}")
@@ -160,21 +160,21 @@ def check_again(name: Name, json: Json = False) -> int:
     with progress_bar() as progress:
         bar = progress.add_task(f"Checking {name}", total=None)
         try:
-            found = check_images(
+            images = check_images(
                 root,
                 _layout_now(row),
                 lambda done, total: progress.update(bar, completed=done, total=total),
             )
         except DatasetInvalid as error:
             raise DatasetInvalid(f"{str(error).rstrip('.')}; {recovery_hint(row)}.") from error
-    same = found.digest == row.digest
+    same = images.digest == row.digest
     if json:
-        emit_json({**_describe(row), "unchanged": same, "corrupt_now": len(found.corrupt)})
+        emit_json({**_describe(row), "unchanged": same, "corrupt_now": len(images.corrupt)})
     elif same:
         note(f"{name}: {row.num_images:,} images, unchanged.")
     else:
         note(
-            f"{name} has changed: {len(found.files):,} readable images now, {row.num_images:,} "
+            f"{name} has changed: {len(images.files):,} readable images now, {row.num_images:,} "
             f"when registered; {recovery_hint(row)}."
         )
     return 0 if same else 1
@@ -193,21 +193,21 @@ def cache(
 
     Example: `python -m engine dataset cache --clear`
     """
-    from engine.build.int8.statistics import cache as known  # with onnx and its runtime
+    from engine.build.int8.statistics import cache as statistics_cache  # imports onnxruntime
 
     if clear:
-        freed = pixel_cache.clear(name) + known.clear(name)
+        freed = pixel_cache.clear(name) + statistics_cache.clear(name)
         if json:
             emit_json({"freed_bytes": freed})
         else:
             note(f"{freed / 1e6:,.0f} MB freed.")
         return
-    kept = [k for k in pixel_cache.list_caches() if name in (None, k.dataset_name)]
-    found = [k for k in known.list_cached() if name in (None, k.dataset_name)]
+    pixel_caches = [k for k in pixel_cache.list_caches() if name in (None, k.dataset_name)]
+    calibrations = [k for k in statistics_cache.list_cached() if name in (None, k.dataset_name)]
     if json:
         emit_json(
-            [{**asdict(k), "folder": str(k.folder)} for k in kept]
-            + [{**asdict(k), "folder": str(k.folder)} for k in found]
+            [{**asdict(k), "folder": str(k.folder)} for k in pixel_caches]
+            + [{**asdict(k), "folder": str(k.folder)} for k in calibrations]
         )
         return
     emit_table(
@@ -222,16 +222,16 @@ def cache(
                 k.disk_bytes / 1e6,
                 time.strftime("%Y-%m-%d %H:%M", time.localtime(k.used_at)),
             )
-            for k in kept
+            for k in pixel_caches
         ],
     )
-    if found:
-        _show_calibrations(found)
-    total = sum(k.disk_bytes for k in kept) / 1e9
+    if calibrations:
+        _show_calibrations(calibrations)
+    total = sum(k.disk_bytes for k in pixel_caches) / 1e9
     note(f"{total:.2f} GB of at most {settings().cache_gb:g} GB (SENET_CACHE_GB).")
 
 
-def _show_calibrations(found: list[CachedCalibration]) -> None:
+def _show_calibrations(calibrations: list[CachedCalibration]) -> None:
     emit_table(
         "Calibration statistics",
         ("dataset", "model", "images", "MB", "last used"),
@@ -243,7 +243,7 @@ def _show_calibrations(found: list[CachedCalibration]) -> None:
                 k.disk_bytes / 1e6,
                 time.strftime("%Y-%m-%d %H:%M", time.localtime(k.used_at)),
             )
-            for k in found
+            for k in calibrations
         ],
     )
 

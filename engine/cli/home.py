@@ -6,7 +6,7 @@ import typer
 
 from engine.cli.options import Json
 from engine.cli.output import emit_json, note, out
-from engine.common.database_url import database_label
+from engine.common.database_url import database_label, location_of
 from engine.config import settings
 from engine.hosts import home
 from engine.hosts.ownership import owner_of
@@ -50,9 +50,12 @@ def take_over_database(json: Json = False) -> None:
     if json:
         emit_json({"home": str(settings().home), "before": previous.folder if previous else None})
     elif previous is None:
-        note(f"This home owns {database_label(url)}; no other home owned it.")
+        note(f"This home owns the database {location_of(url)}; no other home owned it.")
     else:
-        note(f"This home now owns {database_label(url)}; the previous owner was {previous.folder}.")
+        note(
+            f"This home now owns the database {location_of(url)}; the previous owner was "
+            f"{previous.folder}."
+        )
 
 
 @app.command("new-database")

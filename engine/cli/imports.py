@@ -106,11 +106,11 @@ def evaluation(
         preprocess=require_one_scale(PreprocessSpec.from_dict(settings)) if settings else None,
         environment=read_json_object(environment) if environment else None,
     )
-    row, known = import_evaluation(outside, prepare_database())
+    row, is_repeated = import_evaluation(outside, prepare_database())
     if json:
-        emit_json({"known": known, **counts_document(row)})
+        emit_json({"known": is_repeated, **counts_document(row)})
         return
-    again = " It was imported before." if known else ""
+    again = " It was imported before." if is_repeated else ""
     note(
         f"Evaluation {row.id}: {model} {precision}, {row.images:,} images of {row.dataset_name}, "
         f"{_accuracy_text(row)}, imported.{again}"
@@ -147,8 +147,8 @@ def benchmark(
 
     benchmarks = import_benchmarks(read_benchmarks(file), prepare_database())
     if json:
-        emit_json([{"benchmark": row.id, "known": known} for row, known in benchmarks])
+        emit_json([{"benchmark": row.id, "known": is_repeated} for row, is_repeated in benchmarks])
         return
-    for row, known in benchmarks:
-        again = "; it was imported before" if known else ""
+    for row, is_repeated in benchmarks:
+        again = "; it was imported before" if is_repeated else ""
         note(f"Benchmark {row.id}: {row.images_per_s:,.1f} images/s at batch {row.batch}{again}.")

@@ -35,24 +35,26 @@ def emit_table(title: str, header: Sequence[str], rows: Iterable[Sequence[Any]])
     """
     table = Table(title=printable(title), title_justify="left", header_style="bold", box=box.SIMPLE)
     materialized = [list(row) for row in rows]
-    whole = []
+    integers_only = []
     for number, name in enumerate(header):
         numbers = [row[number] for row in materialized if isinstance(row[number], int | float)]
-        whole.append(all(not math.isfinite(value) or value == int(value) for value in numbers))
+        integers_only.append(
+            all(not math.isfinite(value) or value == int(value) for value in numbers)
+        )
         table.add_column(name, justify="right" if numbers else "left", overflow="fold")
     for row in materialized:
-        table.add_row(*(format_cell(*cell) for cell in zip(row, whole, strict=True)))
+        table.add_row(*(format_cell(*cell) for cell in zip(row, integers_only, strict=True)))
     out.print(table)
 
 
-def format_cell(value: Any, whole: bool = False) -> str:
-    """Text of one cell; `whole`: the column holds integers only, so no decimals are shown."""
+def format_cell(value: Any, integers_only: bool = False) -> str:
+    """Text of one cell; `integers_only`: no number of the column has decimals."""
     if value is None or value != value:
         return "–"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
-        return f"{value:,.0f}" if whole or abs(value) >= 1000 else f"{value:,.2f}"
+        return f"{value:,.0f}" if integers_only or abs(value) >= 1000 else f"{value:,.2f}"
     return printable(str(value))
 
 

@@ -1,4 +1,4 @@
-"""Parses weights and preprocessing given on the command line."""
+"""Parses weights and preprocessing settings on the command line."""
 
 from __future__ import annotations
 
@@ -51,22 +51,22 @@ def read_preprocess(
 
     Raises InvalidRequest for single settings together with the protocol published or vendor.
     """
-    given = read_json_object(path) if path is not None else {}
+    settings = read_json_object(path) if path is not None else {}
     for name, value in options.items():
         if value is not None:
             parse = _PARSERS.get(name)
-            given[name] = parse(f"--{name}", value) if parse else value
-    if protocol in (Protocol.PUBLISHED, Protocol.VENDOR) and given:
+            settings[name] = parse(f"--{name}", value) if parse else value
+    if protocol in (Protocol.PUBLISHED, Protocol.VENDOR) and settings:
         raise InvalidRequest(
-            f"--protocol {protocol} fixes all settings, but {', '.join(given)} was given; use "
+            f"--protocol {protocol} fixes all settings, but {', '.join(settings)} was given; use "
             f"--protocol custom."
         )
-    if protocol is Protocol.CUSTOM and not given:
+    if protocol is Protocol.CUSTOM and not settings:
         raise InvalidRequest(
             "--protocol custom needs at least one setting: --preprocess FILE.json, or "
             f"{', '.join(FIELDS[name].flags[0] for name in PREPROCESS_FIELDS)}."
         )
-    return VENDOR.to_dict() if protocol is Protocol.VENDOR else given or None
+    return VENDOR.to_dict() if protocol is Protocol.VENDOR else settings or None
 
 
 _PARSERS: dict[str, Callable[[str, Any], Any]] = {

@@ -32,7 +32,7 @@ def peak(
         bool,
         typer.Option(
             "--ignore-cached",
-            help="Measure again what was measured before; the higher figure is kept.",
+            help="Ignore cached results and measure again; the higher figure is stored.",
         ),
     ] = False,
     json: Json = False,
@@ -45,8 +45,8 @@ def peak(
     Example: `python -m engine peak`
     """
     url, digest = prepare_database(), environment.observe_machine().digest
-    wanted = sorted(set(threads or (1, settings().threads)))
-    missing = wanted if ignore_cached else missing_threads(digest, wanted, url)
+    thread_counts = sorted(set(threads or (1, settings().threads)))
+    missing = thread_counts if ignore_cached else missing_threads(digest, thread_counts, url)
     status = JobStatus.SUCCEEDED
     if missing:
         status = JobStatus(finish_job(peak_job(PeakSpec(threads=tuple(missing)))).status)

@@ -87,7 +87,7 @@ def _kind(annotation: Any) -> str:
 
 def _row(name: str, parameter: Any) -> str:
     default = parameter.default
-    missing = default is None or default is False or callable(default) or default == ()
+    missing = default is None or default is False or callable(default) or default in ((), "")
     if missing or repr(default).startswith("Sentinel"):
         default_text = "required" if parameter.required else ""
     else:

@@ -43,13 +43,17 @@ def results(
         OutputFormat, typer.Option("--format", "-f", help="Output format.")
     ] = OutputFormat.TABLE,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="File to write; default: stdout.")
+        Path | None,
+        typer.Option(
+            "--output", "-o", help="File to write (CSV unless --format is given). Default: stdout."
+        ),
     ] = None,
     json: Json = False,
 ) -> None:
     """Shows all results, or exports them as CSV, JSON, Markdown or LaTeX.
 
-    CSV and JSON hold all columns at full precision; the table holds the most used ones.
+    CSV and JSON hold all columns at full precision; the table holds the most used ones. `b8 i2 t1`
+    in it is batch size 8, concurrency 2, and 1 thread for each request.
 
     Example: `python -m engine results --format csv --output results.csv`
     """
@@ -65,7 +69,7 @@ def results(
         return
     text = FORMATS[OutputFormat.CSV if form == OutputFormat.TABLE else form](frame)
     if output is None:
-        print(text)
+        print(text, end="" if text.endswith("\n") else "\n")
     else:
         try:
             with disk_full_as_error(output.parent):
@@ -102,7 +106,7 @@ def _print_warnings(frame: pd.DataFrame) -> None:
     disturbed = measured[measured["noise"].notna()]
     for row in disturbed.head(MAX_REASONS).to_dict("records"):
         note(
-            f"Interference: {row['model_id']} {row['precision']}, {_conditions_text(row)}: "
+            f"Interference: {row['model_id']} {row['precision']}, {_setting_text(row)}: "
             f"{row['noise']}."
         )
     if len(disturbed) > MAX_REASONS:
@@ -112,18 +116,23 @@ def _print_warnings(frame: pd.DataFrame) -> None:
         note(f"{row['model_id']} {row['precision']}, {row['scenario']}: {row['verdict']}.")
 
 
-def _conditions_text(row: dict[str, Any]) -> str | None:
-    """Conditions of a benchmark: `b8 i2 t1` is batch 8, 2 requests in flight, 1 thread each.
+def _setting_text(row: dict[str, Any]) -> str | None:
+    """The setting of a benchmark: `b8 i2 t1` is batch size 8, concurrency 2, 1 thread each.
 
-    Several processes, a scenario other than closed loop and interference are added.
+    Several processes and a scenario other than closed loop are added.
     """
     if row["batch"] is None or row["batch"] != row["batch"]:
         return None
     text = f"b{row['batch']:.0f} i{row['instances']:.0f} t{row['threads']:.0f}"
     processes = f" p{row['processes']:.0f}" if row["processes"] > 1 else ""
     scenario = "" if row["scenario"] == CLOSED_LOOP else f" {row['scenario']}"
-    disturbed = " (interference)" if isinstance(row["noise"], str) else ""
-    return f"{text}{processes}{scenario}{disturbed}"
+    return f"{text}{processes}{scenario}"
+
+
+def _conditions_text(row: dict[str, Any]) -> str | None:
+    """The setting of a benchmark, marked if there was interference."""
+    setting = _setting_text(row)
+    return f"{setting} (interference)" if setting and isinstance(row["noise"], str) else setting
 
 
 def _origin_mark(row: dict[str, Any]) -> str:

@@ -1,1 +1,1 @@
-"""What every package uses: files, digests, text, statistics, environment."""
+"""Shared by all packages: files, digests, text, statistics, environment."""

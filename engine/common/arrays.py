@@ -45,8 +45,8 @@ def read_npz(path: Path, max_bytes: int, only: str | None = None) -> dict[str, n
             if only is not None and only not in entries:
                 names = ", ".join(cut(name, 40) for name in list(entries)[:5]) or "no array"
                 raise ArraysInvalid(f"holds {names}, and no {only}")
-            wanted = entries if only is None else {only: entries[only]}
-            return {name: _read_member(archive, name, entry) for name, entry in wanted.items()}
+            selected = entries if only is None else {only: entries[only]}
+            return {name: _read_member(archive, name, entry) for name, entry in selected.items()}
     except (ArraysInvalid, OSError):
         raise
     except Exception as error:  # a damaged zip raises many kinds of errors

@@ -98,13 +98,13 @@ def _of_system(error: OSError) -> str:
 def _driver_error(error: BaseException) -> BaseException | None:
     """The error of the database driver, wrapped by SQLAlchemy or pandas."""
     depth = 0
-    found: BaseException | None = error
-    while found is not None and depth < 8:
-        if isinstance(found, DBAPIError) and found.orig is not None:
-            return found.orig
-        if isinstance(found, sqlite3.Error):
-            return found
-        found, depth = found.__cause__, depth + 1
+    current: BaseException | None = error
+    while current is not None and depth < 8:
+        if isinstance(current, DBAPIError) and current.orig is not None:
+            return current.orig
+        if isinstance(current, sqlite3.Error):
+            return current
+        current, depth = current.__cause__, depth + 1
     return None
 
 
@@ -114,21 +114,21 @@ def _of_database(error: BaseException) -> str:
     detail = lines[0][:200].rstrip(".") if lines else type(error).__name__
     code = getattr(error, "sqlite_errorcode", None)
     if isinstance(error, sqlite3.Error):
-        known = _SQLITE.get((code or 0) & 0xFF)
-        if known is None:
+        sentence = _SQLITE.get((code or 0) & 0xFF)
+        if sentence is None:
             return _other(detail)
-        return known.format(told=database_label(url), home=settings().home, program=program())
+        return sentence.format(db=database_label(url), home=settings().home, program=program())
     state = getattr(error, "sqlstate", None) or _state_in(detail, type(error).__name__)
-    for begin, known in _POSTGRESQL.items():
+    for begin, sentence in _POSTGRESQL.items():
         if state.startswith(begin):
-            return known.format(told=database_label(url), detail=detail)
+            return sentence.format(db=database_label(url), detail=detail)
     return _other(detail)
 
 
 def _state_in(detail: str, kind: str) -> str:
     """The SQLSTATE of a refused connection, for which the driver gives only text."""
-    known = (state for words, state in _REFUSALS.items() if words in detail)
-    return next(known, "08001" if kind == "OperationalError" else "")
+    states = (state for words, state in _REFUSALS.items() if words in detail)
+    return next(states, "08001" if kind == "OperationalError" else "")
 
 
 def _other(detail: str) -> str:
@@ -137,32 +137,32 @@ def _other(detail: str) -> str:
 
 _SQLITE = {
     sqlite3.SQLITE_BUSY: (
-        f"{{told}} is locked: another process has been writing to it for over "
+        f"{{db}} is locked: another process has been writing to it for over "
         f"{BUSY_TIMEOUT_MS / 1e3:.0f} s. Wait until it is done, or end it, and try again."
     ),
-    sqlite3.SQLITE_LOCKED: "{told} is locked by another process: try again when it is done.",
+    sqlite3.SQLITE_LOCKED: "{db} is locked by another process: try again when it is done.",
     sqlite3.SQLITE_FULL: (
-        "{told} cannot grow, the disk is full: no partial file was kept. Free some space and "
+        "{db} cannot grow, the disk is full: no partial file was kept. Free some space and "
         "try again."
     ),
     sqlite3.SQLITE_READONLY: (
-        "{told} cannot be written, it is read-only here: make it and its folder writable, or set "
+        "{db} cannot be written, it is read-only here: make it and its folder writable, or set "
         "SENET_HOME to another folder."
     ),
-    sqlite3.SQLITE_PERM: "{told} may not be opened by this user: change its permissions.",
+    sqlite3.SQLITE_PERM: "{db} may not be opened by this user: change its permissions.",
     sqlite3.SQLITE_IOERR: (
-        "{told} could not be read or written by the system: check whether its disk is full, "
+        "{db} could not be read or written by the system: check whether its disk is full, "
         "read-only or damaged (`dmesg`)."
     ),
     sqlite3.SQLITE_CANTOPEN: (
-        "{told} cannot be opened: check that its folder exists, is writable and has free space."
+        "{db} cannot be opened: check that its folder exists, is writable and has free space."
     ),
     sqlite3.SQLITE_CORRUPT: (
-        "{told} is damaged: restore it from a backup, or move it away and `{program} "
+        "{db} is damaged: restore it from a backup, or move it away and `{program} "
         "home new-database` creates an empty one."
     ),
     sqlite3.SQLITE_NOTADB: (
-        "{told} is not a database file: set DATABASE_URL or SENET_HOME to "
+        "{db} is not a database file: set DATABASE_URL or SENET_HOME to "
         "another location, or move the file away and `{program} home new-database` creates an "
         "empty one."
     ),
@@ -170,17 +170,17 @@ _SQLITE = {
 """By SQLite's primary result code."""
 
 _POSTGRESQL = {
-    "28": "{told} refuses the login ({detail}): correct user and password in DATABASE_URL.",
-    "3D": "{told} does not exist on that server: create it (`createdb`), or correct DATABASE_URL.",
-    "42501": "{told} does not let this user do that ({detail}): grant the rights, and try again.",
-    "53100": "{told} cannot grow, the server's disk is full: free some space, and try again.",
-    "25006": "{told} is read-only at the moment: set DATABASE_URL to the server that takes writes.",
-    "55P03": "{told} is locked by another process: try again when it is done.",
-    "57014": "{told} took too long to answer ({detail}): try again.",
-    "53": "{told} accepts no further connections at the moment ({detail}): try again.",
-    "57": "{told} is shutting down or starting ({detail}): try again.",
+    "28": "{db} refuses the login ({detail}): correct user and password in DATABASE_URL.",
+    "3D": "{db} does not exist on that server: create it (`createdb`), or correct DATABASE_URL.",
+    "42501": "{db} does not let this user do that ({detail}): grant the rights, and try again.",
+    "53100": "{db} cannot grow, the server's disk is full: free some space, and try again.",
+    "25006": "{db} is read-only at the moment: set DATABASE_URL to the server that takes writes.",
+    "55P03": "{db} is locked by another process: try again when it is done.",
+    "57014": "{db} took too long to answer ({detail}): try again.",
+    "53": "{db} accepts no further connections at the moment ({detail}): try again.",
+    "57": "{db} is shutting down or starting ({detail}): try again.",
     "option": "DATABASE_URL has an option that the driver does not support ({detail}): correct it.",
-    "08": "{told} cannot be reached ({detail}): start the server, or correct DATABASE_URL.",
+    "08": "{db} cannot be reached ({detail}): start the server, or correct DATABASE_URL.",
 }
 """By the beginning of the SQLSTATE, the most exact first."""
 

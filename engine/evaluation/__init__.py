@@ -5,7 +5,3 @@ do not depend on the process that computes them. A shard is one file, renamed in
 complete; missing shards are computed, then all are joined, and every metric is computed from the
 ordered arrays.
 """
-
-from engine.evaluation.job import run, run_shard
-
-__all__ = ["run", "run_shard"]

@@ -20,13 +20,13 @@ def calibration_overlap(task: Task, images: PerImage) -> OverlapFacts | None:
     """
     if task.artifact.precision != Precision.INT8:
         return None
-    found = _cached_overlap(_TaskKey(task))
-    if found is None:
+    overlap = _cached_overlap(_TaskKey(task))
+    if overlap is None:
         return None
-    used = np.isin(images.image, task.images[found.any_use])
+    used = np.isin(images.image, task.images[overlap.any_use])
     facts = OverlapFacts(
-        calibrated=int(np.isin(images.image, task.images[found.calibrated]).sum()),
-        searched=int(np.isin(images.image, task.images[found.searched]).sum()),
+        calibrated=int(np.isin(images.image, task.images[overlap.calibrated]).sum()),
+        searched=int(np.isin(images.image, task.images[overlap.searched]).sum()),
         images=int(used.sum()),
         of=len(images),
     )

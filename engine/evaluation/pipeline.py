@@ -71,12 +71,12 @@ class Pipeline:
         pending: deque[Future[object]] = deque()
         for images in batches:
             slot = self._free.get()
-            wanted = np.ones(len(images), bool)
+            uncached = np.ones(len(images), bool)
             if self._cache is not None:
-                wanted = ~self._cache.is_cached(images)
-            filling = self._decoders.start(slot, images, wanted)
+                uncached = ~self._cache.is_cached(images)
+            filling = self._decoders.start(slot, images, uncached)
             pending.append(
-                self._pool.submit(self._run_batch, slot, images, wanted, filling, infer, score)
+                self._pool.submit(self._run_batch, slot, images, uncached, filling, infer, score)
             )
             while pending and (len(pending) > self._parallel or pending[0].done()):
                 yield pending.popleft().result()
@@ -87,14 +87,14 @@ class Pipeline:
         self,
         slot: int,
         images: np.ndarray,
-        wanted: np.ndarray,
+        uncached: np.ndarray,
         filling: list[Future[bool]],
         infer: Infer,
         score: Score,
     ) -> object:
         try:
             self._decoders.wait(filling)
-            for offset in np.flatnonzero(~wanted):
+            for offset in np.flatnonzero(~uncached):
                 self._decoders.load_cached(slot + int(offset), int(images[offset]))
             inputs = normalize_planar(self._decoders.slots[slot : slot + len(images)], self._spec)
         finally:

@@ -49,13 +49,18 @@ def compute(
     after each shard.
     """
     threads = settings().threads
-    wanted = np.concatenate([task.images[start:stop] for start, stop in shards])
+    all_images = np.concatenate([task.images[start:stop] for start, stop in shards])
     cache = open_cache(
-        task.index.name, task.index.digest, len(task.index), wanted, task.preprocess, context.say
+        task.index.name,
+        task.index.digest,
+        len(task.index),
+        all_images,
+        task.preprocess,
+        context.say,
     )
     size = task.spec.batch
-    pipeline = Pipeline(task.index, task.preprocess, cache, threads, size, wanted)
-    batches = [wanted[start : start + size] for start in range(0, len(wanted), size)]
+    pipeline = Pipeline(task.index, task.preprocess, cache, threads, size, all_images)
+    batches = [all_images[start : start + size] for start in range(0, len(all_images), size)]
     try:
         context.stage(f"Loading {task.artifact.model_id} {task.artifact.precision}.")
         path = artifacts.model_path(task.artifact.digest)

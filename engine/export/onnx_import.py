@@ -217,7 +217,7 @@ def _test_inputs(preprocess: PreprocessSpec, original: Original) -> list[np.ndar
     inputs = probe_inputs(preprocess)
     if original.input.takes_integer_pixels:
         noise = np.clip(np.rint(inputs[-1] * 50 + 128), 0, MAX_PIXEL).astype(np.float32)
-        inputs = [*(np.rint(one) for one in inputs[:-1]), noise]
+        inputs = [*(np.rint(images) for images in inputs[:-1]), noise]
     return inputs
 
 

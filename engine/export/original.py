@@ -42,8 +42,8 @@ class Original:
         return in_batches(lambda part: self._run(name, part), images, self.batch)
 
     def _run(self, name: str, images: np.ndarray) -> np.ndarray:
-        found = self.session.run(self.input.feed(images), [name], RUN_TIMEOUT_S)[0]
-        return found.reshape(1, -1) if found.ndim == 1 and len(images) == 1 else found
+        output = self.session.run(self.input.feed(images), [name], RUN_TIMEOUT_S)[0]
+        return output.reshape(1, -1) if output.ndim == 1 and len(images) == 1 else output
 
 
 def open_original(path: Path, proto: ModelProto, requested_side: int | None) -> Original:

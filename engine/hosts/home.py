@@ -58,11 +58,11 @@ def prepare() -> Path:
 
 
 def _keep_private(folder: Path) -> None:
-    found = folder.stat()
-    shared = found.st_mode & stat.S_ISVTX or folder in (Path.home(), Path(folder.anchor))
-    if found.st_uid != os.geteuid() or shared:
+    status = folder.stat()
+    shared = status.st_mode & stat.S_ISVTX or folder in (Path.home(), Path(folder.anchor))
+    if status.st_uid != os.geteuid() or shared:
         return
-    if stat.S_IMODE(found.st_mode) != PRIVATE:
+    if stat.S_IMODE(status.st_mode) != PRIVATE:
         folder.chmod(PRIVATE)
     for lock in folder.glob("*.lock"):
         if stat.S_IMODE(lock.stat().st_mode) != PRIVATE_FILE:
@@ -76,8 +76,10 @@ def load(folder: Path | None = None) -> HomeIdentity | None:
     """
     path = (folder or settings().home) / FILE
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        return HomeIdentity(str(uuid.UUID(found["identity"])), tuple(map(str, found["databases"])))
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return HomeIdentity(
+            str(uuid.UUID(content["identity"])), tuple(map(str, content["databases"]))
+        )
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:

@@ -119,7 +119,7 @@ def _score_predictions(
 
 
 def _match_classes(predictions: Predictions, images: ImageSet, file: str) -> ClassMatching:
-    """How predictions correspond to classes; LabelsMismatch or InvalidRequest if they cannot."""
+    """Mapping of predictions to classes; raises LabelsMismatch or InvalidRequest without one."""
     outputs = predictions.classes()
     if outputs is not None and images.classes is not None:
         hint = "`import evaluation` takes `--background 0`"

@@ -169,15 +169,15 @@ def _match_names(names: np.ndarray, images: ImageSet, file: str) -> np.ndarray:
             f"Several images of {images.dataset_name} have the same file name: give the "
             f"predictions in the order of the dataset, without names."
         )
-    seen: set[str] = set()
+    listed: set[str] = set()
     for row, name in enumerate(names.tolist()):
-        if name in seen:
+        if name in listed:
             raise InvalidRequest(f"{file}, row {row}: {name} is listed twice.")
         if name not in index_of:
             raise InvalidRequest(
                 f"{file}, row {row}: {name} is not an image of {images.dataset_name}."
             )
-        seen.add(name)
+        listed.add(name)
     return np.asarray([index_of[name] for name in names.tolist()])
 
 

@@ -254,10 +254,10 @@ def _holds_scores(values: np.ndarray) -> bool:
     if values.dtype.kind not in "iuf":
         return False
     rows = values.reshape(len(values), -1)
-    known = rows[np.isfinite(rows)]
+    finite = rows[np.isfinite(rows)]
     if rows.shape[1] < 2:
         return False
-    if not known.size or (known != np.floor(known)).any() or (known < 0).any():
+    if not finite.size or (finite != np.floor(finite)).any() or (finite < 0).any():
         return True
     # A list of top classes is short and has no duplicates; quantized scores repeat.
     return rows.shape[1] > MAX_TOP_CLASSES and _has_duplicates(rows)

@@ -41,7 +41,7 @@ class JobContext:
         message: str | None = None,
         partial: PartialResult | None = None,
     ) -> None:
-        """Reports `done` of `total` units, and what was found so far where something was.
+        """Reports `done` of `total` units, and the partial result if there is one.
 
         Written at most twice a second, and at the end.
         Raises JobLost when this attempt no longer owns the job.

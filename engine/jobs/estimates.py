@@ -13,6 +13,7 @@ from db.enums import ENDED, JobKind, JobStatus
 from db.models import Job
 from db.session import reading
 from engine.jobs.results import JobResult
+from engine.text import duration
 
 SAMPLE_JOBS = 20
 
@@ -33,7 +34,7 @@ def median_duration_s(url: str, kinds: Iterable[str]) -> dict[str, float]:
 
     Jobs that reused an existing result are left out.
     """
-    found = {}
+    medians = {}
     with reading(url) as session:
         for kind in set(kinds):
             statement = (
@@ -46,8 +47,8 @@ def median_duration_s(url: str, kinds: Iterable[str]) -> dict[str, float]:
             worked = [row for row in rows if not JobResult.from_stored(row[1]).reused]
             times = [seconds for seconds, _ in worked or rows if seconds is not None]
             if times:
-                found[kind] = float(median(times))
-    return found
+                medians[kind] = float(median(times))
+    return medians
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,7 @@ class RemainingPoints:
     def sentence(self) -> str:
         """`point 4 of 16, about 40 s left`."""
         place = f"point {min(self.done + 1, self.total)} of {self.total}"
-        left = "" if self.seconds is None else f", about {format_duration(self.seconds)} left"
+        left = "" if self.seconds is None else f", about {duration(self.seconds)} left"
         return place + left
 
 
@@ -97,16 +98,6 @@ def remaining_points(jobs: Iterable[Job], now: float) -> RemainingPoints | None:
     return RemainingPoints(len(ended), len(points), max(0.0, left))
 
 
-def format_duration(seconds: float) -> str:
-    """`45 s`, `2 min 5 s`, `1 h 4 min`."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
-
-
 def expected_starts(jobs: list[LiveJob], slots: int) -> Mapping[int, float | None]:
     """Seconds until each queued job starts; None if a job ahead of it has no known duration.
 
@@ -120,11 +111,11 @@ def expected_starts(jobs: list[LiveJob], slots: int) -> Mapping[int, float | Non
         if job.seconds is None and job.running:
             ends[job.id] = None
             continue
-        known = [ends[need] for need in job.needs if need in ends]
-        if None in known or None in ends.values():
+        ends_of_needs = [ends[need] for need in job.needs if need in ends]
+        if None in ends_of_needs or None in ends.values():
             starts[job.id] = ends[job.id] = None
             continue
-        ready = max((end for end in known if end is not None), default=0.0)
+        ready = max((end for end in ends_of_needs if end is not None), default=0.0)
         soonest = max(free) if job.exclusive else heapq.heappop(free)
         start = 0.0 if job.running else max(soonest, ready)
         end = None if job.seconds is None else start + job.seconds

@@ -64,9 +64,9 @@ def _entries(folder: Path) -> list[Path]:
 
 
 def _attempt_of(folder: Path) -> tuple[int, ...]:
-    found = _ATTEMPT.fullmatch(folder.name)
-    assert found is not None
-    return tuple(map(int, found.groups()))
+    match = _ATTEMPT.fullmatch(folder.name)
+    assert match is not None
+    return tuple(map(int, match.groups()))
 
 
 def _is_orphaned_part(part: Path) -> bool:
@@ -74,12 +74,12 @@ def _is_orphaned_part(part: Path) -> bool:
 
     Files younger than STALE_S are kept: their process may run in another container.
     """
-    found = _PART.fullmatch(part.name)
+    match = _PART.fullmatch(part.name)
     try:
         old = time.time() - part.stat().st_mtime > STALE_S
     except OSError:
         return False
-    return found is not None and old and not _runs(int(found.group(1)))
+    return match is not None and old and not _runs(int(match.group(1)))
 
 
 def _runs(pid: int) -> bool:

@@ -161,9 +161,11 @@ def set_nodes(graph: GraphProto, nodes: Iterable[NodeProto]) -> None:
 
 def drop_stale_shapes(graph: GraphProto) -> None:
     """Removes the declared shapes of tensors that no node produces any more."""
-    made = {name for node in graph.node for name in node.output}
+    computed = {name for node in graph.node for name in node.output}
     used_nodes = [
-        ValueInfoProto.FromString(v.SerializeToString()) for v in graph.value_info if v.name in made
+        ValueInfoProto.FromString(v.SerializeToString())
+        for v in graph.value_info
+        if v.name in computed
     ]
     del graph.value_info[:]
     graph.value_info.extend(used_nodes)
@@ -171,14 +173,14 @@ def drop_stale_shapes(graph: GraphProto) -> None:
 
 def prune(graph: GraphProto) -> None:
     """Removes nodes and weights that no output of the graph depends on, in place."""
-    wanted = {value.name for value in graph.output}
+    needed = {value.name for value in graph.output}
     used_nodes: list[NodeProto] = []
     for node in reversed(graph.node):
-        if any(name in wanted for name in node.output):
+        if any(name in needed for name in node.output):
             used_nodes.append(node)
-            wanted |= input_names_of(node)
+            needed |= input_names_of(node)
     set_nodes(graph, reversed(used_nodes))
-    weights = [tensor for tensor in graph.initializer if tensor.name in wanted]
+    weights = [tensor for tensor in graph.initializer if tensor.name in needed]
     if len(weights) < len(graph.initializer):
         copies = [TensorProto.FromString(tensor.SerializeToString()) for tensor in weights]
         del graph.initializer[:]
@@ -198,12 +200,12 @@ def without_weights(model: ModelProto) -> ModelProto:
         graph.node, graph.name, graph.input, graph.output, value_info=graph.value_info
     )
     for tensor in graph.initializer:
-        given = light.initializer.add()
+        header = light.initializer.add()
         if prod(tensor.dims) <= MAX_SHAPE_VALUES:
-            given.CopyFrom(tensor)
+            header.CopyFrom(tensor)
         else:
-            given.name, given.data_type = tensor.name, tensor.data_type
-            given.dims.extend(tensor.dims)
+            header.name, header.data_type = tensor.name, tensor.data_type
+            header.dims.extend(tensor.dims)
     return onnx.helper.make_model(
         light, opset_imports=model.opset_import, ir_version=model.ir_version
     )

@@ -10,7 +10,7 @@ from engine.onnx import graph_io
 from engine.text import first_line
 
 OPSET = 18
-"""The opset of our own exports; graphs in a newer opset keep theirs."""
+"""The opset of exports; imported graphs in a newer opset keep their own."""
 MIN_IR_VERSION = 8
 
 

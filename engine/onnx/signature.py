@@ -110,11 +110,11 @@ def _read_input(
     if len(shape) != 4:
         return None
     channels, sides = (shape[1], shape[2:]) if layout is Layout.NCHW else (shape[3], shape[1:3])
-    given = {side for side in sides if side is not None}
-    if channels not in (CHANNELS, None) or len(given) > 1:
+    fixed_sides = {side for side in sides if side is not None}
+    if channels not in (CHANNELS, None) or len(fixed_sides) > 1:
         return None
-    side = next(iter(given), requested_side or DEFAULT_SIDE)
-    return ImageInput(value.name, layout, side, type_, shape[0], side_is_open=not given)
+    side = next(iter(fixed_sides), requested_side or DEFAULT_SIDE)
+    return ImageInput(value.name, layout, side, type_, shape[0], side_is_open=not fixed_sides)
 
 
 def _has_three_channels(value: ValueInfoProto, layout: Layout) -> bool:
@@ -220,7 +220,7 @@ def _choose(
     if len(matching) == 1:
         return next(iter(matching)), reason_text
     for name, row in matching.items():
-        others = [other for one, other in matching.items() if one != name]
+        others = [other for candidate, other in matching.items() if candidate != name]
         shares = softmax(row)
         if all(
             other.shape == row.shape and np.allclose(other, shares, atol=1e-5) for other in others
@@ -244,26 +244,26 @@ def _no_scores_message(
             f"{file} returns one score per image at {name!r}; a classifier returns at least two, "
             f"one per class."
         )
-    given = [
+    outputs = [
         f"{one} {list(value.shape)} {value.dtype}"
         if isinstance(value, np.ndarray)
         else f"{one}, which is not a tensor"
         for one, value in ((one, values[one]) for one in candidates)
     ]
     return (
-        f"{file} returns {'; '.join(given)} for one batch; expected one row of scores per image, "
+        f"{file} returns {'; '.join(outputs)} for one batch; expected one row of scores per image, "
         f"(batch, classes)."
     )
 
 
 def _require_declared_shape(model: ModelProto, name: str, value: np.ndarray, file: str) -> None:
-    declared = next(one for one in model.graph.output if one.name == name)
+    declared = next(output for output in model.graph.output if output.name == name)
     if not declared.type.tensor_type.HasField("shape"):
         return
     shape = graph_io.shape_of(declared)
     differs = len(shape) != value.ndim or any(
-        size is not None and size != given
-        for size, given in zip(shape[1:], value.shape[1:], strict=True)
+        size is not None and size != actual
+        for size, actual in zip(shape[1:], value.shape[1:], strict=True)
     )
     if shape and differs:
         raise ExportFailed(

@@ -21,7 +21,7 @@ _KEYS = ["environment_digest", "used_threads", "peak_precision"]
 
 
 def peak_precision(precision: str, execution: str, provider: str, runtime: str) -> str | None:
-    """The precision of the peak that a benchmark is compared with; None where there is none.
+    """The precision of the peak that a benchmark is compared with; None if there is no peak.
 
     Peaks are measured in ONNX Runtime on the CPU: other providers and runtimes have no share.
     """

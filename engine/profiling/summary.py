@@ -101,12 +101,12 @@ def times_by_operator(nodes: list[NodeFacts]) -> pd.DataFrame:
     frame = pd.DataFrame([node.model_dump() for node in nodes])
     frame["se_ms"] = frame["ms"].where(frame["se_block"].notna(), 0.0)
     groups = frame.groupby("op", sort=False)
-    found = groups.agg(
+    operators = groups.agg(
         nodes=("ms", "size"), ms=("ms", "sum"), se_ms=("se_ms", "sum"), inserted=("inserted", "any")
     ).reset_index()
-    found["rest_ms"] = found["ms"] - found["se_ms"]
-    found["share"] = found["ms"] / found["ms"].sum()
-    return found.sort_values("ms", ascending=False, kind="stable").reset_index(drop=True)
+    operators["rest_ms"] = operators["ms"] - operators["se_ms"]
+    operators["share"] = operators["ms"] / operators["ms"].sum()
+    return operators.sort_values("ms", ascending=False, kind="stable").reset_index(drop=True)
 
 
 def slowest_nodes(nodes: list[NodeFacts], most: int) -> list[NodeFacts]:

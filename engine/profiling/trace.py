@@ -33,7 +33,7 @@ def parse_trace(nodes: list[NodeProto], events: list[dict[str, Any]], latency_ms
     Only the faster half of the runs counts, because interference can only make a run slower. Raises
     BenchmarkFailed where the events do not match the nodes.
     """
-    walls = _faster_half([one for one in events if one["name"] == "model_run"][WARM_UP_RUNS:])
+    walls = _faster_half([item for item in events if item["name"] == "model_run"][WARM_UP_RUNS:])
     if not walls:
         raise BenchmarkFailed("ONNX Runtime's profiler recorded no run: profile the build again.")
     starts = [wall["ts"] for wall in walls]
@@ -44,9 +44,13 @@ def parse_trace(nodes: list[NodeProto], events: list[dict[str, Any]], latency_ms
             run = bisect_right(starts, event["ts"]) - 1
             if run >= 0 and event["ts"] < starts[run] + walls[run]["dur"]:
                 by_name[name.removesuffix(_KERNEL_SUFFIX)].append(event)
-    first_seen = {name: found[0]["ts"] for name, found in by_name.items()}
+    first_seen = {name: events_of_node[0]["ts"] for name, events_of_node in by_name.items()}
     _name_nodes(
-        nodes, {name: found[0]["args"].get("op_name", "") for name, found in by_name.items()}
+        nodes,
+        {
+            name: events_of_node[0]["args"].get("op_name", "")
+            for name, events_of_node in by_name.items()
+        },
     )
     unmatched = set(by_name) - {node.name for node in nodes}
     if unmatched:
@@ -55,7 +59,7 @@ def parse_trace(nodes: list[NodeProto], events: list[dict[str, Any]], latency_ms
             f"first: {min(unmatched)}): this version of ONNX Runtime is not supported."
         )
     times = [_node_time(node, by_name.get(node.name, []), len(walls)) for node in nodes]
-    times.sort(key=lambda one: first_seen.get(one.node.name, 0))
+    times.sort(key=lambda item: first_seen.get(item.node.name, 0))
     wall_ms = sum(event["dur"] for event in walls) / len(walls) / 1e3
     return Trace(tuple(times), len(walls), wall_ms, latency_ms)
 

@@ -75,7 +75,7 @@ def _scenario(stored: Any, benchmark_id: int) -> ScenarioFacts | None:
 
 
 def _interference(reasons: Any, other_busy_cores: float | None) -> str | None:
-    """What disturbed a benchmark; None: nothing did.
+    """Interference during a benchmark; None: no interference.
 
     Benchmarks of earlier versions store no reasons: for them, the load of other processes decides.
     """

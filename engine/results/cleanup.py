@@ -97,7 +97,7 @@ def _list(session: Session) -> list[StoredArtifact]:
 
 
 def _used_by(session: Session, rows: dict[str, Artifact]) -> dict[str, tuple[str, ...]]:
-    """What references each artifact, directly or through a build that was made from it."""
+    """References to each artifact, direct ones and those of builds that were built from it."""
     uses: dict[str, list[str]] = {}
     for column in _references():
         counts = Counter(session.scalars(select(column).where(column.is_not(None))))

@@ -147,10 +147,10 @@ def _overflow_check(fp16: Fp16Build | None) -> str | None:
     if fp16 is None:
         return None
     checked = fp16.checked
-    kept = f"{plural(len(fp16.kept_in_float), 'node')} kept in float"
+    float_nodes = f"{plural(len(fp16.kept_in_float), 'node')} in fp32"
     if checked.dataset is None:
-        return f"{checked.note}; {kept}"
-    return f"{checked.images} images of {checked.dataset}; {kept}"
+        return f"{checked.note}; {float_nodes}"
+    return f"{checked.images} images of {checked.dataset}; {float_nodes}"
 
 
 def _fp16_agreement(fp16: Fp16Build | None) -> str | None:

@@ -137,7 +137,7 @@ def benchmarks_of_model(
 
 
 def _other_runtime(recorded: object) -> str:
-    """A registered runtime other than the default one, for people; else empty."""
+    """Display name of a registered runtime other than the default one; else empty."""
     name = name_in(str(recorded))
     return RUNTIMES[name].label if name in RUNTIMES and name != DEFAULT_RUNTIME else ""
 
@@ -185,5 +185,5 @@ def newest_builds(frame: pd.DataFrame) -> pd.DataFrame:
     ranked = ranked.sort_values(["comparable", "measured_at"], kind="stable")
     newest = ranked.drop_duplicates([*SAME_MODEL, "precision"], keep="last")
     newest = newest[["artifact_digest", "comparable"]]
-    kept = ranked.reset_index().merge(newest, on=["artifact_digest", "comparable"])["index"]
-    return frame[frame.index.isin(kept)]
+    shown_rows = ranked.reset_index().merge(newest, on=["artifact_digest", "comparable"])["index"]
+    return frame[frame.index.isin(shown_rows)]

@@ -65,7 +65,7 @@ def is_unreliable(rows: pd.DataFrame) -> list[bool]:
 
 
 def unreliable_speeds_summary(rows: pd.DataFrame) -> str | None:
-    """How many speeds are unreliable, and why: `1 unstable (...), 2 with interference (...)`.
+    """Number of unreliable speeds with the reasons: `1 unstable (...), 2 with interference (...)`.
 
     None if all speeds are reliable.
     """

@@ -51,9 +51,9 @@ def with_provenance(frame: pd.DataFrame, shown: list[str], url: str) -> str:
     return as_json(document)
 
 
-def _rows(session: Session, table: type[Base], key: str, wanted: Any) -> dict[str, dict[str, Any]]:
+def _rows(session: Session, table: type[Base], key: str, keys: Any) -> dict[str, dict[str, Any]]:
     """Database rows by their key as plain data, without the columns of _LOCAL."""
-    values = sorted({_plain(value) for value in wanted if value is not None and value == value})
+    values = sorted({_plain(value) for value in keys if value is not None and value == value})
     column = getattr(table, key)
     rows: dict[str, dict[str, Any]] = {}
     for start in range(0, len(values), QUERY_CHUNK):

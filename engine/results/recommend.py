@@ -21,7 +21,7 @@ TOLERANCE = 1e-9  # a value equal to the limit is within it, despite rounding
 
 
 class Goal(StrEnum):
-    """What to optimize among the builds within the constraints."""
+    """The objective among the builds within the constraints."""
 
     ACCURATE = "most accurate"
     FAST = "fastest"
@@ -230,7 +230,7 @@ def most_accurate_text(
 def recommendation_caveats(
     row: dict[str, Any], constraints: Constraints, difference: PairedDifference | None
 ) -> list[str]:
-    """What makes the recommendation uncertain; empty if nothing does."""
+    """Reasons why the recommendation is uncertain; may be empty."""
     caveats = []
     limit = constraints.max_drop_pp
     if difference is not None and limit is not None and -100 * difference.low > limit:

@@ -34,7 +34,7 @@ def interval_text(paired: PairedDifference) -> str:
 
 
 def pareto_front_summary(points: pd.DataFrame, front: list[int]) -> str:
-    """How many results are on the Pareto front, by precision; `front`: their row positions."""
+    """Number of results on the Pareto front, by precision; `front`: their row positions."""
     if len(points) < 2:
         return "One result. To compare, measure another precision or model."
     counts = points.iloc[front]["precision"].value_counts()
@@ -86,7 +86,7 @@ def speed_up_summary(pairs: pd.DataFrame, first: str, second: str) -> str:
 
 
 def baseline_summary(differences: pd.DataFrame, baseline: str) -> str:
-    """How many builds are significantly better or worse than the baseline, and how many are not."""
+    """Number of builds that are significantly better, worse, or not different from the baseline."""
     significant = differences["p_value"] < SIGNIFICANCE
     better = int((significant & (differences["change"] > 0)).sum())
     worse = int((significant & (differences["change"] < 0)).sum())

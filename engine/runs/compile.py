@@ -33,6 +33,7 @@ from engine.specs import (
     Scenario,
     shard_ranges,
 )
+from engine.text import plural
 
 SHARDED_FROM_IMAGES = 8192
 HOUR_S = 3600.0
@@ -120,7 +121,7 @@ def _configuration(spec: BenchmarkSpec) -> str:
     if spec.instances > 1:
         parts.append(f"concurrency {spec.instances}")
     if spec.threads:
-        parts.append(f"{spec.threads} thread{'' if spec.threads == 1 else 's'}")
+        parts.append(plural(spec.threads, "thread"))
     if spec.scenario != Scenario.CLOSED_LOOP:
         parts.append(requested_label(spec))
     return ", ".join(parts)

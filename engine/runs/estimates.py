@@ -17,13 +17,13 @@ from engine.build.lookup import recipe_of
 from engine.common import environment
 from engine.config import settings
 from engine.errors import WorkbenchError
-from engine.jobs.estimates import format_duration
 from engine.jobs.results import JobResult
 from engine.runs.compile import benchmark_spec, build_spec
 from engine.runs.request import RunRequest, Task, benchmark_points, is_sweep
 from engine.runs.submit import with_dataset_classes, with_file_digest
 from engine.specs import SEARCH_TIMES, WINDOW_S, Scenario
 from engine.store import artifacts
+from engine.text import duration, plural
 
 START_S = 2.0  # start of a process and loading of a model
 SAMPLE_JOBS = 20
@@ -46,15 +46,15 @@ class Estimate:
 
     def sentence(self) -> str:
         """`16 benchmarks, about 1 min 30 s (median of recent ones), max 9 min 0 s.`"""
-        count = f"{self.points} benchmark{'' if self.points == 1 else 's'}"
+        count = plural(self.points, "benchmark")
         if self.cached == self.points:
             return f"{count}, all with cached results: none is measured again."
-        duration = format_duration(self.expected_s)
+        expected = duration(self.expected_s)
         basis = (
-            f"about {duration} (median of recent ones)" if self.from_history else f"≥ {duration}"
+            f"about {expected} (median of recent ones)" if self.from_history else f"≥ {expected}"
         )
         cached = f"; {self.cached} cached results are reused" if self.cached else ""
-        return f"{count}, {basis}, max {format_duration(self.max_s)}{cached}."
+        return f"{count}, {basis}, max {duration(self.max_s)}{cached}."
 
 
 def estimate(request: RunRequest, url: str) -> Estimate | None:

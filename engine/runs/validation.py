@@ -261,7 +261,7 @@ def _note_fp16_emulation(
     request: RunRequest, model: CatalogModel, datasets: Datasets
 ) -> Iterator[str]:
     execution = expected(request.provider)
-    if Precision.FP16 in request.precisions and execution.kind == EMULATED:
+    if Precision.FP16 in request.built_precisions and execution.kind == EMULATED:
         yield (
             f"fp16 is emulated on this CPU: correct and half the size, but not faster; "
             f"{execution.why}."

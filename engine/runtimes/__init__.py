@@ -1,1 +1,1 @@
-"""What executes an artifact: one file a runtime, each with the same methods."""
+"""Runtimes that execute artifacts: one module per runtime, all with the same interface."""

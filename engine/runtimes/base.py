@@ -1,4 +1,4 @@
-"""What every runtime offers: how a model file is loaded, and how a loaded model is asked."""
+"""The interface of runtimes: loading a model file, and running a loaded model."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import Protocol, Self
 import numpy as np
 
 Request = Callable[[np.ndarray], np.ndarray]
-"""Scores (n, classes) float32 for a float32 batch (n, 3, side, side), whatever n."""
+"""Computes scores (n, classes) float32 of a float32 batch (n, 3, side, side), for any n."""
 
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """Where a runtime can run a model; `name` is its provider in specs, rows and tables.
+    """A device of a runtime; `name` is the provider in specs, database rows and tables.
 
-    The processor is named CPU_PROVIDER in every runtime, so that their rows can be compared.
+    Every runtime names the processor CPU_PROVIDER, so that their results are comparable.
     """
 
     name: str
@@ -27,9 +27,9 @@ class Device:
 
 @dataclass(frozen=True, slots=True)
 class LoadOptions:
-    """How a model is loaded: `threads` for each of `requests` that may be in flight at once.
+    """Options for loading: intra-op `threads` of each of `requests` concurrent requests.
 
-    `exact_sums`: integers are added up exactly where the processor's fast kernels would overflow.
+    `exact_sums`: use exact integer sums where the processor's fast kernels would overflow.
     """
 
     threads: int
@@ -40,9 +40,9 @@ class LoadOptions:
 class Session(Protocol):
     """A loaded model with one image input and one score output; a context manager.
 
-    `placement` counts the layers by where they run: a device, or a device and an arithmetic
-    ("CPU int8"); None where the runtime does not say. `batch` is the only batch size that the model
-    takes, None for any. `copies` says how often the model is in memory.
+    `placement`: number of layers by device, or by device and arithmetic ("CPU int8"); None if the
+    runtime does not report it. `batch`: the only batch size of the model, None for any. `copies`:
+    number of copies of the model in memory.
     """
 
     placement: dict[str, int] | None
@@ -50,13 +50,13 @@ class Session(Protocol):
     copies: int
 
     def request(self) -> Request:
-        """One of the requests that may be in flight; each call gives another."""
+        """A new request; there are as many as LoadOptions.requests."""
 
     def run(self, batch: np.ndarray) -> np.ndarray:
-        """Scores of one batch, by one request."""
+        """Scores of one batch, computed by the first request."""
 
     def __enter__(self) -> Self:
-        """Itself."""
+        """The session."""
 
     def __exit__(
         self,
@@ -64,22 +64,22 @@ class Session(Protocol):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Gives the model's memory and threads back."""
+        """Releases the memory and threads of the model."""
 
 
 class Runtime(Protocol):
-    """A library that executes model files. Its module may be imported where the library is not."""
+    """A library that executes models. Its module can be imported without the library."""
 
     name: str
 
     def version(self) -> str:
-        """Of the library."""
+        """Version of the library."""
 
     def devices(self) -> tuple[Device, ...]:
-        """What models can run on here."""
+        """The devices on this machine."""
 
     def load(self, path: Path, precision: str, device: str, options: LoadOptions) -> Session:
-        """A file, executed at `precision` on a device by its name and nowhere else.
+        """Loads a file for execution at `precision` on the device of this name only.
 
-        Raises ProviderUnavailable when another device or precision would run, ArtifactMissing.
+        Raises ProviderUnavailable if another device or precision would be used, ArtifactMissing.
         """

@@ -83,8 +83,8 @@ def graph_as_run(model: ModelProto) -> ModelProto:
     """The graph that ONNX Runtime runs without optimizations, with the casts it inserts."""
     options = options_of(0, ort.GraphOptimizationLevel.ORT_DISABLE_ALL)
     with tempfile.TemporaryDirectory() as folder:
-        given, path = Path(folder) / "given.onnx", Path(folder) / "as run.onnx"
-        onnx.save(model, given)
+        source, path = Path(folder) / "given.onnx", Path(folder) / "as run.onnx"
+        onnx.save(model, source)
         options.optimized_model_filepath = str(path)
-        session_over(given, options)
+        session_over(source, options)
         return onnx.load(path)

@@ -1,4 +1,4 @@
-"""ONNX Runtime: loads an ONNX file on exactly the provider asked for, and runs batches."""
+"""ONNX Runtime: loads an ONNX file on exactly the requested provider, and runs batches."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ EXACT_SUMS = "session.x64quantprecision"
 
 
 class OnnxRuntime:
-    """The runtime as `engine.runtimes.registry` offers it; its devices are execution providers."""
+    """The runtime of the registry; its devices are the execution providers."""
 
     name = DEFAULT_RUNTIME
 
     def version(self) -> str:
-        """Of the onnxruntime package."""
+        """Version of the onnxruntime package."""
         return str(ort.__version__)
 
     def devices(self) -> tuple[Device, ...]:
@@ -37,23 +37,23 @@ class OnnxRuntime:
         return tuple(Device(name, name.removesuffix("ExecutionProvider")) for name in names)
 
     def load(self, path: Path, precision: str, device: str, options: LoadOptions) -> OnnxSession:
-        """As the file says: its types are its precision."""
+        """Loads a file; its tensor types determine the precision."""
         return OnnxSession(path, device, options.threads, options.exact_sums, options.requests)
 
 
 class OnnxSession:
     """A loaded model: one session of ONNX Runtime for each request in flight.
 
-    `placement` counts the nodes of the graph that each provider runs; None where this version of
-    ONNX Runtime does not tell.
+    `placement`: number of nodes by provider; None if this version of ONNX Runtime does not
+    report it.
     """
 
     def __init__(
         self, path: Path, provider: str, threads: int, exact: bool = False, requests: int = 1
     ) -> None:
-        """`exact`: integers are added up exactly where the processor's fast kernels would overflow.
+        """`exact`: use exact integer sums where the processor's fast kernels would overflow.
 
-        Raises ProviderUnavailable when another provider would run, ArtifactMissing.
+        Raises ProviderUnavailable if another provider would be used, ArtifactMissing.
         """
         sessions = [_session(path, provider, threads, exact) for _ in range(requests)]
         first = sessions[0]
@@ -65,36 +65,38 @@ class OnnxSession:
         self._unused = iter(self._requests)
 
     def request(self) -> Request:
-        """One of the sessions; each call gives another."""
+        """The next unused session."""
         return next(self._unused)
 
     def run(self, batch: np.ndarray) -> np.ndarray:
-        """Scores (n, classes) float32 for a float32 batch (n, 3, side, side), whatever n."""
+        """Scores (n, classes) float32 of a float32 batch (n, 3, side, side), for any n."""
         return self._requests[0](batch)
 
     def __enter__(self) -> Self:
-        """Itself."""
+        """The session."""
         return self
 
     def __exit__(self, *ended: object) -> None:
-        """Sessions end when nobody holds them."""
+        """Nothing to do: sessions are released by garbage collection."""
 
 
 def _scores(
     session: ort.InferenceSession,
     outputs: list[str],
-    given: str,
+    input_name: str,
     size: int | None,
     images: np.ndarray,
 ) -> np.ndarray:
-    return in_batches(lambda part: as_scores(session.run(outputs, {given: part})[0]), images, size)
+    return in_batches(
+        lambda part: as_scores(session.run(outputs, {input_name: part})[0]), images, size
+    )
 
 
 class ForeignSession:
-    """A file of any inputs and outputs, loaded on the CPU; `outputs` are their names.
+    """A file with any inputs and outputs, loaded on the CPU; `outputs`: their names.
 
-    `unreadable` are outputs of types that NumPy does not have, by name: no run gives them.
-    Raises ONNX Runtime's own errors.
+    `unreadable`: name -> type of outputs whose type NumPy does not have; they cannot be read.
+    Raises the errors of ONNX Runtime.
     """
 
     def __init__(self, path: Path, threads: int) -> None:
@@ -107,12 +109,12 @@ class ForeignSession:
         }
 
     def run(self, feed: np.ndarray, names: Sequence[str], seconds: float) -> list[np.ndarray]:
-        """The outputs of these names; raises TimeoutError when it takes longer than `seconds`."""
+        """The outputs of these names; raises TimeoutError after `seconds`."""
         return run_within(self._session, names, feed, seconds)
 
 
 def batch_of(session: ort.InferenceSession) -> int | None:
-    """The only batch size that a session takes; None where the dimension is open."""
+    """The only batch size of a session; None if the dimension is dynamic."""
     shape = session.get_inputs()[0].shape
     return shape[0] if shape and isinstance(shape[0], int) else None
 
@@ -120,14 +122,14 @@ def batch_of(session: ort.InferenceSession) -> int | None:
 def in_batches(
     run: Callable[[np.ndarray], np.ndarray], images: np.ndarray, size: int | None
 ) -> np.ndarray:
-    """What `run` gives for all images, asked in batches of exactly `size` (None: all at once)."""
+    """Runs all images in batches of exactly `size` (None: one batch) and joins the results."""
     if size is None or size == len(images):
         return run(images)
     return np.concatenate([run(part) for part in filled(images, size)])[: len(images)]
 
 
 def filled(images: np.ndarray, size: int) -> Iterator[np.ndarray]:
-    """Batches of exactly `size`; the last is filled up with copies of its last image."""
+    """Batches of exactly `size`; the last one is padded with copies of its last image."""
     for start in range(0, len(images), size):
         part = images[start : start + size]
         missing = size - len(part)
@@ -143,21 +145,21 @@ def newest_opset() -> int:
 
 @lru_cache(maxsize=1)
 def operators() -> frozenset[tuple[str, str]]:
-    """(domain, operator) of everything that this ONNX Runtime has a definition of."""
+    """(domain, operator) of all operators that this ONNX Runtime defines."""
     return frozenset((schema.domain, schema.name) for schema in _schemas())
 
 
 def _schemas() -> list[ort.capi.onnxruntime_pybind11_state.schemadef.OpSchema]:
-    found: list[ort.capi.onnxruntime_pybind11_state.schemadef.OpSchema] = (
+    schemas: list[ort.capi.onnxruntime_pybind11_state.schemadef.OpSchema] = (
         ort.capi.onnxruntime_pybind11_state.get_all_operator_schema()
     )
-    return found
+    return schemas
 
 
 def options_of(
     threads: int, level: ort.GraphOptimizationLevel | None = None, severity: int = 3
 ) -> ort.SessionOptions:
-    """Options of a session with so many threads, at an optimization level (None: the highest)."""
+    """Options of a session with intra-op `threads`, at an optimization level (None: highest)."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -180,11 +182,11 @@ def _session(path: Path, provider: str, threads: int, exact: bool) -> ort.Infere
     if provider not in available:
         raise ProviderUnavailable(
             f"{provider} is not in this ONNX Runtime, which has {', '.join(available)}; install "
-            f"the onnxruntime package made for it, or choose another provider."
+            f"the onnxruntime package for it, or choose another provider."
         )
     if not path.is_file():
         raise ArtifactMissing(f"There is no model file {path}.")
-    options = options_of(threads, severity=4)  # what goes wrong is raised
+    options = options_of(threads, severity=4)  # errors are raised, not logged
     options.add_session_config_entry(RECORD_ASSIGNMENT, "1")
     options.add_session_config_entry(EXACT_SUMS, str(int(exact)))
     session = session_over(path, options, provider)
@@ -200,7 +202,7 @@ def _session(path: Path, provider: str, threads: int, exact: bool) -> ort.Infere
 def run_within(
     session: ort.InferenceSession, names: Sequence[str], feed: np.ndarray, seconds: float
 ) -> list[np.ndarray]:
-    """One run of a session under a time limit; raises TimeoutError when it takes longer."""
+    """One run of a session; raises TimeoutError after `seconds`."""
     options = ort.RunOptions()
     options.log_severity_level = 4
     expired = threading.Event()
@@ -213,23 +215,25 @@ def run_within(
     timer.daemon = True
     timer.start()
     try:
-        found: list[np.ndarray] = session.run(names, {session.get_inputs()[0].name: feed}, options)
+        outputs: list[np.ndarray] = session.run(
+            names, {session.get_inputs()[0].name: feed}, options
+        )
     except Exception as error:
         if expired.is_set():
             raise TimeoutError(f"no result after {seconds:g} s") from error
         raise
     finally:
         timer.cancel()
-    return found
+    return outputs
 
 
 def nodes_by_provider(session: ort.InferenceSession) -> dict[str, int] | None:
-    """How many nodes each provider was given; None where the runtime does not tell."""
-    tell = getattr(session, "get_provider_graph_assignment_info", None)
-    if tell is None:
+    """Number of nodes by provider; None if this version of ONNX Runtime does not report it."""
+    assignment_info = getattr(session, "get_provider_graph_assignment_info", None)
+    if assignment_info is None:
         return None
     counts: Counter[str] = Counter()
-    for part in tell():
+    for part in assignment_info():
         counts[part.ep_name] += len(part.get_nodes())
     return dict(counts)
 

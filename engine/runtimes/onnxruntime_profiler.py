@@ -46,8 +46,8 @@ def run_profiled(
     options.optimized_model_filepath = str(folder / "ran.onnx")
     session = session_over(path, options, provider)
     graph = onnx.load(folder / "ran.onnx", load_external_data=False).graph
-    wanted = int(1e3 * seconds / 2 / max(latency_ms, 1e-3))
-    runs = max(FEWEST_RUNS, min(wanted, MOST_RUNS, MOST_EVENTS // max(1, len(graph.node))))
+    runs_in_time = int(1e3 * seconds / 2 / max(latency_ms, 1e-3))
+    runs = max(FEWEST_RUNS, min(runs_in_time, MOST_RUNS, MOST_EVENTS // max(1, len(graph.node))))
     name = session.get_inputs()[0].name
     for _ in range(WARM_UP_RUNS + runs):
         session.run(None, {name: inputs})

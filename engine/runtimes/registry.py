@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A runtime for people, as `module:class`, and whether it can be profiled layer by layer."""
+    """A runtime: its label, its class as `module:class`, and whether it can profile operators."""
 
     label: str
     where: str
@@ -37,12 +37,12 @@ def is_choice() -> bool:
 
 
 def label_of(name: str) -> str:
-    """A runtime's name for people."""
+    """The display name of a runtime."""
     return RUNTIMES[name].label if name in RUNTIMES else name
 
 
 def runtime_of(name: str) -> Runtime:
-    """The runtime of that name, which is registered."""
+    """The registered runtime of this name."""
     return _imported(RUNTIMES[name].where)
 
 
@@ -57,7 +57,7 @@ def why_not(name: str, precision: str) -> str | None:
     """Why a runtime does not execute a precision, with the way out; None where it does."""
     if name not in RUNTIMES:
         return f"There is no runtime {quoted(name)}: choose {' or '.join(RUNTIMES)}."
-    executing = [one for one in RUNTIMES if one in facts_of(precision).runtimes]
+    executing = [runtime for runtime in RUNTIMES if runtime in facts_of(precision).runtimes]
     if name in executing:
         return None
     others = f"choose runtime {' or '.join(executing)}, or " if executing else ""
@@ -65,20 +65,20 @@ def why_not(name: str, precision: str) -> str | None:
 
 
 def require(name: str, precision: str) -> None:
-    """Raises InvalidRequest where a runtime is unknown or does not execute a precision."""
+    """Raises InvalidRequest if a runtime is unknown or does not execute a precision."""
     reason = why_not(name, precision)
     if reason is not None:
         raise InvalidRequest(reason)
 
 
 def load(name: str, path: Path, precision: str, device: str, options: LoadOptions) -> Session:
-    """A model loaded by the runtime of that name, as `Runtime.load`; raises as `require` too."""
+    """Loads a model with the runtime of this name; see `Runtime.load` and `require`."""
     require(name, precision)
     return runtime_of(name).load(path, precision, device, options)
 
 
 def with_version(name: str) -> str:
-    """`onnxruntime 1.32.0`, as rows and protocols have it."""
+    """Name and version, such as `onnxruntime 1.32.0`, as stored in results."""
     return f"{name} {runtime_of(name).version()}"
 
 

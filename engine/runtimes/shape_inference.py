@@ -25,13 +25,13 @@ def values_by_run(
     """
     from onnx import ModelProto, ValueInfoProto
 
-    shown = ModelProto()
-    shown.CopyFrom(model)
-    del shown.graph.output[:]
-    shown.graph.output.extend(ValueInfoProto(name=name) for name in names)
+    probe = ModelProto()
+    probe.CopyFrom(model)
+    del probe.graph.output[:]
+    probe.graph.output.extend(ValueInfoProto(name=name) for name in names)
     options = options_of(0, ort.GraphOptimizationLevel.ORT_DISABLE_ALL, severity=4)
     try:
-        session = session_over(shown.SerializeToString(), options)
+        session = session_over(probe.SerializeToString(), options)
         images = np.zeros((batch_of(session) or batch, 3, side, side), np.float32)
         values = run_within(session, names, images, VALUES_LIMIT_S)
     except Exception:  # the caller does without

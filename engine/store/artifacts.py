@@ -121,7 +121,7 @@ def find_by_digest(prefix: str, url: str) -> Artifact:
         rows = session.scalars(statement).all() if _DIGEST.fullmatch(prefix) else []
     if len(rows) != 1:
         problem = "More than one artifact starts" if rows else "No artifact starts"
-        raise ArtifactMissing(f"{problem} with {quoted(prefix)}: `results` lists all.")
+        raise ArtifactMissing(f"{problem} with {quoted(prefix)}: `artifacts list` shows all.")
     return rows[0]
 
 

@@ -112,7 +112,9 @@ def _closest_keys(keys: Keys, table: Mapping[Keys, Rule]) -> Keys | None:
         return None
     for level, key in enumerate(keys):
         names = {
-            known[level] for known in table if len(known) > level and known[:level] == closest
+            table_keys[level]
+            for table_keys in table
+            if len(table_keys) > level and table_keys[:level] == closest
         } - {ANY}
         similar = difflib.get_close_matches(key, sorted(names), n=1, cutoff=MIN_SIMILARITY)
         swapped = [name for name in sorted(names) if sorted(name) == sorted(key)]
@@ -123,7 +125,7 @@ def _closest_keys(keys: Keys, table: Mapping[Keys, Rule]) -> Keys | None:
 
 
 def _is_block(keys: Keys, table: Mapping[Keys, Rule]) -> bool:
-    return any(known[: len(keys)] == keys for known in table)
+    return any(table_keys[: len(keys)] == keys for table_keys in table)
 
 
 def _warn_unknown(draft: Draft, keys: Keys, entry: Entry, table: Mapping[Keys, Rule]) -> None:

@@ -15,7 +15,7 @@ from tests.support.pages import missing
 
 HALF: dict[str, Any] = {
     "kept_in_float": [
-        {"node": "loud", "op": "Conv", "output": "c", "reason": "makes values up to 1e+05"}
+        {"node": "loud", "op": "Conv", "output": "c", "reason": "outputs values up to 1e+05"}
     ],
     "checked": {"dataset": "val", "images": 300, "limit": 32752.0, "largest_half": 65504.0},
     "largest": {"tensor": "c", "value": 1e5},
@@ -55,7 +55,7 @@ def test_the_card_says_what_stays_in_float_and_on_what_it_was_checked() -> None:
     assert not missing(shown["fp16 vs fp32"], "63 of 64 images", "55 dB")
     unchecked = HALF["checked"] | {"dataset": None, "note": NOT_CHECKED}
     shown = card(BUILD | {"half": HALF | {"checked": unchecked}})
-    assert shown["overflow check"].startswith("not range-checked on data")
+    assert shown["overflow check"].startswith("overflow not checked (no dataset)")
 
 
 def test_the_card_names_the_target_and_the_bound() -> None:
@@ -95,4 +95,4 @@ def test_the_terminal_lists_them_too(
     told = capsys.readouterr()
     assert "loud" in told.out
     assert "1e+05" in told.out
-    assert "63 of 64 images" in told.err
+    assert "63/64 images" in told.err

@@ -92,6 +92,6 @@ def test_pages_classify_without_a_runtime_in_their_process(url: str, tmp_path: P
     assert np.allclose(
         told["probabilities"], [100 * guess.probability for guess in here.predictions]
     )
-    expected = Excitations(build).of_image(stream.getvalue())
+    expected = Excitations(build).image_weights(stream.getvalue())
     for values, gates in zip(told["gates"], expected, strict=True):
         assert np.allclose(values, gates, atol=1e-6)

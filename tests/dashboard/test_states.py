@@ -73,7 +73,7 @@ def test_two_preprocessings_are_not_held_against_each_other(url: str) -> None:
         row = session.query(Evaluation).filter_by(top1_count=790).one()
         row.preprocess = {**row.preprocess, "resize": 300}
     app = opened(view="Accuracy loss", lost_pair="int8 vs fp32")
-    assert "prepare the images differently" in texts(app)
+    assert "have different preprocessing" in texts(app)
 
 
 def test_images_that_are_gone_do_not_hide_the_numbers(url: str) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 from db.enums import Precision, WeightsKind
 from db.models import Evaluation
 from db.session import reading
-from engine import evaluation
 from engine.build import job as build
+from engine.evaluation import job as evaluation
 from engine.export import job as export
 from engine.specs import BuildSpec, CalibrationSpec, EvaluateSpec, ExportSpec, WeightsSpec
 from tests.support.tiny import Quiet

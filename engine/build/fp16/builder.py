@@ -1,4 +1,4 @@
-"""The fp16 build: values observed, what does not fit kept in float, and both held against fp32."""
+"""The fp16 build: value ranges, nodes that stay in fp32, and the agreement with fp32."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ from engine.store.manifest import (
 
 BATCH = 8
 COMPARED_IMAGES = 64
-NOT_CHECKED = "not range-checked on data: only on images that the workbench draws and on noise"
+NOT_CHECKED = "overflow not checked (no dataset): only synthetic images and noise were used"
 
 
 @dataclass(frozen=True, slots=True)
 class _Data:
-    """The batches to look at; `dataset` None where they are probes."""
+    """Batches for the overflow check; `dataset`: None if they are the built-in test inputs."""
 
     batches: Iterable[np.ndarray]
     compared: list[np.ndarray]
@@ -56,41 +56,44 @@ class _Data:
 
 def build(source: Source, path: Path, context: JobContext) -> BuildDetails:
     """Writes the fp16 model to `path`; returns its details for the manifest."""
-    model, export, asked = source.model, source.export, source.spec.range_check
+    model, export, range_check = source.model, source.export, source.spec.range_check
     refuse_control_flow(model)
-    data = _checked(export, asked, context) if asked else _probes(export)
-    extremes = extremes_of(model, _told(data, context), settings().threads)
-    kept = keep_in_float(model, extremes)
-    outputs = frozenset(one.output for one in kept)
-    half = convert(model, outputs)
-    graph_io.save(half, path)
-    for one in kept:
-        context.say(f"{one.node} ({one.op}) stays in float: {one.reason}.")
-    execution = observed(half)
+    data = _dataset_images(export, range_check, context) if range_check else _probes(export)
+    extremes = extremes_of(model, _with_progress(data, context), settings().threads)
+    float_nodes = keep_in_float(model, extremes)
+    outputs = frozenset(node.output for node in float_nodes)
+    fp16_model = convert(model, outputs)
+    graph_io.save(fp16_model, path)
+    for node in float_nodes:
+        context.say(f"{node.node} ({node.op}) stays in fp32: {node.reason}.")
+    execution = observed(fp16_model)
     tensor, value = extremes.largest
     return BuildDetails(
         execution=execution.kind,
         execution_why=execution.why,
         half=Fp16Build(
-            kept_in_float=[FloatNode(**asdict(one)) for one in kept],
-            checked=_what_was_checked(data),
+            kept_in_float=[FloatNode(**asdict(node)) for node in float_nodes],
+            checked=_range_check(data),
             largest=LargestValue(tensor=tensor, value=value),
             agreement=_agreement(model, imitate(model, outputs), data),
         ),
     )
 
 
-def _checked(export: Artifact, asked: RangeCheckSpec, context: JobContext) -> _Data:
-    dataset = find_dataset(asked.dataset, context.url)
+def _dataset_images(export: Artifact, range_check: RangeCheckSpec, context: JobContext) -> _Data:
+    dataset = find_dataset(range_check.dataset, context.url)
     index, spec = open_index(dataset), artifacts.preprocess_of(export)
-    drawn = sample_by_class(index.labels, asked.images, asked.seed)
-    if len(drawn) < asked.images:
-        context.say(f"Only {len(drawn)} images to check ranges on, {asked.images} were asked.")
-    context.stage(f"Checking ranges on {len(drawn)} images of {dataset.name}.")
+    indices = sample_by_class(index.labels, range_check.images, range_check.seed)
+    if len(indices) < range_check.images:
+        context.say(
+            f"Only {len(indices)} images for the overflow check; "
+            f"{range_check.images} were requested."
+        )
+    context.stage(f"Checking for overflow on {len(indices)} images of {dataset.name}.")
     threads = settings().threads
-    compared = list(read_batches(index, drawn[:COMPARED_IMAGES], spec, BATCH, threads))
-    batches = read_batches(index, drawn, spec, BATCH, threads)
-    return _Data(batches, compared, dataset, len(drawn))
+    compared = list(read_batches(index, indices[:COMPARED_IMAGES], spec, BATCH, threads))
+    batches = read_batches(index, indices, spec, BATCH, threads)
+    return _Data(batches, compared, dataset, len(indices))
 
 
 def _probes(export: Artifact) -> _Data:
@@ -98,16 +101,16 @@ def _probes(export: Artifact) -> _Data:
     return _Data(probes, probes, None, sum(len(batch) for batch in probes))
 
 
-def _told(data: _Data, context: JobContext) -> Iterable[np.ndarray]:
-    """The batches, with progress."""
-    seen = 0
+def _with_progress(data: _Data, context: JobContext) -> Iterable[np.ndarray]:
+    """The batches; reports progress after each."""
+    images_done = 0
     for batch in data.batches:
         yield batch
-        seen += len(batch)
-        context.progress(seen, data.images, "images", "Checking ranges")
+        images_done += len(batch)
+        context.progress(images_done, data.images, "images", "Checking for overflow")
 
 
-def _what_was_checked(data: _Data) -> RangeCheck:
+def _range_check(data: _Data) -> RangeCheck:
     limits: dict[str, Any] = {"images": data.images, "limit": LIMIT, "largest_half": LARGEST}
     if data.dataset is None:
         return RangeCheck(dataset=None, note=NOT_CHECKED, **limits)
@@ -115,19 +118,19 @@ def _what_was_checked(data: _Data) -> RangeCheck:
     return RangeCheck(dataset=dataset.name, dataset_digest=dataset.digest, **limits)
 
 
-def _agreement(model: ModelProto, half: ModelProto, data: _Data) -> Fp16Agreement:
-    """fp16 against fp32, with all that is stored in half precision truly rounded to it."""
+def _agreement(model: ModelProto, fp16_model: ModelProto, data: _Data) -> Fp16Agreement:
+    """Agreement of fp16 with fp32; every value stored in fp16 is rounded to fp16."""
     threads = settings().threads
-    wanted, found = (_scores(one, data.compared, threads) for one in (model, half))
-    if not np.isfinite(found).all():
+    expected, scores = (_scores(each, data.compared, threads) for each in (model, fp16_model))
+    if not np.isfinite(scores).all():
         raise BuildFailed(
-            "The fp16 build gives scores that are not finite although its ranges were checked: a "
-            "sum inside a layer exceeds half precision. Build it in fp32 or int8."
+            "The fp16 build gives scores that are not finite although no tensor overflows: a "
+            "sum inside a layer exceeds the range of fp16. Build it in fp32 or int8."
         )
     return Fp16Agreement(
-        images=len(wanted),
-        same_class=int((wanted.argmax(axis=1) == found.argmax(axis=1)).sum()),
-        signal_db=noise_to_sqnr_db(relative_noise(found, wanted)),
+        images=len(expected),
+        same_class=int((expected.argmax(axis=1) == scores.argmax(axis=1)).sum()),
+        signal_db=noise_to_sqnr_db(relative_noise(scores, expected)),
     )
 
 

@@ -1,7 +1,7 @@
-"""A float32 graph in half precision, with Casts around the nodes that stay in float.
+"""Conversion of a float32 graph to fp16, with Casts around the nodes that stay in float32.
 
-Tensors between two nodes in float stay in float, so that what does not fit never passes through
-half precision on its way. Inputs and outputs of the model are float32.
+Tensors between two float32 nodes stay in float32, so values that overflow fp16 are never converted
+to it. Inputs and outputs of the model are float32.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from engine.onnx import graph_io
 HALF, FLOAT = TensorProto.FLOAT16, TensorProto.FLOAT
 
 
-def convert(model: ModelProto, kept: frozenset[str]) -> ModelProto:
-    """In half precision, but for the nodes whose first output is in `kept`."""
+def convert(model: ModelProto, float_outputs: frozenset[str]) -> ModelProto:
+    """Converts a model to fp16, except the nodes whose first output is in `float_outputs`."""
     writer = _Writer(frozenset(float_tensors(model)), weights_of(model))
-    results = {value.name for value in model.graph.output}
+    outputs = {value.name for value in model.graph.output}
     for node in model.graph.node:
-        writer.write(node, in_half=node.output[0] not in kept, results=results)
+        writer.write(node, in_half=node.output[0] not in float_outputs, outputs=outputs)
     return assembled(model, writer.nodes, writer.constants)
 
 
@@ -36,7 +36,7 @@ class _Writer:
     in_half: set[str] = field(default_factory=set)
     cast: set[str] = field(default_factory=set)
 
-    def write(self, node: NodeProto, in_half: bool, results: set[str]) -> None:
+    def write(self, node: NodeProto, in_half: bool, outputs: set[str]) -> None:
         copied = NodeProto()
         copied.CopyFrom(node)
         copied.input[:] = [self._as(name, in_half) for name in node.input]
@@ -46,15 +46,15 @@ class _Writer:
         for place, name in enumerate(node.output):
             if name not in self.tensors:
                 continue
-            if name in results:
+            if name in outputs:
                 copied.output[place] = f"{name}/half"
-                self.cast.add(f"{name}/half")  # is there, should another node read the result
+                self.cast.add(f"{name}/half")  # exists already if another node reads the output
                 self._cast(f"{name}/half", name, FLOAT)
             else:
                 self.in_half.add(name)
 
     def _as(self, name: str, half: bool) -> str:
-        """The tensor or weights in the type that a node wants."""
+        """Name of the tensor or weights in fp16 (`half`) or float32, cast if necessary."""
         if name in self.weights:
             return self._weights_in_half(name) if half else name
         if name not in self.tensors or half == (name in self.in_half):
@@ -69,14 +69,16 @@ class _Writer:
         self.nodes.append(helper.make_node("Cast", [name], [other], name=f"{other}/cast", to=to))
 
     def _weights_in_half(self, name: str) -> str:
-        made = f"{name}/half"
-        if made not in self.constants:
-            self.constants[made] = numpy_helper.from_array(to_half(self.weights[name]), made)
-        return made
+        half_name = f"{name}/half"
+        if half_name not in self.constants:
+            self.constants[half_name] = numpy_helper.from_array(
+                to_half(self.weights[name]), half_name
+            )
+        return half_name
 
 
 def to_half(values: np.ndarray) -> np.ndarray:
-    """Rounded to half precision; what is too large becomes infinite."""
+    """Rounds values to fp16; values that overflow become infinite."""
     with np.errstate(over="ignore"):
         return np.asarray(values.astype(np.float16))
 
@@ -91,7 +93,7 @@ def weights_of(model: ModelProto) -> dict[str, np.ndarray]:
 
 
 def refuse_control_flow(model: ModelProto) -> None:
-    """Raises BuildFailed for a model whose nodes hold graphs of their own."""
+    """Raises BuildFailed for a model whose nodes have subgraphs."""
     for node in model.graph.node:
         if any(True for _ in graph_io.subgraphs_of(node)):
             raise BuildFailed(
@@ -103,14 +105,14 @@ def refuse_control_flow(model: ModelProto) -> None:
 def assembled(
     model: ModelProto, nodes: list[NodeProto], constants: dict[str, TensorProto]
 ) -> ModelProto:
-    """A model like `model` of other nodes; constants that nobody reads are left out."""
+    """`model` with other nodes and additional constants, without unused constants."""
     used = {name for node in nodes for name in node.input}
-    kept = [tensor for tensor in model.graph.initializer if tensor.name in used]
+    used_weights = [tensor for tensor in model.graph.initializer if tensor.name in used]
     graph = helper.make_graph(
         nodes,
         model.graph.name,
         model.graph.input,
         model.graph.output,
-        [*kept, *constants.values()],
+        [*used_weights, *constants.values()],
     )
     return helper.make_model(graph, opset_imports=model.opset_import, ir_version=model.ir_version)

@@ -1,8 +1,8 @@
-"""Half precision imitated in float32: every value that would be stored in it is rounded to it.
+"""Emulation of fp16 in float32: every value that fp16 would store is rounded to fp16.
 
-What a machine with half precision gives, but for the order of its sums. ONNX Runtime on x86
-computes a half precision graph in float32 throughout (it drops the casts that it inserts itself),
-which hides what does not fit; casts that stand in the graph it leaves alone.
+The result is that of a machine with fp16 arithmetic, except for the order of its sums. ONNX Runtime
+on x86 computes an fp16 graph in float32 throughout (it removes the Casts that it has inserted),
+which hides overflow; it does not remove Casts that are part of the graph.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from engine.build.fp16.conversion import FLOAT, HALF, assembled, to_half, weight
 from engine.build.fp16.value_ranges import float_tensors
 
 
-def imitate(model: ModelProto, kept: frozenset[str]) -> ModelProto:
-    """As `convert` computes, in float32; `kept` are first outputs of nodes that stay in float."""
+def imitate(model: ModelProto, float_outputs: frozenset[str]) -> ModelProto:
+    """A float32 model that rounds like `convert`; `float_outputs` as in `convert`."""
     writer = _Writer(frozenset(float_tensors(model)), weights_of(model))
     for node in model.graph.node:
-        writer.write(node, in_half=node.output[0] not in kept)
+        writer.write(node, in_half=node.output[0] not in float_outputs)
     return assembled(model, writer.nodes, writer.constants)
 
 
@@ -46,19 +46,19 @@ class _Writer:
                 self._round(f"{name}/exact", name)
 
     def _read(self, name: str) -> str:
-        made = f"{name}/rounded"
+        rounded_name = f"{name}/rounded"
         if name in self.weights:
             values = to_half(self.weights[name]).astype(np.float32)
-            self.constants.setdefault(made, numpy_helper.from_array(values, made))
-            return made
+            self.constants.setdefault(rounded_name, numpy_helper.from_array(values, rounded_name))
+            return rounded_name
         if name not in self.tensors or name in self.rounded:
             return name
-        if made not in self.rounded:
-            self._round(name, made)
-        return made
+        if rounded_name not in self.rounded:
+            self._round(name, rounded_name)
+        return rounded_name
 
-    def _round(self, name: str, made: str) -> None:
-        half = f"{made}/in half"
+    def _round(self, name: str, rounded_name: str) -> None:
+        half = f"{rounded_name}/in half"
         self.nodes.append(helper.make_node("Cast", [name], [half], to=HALF))
-        self.nodes.append(helper.make_node("Cast", [half], [made], to=FLOAT))
-        self.rounded.add(made)
+        self.nodes.append(helper.make_node("Cast", [half], [rounded_name], to=FLOAT))
+        self.rounded.add(rounded_name)

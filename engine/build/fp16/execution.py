@@ -1,4 +1,4 @@
-"""Whether a half precision build computes in half precision, or in float32 behind casts."""
+"""Expected execution of an fp16 build: native fp16 arithmetic, or emulation in float32."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ class Execution:
 
 
 def expected(provider: str = CPU_PROVIDER) -> Execution:
-    """What a provider on this machine does, by its instruction set; nothing is run."""
+    """The execution to expect from a provider here, by the instruction set; runs nothing."""
     if provider != CPU_PROVIDER:
-        return Execution(NATIVE, f"{provider} computes in half precision")
-    found = fp16_instructions()
-    if not found:
-        return Execution(EMULATED, "the processor has no half precision arithmetic")
+        return Execution(NATIVE, f"{provider} computes in fp16")
+    instructions = fp16_instructions()
+    if not instructions:
+        return Execution(EMULATED, "the processor has no fp16 arithmetic")
     if platform.machine().lower() in ("aarch64", "arm64"):
-        return Execution(NATIVE, f"the processor has {', '.join(found)}")
+        return Execution(NATIVE, f"the processor has {', '.join(instructions)}")
     return Execution(
         EMULATED,
-        f"the processor has {', '.join(found)}, but ONNX Runtime has no half precision "
+        f"the processor has {', '.join(instructions)}, but ONNX Runtime has no fp16 "
         f"convolutions for it",
     )

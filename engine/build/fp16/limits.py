@@ -1,16 +1,16 @@
-"""What half precision (IEEE 754 binary16) holds, and the operators known to work in it."""
+"""The range of fp16 (IEEE 754 binary16), and the operators that run in fp16."""
 
 from __future__ import annotations
 
 LARGEST = 65504.0
 MARGIN = 2.0
-"""Values were seen on some images only; others may be so many times larger."""
+"""Safety factor: values of other images may be larger than those of the checked images."""
 LIMIT = LARGEST / MARGIN
 VANISHED = 0.01
-"""Weights that lose more than this share of their size by rounding are kept; usual is 0.0002."""
+"""Max relative rounding error (L2) of weights in fp16; a typical error is 0.0002."""
 WEIGHTED = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 SUMMING = frozenset({"GlobalAveragePool", "ReduceMean", "ReduceSum"})
-"""They add up a feature map before they divide; a kernel may do so in half precision."""
+"""Operators that sum a feature map before dividing; a kernel may compute the sum in fp16."""
 HALF = (
     WEIGHTED
     | SUMMING

@@ -1,4 +1,4 @@
-"""What ONNX Runtime makes of a half precision build on this processor, read from its own graph."""
+"""Actual execution of an fp16 build in ONNX Runtime, read from its optimized graph."""
 
 from __future__ import annotations
 
@@ -10,17 +10,21 @@ from engine.runtimes.observing import graph_as_run
 
 
 def observed(model: ModelProto) -> Execution:
-    """What ONNX Runtime does with a half precision model on this processor, by its own graph."""
-    said = expected()
+    """How ONNX Runtime executes an fp16 model on this processor, by its optimized graph."""
+    execution = expected()
     if computes_in_half(model):
-        return said if said.kind == NATIVE else Execution(NATIVE, "ONNX Runtime keeps it so")
-    if said.kind == EMULATED:
-        return said
-    return Execution(EMULATED, f"{said.why}, but ONNX Runtime computes in float32")
+        return (
+            execution
+            if execution.kind == NATIVE
+            else Execution(NATIVE, "ONNX Runtime computes in fp16")
+        )
+    if execution.kind == EMULATED:
+        return execution
+    return Execution(EMULATED, f"{execution.why}, but ONNX Runtime computes in float32")
 
 
 def computes_in_half(model: ModelProto) -> bool:
-    """Whether any of the layers with weights still is in half precision in a session's graph."""
+    """Whether any layer with weights is still fp16 in the optimized graph of a session."""
     graph = shape_inference.infer_shapes(graph_as_run(model)).graph
     kinds = {v.name: v.type.tensor_type.elem_type for v in (*graph.value_info, *graph.output)}
     outputs = [node.output[0] for node in graph.node if node.op_type in WEIGHTED]

@@ -1,7 +1,7 @@
-"""The largest magnitude of every tensor over some images, and of the sums that poolings make.
+"""The largest magnitude of every tensor over some images, and of the sums of pooling layers.
 
-The graph itself reduces each tensor to one number, so that a batch leaves nothing else. What a
-pooling adds up is the mean of the magnitudes times their number.
+The graph itself reduces each tensor to one number, so no tensor is stored. The sum of a pooling
+layer is the mean magnitude times the number of values.
 """
 
 from __future__ import annotations
@@ -21,35 +21,35 @@ from engine.runtimes.observing import session_of
 
 @dataclass(frozen=True, slots=True)
 class Extremes:
-    """Largest magnitudes seen: of tensors by name, and of the sums of nodes by their output."""
+    """Largest magnitudes: of tensors by name, and of sums by the output of their node."""
 
     values: dict[str, float]
     sums: dict[str, float]
 
     @property
     def largest(self) -> tuple[str, float]:
-        """The tensor of largest magnitude, with it."""
-        return max(self.values.items(), key=lambda one: one[1])
+        """The tensor with the largest magnitude: (name, magnitude)."""
+        return max(self.values.items(), key=lambda item: item[1])
 
 
 def float_tensors(model: ModelProto) -> dict[str, list[int | None]]:
-    """Computed float32 tensors with their shapes; empty where it is not known."""
+    """Shapes of the computed float32 tensors by name; empty if unknown."""
     graph = shape_inference.infer_shapes(model).graph
     values = (*graph.input, *graph.value_info, *graph.output)
     return {v.name: graph_io.shape_of(v) for v in values if graph_io.is_float32(v)}
 
 
 def extremes_of(model: ModelProto, batches: Iterable[np.ndarray], threads: int) -> Extremes:
-    """Of every float tensor. Raises BuildFailed naming the first one that is not finite."""
+    """Extremes of all float tensors over `batches`. Raises BuildFailed for a non-finite tensor."""
     tensors = float_tensors(model)
     summed = _summed(model, tensors)
     names = [*tensors, *summed]
     session = session_of(_with_extremes(model, list(tensors), summed), threads)
     largest = np.zeros(len(names))
     for batch in batches:
-        found = np.array([float(v) for v in session.run(None, {graph_io.INPUT: batch})])
-        _require_finite(names, found)
-        largest = np.maximum(largest, found)
+        magnitudes = np.array([float(v) for v in session.run(None, {graph_io.INPUT: batch})])
+        _require_finite(names, magnitudes)
+        largest = np.maximum(largest, magnitudes)
     values = largest[: len(tensors)]
     sums = [
         float(mean) * _size(tensors[name])
@@ -61,7 +61,7 @@ def extremes_of(model: ModelProto, batches: Iterable[np.ndarray], threads: int) 
 
 
 def _summed(model: ModelProto, tensors: dict[str, list[int | None]]) -> dict[str, str]:
-    """Output -> input of the nodes that add up feature maps of known size."""
+    """Output -> input of the nodes that sum feature maps of a known size."""
     return {
         node.output[0]: node.input[0]
         for node in model.graph.node
@@ -70,19 +70,19 @@ def _summed(model: ModelProto, tensors: dict[str, list[int | None]]) -> dict[str
 
 
 def _size(shape: list[int | None]) -> int:
-    """Values in one channel of a feature map; 0 for what is none."""
+    """Number of values in a channel of a feature map; 0 for any other shape."""
     return prod(side or 0 for side in shape[2:]) if len(shape) == 4 else 0
 
 
 def _with_extremes(model: ModelProto, tensors: list[str], summed: dict[str, str]) -> ModelProto:
-    """The model with a number for each tensor, then one for each sum, as its outputs."""
+    """The model with the largest magnitude of each tensor, then of each mean, as its outputs."""
     augmented = ModelProto()
     augmented.CopyFrom(model)
     graph = augmented.graph
     del graph.output[:]
-    wanted = [(f"largest/{name}", name, False) for name in tensors]
-    wanted += [(f"largest mean/{output}", name, True) for output, name in summed.items()]
-    for output, name, pooled in wanted:
+    outputs = [(f"largest/{name}", name, False) for name in tensors]
+    outputs += [(f"largest mean/{output}", name, True) for output, name in summed.items()]
+    for output, name, pooled in outputs:
         graph.node.extend(_nodes(output, name, pooled))
         graph.output.append(helper.make_tensor_value_info(output, TensorProto.FLOAT, None))
     return augmented
@@ -97,10 +97,12 @@ def _nodes(output: str, tensor: str, pooled: bool) -> list[NodeProto]:
     return [*nodes, make("ReduceMax", [absolute], [output], keepdims=0)]
 
 
-def _require_finite(names: list[str], found: np.ndarray) -> None:
-    wrong = [name for name, value in zip(names, found, strict=True) if not np.isfinite(value)]
-    if wrong:
+def _require_finite(names: list[str], magnitudes: np.ndarray) -> None:
+    not_finite = [
+        name for name, value in zip(names, magnitudes, strict=True) if not np.isfinite(value)
+    ]
+    if not_finite:
         raise BuildFailed(
-            f"Tensor {wrong[0]!r} takes values that are not finite in fp32 already; the model "
+            f"Tensor {not_finite[0]!r} has values that are not finite in fp32 already; the model "
             f"cannot be built in fp16."
         )

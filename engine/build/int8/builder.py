@@ -57,45 +57,51 @@ def build(source: Source, path: Path, context: JobContext) -> BuildDetails:
 
     A stopped search is resumed; its checkpoint is stored under the digest of the build's recipe.
     """
-    model, export, asked = source.model, source.export, source.spec.calibration
-    if asked is None:
+    model, export, calibration_spec = source.model, source.export, source.spec.calibration
+    if calibration_spec is None:
         raise BuildFailed("int8 needs a calibration dataset.")
     _require_layers(model, export)
-    dataset = find_dataset(asked.dataset, context.url)
+    dataset = find_dataset(calibration_spec.dataset, context.url)
     images = CalibrationImages(open_index(dataset), export)
-    drawn = sample_by_class(images.index.labels, asked.images, asked.seed)
-    _log_calibration_set(images.index, drawn, asked, context)
-    context.stage(f"Calibrating on {len(drawn)} images of {dataset.name}.")
-    shuffled = np.random.default_rng(asked.seed).permutation(drawn)
+    indices = sample_by_class(images.index.labels, calibration_spec.images, calibration_spec.seed)
+    _log_calibration_set(images.index, indices, calibration_spec, context)
+    context.stage(f"Calibrating on {len(indices)} images of {dataset.name}.")
+    shuffled = np.random.default_rng(calibration_spec.seed).permutation(indices)
     calibration = Calibration(
         images=lambda: images.batches(shuffled),
-        method=asked.mode,
-        percentile=asked.percentile,
+        method=calibration_spec.mode,
+        percentile=calibration_spec.percentile,
         threads=settings().threads,
-        progress=lambda stage, seen: context.progress(seen, len(drawn), "images", stage),
-        image_count=len(drawn),
-        statistics_cache=StatisticsCache(_statistics_source(export, images, drawn), context.say),
+        progress=lambda stage, done: context.progress(done, len(indices), "images", stage),
+        image_count=len(indices),
+        statistics_cache=StatisticsCache(_statistics_source(export, images, indices), context.say),
     )
-    mixed = _mixed(model, export, asked, images, drawn, calibration, context, source.recipe)
+    mixed = _mixed(
+        model, export, calibration_spec, images, indices, calibration, context, source.recipe
+    )
     context.stage("Analyzing layers.")
     graph_io.save(mixed.model, path)
     report = create_report(
-        model, mixed, images.single_images(drawn[:REPORT_IMAGES]), settings().threads
+        model, mixed, images.single_images(indices[:REPORT_IMAGES]), settings().threads
     )
-    changed = _compare_top1(model, mixed.model, images, drawn[:CHANGED_IMAGES])
-    counted = ChangedClasses(images=changed.images, changed=changed.changed)
-    report = report.model_copy(update={"changed_classes": counted})
+    changed = _compare_top1(model, mixed.model, images, indices[:CHANGED_IMAGES])
+    counts = ChangedClasses(images=changed.images, changed=changed.changed)
+    report = report.model_copy(update={"changed_classes": counts})
     if changed.changed > MANY_CHANGED * changed.images:
         context.say(changed.warning())
     write_text(path.parent / artifacts.REPORT_FILE, json.dumps(report.dump(), indent=1))
-    searched = _search_images(images.index, drawn) if asked.max_drop is not None else drawn[:0]
-    write_build_images(path.parent, images.index, drawn, searched)
+    search_indices = (
+        _search_images(images.index, indices)
+        if calibration_spec.max_drop is not None
+        else indices[:0]
+    )
+    write_build_images(path.parent, images.index, indices, search_indices)
     _log_constant_layers(mixed, context)
-    calibration_facts = asked.to_json() | {
-        "images": len(drawn),
-        "images_asked": asked.images,
-        "images_searched": len(searched),
-        "classes": len(np.unique(images.index.labels[drawn])),
+    calibration_facts = calibration_spec.to_json() | {
+        "images": len(indices),
+        "images_asked": calibration_spec.images,
+        "images_searched": len(search_indices),
+        "classes": len(np.unique(images.index.labels[indices])),
         "dataset_digest": dataset.digest,
     }
     return BuildDetails(
@@ -119,33 +125,33 @@ def _require_layers(model: ModelProto, export: Artifact) -> None:
 def _mixed(
     model: ModelProto,
     export: Artifact,
-    asked: CalibrationSpec,
+    calibration_spec: CalibrationSpec,
     images: CalibrationImages,
-    drawn: np.ndarray,
+    indices: np.ndarray,
     calibration: Calibration,
     context: JobContext,
     key: str,
 ) -> MixedPrecisionBuild:
     meaningful = export.weights_kind != WeightsKind.RANDOM
-    target = targets.resolve(asked.target, environment.instruction_sets())
+    target = targets.resolve(calibration_spec.target, environment.instruction_sets())
     context.say(f"int8 target {target.summary}: {target.why}.")
     request = mixed_precision.MixedPrecisionRequest(
         source=model,
         calibration=calibration,
         target=target,
-        required_float=_convolution_outputs(model, asked.keep_in_float),
-        float_share=asked.float_share,
-        analysis_images=images.load(drawn[: mixed_precision.ANALYSIS_IMAGES])
+        required_float=_convolution_outputs(model, calibration_spec.keep_in_float),
+        float_share=calibration_spec.float_share,
+        analysis_images=images.load(indices[: mixed_precision.ANALYSIS_IMAGES])
         if meaningful
         else None,
         log=context.say,
         progress=context.progress,
     )
-    if asked.max_drop is None:
+    if calibration_spec.max_drop is None:
         return mixed_precision.build_default(request)
     if not meaningful:
         raise InvalidRequest("Random weights have no accuracy to constrain: leave out max_drop.")
-    constraint = _constraint(model, asked, images, drawn, calibration.threads)
+    constraint = _constraint(model, calibration_spec, images, indices, calibration.threads)
     checkpoint = SearchCheckpoint.load(checkpoint_path(key))
     if checkpoint.steps:
         count = len(checkpoint.steps)
@@ -157,28 +163,28 @@ def _mixed(
 
 def _constraint(
     model: ModelProto,
-    asked: CalibrationSpec,
+    calibration_spec: CalibrationSpec,
     images: CalibrationImages,
-    drawn: np.ndarray,
+    indices: np.ndarray,
     threads: int,
 ) -> AccuracyConstraint:
     """The accuracy constraint, evaluated on images of the dataset that are not calibrated on."""
     index = images.index
-    held_out_images = _search_images(index, drawn)
+    held_out_images = _search_images(index, indices)
     if not len(held_out_images):
         raise BuildFailed(
             f"All images of {index.name!r} are used for calibration, so none is left to evaluate "
             f"the accuracy drop: use fewer (--calibration-images) or a larger dataset."
         )
     scores = images.predict(model, held_out_images, threads)
-    wanted = scores.argmax(axis=1)
+    predicted = scores.argmax(axis=1)
     labeled = len(index.classes) > 1
-    labels = wanted
+    labels = predicted
     if labeled:
         outputs = scores.shape[1]
         matching = match_outputs("The model", outputs, None, index.name, index.all_classes)
         labels = matching.outputs_of_labels(index.labels[held_out_images])
-    if labeled and is_chance_level(int((wanted == labels).sum()), len(labels), scores.shape[1]):
+    if labeled and is_chance_level(int((predicted == labels).sum()), len(labels), scores.shape[1]):
         raise LabelsMismatch(
             f"The accuracy of fp32 on {index.name!r} is not better than chance: labels or class "
             f"order do not match, so an accuracy drop cannot be evaluated. Calibrate on a dataset "
@@ -191,28 +197,28 @@ def _constraint(
     metric = TOP1 if labeled else AGREEMENT
     reference = score_margins(scores, labels)
     return AccuracyConstraint(
-        float(asked.max_drop or 0), margins, reference, asked.search_s, metric
+        float(calibration_spec.max_drop or 0), margins, reference, calibration_spec.search_s, metric
     )
 
 
-def _search_images(index: DatasetIndex, drawn: np.ndarray) -> np.ndarray:
+def _search_images(index: DatasetIndex, indices: np.ndarray) -> np.ndarray:
     """The images on which the accuracy constraint is evaluated."""
-    return select_held_out(index.labels, drawn, SEARCH_IMAGES, SEARCH_SEED)
+    return select_held_out(index.labels, indices, SEARCH_IMAGES, SEARCH_SEED)
 
 
 def _log_calibration_set(
-    index: DatasetIndex, drawn: np.ndarray, asked: CalibrationSpec, context: JobContext
+    index: DatasetIndex, indices: np.ndarray, calibration_spec: CalibrationSpec, context: JobContext
 ) -> None:
-    if len(drawn) < asked.images:
+    if len(indices) < calibration_spec.images:
         context.say(
-            f"Only {len(drawn):,} calibration images, {asked.images:,} were requested: "
-            f"{index.name} has no more."
+            f"Only {len(indices):,} calibration images, {calibration_spec.images:,} were "
+            f"requested: {index.name} has no more."
         )
-    classes, all_classes = len(np.unique(index.labels[drawn])), len(np.unique(index.labels))
+    classes, all_classes = len(np.unique(index.labels[indices])), len(np.unique(index.labels))
     if index.labeled and classes < all_classes:
         context.say(
-            f"The {len(drawn):,} calibration images cover {classes:,} of {all_classes:,} classes; "
-            f"--calibration-images {all_classes} or more covers every class."
+            f"The {len(indices):,} calibration images cover {classes:,} of {all_classes:,} "
+            f"classes; --calibration-images {all_classes} or more covers every class."
         )
 
 
@@ -227,15 +233,15 @@ def _log_constant_layers(mixed: MixedPrecisionBuild, context: JobContext) -> Non
 
 
 def _statistics_source(
-    export: Artifact, images: CalibrationImages, drawn: np.ndarray
+    export: Artifact, images: CalibrationImages, indices: np.ndarray
 ) -> StatisticsSource:
     return StatisticsSource(
         model_id=export.model_id,
         export=export.digest,
         dataset_name=images.index.name,
         dataset=images.index.digest,
-        images=images_digest(drawn),
-        count=len(drawn),
+        images=images_digest(indices),
+        count=len(indices),
         preprocess=images.preprocess.digest(),
     )
 
@@ -266,7 +272,7 @@ class Top1Changes:
     shift: float
 
     def warning(self) -> str:
-        """A warning for a build that changes many."""
+        """The warning for a build that changes the top-1 class of many images."""
         return (
             f"Top-1 differs from fp32 on {self.changed} of {self.images} calibration images: their "
             f"two best fp32 scores differ by {self.margin:.2g}, and int8 changes scores by "
@@ -276,14 +282,16 @@ class Top1Changes:
 
 
 def _compare_top1(
-    before: ModelProto, after: ModelProto, images: CalibrationImages, indices: np.ndarray
+    fp32_model: ModelProto, int8_model: ModelProto, images: CalibrationImages, indices: np.ndarray
 ) -> Top1Changes:
-    """Compares top-1 of fp32 (`before`) and int8 (`after`) on images."""
+    """Compares top-1 of fp32 and int8 on the images at `indices`."""
     threads = settings().threads
-    old, new = (images.predict(model, indices, threads) for model in (before, after))
-    moved = old.argmax(axis=1) != new.argmax(axis=1)
-    best = np.sort(old, axis=1)[:, -2:]
-    margins = (best[:, -1] - best[:, 0])[moved]
-    shift = np.abs(new - old).max(axis=1)
+    fp32_scores, int8_scores = (
+        images.predict(model, indices, threads) for model in (fp32_model, int8_model)
+    )
+    changed = fp32_scores.argmax(axis=1) != int8_scores.argmax(axis=1)
+    best = np.sort(fp32_scores, axis=1)[:, -2:]
+    margins = (best[:, -1] - best[:, 0])[changed]
+    shift = np.abs(int8_scores - fp32_scores).max(axis=1)
     margin = float(np.median(margins)) if len(margins) else 0.0
-    return Top1Changes(len(indices), int(moved.sum()), margin, float(np.median(shift)))
+    return Top1Changes(len(indices), int(changed.sum()), margin, float(np.median(shift)))

@@ -64,7 +64,7 @@ def select_held_out(
 def write_build_images(
     folder: Path, index: DatasetIndex, calibrated: np.ndarray, searched: np.ndarray
 ) -> None:
-    """Writes the lists of images that the build used beside the model."""
+    """Writes the lists of images that the build used into the folder of the model."""
     build_images = BuildImages(
         dataset=index.name,
         dataset_digest=index.digest,
@@ -93,7 +93,9 @@ def find_overlap(artifact: Artifact, index: DatasetIndex, images: np.ndarray) ->
     files = [{(size, digest) for _, size, digest in rows} for rows in uses]
     sizes = {size for used_files in files for size, _ in used_files}
     identities = [_identity_if_size(index, int(i), sizes.__contains__) for i in images]
-    return Overlap(*(np.array([one in used_files for one in identities]) for used_files in files))
+    return Overlap(
+        *(np.array([identity in used_files for identity in identities]) for used_files in files)
+    )
 
 
 def _repeat_sampling(artifact: Artifact, index: DatasetIndex, images: np.ndarray) -> Overlap | None:

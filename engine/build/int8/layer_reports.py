@@ -1,4 +1,4 @@
-"""Reads the layer report of an int8 build, which is stored beside the model."""
+"""Reads the layer report of an int8 build, which is stored next to the model."""
 
 from __future__ import annotations
 

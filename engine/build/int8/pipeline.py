@@ -112,7 +112,7 @@ def prepare(
         kept_in_float=placement.float_nodes,
         constant=constant,
     )
-    channel_means = {name: found.mean for name, found in equalized.statistics.items()}
+    channel_means = {name: channels.mean for name, channels in equalized.statistics.items()}
     return PreparedModel(model, placement, ranges, channel_means, facts)
 
 

@@ -19,8 +19,9 @@ from engine.store.manifest import BuildManifest
 def overflow_warning(artifact: Artifact) -> str | None:
     """A sentence if the sums of an artifact overflow on this machine, else None."""
     manifest = BuildManifest.from_artifact(artifact)
-    made = manifest.build.quantization
-    made_for = made.target.name if made is not None and made.target is not None else None
+    quantization = manifest.build.quantization
+    target = quantization.target if quantization is not None else None
+    made_for = target.name if target is not None else None
     if manifest.quantized is not None and manifest.quantized.overflows:
         made_for = TargetName.X86_VNNI
     return overflow_warning_for(made_for, instruction_sets())

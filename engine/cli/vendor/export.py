@@ -122,10 +122,10 @@ def export_by_vendor_options(
         preprocess=_preprocess(catalog_model, options.size),
     )
     jobs = finish_run(submit_with_warnings(request))
-    made = artifact_digests(job.result for job in jobs)
+    digests = artifact_digests(job.result for job in jobs)
     if any(job.status != JobStatus.SUCCEEDED for job in jobs):
         return 1
-    digest = made[-1]
+    digest = digests[-1]
     side = artifacts.preprocess_of(artifacts.find_by_digest(digest, prepare_database())).crop
     target = (options.save_dir or Path()) / f"{options.model_name}_{side}.{mode}"
     with atomic_write(target) as part:

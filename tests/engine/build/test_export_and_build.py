@@ -184,7 +184,7 @@ def test_the_three_precisions(url: str, tmp_path: Path, tiny_file: Path) -> None
         built[precision] = artifacts.find_by_digest(digest, url)
         assert build.run(asked.to_json(), Quiet(url, tmp_path / f"{precision}2"))["reused"]
         if precision == Precision.INT8:
-            assert any("Only 120 images to calibrate on, 200" in said for said in context.said)
+            assert any("Only 120 calibration images, 200" in said for said in context.said)
     for artifact in built.values():
         assert artifact.parent_digest == exported.digest
         assert artifact.manifest["preprocess"] == exported.manifest["preprocess"]
@@ -257,7 +257,7 @@ def test_fp16_keeps_what_does_not_fit_in_float_and_says_on_which_images(
     made = artifacts.find_by_digest(digest, url).manifest["build"]
     found = made["half"]
     kept = {one["node"]: one["reason"] for one in found["kept_in_float"]}
-    assert "makes values up to" in kept["w"]
+    assert "outputs values up to" in kept["w"]
     assert "fc" in kept
     assert "w2" not in kept, "behind the SE branch's first convolution all is quiet again"
     assert found["checked"]["images"] == 120
@@ -265,13 +265,13 @@ def test_fp16_keeps_what_does_not_fit_in_float_and_says_on_which_images(
     assert found["largest"]["value"] > 65504
     assert found["agreement"]["same_class"] == found["agreement"]["images"] == 64
     assert found["agreement"]["signal_db"] > 40
-    assert any("Only 120 images to check ranges on, 500" in said for said in context.said)
-    assert any("w (Conv) stays in float: makes values up to" in said for said in context.said)
+    assert any("Only 120 images for the overflow check; 500" in said for said in context.said)
+    assert any("w (Conv) stays in fp32: outputs values up to" in said for said in context.said)
 
     unchecked = build.run(plain.to_json(), Quiet(url, tmp_path / "plain"))["artifact"]
     about = artifacts.find_by_digest(unchecked, url).manifest["build"]["half"]
     assert about["checked"]["dataset"] is None
-    assert "not range-checked on data" in about["checked"]["note"]
+    assert "overflow not checked (no dataset)" in about["checked"]["note"]
 
 
 @pytest.mark.parametrize(

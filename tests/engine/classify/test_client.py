@@ -63,7 +63,7 @@ def test_the_gates_are_those_read_here(url: str) -> None:
     found = client.excitations(build.digest, image(), "noise.png")
     network = Excitations(build)
     assert list(found.blocks) == network.blocks
-    for values, expected in zip(found.values, network.of_image(image()), strict=True):
+    for values, expected in zip(found.values, network.image_weights(image()), strict=True):
         assert values.dtype == np.float32
         assert values == pytest.approx(expected, abs=1e-6)
 
@@ -95,7 +95,7 @@ def test_images_are_refused_by_the_child_as_they_are_here(url: str, child: WarmC
 
 
 def test_what_cannot_be_loaded_is_told(url: str) -> None:
-    with pytest.raises(ArtifactMissing, match="no artifact begins"):
+    with pytest.raises(ArtifactMissing, match="No artifact starts with"):
         client.classify("e" * 64, image(), "noise.png")
     plain = store_build(url, without_se(), model_id="onnx/plain")
     with pytest.raises(InvalidRequest, match="no SE block"):

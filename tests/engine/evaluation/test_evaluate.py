@@ -11,13 +11,13 @@ import pytest
 from db.enums import Precision, WeightsKind
 from db.models import Evaluation
 from db.session import reading
-from engine import evaluation
 from engine.common import scores
 from engine.config import settings
 from engine.datasets.imagenet import wnid_to_index
 from engine.datasets.reader import open_index
 from engine.datasets.registration import check_folder, register
 from engine.errors import InvalidRequest, LabelsMismatch
+from engine.evaluation import job as evaluation
 from engine.evaluation import record, shards
 from engine.evaluation.paired import compare
 from engine.evaluation.per_image import load_per_image

@@ -14,7 +14,6 @@ from typer.testing import CliRunner
 from db.enums import Precision, WeightsKind
 from db.models import Artifact, Dataset, Evaluation
 from db.session import reading
-from engine import evaluation
 from engine.build import job as build
 from engine.build.int8.calibration_overlap import find_overlap, select_held_out
 from engine.cli.main import app
@@ -22,6 +21,7 @@ from engine.datasets.reader import open_index
 from engine.datasets.registration import check_folder, register
 from engine.datasets.sampling import sample_by_class
 from engine.errors import DatasetInvalid
+from engine.evaluation import job as evaluation
 from engine.evaluation.per_image import load_per_image
 from engine.export import job as export
 from engine.results import results_frame

@@ -186,7 +186,7 @@ def test_what_does_not_fit_is_one_sentence_and_leaves_nothing(
         ),
         (
             lambda: np.random.default_rng(3).integers(0, 900, N),
-            "Labels or class order do not match",
+            "The labels or the class order do not match",
         ),
     ],
 )

@@ -109,7 +109,7 @@ def test_threads_get_their_own_answers(child: WarmChild) -> None:
 @pytest.mark.parametrize("by", ["SIGKILL", "SIGSEGV"])
 def test_a_child_that_dies_is_told_and_replaced(child: WarmChild, by: str) -> None:
     pid = echo(child)["pid"]
-    with pytest.raises(ChildFailed, match=f"for tests was ended by {by}.*try again"):
+    with pytest.raises(ChildFailed, match=f"for tests was killed by {by}.*try again"):
         child.ask("die", PATIENT_S, {"by": by})
     assert echo(child)["pid"] != pid
 
@@ -133,9 +133,9 @@ def test_a_child_that_died_between_two_requests_is_replaced(child: WarmChild) ->
 
 
 def test_a_child_that_leaves_names_its_log(child: WarmChild, home: Path) -> None:
-    with pytest.raises(ChildFailed, match=r"ended \(3\) without an answer; see .*tests\.log"):
+    with pytest.raises(ChildFailed, match=r"exited with code 3 without .*: see .*tests\.log"):
         child.ask("leave", PATIENT_S, {})
-    with pytest.raises(ChildFailed, match=r"ended \(1\)"):
+    with pytest.raises(ChildFailed, match=r"exited with code 1"):
         WarmChild("tests.engine.jobs.nowhere:HANDLERS", "nowhere").ask("echo", PATIENT_S, {})
     assert "ModuleNotFoundError" in (home / "logs" / "nowhere.log").read_text()
 

@@ -12,11 +12,11 @@ from torch import nn
 from db.enums import Precision
 from db.models import Evaluation
 from db.session import reading
-from engine import evaluation
 from engine.build.lookup import published_of
 from engine.catalog.models import find_model
 from engine.cli.parsing import read_preprocess
 from engine.errors import InvalidRequest
+from engine.evaluation import job as evaluation
 from engine.export.job import preprocessing_for
 from engine.preprocess import PreprocessSpec, Resizer
 from engine.preprocess.protocols import VENDOR, Protocol, protocol_name
@@ -57,12 +57,12 @@ def test_published_is_the_rows_own_and_custom_the_options() -> None:
 
 @pytest.mark.parametrize("protocol", [Protocol.PUBLISHED, Protocol.VENDOR])
 def test_a_named_protocol_leaves_nothing_open(protocol: Protocol) -> None:
-    with pytest.raises(InvalidRequest, match=f"--protocol {protocol} leaves nothing open.*crop"):
+    with pytest.raises(InvalidRequest, match=f"--protocol {protocol} fixes all settings.*crop"):
         given(protocol=protocol, crop=288)
 
 
 def test_custom_needs_its_settings() -> None:
-    with pytest.raises(InvalidRequest, match="needs its settings"):
+    with pytest.raises(InvalidRequest, match="needs at least one setting"):
         given(protocol=Protocol.CUSTOM)
 
 
@@ -125,7 +125,7 @@ def test_images_of_another_size_than_the_export_takes_are_refused(url: str, tmp_
     spec = EvaluateSpec(artifact=build.digest, dataset="tiny", preprocess=VENDOR.to_dict())
     with pytest.raises(InvalidRequest, match=r"exported for 16 x 16 pixels.*at 224 x 224"):
         evaluation.run(spec.to_json(), Quiet(url, tmp_path / "a"))
-    with pytest.raises(InvalidRequest, match="no row of the catalog"):
+    with pytest.raises(InvalidRequest, match="not in the catalog"):
         published_of(build.digest, url)
 
 
@@ -139,7 +139,9 @@ def test_a_run_carries_the_evaluations_protocol_to_its_jobs(url: str) -> None:
         tasks=(Task.EVALUATE,),
         evaluation_preprocess=VENDOR.to_dict(),
     )
-    assert any("prepared otherwise" in step for step in plan(request, url).steps)
+    assert any(
+        "a preprocessing other than that of the export" in step for step in plan(request, url).steps
+    )
     submit(request, url)
     with reading(url) as session:
         jobs = {job.kind: job.params for job in session.query(Job)}

@@ -12,10 +12,10 @@ import pytest
 
 from db.enums import Precision
 from db.models import Artifact
-from engine import evaluation
 from engine.benchmark import job as benchmark
 from engine.common.stats import wilson_interval
 from engine.errors import ArtifactMissing, InvalidRequest
+from engine.evaluation import job as evaluation
 from engine.results import COLUMNS, STORED, published_frame, results_frame
 from engine.results.formats import to_csv, to_json, to_markdown
 from engine.results.precision_pairs import paired_top1_difference, precision_pairs
@@ -105,7 +105,7 @@ def test_different_images_are_never_compared(
     labeled_by(tiny_se_model(), image_folder(tmp_path / "other", per_class=25), url)
     elsewhere = measure_accuracy(url, tmp_path / "b", builds["fp32"], "tiny")
     first = results_frame(url).set_index("precision").loc["fp16", "evaluation_id"]
-    with pytest.raises(InvalidRequest, match="not of the same images"):
+    with pytest.raises(InvalidRequest, match="have different images"):
         paired_top1_difference(int(first), elsewhere, url)
     assert precision_pairs(results_frame(url), url, "fp16", "fp32")["change"].isna().all()
 

@@ -12,12 +12,12 @@ import pytest
 from db.enums import Precision, WeightsKind
 from db.models import Artifact, Benchmark, Evaluation
 from db.session import reading
-from engine import evaluation as evaluate
 from engine.benchmark import job as benchmarks
 from engine.build import job
 from engine.build.int8.layer_reports import load_layer_report
 from engine.datasets.report import DatasetReport
 from engine.errors import ArtifactMissing, DatasetInvalid, InvalidRequest
+from engine.evaluation import job as evaluate
 from engine.export import job as export
 from engine.jobs.results import JobResult, artifact_digests
 from engine.specs import (

@@ -214,9 +214,7 @@ def test_images_to_calibrate_on_are_drawn_over_the_folders(tmp_path: Path) -> No
     assert {Path(name).parent.name for name in drawn.files} == {"a", "b"}
     assert drawn.class_names == (), "nothing can be evaluated on it"
     assert len(sample_calibration_images(tmp_path).files) == 5
-    with pytest.raises(
-        DatasetInvalid, match=r"no images with suffix \.jpg; it contains images with \.JPEG"
-    ):
+    with pytest.raises(DatasetInvalid, match=r"no images with suffix \.jpg; it contains .* \.JPEG"):
         sample_calibration_images(tmp_path, "jpg")
 
 

@@ -31,7 +31,7 @@ Progress = Callable[[int, int, str, str], None]
 
 @dataclass(frozen=True, slots=True)
 class MixedPrecisionRequest:
-    """What to build from `source` (float32), and the images for its sensitivity analysis.
+    """An int8 build of `source` (float32), and the images for its sensitivity analysis.
 
     `required_float` layers are always in float; others are selected, up to `float_share` of the
     convolutions' MACs. `analysis_images` (n, 3, h, w); None: no analysis (random weights, whose

@@ -95,7 +95,7 @@ def _find_quantized_input(model: ModelProto) -> _QuantizedInput | None:
     if [node.op_type for node in quantized] != ["QuantizeLinear"]:
         return None
     dequantized = consumers[quantized[0].output[0]]
-    layers = [node for given in dequantized for node in consumers[given.output[0]]]
+    layers = [node for dequantize in dequantized for node in consumers[dequantize.output[0]]]
     if not layers or any(node.op_type != "Conv" or group_count(node) != 1 for node in layers):
         return None
     producers = {node.output[0]: node for node in model.graph.node}
@@ -114,7 +114,7 @@ def _flattens(node: NodeProto, view: GraphView) -> bool:
         in_order = attributes_of(node).get("axis", 1) == 1
     else:
         return False
-    source, made = (
+    source, target = (
         view.shapes.get(n, []) for n in (view.producers[node.output[0]].input[0], node.output[0])
     )
-    return in_order and len(source) == 4 and source[1:] == [source[1], 1, 1] and len(made) == 2
+    return in_order and len(source) == 4 and source[1:] == [source[1], 1, 1] and len(target) == 2

@@ -1,1 +1,1 @@
-"""Where QuantizeLinear and DequantizeLinear stand, and their parameters."""
+"""Placement of QuantizeLinear and DequantizeLinear, and their parameters."""

@@ -39,7 +39,7 @@ _LIBRARIES = ("numpy", "onnxruntime", "pillow")
 
 @dataclass(frozen=True, slots=True)
 class StatisticsSource:
-    """What statistics were collected on: images of a dataset, preprocessed, through a model.
+    """The source of statistics: images of a dataset, preprocessed, through a model.
 
     `images` is the digest of the image indices in their order; `count` is their number. The field
     names are stored.

@@ -78,11 +78,14 @@ class Observers:
         for name, product in self.gated_maps.items():
             statistics[name] = _times_gate(statistics[product.x], statistics[product.gate][2])
         in_order = [statistics[name] for name in self.names]
-        arrays = [np.concatenate([one[kind] for one in in_order], axis=1) for kind in range(4)]
+        arrays = [
+            np.concatenate([arrays_of_tensor[kind] for arrays_of_tensor in in_order], axis=1)
+            for kind in range(4)
+        ]
         columns = ImageStatistics(
             arrays[0], arrays[1], arrays[2], arrays[3] if self.squares else None
         )
-        return columns, [one[0].shape[1] for one in in_order]
+        return columns, [arrays_of_tensor[0].shape[1] for arrays_of_tensor in in_order]
 
 
 def observed_tensors(model: ModelProto, view: GraphView) -> list[str]:
