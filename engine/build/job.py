@@ -34,7 +34,7 @@ def run(params: dict[str, Any], context: JobContext) -> dict[str, Any]:
     key = recipe_of(spec, context.url)
     existing = artifacts.find_by_recipe(key, context.url)
     if existing is not None:
-        context.say(f"Already there: artifact {existing.digest[:12]}.")
+        context.say(f"Reused artifact {existing.digest[:12]}.")
         return JobResult(artifact=existing.digest, reused=True).dump()
     export = artifacts.find_by_recipe(spec.export.fingerprint(), context.url)
     if export is None:

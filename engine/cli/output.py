@@ -74,7 +74,7 @@ def fail(text: str) -> None:
 
 
 def progress_bar() -> Progress:
-    """A progress bar on stderr that disappears at the end."""
+    """A progress bar on stderr that disappears at the end; nothing if stderr is not a terminal."""
     description = TextColumn("{task.description}", style="progress.description", markup=False)
     return Progress(
         description,
@@ -83,4 +83,5 @@ def progress_bar() -> Progress:
         TimeRemainingColumn(),
         console=err,
         transient=True,
+        disable=not err.is_terminal,
     )

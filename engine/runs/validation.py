@@ -271,7 +271,7 @@ def _note_fp16_emulation(
 def _warn_about_preprocessing(
     request: RunRequest, model: CatalogModel, datasets: Datasets
 ) -> Iterator[str]:
-    if model.source == "onnx" and request.preprocess is None:
+    if model.source == "onnx" and not (request.preprocess or request.evaluation_preprocess):
         yield (
             "An ONNX file does not contain its preprocessing: ImageNet mean and std and a 7/8 "
             "center crop are assumed. A wrong preprocessing lowers the accuracy; set it if you "
