@@ -263,7 +263,7 @@ def test_excitations_are_drawn_for_samples(page: Page, address: str) -> None:
     open_page(page, f"{address}/classify?source=Samples&excitations=true")
     expect(page.locator(".st-key-excitations_chart .js-plotly-plot")).to_be_visible(timeout=30_000)
     page.get_by_role("button", name="Compute the mean").click()
-    expect(page.get_by_text("mean of the dataset").first).to_be_visible(timeout=90_000)
+    expect(page.get_by_text("difference from the dataset mean").first).to_be_visible(timeout=90_000)
     expect(page.get_by_role("button", name="Compute the mean")).to_have_count(0)
     assert_no_errors(page)
 
