@@ -68,9 +68,9 @@ class BestOperatingPoint:
     def _describe_none(self) -> str:
         lowest = self.points.loc[self.points[self.percentile.column].astype(float).idxmin()]
         return (
-            f"No point of {len(self.points)} meets {self.percentile} <= {self.limit_ms:g} ms. "
-            f"Lowest {self.percentile}: {lowest[self.percentile.column]:,.2f} ms, "
-            f"{_name(lowest)} at {setting_label(lowest)}."
+            f"None of {plural(len(self.points), 'point')} meets {self.percentile} <= "
+            f"{self.limit_ms:g} ms: lowest {self.percentile} is "
+            f"{lowest[self.percentile.column]:,.2f} ms, {_name(lowest)} at {setting_label(lowest)}."
         )
 
     def to_json(self) -> dict[str, Any]:

@@ -104,7 +104,7 @@ def test_the_demo_from_the_first_page_to_the_chart(page: Page, address: str) -> 
         assert time.monotonic() < until, page.locator("body").inner_text()
         page.wait_for_timeout(1000)
     assert_no_errors(page)
-    expect(page.get_by_text("Needs attention")).to_have_count(0)
+    expect(page.get_by_role("heading", name="Failed")).to_have_count(0)
 
     page.get_by_role("link", name="Compare").click()
     settle(page)
@@ -163,7 +163,7 @@ def test_hostile_files_are_refused_by_name_and_the_others_are_classified(
 
 def test_points_selected_in_a_chart_stand_side_by_side(page: Page, address: str) -> None:
     open_page(page, address)
-    expect(page.get_by_text("Ship demo/senet at")).to_be_visible()
+    expect(page.get_by_text("Recommended: demo/senet")).to_be_visible()
     chart = page.locator(".st-key-throughput")
     chart.scroll_into_view_if_needed()
     chosen = clearest_two({name: mark_of(page, name) for name in ("fp32", "fp16", "int8")})
@@ -171,7 +171,7 @@ def test_points_selected_in_a_chart_stand_side_by_side(page: Page, address: str)
         page.mouse.click(*mark_of(page, precision))
         page.wait_for_timeout(1500)
         settle(page)
-    expect(page.get_by_text("B against A")).to_be_visible(timeout=20_000)
+    expect(page.get_by_text("B vs A")).to_be_visible(timeout=20_000)
     picked = page.locator(".st-key-picked")
     expect(picked.get_by_text(f"demo/senet {chosen[0]}")).to_be_visible()
     expect(picked.get_by_text("demo/senet ")).to_have_count(2)
@@ -206,19 +206,19 @@ def mark_of(page: Page, precision: str) -> tuple[float, float]:
 
 def test_limits_are_in_the_address_and_come_back(page: Page, address: str) -> None:
     open_page(page, address)
-    field = page.get_by_role("spinbutton", name="Size at most (MB)")
+    field = page.get_by_role("spinbutton", name="Max size (MB)")
     field.fill("0.0001")
     field.press("Enter")
-    expect(page.get_by_text("meets all limits")).to_be_visible(timeout=20_000)
+    expect(page.get_by_text("meets all constraints")).to_be_visible(timeout=20_000)
     assert "most_size=" in page.url
     open_page(page, page.url)
-    expect(page.get_by_text("meets all limits")).to_be_visible()
+    expect(page.get_by_text("meets all constraints")).to_be_visible()
 
 
 def test_every_view_of_compare_draws(page: Page, address: str) -> None:
     for view in ("Accuracy loss", "Latency", "Batch scaling", "Parallel coordinates"):
         open_page(page, f"{address}/?view={view.replace(' ', '%20')}&lost_pair=fp16%20vs%20fp32")
-        expect(page.get_by_text("A closer look")).to_be_visible()
+        expect(page.get_by_role("heading", name="Details")).to_be_visible()
     open_page(page, f"{address}/?view=Where%20accuracy%20was%20lost")
     expect(page.get_by_test_id("stImage").first).to_be_visible(timeout=20_000)
 
@@ -263,7 +263,7 @@ def test_excitations_are_drawn_for_samples(page: Page, address: str) -> None:
     open_page(page, f"{address}/classify?source=Samples&excitations=true")
     expect(page.locator(".st-key-excitations_chart .js-plotly-plot")).to_be_visible(timeout=30_000)
     page.get_by_role("button", name="Compute the mean").click()
-    expect(page.get_by_text("mean of the dataset").first).to_be_visible(timeout=90_000)
+    expect(page.get_by_text("difference from the dataset mean").first).to_be_visible(timeout=90_000)
     expect(page.get_by_role("button", name="Compute the mean")).to_have_count(0)
     assert_no_errors(page)
 

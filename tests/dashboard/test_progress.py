@@ -34,7 +34,7 @@ class Listening:
 
 def test_what_an_evaluation_says_is_understood() -> None:
     listening = Listening()
-    _RunningAccuracy(listening, before=0, total=1000, labeled=True).report(200, 150)
+    _RunningAccuracy(listening, done_before=0, total=1000, labeled=True).report(200, 150)
     done, partial = listening.said
     found = parse_running_top1(done, partial.dump())
     assert (found.images, found.top1) == (200, 75.0)

@@ -83,7 +83,7 @@ def _read_again() -> None:
     """What was made of the enum when it was imported: validators, and choices of options."""
     for model in (BuildSpec, BenchmarkSpec, EvaluateSpec, ProfileSpec, RunRequest):
         model.model_rebuild(force=True)
-    commands.load.cache_clear()
+    commands.load_command.cache_clear()
 
 
 def run_inline(job_ids: list[int], url: str) -> list[Job]:

@@ -16,7 +16,7 @@ from tests.support.tiny import PREPROCESS, image_folder, labeled_by, tiny_se_mod
 
 def run_tiny(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *more: str) -> int:
     """Exit code of `run` with these words; jobs run in this process."""
-    monkeypatch.setattr(follow, "watch", run_inline)
+    monkeypatch.setattr(follow, "watch_jobs", run_inline)
     file, prepared = tmp_path / "tiny.onnx", tmp_path / "preprocess.json"
     if not file.exists():
         model = tiny_se_model()

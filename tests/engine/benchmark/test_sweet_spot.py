@@ -67,7 +67,7 @@ def test_where_nothing_keeps_the_limit_the_closest_is_named() -> None:
     assert found.row is None
     assert found.to_json()["row"] is None
     assert found.sentence() == (
-        "No point of 4 meets p90 <= 1 ms. Lowest p90: 5.00 ms, timm/a fp32 at batch 1, "
+        "None of 4 points meets p90 <= 1 ms: lowest p90 is 5.00 ms, timm/a fp32 at batch 1, "
         "concurrency 2, 1 thread."
     )
 
