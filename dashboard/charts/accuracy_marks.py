@@ -166,12 +166,17 @@ def add_arrows(figure: go.Figure, points: pd.DataFrame, x: str, palette: Palette
 
 
 def add_recommended(figure: go.Figure, points: pd.DataFrame, x: str, palette: Palette) -> None:
-    """Adds a ring and the name of the recommended build."""
+    """Adds a ring and the name of the recommended build.
+
+    A name on the left is below the mark in a chart of throughput, where the Pareto front comes from
+    the upper left, and above it in a chart of compute, where it comes from the lower left.
+    """
     row = points[points["recommended"].astype(bool)]
     if row.empty:
         return
     low, high = log_range(points[x])
     name_right = (math.log10(float(row[x].iloc[0])) - low) / (high - low) < NAME_RIGHT_MAX
+    name_below = name_right or x == "images_per_s"
     figure.add_trace(highlight(row[x], row["top1"], RECOMMENDED, "circle-open", palette))
     for place, top1, label in zip(row[x], row["top1"], row["label"], strict=True):
         figure.add_annotation(
@@ -180,9 +185,9 @@ def add_recommended(figure: go.Figure, points: pd.DataFrame, x: str, palette: Pa
             text=safe(brief_names(points["label"])[label]),
             showarrow=False,
             xanchor="left" if name_right else "right",
-            yanchor="top" if name_right else "bottom",
+            yanchor="top" if name_below else "bottom",
             xshift=12 if name_right else -12,
-            yshift=-6 if name_right else 6,
+            yshift=-6 if name_below else 6,
             bgcolor=palette.background,
             opacity=0.92,
             font={"size": 12, "color": palette.text},

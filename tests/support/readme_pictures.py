@@ -60,7 +60,9 @@ def take_classify(page: Page, address: str) -> None:
     asked = page.get_by_role("button", name="Compute the mean")
     if asked.count():
         asked.click()
-    expect(page.get_by_text("mean of the dataset").first).to_be_visible(timeout=MEAN_PATIENCE_MS)
+    expect(page.get_by_text("difference from the dataset mean").first).to_be_visible(
+        timeout=MEAN_PATIENCE_MS
+    )
     settle(page)
     whole_page(page, WIDTH, HEIGHT)
     section = page.get_by_role("heading", name="SE gates")
