@@ -133,7 +133,7 @@ def _show_pareto_front(best: BestOperatingPoint) -> None:
          row[best.percentile.column], row["noise"])
         for row in best.pareto_front.to_dict("records")
     ]  # fmt: skip
-    header = ("build", "setting", "images/s", f"{best.percentile} ms", "interference")
+    header = ("build", "setting", "images/s", f"{best.percentile} (ms)", "interference")
     emit_table(
         "Pareto front: highest images/s at each latency",
         header,

@@ -208,7 +208,7 @@ FAR = "99999999999999999999999"
         (["export", "x" * 5000, "--detach"], "There is no model 'xxx"),
         (["results", "-o", "/nowhere/at/all/x.csv"], "cannot be written: No such file"),
         (["vamp", "-m", "a" * 5000], "is not a build"),
-        (["classify", "x.jpg", "-a", "%"], "no artifact begins with '%'"),
+        (["classify", "x.jpg", "-a", "%"], "No artifact starts with '%'"),
         (["build", "timm/seresnet50", "--weights", "~nobody/x", "--detach"],
          "The weights file ~nobody/x does not exist"),
     ],
@@ -457,7 +457,7 @@ def test_a_sweep_names_its_sweet_spot_and_is_not_measured_twice(url: str) -> Non
     assert again.returncode == 0, again.stderr
     said = " ".join(again.stderr.split())  # lines are folded for people
     assert said.count("Reused result of benchmark") == 2
-    assert "None of 2 points has a p90 of at most 0.001 ms" in said
+    assert "No point of 2 meets p90 <= 0.001 ms" in said
 
 
 def test_the_demo_from_a_terminal() -> None:

@@ -157,7 +157,7 @@ def test_damaged_files(tmp_path: Path) -> None:
     path = tmp_path / "a.npz"
     for content in (b"", b"PK\x03\x04 cut", b"text"):
         path.write_bytes(content)
-        with pytest.raises(VaccFileInvalid, match="damaged or no npz file"):
+        with pytest.raises(VaccFileInvalid, match="damaged or not an npz file"):
             read_output(path)
     with pytest.raises(VaccFileInvalid, match="cannot be read: No such file"):
         read_output(tmp_path / "none.npz")
