@@ -150,7 +150,7 @@ def test_a_resnet_without_se_is_not_recognized() -> None:
 def test_a_file_for_the_wrong_row_names_the_right_one(source: str, architecture: str) -> None:
     state = build_on_meta("timm", "legacy_seresnet18").state_dict()
     model_id = model_id_of(source, architecture)
-    sentence = re.escape(f"one of timm/legacy_seresnet18, not of {model_id}")
+    sentence = re.escape(f"is of timm/legacy_seresnet18, not of {model_id}")
     with pytest.raises(CheckpointRejected, match=sentence):
         load_into(
             build_on_meta(source, architecture),
