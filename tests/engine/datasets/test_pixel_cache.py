@@ -206,6 +206,7 @@ def test_decoding_processes_end_with_their_parent() -> None:
     assert psutil.pid_exists(child)
     os.kill(parent.pid, signal.SIGKILL)
     parent.wait()
+    parent.stdout.close()
     until = time.monotonic() + 20
     while psutil.pid_exists(child) and psutil.Process(child).status() != psutil.STATUS_ZOMBIE:
         assert time.monotonic() < until, "the child outlives its parent"

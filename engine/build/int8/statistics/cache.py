@@ -146,7 +146,9 @@ class StatisticsCache:
         # The error depends on where the file is damaged, so any exception is possible.
         with suppress(Exception):
             assert self._folder is not None
-            with np.load(self._folder / STATISTICS_FILE, allow_pickle=False) as stored:
+            # A file opened by np.load itself stays open when it is damaged.
+            path = self._folder / STATISTICS_FILE
+            with path.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
                 if str(stored["belongs"]) != self._owner(graph):
                     return None
                 ends = np.cumsum(stored["widths"])[:-1]
