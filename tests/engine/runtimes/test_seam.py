@@ -131,5 +131,5 @@ def test_the_default_runtime_is_in_no_key_and_another_one_is() -> None:
 def test_layers_are_told_by_device_and_arithmetic() -> None:
     assert nodes_on_other_providers({"CPU int8": 53, "CPU fp32": 12}, "CPU") is None
     assert nodes_on_other_providers({"GPU int8": 53, "CPU fp32": 12}, "GPU") == (
-        "of 65 nodes ran 12 on CPU fp32"
+        "12 of 65 nodes ran on CPU fp32"
     )
