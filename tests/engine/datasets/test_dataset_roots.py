@@ -33,7 +33,7 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
             run_job(url, job_id)
         return [commands.store.get(url, job_id) for job_id in ids]
 
-    monkeypatch.setattr(commands, "watch", here)
+    monkeypatch.setattr(commands, "watch_jobs", here)
 
 
 def add(url: str, folder: Path, name: str) -> Dataset:

@@ -49,7 +49,7 @@ def test_a_part_on_another_provider_is_told(path: Path, monkeypatch: pytest.Monk
 
 def test_what_ran_elsewhere_is_put_in_words() -> None:
     split = {"CUDAExecutionProvider": 7, CPU: 3}
-    assert nodes_on_other_providers(split, "CUDAExecutionProvider") == f"of 10 nodes ran 3 on {CPU}"
+    assert nodes_on_other_providers(split, "CUDAExecutionProvider") == f"3 of 10 nodes ran on {CPU}"
     assert nodes_on_other_providers({CPU: 10}, CPU) is None
     assert nodes_on_other_providers(None, CPU) is None
 

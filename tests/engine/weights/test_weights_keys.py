@@ -108,5 +108,5 @@ def test_a_network_of_other_classes_is_said_and_leaves_the_models_figures_alone(
         row = session.get(Model, SMALL)
     assert row is not None
     assert (row.compute_gmacs, row.params_m) == (None, None)
-    with pytest.raises(CheckpointRejected, match=r"classifies 7 classes.*--weights"):
+    with pytest.raises(CheckpointRejected, match=r"has 7 classes.*--weights"):
         register(tmp_path / "seven.pth", find_model(SMALL), url)
