@@ -356,7 +356,7 @@ def test_a_broken_page_says_one_sentence(url: str, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(queries, "datasets", fail)
     app = opened("datasets")
     (error,) = app.error
-    assert "unexpected error" in error.value
+    assert "failed unexpectedly" in error.value
     assert "secret" not in texts(app)
 
 
