@@ -55,6 +55,10 @@ class ProviderUnavailable(WorkbenchError):
     """The requested execution provider cannot run the model."""
 
 
+class NotSupported(WorkbenchError):
+    """A runtime does not offer what was requested of it."""
+
+
 class ArtifactMissing(WorkbenchError):
     """An artifact or one of its files is not where the database says it is."""
 

@@ -10,7 +10,7 @@ from dashboard.components.common.guard import guard
 from dashboard.components.common.notice import go_to, leave_notice
 from dashboard.components.run_form import choices
 from dashboard.components.run_form.build_file import fill_from_build_file
-from dashboard.components.run_form.controls import Form, is_prefilled
+from dashboard.components.run_form.controls import Form
 from dashboard.components.run_form.options import draw_options
 from dashboard.components.run_form.prefill import apply_remembered_request
 from dashboard.formats import ago, escape_markdown, message
@@ -21,7 +21,7 @@ from engine.runs.estimates import estimate
 from engine.runs.plan import Plan, plan
 from engine.runs.request import RunRequest
 from engine.runs.submit import submit
-from engine.runtimes.registry import is_choice, label_of
+from engine.runtimes.registry import label_of
 
 
 def gather() -> RunRequest:
@@ -34,9 +34,8 @@ def gather() -> RunRequest:
     dataset = choices.choose_dataset(form, kind)
     trained = form.fields["weights"]["kind"] != WeightsKind.RANDOM
     form.draw("precisions", bind="query-params")
+    form.draw("runtimes", bind="query-params", format_func=label_of)
     choices.choose_tasks(form, can_evaluate=dataset is not None and trained)
-    if is_choice() or is_prefilled("runtime"):
-        form.draw("runtime", bind="query-params", format_func=label_of)
     draw_options(form, kind, model_id)
     return form.request()
 

@@ -14,10 +14,10 @@ from engine.benchmark.measurers import MEASURERS, BenchmarkTask
 from engine.benchmark.metrics import Outcome, save_latencies
 from engine.benchmark.placement import nodes_on_other_providers
 from engine.benchmark.processes import ProcessGroup
-from engine.benchmark.reuse import find_previous_benchmark
+from engine.benchmark.reuse import find_previous_benchmark, setting_of
 from engine.benchmark.scenarios.definitions import CLOSED_LOOP, requested_label
 from engine.build.int8.saturation import overflow_warning
-from engine.build.lookup import artifact_of
+from engine.build.lookup import artifact_of, file_for
 from engine.common import environment
 from engine.common.environment import MachineFacts
 from engine.config import settings
@@ -41,15 +41,16 @@ def run(params: dict[str, Any], context: JobContext) -> dict[str, Any]:
     threads = threads_of(spec)
     previous_id = (
         find_previous_benchmark(
-            artifact.digest, surroundings.digest, spec.conditions_key(), threads, context.url
+            artifact.digest, surroundings.digest, setting_of(spec), threads, context.url
         )
         if spec.reuse
         else None
     )
     if previous_id is not None:
         return _reused_result(previous_id, context)
-    context.stage(f"Loading {artifact.model_id} {artifact.precision} on {spec.provider}.")
-    with _load(spec, artifact, threads) as loaded:
+    where = registry.label_of(spec.runtime)
+    context.stage(f"Loading {artifact.model_id} {artifact.precision} in {where}.")
+    with _load(spec, artifact, threads, context.url) as loaded:
         context.stage(_stage_text(spec, threads))
         monitor = InterferenceMonitor(loaded.cpu_time_s)
         task = BenchmarkTask(loaded, spec, artifact, context, monitor)
@@ -105,12 +106,14 @@ def _reused_result(benchmark_id: int, context: JobContext) -> dict[str, Any]:
     return _result(row).model_copy(update={"reused": True}).dump()
 
 
-def _load(spec: BenchmarkSpec, artifact: Artifact, threads: int) -> LoadedModel | ProcessGroup:
+def _load(
+    spec: BenchmarkSpec, artifact: Artifact, threads: int, url: str
+) -> LoadedModel | ProcessGroup:
     side = artifacts.preprocess_of(artifact).crop
     configs = [
         ProcessConfig(
             runtime=spec.runtime,
-            path=artifacts.model_path(artifact.digest),
+            path=file_for(spec.runtime, artifact, url),
             precision=artifact.precision,
             provider=spec.provider,
             threads=threads,
@@ -141,12 +144,14 @@ def _row(
 ) -> Benchmark:
     spec, loaded, context = task.spec, task.loaded, task.context
     conditions = {
-        "setting": spec.conditions_key(),
+        "setting": setting_of(spec),
         "nodes": loaded.nodes,
         "load_1min_before": surroundings.load_1min,
         "during": observed.to_document(),
         "noise": list(observed.reasons()),
     }
+    if loaded.settings:
+        conditions["runtime_settings"] = loaded.settings
     return Benchmark(
         job_id=context.job_id,
         artifact_digest=task.artifact.digest,

@@ -48,12 +48,12 @@ class LoadedModel:
         """
         self.batch = config.batch
         begun = time.perf_counter()
-        options = LoadOptions(config.threads, config.instances)
+        options = LoadOptions(config.threads, config.instances, batch=config.batch)
         self._session = registry.load(
             config.runtime, config.path, config.precision, config.provider, options
         )
         self.load_ms = (time.perf_counter() - begun) * 1e3 / self._session.copies
-        self.nodes = self._session.placement
+        self.nodes, self.settings = self._session.placement, self._session.settings
         requests = [self._session.request() for _ in range(config.instances)]
         random = np.random.default_rng(config.seed)
         images = random.standard_normal(config.shape).astype(np.float32)

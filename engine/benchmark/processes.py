@@ -41,7 +41,7 @@ class ProcessGroup:
         self.runners: Runners = []
         self.load_ms = max(answer["load_ms"] for answer in loaded)
         self.first_inference_ms = max(answer["first_inference_ms"] for answer in loaded)
-        self.nodes = loaded[0]["nodes"]
+        self.nodes, self.settings = loaded[0]["nodes"], loaded[0]["settings"]
         self.peak_rss_mb = 0.0
 
     def measure_window(self, seconds: float) -> Window:
@@ -105,6 +105,7 @@ def _serve(pipe: Connection, config: ProcessConfig) -> None:
             "load_ms": model.load_ms,
             "first_inference_ms": model.first_inference_ms,
             "nodes": model.nodes,
+            "settings": model.settings,
         }
         pipe.send(loaded)
         while True:

@@ -6,13 +6,27 @@ from sqlalchemy import select
 
 from db.models import Benchmark
 from db.session import reading
+from engine.common.digests import data_digest
+from engine.runtimes import registry
+from engine.specs import DEFAULT_RUNTIME, BenchmarkSpec
 from engine.store.protocols import BenchmarkProtocol
+
+
+def setting_of(spec: BenchmarkSpec) -> str:
+    """Key of equal conditions: another runtime than the default one enters with its version.
+
+    The version of the default runtime is among the facts of the environment.
+    """
+    key = spec.conditions_key()
+    if spec.runtime == DEFAULT_RUNTIME:
+        return key
+    return data_digest([key, registry.with_version(spec.runtime)])
 
 
 def find_previous_benchmark(
     artifact: str, environment: str, setting: str, threads: int, url: str
 ) -> int | None:
-    """Id of the newest equal benchmark, or None. `setting` is BenchmarkSpec.setting()."""
+    """Id of the newest equal benchmark, or None. `setting` is that of `setting_of`."""
     return measured_settings(artifact, environment, url).get((setting, threads))
 
 

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+from sqlalchemy import select
+
 from db.models import Artifact
+from db.session import reading
 from engine.build.builders import builder_of
 from engine.build.int8 import targets
 from engine.catalog.models import find_model
 from engine.common.digests import data_digest
 from engine.common.environment import instruction_sets
+from engine.config import settings
 from engine.errors import ArtifactMissing, InvalidRequest
 from engine.preprocess import PreprocessSpec
+from engine.runtimes.registry import runtime_of
 from engine.specs import (
+    DEFAULT_RUNTIME,
     BenchmarkSpec,
     BuildSpec,
     CalibrationSpec,
@@ -21,6 +28,7 @@ from engine.specs import (
     TargetName,
 )
 from engine.store import artifacts
+from engine.store.manifest import BuildManifest, ExportManifest
 
 
 def published_of(digest: str, url: str) -> PreprocessSpec:
@@ -47,6 +55,47 @@ def artifact_of(spec: BenchmarkSpec | EvaluateSpec | ProfileSpec, url: str) -> A
             f"exists; queue the run again."
         )
     return artifact
+
+
+def compiled_models() -> Path:
+    """The folder in which runtimes keep compiled models; benchmarks never load from it."""
+    return settings().folder("cache") / "compiled"
+
+
+def file_for(runtime: str, artifact: Artifact, url: str) -> Path:
+    """The file of a build that a runtime loads: its ONNX file, or the TorchScript of its export.
+
+    Raises ArtifactMissing where there is no TorchScript of the same export, InvalidRequest where
+    the build computes more than its export.
+    """
+    if runtime_of(runtime).file != artifacts.TORCHSCRIPT_FILE:
+        return artifacts.model_path(artifact.digest)
+    manifest = BuildManifest.from_artifact(artifact)
+    if manifest.build.appended:
+        raise InvalidRequest(
+            f"This build of {artifact.model_id} has a softmax appended, which its TorchScript "
+            f"does not have: run it in runtime {DEFAULT_RUNTIME}."
+        )
+    same = ("preprocess", "background", "weights_key", "classes")
+    with reading(url) as session:
+        exports = session.scalars(
+            select(Artifact)
+            .where(
+                Artifact.format == "torchscript",
+                Artifact.model_id == artifact.model_id,
+                Artifact.weights_digest == artifact.weights_digest,
+            )
+            .order_by(Artifact.created_at.desc())
+        ).all()
+    for export in exports:
+        path = artifacts.folder_of(export.digest) / artifacts.TORCHSCRIPT_FILE
+        other = ExportManifest.from_artifact(export)
+        if path.is_file() and all(getattr(other, n) == getattr(manifest, n) for n in same):
+            return path
+    raise ArtifactMissing(
+        f"There is no TorchScript of this export of {artifact.model_id}: queue a run of the model "
+        f"in runtime {runtime}, which exports it, or choose runtime {DEFAULT_RUNTIME}."
+    )
 
 
 def recipe_of(spec: BuildSpec, url: str) -> str:

@@ -13,9 +13,20 @@ from engine.classify.predict import Classification, Prediction
 from engine.excitations.per_image import Block
 from engine.jobs.messages import unpack_arrays
 from engine.jobs.warm_child import WarmChild
+from engine.specs import DEFAULT_RUNTIME
 
 TIMEOUT_S = 60.0
 child = WarmChild("engine.classify.worker:HANDLERS", "classification")
+_others: dict[str, WarmChild] = {}
+
+
+def _child_of(runtime: str) -> WarmChild:
+    """The child of a runtime: two runtimes in one process would take each other's threads."""
+    if runtime == DEFAULT_RUNTIME:
+        return child
+    if runtime not in _others:
+        _others[runtime] = WarmChild(child.table, f"classification in {runtime}")
+    return _others[runtime]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,14 +37,17 @@ class ImageExcitations:
     values: tuple[np.ndarray, ...]
 
 
-def classify(artifact: str, data: bytes, name: str) -> Classification:
-    """Top-5 of an image file by the build of this digest.
+def classify(
+    artifact: str, data: bytes, name: str, runtime: str = DEFAULT_RUNTIME
+) -> Classification:
+    """Top-5 of an image file by the build of this digest, in a runtime with a child of its own.
 
     Raises ImageRejected with the name of the image and the reason, ArtifactMissing, and ChildFailed
     where the child takes longer than TIMEOUT_S, exceeds its memory limit or dies; the next request
     starts another child.
     """
-    answer = child.ask("classify", TIMEOUT_S, {"artifact": artifact, "name": name}, data)
+    facts: dict[str, object] = {"artifact": artifact, "name": name, "runtime": runtime}
+    answer = _child_of(runtime).ask("classify", TIMEOUT_S, facts, data)
     predictions = tuple(Prediction(**prediction) for prediction in answer.facts["predictions"])
     (crop,) = unpack_arrays(answer.blocks)
     return Classification(predictions, crop, **answer.facts["timings"])

@@ -11,11 +11,14 @@ import numpy as np
 
 from db.models import Artifact
 from engine.build.int8.saturation import overflow_warning
+from engine.build.lookup import compiled_models, file_for
 from engine.common.scores import drop_background, softmax, top_k
 from engine.config import settings
 from engine.datasets import imagenet
 from engine.preprocess import crop_pixels, normalize, open_image
-from engine.specs import CPU_PROVIDER
+from engine.runtimes import registry
+from engine.runtimes.base import LoadOptions
+from engine.specs import CPU_PROVIDER, DEFAULT_RUNTIME
 from engine.store import artifacts
 from engine.store.manifest import ExportManifest
 
@@ -45,16 +48,23 @@ class Classification:
 class Classifier:
     """A loaded build; can be used from several threads."""
 
-    def __init__(self, artifact: Artifact, provider: str = CPU_PROVIDER) -> None:
-        # Not at import: pages import the dataclasses above and must not load a runtime.
-        from engine.runtimes.onnxruntime import OnnxSession
-
+    def __init__(
+        self,
+        artifact: Artifact,
+        provider: str = CPU_PROVIDER,
+        runtime: str = DEFAULT_RUNTIME,
+    ) -> None:
         self.artifact = artifact
         self.preprocess = artifacts.preprocess_of(artifact)
         self._manifest = ExportManifest.from_artifact(artifact)
-        path = artifacts.model_path(artifact.digest)
         exact = overflow_warning(artifact) is not None
-        self._model = OnnxSession(path, provider, settings().threads, exact)
+        self._model = registry.load(
+            runtime,
+            file_for(runtime, artifact, settings().url),
+            artifact.precision,
+            provider,
+            LoadOptions(settings().threads, exact_sums=exact, cache=compiled_models()),
+        )
         self._names = class_names_of(artifact)
 
     def classify(self, source: Path | bytes | BinaryIO, name: str | None = None) -> Classification:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from typing import Any, TypeVar
 
 import psutil
@@ -28,9 +29,10 @@ _loaded: OrderedDict[tuple[object, str], Any] = OrderedDict()
 
 def classify(request: Message) -> Message:
     """Top-5 of an image file by a build; the block of the answer is the model input."""
-    result = load_cached(Classifier, request.facts["artifact"]).classify(
-        request.blocks[0], request.facts["name"]
-    )
+    runtime = request.facts["runtime"]
+    load = partial(Classifier, runtime=runtime)
+    model = load_cached(load, request.facts["artifact"], (Classifier, runtime))
+    result = model.classify(request.blocks[0], request.facts["name"])
     facts = {
         "predictions": [asdict(prediction) for prediction in result.predictions],
         "timings": {
@@ -44,14 +46,16 @@ def classify(request: Message) -> Message:
 
 def excitations(request: Message) -> Message:
     """The SE gates for an image file by an fp32 build; one block (channels,) per SE block."""
-    network = load_cached(Excitations, request.facts["artifact"])
+    network = load_cached(Excitations, request.facts["artifact"], (Excitations,))
     values = network.image_weights(request.blocks[0], request.facts["name"])
     return Message({"blocks": [asdict(block) for block in network.blocks]}, pack_arrays(values))
 
 
-def load_cached(load: Callable[[Artifact], Loaded], digest: str) -> Loaded:
-    """The model of an artifact, from the cache or loaded now."""
-    key = (load, digest)
+def load_cached(
+    load: Callable[[Artifact], Loaded], digest: str, kind: tuple[object, ...]
+) -> Loaded:
+    """The model of an artifact, from the cache or loaded now; `kind` tells loaders apart."""
+    key = (kind, digest)
     if key not in _loaded:
         while _loaded and (len(_loaded) >= MAX_LOADED or _uses_half_of_memory()):
             _loaded.popitem(last=False)

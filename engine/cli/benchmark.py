@@ -17,14 +17,13 @@ from engine.cli import options as o
 from engine.cli.follow import queue_jobs, queue_run
 from engine.cli.option_groups import expand_groups
 from engine.cli.output import emit_table, note
-from engine.cli.parsing import is_digest
+from engine.cli.parsing import is_digest, possible_runtimes
 from engine.errors import InvalidRequest
 from engine.runs.compile import benchmark_job, benchmark_spec
 from engine.runs.estimates import estimate
 from engine.runs.request import RunRequest, Task, benchmark_points, is_sweep
 from engine.runs.validation import point_warnings, scenario_problems
-from engine.runtimes.registry import require
-from engine.specs import CPU_PROVIDER, DEFAULT_RUNTIME, Scenario
+from engine.specs import CPU_PROVIDER, Scenario
 from engine.store import artifacts
 from engine.store.database import prepare_database
 
@@ -47,7 +46,7 @@ def benchmark(
     builds: g.BuildOptions,
     calibration_dataset: o.CalibrationDataset = None,
     conditions: g.BenchmarkOptions,
-    runtime: o.Runtime = DEFAULT_RUNTIME,
+    runtime: o.Runtimes = None,
     provider: o.Provider = CPU_PROVIDER,
     scenario: o.ScenarioName = Scenario.CLOSED_LOOP,
     max_latency: o.MaxLatency = None,
@@ -71,11 +70,10 @@ def benchmark(
     closed_loop = scenario == Scenario.CLOSED_LOOP
     request = RunRequest(
         model_id=target,
-        **builds.request_fields(),
+        **builds.request_fields(runtime),
         tasks=(Task.BENCHMARK,),
         calibration_dataset=calibration_dataset,
         **conditions.request_fields(),
-        runtime=runtime,
         provider=provider,
         scenario=scenario,
         rate_per_s=arrival_rate,
@@ -97,14 +95,15 @@ def _benchmark_artifact(
     request: RunRequest, detach: bool, json: bool, summary: _SweepSummary | None
 ) -> int:
     artifact = artifacts.find_by_digest(request.model_id, prepare_database())
-    require(request.runtime, artifact.precision)
+    runtimes = possible_runtimes(request.runtimes, artifact.precision, request.provider)
     problems = list(scenario_problems(request))
     if problems:
         raise InvalidRequest(" ".join(problems))
     for warning in point_warnings(request):
         note(f"Note: {warning}")
     specs = [
-        benchmark_spec(request, point, artifact=artifact.digest)
+        benchmark_spec(request, point, runtime, artifact=artifact.digest)
+        for runtime in runtimes
         for point in benchmark_points(request)
     ]
     return queue_jobs([benchmark_job(spec) for spec in specs], detach, json, summary)

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields, is_dataclass
 from functools import wraps
 from pathlib import Path
@@ -31,13 +31,22 @@ class BuildOptions:
     precision: o.Precisions = None
     softmax: o.Softmax = False
 
-    def request_fields(self) -> dict[str, Any]:
-        """All precisions are built if none is given."""
+    def request_fields(self, runtime: list[str] | None = None) -> dict[str, Any]:
+        """All precisions that the runtimes execute are built if none is given."""
         return {
             "weights": read_weights(self.weights, self.seed, self.weights_key),
-            "precisions": tuple(dict.fromkeys(in_order(self.precision))),
+            **precisions_and_runtimes(self.precision, runtime),
             "softmax": self.softmax,
         }
+
+
+def precisions_and_runtimes(
+    precision: Iterable[str] | None, runtime: Iterable[str] | None
+) -> dict[str, Any]:
+    """Both fields of a request, without duplicates; by default what the runtimes execute."""
+    runtimes = tuple(dict.fromkeys(runtime or DEFAULTS["runtimes"]))
+    precisions = tuple(dict.fromkeys(in_order(precision, runtimes)))
+    return {"precisions": precisions or in_order(), "runtimes": runtimes}
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,6 @@ from engine.common.untrusted import MAX_INTEGER
 from engine.errors import InvalidRequest
 from engine.preprocess.protocols import Protocol
 from engine.runs.fields import FIELDS
-from engine.runtimes.registry import is_choice
 from engine.specs import CalibrationMode, ExportFormat, ExportRoute, Scenario, TargetName
 from engine.text import cut, quoted
 
@@ -190,7 +189,7 @@ MaxLatency = Annotated[
 ArrivalRate = Annotated[float | None, option("rate_per_s")]
 ArrivalSeed = Annotated[int, option("arrivals_seed")]
 IgnoreCached = Annotated[bool, option("again")]
-Runtime = Annotated[str, option("runtime", hidden=not is_choice())]
+Runtimes = Annotated[list[str] | None, option("runtimes", more="Repeat the option for several.")]
 Provider = Annotated[str, option("provider")]
 MaxDuration = Annotated[float, option("benchmark_max_s")]
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 from db.enums import WeightsKind
+from engine.cli.output import note
 from engine.common.untrusted import read_json
 from engine.errors import InvalidRequest
 from engine.preprocess.protocols import VENDOR, Protocol
 from engine.runs.fields import FIELDS, PREPROCESS_FIELDS, parse_channel_values, parse_number
-from engine.specs import WeightsSpec
+from engine.runtimes.registry import RUNTIMES, why_not
+from engine.specs import DEFAULT_RUNTIME, WeightsSpec
 
 _DIGEST = re.compile(r"[0-9a-f]{6,64}")
 
@@ -75,3 +77,26 @@ _PARSERS: dict[str, Callable[[str, Any], Any]] = {
     "std": parse_channel_values,
     "scale": parse_number,
 }
+
+
+def possible_runtimes(
+    names: Iterable[str] | None, precision: str, device: str, profiles: bool = False
+) -> list[str]:
+    """The runtimes among `names` (None: the default) that can run a build, the others noted.
+
+    `profiles`: only those that have a profiler. Raises InvalidRequest where none can.
+    """
+    possible, reasons = [], []
+    for name in dict.fromkeys(names or (DEFAULT_RUNTIME,)):
+        reason = why_not(name, precision, device)
+        if reason is None and profiles and not RUNTIMES[name].profiles:
+            reason = f"Runtime {name} has no profiler: choose another runtime."
+        if reason is None:
+            possible.append(name)
+        else:
+            reasons.append(reason)
+    if not possible:
+        raise InvalidRequest(" ".join(dict.fromkeys(reasons)))
+    for reason in reasons:
+        note(f"Note: not measured: {reason}")
+    return possible

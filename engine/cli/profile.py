@@ -12,14 +12,15 @@ from engine.cli import options as o
 from engine.cli.follow import finish_job, finish_run, submit_with_warnings
 from engine.cli.option_groups import expand_groups
 from engine.cli.output import emit_json, emit_table, note
-from engine.cli.parsing import is_digest
+from engine.cli.parsing import is_digest, possible_runtimes
 from engine.common.untrusted import MAX_INTEGER
 from engine.jobs.results import JobResult
 from engine.profiling.records import Profile, load_profiles
 from engine.profiling.summary import slowest_nodes, sum_times, times_by_operator
 from engine.runs.compile import profile_job
 from engine.runs.request import RunRequest, Task
-from engine.specs import CPU_PROVIDER, ProfileSpec
+from engine.runtimes.registry import name_in
+from engine.specs import CPU_PROVIDER, DEFAULT_RUNTIME, ProfileSpec
 from engine.store import artifacts
 from engine.store.database import prepare_database
 
@@ -32,6 +33,7 @@ def profile(
     calibration_dataset: o.CalibrationDataset = None,
     batch: Annotated[int, o.option("batches")] = 1,
     threads: Annotated[int, o.option("threads")] = 0,
+    runtime: o.Runtimes = None,
     provider: o.Provider = CPU_PROVIDER,
     limit: Annotated[
         int, typer.Option(min=1, max=MAX_INTEGER, help="Number of slowest nodes to show.")
@@ -46,14 +48,21 @@ def profile(
     """
     if is_digest(target):
         artifact = artifacts.find_by_digest(target, prepare_database())
-        spec = ProfileSpec(
-            artifact=artifact.digest, batch=batch, threads=threads, provider=provider
-        )
-        jobs = [finish_job(profile_job(spec))]
+        specs = [
+            ProfileSpec(
+                artifact=artifact.digest,
+                batch=batch,
+                threads=threads,
+                provider=provider,
+                runtime=name,
+            )
+            for name in possible_runtimes(runtime, artifact.precision, provider, profiles=True)
+        ]
+        jobs = [finish_job(profile_job(spec)) for spec in specs]
     else:
         request = RunRequest(
             model_id=target,
-            **builds.request_fields(),
+            **builds.request_fields(runtime),
             tasks=(Task.PROFILE,),
             calibration_dataset=calibration_dataset,
             batches=(batch,),
@@ -62,7 +71,11 @@ def profile(
         )
         jobs = finish_run(submit_with_warnings(request))
     results = [JobResult.from_stored(job.result) for job in jobs]
-    profiles = [_profile_of_job(result, result.profile) for result in results if result.profile]
+    profiles = [
+        _profile_of_job(result, result.profile, job.params.get("runtime", DEFAULT_RUNTIME))
+        for job, result in zip(jobs, results, strict=True)
+        if result.profile
+    ]
     if json:
         emit_json([profile_.dump() for profile_ in profiles])
     else:
@@ -71,17 +84,21 @@ def profile(
     return 0 if all(job.status == JobStatus.SUCCEEDED for job in jobs) else 1
 
 
-def _profile_of_job(result: JobResult, artifact: str) -> Profile:
+def _profile_of_job(result: JobResult, artifact: str, runtime: str) -> Profile:
     """The profile that this job has written."""
-    conditions = (result.batch, result.threads)
-    return next(p for p in load_profiles(artifact) if (p.batch, p.threads) == conditions)
+    conditions = (result.batch, result.threads, runtime)
+    return next(
+        profile
+        for profile in load_profiles(artifact)
+        if (profile.batch, profile.threads, name_in(profile.runtime)) == conditions
+    )
 
 
 def _show(profile_: Profile, limit: int) -> None:
     sums = sum_times(profile_.nodes)
     emit_table(
-        f"{profile_.model_id} {profile_.precision}, batch {profile_.batch}, threads "
-        f"{profile_.threads}: time by operator",
+        f"{profile_.model_id} {profile_.precision} in {profile_.runtime}, batch {profile_.batch}, "
+        f"threads {profile_.threads}: time by operator",
         ("operator", "nodes", "ms", "% of total", "ms in SE blocks", "inserted conversions"),
         [
             (row["op"], row["nodes"], row["ms"], 100 * row["share"], row["se_ms"], row["inserted"])

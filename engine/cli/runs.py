@@ -7,16 +7,14 @@ from engine.cli import option_groups as g
 from engine.cli import options as o
 from engine.cli.follow import queue_jobs, queue_run
 from engine.cli.option_groups import expand_groups
-from engine.cli.parsing import is_digest, read_preprocess, read_weights
+from engine.cli.parsing import is_digest, possible_runtimes, read_preprocess, read_weights
 from engine.cli.vendor import export as v
 from engine.errors import InvalidRequest
 from engine.preprocess import require_one_scale
 from engine.preprocess.protocols import Protocol
 from engine.runs.compile import evaluate_job
 from engine.runs.request import DEMO, RunRequest, Task
-from engine.runtimes.registry import require
-from engine.specs import CPU_PROVIDER, DEFAULT_RUNTIME, EvaluateSpec
-from engine.specs.precisions import in_order
+from engine.specs import CPU_PROVIDER, EvaluateSpec
 from engine.store import artifacts
 from engine.store.database import prepare_database
 
@@ -98,7 +96,7 @@ def evaluate(
     weights_key: o.WeightsKey = None,
     precision: o.Precisions = None,
     calibration_dataset: o.CalibrationDataset = None,
-    runtime: o.Runtime = DEFAULT_RUNTIME,
+    runtime: o.Runtimes = None,
     provider: o.Provider = CPU_PROVIDER,
     preparation: g.PreprocessOptions,
     outputs: g.OutputOptions,
@@ -126,30 +124,32 @@ def evaluate(
             )
         url = prepare_database()
         artifact = artifacts.find_by_digest(target, url)
-        require(runtime, artifact.precision)
+        runtimes = possible_runtimes(runtime, artifact.precision, provider)
         if preparation.protocol is Protocol.PUBLISHED:
             preprocess = published_of(target, url).to_dict()
         if preprocess is not None:
             exported = artifacts.preprocess_of(artifact)
             require_one_scale(exported.with_overrides(preprocess))
-        spec = EvaluateSpec(
-            artifact=target,
-            dataset=dataset,
-            limit=max_images,
-            runtime=runtime,
-            provider=provider,
-            preprocess=preprocess,
-        )
-        return queue_jobs([evaluate_job(spec)], detach, json)
+        specs = [
+            EvaluateSpec(
+                artifact=target,
+                dataset=dataset,
+                limit=max_images,
+                runtime=name,
+                provider=provider,
+                preprocess=preprocess,
+            )
+            for name in runtimes
+        ]
+        return queue_jobs([evaluate_job(spec) for spec in specs], detach, json)
     request = RunRequest(
         model_id=target,
         weights=read_weights(weights, key=weights_key),
-        precisions=in_order(precision),
+        **g.precisions_and_runtimes(precision, runtime),
         tasks=(Task.EVALUATE,),
         dataset=dataset,
         limit=max_images,
         calibration_dataset=calibration_dataset,
-        runtime=runtime,
         provider=provider,
         evaluation_preprocess=preprocess,
         **outputs.request_fields(),
@@ -166,7 +166,7 @@ def run(
     max_images: o.MaxImages = None,
     calibration: g.CalibrationOptions,
     conditions: g.BenchmarkOptions,
-    runtime: o.Runtime = DEFAULT_RUNTIME,
+    runtime: o.Runtimes = None,
     provider: o.Provider = CPU_PROVIDER,
     preparation: g.PreprocessOptions,
     outputs: g.OutputOptions,
@@ -177,18 +177,20 @@ def run(
 
     What exists already is reused; a stopped run continues when the same command is given again.
 
-    Example: `python -m engine run timm/seresnet50 --dataset imagenet-val -p fp32 -p int8`
+    With several runtimes each build is measured in each that executes its precision.
+
+    Example: `python -m engine run timm/seresnet50 --dataset imagenet-val -p fp32 -p int8
+    -r onnxruntime -r openvino`
     """
     tasks = [Task.EXPORT, Task.BUILD, Task.BENCHMARK]
     request = RunRequest(
         model_id=model,
-        **builds.request_fields(),
+        **builds.request_fields(runtime),
         tasks=tuple([*tasks, Task.EVALUATE] if dataset else tasks),
         dataset=dataset,
         limit=max_images,
         **calibration.request_fields(),
         **conditions.request_fields(),
-        runtime=runtime,
         provider=provider,
         preprocess=preparation.read(),
         **outputs.request_fields(),
@@ -196,11 +198,12 @@ def run(
     return queue_run(request, detach, json)
 
 
-def demo(detach: o.Detach = False, json: o.Json = False) -> int:
+def demo(runtime: o.Runtimes = None, detach: o.Detach = False, json: o.Json = False) -> int:
     """Runs the built-in demo: a trained SE network on synthetic images, without any download.
 
     It exports, builds, evaluates and benchmarks the network, in about two minutes on two cores.
 
     Example: `python -m engine demo`
     """
-    return queue_run(DEMO, detach, json)
+    chosen = g.precisions_and_runtimes(None, runtime)
+    return queue_run(DEMO.model_copy(update=chosen), detach, json)

@@ -20,6 +20,7 @@ from engine.config import usable_cores
 
 PACKAGES = ("onnxruntime", "torch", "timm", "onnx", "numpy", "pillow", "opencv-python-headless")
 FP16_FLAGS = ("avx512_fp16", "fphp", "asimdhp")
+BF16_FLAGS = ("avx512_bf16", "amx_bf16")
 ISA_FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8", "asimddp")
 
 
@@ -99,6 +100,11 @@ def instruction_sets() -> list[str]:
 def fp16_instructions() -> list[str]:
     """Instruction sets of this processor that compute in fp16."""
     return [flag for flag in FP16_FLAGS if flag in _processor_flags()]
+
+
+def bf16_instructions() -> list[str]:
+    """Instruction sets of this processor that compute in bf16."""
+    return [flag for flag in BF16_FLAGS if flag in _processor_flags()]
 
 
 def _processor_flags() -> set[str]:

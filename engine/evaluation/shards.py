@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from engine.build.int8.saturation import overflow_warning
+from engine.build.lookup import compiled_models, file_for
 from engine.common.scores import drop_background
 from engine.config import settings
 from engine.datasets.pixel_cache import open_cache
@@ -20,7 +21,6 @@ from engine.evaluation.task import Task
 from engine.jobs.context import JobContext
 from engine.runtimes import registry
 from engine.runtimes.base import LoadOptions
-from engine.store import artifacts
 
 Shard = tuple[int, int]
 ReportProgress = Callable[[int, int], None]
@@ -63,14 +63,14 @@ def compute(
     batches = [all_images[start : start + size] for start in range(0, len(all_images), size)]
     try:
         context.stage(f"Loading {task.artifact.model_id} {task.artifact.precision}.")
-        path = artifacts.model_path(task.artifact.digest)
+        path = file_for(task.spec.runtime, task.artifact, context.url)
         exact = overflow_warning(task.artifact) is not None
         model = registry.load(
             task.spec.runtime,
             path,
             task.artifact.precision,
             task.spec.provider,
-            LoadOptions(threads_each(threads), exact_sums=exact),
+            LoadOptions(threads_each(threads), exact_sums=exact, cache=compiled_models()),
         )
         context.stage(f"Evaluating on {len(task.images):,} images of {task.index.name}.")
         results = pipeline.run(

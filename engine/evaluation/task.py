@@ -21,6 +21,7 @@ from engine.datasets.registration import find_dataset
 from engine.datasets.sampling import sample_by_class
 from engine.errors import InvalidRequest
 from engine.preprocess import PreprocessSpec
+from engine.runtimes import registry
 from engine.specs import DEFAULT_RUNTIME, EvaluateSpec, shard_ranges
 from engine.store import artifacts
 from engine.store.manifest import ExportManifest
@@ -55,7 +56,7 @@ class Task:
             "environment": self.surroundings.digest,
         }
         if self.spec.runtime != DEFAULT_RUNTIME:
-            parts["runtime"] = self.spec.runtime
+            parts["runtime"] = registry.with_version(self.spec.runtime)
         if self.matching is not None and self.matching.class_of_output is not None:
             parts["class_of_output"] = list(self.matching.class_of_output)
         return data_digest(parts)

@@ -13,7 +13,8 @@ from engine.config import settings
 from engine.errors import CheckpointRejected, ExportFailed
 from engine.onnx import graph_io
 from engine.onnx.signature import MAX_PIXEL, ImageInput, find_image_inputs
-from engine.runtimes.onnxruntime import ForeignSession, in_batches
+from engine.runtimes.batches import in_batches
+from engine.runtimes.onnxruntime import ForeignSession
 from engine.text import cut, first_line
 
 MAX_REASON_LENGTH = 2_000

@@ -1,1 +1,1 @@
-"""Profiles: the time of each graph node in one inference, from the profiler of ONNX Runtime."""
+"""Profiles: the time of each layer in one inference, from the profiler of its runtime."""

@@ -10,17 +10,16 @@ import numpy as np
 import onnx
 
 from engine.benchmark.interference import InterferenceMonitor
-from engine.build.lookup import artifact_of
+from engine.build.lookup import artifact_of, file_for
 from engine.common import environment
 from engine.config import settings
 from engine.jobs.context import JobContext
 from engine.jobs.results import JobResult
 from engine.profiling.records import Profile, save_profile
 from engine.profiling.summary import sum_times, summarize_nodes
-from engine.profiling.trace import record_trace
 from engine.runtimes import registry
-from engine.runtimes.onnxruntime import OnnxSession
-from engine.specs import DEFAULT_RUNTIME, ProfileSpec
+from engine.runtimes.base import LoadOptions
+from engine.specs import ProfileSpec
 from engine.store import artifacts
 from engine.store.manifest import ExportManifest
 
@@ -32,23 +31,21 @@ def run(params: dict[str, Any], context: JobContext) -> dict[str, Any]:
     batch = ExportManifest.from_artifact(artifact).fixed_batch or spec.batch
     threads = spec.threads or settings().threads
     path = artifacts.model_path(artifact.digest)
-    # Raises where ONNX Runtime would fall back to another provider.
-    OnnxSession(path, spec.provider, threads)
+    session = registry.load(
+        spec.runtime,
+        file_for(spec.runtime, artifact, context.url),
+        artifact.precision,
+        spec.provider,
+        LoadOptions(threads, batch=batch),
+    )
     machine = environment.observe_machine()
     digest = environment.record(machine, context.url)
     side = artifacts.preprocess_of(artifact).crop
     inputs = np.random.default_rng(0).standard_normal((batch, 3, side, side))
     context.stage(f"Profiling at batch {batch}, {threads} threads.")
     with InterferenceMonitor(time.process_time) as monitor:
-        trace = record_trace(
-            path,
-            spec.provider,
-            threads,
-            inputs.astype(np.float32),
-            context.workspace,
-            spec.seconds,
-        )
-    nodes = summarize_nodes(trace, onnx.load(path, load_external_data=False))
+        trace = session.profile(inputs.astype(np.float32), spec.seconds)
+    nodes = summarize_nodes(trace, onnx.load(path), side)
     sums = sum_times(nodes)
     save_profile(
         Profile(
@@ -60,7 +57,7 @@ def run(params: dict[str, Any], context: JobContext) -> dict[str, Any]:
             threads=threads,
             environment=digest,
             machine=machine.label,
-            runtime=registry.with_version(DEFAULT_RUNTIME),
+            runtime=registry.with_version(spec.runtime),
             noise=list(monitor.summary().reasons()),
             made_at=time.time(),
             runs=trace.runs,

@@ -1,4 +1,4 @@
-"""Profiles on disk: one JSON file per build, setting and environment; a newer one replaces it."""
+"""Profiles on disk: a JSON file per build, runtime, setting and environment; the newest counts."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from engine.common.files import write_text
 from engine.common.untrusted import read_json
 from engine.config import settings
 from engine.errors import ArtifactMissing
+from engine.runtimes.registry import name_in
+from engine.specs import DEFAULT_RUNTIME
 
 
 class NodeFacts(Document):
@@ -61,7 +63,9 @@ def profile_folder(artifact_digest: str) -> Path:
 def save_profile(profile: Profile) -> Path:
     """Writes a profile atomically; returns its path."""
     provider = profile.provider.removesuffix("ExecutionProvider").lower()
-    setting = f"b{profile.batch}-t{profile.threads}-{provider}"
+    runtime = name_in(profile.runtime)
+    where = provider if runtime in ("", DEFAULT_RUNTIME) else f"{runtime}-{provider}"
+    setting = f"b{profile.batch}-t{profile.threads}-{where}"
     path = profile_folder(profile.artifact) / f"{setting}-{profile.environment[:12]}.json"
     write_text(path, json.dumps(profile.dump()))
     return path

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from engine.onnx.se_blocks import block_nodes, find_gates
 from engine.profiling.records import NodeFacts
-from engine.profiling.times import NodeTime, Trace
+from engine.runtimes.base import LayerTime, Trace
 
 if TYPE_CHECKING:
     import pandas as pd
-    from onnx import ModelProto
+    from onnx import ModelProto, NodeProto
 
 CONVERSIONS = frozenset(
     {
@@ -21,6 +22,9 @@ CONVERSIONS = frozenset(
         "Cast",
         "ReorderInput",
         "ReorderOutput",
+        "Reorder",
+        "Convert",
+        "FakeQuantize",
     }
 )
 _LAYOUT = "Transpose"  # counts as inserted where the stored graph has no node of its name
@@ -37,32 +41,55 @@ class TimeSums:
     se_blocks: int
 
 
-def summarize_nodes(trace: Trace, stored: ModelProto) -> list[NodeFacts]:
-    """One entry per executed node, in execution order; `stored` is the graph of the build."""
-    blocks = _blocks(trace)
+def summarize_nodes(trace: Trace, stored: ModelProto, side: int) -> list[NodeFacts]:
+    """One entry per executed layer, in execution order; `stored` is the graph of the build.
+
+    `side`: height and width of the input.
+    """
+    executed = [timed.node for timed in trace.layers if timed.node is not None]
+    blocks = _blocks_of_executed(trace) if executed else _blocks_of_stored(trace, stored, side)
     own_names = {node.name for node in stored.graph.node}
     return [
         NodeFacts(
-            name=timed.node.name,
-            op=timed.node.op_type,
+            name=timed.name,
+            op=timed.op,
             ms=timed.ms,
             output=list(timed.shapes[0]) if timed.shapes else [],
             provider=timed.provider,
-            se_block=blocks.get(timed.node.name),
+            se_block=blocks.get(timed.name),
             inserted=_is_inserted(timed, own_names),
         )
-        for timed in trace.nodes
+        for timed in trace.layers
     ]
 
 
-def _blocks(trace: Trace) -> dict[str, int]:
-    """SE block number by node name."""
-    nodes = [timed.node for timed in trace.nodes]
+def _blocks_of_executed(trace: Trace) -> dict[str, int]:
+    """SE block number by layer name, where the executed graph is known."""
+    timed_nodes = [timed for timed in trace.layers if timed.node is not None]
+    nodes = [timed.node for timed in timed_nodes if timed.node is not None]
     shapes = {
         name: shape
-        for timed in trace.nodes
-        for name, shape in zip(filter(None, timed.node.output), timed.shapes, strict=False)
+        for timed, node in zip(timed_nodes, nodes, strict=True)
+        for name, shape in zip(filter(None, node.output), timed.shapes, strict=False)
     }
+    return _block_numbers(nodes, shapes)
+
+
+def _blocks_of_stored(trace: Trace, stored: ModelProto, side: int) -> dict[str, int]:
+    """SE block number by layer name: that of the first of its original nodes that is in one."""
+    from engine.runtimes.shape_inference import shapes_by_run
+
+    numbers = _block_numbers(list(stored.graph.node), shapes_by_run(stored, side))
+    found = {}
+    for timed in trace.layers:
+        known = [numbers[name] for name in timed.originals if name in numbers]
+        if known:
+            found[timed.name] = known[0]
+    return found
+
+
+def _block_numbers(nodes: list[NodeProto], shapes: Mapping[str, tuple[int, ...]]) -> dict[str, int]:
+    """SE block number by node name, from 1."""
     found: dict[str, int] = {}
     for number, gate in enumerate(find_gates(nodes, shapes, ()), 1):
         for node in block_nodes(gate, nodes, shapes):
@@ -70,9 +97,8 @@ def _blocks(trace: Trace) -> dict[str, int]:
     return found
 
 
-def _is_inserted(timed: NodeTime, own_names: set[str]) -> bool:
-    op = timed.node.op_type
-    return op in CONVERSIONS or (op == _LAYOUT and timed.node.name not in own_names)
+def _is_inserted(timed: LayerTime, own_names: set[str]) -> bool:
+    return timed.op in CONVERSIONS or (timed.op == _LAYOUT and timed.name not in own_names)
 
 
 def sum_times(nodes: list[NodeFacts]) -> TimeSums:

@@ -13,6 +13,7 @@ from engine.benchmark.scenarios.definitions import requested_label
 from engine.common.digests import data_digest
 from engine.jobs.queue import NewJob
 from engine.runs.build_options import build_fields
+from engine.runs.cells import cells_of, needs_torchscript
 from engine.runs.request import (
     BUILTIN_DATASETS,
     Point,
@@ -21,6 +22,7 @@ from engine.runs.request import (
     benchmark_points,
     is_sweep,
 )
+from engine.runtimes.registry import RUNTIMES
 from engine.specs import (
     DEFAULT_RUNTIME,
     BenchmarkSpec,
@@ -58,26 +60,30 @@ def compile(
     ]
     datasets = {name: add(dataset_job(DatasetSpec(name=name, builtin=True))) for name in missing}
     export = add(export_job(export_spec(request)))
-    builds = {}
-    for precision in request.built_precisions:
+    cells, builds = cells_of(request), {}
+    scripted = any(needs_torchscript(runtime) for _, runtime in cells.possible)
+    torchscript = [add(export_job(torchscript_spec(request)))] if scripted else []
+    for precision in cells.precisions:
         spec = build_spec(request, precision)
         source = spec.calibration or spec.range_check
         needs = [datasets[source.dataset]] if source and source.dataset in datasets else []
         builds[precision] = (spec, add(build_job(spec, [export, *needs])))
-    for spec, build in builds.values():
+    for precision, runtime in cells.possible:
+        spec, build = builds[precision]
+        sources = [build, *(torchscript if needs_torchscript(runtime) else [])]
         if Task.EVALUATE in request.tasks:
             needs = [datasets[str(request.dataset)]] if request.dataset in datasets else []
             shards = [
-                add(evaluate_job(shard, [build, *needs]))
-                for shard in evaluation_shards(request, spec, images)
+                add(evaluate_job(shard, [*sources, *needs]))
+                for shard in evaluation_shards(request, spec, images, runtime)
             ]
-            complete = evaluation_spec(request, spec)
-            add(evaluate_job(complete, [build, *needs, *shards]))
+            complete = evaluation_spec(request, spec, runtime)
+            add(evaluate_job(complete, [*sources, *needs, *shards]))
         if Task.BENCHMARK in request.tasks:
             for point in benchmark_points(request):
-                add(benchmark_job(benchmark_spec(request, point, build=spec), [build]))
-        if Task.PROFILE in request.tasks:
-            add(profile_job(profile_spec(request, spec), [build]))
+                add(benchmark_job(benchmark_spec(request, point, runtime, build=spec), sources))
+        if Task.PROFILE in request.tasks and RUNTIMES[runtime].profiles:
+            add(profile_job(profile_spec(request, spec, runtime), sources))
     return jobs
 
 
@@ -88,7 +94,7 @@ def dataset_job(spec: DatasetSpec) -> NewJob:
 
 def export_job(spec: ExportSpec) -> NewJob:
     """Exports a model and verifies the export."""
-    title = f"Export {spec.model_id}"
+    title = f"Export {spec.model_id}" + (" to TorchScript" if spec.format != "onnx" else "")
     return NewJob(JobKind.EXPORT, title, spec.to_json(), key=_key("export", spec.fingerprint()))
 
 
@@ -184,6 +190,11 @@ def export_spec(request: RunRequest) -> ExportSpec:
     )
 
 
+def torchscript_spec(request: RunRequest) -> ExportSpec:
+    """The TorchScript form of the export of the run."""
+    return export_spec(request).model_copy(update={"format": "torchscript"})
+
+
 def build_spec(request: RunRequest, precision: Precision) -> BuildSpec:
     """One build of the run, with the options of its precision."""
     return BuildSpec(
@@ -194,19 +205,21 @@ def build_spec(request: RunRequest, precision: Precision) -> BuildSpec:
     )
 
 
-def profile_spec(request: RunRequest, build: BuildSpec) -> ProfileSpec:
+def profile_spec(request: RunRequest, build: BuildSpec, runtime: str) -> ProfileSpec:
     """The profile of one build, at the first batch size and the first number of threads."""
     return ProfileSpec(
         build=build,
         batch=request.batches[0] if request.batches else 1,
         threads=request.threads[0] if request.threads else 0,
         provider=request.provider,
+        runtime=runtime,
     )
 
 
 def benchmark_spec(
     request: RunRequest,
     point: Point,
+    runtime: str,
     *,
     build: BuildSpec | None = None,
     artifact: str | None = None,
@@ -219,7 +232,7 @@ def benchmark_spec(
         threads=point.threads,
         instances=point.instances,
         provider=request.provider,
-        runtime=request.runtime,
+        runtime=runtime,
         max_s=request.benchmark_max_s,
         scenario=request.scenario,
         rate_per_s=request.rate_per_s,
@@ -229,7 +242,7 @@ def benchmark_spec(
     )
 
 
-def evaluation_spec(request: RunRequest, build: BuildSpec) -> EvaluateSpec:
+def evaluation_spec(request: RunRequest, build: BuildSpec, runtime: str) -> EvaluateSpec:
     """The complete evaluation of one build."""
     return EvaluateSpec(
         build=build,
@@ -237,15 +250,15 @@ def evaluation_spec(request: RunRequest, build: BuildSpec) -> EvaluateSpec:
         preprocess=request.evaluation_preprocess,
         limit=request.limit,
         provider=request.provider,
-        runtime=request.runtime,
+        runtime=runtime,
     )
 
 
 def evaluation_shards(
-    request: RunRequest, build: BuildSpec, images: int | None
+    request: RunRequest, build: BuildSpec, images: int | None, runtime: str
 ) -> list[EvaluateSpec]:
     """The shards of a large evaluation; empty for a small one."""
-    complete = evaluation_spec(request, build)
+    complete = evaluation_spec(request, build, runtime)
     count = min(images or 0, request.limit or images or 0)
     if count < SHARDED_FROM_IMAGES:
         return []

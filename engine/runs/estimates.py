@@ -11,13 +11,14 @@ from db.enums import JobKind, JobStatus
 from db.models import Job
 from db.session import reading
 from engine.benchmark.measurement import AGREEING_WINDOWS, WARM_UP_MAX_S, WARM_UP_WINDOW_S
-from engine.benchmark.reuse import measured_settings
+from engine.benchmark.reuse import measured_settings, setting_of
 from engine.benchmark.scenarios.server import MAX_OVERTIME_FACTOR
 from engine.build.lookup import recipe_of
 from engine.common import environment
 from engine.config import settings
 from engine.errors import WorkbenchError
 from engine.jobs.results import JobResult
+from engine.runs.cells import cells_of
 from engine.runs.compile import benchmark_spec, build_spec
 from engine.runs.request import RunRequest, Task, benchmark_points, is_sweep
 from engine.runs.submit import with_dataset_classes, with_file_digest
@@ -61,7 +62,7 @@ def estimate(request: RunRequest, url: str) -> Estimate | None:
     """The estimate, from the benchmark protocol and earlier benchmarks; None without benchmarks."""
     if Task.BENCHMARK not in request.tasks:
         return None
-    total = len(benchmark_points(request)) * len(request.precisions)
+    total = len(benchmark_points(request)) * len(cells_of(request).possible)
     if not total:
         return None
     cached = _count_cached(request, url) if is_sweep(request) and not request.again else 0
@@ -83,7 +84,8 @@ def _count_cached(request: RunRequest, url: str) -> int:
     count, cores = 0, settings().threads
     machine = environment.observe_machine().digest
     request = with_dataset_classes(with_file_digest(request), url)
-    for precision in request.precisions:
+    cells = cells_of(request)
+    for precision in cells.precisions:
         build = build_spec(request, precision)
         try:
             artifact = artifacts.find_by_recipe(recipe_of(build, url), url)
@@ -91,8 +93,9 @@ def _count_cached(request: RunRequest, url: str) -> int:
             continue
         measured = measured_settings(artifact.digest, machine, url) if artifact else {}
         for point in benchmark_points(request):
-            conditions = benchmark_spec(request, point, build=build).conditions_key()
-            count += (conditions, point.threads_per_request(cores)) in measured
+            for runtime in cells.runtimes_of(precision):
+                setting = setting_of(benchmark_spec(request, point, runtime, build=build))
+                count += (setting, point.threads_per_request(cores)) in measured
     return count
 
 

@@ -27,6 +27,7 @@ from engine.preprocess.spec import (
 from engine.runs.request import RunRequest, Task
 from engine.runtimes.registry import RUNTIMES
 from engine.specs import (
+    DEFAULT_RUNTIME,
     CalibrationMode,
     ExportFormat,
     ExportRoute,
@@ -168,8 +169,10 @@ _TABLE = (
     Field("again", "Ignore cached results", "Measure every combination of a sweep again. Without "
           "it, results on this machine are reused and an interrupted sweep continues.",
           flags=("--ignore-cached",)),
-    Field("runtime", "Runtime", "Runtime that executes the model.", flags=("--runtime", "-r"),
-          choices=RUNTIMES, closed=False),
+    Field("runtimes", "Runtimes", f"{', '.join(RUNTIMES)}. Each build is measured in each runtime "
+          "that executes its precision; the others are listed with the reason. Default: "
+          f"{DEFAULT_RUNTIME}.", flags=("--runtime", "-r"), choices=RUNTIMES, closed=False,
+          always_shown=True),
     Field("provider", "Execution provider", "ONNX Runtime execution provider.",
           flags=("--provider",), closed=False, always_shown=True,
           choices=("CPUExecutionProvider", "CUDAExecutionProvider", "TensorrtExecutionProvider")),

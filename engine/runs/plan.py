@@ -16,9 +16,10 @@ from engine.demo import images
 from engine.errors import WorkbenchError
 from engine.preprocess import PreprocessSpec
 from engine.runs.build_options import BUILD_OPTIONS
+from engine.runs.cells import cells_of
 from engine.runs.request import BUILTIN_DATASETS, RunRequest, Task, benchmark_points
 from engine.runs.validation import NOTE_CHECKS, PROBLEM_CHECKS, WARNING_CHECKS, Check, Datasets
-from engine.runtimes.registry import is_choice, label_of
+from engine.runtimes.registry import RUNTIMES, label_of
 from engine.specs import Scenario
 from engine.weights.registry import find_registered
 
@@ -73,22 +74,27 @@ def plan_steps(request: RunRequest, model: CatalogModel, datasets: Datasets) -> 
     target = _FORMAT_LABELS[request.format]
     weights = _weights_phrase(request, model)
     yield f"Export {model.id} with {weights} to {target}{exporter} and verify it."
-    for precision in request.built_precisions:
+    cells = cells_of(request)
+    for precision in cells.precisions:
         details = _build_phrase(request, precision, datasets)
         softmax = ", with a softmax appended" if request.softmax else ""
         yield f"Build {precision}{details}{softmax}."
+    used = dict.fromkeys(runtime for _, runtime in cells.possible)
+    where = f" in {' and in '.join(map(label_of, used))}" if used else ""
     if Task.EVALUATE in request.tasks and request.dataset:
         evaluated = _images_phrase(request.limit, request.dataset, datasets)
-        yield f"Evaluate each build on {evaluated}{_preprocessing_phrase(request, model)}."
+        preprocessing = _preprocessing_phrase(request, model)
+        yield f"Evaluate each build{where} on {evaluated}{preprocessing}."
     if Task.BENCHMARK in request.tasks:
-        runtime = f" in {label_of(request.runtime)}" if is_choice() else ""
         yield (
-            f"Benchmark each build{runtime} {_points_phrase(request)}, with no other job on this "
+            f"Benchmark each build{where} {_points_phrase(request)}, with no other job on this "
             f"machine."
         )
     if Task.PROFILE in request.tasks:
         batch = request.batches[0] if request.batches else 1
-        yield f"Profile each build at batch {batch}: inference time by operator."
+        profiled = [label_of(runtime) for runtime in used if RUNTIMES[runtime].profiles]
+        where = f" in {' and in '.join(profiled)}" if profiled else ""
+        yield f"Profile each build{where} at batch {batch}: inference time by operator."
 
 
 def _points_phrase(request: RunRequest) -> str:

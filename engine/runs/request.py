@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Any
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from db.enums import Precision
 from engine.common.untrusted import MAX_CLASSES, MAX_INTEGER
@@ -15,15 +15,16 @@ from engine.config import settings
 from engine.specs import (
     CALIBRATION_IMAGES,
     CPU_PROVIDER,
+    DEFAULT_RUNTIME,
     PERCENTILE,
     CalibrationMode,
     ExportFormat,
     ExportRoute,
-    MeasuredSpec,
     Scenario,
     TargetName,
     WeightsSpec,
 )
+from engine.specs.base import Spec
 from engine.specs.datasets import BUILTIN_CALIBRATION, BUILTIN_DATASETS
 from engine.specs.precisions import in_order
 
@@ -45,8 +46,8 @@ class Task(StrEnum):
 DEFAULT_TASKS = (Task.EXPORT, Task.BUILD, Task.BENCHMARK, Task.EVALUATE)
 
 
-class RunRequest(MeasuredSpec):
-    """A model with its weights, the precisions to build and the tasks to do.
+class RunRequest(Spec):
+    """A model with its weights, the precisions to build, the runtimes and the tasks to do.
 
     `preprocess` is that of the export and of everything built from it; `evaluation_preprocess`
     replaces it in evaluations only. Each build is benchmarked at every combination of `batches`,
@@ -58,6 +59,7 @@ class RunRequest(MeasuredSpec):
     weights: WeightsSpec = WeightsSpec()
     precisions: tuple[Precision, ...] = Field(default_factory=in_order)
     tasks: tuple[Task, ...] = DEFAULT_TASKS
+    runtimes: tuple[str, ...] = Field((DEFAULT_RUNTIME,), min_length=1)
     dataset: str | None = None
     limit: int | None = Field(None, ge=1, le=MAX_INTEGER)
     calibration_dataset: str | None = None
@@ -89,6 +91,15 @@ class RunRequest(MeasuredSpec):
     via: ExportRoute = "torch"
     evaluation_preprocess: dict[str, Any] | None = None
     benchmark_max_s: float = Field(30.0, gt=0, le=3600)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _wrap_single_runtime(cls, values: Any) -> Any:
+        """Requests of versions with one runtime for all precisions hold its name."""
+        if not isinstance(values, dict) or "runtime" not in values:
+            return values
+        others = {name: value for name, value in values.items() if name != "runtime"}
+        return {"runtimes": (values["runtime"],), **others}
 
     @field_validator("threads", "instances", mode="before")
     @classmethod

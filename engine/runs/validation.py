@@ -26,6 +26,7 @@ from engine.errors import LabelsMismatch, WorkbenchError
 from engine.export.routes import find_program, require_environment, require_route
 from engine.preprocess import PreprocessSpec, require_one_scale
 from engine.runs.build_options import BUILD_OPTIONS
+from engine.runs.cells import cells_of
 from engine.runs.request import (
     BUILTIN_CALIBRATION,
     BUILTIN_DATASETS,
@@ -33,8 +34,9 @@ from engine.runs.request import (
     Task,
     benchmark_points,
 )
-from engine.runtimes.registry import RUNTIMES, why_not
+from engine.runtimes.registry import RUNTIMES
 from engine.specs import TargetName, scenario_problem
+from engine.text import quoted
 from engine.weights.registry import find_registered
 
 Datasets = dict[str, Dataset]
@@ -167,12 +169,31 @@ def _check_route(request: RunRequest, model: CatalogModel, datasets: Datasets) -
 
 
 def _check_runtime(request: RunRequest, model: CatalogModel, datasets: Datasets) -> Iterator[str]:
-    measured = {Task.BENCHMARK, Task.EVALUATE, Task.PROFILE} & set(request.tasks)
-    reasons = (why_not(request.runtime, precision) for precision in request.precisions)
-    yield from dict.fromkeys(reason for reason in reasons if measured and reason)
-    entry = RUNTIMES.get(request.runtime)
-    if entry is not None and Task.PROFILE in measured and not entry.profiles:
-        yield f"Runtime {request.runtime} has no profiler: remove the task Profile."
+    """Impossible cells stop a run only where no cell is possible; else they are left out."""
+    unknown = [name for name in request.runtimes if name not in RUNTIMES]
+    if unknown:
+        yield f"There is no runtime {quoted(unknown[0])}: choose {' or '.join(RUNTIMES)}."
+        return
+    cells = cells_of(request)
+    if cells.reasons and not cells.possible:
+        yield from dict.fromkeys(cells.reasons.values())
+    elif Task.PROFILE in request.tasks:
+        without = [r for r in request.runtimes if not RUNTIMES[r].profiles]
+        if len(without) == len(request.runtimes):
+            yield f"Runtime {without[0]} has no profiler: remove the task Profile."
+
+
+def _warn_about_cells(
+    request: RunRequest, model: CatalogModel, datasets: Datasets
+) -> Iterator[str]:
+    if any(name not in RUNTIMES for name in request.runtimes):
+        return
+    cells = cells_of(request)
+    if cells.possible:
+        yield from cells.left_out()
+    without = [r for r in request.runtimes if not RUNTIMES[r].profiles]
+    if Task.PROFILE in request.tasks and 0 < len(without) < len(request.runtimes):
+        yield f"Not profiled: {', '.join(without)} has no profiler."
 
 
 PROBLEM_CHECKS: tuple[Check, ...] = (
@@ -334,6 +355,7 @@ def _note_interval(request: RunRequest, model: CatalogModel, datasets: Datasets)
 
 
 WARNING_CHECKS: tuple[Check, ...] = (
+    _warn_about_cells,
     _warn_about_offline,
     _warn_about_calibration,
     _warn_about_preprocessing,

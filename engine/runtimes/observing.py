@@ -13,13 +13,8 @@ import onnx
 import onnxruntime as ort
 from onnx import ModelProto
 
-from engine.runtimes.onnxruntime import (
-    EXACT_SUMS,
-    batch_of,
-    filled,
-    options_of,
-    session_over,
-)
+from engine.runtimes.batches import filled
+from engine.runtimes.onnxruntime import EXACT_SUMS, batch_of, options_of, session_over
 
 
 class GraphSession:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Self
@@ -14,31 +14,13 @@ import onnxruntime as ort
 
 from engine.common.scores import as_scores
 from engine.errors import ArtifactMissing, ProviderUnavailable
-from engine.runtimes.base import Device, LoadOptions, Request
-from engine.specs import CPU_PROVIDER, DEFAULT_RUNTIME
+from engine.runtimes.base import Request, Trace
+from engine.runtimes.batches import in_batches
+from engine.specs import CPU_PROVIDER
 
 ort.set_default_logger_severity(3)
 RECORD_ASSIGNMENT = "session.record_ep_graph_assignment_info"
 EXACT_SUMS = "session.x64quantprecision"
-
-
-class OnnxRuntime:
-    """The runtime of the registry; its devices are the execution providers."""
-
-    name = DEFAULT_RUNTIME
-
-    def version(self) -> str:
-        """Version of the onnxruntime package."""
-        return str(ort.__version__)
-
-    def devices(self) -> tuple[Device, ...]:
-        """The execution providers of this package."""
-        names = ort.get_available_providers()
-        return tuple(Device(name, name.removesuffix("ExecutionProvider")) for name in names)
-
-    def load(self, path: Path, precision: str, device: str, options: LoadOptions) -> OnnxSession:
-        """Loads a file; its tensor types determine the precision."""
-        return OnnxSession(path, device, options.threads, options.exact_sums, options.requests)
 
 
 class OnnxSession:
@@ -60,6 +42,8 @@ class OnnxSession:
         self.placement = nodes_by_provider(first)
         _require_own_nodes(provider, self.placement)
         self.batch, self.copies = batch_of(first), requests
+        self.settings: dict[str, str] = {}
+        self._path, self._provider, self._threads = path, provider, threads
         names = [first.get_outputs()[0].name], first.get_inputs()[0].name
         self._requests = [partial(_scores, session, *names, self.batch) for session in sessions]
         self._unused = iter(self._requests)
@@ -71,6 +55,12 @@ class OnnxSession:
     def run(self, batch: np.ndarray) -> np.ndarray:
         """Scores (n, classes) float32 of a float32 batch (n, 3, side, side), for any n."""
         return self._requests[0](batch)
+
+    def profile(self, images: np.ndarray, seconds: float) -> Trace:
+        """The time of every node, by ONNX Runtime's own profiler."""
+        from engine.runtimes.onnxruntime_profiler import record_trace
+
+        return record_trace(self._path, self._provider, self._threads, images, seconds)
 
     def __enter__(self) -> Self:
         """The session."""
@@ -117,23 +107,6 @@ def batch_of(session: ort.InferenceSession) -> int | None:
     """The only batch size of a session; None if the dimension is dynamic."""
     shape = session.get_inputs()[0].shape
     return shape[0] if shape and isinstance(shape[0], int) else None
-
-
-def in_batches(
-    run: Callable[[np.ndarray], np.ndarray], images: np.ndarray, size: int | None
-) -> np.ndarray:
-    """Runs all images in batches of exactly `size` (None: one batch) and joins the results."""
-    if size is None or size == len(images):
-        return run(images)
-    return np.concatenate([run(part) for part in filled(images, size)])[: len(images)]
-
-
-def filled(images: np.ndarray, size: int) -> Iterator[np.ndarray]:
-    """Batches of exactly `size`; the last one is padded with copies of its last image."""
-    for start in range(0, len(images), size):
-        part = images[start : start + size]
-        missing = size - len(part)
-        yield np.concatenate([part, np.repeat(part[-1:], missing, axis=0)]) if missing else part
 
 
 @lru_cache(maxsize=1)

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine.errors import InvalidRequest
-from engine.specs import DEFAULT_RUNTIME
-from engine.specs.precisions import facts_of
-from engine.text import quoted
+from db.enums import Precision
+from engine.errors import InvalidRequest, ProviderUnavailable
+from engine.specs import CPU_PROVIDER, DEFAULT_RUNTIME
+from engine.specs.precisions import REFERENCE, facts_of
+from engine.text import plural, quoted
 
 if TYPE_CHECKING:
-    from engine.runtimes.base import LoadOptions, Runtime, Session
+    from engine.runtimes.base import LoadOptions, Operators, Runtime, Session
+
+FLOATS = frozenset({Precision.FP32, Precision.FP16, Precision.BF16})
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,13 +31,15 @@ class Entry:
 
 
 RUNTIMES: dict[str, Entry] = {
-    DEFAULT_RUNTIME: Entry("ONNX Runtime", "engine.runtimes.onnxruntime:OnnxRuntime", profiles=True)
+    DEFAULT_RUNTIME: Entry(
+        "ONNX Runtime", "engine.runtimes.onnxruntime_runtime:OnnxRuntime", profiles=True
+    ),
+    "openvino": Entry(
+        "OpenVINO", "engine.runtimes.openvino_runtime:OpenVinoRuntime", profiles=True
+    ),
+    "torch": Entry("torch", "engine.runtimes.torch_runtime:TorchRuntime"),
 }
-
-
-def is_choice() -> bool:
-    """Whether there is more than one runtime to choose from."""
-    return len(RUNTIMES) > 1
+"""In the order of lists and legends; the pinned version of each is in requirements.txt."""
 
 
 def label_of(name: str) -> str:
@@ -53,28 +59,77 @@ def _imported(where: str) -> Runtime:
     return runtime
 
 
-def why_not(name: str, precision: str) -> str | None:
-    """Why a runtime does not execute a precision, with the way out; None where it does."""
+def why_not(
+    name: str, precision: str, device: str = CPU_PROVIDER, operators: Operators = ()
+) -> str | None:
+    """Why a runtime does not execute a precision here, with the way out; None where it does.
+
+    `operators`: of the model, where they are known. Imports no library.
+    """
+    reason = _why_never(name, precision)
+    return reason or runtime_of(name).supports(precision, operators, device)
+
+
+def _why_never(name: str, precision: str) -> str | None:
+    """Why a runtime executes a precision on no device of this machine."""
     if name not in RUNTIMES:
         return f"There is no runtime {quoted(name)}: choose {' or '.join(RUNTIMES)}."
     executing = [runtime for runtime in RUNTIMES if runtime in facts_of(precision).runtimes]
-    if name in executing:
-        return None
-    others = f"choose runtime {' or '.join(executing)}, or " if executing else ""
-    return f"Runtime {name} does not execute {precision}: {others}choose another precision."
-
-
-def require(name: str, precision: str) -> None:
-    """Raises InvalidRequest if a runtime is unknown or does not execute a precision."""
-    reason = why_not(name, precision)
-    if reason is not None:
-        raise InvalidRequest(reason)
+    if name not in executing:
+        others = f"choose runtime {' or '.join(executing)}, or " if executing else ""
+        return f"Runtime {name} does not execute {precision}: {others}choose another precision."
+    if runtime_of(name).version() is None:
+        return (
+            f"Runtime {name} is not installed: install it with `pip install -r requirements.txt`, "
+            f"or choose runtime {DEFAULT_RUNTIME}."
+        )
+    return None
 
 
 def load(name: str, path: Path, precision: str, device: str, options: LoadOptions) -> Session:
-    """Loads a model with the runtime of this name; see `Runtime.load` and `require`."""
-    require(name, precision)
-    return runtime_of(name).load(path, precision, device, options)
+    """Loads a model with the runtime of this name; see `Runtime.load`.
+
+    Raises InvalidRequest if the runtime is unknown, absent, or does not execute the precision, and
+    ProviderUnavailable where other arithmetic than that of the precision would run.
+    """
+    never = _why_never(name, precision)
+    if never is not None:
+        raise InvalidRequest(never)
+    missing = runtime_of(name).supports(precision, (), device)
+    if missing is not None:
+        raise ProviderUnavailable(missing)
+    session = runtime_of(name).load(path, precision, device, options)
+    other = other_arithmetic(precision, session.placement)
+    if other is not None:
+        session.__exit__(None, None, None)
+        raise ProviderUnavailable(
+            f"{precision} was requested, but {label_of(name)} would run {other}; nothing was "
+            f"measured."
+        )
+    return session
+
+
+def other_arithmetic(precision: str, placement: dict[str, int] | None) -> str | None:
+    """What would run instead of a precision (`53 layers in bf16`); None where it is what runs.
+
+    `placement`: as of a Session. Every layer is in the precision, in fp32 or in integers, and where
+    the precision is another one than fp32, at least one layer is in it.
+    """
+    layers: Counter[str] = Counter()
+    for name, count in (placement or {}).items():
+        layers[name.partition(" ")[2]] += count
+    layers.pop("", None)  # a device alone: the runtime does not report the arithmetic
+    foreign = [kind for kind in layers if kind in FLOATS and kind not in (precision, REFERENCE)]
+    absent = bool(layers) and precision != REFERENCE and not layers[precision]
+    if not foreign and not absent:
+        return None
+    return " and ".join(f"{plural(n, 'layer')} in {kind}" for kind, n in layers.items() if n)
+
+
+def versions() -> dict[str, str]:
+    """Version of each installed runtime, by name."""
+    found = {name: runtime_of(name).version() for name in RUNTIMES}
+    return {name: version for name, version in found.items() if version is not None}
 
 
 def with_version(name: str) -> str:

@@ -99,13 +99,13 @@ def scenario_problem(
     return None
 
 
-class PeakSpec(Spec):
+class PeakSpec(MeasuredSpec):
     """The thread counts for which the machine's peak performance is measured."""
 
     threads: tuple[int, ...] = Field(min_length=1)
 
 
-class ProfileSpec(Spec):
+class ProfileSpec(MeasuredSpec):
     """A per-layer profile of a build, given by `build` or by its digest, `artifact`."""
 
     build: BuildSpec | None = None

@@ -32,6 +32,11 @@ class Facts:
     file_of: Precision | None = None
 
 
+OPENVINO, TORCH = "openvino", "torch"
+BF16_MISSING = (
+    "bf16 needs a processor with AVX512-BF16 or AMX, and this one has neither: choose another "
+    "precision."
+)
 REFERENCE = Precision.FP32
 """What drops of accuracy and speed-ups are measured against."""
 
@@ -42,7 +47,7 @@ PRECISIONS: dict[str, Facts] = {
         symbol="circle",
         stroke="solid",
         weight_bytes=4,
-        runtimes=frozenset({DEFAULT_RUNTIME}),
+        runtimes=frozenset({DEFAULT_RUNTIME, OPENVINO, TORCH}),
         lossy=False,
     ),
     Precision.FP16: Facts(
@@ -53,13 +58,22 @@ PRECISIONS: dict[str, Facts] = {
         weight_bytes=2,
         runtimes=frozenset({DEFAULT_RUNTIME}),
     ),
+    Precision.BF16: Facts(
+        light="#117733",
+        dark="#44aa99",
+        symbol="triangle-up",
+        stroke="dashdot",
+        weight_bytes=4,
+        runtimes=frozenset({OPENVINO}),
+        file_of=Precision.FP32,
+    ),
     Precision.INT8: Facts(
         light="#d55e00",
         dark="#d55e00",
         symbol="diamond",
         stroke="dot",
         weight_bytes=1,
-        runtimes=frozenset({DEFAULT_RUNTIME}),
+        runtimes=frozenset({DEFAULT_RUNTIME, OPENVINO}),
     ),
 }
 """In the order of every list and legend, the most exact first."""
@@ -86,9 +100,12 @@ def any_precision() -> str:
     return f"{', '.join(names)} or {last}"
 
 
-def in_order(precisions: Iterable[str] | None = None) -> tuple[Precision, ...]:
-    """These precisions as they were given; all, in order, where none was."""
-    return tuple(Precision(name) for name in precisions or PRECISIONS)
+def in_order(
+    precisions: Iterable[str] | None = None, runtimes: Iterable[str] = (DEFAULT_RUNTIME,)
+) -> tuple[Precision, ...]:
+    """These precisions as they were given; where none was, all that any of `runtimes` executes."""
+    executed = (name for name, facts in PRECISIONS.items() if facts.runtimes & set(runtimes))
+    return tuple(Precision(name) for name in precisions or executed)
 
 
 def pairs() -> dict[str, tuple[str, str]]:

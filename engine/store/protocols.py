@@ -67,7 +67,8 @@ class Interference(Document):
 class BenchmarkProtocol(Document):
     """How a speed was measured. `scenario` None: closed loop; `nodes`: node count by provider.
 
-    `setting`: key of equal settings, for reuse. `noise`: reasons why the result counts as
+    `runtime_settings`: as the runtime reports them, None where it reports none. `setting`: key of
+    equal settings, for reuse. `noise`: reasons why the result counts as
     disturbed, one clause each; None in rows of versions that did not record interference.
     """
 
@@ -83,6 +84,7 @@ class BenchmarkProtocol(Document):
     scenario: ScenarioFacts | None = None
     setting: str | None = None
     nodes: dict[str, int] | None = None
+    runtime_settings: dict[str, str] | None = None
     load_1min_before: float | None = None
     during: Interference | None = None
     noise: list[str] | None = None

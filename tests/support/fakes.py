@@ -18,7 +18,7 @@ from engine.config import settings
 from engine.jobs import queue
 from engine.jobs.context import JobContext
 from engine.runs.request import RunRequest
-from engine.runtimes.base import Device, LoadOptions
+from engine.runtimes.base import Device, LoadOptions, Operators
 from engine.runtimes.onnxruntime import OnnxSession
 from engine.runtimes.registry import RUNTIMES, Entry
 from engine.specs import CPU_PROVIDER, BenchmarkSpec, BuildSpec, EvaluateSpec, ProfileSpec
@@ -29,10 +29,10 @@ RUNTIME, LABEL, PRECISION = "fakert", "Fake RT", "fake8"
 
 
 FACTS = Facts(
-    light="#117733",
-    dark="#44aa99",
+    light="#b8860b",
+    dark="#b8860b",
     symbol="cross",
-    stroke="dashdot",
+    stroke="longdash",
     weight_bytes=4,
     runtimes=frozenset({RUNTIME}),
     file_of=Precision.FP32,
@@ -43,6 +43,8 @@ class FakeRuntime:
     """ONNX Runtime under another name; remembers what it was asked to load."""
 
     name = RUNTIME
+    file = "model.onnx"
+    ran: str | None = None  # arithmetic that it reports instead of what was requested
     loaded: list[tuple[str, str, LoadOptions]] = []  # noqa: RUF012 (of all, as jobs share it)
 
     def version(self) -> str:
@@ -51,10 +53,13 @@ class FakeRuntime:
     def devices(self) -> tuple[Device, ...]:
         return (Device(CPU_PROVIDER, "CPU"),)
 
+    def supports(self, precision: str, operators: Operators, device: str) -> str | None:
+        return None
+
     def load(self, path: Path, precision: str, device: str, options: LoadOptions) -> OnnxSession:
         self.loaded.append((precision, device, options))
         session = OnnxSession(path, device, options.threads, requests=options.requests)
-        session.placement = {f"{device} {precision}": 7}
+        session.placement = {f"{device} {self.ran or precision}": 7}
         return session
 
 

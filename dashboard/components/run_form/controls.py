@@ -172,8 +172,8 @@ def _to_plain(value: Any) -> Any:
 CONTROLS: dict[str, Control] = {
     name: kind(name, name)
     for kind, names in {
-        Pills: ("precisions", "batches", "threads", "instances"),
-        Segments: ("scenario", "runtime"),
+        Pills: ("precisions", "runtimes", "batches", "threads", "instances"),
+        Segments: ("scenario",),
         Select: ("calibration_mode", "target", "provider", "format", "via"),
         Switch: ("softmax", "again"),
         Number: (

@@ -12,6 +12,7 @@ from db.enums import JobStatus
 from db.models import Artifact, Benchmark, Job
 from db.session import reading
 from engine.build.int8.saturation import overflow_warning
+from engine.build.lookup import file_for
 from engine.cli.follow import finish_job
 from engine.cli.output import emit_json, note, progress_bar
 from engine.config import settings
@@ -19,7 +20,8 @@ from engine.errors import ArtifactMissing, InvalidRequest
 from engine.jobs.results import JobResult
 from engine.preprocess import PreprocessSpec
 from engine.runs.compile import benchmark_job
-from engine.runtimes.onnxruntime import OnnxSession
+from engine.runtimes import registry
+from engine.runtimes.base import LoadOptions
 from engine.specs import BenchmarkSpec
 from engine.store import artifacts
 from engine.store.database import prepare_database
@@ -123,13 +125,18 @@ def _infer(
     call: VampRun, spec: PreprocessSpec, inputs: list[Path], folder: Path
 ) -> InferenceResult:
     threads = settings().threads
-    path = artifacts.model_path(call.artifact.digest)
-    exact = overflow_warning(call.artifact) is not None
-    runtime = OnnxSession(path, call.benchmark.provider, threads, exact)
+    benchmark, exact = call.benchmark, overflow_warning(call.artifact) is not None
+    session = registry.load(
+        benchmark.runtime,
+        file_for(benchmark.runtime, call.artifact, settings().url),
+        call.artifact.precision,
+        benchmark.provider,
+        LoadOptions(threads, exact_sums=exact),
+    )
     with progress_bar() as progress:
         bar = progress.add_task("Images", total=len(inputs))
         return run_inference(
-            runtime.run,
+            session.run,
             inputs,
             folder,
             spec,

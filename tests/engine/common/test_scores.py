@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from engine.common.scores import as_scores, rank_of, top_k
-from engine.runtimes.onnxruntime import in_batches
+from engine.runtimes.batches import in_batches
 
 TYPES = (np.float16, np.float32, np.float64, np.uint8, np.int8, np.int32, np.int64)
 

@@ -18,9 +18,10 @@ from engine.errors import BenchmarkFailed, ProviderUnavailable
 from engine.profiling import job
 from engine.profiling.records import NodeFacts, load_profiles
 from engine.profiling.summary import slowest_nodes, sum_times, times_by_operator
-from engine.profiling.trace import WARM_UP_RUNS, parse_trace, record_trace
 from engine.runs.request import RunRequest, Task
 from engine.runs.submit import run_job_ids, submit
+from engine.runtimes.onnxruntime_profiler import parse_trace, record_trace
+from engine.runtimes.timing import WARM_UP_RUNS
 from engine.specs import ProfileSpec, WeightsSpec
 from engine.store import artifacts
 from tests.support.tiny import SIDE, Quiet, store_build, tiny_se_model
@@ -43,13 +44,13 @@ def test_nodes_are_those_of_the_optimized_graph_and_fit_into_the_run(
 ) -> None:
     path = artifacts.model_path(store_build(url, tiny_se_model()).digest)
     inputs = np.zeros((2, 3, SIDE, SIDE), np.float32)
-    trace = record_trace(path, CPU, 1, inputs, tmp_path, seconds=0.2)
+    trace = record_trace(path, CPU, 1, inputs, seconds=0.2)
     expected = Counter(node.op_type for node in optimized(path, tmp_path).graph.node)
-    assert Counter(one.node.op_type for one in trace.nodes) == expected
-    assert 0 < sum(one.ms for one in trace.nodes) <= trace.wall_ms
+    assert Counter(one.op for one in trace.layers) == expected
+    assert 0 < sum(one.ms for one in trace.layers) <= trace.wall_ms
     assert trace.latency_ms > 0
-    assert {one.provider for one in trace.nodes} == {CPU}
-    assert all(one.shapes and one.shapes[0][0] == 2 for one in trace.nodes), "of batch 2"
+    assert {one.provider for one in trace.layers} == {CPU}
+    assert all(one.shapes and one.shapes[0][0] == 2 for one in trace.layers), "of batch 2"
 
 
 def event(name: str, ts: int, dur: int, **args: object) -> dict:
@@ -70,7 +71,7 @@ def test_times_are_means_over_the_faster_runs_after_warm_up() -> None:
         events.append(event("model_run", 10_000 * run, wall))
     trace = parse_trace([node, idle], events, latency_ms=3.5)
     assert (trace.runs, trace.wall_ms, trace.latency_ms) == (2, 4.0, 3.5)
-    times = {one.node.name: (one.ms, one.shapes) for one in trace.nodes}
+    times = {one.name: (one.ms, one.shapes) for one in trace.layers}
     assert times == {"relu": (1.5, ((1, 8, 2, 2),)), "not timed": (0.0, ())}
 
 
@@ -83,7 +84,7 @@ def test_nodes_without_a_name_are_found_by_operator_and_order() -> None:
             events.append(event(f"{name}_kernel_time", begun, 1 + place, op_name=name[0]))
         events.append(event("model_run", 100 * run, 50))
     trace = parse_trace(nodes, events, 1.0)
-    assert [(one.node.name, one.ms) for one in trace.nodes] == [
+    assert [(one.name, one.ms) for one in trace.layers] == [
         ("A_7", 0.001),
         ("B_9", 0.002),
         ("A_3", 0.003),

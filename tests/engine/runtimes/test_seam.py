@@ -8,20 +8,23 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import onnx
 import pytest
 
 from db.enums import Precision
 from engine.benchmark.placement import nodes_on_other_providers
 from engine.cli.main import main
-from engine.errors import InvalidRequest
+from engine.errors import InvalidRequest, ProviderUnavailable
 from engine.results import results_frame
 from engine.results.precision_pairs import precision_pairs
+from engine.runs.request import RunRequest
 from engine.runtimes import registry
 from engine.runtimes.base import LoadOptions
 from engine.specs import CPU_PROVIDER, DEFAULT_RUNTIME, BenchmarkSpec, EvaluateSpec
-from engine.specs.precisions import any_precision, in_order, pairs, precision_names
+from engine.specs.precisions import BF16_MISSING, any_precision, in_order, pairs, precision_names
 from tests.support.fakes import LABEL, PRECISION, RUNTIME, FakeRuntime, fake_seam
 from tests.support.measured import run_tiny
+from tests.support.tiny import tiny_se_model
 
 BOTH = ("-p", "fp32", "-p", PRECISION)
 KEY_BEFORE_RUNTIMES = "d09795c67fa211dd8e23965560174869a8cfa62f28d2bb3b5a85bd9d3e5e5121"
@@ -82,6 +85,87 @@ def test_a_measurement_in_one_runtime_is_not_that_of_another(
     assert sorted(names) == sorted([RUNTIME, DEFAULT_RUNTIME])
 
 
+def test_impossible_cells_are_left_out_and_listed(
+    seam: None,
+    url: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    words = (*BOTH, "-r", DEFAULT_RUNTIME, "-r", RUNTIME)
+    assert run_tiny(url, tmp_path, monkeypatch, *words) == 0
+    told = capsys.readouterr()
+    assert f"Not measured: {PRECISION} in {DEFAULT_RUNTIME}." in told.err
+    rows = results_frame(url)
+    measured = {
+        (precision, registry.name_in(runtime))
+        for precision, runtime in zip(rows["precision"], rows["runtime"], strict=True)
+    }
+    assert measured == {
+        ("fp32", DEFAULT_RUNTIME),
+        ("fp32", RUNTIME),
+        (PRECISION, RUNTIME),
+    }
+    assert len(rows) == 3
+
+
+@pytest.mark.parametrize(("precision", "ran"), [("fp32", "bf16"), (PRECISION, "fp32")])
+def test_other_arithmetic_than_requested_is_refused(
+    seam: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, precision: str, ran: str
+) -> None:
+    monkeypatch.setattr(FakeRuntime, "ran", ran)
+    path = tmp_path / "tiny.onnx"
+    onnx.save(tiny_se_model(), path)
+    with pytest.raises(ProviderUnavailable, match=f"would run 7 layers in {ran}; nothing"):
+        registry.load(RUNTIME, path, precision, CPU_PROVIDER, LoadOptions(1))
+
+
+@pytest.mark.parametrize(
+    ("precision", "placement", "expected"),
+    [
+        ("fp32", {"CPU": 9}, None),
+        ("int8", None, None),
+        ("int8", {"CPU int8": 53, "CPU fp32": 12}, None),
+        ("int8", {"CPU fp32": 12}, "12 layers in fp32"),
+        ("int8", {"CPU int8": 53, "CPU bf16": 1}, "53 layers in int8 and 1 layer in bf16"),
+        ("fp32", {"CPU int8": 5, "CPU fp32": 1}, None),  # a file that is quantized already
+        ("bf16", {"CPU bf16": 5, "CPU fp32": 1}, None),
+        ("bf16", {"CPU fp16": 5}, "5 layers in fp16"),
+    ],
+)
+def test_arithmetic_is_that_of_the_precision(
+    precision: str, placement: dict[str, int] | None, expected: str | None
+) -> None:
+    assert registry.other_arithmetic(precision, placement) == expected
+
+
+def test_a_runtime_that_is_not_installed_is_told_with_the_way_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("engine.runtimes.openvino_runtime.version_of", lambda *packages: None)
+    reason = registry.why_not("openvino", "fp32")
+    assert reason is not None
+    assert reason.startswith("Runtime openvino is not installed: install it with `pip install")
+    assert "openvino" not in registry.versions()
+
+
+def test_bf16_needs_a_processor_that_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engine.runtimes.openvino_runtime.bf16_instructions", list)
+    assert registry.why_not("openvino", "bf16") == BF16_MISSING
+    monkeypatch.setattr("engine.runtimes.openvino_runtime.bf16_instructions", lambda: ["amx_bf16"])
+    assert registry.why_not("openvino", "bf16") is None
+    assert registry.why_not(DEFAULT_RUNTIME, "bf16") == (
+        "Runtime onnxruntime does not execute bf16: choose runtime openvino, or choose another "
+        "precision."
+    )
+
+
+def test_requests_of_one_runtime_are_read() -> None:
+    earlier = {"model_id": "demo/senet", "runtime": RUNTIME}
+    assert RunRequest.model_validate(earlier).runtimes == (RUNTIME,)
+    assert RunRequest(model_id="demo/senet").runtimes == (DEFAULT_RUNTIME,)
+
+
 def test_what_cannot_be_is_refused_before_it_is_queued(
     seam: None,
     url: str,
@@ -89,7 +173,8 @@ def test_what_cannot_be_is_refused_before_it_is_queued(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert run_tiny(url, tmp_path, monkeypatch, *BOTH, "-r", DEFAULT_RUNTIME) != 0
+    words = ("-p", PRECISION, "-r", DEFAULT_RUNTIME)
+    assert run_tiny(url, tmp_path, monkeypatch, *words) != 0
     assert f"{DEFAULT_RUNTIME} does not execute {PRECISION}: choose" in capsys.readouterr().err
     assert run_tiny(url, tmp_path, monkeypatch, *BOTH, "-r", "nothing") != 0
     assert "There is no runtime 'nothing': choose onnxruntime or" in capsys.readouterr().err
@@ -99,18 +184,19 @@ def test_what_cannot_be_is_refused_before_it_is_queued(
 
 
 def test_lists_follow_the_table(seam: None) -> None:
-    assert precision_names() == ["fp32", "fp16", "int8", PRECISION]
-    assert in_order()[-1] == PRECISION
-    assert any_precision() == f"fp32, fp16, int8 or {PRECISION}"
+    assert precision_names() == ["fp32", "fp16", "bf16", "int8", PRECISION]
+    assert in_order() == ("fp32", "fp16", "int8")
+    assert in_order(runtimes=[RUNTIME]) == ("fp32", PRECISION)
+    assert any_precision() == f"fp32, fp16, bf16, int8 or {PRECISION}"
     assert next(iter(pairs())) == f"{PRECISION} vs int8"
-    assert registry.is_choice()
     assert registry.RUNTIMES[RUNTIME].label == LABEL
 
 
 def test_without_it_everything_is_as_before() -> None:
     assert precision_names() == [str(precision) for precision in Precision]
-    assert list(pairs().values()) == [("fp16", "int8"), ("fp32", "int8"), ("fp32", "fp16")]
-    assert not registry.is_choice()
+    assert list(pairs())[:3] == ["int8 vs bf16", "int8 vs fp16", "int8 vs fp32"]
+    assert in_order(runtimes=["openvino"]) == ("fp32", "bf16", "int8")
+    assert in_order(runtimes=["torch"]) == ("fp32",)
 
 
 def test_the_default_runtime_is_in_no_key_and_another_one_is() -> None:

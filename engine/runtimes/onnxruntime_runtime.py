@@ -1,0 +1,52 @@
+"""ONNX Runtime as a runtime of the registry; its devices are the execution providers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from engine.runtimes.base import Device, LoadOptions, Operators
+from engine.runtimes.packages import version_of
+from engine.specs import CPU_PROVIDER, DEFAULT_RUNTIME
+from engine.text import quoted
+
+if TYPE_CHECKING:
+    from engine.runtimes.onnxruntime import OnnxSession
+
+CPU_PACKAGE, GPU_PACKAGE = "onnxruntime", "onnxruntime-gpu"
+GPU_PROVIDERS = ("CUDAExecutionProvider", "TensorrtExecutionProvider")
+
+
+class OnnxRuntime:
+    """The runtime of the registry; the types in a file decide what it computes in."""
+
+    name = DEFAULT_RUNTIME
+    file = "model.onnx"
+
+    def version(self) -> str | None:
+        """Version of the onnxruntime package."""
+        return version_of(CPU_PACKAGE, GPU_PACKAGE)
+
+    def devices(self) -> tuple[Device, ...]:
+        """The execution providers of this package."""
+        import onnxruntime
+
+        names = onnxruntime.get_available_providers()
+        return tuple(Device(name, name.removesuffix("ExecutionProvider")) for name in names)
+
+    def supports(self, precision: str, operators: Operators, device: str) -> str | None:
+        """Whether the package has the provider: that for the CPU has none of the GPU's."""
+        if device in GPU_PROVIDERS and version_of(GPU_PACKAGE) is None:
+            return (
+                f"{device} is not in the installed package {CPU_PACKAGE}: install {GPU_PACKAGE}, "
+                f"or choose provider {CPU_PROVIDER}."
+            )
+        if not device.endswith("ExecutionProvider"):
+            return f"ONNX Runtime has no provider {quoted(device)}: choose {CPU_PROVIDER}."
+        return None
+
+    def load(self, path: Path, precision: str, device: str, options: LoadOptions) -> OnnxSession:
+        """Loads a file; its tensor types determine the precision."""
+        from engine.runtimes.onnxruntime import OnnxSession
+
+        return OnnxSession(path, device, options.threads, options.exact_sums, options.requests)
