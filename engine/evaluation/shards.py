@@ -15,7 +15,7 @@ from engine.config import settings
 from engine.datasets.pixel_cache import open_cache
 from engine.errors import InvalidRequest
 from engine.evaluation.per_image import PerImage, read_per_image, save_per_image
-from engine.evaluation.pipeline import Pipeline, threads_each
+from engine.evaluation.pipeline import Pipeline, in_flight, threads_each
 from engine.evaluation.scoring import score_matched
 from engine.evaluation.task import Task
 from engine.jobs.context import JobContext
@@ -70,7 +70,12 @@ def compute(
             path,
             task.artifact.precision,
             task.spec.provider,
-            LoadOptions(threads_each(threads), exact_sums=exact, cache=compiled_models()),
+            LoadOptions(
+                threads_each(threads),
+                exact_sums=exact,
+                cache=compiled_models(),
+                callers=in_flight(threads),
+            ),
         )
         context.stage(f"Evaluating on {len(task.images):,} images of {task.index.name}.")
         results = pipeline.run(

@@ -37,7 +37,8 @@ class LoadOptions:
 
     `exact_sums`: use exact integer sums where the processor's fast kernels would overflow. `batch`:
     the batch size of all requests, for runtimes that compile for a size; None: any. `cache`: folder
-    of compiled models; None: the model is compiled now, and the load time includes it.
+    of compiled models; None: the model is compiled now, and the load time includes it. `callers`:
+    number of threads that call `run` at once.
     """
 
     threads: int
@@ -45,6 +46,7 @@ class LoadOptions:
     exact_sums: bool = False
     batch: int | None = None
     cache: Path | None = None
+    callers: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +97,7 @@ class Session(Protocol):
         """A new request; there are as many as LoadOptions.requests."""
 
     def run(self, batch: np.ndarray) -> np.ndarray:
-        """Scores of one batch, computed by the first request."""
+        """Scores of one batch; any number of threads may call it at once."""
 
     def profile(self, images: np.ndarray, seconds: float) -> Trace:
         """The time of every layer over about `seconds` of runs; raises NotSupported."""

@@ -7,6 +7,7 @@ model's own graph.
 
 from __future__ import annotations
 
+import queue
 import time
 from collections import Counter
 from functools import partial
@@ -63,10 +64,11 @@ class OpenVinoSession:
         if not path.is_file():
             raise ArtifactMissing(f"There is no model file {path}.")
         self._model = _read(path, options.batch)
+        streams = max(options.requests, options.callers)
         self._config: dict[str, Any] = {
             "INFERENCE_PRECISION_HINT": HINTS.get(precision, "f32"),
-            "NUM_STREAMS": options.requests,
-            "INFERENCE_NUM_THREADS": options.threads * options.requests,
+            "NUM_STREAMS": streams,
+            "INFERENCE_NUM_THREADS": options.threads * streams,
             # Pinned threads of several processes would share the first cores.
             "ENABLE_CPU_PINNING": False,
         }
@@ -80,9 +82,13 @@ class OpenVinoSession:
         self.placement: dict[str, int] | None = dict(counts)
         self.settings = _settings_of(self._compiled)
         self.batch = _only_batch(self._model)
-        infer = [self._compiled.create_infer_request() for _ in range(options.requests)]
-        self._requests: list[Request] = [partial(_scores, one, self.batch) for one in infer]
-        self._unused = iter(self._requests)
+        infer = [self._compiled.create_infer_request() for _ in range(streams)]
+        requests: list[Request] = [partial(_scores, one, self.batch) for one in infer]
+        self._unused = iter(requests)
+        # An infer request that two threads share gives one of them the scores of the other.
+        self._free: queue.SimpleQueue[Request] = queue.SimpleQueue()
+        for request in requests:
+            self._free.put(request)
 
     def request(self) -> Request:
         """The next unused infer request."""
@@ -90,7 +96,11 @@ class OpenVinoSession:
 
     def run(self, batch: np.ndarray) -> np.ndarray:
         """Scores (n, classes) float32 of a float32 batch (n, 3, side, side), for any n."""
-        return self._requests[0](batch)
+        request = self._free.get()
+        try:
+            return request(batch)
+        finally:
+            self._free.put(request)
 
     def profile(self, images: np.ndarray, seconds: float) -> Trace:
         """The time of every layer, by the counters of a second compiled model."""
@@ -113,8 +123,8 @@ class OpenVinoSession:
 
     def __exit__(self, *ended: object) -> None:
         """Releases the requests and the compiled model."""
-        self._requests.clear()
         self._unused = iter(())
+        self._free = queue.SimpleQueue()
         del self._compiled
 
 
@@ -144,7 +154,8 @@ def _why(error: RuntimeError) -> str:
     """OpenVINO's own reason in one sentence, without the lines that name its source files."""
     lines = [line.strip() for line in str(error).splitlines()]
     told = [line for line in lines if line and not line.startswith(("Exception from", "Check '"))]
-    reason = " ".join(told[:2]) or "no reason given"
+    named = [line.removeprefix("-- ") for line in told if line.startswith("-- ")]
+    reason = " ".join(named or told[:2]) or "no reason given"
     return f"OpenVINO cannot run this model ({reason}): choose runtime onnxruntime."
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -79,6 +80,17 @@ def test_requests_are_streams_and_threads_are_those_of_each(path: Path) -> None:
     first, second = session.request(), session.request()
     assert first(images(2)) == pytest.approx(second(images(2)))
     assert session.copies == 1
+
+
+@pytest.mark.parametrize("callers", [1, 4])
+def test_threads_that_run_at_once_get_their_own_scores(path: Path, callers: int) -> None:
+    options = LoadOptions(1, callers=callers)
+    session = registry.load("openvino", path, "fp32", CPU_PROVIDER, options)
+    batches = list(images(400).reshape(100, 4, 3, SIDE, SIDE))
+    expected = [session.run(batch) for batch in batches]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(session.run, batches))
+    assert np.array_equal(np.stack(found), np.stack(expected))
 
 
 def test_a_batch_size_is_compiled_in_and_others_are_filled(path: Path) -> None:
