@@ -12,7 +12,7 @@ from engine.benchmark.interference import InterferenceMonitor, InterferenceSumma
 from engine.benchmark.loaded_model import LoadedModel, ProcessConfig
 from engine.benchmark.measurers import MEASURERS, BenchmarkTask
 from engine.benchmark.metrics import Outcome, save_latencies
-from engine.benchmark.placement import nodes_on_other_providers
+from engine.benchmark.placement import nodes_on_other_providers, placement_text
 from engine.benchmark.processes import ProcessGroup
 from engine.benchmark.reuse import find_previous_benchmark, setting_of
 from engine.benchmark.scenarios.definitions import CLOSED_LOOP, requested_label
@@ -60,9 +60,10 @@ def run(params: dict[str, Any], context: JobContext) -> dict[str, Any]:
         session.add(row)
     interference = BenchmarkProtocol.from_row(row).interference_text
     elsewhere = nodes_on_other_providers(loaded.nodes, spec.provider)
-    overflow = overflow_warning(artifact)
+    overflow, placed = overflow_warning(artifact), placement_text(loaded.nodes)
     context.say(
         outcome.summary
+        + (f" {placed[0].upper()}{placed[1:]}." if placed else "")
         + (f" Interference: {interference}." if interference else "")
         + (f" Warning: {overflow}." if overflow else "")
         + (f" Note: {elsewhere}." if elsewhere else "")

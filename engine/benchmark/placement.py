@@ -1,4 +1,4 @@
-"""Placement: graph nodes that ran on another provider than the requested one."""
+"""Placement: where the layers of a model ran, and in which arithmetic."""
 
 from __future__ import annotations
 
@@ -18,3 +18,17 @@ def nodes_on_other_providers(nodes: Any, provider: str) -> str | None:
         return None
     total = sum(nodes.values())
     return ", ".join(f"{n:,} of {total:,} nodes ran on {name}" for name, n in others.items())
+
+
+def placement_text(nodes: Any) -> str | None:
+    """`53 of 65 layers in int8, 12 in fp32`; None where the arithmetic is not reported.
+
+    `nodes`: as of `nodes_on_other_providers`.
+    """
+    if not isinstance(nodes, dict) or not all(" " in name for name in nodes) or not nodes:
+        return None
+    total = sum(nodes.values())
+    ordered = sorted(nodes.items(), key=lambda item: -item[1])
+    (first, count), *others = ((name.partition(" ")[2], n) for name, n in ordered)
+    rest = "".join(f", {n:,} in {name}" for name, n in others)
+    return f"{count:,} of {total:,} layers in {first}{rest}"

@@ -9,13 +9,13 @@ from sqlalchemy import Select, func, select
 
 from db.models import Benchmark, Environment
 from engine.benchmark.interference import MAX_OTHER_CORES
-from engine.benchmark.placement import nodes_on_other_providers
+from engine.benchmark.placement import nodes_on_other_providers, placement_text
 from engine.benchmark.scenarios.definitions import scenario_label, verdict_text
 from engine.errors import InvalidRequest
 from engine.peak.shares import add_peak_shares
 from engine.results.columns import COLUMNS
-from engine.results.reading import newest_rows, read_frame
-from engine.specs.comparability import SAME_CONDITIONS
+from engine.results.reading import by_runtime, newest_rows, read_frame
+from engine.specs.comparability import SAME_SETTING
 from engine.store.protocols import ScenarioFacts
 
 
@@ -25,8 +25,10 @@ def all_benchmarks(url: str, builds: pd.DataFrame) -> pd.DataFrame:
 
 
 def newest_benchmarks(url: str, builds: pd.DataFrame) -> pd.DataFrame:
-    """The newest benchmark of each build under each set of conditions (SAME_CONDITIONS)."""
-    return newest_rows(all_benchmarks(url, builds), SAME_CONDITIONS, "benchmarked_at")
+    """The newest benchmark of each build under each set of conditions (SAME_SETTING) and runtime."""
+    frame = all_benchmarks(url, builds)
+    frame = frame.assign(executed_by=by_runtime(frame))
+    return newest_rows(frame, (*SAME_SETTING, "executed_by"), "benchmarked_at")
 
 
 def _benchmarks() -> Select:
@@ -63,6 +65,7 @@ def _with_protocol(frame: pd.DataFrame) -> pd.DataFrame:
     frame["valid"] = pd.Series(valid, index=frame.index, dtype=object)
     busy_cores = frame["other_busy_cores"]
     frame["noise"] = [_interference(*row) for row in zip(frame["noise"], busy_cores, strict=True)]
+    frame["placement"] = [placement_text(nodes) for nodes in frame["elsewhere"]]
     placements = zip(frame["elsewhere"], frame["provider"], strict=True)
     frame["elsewhere"] = [nodes_on_other_providers(*placement) for placement in placements]
     return frame

@@ -64,7 +64,7 @@ class Column:
 
 _COLUMNS = (
     Column("model_id", "model", "Source of the model and its name there."),
-    Column("precision", "precision", "Precision of the build: fp32, fp16 or int8."),
+    Column("precision", "precision", "Precision of the build: fp32, fp16, bf16 or int8."),
     Column(
         "top1",
         "top-1",
@@ -164,7 +164,7 @@ _COLUMNS = (
     ),
     Column("processes", "processes", "Processes that run at the same time.", "", INTEGER),
     Column("provider", "provider", "Execution provider of ONNX Runtime."),
-    Column("runtime", "runtime", "Runtime and version."),
+    Column("runtime", "runtime", "Runtime that executed the build, and its version."),
     Column("scenario", "scenario", "How requests arrive: closed loop, or an MLPerf scenario."),
     Column("verdict", "verdict", "Whether the condition of the scenario was met, and if not, why."),
     Column("valid", "valid", "Whether the condition of the scenario was met (yes or no)."),
@@ -174,6 +174,12 @@ _COLUMNS = (
         "interference",
         "Other load that disturbed the measurement. A dash: none was found.",
         export_title="noisy because",
+    ),
+    Column(
+        "placement",
+        "arithmetic",
+        "Layers by the arithmetic that they ran in, as the runtime reports it. A dash: it does not "
+        "report it.",
     ),
     Column(
         "elsewhere",
@@ -300,16 +306,16 @@ STORED = tuple(column.key for column in _COLUMNS if column.stored)
 
 IDENTITY = ("model_id", "precision")
 _SUMMARY = (
-    "top1", "top1_low", "top1_high", "images_per_s", "latency_p50_ms", "size_mb",
+    "runtime", "top1", "top1_low", "top1_high", "images_per_s", "latency_p50_ms", "size_mb",
     "compute_gmacs", "images", "dataset", "batch", "instances", "threads", "notes",
     "measured_at",
 )  # fmt: skip
 _ACCURACY = (
-    "top1", "top1_low", "top1_high", "top5", "images", "dataset", "notes", "calibration",
+    "runtime", "top1", "top1_low", "top1_high", "top5", "images", "dataset", "notes", "calibration",
     "target", "preprocess",
 )  # fmt: skip
 _SPEED = (
-    "images_per_s", "images_per_s_low", "images_per_s_high", "scenario", "stable", "noise",
+    "runtime", "images_per_s", "images_per_s_low", "images_per_s_high", "scenario", "stable", "noise",
     "other_busy_cores", "latency_p50_ms", "latency_p90_ms", "latency_p99_ms", "batch", "threads",
     "instances", "load_ms", "first_inference_ms", "peak_rss_mb", "achieved_gmacs_per_s",
     "peak_share", "execution", "environment",
@@ -318,11 +324,11 @@ SETS = {"Summary": _SUMMARY, "Accuracy": _ACCURACY, "Speed": _SPEED}
 """Column sets that the pages offer, each after IDENTITY, in this order."""
 
 SWEEP = (
-    "precision", "batch", "instances", "threads", "images_per_s", "latency_p50_ms",
+    "precision", "runtime", "batch", "instances", "threads", "images_per_s", "latency_p50_ms",
     "latency_p90_ms", "latency_p99_ms", "noise",
 )  # fmt: skip
 TERMINAL = (
-    "model_id", "precision", "top1", "95 %", "images", "images_per_s", "latency_p50_ms", "at",
+    "model_id", "precision", "runtime", "top1", "95 %", "images", "images_per_s", "latency_p50_ms", "at",
     "peak_share", "size_mb", "artifact_digest",
 )  # fmt: skip
 """Columns of the command `results`; it composes two of them from several columns."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from db.models import Artifact, Benchmark, Environment, Evaluation, ImportedBuild, Weights
 from db.session import reading
+from engine.benchmark.placement import placement_text
 from engine.benchmark.scenarios.definitions import scenario_label, verdict_text
 from engine.errors import WorkbenchError
 from engine.evaluation.comparability import NOT_STATED
@@ -246,6 +247,7 @@ def _speed(provenance: Provenance) -> dict[str, Any]:
         "provider": row.provider,
         "nodes by provider": _nodes(protocol.nodes),
         "runtime": row.runtime,
+        **{f"runtime: {name}": text for name, text in (protocol.runtime_settings or {}).items()},
         "other_busy_cores": number(row.other_busy_cores, 2),
         "load average before": number(protocol.load_1min_before, 2),
         **_machine_state(protocol.during),
@@ -278,6 +280,9 @@ def _scenario_facts(scenario: ScenarioFacts) -> dict[str, Any]:
 def _nodes(counts: dict[str, int] | None) -> str:
     if not counts:
         return "not reported by this runtime"
+    arithmetic = placement_text(counts)
+    if arithmetic is not None:
+        return arithmetic
     return ", ".join(f"{count:,} on {provider}" for provider, count in counts.items())
 
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from enum import StrEnum
 
 import pandas as pd
 
 from db.enums import WeightsKind
 from engine.benchmark.scenarios.definitions import CLOSED_LOOP
 from engine.results.builds import MEASURED_HERE
+from engine.results.reading import by_runtime
 from engine.runtimes.registry import RUNTIMES, name_in
 from engine.specs import CPU_PROVIDER, DEFAULT_RUNTIME
-from engine.specs.comparability import SAME_CONDITIONS, SAME_IMAGES, SAME_MODEL, SWEPT
+from engine.specs.comparability import SAME_IMAGES, SAME_MODEL, SAME_SETTING, SWEPT
 from engine.text import plural, short
 
 DIGEST_LENGTH = 64
@@ -40,12 +42,12 @@ def accuracy_groups(frame: pd.DataFrame) -> list[Group]:
 
 
 def speed_groups(frame: pd.DataFrame) -> list[Group]:
-    """Machines and configurations with at least one benchmark, the most used first.
+    """Machines and configurations with at least one benchmark, in any runtime, most used first.
 
     Closed-loop groups come before those of other scenarios.
     """
     benchmarked = frame[frame["benchmark_id"].notna()]
-    groups = _groups(benchmarked, ["environment", *SAME_CONDITIONS], _speed_label)
+    groups = _groups(benchmarked, ["environment", *SAME_SETTING], _speed_label)
     return sorted(groups, key=lambda group: group.values["scenario"] != CLOSED_LOOP)
 
 
@@ -89,7 +91,6 @@ def _speed_label(values: dict[str, object]) -> str:
         parts.insert(0, str(values["scenario"]))
     if values["provider"] != CPU_PROVIDER:
         parts.append(str(values["provider"]).removesuffix("ExecutionProvider"))
-    parts += filter(None, [_other_runtime(values["runtime"])])
     return f"{', '.join(parts)} · {values['environment']}"
 
 
@@ -126,17 +127,57 @@ def benchmarks_of_model(
 ) -> pd.DataFrame:
     """The benchmarks of one model's builds: for each precision, the first build of `model_rows`.
 
-    `conditions`: values of SAME_CONDITIONS that all benchmarks share, except those in `vary`.
+    Only in the runtimes of its rows. `conditions`: values of SAME_SETTING that all benchmarks
+    share, except those in `vary`.
     """
     builds = model_rows.drop_duplicates("precision").set_index("artifact_digest")
-    same = {name: conditions[name] for name in SAME_CONDITIONS if name not in vary}
+    same = {name: conditions[name] for name in SAME_SETTING if name not in vary}
     selected = Group("", same).select_rows(benchmarks)
-    selected = selected[selected["artifact_digest"].isin(builds.index)]
+    shown = model_rows.assign(executed_by=by_runtime(model_rows))
+    pairs = set(zip(shown["artifact_digest"], shown["executed_by"], strict=True))
+    own = zip(selected["artifact_digest"], by_runtime(selected), strict=True)
+    selected = selected[[pair in pairs and pair[0] in builds.index for pair in own]]
     identity = builds[["precision", "model_id", "label"]]
     return selected.join(identity, on="artifact_digest").reset_index(drop=True)
 
 
-def _other_runtime(recorded: object) -> str:
+class RuntimeChoice(StrEnum):
+    """Which rows of a build measured in several runtimes are shown, beside one by its name."""
+
+    BEST = "best runtime"
+    EACH = "each runtime"
+
+
+def runtimes_of(recorded: pd.Series) -> list[str]:
+    """Names of the registered runtimes among recorded ones, in the registry's order."""
+    names = set(recorded.dropna().astype(str).map(name_in))
+    return [name for name in RUNTIMES if name in names]
+
+
+def in_runtime(rows: pd.DataFrame, choice: str) -> pd.DataFrame:
+    """The rows of one runtime, of each, or of the best runtime of each model and precision.
+
+    The best one is the fastest with both an accuracy and a speed, else one with an accuracy.
+    """
+    if choice == RuntimeChoice.EACH:
+        return rows
+    if choice != RuntimeChoice.BEST:
+        return rows[rows["runtime"].map(name_in, na_action="ignore") == choice]
+    build = [*SAME_MODEL, "precision"]
+    ranked = rows.assign(
+        executed_by=by_runtime(rows),
+        accurate=rows["evaluation_id"].notna(),
+        complete=rows["evaluation_id"].notna() & rows["benchmark_id"].notna(),
+    )
+    order = ranked.sort_values(
+        ["complete", "accurate", "images_per_s"], ascending=False, kind="stable"
+    )
+    best = order.drop_duplicates(build)[[*build, "executed_by"]]
+    kept = ranked.reset_index().merge(best, on=[*build, "executed_by"])["index"]
+    return rows[rows.index.isin(kept)]
+
+
+def other_runtime(recorded: object) -> str:
     """Display name of a registered runtime other than the default one; else empty."""
     name = name_in(str(recorded))
     return RUNTIMES[name].label if name in RUNTIMES and name != DEFAULT_RUNTIME else ""
@@ -159,7 +200,7 @@ def with_labels(frame: pd.DataFrame) -> pd.DataFrame:
 
 def with_keys(frame: pd.DataFrame) -> pd.DataFrame:
     """Adds `key`: a readable name for each row that is unique in the table."""
-    runtimes = frame["runtime"].map(_other_runtime)
+    runtimes = frame["runtime"].map(other_runtime)
     key = frame["label"] + " " + frame["precision"]
     key += (" in " + runtimes).where(runtimes != "", "")
     for column in ("artifact_digest", "preprocess", "evaluation_id"):

@@ -6,7 +6,7 @@ import pandas as pd
 from sqlalchemy import Select
 
 from db.session import reading
-from engine.runtimes.registry import name_in
+from engine.runtimes.registry import RUNTIMES, name_in
 from engine.specs import DEFAULT_RUNTIME
 
 
@@ -24,6 +24,15 @@ def with_ran_in(frame: pd.DataFrame, measured_here: pd.Series | None = None) -> 
     """
     names = frame["runtime"].map(name_in, na_action="ignore").fillna(DEFAULT_RUNTIME)
     return frame.assign(ran_in=names if measured_here is None else names.where(measured_here, ""))
+
+
+def by_runtime(frame: pd.DataFrame) -> pd.Series:
+    """The runtime of each row, so that its versions here are one; as recorded where it is not here.
+
+    A version of a runtime replaces the version before it, as long as the machine is the same.
+    """
+    names = frame["runtime"].fillna("").astype(str).map(name_in)
+    return names.where(names.isin(list(RUNTIMES)), frame["runtime"])
 
 
 def newest_rows(frame: pd.DataFrame, key: tuple[str, ...], time: str) -> pd.DataFrame:

@@ -11,8 +11,12 @@ import pandas as pd
 from db.enums import Precision
 from engine.benchmark.sweep import Percentile
 from engine.common.stats import PairedDifference
-from engine.results.groups import accuracy_points, is_collapsed
+from engine.results.builds import MEASURED_HERE
+from engine.results.groups import accuracy_points, is_collapsed, other_runtime
+from engine.results.reading import with_ran_in
 from engine.results.wording import accuracy_text, interval_text, significance_text
+from engine.runtimes.registry import label_of
+from engine.specs import DEFAULT_RUNTIME
 from engine.specs.comparability import SAME_EVALUATION, SAME_MODEL
 from engine.store.manifest import EMULATED
 from engine.text import is_missing, number, plural, signed
@@ -74,23 +78,42 @@ def comparable_points(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def candidates(points: pd.DataFrame) -> pd.DataFrame:
-    """The rows of `comparable_points` that have a speed, with their accuracy drops."""
-    return with_accuracy_drops(points[points["images_per_s"].notna()])
+    """The rows of `comparable_points` that have a speed, with their accuracy drops.
+
+    The drops are taken from `points` unless a wider table gave them already.
+    """
+    known = {"fp32_id", "fp32_runtime", "drop_pp"} <= set(points)
+    measured = points if known else with_accuracy_drops(points)
+    return measured[measured["images_per_s"].notna()]
 
 
 def with_accuracy_drops(points: pd.DataFrame) -> pd.DataFrame:
-    """Adds `fp32_id` (evaluation) and `drop_pp`: top-1 of fp32 minus top-1 of the row, in pp.
+    """Adds `fp32_id` (evaluation), `fp32_runtime` and `drop_pp`: top-1 of fp32 minus the row's, pp.
 
-    fp32 of the same model on the same images. Both are missing without such an evaluation; the drop
-    of fp32 itself is 0.
+    fp32 of the same model on the same images, in the same runtime where it was evaluated there,
+    else in the default one (`fp32_runtime` is its name then, else missing). All are missing without
+    such an evaluation; the drop of fp32 itself is 0.
     """
+    here = points["origin"] == MEASURED_HERE
+    points = with_ran_in(points, here)
     keys = [*SAME_MODEL, *SAME_EVALUATION]
-    fp32 = points[points["precision"] == Precision.FP32].drop_duplicates(keys)
-    reference = points[keys].merge(
-        fp32[[*keys, "top1", "evaluation_id"]], on=keys, how="left", validate="many_to_one"
+    fp32 = points[(points["precision"] == Precision.FP32) & points["evaluation_id"].notna()]
+    found = ["top1", "evaluation_id"]
+    same, default = (
+        points[on].merge(
+            rows.drop_duplicates(on)[[*on, *found]], on=on, how="left", validate="many_to_one"
+        )
+        for on, rows in (
+            ([*keys, "ran_in"], fp32),
+            (keys, fp32[fp32["ran_in"] == DEFAULT_RUNTIME]),
+        )
     )
-    return points.assign(
+    reference = same[found].fillna(default[found])
+    elsewhere = same["evaluation_id"].isna() & default["evaluation_id"].notna()
+    names = pd.Series(DEFAULT_RUNTIME, index=reference.index).where(elsewhere, None)
+    return points.drop(columns="ran_in").assign(
         fp32_id=reference["evaluation_id"].to_numpy(),
+        fp32_runtime=names.to_numpy(),
         drop_pp=reference["top1"].to_numpy() - points["top1"].to_numpy(),
     )
 
@@ -170,9 +193,21 @@ def _no_build_meets(points: pd.DataFrame, limits: list[_Limit]) -> str:
         if len(measured):
             closest = measured.loc[measured[limit.column].astype(float).idxmin()]
             figure = f"{number(closest[limit.column], 2)} {limit.unit}"
-            sentence += f"; closest: {closest['label']} {closest['precision']}, {figure}"
+            sentence += f"; closest: {build_text(closest.to_dict())}, {figure}"
         sentences.append(f"{sentence}.")
     return " ".join(sentences)
+
+
+def build_text(row: dict[str, Any]) -> str:
+    """`timm/seresnet50 int8 in OpenVINO`: model, precision, and another runtime than the default.
+
+    The default runtime is named too where `several_runtimes` is set in the row.
+    """
+    runtime = other_runtime(row.get("runtime"))
+    if not runtime and row.get("several_runtimes"):
+        runtime = label_of(DEFAULT_RUNTIME)
+    where = f" in {runtime}" if runtime else ""
+    return f"{row['label']} {row['precision']}{where}"
 
 
 def recommendation_text(
@@ -194,7 +229,7 @@ def recommendation_text(
     if constraints.goal == Goal.ACCURATE and constraints.max_drop_pp is not None:
         rule = "most accurate model, its fastest precision"
     return RecommendationText(
-        f"Recommended: {row['label']} {row['precision']}.",
+        f"Recommended: {build_text(row)}.",
         f"{accuracy_text(row)}{_drop_clause(row, difference)}; {speed} at {setting}; "
         f"{number(row['size_mb'])} MB. {recommendation.reason} ({rule}).",
     )
@@ -203,12 +238,14 @@ def recommendation_text(
 def _drop_clause(row: dict[str, Any], difference: PairedDifference | None) -> str:
     if row["precision"] == Precision.FP32:
         return ""
+    elsewhere = row.get("fp32_runtime")
+    where = "" if is_missing(elsewhere) else f" in {label_of(str(elsewhere))}"
     if difference is not None:
         change = signed(100 * difference.difference, 2)
-        return f", {change} pp vs its fp32 ({interval_text(difference)})"
+        return f", {change} pp vs its fp32{where} ({interval_text(difference)})"
     if is_missing(row["drop_pp"]):
         return ", accuracy drop vs fp32 unknown"
-    return f", {signed(-row['drop_pp'], 2)} pp vs its fp32 (not paired by image)"
+    return f", {signed(-row['drop_pp'], 2)} pp vs its fp32{where} (not paired by image)"
 
 
 def most_accurate_text(
@@ -218,11 +255,11 @@ def most_accurate_text(
     evidence = accuracy_text(best)
     if second is not None and lead is not None:
         evidence += (
-            f", {signed(100 * lead.difference, 2)} pp vs {second['label']} {second['precision']} "
+            f", {signed(100 * lead.difference, 2)} pp vs {build_text(second)} "
             f"({interval_text(lead)}: {significance_text(lead.p_value)})"
         )
     return RecommendationText(
-        f"Most accurate: {best['label']} {best['precision']}.",
+        f"Most accurate: {build_text(best)}.",
         f"{evidence}. A recommendation also needs a benchmark.",
     )
 

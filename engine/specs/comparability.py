@@ -26,5 +26,8 @@ SAME_CONDITIONS = (
 )
 """Two benchmarks are of the same machine, runtime, configuration and scenario."""
 
+SAME_SETTING = tuple(name for name in SAME_CONDITIONS if name != "runtime")
+"""The same conditions but for the runtime, which may be compared too."""
+
 SWEPT = ("batch", "instances", "threads")
 """Of the conditions, those that a sweep varies."""

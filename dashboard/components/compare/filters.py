@@ -13,11 +13,16 @@ from engine.evaluation.comparability import with_not_comparable
 from engine.results import ResultTables
 from engine.results.groups import (
     Group,
+    RuntimeChoice,
     accuracy_groups,
+    in_runtime,
+    runtimes_of,
     speed_groups,
     with_keys,
     with_labels,
 )
+from engine.results.recommend import with_accuracy_drops
+from engine.runtimes.registry import label_of
 
 IMAGENET_CLASSES = 1000
 
@@ -26,13 +31,14 @@ IMAGENET_CLASSES = 1000
 class Selection:
     """The filter values; a group is None if nothing of its kind was measured.
 
-    `published`: whether to show the published figures.
+    `published`: whether to show the published figures; `runtime`: see `in_runtime`.
     """
 
     accuracy: Group | None
     speed: Group | None
     models: list[str]
     published: bool
+    runtime: str = str(RuntimeChoice.EACH)
 
     @property
     def images(self) -> str:
@@ -42,19 +48,27 @@ class Selection:
     @property
     def setting(self) -> str:
         """Label of the benchmark conditions, without the machine."""
-        return self.speed.label.split(" · ")[0] if self.speed else "no benchmark"
+        setting = self.speed.label.split(" · ")[0] if self.speed else "no benchmark"
+        if self.runtime == RuntimeChoice.EACH:
+            return setting
+        best = self.runtime == RuntimeChoice.BEST
+        return setting + (", best runtime" if best else f", {label_of(self.runtime)}")
 
     def rows(self) -> pd.DataFrame:
         """The results of the selected models in the selected groups.
 
         Adds `label`, `key` and `not_comparable` (the reason). A row has accuracy, speed or both;
-        measurements of other groups are missing in it.
+        measurements of other groups are missing in it. Drops of accuracy are taken from the rows of
+        all runtimes, before one is chosen.
         """
         rows = with_labels(queries.results(self.accuracy, self.speed))
         rows = rows[rows["evaluation_id"].notna() | rows["benchmark_id"].notna()]
         if self.models:
             rows = rows[rows["label"].isin(self.models)]
-        return with_keys(with_not_comparable(rows.reset_index(drop=True)))
+        rows = with_keys(with_not_comparable(rows.reset_index(drop=True)))
+        several = len(runtimes_of(rows["runtime"])) > 1
+        rows = with_accuracy_drops(rows).assign(several_runtimes=several)
+        return in_runtime(rows, self.runtime).reset_index(drop=True)
 
 
 def choose(tables: ResultTables) -> Selection:
@@ -64,6 +78,7 @@ def choose(tables: ResultTables) -> Selection:
             evaluated, benchmarked = tables.evaluations, tables.benchmarks
             accuracy = _select_group("Accuracy on", accuracy_groups(evaluated), "images", 260)
             speed = _select_group("Speed at", speed_groups(benchmarked), "setting", 410)
+            runtime = _select_runtime(tables)
             labels = list(dict.fromkeys(with_labels(tables.builds)["label"]))
             models = st.multiselect(
                 "Models",
@@ -73,7 +88,7 @@ def choose(tables: ResultTables) -> Selection:
                 bind="query-params",
             )
         published = _published_toggle(accuracy, tables)
-    return Selection(accuracy, speed, models, published)
+    return Selection(accuracy, speed, models, published, runtime)
 
 
 def _select_group(label: str, groups: list[Group], key: str, width: int) -> Group | None:
@@ -85,6 +100,25 @@ def _select_group(label: str, groups: list[Group], key: str, width: int) -> Grou
     translate_group_label(key, by_label)
     chosen = st.selectbox(label, list(by_label), key=key, bind="query-params", width=width)
     return by_label.get(str(chosen), groups[0])
+
+
+def _select_runtime(tables: ResultTables) -> str:
+    """Selects the best runtime of each build, each runtime, or one; not drawn for one runtime."""
+    names = runtimes_of(pd.concat([tables.evaluations["runtime"], tables.benchmarks["runtime"]]))
+    if len(names) < 2:
+        return str(RuntimeChoice.EACH)
+    options = [*map(str, RuntimeChoice), *names]
+    chosen = st.selectbox(
+        "Runtime",
+        options,
+        format_func=label_of,
+        key="runtime",
+        bind="query-params",
+        width=170,
+        help="Best runtime: of each model and precision, the fastest runtime that has both an "
+        "accuracy and a speed. Each runtime: one mark for each.",
+    )
+    return str(chosen) if chosen in options else str(RuntimeChoice.BEST)
 
 
 def _published_toggle(accuracy: Group | None, tables: ResultTables) -> bool:
