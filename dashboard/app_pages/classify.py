@@ -10,26 +10,33 @@ import streamlit as st
 from dashboard import queries
 from dashboard.components.classify.excitations import show_excitations
 from dashboard.components.classify.image_sources import choose_images
-from dashboard.components.classify.predictions import classify_and_show, show_rejected
+from dashboard.components.classify.predictions import Choice, classify_and_show, show_rejected
 from dashboard.components.common.demo import demo_button
 from dashboard.formats import short
 from db.enums import WeightsKind
 from db.models import Artifact
+from engine.build.lookup import can_run
 from engine.config import settings
 from engine.jobs.locks import SHARED_MODE, try_lock
+from engine.runtimes.registry import RUNTIMES, label_of
+from engine.specs import DEFAULT_RUNTIME
 from engine.specs.precisions import precision_names
 
 MAX_BUILDS = 4
 
 
-def choose_builds(builds: list[Artifact]) -> list[Artifact]:
-    """Up to four builds of any models.
+def choose_builds(builds: list[Artifact]) -> list[Choice]:
+    """Up to four builds of any models, each in a runtime.
 
-    The default is the first and the last precision of the newest model.
+    The default is the first and the last precision of the newest model, in the default runtime.
     """
-    by_label = builds_by_label(builds)
-    newest = [label for label in by_label if by_label[label].model_id == builds[0].model_id]
-    newest.sort(key=lambda label: precision_names().index(by_label[label].precision))
+    by_label = choices_by_label(builds)
+    newest = [
+        label
+        for label, choice in by_label.items()
+        if choice.build.model_id == builds[0].model_id and choice.runtime == DEFAULT_RUNTIME
+    ]
+    newest.sort(key=lambda label: precision_names().index(by_label[label].build.precision))
     labels = st.multiselect(
         f"Builds (max {MAX_BUILDS})",
         list(by_label),
@@ -54,6 +61,19 @@ def builds_by_label(builds: list[Artifact]) -> dict[str, Artifact]:
         digest = f" · weights {short(build.weights_digest)}" if several else ""
         by_label.setdefault(f"{build.model_id} {build.precision}{random}{digest}", build)
     return by_label
+
+
+def choices_by_label(builds: list[Artifact]) -> dict[str, Choice]:
+    """Each build in each runtime that can run it here, by label; the default runtime first."""
+    by_label = builds_by_label(builds)
+    return {
+        label + (f" in {label_of(runtime)}" if runtime != DEFAULT_RUNTIME else ""): Choice(
+            build, runtime
+        )
+        for runtime in RUNTIMES
+        for label, build in by_label.items()
+        if can_run(build, runtime, queries.url())
+    }
 
 
 def is_machine_free() -> bool:
@@ -82,7 +102,7 @@ if not all_builds:
             )
 else:
     selected_builds = choose_builds(all_builds)
-    images, rejected = choose_images(selected_builds)
+    images, rejected = choose_images([choice.build for choice in selected_builds])
     if not selected_builds:
         st.info("Select at least one build.", icon=":material/deployed_code:")
     elif images and not is_machine_free():
@@ -96,4 +116,4 @@ else:
     else:
         show_rejected(rejected)
         classified = classify_and_show(images, selected_builds)
-        show_excitations(classified, selected_builds, all_builds)
+        show_excitations(classified, [choice.build for choice in selected_builds], all_builds)

@@ -23,6 +23,7 @@ from engine.jobs import dispatcher
 from engine.jobs.workspaces import abandoned, remove
 from engine.results.cleanup import StoredArtifact, remove_unused_artifacts
 from engine.results.facts import environment_facts
+from engine.runtimes.registry import statuses
 
 MAX_LISTED = 12
 
@@ -60,6 +61,26 @@ def workbench() -> None:
         },
         alt="State of the workbench",
     )
+
+
+def runtimes() -> None:
+    """The runtimes, their versions, and what they execute on this machine."""
+    st.subheader("Runtimes")
+    found = statuses()
+    st.dataframe(
+        pd.DataFrame(
+            {
+                "runtime": [one.label for one in found],
+                "version": [one.version or "not installed" for one in found],
+                "precisions here": [", ".join(one.precisions) or None for one in found],
+            }
+        ),
+        hide_index=True,
+        placeholder="–",
+        alt="Runtimes with version and the precisions that they execute on this machine",
+    )
+    for reason in dict.fromkeys(reason for one in found for reason in one.reasons):
+        st.caption(escape_markdown(reason))
 
 
 def disk() -> None:
@@ -158,6 +179,7 @@ with left:
     show_peak(environment.observe_machine().digest)
 with right:
     workbench()
+    runtimes()
     disk()
 artifacts()
 definitions()

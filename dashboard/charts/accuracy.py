@@ -27,6 +27,7 @@ from dashboard.palette import Palette, symbols
 from engine.common.pareto import pareto_front
 from engine.results.groups import is_collapsed, pareto_candidates
 from engine.results.notes import is_unreliable
+from engine.runtimes.registry import tag_of
 
 PRECISION_OFFSET = 0.035  # share of the axis
 
@@ -144,9 +145,13 @@ def _with_defaults(points: pd.DataFrame) -> pd.DataFrame:
         "key": "",
         "estimated": False,
         "not_comparable": None,
+        "several_runtimes": False,
+        "runtime": None,
     }
     missing = {name: value for name, value in defaults.items() if name not in points}
     points = points.assign(**missing, collapsed=is_collapsed(points), unreliable=False)
+    tags = points["runtime"].map(tag_of, na_action="ignore").fillna("")
+    points = points.assign(tag=tags.where(points["several_runtimes"].astype(bool), ""))
     return points.reset_index(drop=True)
 
 

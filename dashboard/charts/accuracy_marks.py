@@ -31,6 +31,7 @@ OUTSIDE_CONSTRAINTS = "outside the constraints"
 UNRELIABLE = "\u00a0\u00a0\u00a0<b>?</b>"  # with space for the mark, its ring and the Pareto front
 # Beside results with another preprocessing, which are not comparable with the rest.
 NOT_COMPARABLE = "\u00a0\u00a0<b>≠</b>"
+TAG = "\u00a0\u00a0<i>{}</i>"  # the runtime, where several are shown
 NAME_RIGHT_MAX = 0.65  # share of the axis; beyond it, a name on the right leaves the chart
 
 
@@ -75,6 +76,8 @@ def _marks(
         f"{symbol}-open-dot" if estimated else f"{symbol}-open" for estimated in rows["estimated"]
     ]
     flags = [_flag(*values) for values in zip(*(rows[c] for c in _FLAG_COLUMNS), strict=True)]
+    tags = [TAG.format(tag) if tag else "" for tag in rows["tag"]]
+    flags = [flag or tag for flag, tag in zip(flags, tags, strict=True)]
     return go.Scatter(
         x=rows[x],
         y=rows["top1"],

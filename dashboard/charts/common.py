@@ -204,7 +204,7 @@ CARD_FIELDS = (
     *("label", "precision", "top1", "top1_low", "top1_high", "images", "dataset", "at_chance"),
     *("not_comparable", "images_per_s", "batch", "stable", "latency_p50_ms", "threads", "scenario"),
     *("verdict", "noise", "peak_share", "achieved_gmacs_per_s", "compute_gmacs", "estimated"),
-    *("size_mb", "execution", "calibration", "preprocess", "environment"),
+    *("size_mb", "runtime", "placement", "execution", "calibration", "preprocess", "environment"),
 )
 
 
@@ -231,12 +231,16 @@ def hover_card(row: dict[str, Any]) -> str:
         speed = f"{number(row['images_per_s'])} images/s at batch {row['batch']:.0f}"
         lines.append(speed + (", unstable" if row["stable"] == 0 else ""))
         lines.append(f"p50 {number(row['latency_p50_ms'], 2)} ms, {row['threads']:.0f} threads")
+        if _has_text(row.get("placement")):
+            lines.append(safe(row["placement"]))
         lines += [safe(row[name]) for name in ("scenario", "verdict") if _has_text(row.get(name))]
         if _has_text(row.get("noise")):
             lines.append(f"interference: {safe(row['noise'])}")
         if not is_missing(row.get("peak_share")):
             share = f"{number(row['peak_share'], 0)} % of the machine's peak"
             lines.append(f"{number(row['achieved_gmacs_per_s'])} GMAC/s, {share}")
+    if _has_text(row.get("runtime")):
+        lines.append(safe(row["runtime"]))
     lines += _costs(row)
     if row.get("execution") and row["execution"] != "native":
         lines.append(safe(row["execution"]))

@@ -15,9 +15,9 @@ from engine.catalog.models import find_model
 from engine.common.digests import data_digest
 from engine.common.environment import instruction_sets
 from engine.config import settings
-from engine.errors import ArtifactMissing, InvalidRequest
+from engine.errors import ArtifactMissing, InvalidRequest, WorkbenchError
 from engine.preprocess import PreprocessSpec
-from engine.runtimes.registry import runtime_of
+from engine.runtimes.registry import runtime_of, why_not
 from engine.specs import (
     DEFAULT_RUNTIME,
     BenchmarkSpec,
@@ -96,6 +96,17 @@ def file_for(runtime: str, artifact: Artifact, url: str) -> Path:
         f"There is no TorchScript of this export of {artifact.model_id}: queue a run of the model "
         f"in runtime {runtime}, which exports it, or choose runtime {DEFAULT_RUNTIME}."
     )
+
+
+def can_run(artifact: Artifact, runtime: str, url: str) -> bool:
+    """Whether a runtime executes a build here and has the file that it loads."""
+    if why_not(runtime, artifact.precision) is not None:
+        return False
+    try:
+        file_for(runtime, artifact, url)
+    except WorkbenchError:
+        return False
+    return True
 
 
 def recipe_of(spec: BuildSpec, url: str) -> str:

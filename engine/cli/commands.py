@@ -40,7 +40,7 @@ COMMANDS: dict[str, Entry] = {
     ),
     "build": Entry(
         "runs:build",
-        "Builds a model in fp32, fp16 and int8, and exports it first if necessary.",
+        "Builds a model in fp32, fp16, bf16 and int8, and exports it first if necessary.",
     ),
     "evaluate": Entry(
         "runs:evaluate",
@@ -65,6 +65,10 @@ COMMANDS: dict[str, Entry] = {
     "results": Entry(
         "results:results",
         "Shows all results, or exports them as CSV, JSON, Markdown or LaTeX.",
+    ),
+    "environment": Entry(
+        "environment:environment",
+        "Shows the facts of this machine, and the version and precisions of each runtime.",
     ),
     "peak": Entry(
         "peak:peak",

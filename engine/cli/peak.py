@@ -9,13 +9,16 @@ import typer
 
 from db.enums import JobStatus
 from engine.cli.follow import finish_job
-from engine.cli.options import Json
+from engine.cli.options import Json, Runtimes
 from engine.cli.output import emit_json, emit_table, note
 from engine.common import environment
 from engine.config import settings
+from engine.errors import InvalidRequest
 from engine.peak.queueing import peak_job
-from engine.peak.records import Peak, load_peaks, missing_threads
-from engine.specs import PeakSpec
+from engine.peak.records import Peak, load_peaks, missing_threads, runtime_of_key
+from engine.runtimes.registry import RUNTIMES, why_not
+from engine.specs import DEFAULT_RUNTIME, PeakSpec
+from engine.specs.precisions import REFERENCE
 from engine.store.database import prepare_database
 
 
@@ -28,6 +31,7 @@ def peak(
             help="Number of threads. Repeat the option for several. Default: 1 and all cores.",
         ),
     ] = None,
+    runtime: Runtimes = None,
     ignore_cached: Annotated[
         bool,
         typer.Option(
@@ -46,10 +50,13 @@ def peak(
     """
     url, digest = prepare_database(), environment.observe_machine().digest
     thread_counts = sorted(set(threads or (1, settings().threads)))
-    missing = thread_counts if ignore_cached else missing_threads(digest, thread_counts, url)
     status = JobStatus.SUCCEEDED
-    if missing:
-        status = JobStatus(finish_job(peak_job(PeakSpec(threads=tuple(missing)))).status)
+    for name in _with_peak(runtime):
+        missing = missing_threads(digest, thread_counts, url, name)
+        counts = thread_counts if ignore_cached else missing
+        if counts:
+            job = finish_job(peak_job(PeakSpec(threads=tuple(counts), runtime=name)))
+            status = status if job.status == JobStatus.SUCCEEDED else JobStatus(job.status)
     peaks = load_peaks(digest, url)
     if json:
         emit_json({"environment": digest, "peaks": [asdict(row) for row in peaks]})
@@ -58,13 +65,26 @@ def peak(
     return 0 if status == JobStatus.SUCCEEDED else 1
 
 
+def _with_peak(names: list[str] | None) -> list[str]:
+    """The chosen runtimes; raises InvalidRequest for one without a peak."""
+    chosen = list(dict.fromkeys(names or (DEFAULT_RUNTIME,)))
+    for name in chosen:
+        reason = why_not(name, REFERENCE)
+        if reason is None and not RUNTIMES[name].has_peak:
+            reason = f"Runtime {name} has no peak of its own: choose another runtime."
+        if reason is not None:
+            raise InvalidRequest(reason)
+    return chosen
+
+
 def _show(peaks: list[Peak]) -> None:
     emit_table(
         "Peak compute rate of this machine",
-        ("precision", "threads", "GMAC/s", "kernel", "sessions", "interference"),
+        ("runtime", "precision", "threads", "GMAC/s", "kernel", "sessions", "interference"),
         [
             (
-                row.precision,
+                runtime_of_key(row.precision),
+                row.precision.rpartition(" ")[2],
                 row.threads,
                 row.gmacs_per_s,
                 row.kernel,

@@ -68,9 +68,10 @@ def build(
     detach: o.Detach = False,
     json: o.Json = False,
 ) -> int:
-    """Builds a model in fp32, fp16 and int8, and exports it first if necessary.
+    """Builds a model in fp32, fp16, bf16 and int8, and exports it first if necessary.
 
-    -p selects precisions. int8 is calibrated on --calibration-images images (default 300) of
+    -p selects precisions; without it: fp32, fp16 and int8. bf16 is the fp32 file, to be executed in
+    bf16. int8 is calibrated on --calibration-images images (default 300) of
     --calibration-dataset.
 
     Example: `python -m engine build timm/seresnet50 -p int8 --calibration-dataset imagenet-train`

@@ -12,6 +12,7 @@ from engine.jobs.context import JobContext
 from engine.peak.kernels import all_kernels
 from engine.peak.measurement import measure, session_counts
 from engine.peak.records import Speed, save_peaks
+from engine.runtimes.registry import label_of
 from engine.specs import PeakSpec
 
 
@@ -33,7 +34,7 @@ def run(params: dict[str, Any], context: JobContext) -> dict[str, Any]:
 
 
 def _measure_all(spec: PeakSpec, context: JobContext) -> list[Speed]:
-    kernels = all_kernels()
+    kernels = all_kernels(spec.runtime)
     plan = [
         (kernel, threads, sessions)
         for threads in spec.threads
@@ -44,7 +45,7 @@ def _measure_all(spec: PeakSpec, context: JobContext) -> list[Speed]:
     speeds = []
     for number, (kernel, threads, sessions) in enumerate(plan, 1):
         try:
-            speed = measure(kernel, threads, sessions)
+            speed = measure(kernel, threads, sessions, spec.runtime)
         except Exception as error:
             # Not every machine has a kernel for each product; the others still give a peak.
             reason = (str(error) or type(error).__name__).splitlines()[0]
@@ -56,7 +57,7 @@ def _measure_all(spec: PeakSpec, context: JobContext) -> list[Speed]:
         )
     if not speeds:
         raise BenchmarkFailed(
-            "No matrix product runs in ONNX Runtime on this machine: see the log."
+            f"No matrix product runs in {label_of(spec.runtime)} on this machine: see the log."
         )
     return speeds
 

@@ -1,6 +1,6 @@
 """The matrix products whose best speed is the peak: ONNX models with one operator each.
 
-Convolutions have their own kernels in ONNX Runtime, so both matrix products and convolutions are
+Convolutions have their own kernels, so both matrix products and convolutions are
 measured. The sizes are those of middle layers of a ResNet: large enough to use all cores, small
 enough for their caches. int8 uses unsigned activations and signed weights, as int8 builds do. The
 weights have 7 bits, so that processors without VNNI, which add two products in 16 bits, do not
@@ -9,12 +9,14 @@ overflow.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from db.enums import Precision
+from engine.runtimes.registry import why_not
+from engine.specs import DEFAULT_RUNTIME
 
 OPSET = 18
 Arrays = dict[str, np.ndarray]
@@ -34,13 +36,24 @@ class Kernel:
     x: np.ndarray
 
 
-def all_kernels() -> list[Kernel]:
-    """All measured products; the fastest one of a precision gives its peak."""
-    return [
+def all_kernels(runtime: str = DEFAULT_RUNTIME) -> list[Kernel]:
+    """All measured products; the fastest one of a precision gives its peak.
+
+    Runtimes other than the default one get plain products, and int8 as a build has it: between
+    QuantizeLinear and DequantizeLinear.
+    """
+    floats = [
         _matmul(512, 512, 512),
         _matmul(784, 512, 512),
         _matmul(1024, 1024, 1024),
         _conv(256, 256, 28),
+    ]
+    if runtime != DEFAULT_RUNTIME:
+        halves = [replace(kernel, precision=Precision.BF16) for kernel in floats]
+        products = [*floats, *halves, _qdq_conv(256, 256, 28), _qdq_conv(512, 512, 28)]
+        return [kernel for kernel in products if why_not(runtime, kernel.precision) is None]
+    return [
+        *floats,
         _matmul_integer(784, 1024, 512),
         _matmul_integer(1024, 1024, 1024),
         _qlinear_matmul(512, 2048, 512),
@@ -117,6 +130,26 @@ def _qlinear_conv(inputs: int, outputs: int, side: int) -> Kernel:
     )
 
 
+def _qdq_conv(inputs: int, outputs: int, side: int) -> Kernel:
+    nodes = [
+        helper.make_node("QuantizeLinear", ["x", "x_scale", "x_zero"], ["xq"]),
+        helper.make_node("DequantizeLinear", ["xq", "x_scale", "x_zero"], ["xd"]),
+        helper.make_node("DequantizeLinear", ["w", "w_scale", "w_zero"], ["wd"], axis=0),
+        helper.make_node("Conv", ["xd", "wd"], ["c"], kernel_shape=[3, 3], pads=[1] * 4),
+        helper.make_node("QuantizeLinear", ["c", "y_scale", "y_zero"], ["cq"]),
+        helper.make_node("DequantizeLinear", ["cq", "y_scale", "y_zero"], ["y"]),
+    ]
+    weights = _quantized(_signed(outputs, inputs, 3, 3), outputs)
+    return _kernel(
+        _conv_name("Quantized Conv", inputs, outputs, side),
+        Precision.INT8,
+        9 * inputs * outputs * side * side,
+        nodes,
+        _floats(1, inputs, side, side),
+        weights,
+    )
+
+
 _QLINEAR = ("x", "x_scale", "x_zero", "w", "w_scale", "w_zero", "y_scale", "y_zero")
 
 
@@ -141,7 +174,7 @@ def _kernel(
     name: str,
     precision: Precision,
     macs: int,
-    node: NodeProto,
+    node: NodeProto | list[NodeProto],
     x: np.ndarray,
     constants: Arrays,
     result: int = TensorProto.FLOAT,
@@ -153,7 +186,8 @@ def _kernel(
     initializers = [
         numpy_helper.from_array(np.asarray(value), key) for key, value in constants.items()
     ]
-    graph = helper.make_graph([node], "peak", [input_info], [output_info], initializers)
+    nodes = node if isinstance(node, list) else [node]
+    graph = helper.make_graph(nodes, "peak", [input_info], [output_info], initializers)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=10)
     return Kernel(name, precision, macs, model.SerializeToString(), x)
 

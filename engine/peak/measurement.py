@@ -8,12 +8,13 @@ only make a window slower.
 from __future__ import annotations
 
 import statistics
-from functools import partial
 
 from engine.benchmark.windows import take_window
 from engine.peak.kernels import Kernel
-from engine.peak.records import Speed
-from engine.runtimes.onnxruntime import options_of, session_over
+from engine.peak.records import Speed, peak_key
+from engine.runtimes.base import LoadOptions
+from engine.runtimes.registry import runtime_of
+from engine.specs import DEFAULT_RUNTIME
 
 WARM_UP_S = 0.1
 WINDOW_S = 0.08
@@ -25,17 +26,16 @@ def session_counts(threads: int) -> list[int]:
     return [1] if threads == 1 else [1, threads]
 
 
-def measure(kernel: Kernel, threads: int, sessions: int) -> Speed:
+def measure(kernel: Kernel, threads: int, sessions: int, runtime: str = DEFAULT_RUNTIME) -> Speed:
     """Runs the kernel repeatedly on the CPU; `threads` are divided evenly among the sessions."""
-    options = options_of(threads // sessions)
-    loaded = [session_over(kernel.model, options) for _ in range(sessions)]
-    runners = [partial(session.run, None, {"x": kernel.x}) for session in loaded]
+    options = LoadOptions(threads // sessions, requests=sessions)
+    runners = runtime_of(runtime).products(kernel.model, kernel.x, kernel.precision, options)
     take_window(runners, 1, WARM_UP_S)
     windows = [take_window(runners, 1, WINDOW_S) for _ in range(WINDOWS)]
     speeds = [kernel.macs * window.images_per_s / 1e9 for window in windows]
     return Speed(
         kernel=kernel.name,
-        precision=kernel.precision,
+        precision=peak_key(runtime, kernel.precision),
         threads=threads,
         sessions=sessions,
         best_gmacs_per_s=max(speeds),

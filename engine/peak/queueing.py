@@ -14,7 +14,8 @@ from engine.jobs import queue
 from engine.jobs.context import JobContext
 from engine.jobs.queue import NewJob
 from engine.peak.records import missing_threads
-from engine.specs import PeakSpec
+from engine.runtimes.registry import RUNTIMES, label_of, name_in
+from engine.specs import DEFAULT_RUNTIME, PeakSpec
 
 TIMEOUT_S = 900.0
 
@@ -28,34 +29,43 @@ def run_benchmark(params: dict[str, Any], context: JobContext) -> dict[str, Any]
         with reading(context.url) as session:
             row = session.get_one(Benchmark, result["benchmark"])
         used = row.threads * row.instances * row.protocol.get("processes", 1)
-        queue_if_missing(context.job_id, row.environment_digest, used, context.url)
+        runtime = name_in(row.runtime)
+        queue_if_missing(context.job_id, row.environment_digest, used, context.url, runtime)
     return result
 
 
 def peak_job(spec: PeakSpec) -> NewJob:
     """A job that measures the peak of the machine, with no other job running."""
     threads = " and ".join(str(count) for count in spec.threads)
+    where = "" if spec.runtime == DEFAULT_RUNTIME else f" in {label_of(spec.runtime)}"
     return NewJob(
         JobKind.PEAK,
-        f"Peak of the machine, {threads} thread{'s' if spec.threads != (1,) else ''}",
+        f"Peak of the machine{where}, {threads} thread{'s' if spec.threads != (1,) else ''}",
         spec.to_json(),
         exclusive=True,
         timeout_s=TIMEOUT_S,
     )
 
 
-def queue_if_missing(job_id: int, environment_digest: str, threads: int, url: str) -> int | None:
+def queue_if_missing(
+    job_id: int,
+    environment_digest: str,
+    threads: int,
+    url: str,
+    runtime: str = DEFAULT_RUNTIME,
+) -> int | None:
     """Queues the peak for a benchmark with `threads` threads unless it is stored; the job's id.
 
     The peak job is added to the runs of the benchmark.
     """
-    if not settings().peak:
+    if not settings().peak or runtime not in RUNTIMES or not RUNTIMES[runtime].has_peak:
         return None
-    missing = missing_threads(environment_digest, (1, min(threads, usable_cores())), url)
+    counts = (1, min(threads, usable_cores()))
+    missing = missing_threads(environment_digest, counts, url, runtime)
     if not missing:
         return None
     with writing(url) as session:
-        peak_id = queue.submit(session, peak_job(PeakSpec(threads=tuple(missing))))
+        peak_id = queue.submit(session, peak_job(PeakSpec(threads=tuple(missing), runtime=runtime)))
         for run_id in session.scalars(select(RunJob.run_id).where(RunJob.job_id == job_id)).all():
             session.merge(RunJob(run_id=run_id, job_id=peak_id))
     return peak_id

@@ -1,6 +1,6 @@
 """The stored peaks of a machine: a column of its environment row.
 
-`peaks[precision][threads]` holds the fastest kernel so far, with all that were measured. A peak is
+`peaks[peak_key][threads]` holds the fastest kernel so far, with all that were measured. A peak is
 the highest speed ever measured, so a new measurement can raise it but not lower it.
 """
 
@@ -15,8 +15,19 @@ from sqlalchemy import select
 
 from db.models import Environment
 from db.session import reading, writing
+from engine.specs import DEFAULT_RUNTIME
 
 Peaks = dict[str, dict[str, dict[str, Any]]]
+
+
+def peak_key(runtime: str, precision: str) -> str:
+    """`int8`, `openvino int8`: what a peak is stored under; the default runtime is not named."""
+    return precision if runtime == DEFAULT_RUNTIME else f"{runtime} {precision}"
+
+
+def runtime_of_key(key: str) -> str:
+    """The runtime of a key of `peak_key`."""
+    return key.partition(" ")[0] if " " in key else DEFAULT_RUNTIME
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +114,12 @@ def parse_peaks(peaks: Peaks | None) -> list[Peak]:
     ]
 
 
-def missing_threads(environment_digest: str, threads: Iterable[int], url: str) -> list[int]:
+def missing_threads(
+    environment_digest: str, threads: Iterable[int], url: str, runtime: str = DEFAULT_RUNTIME
+) -> list[int]:
     """The thread counts among `threads` for which this machine has no peak, ascending."""
-    measured = {peak.threads for peak in load_peaks(environment_digest, url)}
+    peaks = load_peaks(environment_digest, url)
+    measured = {peak.threads for peak in peaks if runtime_of_key(peak.precision) == runtime}
     return sorted(set(threads) - measured)
 
 

@@ -13,8 +13,8 @@ import pandas as pd
 
 from db.enums import Precision
 from engine.build.fp16.execution import EMULATED
-from engine.peak.records import load_all_peaks
-from engine.runtimes.registry import name_in
+from engine.peak.records import load_all_peaks, peak_key
+from engine.runtimes.registry import RUNTIMES, name_in
 from engine.specs import CPU_PROVIDER, DEFAULT_RUNTIME
 
 _KEYS = ["environment_digest", "used_threads", "peak_precision"]
@@ -23,10 +23,14 @@ _KEYS = ["environment_digest", "used_threads", "peak_precision"]
 def peak_precision(precision: str, execution: str, provider: str, runtime: str) -> str | None:
     """The precision of the peak that a benchmark is compared with; None if there is no peak.
 
-    Peaks are measured in ONNX Runtime on the CPU: other providers and runtimes have no share.
+    Peaks are measured on the CPU, in each runtime of its own: other providers and runtimes have no
+    share.
     """
-    if provider != CPU_PROVIDER or name_in(runtime) != DEFAULT_RUNTIME:
+    name = name_in(runtime)
+    if provider != CPU_PROVIDER or name not in RUNTIMES or not RUNTIMES[name].has_peak:
         return None
+    if name != DEFAULT_RUNTIME:
+        return peak_key(name, precision)
     if precision == Precision.FP16:
         return Precision.FP32 if execution == EMULATED else None
     return precision

@@ -25,7 +25,7 @@ def all_benchmarks(url: str, builds: pd.DataFrame) -> pd.DataFrame:
 
 
 def newest_benchmarks(url: str, builds: pd.DataFrame) -> pd.DataFrame:
-    """The newest benchmark of each build under each set of conditions (SAME_SETTING) and runtime."""
+    """The newest benchmark of each build in each runtime under each SAME_SETTING."""
     frame = all_benchmarks(url, builds)
     frame = frame.assign(executed_by=by_runtime(frame))
     return newest_rows(frame, (*SAME_SETTING, "executed_by"), "benchmarked_at")

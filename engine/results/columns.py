@@ -220,10 +220,10 @@ _COLUMNS = (
         "peak_share",
         "share of the peak",
         "Achieved GMAC/s as a share of the machine's peak at the same precision and number of "
-        "threads. The peak is the best of several matrix products and convolutions in ONNX "
-        "Runtime, measured once. Emulated fp16 is compared with the fp32 peak; float layers of an "
-        "int8 build with the int8 peak. A build faster than every product raises the peak, so no "
-        "share exceeds 100 %. A dash: the peak was not measured (page System), or another provider "
+        "threads, in the same runtime. The peak is the best of several matrix products and "
+        "convolutions, measured once. Emulated fp16 is compared with the fp32 peak; float layers "
+        "of an int8 build with the int8 peak. A build faster than every product raises the peak, so "
+        "no share exceeds 100 %. A dash: the peak was not measured (page System), or another provider "
         "was used.",
         "%",
         ",.1f",
@@ -315,9 +315,9 @@ _ACCURACY = (
     "target", "preprocess",
 )  # fmt: skip
 _SPEED = (
-    "runtime", "images_per_s", "images_per_s_low", "images_per_s_high", "scenario", "stable", "noise",
-    "other_busy_cores", "latency_p50_ms", "latency_p90_ms", "latency_p99_ms", "batch", "threads",
-    "instances", "load_ms", "first_inference_ms", "peak_rss_mb", "achieved_gmacs_per_s",
+    "runtime", "placement", "images_per_s", "images_per_s_low", "images_per_s_high", "scenario",
+    "stable", "noise", "other_busy_cores", "latency_p50_ms", "latency_p90_ms", "latency_p99_ms",
+    "batch", "threads", "instances", "load_ms", "first_inference_ms", "peak_rss_mb", "achieved_gmacs_per_s",
     "peak_share", "execution", "environment",
 )  # fmt: skip
 SETS = {"Summary": _SUMMARY, "Accuracy": _ACCURACY, "Speed": _SPEED}
@@ -328,8 +328,8 @@ SWEEP = (
     "latency_p90_ms", "latency_p99_ms", "noise",
 )  # fmt: skip
 TERMINAL = (
-    "model_id", "precision", "runtime", "top1", "95 %", "images", "images_per_s", "latency_p50_ms", "at",
-    "peak_share", "size_mb", "artifact_digest",
+    "model_id", "precision", "runtime", "top1", "95 %", "images", "images_per_s",
+    "latency_p50_ms", "at", "peak_share", "size_mb", "artifact_digest",
 )  # fmt: skip
 """Columns of the command `results`; it composes two of them from several columns."""
 

@@ -19,6 +19,9 @@ Operators = Collection[tuple[str, str]]
 Request = Callable[[np.ndarray], np.ndarray]
 """Computes scores (n, classes) float32 of a float32 batch (n, 3, side, side), for any n."""
 
+Runs = list[Callable[[], object]]
+"""Functions that run a model once."""
+
 
 @dataclass(frozen=True, slots=True)
 class Device:
@@ -133,6 +136,12 @@ class Runtime(Protocol):
         """Why this machine does not execute a model natively at a precision; None where it does.
 
         One sentence with the way out. Does not import the library.
+        """
+
+    def products(self, model: bytes, x: np.ndarray, precision: str, options: LoadOptions) -> Runs:
+        """Runs of a small ONNX model on the CPU, for its speed; one for each request in flight.
+
+        Raises NotSupported where the runtime has no peak of its own, or other arithmetic would run.
         """
 
     def load(self, path: Path, precision: str, device: str, options: LoadOptions) -> Session:

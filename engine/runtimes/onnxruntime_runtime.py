@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine.runtimes.base import Device, LoadOptions, Operators
+import numpy as np
+
+from engine.runtimes.base import Device, LoadOptions, Operators, Runs
 from engine.runtimes.packages import version_of
 from engine.specs import CPU_PROVIDER, DEFAULT_RUNTIME
 from engine.text import quoted
@@ -44,6 +47,14 @@ class OnnxRuntime:
         if not device.endswith("ExecutionProvider"):
             return f"ONNX Runtime has no provider {quoted(device)}: choose {CPU_PROVIDER}."
         return None
+
+    def products(self, model: bytes, x: np.ndarray, precision: str, options: LoadOptions) -> Runs:
+        """One session for each request."""
+        from engine.runtimes.onnxruntime import options_of, session_over
+
+        settings = options_of(options.threads)
+        sessions = [session_over(model, settings) for _ in range(options.requests)]
+        return [partial(session.run, None, {"x": x}) for session in sessions]
 
     def load(self, path: Path, precision: str, device: str, options: LoadOptions) -> OnnxSession:
         """Loads a file; its tensor types determine the precision."""

@@ -18,8 +18,8 @@ import numpy as np
 import openvino as ov
 
 from engine.common.scores import as_scores
-from engine.errors import ArtifactMissing, ProviderUnavailable
-from engine.runtimes.base import LayerTime, LoadOptions, Request, Trace
+from engine.errors import ArtifactMissing, NotSupported, ProviderUnavailable
+from engine.runtimes.base import LayerTime, LoadOptions, Request, Runs, Trace
 from engine.runtimes.batches import in_batches
 from engine.runtimes.timing import WARM_UP_RUNS, faster_half, median_latency_ms, runs_within
 from engine.specs import CPU_PROVIDER
@@ -65,21 +65,9 @@ class OpenVinoSession:
             raise ArtifactMissing(f"There is no model file {path}.")
         self._model = _read(path, options.batch)
         streams = max(options.requests, options.callers)
-        self._config: dict[str, Any] = {
-            "INFERENCE_PRECISION_HINT": HINTS.get(precision, "f32"),
-            "NUM_STREAMS": streams,
-            "INFERENCE_NUM_THREADS": options.threads * streams,
-            # Pinned threads of several processes would share the first cores.
-            "ENABLE_CPU_PINNING": False,
-        }
+        self._config = _config_of(precision, options.threads, streams)
         self._compiled = _compile(self._model, self._config, options.cache)
-        self._layers = _layers_of(self._compiled)
-        counts = Counter(
-            f"{CPU_PROVIDER} {arithmetic}"
-            for arithmetic, movement in self._layers.values()
-            if not movement
-        )
-        self.placement: dict[str, int] | None = dict(counts)
+        self.placement: dict[str, int] | None = _placement_of(self._compiled)
         self.settings = _settings_of(self._compiled)
         self.batch = _only_batch(self._model)
         infer = [self._compiled.create_infer_request() for _ in range(streams)]
@@ -126,6 +114,36 @@ class OpenVinoSession:
         self._unused = iter(())
         self._free = queue.SimpleQueue()
         del self._compiled
+
+
+def products(model: bytes, x: np.ndarray, precision: str, options: LoadOptions) -> Runs:
+    """Runs of a small model; raises NotSupported where no layer runs in the precision."""
+    config = _config_of(precision, options.threads, options.requests)
+    compiled = _compile(ov.Core().read_model(model), config, None)
+    if not _placement_of(compiled).get(f"{CPU_PROVIDER} {precision}"):
+        raise NotSupported(f"OpenVINO does not run this product in {precision}.")
+    requests = [compiled.create_infer_request() for _ in range(options.requests)]
+    return [partial(request.infer, [x]) for request in requests]
+
+
+def _config_of(precision: str, threads: int, streams: int) -> dict[str, Any]:
+    return {
+        "INFERENCE_PRECISION_HINT": HINTS.get(precision, "f32"),
+        "NUM_STREAMS": streams,
+        "INFERENCE_NUM_THREADS": threads * streams,
+        # Pinned threads of several processes would share the first cores.
+        "ENABLE_CPU_PINNING": False,
+    }
+
+
+def _placement_of(compiled: ov.CompiledModel) -> dict[str, int]:
+    """Number of layers that compute, by device and arithmetic."""
+    counts = Counter(
+        f"{CPU_PROVIDER} {arithmetic}"
+        for arithmetic, movement in _layers_of(compiled).values()
+        if not movement
+    )
+    return dict(counts)
 
 
 def _read(path: Path, batch: int | None) -> ov.Model:

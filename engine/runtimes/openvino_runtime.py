@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from engine.common.environment import bf16_instructions
-from engine.runtimes.base import Device, LoadOptions, Operators
+from engine.runtimes.base import Device, LoadOptions, Operators, Runs
 from engine.runtimes.packages import version_of
 from engine.specs import CPU_PROVIDER, DEFAULT_RUNTIME
 from engine.specs.precisions import BF16_MISSING, Precision
@@ -51,6 +53,12 @@ class OpenVinoRuntime:
                 f"{DEFAULT_RUNTIME}."
             )
         return None
+
+    def products(self, model: bytes, x: np.ndarray, precision: str, options: LoadOptions) -> Runs:
+        """One infer request and stream for each request."""
+        from engine.runtimes.openvino import products
+
+        return products(model, x, precision, options)
 
     def load(
         self, path: Path, precision: str, device: str, options: LoadOptions

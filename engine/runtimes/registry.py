@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from db.enums import Precision
 from engine.errors import InvalidRequest, ProviderUnavailable
 from engine.specs import CPU_PROVIDER, DEFAULT_RUNTIME
-from engine.specs.precisions import REFERENCE, facts_of
+from engine.specs.precisions import PRECISIONS, REFERENCE, facts_of
 from engine.text import plural, quoted
 
 if TYPE_CHECKING:
@@ -23,21 +23,35 @@ FLOATS = frozenset({Precision.FP32, Precision.FP16, Precision.BF16})
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A runtime: its label, its class as `module:class`, and whether it can profile operators."""
+    """A runtime: its label, its class as `module:class`, and what else it can do.
+
+    `tag`: a short label beside marks of charts. `profiles`: it times operators; `has_peak`: the
+    peak of a machine is measured in it.
+    """
 
     label: str
     where: str
     profiles: bool = False
+    has_peak: bool = False
+    tag: str = ""
 
 
 RUNTIMES: dict[str, Entry] = {
     DEFAULT_RUNTIME: Entry(
-        "ONNX Runtime", "engine.runtimes.onnxruntime_runtime:OnnxRuntime", profiles=True
+        "ONNX Runtime",
+        "engine.runtimes.onnxruntime_runtime:OnnxRuntime",
+        profiles=True,
+        has_peak=True,
+        tag="ORT",
     ),
     "openvino": Entry(
-        "OpenVINO", "engine.runtimes.openvino_runtime:OpenVinoRuntime", profiles=True
+        "OpenVINO",
+        "engine.runtimes.openvino_runtime:OpenVinoRuntime",
+        profiles=True,
+        has_peak=True,
+        tag="OV",
     ),
-    "torch": Entry("torch", "engine.runtimes.torch_runtime:TorchRuntime"),
+    "torch": Entry("torch", "engine.runtimes.torch_runtime:TorchRuntime", tag="torch"),
 }
 """In the order of lists and legends; the pinned version of each is in requirements.txt."""
 
@@ -45,6 +59,12 @@ RUNTIMES: dict[str, Entry] = {
 def label_of(name: str) -> str:
     """The display name of a runtime."""
     return RUNTIMES[name].label if name in RUNTIMES else name
+
+
+def tag_of(recorded: str) -> str:
+    """The short label of the runtime in `openvino 2026.4.1`; empty for one that is not here."""
+    name = name_in(recorded)
+    return RUNTIMES[name].tag if name in RUNTIMES else ""
 
 
 def runtime_of(name: str) -> Runtime:
@@ -124,6 +144,37 @@ def other_arithmetic(precision: str, placement: dict[str, int] | None) -> str | 
     if not foreign and not absent:
         return None
     return " and ".join(f"{plural(n, 'layer')} in {kind}" for kind, n in layers.items() if n)
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """A runtime here: version (None: not installed), precisions that it executes, what it cannot.
+
+    `reasons`: one sentence for each precision that this machine does not execute in it, although
+    the runtime does elsewhere.
+    """
+
+    name: str
+    label: str
+    version: str | None
+    precisions: tuple[str, ...]
+    reasons: tuple[str, ...]
+
+
+def statuses() -> list[Status]:
+    """Every runtime of the registry on this machine; imports no library."""
+    found = []
+    for name, entry in RUNTIMES.items():
+        reasons = {
+            precision: why_not(name, precision)
+            for precision, facts in PRECISIONS.items()
+            if name in facts.runtimes
+        }
+        executed = tuple(str(precision) for precision, why in reasons.items() if why is None)
+        sentences = tuple(dict.fromkeys(why for why in reasons.values() if why is not None))
+        version = runtime_of(name).version()
+        found.append(Status(name, entry.label, version, executed, sentences))
+    return found
 
 
 def versions() -> dict[str, str]:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine.runtimes.base import Device, LoadOptions, Operators
+import numpy as np
+
+from engine.errors import NotSupported
+from engine.runtimes.base import Device, LoadOptions, Operators, Runs
 from engine.runtimes.packages import version_of
 from engine.specs import CPU_PROVIDER, DEFAULT_RUNTIME
 
@@ -35,6 +38,10 @@ class TorchRuntime:
             f"Runtime {self.name} runs on the processor only: choose provider {CPU_PROVIDER}, or "
             f"runtime {DEFAULT_RUNTIME} for {device}."
         )
+
+    def products(self, model: bytes, x: np.ndarray, precision: str, options: LoadOptions) -> Runs:
+        """Not supported: torch runs no ONNX model."""
+        raise NotSupported("Runtime torch has no peak of its own: choose another runtime.")
 
     def load(self, path: Path, precision: str, device: str, options: LoadOptions) -> TorchSession:
         """Loads a TorchScript file."""

@@ -15,6 +15,8 @@ from db.models import Artifact
 from engine.classify import client
 from engine.classify.predict import Classification
 from engine.errors import ChildFailed, ImageRejected
+from engine.runtimes.registry import label_of
+from engine.specs import DEFAULT_RUNTIME
 
 THUMBNAIL_WIDTH = 224
 MAX_NAMES = 3
@@ -30,20 +32,36 @@ class ImageFile:
 
 
 @dataclass(frozen=True, slots=True)
+class Choice:
+    """A build, and the runtime that runs it."""
+
+    build: Artifact
+    runtime: str = DEFAULT_RUNTIME
+
+    @property
+    def name(self) -> str:
+        """`int8 in OpenVINO`; the default runtime is not named."""
+        where = f" in {label_of(self.runtime)}" if self.runtime != DEFAULT_RUNTIME else ""
+        return f"{self.build.precision}{where}"
+
+
+@dataclass(frozen=True, slots=True)
 class ClassifiedImage:
-    """An image with its classification by each build, in the order of the builds."""
+    """An image with its classification by each choice, in their order."""
 
     image: ImageFile
     results: tuple[Classification, ...]
 
 
 @st.cache_data(max_entries=128, show_spinner=False)
-def _classify(artifact: str, image_digest: str, name: str, _data: bytes) -> Classification:
-    return client.classify(artifact, _data, name)
+def _classify(
+    artifact: str, runtime: str, image_digest: str, name: str, _data: bytes
+) -> Classification:
+    return client.classify(artifact, _data, name, runtime)
 
 
-def classify_and_show(images: list[ImageFile], builds: list[Artifact]) -> list[ImageFile]:
-    """Classifies and draws every image by every build; returns the classified images.
+def classify_and_show(images: list[ImageFile], builds: list[Choice]) -> list[ImageFile]:
+    """Classifies and draws every image by every choice; returns the classified images.
 
     The reason for a rejected image is drawn in its place; the other images follow. Where the child
     process fails (timeout, memory, crash), no more images are classified, and a button tries again.
@@ -65,12 +83,15 @@ def classify_and_show(images: list[ImageFile], builds: list[Artifact]) -> list[I
     return classified
 
 
-def classify(image: ImageFile, builds: list[Artifact]) -> ClassifiedImage | Rejected:
+def classify(image: ImageFile, builds: list[Choice]) -> ClassifiedImage | Rejected:
     """Classifies one image by every build."""
     try:
         require_image(image.name, image.data)
         digest = hashlib.sha256(image.data).hexdigest()
-        results = tuple(_classify(build.digest, digest, image.name, image.data) for build in builds)
+        results = tuple(
+            _classify(choice.build.digest, choice.runtime, digest, image.name, image.data)
+            for choice in builds
+        )
     except ImageRejected as error:
         return Rejected(image.name, str(error))
     return ClassifiedImage(image, results)
@@ -88,7 +109,7 @@ def show_rejected(rejected: list[Rejected]) -> None:
         st.warning(escape_markdown(text), icon=":material/image_not_supported:")
 
 
-def show_image(classified: ClassifiedImage, builds: list[Artifact]) -> None:
+def show_image(classified: ClassifiedImage, builds: list[Choice]) -> None:
     """The model input, and the top-5 of each build."""
     with st.container(border=True):
         with st.container(horizontal=True, vertical_alignment="center"):
@@ -96,21 +117,22 @@ def show_image(classified: ClassifiedImage, builds: list[Artifact]) -> None:
             if len(classified.results) > 1:
                 text, color = agreement(*classified.results)
                 st.badge(text, color=color)  # type: ignore[arg-type]
-        several_models = len({build.model_id for build in builds}) > 1
+        several_models = len({choice.build.model_id for choice in builds}) > 1
         with st.grid(len(builds) + 1, min_column_width=210):
             with st.container():
                 crop = classified.results[0].crop
                 st.image(crop, width=THUMBNAIL_WIDTH, alt="Model input")
                 st.caption(f"Model input: {crop.shape[1]} × {crop.shape[0]} pixels")
-            for result, build in zip(classified.results, builds, strict=True):
+            for result, choice in zip(classified.results, builds, strict=True):
                 with st.container():
-                    _show_top5(result, build, several_models)
+                    _show_top5(result, choice, several_models)
 
 
-def _show_top5(result: Classification, build: Artifact, with_model: bool) -> None:
+def _show_top5(result: Classification, choice: Choice, with_model: bool) -> None:
+    build = choice.build
     model = f"{escape_markdown(build.model_id)} " if with_model else ""
     st.markdown(
-        f"{model}**{build.precision}** · {escape_markdown(first_name(result.predictions[0].name))}"
+        f"{model}**{choice.name}** · {escape_markdown(first_name(result.predictions[0].name))}"
     )
     rows = pd.DataFrame(
         {
@@ -132,7 +154,7 @@ def _show_top5(result: Classification, build: Artifact, with_model: bool) -> Non
                 color=current_palette().precisions[build.precision],
             ),
         },
-        alt=f"Top-5 classes of {build.model_id} {build.precision} with probabilities",
+        alt=f"Top-5 classes of {build.model_id} {choice.name} with probabilities",
     )
     st.caption(
         f"decode {result.decode_ms:.1f} ms · preprocess {result.prepare_ms:.1f} ms · "

@@ -13,11 +13,13 @@ from dashboard.components.common.notice import leave_notice
 from dashboard.formats import escape_markdown, number
 from db.enums import JobKind
 from db.session import writing
+from engine.common import environment
 from engine.config import settings
 from engine.jobs import dispatcher, queue
 from engine.peak.queueing import peak_job
-from engine.peak.records import Peak
-from engine.specs import PeakSpec
+from engine.peak.records import Peak, runtime_of_key
+from engine.runtimes.registry import RUNTIMES, label_of
+from engine.specs import DEFAULT_RUNTIME, PeakSpec
 
 COLUMNS: dict[str, Any] = {
     "gmacs_per_s": st.column_config.NumberColumn("GMAC/s", format="%.0f"),
@@ -38,7 +40,8 @@ def show_peak(environment_digest: str) -> None:
     if not peaks:
         return
     rows = {
-        "precision": [peak.precision for peak in peaks],
+        "runtime": [label_of(runtime_of_key(peak.precision)) for peak in peaks],
+        "precision": [peak.precision.rpartition(" ")[2] for peak in peaks],
         "threads": [peak.threads for peak in peaks],
         "gmacs_per_s": [peak.gmacs_per_s for peak in peaks],
         "kernel": [peak.kernel for peak in peaks],
@@ -62,21 +65,24 @@ def show_peak(environment_digest: str) -> None:
 def _about(peaks: list[Peak], environment_digest: str) -> str:
     if not peaks:
         return (
-            "The compute peak of this machine in ONNX Runtime is measured once, after the first "
-            "benchmark (about 15 s). Benchmarks are then shown as a share of it."
+            "The compute peak of this machine in a runtime is measured once, after the first "
+            "benchmark there (about 15 s). Benchmarks are then shown as a share of it."
         )
     benchmarks = queries.tables().benchmarks
     same_machine = benchmarks["environment_digest"] == environment_digest
     shares = benchmarks.loc[same_machine, "peak_share"].dropna()
     best = f" Best benchmark so far: {number(shares.max(), 0)} % of it." if len(shares) else ""
-    return escape_markdown("The best of several matrix products in ONNX Runtime." + best)
+    return escape_markdown("The best of several matrix products in each runtime." + best)
 
 
 def measure() -> None:
     """Callback: queues the job."""
     with guard():
         threads = tuple(sorted({1, settings().threads}))
+        peaks = queries.peaks(environment.observe_machine().digest)
+        measured = {runtime_of_key(peak.precision) for peak in peaks} | {DEFAULT_RUNTIME}
         with writing(queries.url()) as session:
-            queue.submit(session, peak_job(PeakSpec(threads=threads)))
+            for name in sorted(measured, key=list(RUNTIMES).index):
+                queue.submit(session, peak_job(PeakSpec(threads=threads, runtime=name)))
         dispatcher.ensure_dispatcher()
         leave_notice("Queued: the peak is measured when no other job runs.")

@@ -11,8 +11,9 @@ from dashboard import queries
 from dashboard.components.common.old_links import translate_group_label, translate_query_params
 from engine.results import ResultTables
 from engine.results.columns import IDENTITY, SETS, columns_in_set, header_of, selectable_columns
-from engine.results.groups import Group, accuracy_groups, speed_groups
+from engine.results.groups import Group, accuracy_groups, runtimes_of, speed_groups
 from engine.results.notes import with_notes
+from engine.runtimes.registry import label_of, name_in
 from engine.specs.precisions import precision_names
 
 ANY = "any"
@@ -53,6 +54,7 @@ def choose(tables: ResultTables) -> ShownResults:
                 key="precision",
                 bind="query-params",
             )
+            runtimes = _choose_runtimes(tables)
             accuracy = _select_group(
                 "Accuracy on", accuracy_groups(tables.evaluations), "dataset", large
             )
@@ -60,6 +62,8 @@ def choose(tables: ResultTables) -> ShownResults:
         columns, sort_column, ascending = _columns_and_order()
     frame = queries.results(accuracy, speed)
     keep = frame["precision"].isin(precisions)
+    if runtimes is not None:
+        keep &= frame["runtime"].map(name_in, na_action="ignore").isin(runtimes)
     if text:
         keep &= frame["model_id"].str.contains(text, case=False, regex=False)
     if accuracy or speed:
@@ -68,8 +72,26 @@ def choose(tables: ResultTables) -> ShownResults:
         sort_column, ascending=ascending, kind="stable", na_position="last"
     )
     rows = with_notes(rows.reset_index(drop=True), queries.outdated_environments())
-    about = _describe(text, precisions, accuracy, speed, sort_column, ascending)
+    about = _describe(text, precisions, runtimes, accuracy, speed, sort_column, ascending)
     return ShownResults(rows, columns, about)
+
+
+def _choose_runtimes(tables: ResultTables) -> list[str] | None:
+    """The chosen runtimes; None for all, or where only one was used."""
+    recorded = pd.concat([tables.evaluations["runtime"], tables.benchmarks["runtime"]])
+    names = runtimes_of(recorded)
+    if len(names) < 2:
+        return None
+    chosen = st.pills(
+        "Runtime",
+        names,
+        selection_mode="multi",
+        default=names,
+        format_func=label_of,
+        key="runtime",
+        bind="query-params",
+    )
+    return None if set(chosen) == set(names) else list(chosen)
 
 
 def _joined_row_count(tables: ResultTables) -> int:
@@ -130,6 +152,7 @@ def _columns_and_order() -> tuple[list[str], str, bool]:
 def _describe(
     text: str | None,
     precisions: list[str],
+    runtimes: list[str] | None,
     accuracy: Group | None,
     speed: Group | None,
     sort_column: str,
@@ -137,6 +160,8 @@ def _describe(
 ) -> str:
     parts = [f"models containing {text!r}"] if text else ["all models"]
     parts.append(", ".join(precisions))
+    if runtimes is not None:
+        parts.append(f"in {', '.join(map(label_of, runtimes)) or 'no runtime'}")
     parts.append(f"accuracy on {accuracy.label if accuracy else 'any images'}")
     parts.append(f"speed at {speed.label if speed else 'any configuration'}")
     parts.append(
@@ -149,5 +174,6 @@ def clear_filters() -> None:
     """Callback: clears all filters."""
     st.session_state["model"] = ""
     st.session_state["precision"] = precision_names()
+    st.session_state.pop("runtime", None)
     st.session_state["dataset"] = ANY
     st.session_state["speed"] = ANY

@@ -26,6 +26,7 @@ def build(model: str, precision: str, top1: float, rate: float, **other: object)
         "model_id": model,
         "label": model,
         "origin": "measured here",
+        "runtime": "onnxruntime 1.32.0",
         "label_set": "dataset",
         "weights_digest": f"w{model}",
         "dataset_digest": "d",
@@ -63,6 +64,42 @@ POINTS = with_accuracy_drops(pd.DataFrame(BIG + SMALL))
 def chosen(**constraints: object) -> tuple[str, str]:
     row = recommend(POINTS, Constraints(**constraints)).row
     return (row["label"], row["precision"])
+
+
+OPENVINO = {"runtime": "openvino 2026.4.1"}
+
+
+def test_drops_are_against_fp32_in_the_same_runtime_and_else_in_the_default_one() -> None:
+    rows = [
+        *BIG,
+        build("big", "fp32", 80.0, 20, evaluation_id=71.0, **OPENVINO),
+        build("big", "int8", 79.5, 60, evaluation_id=72.0, **OPENVINO),
+        build("small", "fp32", 75.0, 50, evaluation_id=73.0),
+        build("small", "int8", 74.0, 90, evaluation_id=74.0, **OPENVINO),
+    ]
+    found = with_accuracy_drops(pd.DataFrame(rows))
+    assert found["drop_pp"].tolist() == pytest.approx([0, 0.5, 0, 0.5, 0, 1.0])
+    assert found["fp32_id"].tolist()[2:] == [71.0, 71.0, 73.0, 73.0]
+    assert found["fp32_runtime"].tolist() == [None] * 5 + ["onnxruntime"]
+    alone = with_accuracy_drops(
+        pd.DataFrame(rows[2:4])[
+            ["runtime", *found.columns.drop(["runtime", "fp32_id", "fp32_runtime", "drop_pp"])]
+        ]
+    )
+    assert alone["drop_pp"].tolist() == pytest.approx([0, 0.5])
+
+
+def test_the_runtime_of_the_recommended_build_is_named() -> None:
+    points = with_accuracy_drops(
+        pd.DataFrame([*BIG, build("big", "int8", 80.5, 60, evaluation_id=72.0, **OPENVINO)])
+    )
+    constraints = Constraints(goal=Goal.FAST)
+    text = recommendation_text(recommend(points, constraints), constraints, None, "batch 1")
+    assert text.head == "Recommended: big int8 in OpenVINO."
+    assert "vs its fp32 in ONNX Runtime (not paired by image)" in text.evidence
+    several = points.iloc[:2].assign(several_runtimes=True)
+    text = recommendation_text(recommend(several, constraints), constraints, None, "batch 1")
+    assert text.head == "Recommended: big int8 in ONNX Runtime."
 
 
 def test_drops_are_against_fp32_of_the_same_model_and_images() -> None:
