@@ -43,6 +43,14 @@ def test_the_se_network_through_timm(
     assert counts(url, tmp_path, se_network(real_data)) == (803, 949)
 
 
+@pytest.mark.parametrize("runtime", ["openvino", "torch"])
+def test_fp32_gives_the_same_counts_in_every_runtime(
+    url: str, tmp_path: Path, real_data: Path, photographs: str, runtime: str
+) -> None:
+    found = counts(url, tmp_path, se_network(real_data), runtime=runtime)
+    assert found == (803, 949)
+
+
 def test_int8_of_the_se_network_keeps_nearly_all(
     url: str, tmp_path: Path, real_data: Path, photographs: str
 ) -> None:

@@ -25,7 +25,7 @@ from dashboard.components.compare.recommendation import recommendation_card
 from dashboard.components.compare.side_by_side import side_by_side
 from dashboard.components.compare.sweep import sweep_view
 from dashboard.formats import plural
-from engine.results.groups import accuracy_points, with_labels
+from engine.results.groups import RuntimeChoice, accuracy_points, with_labels
 from engine.results.published import with_gmacs
 from engine.specs.precisions import pairs
 
@@ -101,7 +101,9 @@ def precision_pair(key: str, rows: pd.DataFrame) -> tuple[str, str]:
 
 
 def precision_comparison(rows: pd.DataFrame, selection: Selection) -> None:
-    """Accuracy change, speed-up and size ratio between two precisions."""
+    """Accuracy change, speed-up and size ratio between two precisions, within each runtime."""
+    if selection.runtime == RuntimeChoice.BEST:
+        rows = selection.rows(RuntimeChoice.EACH)
     pairs_view(rows, *precision_pair("pair", rows))
 
 

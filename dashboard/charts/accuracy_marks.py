@@ -145,8 +145,10 @@ def add_arrows(figure: go.Figure, points: pd.DataFrame, x: str, palette: Palette
     for _, rows in joined.groupby(LINE_KEYS, sort=False):
         starts = rows[rows["precision"] == REFERENCE]
         for row in rows[rows["precision"] != REFERENCE].to_dict("records") if len(starts) else []:
-            xs += [starts.iloc[0][x], row[x], None]
-            ys += [starts.iloc[0]["top1"], row["top1"], None]
+            same = starts[starts["runtime"] == row["runtime"]]
+            start = (same if len(same) else starts).iloc[0]
+            xs += [start[x], row[x], None]
+            ys += [start["top1"], row["top1"], None]
     if xs:
         figure.add_trace(
             go.Scatter(

@@ -7,9 +7,11 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from dashboard.charts.common import MARKER_SIZE, layout, log_axis, safe
+from dashboard.charts.sweep import is_other, series_of
 from dashboard.palette import Palette, symbols
 from engine.benchmark.sweep import BestOperatingPoint
 from engine.results.notes import is_unreliable
+from engine.runtimes.registry import tag_of
 from engine.specs.precisions import facts_of
 
 PANELS = ("images_per_s", "latency")
@@ -18,16 +20,15 @@ PANELS = ("images_per_s", "latency")
 def batch_scaling(sweep: BestOperatingPoint, palette: Palette) -> go.Figure:
     """Images/s (top) and the latency percentile (bottom) over the batch size of one model.
 
-    One line per precision. Hollow marks: unreliable speed. Star: best operating point, the highest
-    images/s within the latency constraint.
+    One line per precision and runtime. Hollow marks: unreliable speed. Star: best operating point,
+    the highest images/s within the latency constraint.
     """
     figure = make_subplots(rows=2, cols=1, shared_xaxes=True, vertical_spacing=0.08)
     columns = dict(zip(PANELS, ("images_per_s", sweep.percentile.column), strict=True))
     for precision, symbol in symbols().items():
-        rows = sweep.points[sweep.points["precision"] == precision].sort_values("batch")
-        for panel, column in enumerate(columns.values(), 1):
-            if len(rows):
-                line = _line(rows, column, str(precision), symbol, palette)
+        for name, rows in series_of(sweep.points.sort_values("batch"), str(precision)):
+            for panel, column in enumerate(columns.values(), 1):
+                line = _line(rows, column, name, symbol, palette)
                 figure.add_trace(line.update(showlegend=panel == 1), row=panel, col=1)
     if sweep.limit_ms is not None:
         dashed = {"color": palette.text, "dash": "dash"}
@@ -39,16 +40,18 @@ def batch_scaling(sweep: BestOperatingPoint, palette: Palette) -> go.Figure:
     return figure
 
 
-def _line(
-    rows: pd.DataFrame, column: str, precision: str, symbol: str, palette: Palette
-) -> go.Scatter:
+def _line(rows: pd.DataFrame, column: str, name: str, symbol: str, palette: Palette) -> go.Scatter:
+    precision = str(rows["precision"].iloc[0])
+    tag = tag_of(str(rows["runtime"].iloc[0])) if is_other(name, rows) else ""
     color = palette.precisions[precision]
     return go.Scatter(
         x=rows["batch"],
         y=rows[column],
-        mode="lines+markers",
-        name=precision,
-        legendgroup=precision,
+        mode="lines+markers+text",
+        text=[""] * (len(rows) - 1) + [tag],
+        textposition="top center",
+        name=name,
+        legendgroup=name,
         line={"color": color, "width": 1.6, "dash": facts_of(precision).stroke},
         marker={
             "symbol": [
@@ -57,7 +60,7 @@ def _line(
             "size": MARKER_SIZE - 2,
             "color": color,
         },
-        hovertemplate=f"<b>{safe(precision)}</b>, batch %{{x}}: %{{y:.4g}}<extra></extra>",
+        hovertemplate=f"<b>{safe(name)}</b>, batch %{{x}}: %{{y:.4g}}<extra></extra>",
     )
 
 

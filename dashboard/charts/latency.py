@@ -24,11 +24,13 @@ class Series:
     label: str
     precision: str
     latency_ms: np.ndarray
+    runtime: str = ""
 
     @property
     def name(self) -> str:
-        """Name in legend and text."""
-        return f"{self.label} · {self.precision}"
+        """Name in legend and text; `runtime` is empty for the default one."""
+        where = f" in {self.runtime}" if self.runtime else ""
+        return f"{self.label} · {self.precision}{where}"
 
 
 def downsample(values: np.ndarray, max_samples: int = MAX_SAMPLES) -> np.ndarray:

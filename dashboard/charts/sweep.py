@@ -22,6 +22,7 @@ from dashboard.formats import number
 from dashboard.palette import Palette, symbols
 from engine.benchmark.sweep import BestOperatingPoint, setting_label
 from engine.results.notes import is_unreliable
+from engine.runtimes.registry import tag_of
 
 BEST, UNRELIABLE = "best operating point", "unreliable"
 
@@ -37,9 +38,8 @@ def latency_against_throughput(sweep: BestOperatingPoint, palette: Palette) -> g
     if len(front) > 1:
         figure.add_trace(pareto_front_line(front[column], front["images_per_s"], "hv", palette))
     for precision, symbol in symbols().items():
-        rows = sweep.points[sweep.points["precision"] == precision]
-        if len(rows):
-            figure.add_trace(_marks(rows, column, str(precision), symbol, palette))
+        for name, rows in series_of(sweep.points, str(precision)):
+            figure.add_trace(_marks(rows, column, name, symbol, palette))
     if any(is_unreliable(sweep.points)):
         figure.add_trace(legend_mark(UNRELIABLE, "circle-open", palette.published))
     if (row := sweep.row) is not None:
@@ -56,10 +56,8 @@ def latency_against_throughput(sweep: BestOperatingPoint, palette: Palette) -> g
     return layout(figure, palette)
 
 
-def _marks(
-    rows: pd.DataFrame, column: str, precision: str, symbol: str, palette: Palette
-) -> go.Scatter:
-    color = palette.precisions[precision]
+def _marks(rows: pd.DataFrame, column: str, name: str, symbol: str, palette: Palette) -> go.Scatter:
+    color = palette.precisions[rows["precision"].iloc[0]]
     return go.Scatter(
         x=rows[column],
         y=rows["images_per_s"],
@@ -70,8 +68,10 @@ def _marks(
             color,
             width=3,
         ),
-        mode="markers",
-        name=precision,
+        mode="markers+text" if is_other(name, rows) else "markers",
+        text=[tag_of(str(runtime)) for runtime in rows["runtime"]],
+        textposition="middle right",
+        name=name,
         marker={
             "symbol": [
                 f"{symbol}-open" if unreliable else symbol for unreliable in is_unreliable(rows)
@@ -93,12 +93,26 @@ def _card(row: dict[str, Any]) -> str:
     lines = [
         f"<b>{safe(row.get('label') or row['model_id'])} · {row['precision']}</b>",
         setting_label(row),
+        safe(row.get("runtime") or ""),
         f"{number(row['images_per_s'])} images/s",
         percentiles,
         "unstable" if row["stable"] == 0 else "",
         f"interference: {safe(row['noise'])}" if isinstance(row["noise"], str) else "",
     ]
     return card(filter(None, lines))
+
+
+def series_of(points: pd.DataFrame, precision: str) -> list[tuple[str, pd.DataFrame]]:
+    """The points of a precision by series, with the name of each; one series for each runtime."""
+    rows = points[points["precision"] == precision]
+    if "series" not in rows:
+        return [(precision, rows)] if len(rows) else []
+    return [(str(name), part) for name, part in rows.groupby("series", sort=False)]
+
+
+def is_other(name: str, rows: pd.DataFrame) -> bool:
+    """Whether a series is of another runtime than the default one, and so carries its tag."""
+    return name != rows["precision"].iloc[0]
 
 
 def _axes(figure: go.Figure, sweep: BestOperatingPoint, column: str) -> None:

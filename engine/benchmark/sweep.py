@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine.benchmark.scenarios.definitions import CLOSED_LOOP
 from engine.common.pareto import pareto_front
+from engine.runtimes.registry import other_runtime
 from engine.specs.comparability import SWEPT
 from engine.text import is_missing, plural
 
@@ -92,6 +93,7 @@ _ROW_COLUMNS = (
     "benchmark_id",
     "model_id",
     "precision",
+    "runtime",
     *_INTEGER_COLUMNS,
     "images_per_s",
     "stable",
@@ -126,7 +128,8 @@ def setting_label(row: Any) -> str:
 
 
 def _name(row: Any) -> str:
-    return f"{row['model_id']} {row['precision']}"
+    other = other_runtime(row.get("runtime"))
+    return f"{row['model_id']} {row['precision']}" + (f" in {other}" if other else "")
 
 
 def _throughput_range(row: Any) -> str:

@@ -222,9 +222,9 @@ _COLUMNS = (
         "Achieved GMAC/s as a share of the machine's peak at the same precision and number of "
         "threads, in the same runtime. The peak is the best of several matrix products and "
         "convolutions, measured once. Emulated fp16 is compared with the fp32 peak; float layers "
-        "of an int8 build with the int8 peak. A build faster than every product raises the peak, so "
-        "no share exceeds 100 %. A dash: the peak was not measured (page System), or another provider "
-        "was used.",
+        "of an int8 build with the int8 peak. A build faster than every product raises the peak, "
+        "so no share exceeds 100 %. A dash: the peak was not measured (page System), or another "
+        "provider was used.",
         "%",
         ",.1f",
     ),
@@ -317,8 +317,8 @@ _ACCURACY = (
 _SPEED = (
     "runtime", "placement", "images_per_s", "images_per_s_low", "images_per_s_high", "scenario",
     "stable", "noise", "other_busy_cores", "latency_p50_ms", "latency_p90_ms", "latency_p99_ms",
-    "batch", "threads", "instances", "load_ms", "first_inference_ms", "peak_rss_mb", "achieved_gmacs_per_s",
-    "peak_share", "execution", "environment",
+    "batch", "threads", "instances", "load_ms", "first_inference_ms", "peak_rss_mb",
+    "achieved_gmacs_per_s", "peak_share", "execution", "environment",
 )  # fmt: skip
 SETS = {"Summary": _SUMMARY, "Accuracy": _ACCURACY, "Speed": _SPEED}
 """Column sets that the pages offer, each after IDENTITY, in this order."""

@@ -12,8 +12,8 @@ from db.enums import WeightsKind
 from engine.benchmark.scenarios.definitions import CLOSED_LOOP
 from engine.results.builds import MEASURED_HERE
 from engine.results.reading import by_runtime
-from engine.runtimes.registry import RUNTIMES, name_in
-from engine.specs import CPU_PROVIDER, DEFAULT_RUNTIME
+from engine.runtimes.registry import RUNTIMES, name_in, other_runtime
+from engine.specs import CPU_PROVIDER
 from engine.specs.comparability import SAME_IMAGES, SAME_MODEL, SAME_SETTING, SWEPT
 from engine.text import plural, short
 
@@ -128,7 +128,8 @@ def benchmarks_of_model(
     """The benchmarks of one model's builds: for each precision, the first build of `model_rows`.
 
     Only in the runtimes of its rows. `conditions`: values of SAME_SETTING that all benchmarks
-    share, except those in `vary`.
+    share, except those in `vary`. Adds `series`: the precision, and another runtime than the
+    default one.
     """
     builds = model_rows.drop_duplicates("precision").set_index("artifact_digest")
     same = {name: conditions[name] for name in SAME_SETTING if name not in vary}
@@ -138,7 +139,10 @@ def benchmarks_of_model(
     own = zip(selected["artifact_digest"], by_runtime(selected), strict=True)
     selected = selected[[pair in pairs and pair[0] in builds.index for pair in own]]
     identity = builds[["precision", "model_id", "label"]]
-    return selected.join(identity, on="artifact_digest").reset_index(drop=True)
+    selected = selected.join(identity, on="artifact_digest").reset_index(drop=True)
+    others = selected["runtime"].map(other_runtime)
+    names = selected["precision"] + (" in " + others).where(others != "", "")
+    return selected.assign(series=names)
 
 
 class RuntimeChoice(StrEnum):
@@ -175,12 +179,6 @@ def in_runtime(rows: pd.DataFrame, choice: str) -> pd.DataFrame:
     best = order.drop_duplicates(build)[[*build, "executed_by"]]
     kept = ranked.reset_index().merge(best, on=[*build, "executed_by"])["index"]
     return rows[rows.index.isin(kept)]
-
-
-def other_runtime(recorded: object) -> str:
-    """Display name of a registered runtime other than the default one; else empty."""
-    name = name_in(str(recorded))
-    return RUNTIMES[name].label if name in RUNTIMES and name != DEFAULT_RUNTIME else ""
 
 
 def with_labels(frame: pd.DataFrame) -> pd.DataFrame:

@@ -12,7 +12,7 @@ from engine.results.reading import with_ran_in
 from engine.specs.comparability import SAME_CONDITIONS, SAME_EVALUATION, SAME_MODEL
 
 PAIR_COLUMNS = [
-    *SAME_MODEL, "dataset", "images", "change", "change_low", "change_high", "p_value",
+    *SAME_MODEL, "ran_in", "dataset", "images", "change", "change_low", "change_high", "p_value",
     "only_first", "only_second", "batch", "threads", "environment", "speed_up", "size_ratio",
 ]  # fmt: skip
 
@@ -29,7 +29,9 @@ def paired_top1_difference(first_id: int, second_id: int, url: str) -> PairedDif
 
 
 def precision_pairs(frame: pd.DataFrame, url: str, first: str, second: str) -> pd.DataFrame:
-    """`second` vs `first` for each model measured at both precisions; columns: PAIR_COLUMNS.
+    """`second` vs `first` for each model measured at both precisions in a runtime (`ran_in`).
+
+    Columns: PAIR_COLUMNS.
 
     `change`: top-1 of second minus first in percentage points, with its paired 95 % interval.
     `only_first`, `only_second`: images that only one of them classifies correctly. `speed_up` and
@@ -37,7 +39,8 @@ def precision_pairs(frame: pd.DataFrame, url: str, first: str, second: str) -> p
     """
     accuracy = _accuracy_pairs(frame, url, first, second)
     speed = _speed_pairs(frame, first, second)
-    merged = accuracy.merge(speed, on=list(SAME_MODEL), how="outer") if len(speed) else accuracy
+    keys = [*SAME_MODEL, "ran_in"]
+    merged = accuracy.merge(speed, on=keys, how="outer") if len(speed) else accuracy
     return merged.reindex(columns=PAIR_COLUMNS).sort_values("model_id").reset_index(drop=True)
 
 
@@ -70,6 +73,7 @@ def _accuracy_pairs(frame: pd.DataFrame, url: str, first: str, second: str) -> p
         rows.append(
             {
                 **{name: pair[name] for name in SAME_MODEL},
+                "ran_in": pair["ran_in"],
                 "dataset": pair["dataset_first"],
                 "images": int(pair["images"]),
                 "change": 100 * result.difference,
@@ -80,15 +84,17 @@ def _accuracy_pairs(frame: pd.DataFrame, url: str, first: str, second: str) -> p
                 "only_second": result.only_b,
             }
         )
-    return pd.DataFrame(rows, columns=PAIR_COLUMNS[:11])
+    return pd.DataFrame(rows, columns=PAIR_COLUMNS[:12])
 
 
 def _speed_pairs(frame: pd.DataFrame, first: str, second: str) -> pd.DataFrame:
+    frame = with_ran_in(frame, frame["origin"] == MEASURED_HERE)
     columns = ["benchmark_id", "environment", "images_per_s", "size_mb"]
-    pairs = _join_precisions(frame, columns, SAME_CONDITIONS, first, second)
+    pairs = _join_precisions(frame, columns, (*SAME_CONDITIONS, "ran_in"), first, second)
     return pd.DataFrame(
         {
             **{name: pairs[name] for name in SAME_MODEL},
+            "ran_in": pairs["ran_in"],
             "batch": pairs["batch"],
             "threads": pairs["threads"],
             "environment": pairs["environment_first"],

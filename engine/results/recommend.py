@@ -12,10 +12,10 @@ from db.enums import Precision
 from engine.benchmark.sweep import Percentile
 from engine.common.stats import PairedDifference
 from engine.results.builds import MEASURED_HERE
-from engine.results.groups import accuracy_points, is_collapsed, other_runtime
+from engine.results.groups import accuracy_points, is_collapsed
 from engine.results.reading import with_ran_in
 from engine.results.wording import accuracy_text, interval_text, significance_text
-from engine.runtimes.registry import label_of
+from engine.runtimes.registry import label_of, other_runtime
 from engine.specs import DEFAULT_RUNTIME
 from engine.specs.comparability import SAME_EVALUATION, SAME_MODEL
 from engine.store.manifest import EMULATED

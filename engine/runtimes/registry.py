@@ -61,6 +61,12 @@ def label_of(name: str) -> str:
     return RUNTIMES[name].label if name in RUNTIMES else name
 
 
+def other_runtime(recorded: object) -> str:
+    """Display name of a recorded runtime other than the default one; else empty."""
+    name = name_in(str(recorded))
+    return RUNTIMES[name].label if name in RUNTIMES and name != DEFAULT_RUNTIME else ""
+
+
 def tag_of(recorded: str) -> str:
     """The short label of the runtime in `openvino 2026.4.1`; empty for one that is not here."""
     name = name_in(recorded)

@@ -11,21 +11,36 @@ from db.session import reading
 from engine.build import job as build
 from engine.evaluation import job as evaluation
 from engine.export import job as export
-from engine.specs import BuildSpec, CalibrationSpec, EvaluateSpec, ExportSpec, WeightsSpec
+from engine.runs.cells import needs_torchscript
+from engine.specs import (
+    DEFAULT_RUNTIME,
+    BuildSpec,
+    CalibrationSpec,
+    EvaluateSpec,
+    ExportSpec,
+    WeightsSpec,
+)
 from tests.support.tiny import Quiet
 
 
 def counts(
-    url: str, tmp_path: Path, spec: ExportSpec, precision: Precision = Precision.FP32
+    url: str,
+    tmp_path: Path,
+    spec: ExportSpec,
+    precision: Precision = Precision.FP32,
+    runtime: str = DEFAULT_RUNTIME,
 ) -> tuple[int, int]:
-    """Exports, builds and evaluates; (top-1, top-5) counts."""
+    """Exports, builds and evaluates in a runtime; (top-1, top-5) counts."""
     export.run(spec.to_json(), Quiet(url, tmp_path / "export"))
+    if needs_torchscript(runtime):
+        scripted = spec.model_copy(update={"format": "torchscript"})
+        export.run(scripted.to_json(), Quiet(url, tmp_path / "torchscript"))
     calibration = CalibrationSpec(dataset="in1k") if precision == Precision.INT8 else None
     built = build.run(
         BuildSpec(export=spec, precision=precision, calibration=calibration).to_json(),
         Quiet(url, tmp_path / "build"),
     )["artifact"]
-    asked = EvaluateSpec(artifact=built, dataset="in1k")
+    asked = EvaluateSpec(artifact=built, dataset="in1k", runtime=runtime)
     result = evaluation.run(asked.to_json(), Quiet(url, tmp_path / "evaluate"))
     with reading(url) as session:
         row = session.get(Evaluation, result["evaluation"])

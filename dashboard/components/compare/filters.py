@@ -54,8 +54,8 @@ class Selection:
         best = self.runtime == RuntimeChoice.BEST
         return setting + (", best runtime" if best else f", {label_of(self.runtime)}")
 
-    def rows(self) -> pd.DataFrame:
-        """The results of the selected models in the selected groups.
+    def rows(self, runtime: str | None = None) -> pd.DataFrame:
+        """The results of the selected models in the selected groups; `runtime`: another choice.
 
         Adds `label`, `key` and `not_comparable` (the reason). A row has accuracy, speed or both;
         measurements of other groups are missing in it. Drops of accuracy are taken from the rows of
@@ -68,7 +68,7 @@ class Selection:
         rows = with_keys(with_not_comparable(rows.reset_index(drop=True)))
         several = len(runtimes_of(rows["runtime"])) > 1
         rows = with_accuracy_drops(rows).assign(several_runtimes=several)
-        return in_runtime(rows, self.runtime).reset_index(drop=True)
+        return in_runtime(rows, runtime or self.runtime).reset_index(drop=True)
 
 
 def choose(tables: ResultTables) -> Selection:

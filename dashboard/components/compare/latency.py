@@ -12,6 +12,7 @@ from dashboard.components.compare.benchmarked_model import select_benchmarked_mo
 from dashboard.formats import escape_markdown, is_missing, short
 from engine.benchmark.sweep import Percentile, find_best_operating_point
 from engine.results.groups import benchmarks_of_model
+from engine.runtimes.registry import other_runtime
 
 MAX_SERIES = 6
 
@@ -52,7 +53,7 @@ def _select_builds(rows: pd.DataFrame) -> list[dict[str, object]]:
     priority = measured["key"].isin(picked).astype(int) * 2 + measured["label"].isin(recommended)
     order = priority.sort_values(ascending=False, kind="stable").index
     selected = measured.loc[order].head(MAX_SERIES)
-    several = selected.duplicated(["label", "precision"], keep=False)
+    several = selected.duplicated(["label", "precision", "runtime"], keep=False)
     with_digest = selected["label"] + " · " + selected["artifact_digest"].map(short)
     labels = selected["label"].where(~several, with_digest)
     return selected.assign(label=labels).to_dict("records")
@@ -64,7 +65,8 @@ def _series(row: dict[str, object]) -> latency.Series | None:
     values = queries.latencies(int(str(row["benchmark_id"]).split(".")[0]))
     if values is None or not len(values):
         return None
-    return latency.Series(str(row["label"]), str(row["precision"]), values)
+    other = other_runtime(row["runtime"])
+    return latency.Series(str(row["label"]), str(row["precision"]), values, other)
 
 
 def batch_view(

@@ -11,8 +11,10 @@ from dashboard.components.common.theme import chart_config, current_palette
 from dashboard.components.compare.precision_table import pairs_table
 from dashboard.formats import escape_markdown, plural
 from engine.results import wording
+from engine.results.columns import STORED
 from engine.results.groups import newest_builds
 from engine.results.notes import unreliable_speeds_summary
+from engine.runtimes.registry import other_runtime
 from engine.specs.comparability import SAME_MODEL
 from engine.store.manifest import EMULATED
 
@@ -23,10 +25,11 @@ def pairs_view(rows: pd.DataFrame, first: str, second: str) -> None:
     """Two charts and a table with the same figures; `rows`: one image set, one configuration."""
     newest = newest_builds(rows)
     newest, hidden = _limit_models(newest)
-    page_columns = ["label", "key", "meets", "recommended"]
-    pairs, error = queries.pairs(newest.drop(columns=page_columns), first, second)
+    pairs, error = queries.pairs(newest[list(STORED)], first, second)
     labels = rows[[*SAME_MODEL, "label"]].drop_duplicates(list(SAME_MODEL))
     pairs = pairs.merge(labels, on=list(SAME_MODEL))
+    others = pairs["ran_in"].map(other_runtime)
+    pairs["label"] += (" in " + others).where(others != "", "")
     if error:
         st.warning(escape_markdown(error))
     if hidden:
