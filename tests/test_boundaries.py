@@ -40,7 +40,8 @@ def test_db_knows_nobody() -> None:
 
 def test_the_engine_knows_no_page_and_loads_torch_only_to_compute() -> None:
     computing = ("engine.checkpoints.", "engine.demo.network", "engine.demo.train")
-    light = [name for name in modules_of("engine") if not name.startswith(computing)]
+    sessions = "engine.runtimes.torch"
+    light = [n for n in modules_of("engine") if not n.startswith(computing) and n != sessions]
     assert "engine.export.job" in light
     assert not imported_by(light) & {"dashboard", "streamlit", *HEAVY}
 

@@ -110,7 +110,7 @@ def with_accuracy_drops(points: pd.DataFrame) -> pd.DataFrame:
     )
     reference = same[found].fillna(default[found])
     elsewhere = same["evaluation_id"].isna() & default["evaluation_id"].notna()
-    names = pd.Series(DEFAULT_RUNTIME, index=reference.index).where(elsewhere, None)
+    names = pd.Series([DEFAULT_RUNTIME if other else None for other in elsewhere], dtype=object)
     return points.drop(columns="ran_in").assign(
         fp32_id=reference["evaluation_id"].to_numpy(),
         fp32_runtime=names.to_numpy(),

@@ -239,7 +239,9 @@ def request_facts(request: Mapping[str, Any]) -> dict[str, str]:
     Holds the fields that are not the default, and those that are always shown. `request` is JSON of
     any version: missing fields have their default, unknown fields are shown under their own names.
     """
-    defaults = RunRequest(model_id="").to_json()
+    # The default runtime is not in the JSON, as in requests of versions without a choice.
+    defaults = {**RunRequest(model_id="").to_json(), "runtimes": [DEFAULT_RUNTIME]}
+    request = {("runtimes" if name == "runtime" else name): v for name, v in request.items()}
     facts: dict[str, str] = {}
     for name in [*filter(lambda name: "." not in name, FIELDS), *(set(request) - set(FIELDS))]:
         field = FIELDS.get(name, Field(name, name))

@@ -59,7 +59,9 @@ class RunRequest(Spec):
     weights: WeightsSpec = WeightsSpec()
     precisions: tuple[Precision, ...] = Field(default_factory=in_order)
     tasks: tuple[Task, ...] = DEFAULT_TASKS
-    runtimes: tuple[str, ...] = Field((DEFAULT_RUNTIME,), min_length=1)
+    runtimes: tuple[str, ...] = Field(
+        (DEFAULT_RUNTIME,), min_length=1, exclude_if=lambda names: names == (DEFAULT_RUNTIME,)
+    )
     dataset: str | None = None
     limit: int | None = Field(None, ge=1, le=MAX_INTEGER)
     calibration_dataset: str | None = None

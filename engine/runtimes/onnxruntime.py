@@ -16,9 +16,11 @@ from engine.common.scores import as_scores
 from engine.errors import ArtifactMissing, ProviderUnavailable
 from engine.runtimes.base import Request, Trace
 from engine.runtimes.batches import in_batches
+from engine.runtimes.onnxruntime_options import options_of as options_of
+from engine.runtimes.onnxruntime_options import session_over as session_over
+from engine.runtimes.onnxruntime_profiler import record_trace
 from engine.specs import CPU_PROVIDER
 
-ort.set_default_logger_severity(3)
 RECORD_ASSIGNMENT = "session.record_ep_graph_assignment_info"
 EXACT_SUMS = "session.x64quantprecision"
 
@@ -58,8 +60,6 @@ class OnnxSession:
 
     def profile(self, images: np.ndarray, seconds: float) -> Trace:
         """The time of every node, by ONNX Runtime's own profiler."""
-        from engine.runtimes.onnxruntime_profiler import record_trace
-
         return record_trace(self._path, self._provider, self._threads, images, seconds)
 
     def __enter__(self) -> Self:
@@ -127,27 +127,6 @@ def _schemas() -> list[ort.capi.onnxruntime_pybind11_state.schemadef.OpSchema]:
         ort.capi.onnxruntime_pybind11_state.get_all_operator_schema()
     )
     return schemas
-
-
-def options_of(
-    threads: int, level: ort.GraphOptimizationLevel | None = None, severity: int = 3
-) -> ort.SessionOptions:
-    """Options of a session with intra-op `threads`, at an optimization level (None: highest)."""
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = severity
-    if level is not None:
-        options.graph_optimization_level = level
-    return options
-
-
-def session_over(
-    model: bytes | Path, options: ort.SessionOptions, provider: str = CPU_PROVIDER
-) -> ort.InferenceSession:
-    """ONNX Runtime's own session over a file or over the bytes of one."""
-    source = model if isinstance(model, bytes) else str(model)
-    return ort.InferenceSession(source, options, providers=[provider])
 
 
 def _session(path: Path, provider: str, threads: int, exact: bool) -> ort.InferenceSession:

@@ -20,7 +20,7 @@ from onnx import GraphProto, NodeProto
 
 from engine.errors import BenchmarkFailed
 from engine.runtimes.base import LayerTime, Trace
-from engine.runtimes.onnxruntime import options_of, session_over
+from engine.runtimes.onnxruntime_options import options_of, session_over
 from engine.runtimes.timing import WARM_UP_RUNS, faster_half, median_latency_ms, runs_within
 
 MOST_EVENTS = 400_000  # the profiler keeps no more than a million

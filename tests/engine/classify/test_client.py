@@ -125,12 +125,12 @@ def test_the_oldest_model_goes_first(monkeypatch: pytest.MonkeyPatch) -> None:
         made.append(artifact)
         return artifact
 
-    assert [worker.load_cached(load, digest) for digest in "abaca"] == list("abaca")
+    assert [worker.load_cached(load, digest, ("x",)) for digest in "abaca"] == list("abaca")
     assert made == ["a", "b", "c"]
-    worker.load_cached(load, "b")
+    worker.load_cached(load, "b", ("x",))
     assert made == ["a", "b", "c", "b"]
     monkeypatch.setattr(worker, "memory_limit", lambda: 0)
-    worker.load_cached(load, "d")
+    worker.load_cached(load, "d", ("x",))
     assert len(worker._loaded) == 1
 
 

@@ -116,7 +116,10 @@ def all_of(url: str) -> list:
         ("fp16", "emulated", CPU, "onnxruntime 1.32.0", "fp32"),
         ("fp16", "native", CPU, "onnxruntime 1.32.0", None),
         ("fp32", "native", "CUDAExecutionProvider", "onnxruntime 1.32.0", None),
-        ("int8", "native", CPU, "openvino 2025.1", None),
+        ("int8", "native", CPU, "openvino 2025.1", "openvino int8"),
+        ("bf16", "native", CPU, "openvino 2025.1", "openvino bf16"),
+        ("fp32", "native", CPU, "torch 2.15.0", None),
+        ("fp32", "native", CPU, "another 1.0", None),
     ],
 )
 def test_each_precision_is_held_against_its_own_peak(
@@ -184,7 +187,7 @@ def test_the_job_keeps_what_it_measured(
 ) -> None:
     broken = replace(KERNELS["MatMul 512 x 512 x 512"], name="broken", model=b"no model")
     chosen = [KERNELS["MatMul 512 x 512 x 512"], KERNELS["MatMulInteger 784 x 1024 x 512"], broken]
-    monkeypatch.setattr(job, "all_kernels", lambda: chosen)
+    monkeypatch.setattr(job, "all_kernels", lambda runtime: chosen)
     context = Quiet(url, tmp_path / "peak")
     result = job.run(PeakSpec(threads=(1,)).to_json(), context)
     assert set(result["gmacs_per_s"]) == {"fp32", "int8"}
@@ -250,6 +253,6 @@ def test_a_benchmark_that_was_measured_asks_for_the_peak_of_its_threads(
     monkeypatch.setattr("engine.benchmark.job.run", lambda params, context: results[0])
     context = SimpleNamespace(job_id=7, url=url)
     assert queueing.run_benchmark({}, context) == results.pop(0)
-    assert asked == [(7, digest, 24, url)]
+    assert asked == [(7, digest, 24, url, "r")]
     queueing.run_benchmark({}, context)
     assert len(asked) == 1, "what was measured before asks for nothing"

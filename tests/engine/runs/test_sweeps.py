@@ -22,7 +22,7 @@ from engine.runs.plan import plan
 from engine.runs.request import Point, RunRequest, Task, benchmark_points, is_sweep
 from engine.runs.submit import run_job_ids, submit
 from engine.runs.validation import point_warnings
-from engine.specs import BenchmarkSpec
+from engine.specs import DEFAULT_RUNTIME, BenchmarkSpec
 from tests.support.tiny import Quiet, store_build, tiny_se_model
 
 
@@ -85,7 +85,8 @@ def test_a_scenario_that_cannot_be_is_a_problem_of_the_plan(url: str) -> None:
 
 def test_the_plan_says_how_many_points(url: str) -> None:
     steps = " ".join(plan(asked(batches=(1, 8), instances=(1, 2)), url).steps)
-    assert "each build at batch 1, 8 x concurrency 1, 2 (4 combinations), with no other" in steps
+    points = "batch 1, 8 x concurrency 1, 2 (4 combinations)"
+    assert f"each build in ONNX Runtime at {points}, with no other" in steps
 
 
 def test_the_estimate_is_the_protocols_least_until_there_is_a_history(url: str) -> None:
@@ -163,10 +164,10 @@ def test_on_another_machine_it_is_measured_again(
 
 def test_only_points_of_a_sweep_are_taken_from_before() -> None:
     sweep, single = asked(batches=(1, 8)), asked()
-    assert benchmark_spec(sweep, Point(1, 1, 0), artifact="a").reuse
-    assert not benchmark_spec(single, Point(1, 1, 0), artifact="a").reuse
+    assert benchmark_spec(sweep, Point(1, 1, 0), DEFAULT_RUNTIME, artifact="a").reuse
+    assert not benchmark_spec(single, Point(1, 1, 0), DEFAULT_RUNTIME, artifact="a").reuse
     again = sweep.model_copy(update={"again": True})
-    assert not benchmark_spec(again, Point(1, 1, 0), artifact="a").reuse
+    assert not benchmark_spec(again, Point(1, 1, 0), DEFAULT_RUNTIME, artifact="a").reuse
 
 
 def test_where_a_point_is_reused_does_not_change_its_setting() -> None:
