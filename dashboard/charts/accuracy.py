@@ -65,13 +65,14 @@ def accuracy_against_compute(
 
 
 def _offset_by_precision(points: pd.DataFrame, xs: list[float]) -> pd.Series:
-    """x positions with an offset per precision: marks of equal compute do not overlap."""
-    if points["precision"].nunique() < 2:
+    """x positions with an offset per precision and tag of a runtime: no marks overlap."""
+    marks = list(zip(points["precision"], points["tag"], strict=True))
+    order = sorted(set(marks), key=lambda mark: (list(symbols()).index(mark[0]), mark[1]))
+    if len(order) < 2:
         return points["compute_gmacs"].astype(float)
     low, high = log_range(xs)
-    order = list(symbols())
-    places = {name: place - (len(order) - 1) / 2 for place, name in enumerate(order)}
-    steps = points["precision"].map(places).astype(float)
+    places = {mark: place - (len(order) - 1) / 2 for place, mark in enumerate(order)}
+    steps = pd.Series([places[mark] for mark in marks], index=points.index, dtype=float)
     return points["compute_gmacs"].astype(float) * 10 ** (steps * PRECISION_OFFSET * (high - low))
 
 

@@ -60,7 +60,7 @@ class BestOperatingPoint:
         points = plural(len(self.points), "point")
         compared = points if self.limit_ms is None else f"{self.within_limit} of {points} within it"
         return (
-            f"Best operating point: {_name(row)} at {setting_label(row)}: "
+            f"Best operating point: {build_name(row)} at {setting_label(row)}: "
             f"{row['images_per_s']:,.1f} images/s{_throughput_range(row)} with {self.percentile} "
             f"{row[self.percentile.column]:,.2f} ms over {row['samples']:,.0f} requests{limit}; "
             f"highest throughput of {compared}.{_reliability_note(row)}"
@@ -71,7 +71,8 @@ class BestOperatingPoint:
         return (
             f"None of {plural(len(self.points), 'point')} meets {self.percentile} <= "
             f"{self.limit_ms:g} ms: lowest {self.percentile} is "
-            f"{lowest[self.percentile.column]:,.2f} ms, {_name(lowest)} at {setting_label(lowest)}."
+            f"{lowest[self.percentile.column]:,.2f} ms, {build_name(lowest)} at "
+            f"{setting_label(lowest)}."
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -127,7 +128,8 @@ def setting_label(row: Any) -> str:
     return f"batch {batch}, concurrency {concurrency}, {plural(threads, 'thread')}"
 
 
-def _name(row: Any) -> str:
+def build_name(row: Any) -> str:
+    """`timm/seresnet50 int8 in OpenVINO`; the default runtime is not named."""
     other = other_runtime(row.get("runtime"))
     return f"{row['model_id']} {row['precision']}" + (f" in {other}" if other else "")
 

@@ -9,6 +9,7 @@ import typer
 from engine.benchmark.sweep import (
     BestOperatingPoint,
     Percentile,
+    build_name,
     find_best_operating_point,
     setting_label,
 )
@@ -128,7 +129,7 @@ def _show_pareto_front(best: BestOperatingPoint) -> None:
     if best.pareto_front.empty:
         return
     rows = [
-        (f"{row['model_id']} {row['precision']}", setting_label(row), row["images_per_s"],
+        (build_name(row), setting_label(row), row["images_per_s"],
          row[best.percentile.column], row["noise"])
         for row in best.pareto_front.to_dict("records")
     ]  # fmt: skip

@@ -191,6 +191,7 @@ def _accuracy(provenance: Provenance) -> dict[str, Any]:
         "class mapping": protocol.class_matching,
         "scoring": _scoring(protocol.scoring),
         "batch": protocol.batch,
+        "runtime": protocol.runtime,
         "provider": protocol.provider,
         "evaluation_id": row.id,
     }

@@ -241,7 +241,9 @@ def request_facts(request: Mapping[str, Any]) -> dict[str, str]:
     """
     # The default runtime is not in the JSON, as in requests of versions without a choice.
     defaults = {**RunRequest(model_id="").to_json(), "runtimes": [DEFAULT_RUNTIME]}
-    request = {("runtimes" if name == "runtime" else name): v for name, v in request.items()}
+    if "runtime" in request:  # of versions with one runtime for all precisions
+        others = {name: value for name, value in request.items() if name != "runtime"}
+        request = {**others, "runtimes": [request["runtime"]]}
     facts: dict[str, str] = {}
     for name in [*filter(lambda name: "." not in name, FIELDS), *(set(request) - set(FIELDS))]:
         field = FIELDS.get(name, Field(name, name))
@@ -251,9 +253,8 @@ def request_facts(request: Mapping[str, Any]) -> dict[str, str]:
         elif _differs(value, defaults.get(name)) or (
             field.always_shown and _applies(field, request, defaults)
         ):
-            is_preprocess = isinstance(value, dict)
             facts[field.label] = (
-                format_preprocess(value) if is_preprocess else field.format_value(value)
+                format_preprocess(value) if isinstance(value, dict) else field.format_value(value)
             )
     return facts
 

@@ -40,8 +40,8 @@ def test_each_precision_has_its_color_symbol_and_interval(palette: object) -> No
 
 def test_colors_and_symbols_are_all_different() -> None:
     for palette in (LIGHT, DARK):
-        assert len({*palette.precisions.values(), palette.published}) == 4
-    assert len(set(symbols().values())) == 3
+        assert len({*palette.precisions.values(), palette.published}) == 5
+    assert len(set(symbols().values())) == 4
 
 
 def test_axes_carry_unit_direction_and_condition() -> None:
@@ -59,6 +59,15 @@ def test_equal_compute_is_drawn_side_by_side_but_told_exactly() -> None:
     assert places[0] < places[1] < places[2]
     assert places[1] == pytest.approx(4.0)
     assert all("4.00 GMACs" in trace(figure, p).customdata[0][0] for p in ("fp32", "fp16", "int8"))
+
+
+def test_marks_of_several_runtimes_have_a_tag_and_a_place_of_their_own() -> None:
+    other = point("fp32", 80.0, 12, runtime="openvino 2026.4.1")
+    both = pd.concat([THREE, pd.DataFrame([other])]).assign(several_runtimes=True)
+    drawn = trace(accuracy_against_compute(both, None, LIGHT, "val"), "fp32")
+    assert [text.strip("\u00a0") for text in drawn.text] == ["<i>ORT</i>", "<i>OV</i>"]
+    assert drawn.x[0] < drawn.x[1]
+    assert "openvino 2026.4.1" in drawn.customdata[1][0]
 
 
 def test_arrows_lead_from_fp32_to_the_others_of_one_model_prepared_one_way() -> None:
@@ -96,7 +105,7 @@ def test_over_sixty_points_only_the_recommended_build_has_an_interval() -> None:
 def test_an_unreliable_speed_has_a_question_mark_beside_it() -> None:
     rows = THREE.assign(noise=[None, "the clock moved by 15 %", None], stable=[True, True, False])
     figure = accuracy_against_throughput(rows, LIGHT, "val", "batch 1")
-    assert ["?" in trace(figure, p).text[0] for p in symbols()] == [False, True, True]
+    assert ["?" in trace(figure, p).text[0] for p in THREE["precision"]] == [False, True, True]
     assert trace(figure, "fp16").textposition == ("top right",), "above the Pareto front"
     assert "clock moved by 15 %" in trace(figure, "fp16").customdata[0][0]
     compute = accuracy_against_compute(rows, None, LIGHT, "val")
