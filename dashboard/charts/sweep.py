@@ -58,6 +58,7 @@ def latency_against_throughput(sweep: BestOperatingPoint, palette: Palette) -> g
 
 def _marks(rows: pd.DataFrame, column: str, name: str, symbol: str, palette: Palette) -> go.Scatter:
     color = palette.precisions[rows["precision"].iloc[0]]
+    tagged = is_other(name, rows)
     return go.Scatter(
         x=rows[column],
         y=rows["images_per_s"],
@@ -68,8 +69,8 @@ def _marks(rows: pd.DataFrame, column: str, name: str, symbol: str, palette: Pal
             color,
             width=3,
         ),
-        mode="markers+text" if is_other(name, rows) else "markers",
-        text=[tag_of(str(runtime)) for runtime in rows["runtime"]],
+        mode="markers+text" if tagged else "markers",
+        text=[tag_of(str(runtime)) for runtime in rows["runtime"]] if tagged else None,
         textposition="middle right",
         name=name,
         marker={

@@ -99,9 +99,11 @@ def file_for(runtime: str, artifact: Artifact, url: str) -> Path:
 
 
 def can_run(artifact: Artifact, runtime: str, url: str) -> bool:
-    """Whether a runtime executes a build here and has the file that it loads."""
+    """Whether a runtime executes a build here; if it loads TorchScript, whether there is any."""
     if why_not(runtime, artifact.precision) is not None:
         return False
+    if runtime_of(runtime).file != artifacts.TORCHSCRIPT_FILE:
+        return True
     try:
         file_for(runtime, artifact, url)
     except WorkbenchError:

@@ -51,9 +51,10 @@ def test_json_holds_all_that_made_each_result(url: str, frame: pd.DataFrame) -> 
 
 def test_csv_has_the_columns_shown_in_their_order(frame: pd.DataFrame) -> None:
     read = list(csv.reader(io.StringIO(to_csv(frame[COLUMNS]))))
-    assert read[0][:4] == ["model", "precision", "top-1 (%)", "top-1 low (%)"]
+    names = ["model", "precision", "runtime", "top-1 (%)", "top-1 low (%)"]
+    assert read[0][:5] == names
     assert [row[1] for row in read[1:]] == frame["precision"].tolist()
-    assert float(read[1][3]) == frame["top1_low"].iloc[0]
+    assert float(read[1][4]) == frame["top1_low"].iloc[0]
 
 
 def test_latex_is_a_table_whose_names_are_text(frame: pd.DataFrame) -> None:
@@ -68,10 +69,10 @@ def test_latex_is_a_table_whose_names_are_text(frame: pd.DataFrame) -> None:
 def test_excel_holds_numbers_as_numbers(frame: pd.DataFrame) -> None:
     hostile = frame.assign(model_id="=1+1")[COLUMNS]
     sheet = openpyxl.load_workbook(io.BytesIO(to_excel(hostile))).active
-    assert [cell.value for cell in sheet[1]][:3] == ["model", "precision", "top-1 (%)"]
+    assert [cell.value for cell in sheet[1]][:4] == ["model", "precision", "runtime", "top-1 (%)"]
     assert sheet.max_row == 1 + len(frame)
     assert sheet["A2"].data_type == "s"
-    assert sheet["C2"].value == frame["top1"].iloc[0]
+    assert sheet["D2"].value == frame["top1"].iloc[0]
 
 
 def test_excel_is_offered(url: str) -> None:

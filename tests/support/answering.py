@@ -10,9 +10,12 @@ from PIL import Image
 from engine.classify.predict import Classification, Prediction
 from engine.errors import ChildFailed
 from engine.preprocess import open_image
+from engine.specs import DEFAULT_RUNTIME
 
 
-def classified(artifact: str, data: bytes, name: str) -> Classification:
+def classified(
+    artifact: str, data: bytes, name: str, runtime: str = DEFAULT_RUNTIME
+) -> Classification:
     """Decodes the image as the real classifier does, and answers always the same.
 
     The image `fatal.png` ends the child process.
