@@ -77,7 +77,8 @@ def _marks(
     ]
     flags = [_flag(*values) for values in zip(*(rows[c] for c in _FLAG_COLUMNS), strict=True)]
     tags = [TAG.format(tag) if tag else "" for tag in rows["tag"]]
-    flags = [flag or tag for flag, tag in zip(flags, tags, strict=True)]
+    above = [flag == UNRELIABLE for flag in flags]
+    flags = [f"{flag}{tag}" for flag, tag in zip(flags, tags, strict=True)]
     return go.Scatter(
         x=rows[x],
         y=rows["top1"],
@@ -85,7 +86,7 @@ def _marks(
         error_x=_interval(rows, x, shown, color),
         mode="markers+text",
         text=flags,
-        textposition=["top right" if text == UNRELIABLE else "middle right" for text in flags],
+        textposition=["top right" if over else "middle right" for over in above],
         name=group,
         legendgroup=group,
         showlegend=False,

@@ -41,8 +41,8 @@ class OnnxRuntime:
         """Whether the package has the provider: that for the CPU has none of the GPU's."""
         if device in GPU_PROVIDERS and version_of(GPU_PACKAGE) is None:
             return (
-                f"{device} is not in the installed package {CPU_PACKAGE}: install {GPU_PACKAGE}, "
-                f"or choose provider {CPU_PROVIDER}."
+                f"{device} is not in this ONNX Runtime, the package {CPU_PACKAGE}: install "
+                f"{GPU_PACKAGE}, or choose provider {CPU_PROVIDER}."
             )
         if not device.endswith("ExecutionProvider"):
             return f"ONNX Runtime has no provider {quoted(device)}: choose {CPU_PROVIDER}."

@@ -121,8 +121,6 @@ def test_up_to_four_builds_of_any_models(app: AppTest, url: str) -> None:
     others = [name for name in names if name.endswith(" in OpenVINO")]
     assert len(names) - len(others) == 6
     assert len(others) == 4, "fp32 and int8 of both; it executes no fp16, and bf16 has no build"
-        "fp32 and int8 of both; fp16 it does not execute, and bf16 has no build"
-    )
     app.multiselect(key="builds").set_value([*names[1:4], others[0]])
     app.file_uploader(key="photographs").upload("cat.png", png(), "image/png").run()
     assert not app.exception

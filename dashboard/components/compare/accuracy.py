@@ -18,10 +18,11 @@ from dashboard.formats import escape_markdown, plural
 from engine.common.pareto import pareto_front
 from engine.common.program import program
 from engine.results import MEASURED_HERE
-from engine.results.groups import accuracy_points, pareto_candidates
+from engine.results.groups import accuracy_points, pareto_candidates, runtimes_of
 from engine.results.notes import is_unreliable
 from engine.results.published import with_estimates, with_gmacs
 from engine.results.wording import pareto_front_summary
+from engine.runtimes.registry import RUNTIMES
 
 NO_SPEED = (
     "No throughput chart: these builds have no benchmark in the selected configuration. Benchmark "
@@ -86,11 +87,21 @@ def marks_note(points: pd.DataFrame, selection: Selection) -> None:
         "?: unreliable speed (unstable or with interference)."
         if any(is_unreliable(points))
         else "",
+        _tags_note(points),
         NOT_COMPARABLE_NOTE if points["not_comparable"].notna().any() else "",
         CROWDED_NOTE if len(points) > MAX_INTERVALS else "",
         "Select points (click or box) to compare them side by side.",
     ]
     st.caption(" ".join(filter(None, notes)))
+
+
+def _tags_note(points: pd.DataFrame) -> str:
+    """What the tags of runtimes mean, where several are shown."""
+    names = runtimes_of(points["runtime"])
+    if len(names) < 2:
+        return ""
+    meanings = (f"{RUNTIMES[name].tag}: {RUNTIMES[name].label}" for name in names)
+    return f"Beside a mark, its runtime ({'; '.join(meanings)})."
 
 
 def clear_models() -> None:
