@@ -15,7 +15,6 @@ from engine.benchmark.scenarios.server import MAX_OVERTIME_FACTOR
 from engine.config import settings
 from engine.errors import InvalidRequest
 from engine.jobs import control
-from engine.jobs.estimates import remaining_points
 from engine.runs.compile import benchmark_spec
 from engine.runs.estimates import estimate
 from engine.runs.plan import plan
@@ -172,33 +171,6 @@ def test_only_points_of_a_sweep_are_taken_from_before() -> None:
 def test_where_a_point_is_reused_does_not_change_its_setting() -> None:
     one, other = quick("a" * 64, 1), quick("b" * 64, 1, reuse=False)
     assert one.conditions_key() == other.conditions_key() != quick("a" * 64, 2).conditions_key()
-
-
-def test_progress_is_the_point_and_the_time_left(url: str) -> None:
-    def row(status: JobStatus, **values: Any) -> Job:
-        return Job(kind=JobKind.BENCHMARK, status=status, **values)
-
-    done = [row(JobStatus.SUCCEEDED, started_at=0.0, ended_at=t, result={}) for t in (8.0, 10.0)]
-    reused = row(JobStatus.SUCCEEDED, started_at=0.0, ended_at=0.4, result={"reused": True})
-    running = row(JobStatus.RUNNING, started_at=100.0)
-    failed = row(JobStatus.FAILED, started_at=0.0, ended_at=0.1)
-    jobs = [*done, reused, running, row(JobStatus.QUEUED), row(JobStatus.QUEUED)]
-    left = remaining_points(jobs, now=104.0)
-    assert left is not None
-    assert (left.done, left.total) == (3, 6)
-    assert left.seconds == pytest.approx(3 * 9.0 - 4.0)
-    assert left.sentence() == "point 4 of 6, about 23 s left"
-    without = remaining_points([failed, running], now=104.0)
-    assert without is not None
-    assert without.seconds is None, "a failure says nothing of the time"
-    assert remaining_points([running], now=104.0) is None, "one benchmark is no sweep"
-    fresh = remaining_points([running, row(JobStatus.QUEUED)], now=104.0)
-    assert fresh is not None
-    assert fresh.sentence() == "point 1 of 2"
-    over = remaining_points([job for job in jobs if job.status == JobStatus.SUCCEEDED], now=104.0)
-    assert fresh.in_progress
-    assert over is not None
-    assert not over.in_progress, "other jobs of the run may go on"
 
 
 def test_cancelling_a_run_leaves_what_is_done_and_what_others_need(url: str) -> None:
