@@ -10,6 +10,7 @@ import json
 import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -36,9 +37,9 @@ class SessionCheckpoint:
         """The checkpoint of a session, by its digest; empty if there is none or it is damaged."""
         path = settings().folder("cache/sessions") / f"{key}.npz"
         try:
-            with np.load(path, allow_pickle=False) as arrays:
+            with path.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
                 return _from_arrays(path, {name: arrays[name] for name in arrays.files})
-        except (OSError, ValueError, KeyError, TypeError, IndexError, EOFError):
+        except (OSError, ValueError, KeyError, TypeError, IndexError, EOFError, BadZipFile):
             return cls(path)
 
     def save(self, running: InterferenceSummary) -> None:

@@ -19,7 +19,7 @@ from engine.common.stats import latency_percentiles
 from engine.config import settings
 from engine.specs import BenchmarkSpec
 from engine.store.manifest import ExportManifest
-from engine.store.protocols import BenchmarkProtocol, Round, ScenarioFacts
+from engine.store.protocols import BenchmarkProtocol, Round, ScenarioFacts, SpeedUp
 
 LATENCY_STATISTICS = ("mean", "p50", "p90", "p95", "p99")
 INPUT = "standard normal float32, made before the clock starts"
@@ -65,6 +65,7 @@ def session_outcome(
     session: str,
     warm_up_s: float,
     waiting_cores: float,
+    speed_up: SpeedUp | None = None,
 ) -> Outcome:
     """The result of one build of a session, over all of its rounds, with intervals between them."""
     windows = tuple(turn.window for turn in turns)
@@ -98,6 +99,7 @@ def session_outcome(
         machine=observe_state(rates),
         speedometer=observe_state(readings),
         waiting_cores=round(waiting_cores, 4),
+        speed_up=speed_up,
     )
     figures = {
         **throughput_figures(rate, artifact),

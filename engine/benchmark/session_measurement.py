@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 import psutil
 
+from db.enums import Precision
 from db.models import Benchmark
 from db.session import writing
 from engine.benchmark.checkpoint import SessionCheckpoint
@@ -26,6 +27,7 @@ from engine.common.environment import MachineFacts
 from engine.common.error_sentences import explain
 from engine.jobs.context import JobContext
 from engine.specs import SessionSpec
+from engine.store.protocols import SpeedUp
 from engine.text import plural
 
 RESERVED_MEMORY = 0.15
@@ -176,6 +178,7 @@ def _measure(
             session=checkpoint.session,
             warm_up_s=warm_up_s[key],
             waiting_cores=taker.waiting_cores,
+            speed_up=_speed_up(key, takers, record),
         )
         number = len(measured.benchmarks) + len(rows)
         rows.append(
@@ -194,6 +197,32 @@ def _measure(
         session.flush()
         measured.benchmarks += [row.id for row in rows]
     checkpoint.remove()
+
+
+def _speed_up(key: int, takers: dict[int, TurnTaker], record: SessionRecord) -> SpeedUp | None:
+    """The ratio to fp32 of the same model under the same conditions; None without such a build."""
+    own = takers[key].build
+    for other, taker in takers.items():
+        build = taker.build
+        if (
+            build.artifact.precision == Precision.FP32
+            and other not in {key, *record.failures}
+            and build.artifact.model_id == own.artifact.model_id
+            and build.artifact.weights_digest == own.artifact.weights_digest
+            and build.identity[1:] == own.identity[1:]
+        ):
+            ratio = record.ratio(key, other)
+            if ratio is None:
+                return None
+            return SpeedUp(
+                ratio=ratio.ratio,
+                low=ratio.low,
+                high=ratio.high,
+                p_value=ratio.p_value,
+                rounds=ratio.rounds,
+                reference=build.artifact.digest,
+            )
+    return None
 
 
 def _rules(spec: SessionSpec, builds: Sequence[SessionBuild]) -> SessionRules:

@@ -22,7 +22,7 @@ from engine.jobs.results import JobResult
 from engine.runs.compile import benchmark_spec, build_spec
 from engine.runs.request import RunRequest, Task, benchmark_points, is_sweep
 from engine.runs.submit import with_dataset_classes, with_file_digest
-from engine.specs import SEARCH_TIMES, WINDOW_S, Scenario, SessionSpec
+from engine.specs import SEARCH_TIMES, WINDOW_S, Scenario
 from engine.store import artifacts
 from engine.text import duration, plural
 
@@ -112,13 +112,13 @@ def _median_duration_s(request: RunRequest, url: str) -> float | None:
     with reading(url) as session:
         rows = session.execute(statement).all()
     sessions = [
-        (seconds, SessionSpec.from_params(params))
+        (seconds, params.get("benchmarks") or [params])  # one benchmark before there were sessions
         for seconds, params, result in rows
         if seconds is not None and not JobResult.from_stored(result).reused
     ]
     times = [
-        seconds / len(session.benchmarks)
-        for seconds, session in sessions
-        if session.scenario == request.scenario
+        seconds / len(benchmarks)
+        for seconds, benchmarks in sessions
+        if benchmarks[0].get("scenario", Scenario.CLOSED_LOOP) == request.scenario
     ]
     return float(median(times[:SAMPLE_JOBS])) if times else None

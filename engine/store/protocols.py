@@ -92,17 +92,28 @@ class Round(Document):
     machine_gflops: float | None = None
 
 
+class SpeedUp(Document):
+    """Throughput over that of fp32 of the same model in the same session, paired by round.
+
+    `ratio` with its 95 % interval; `reference`: digest of the fp32 build.
+    """
+
+    ratio: float = 1.0
+    low: float | None = None
+    high: float | None = None
+    p_value: float | None = None
+    rounds: int = 0
+    reference: str | None = None
+
+
 class BenchmarkProtocol(Document):
     """How a speed was measured. `scenario` None: closed loop; `nodes`: node count by provider.
 
     `session`: key of the measuring session; benchmarks with the same one were measured round by
     round together. `rounds`: one window each, those of the figures. `intervals`: (low, high) of
-    latency columns between rounds; `machine`: how the rounds' throughput behaved,
-    `speedometer`: how the machine's own speed did. `waiting_cores`: cores that a build used while
-    it waited for its turn.
-
-    `setting`: key of equal settings, for reuse. `noise`: reasons why the result counts as
-    disturbed, one clause each; None in rows of versions that did not record interference.
+    latency columns between rounds; `machine`: how the rounds' throughput behaved, `speedometer`:
+    how the machine's own speed did, in GFLOP/s. `waiting_cores`: cores that a build used while it
+    waited for its turn. `speed_up`: against fp32 of the same session.
     """
 
     warm_up_s: float | None = None
@@ -127,6 +138,7 @@ class BenchmarkProtocol(Document):
     machine: MachineState | None = None
     speedometer: MachineState | None = None
     waiting_cores: float | None = None
+    speed_up: SpeedUp | None = None
 
     @classmethod
     def from_row(cls, row: Benchmark | Row[Any]) -> BenchmarkProtocol:
