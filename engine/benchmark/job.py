@@ -32,6 +32,9 @@ from engine.store.manifest import ExportManifest
 from engine.store.protocols import BenchmarkProtocol
 from engine.text import plural
 
+MAX_IN_SUMMARY = 4
+"""Builds in the last message of a job."""
+
 
 def run(params: dict[str, Any], context: JobContext) -> dict[str, Any]:
     """Job handler: measures, stores the latencies and one result row for each build.
@@ -155,17 +158,26 @@ def _stage_text(build: SessionBuild) -> str:
 
 
 def say_results(ids: list[int], context: JobContext) -> None:
-    """One line for each benchmark: throughput, latency, ratio to the first one, remarks."""
+    """One line for each benchmark with its remarks, then all speeds in one line."""
     with reading(context.url) as session:
         rows = [session.get_one(Benchmark, number) for number in ids]
         artifacts = [session.get_one(Artifact, row.artifact_digest) for row in rows]
+    if not rows:
+        return
+    first = f"{artifacts[0].model_id} {artifacts[0].precision}"
+    texts = []
     for row, artifact in zip(rows, artifacts, strict=True):
-        ratio = speed_ratio(row, rows[0], None) if row is not rows[0] else None
-        text = f"{artifact.model_id} {artifact.precision}, batch {row.batch}: "
-        text += f"{row.images_per_s:,.1f} images/s, p50 {row.latency_p50_ms or 0:.2f} ms"
-        text += f", {ratio_text(ratio)} of the first" if ratio else ""
-        text += "." if row.stable else ": unstable, the rounds did not agree."
-        context.say(text + _remarks(row, artifact))
+        text = f"{row.images_per_s:,.1f} images/s"
+        if row is not rows[0]:
+            text += f", {ratio_text(speed_ratio(row, rows[0], None))} of {first}"
+        state = "" if row.stable else ": unstable, the interval between rounds is wide"
+        name = f"{artifact.model_id} {artifact.precision}, batch {row.batch}"
+        context.say(f"{name}: {text}{state}.{_remarks(row, artifact)}")
+        texts.append(f"{artifact.precision} {text.partition(' (')[0].partition(' of ')[0]}")
+    if len(texts) > 1:
+        more = len(texts) - MAX_IN_SUMMARY
+        end = f"; {more} more." if more > 0 else "."
+        context.say("; ".join(texts[:MAX_IN_SUMMARY]) + end)
 
 
 def _remarks(row: Benchmark, artifact: Artifact) -> str:

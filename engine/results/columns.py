@@ -357,8 +357,8 @@ SWEEP = (
     "latency_p90_ms", "latency_p99_ms", "noise",
 )  # fmt: skip
 TERMINAL = (
-    "model_id", "precision", "top1", "95 %", "images", "images_per_s", "latency_p50_ms", "at",
-    "peak_share", "size_mb", "artifact_digest",
+    "model_id", "precision", "top1", "95 %", "images", "images_per_s", "speed_up",
+    "latency_p50_ms", "at", "peak_share", "size_mb", "artifact_digest",
 )  # fmt: skip
 """Columns of the command `results`; it composes two of them from several columns."""
 

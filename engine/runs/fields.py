@@ -174,7 +174,8 @@ _TABLE = (
           flags=("--provider",), closed=False, always_shown=True,
           choices=("CPUExecutionProvider", "CUDAExecutionProvider", "TensorrtExecutionProvider")),
     Field("benchmark_max_s", "Max duration", "Max duration for each build of the measuring "
-          "session. It ends before where the intervals are narrow.", "s", ("--max-duration",), 1, 3600),
+          "session; it ends earlier where the intervals are narrow.", "s", ("--max-duration",), 1,
+          3600),
     Field("preprocess", "Preprocessing", "published: as in the published evaluation of the model. "
           "vendor: squash to 256 x 256, crop 224, OpenCV. custom: your settings; the others stay "
           "as published. Results with different preprocessing are not compared.",
