@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from db.models import Artifact, Benchmark
 from engine.benchmark.interference import InterferenceSummary
@@ -87,7 +87,7 @@ def benchmark_row(
     number: int = 0,
 ) -> Benchmark:
     """The row of a result; the latencies are written to their file. `number`: within the job."""
-    conditions = {
+    conditions: dict[str, Any] = {
         "setting": setting_of(build.spec),
         "nodes": loaded.nodes,
         "load_1min_before": surroundings.load_1min,

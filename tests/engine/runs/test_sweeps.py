@@ -144,7 +144,7 @@ def test_a_point_that_was_measured_is_not_measured_again(url: str, tmp_path: Pat
     first = job.run(quick(artifact, 1).to_json(), context)
     again = job.run(quick(artifact, 1).to_json(), context)
     assert again == {**first, "reused": True}
-    assert "Reused result of benchmark" in context.said[-1]
+    assert "Reused 1 result" in context.said[-1]
     other = job.run(quick(artifact, 2).to_json(), context)
     asked_for = job.run(quick(artifact, 1, reuse=False).to_json(), context)
     with reading(url) as session:
