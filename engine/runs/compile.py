@@ -155,7 +155,9 @@ def _session_subject(session: SessionSpec) -> str:
         precisions = builds.setdefault(model, [])
         if precision not in precisions:
             precisions.append(precision)
-    subjects = "; ".join(f"{model} {', '.join(names)}".strip() for model, names in builds.items())
+    subjects = "; ".join(
+        f"{model} {', '.join(filter(None, names))}".strip() for model, names in builds.items()
+    )
     settings = list(dict.fromkeys(_configuration(one) for one in session.benchmarks))
     return f"{subjects}, {settings[0] if len(settings) == 1 else plural(len(settings), 'setting')}"
 

@@ -71,8 +71,9 @@ class LayerTime:
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """All layers in execution order; means over `runs` runs, the faster half of all.
+    """All layers in execution order; means over `runs` runs.
 
+    ONNX Runtime's are the faster half of all; OpenVINO tells means of all runs only.
     `wall_ms`: mean duration of these runs; `latency_ms`: median latency without the profiler.
     """
 

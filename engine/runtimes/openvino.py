@@ -21,7 +21,7 @@ from engine.common.scores import as_scores
 from engine.errors import ArtifactMissing, NotSupported, ProviderUnavailable
 from engine.runtimes.base import LayerTime, LoadOptions, Request, Runs, Trace
 from engine.runtimes.batches import in_batches
-from engine.runtimes.timing import WARM_UP_RUNS, faster_half, median_latency_ms, runs_within
+from engine.runtimes.timing import WARM_UP_RUNS, median_latency_ms, runs_within
 from engine.specs import CPU_PROVIDER
 from engine.specs.precisions import Precision
 
@@ -96,14 +96,18 @@ class OpenVinoSession:
         latency_ms = median_latency_ms(lambda: plain.infer([images]), seconds / 2)
         counted = _compile(self._model, {**self._config, "PERF_COUNT": True}, None)
         request = counted.create_infer_request()
-        runs: list[tuple[float, list[Any]]] = []
-        for _ in range(WARM_UP_RUNS + runs_within(seconds / 2, latency_ms)):
-            begun = time.perf_counter()
+        count = runs_within(seconds / 2, latency_ms)
+        for _ in range(WARM_UP_RUNS):
             request.infer([images])
-            runs.append(((time.perf_counter() - begun) * 1e3, list(request.profiling_info)))
-        kept = faster_half(runs[WARM_UP_RUNS:], lambda run: run[0])
-        layers = _layer_times(counted, [infos for _, infos in kept])
-        return Trace(layers, len(kept), sum(wall for wall, _ in kept) / len(kept), latency_ms)
+        before = _spent_ms(request, WARM_UP_RUNS)
+        begun = time.perf_counter()
+        for _ in range(count):
+            request.infer([images])
+        wall_ms = (time.perf_counter() - begun) * 1e3 / count
+        after = _spent_ms(request, WARM_UP_RUNS + count)
+        spent = {name: max(0.0, total - before.get(name, 0.0)) for name, total in after.items()}
+        layers = _layer_times(counted, {name: total / count for name, total in spent.items()})
+        return Trace(layers, count, wall_ms, latency_ms)
 
     def __enter__(self) -> Self:
         """The session."""
@@ -214,25 +218,24 @@ def _layers_of(compiled: ov.CompiledModel) -> dict[str, tuple[str, bool]]:
     return found
 
 
-def _layer_times(compiled: ov.CompiledModel, runs: list[list[Any]]) -> tuple[LayerTime, ...]:
-    """Executed layers in order, with their mean times over the runs."""
+def _spent_ms(request: ov.InferRequest, runs: int) -> dict[str, float]:
+    """Time of each executed layer in all `runs` so far: OpenVINO tells their mean, in us."""
+    return {
+        info.node_name: info.real_time.total_seconds() * 1e3 * runs
+        for info in request.profiling_info
+        if info.status == ov.ProfilingInfo.Status.EXECUTED
+    }
+
+
+def _layer_times(compiled: ov.CompiledModel, spent: dict[str, float]) -> tuple[LayerTime, ...]:
+    """Executed layers in order; `spent`: ms of a run."""
     nodes = {n.get_friendly_name(): n for n in compiled.get_runtime_model().get_ordered_ops()}
-    spent: dict[str, float] = {}
-    for infos in runs:
-        for info in infos:
-            if info.status == ov.ProfilingInfo.Status.EXECUTED:
-                taken_ms = info.real_time.total_seconds() * 1e3
-                spent[info.node_name] = spent.get(info.node_name, 0.0) + taken_ms
-    kinds = {info.node_name: info.node_type for info in runs[0]}
-    return tuple(
-        _layer_time(name, kinds.get(name, ""), nodes.get(name), total / len(runs))
-        for name, total in spent.items()
-    )
+    return tuple(_layer_time(name, nodes.get(name), ms) for name, ms in spent.items())
 
 
-def _layer_time(name: str, kind: str, node: Any, ms: float) -> LayerTime:
+def _layer_time(name: str, node: Any, ms: float) -> LayerTime:
     if node is None:
-        return LayerTime(name, kind, ms, (), CPU_PROVIDER)
+        return LayerTime(name, "", ms, (), CPU_PROVIDER)
     facts = node.get_rt_info()
     precision = facts["runtimePrecision"].astype(str)
     shapes = tuple(
