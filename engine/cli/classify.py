@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,9 +15,8 @@ from db.models import Artifact
 from db.session import reading
 from engine.classify import client
 from engine.classify.predict import Classification, Classifier
-from engine.cli.options import Json, Precisions, Runtimes
+from engine.cli.options import Json, Precisions, Runtimes, possible_runtimes
 from engine.cli.output import emit_json, emit_table, note
-from engine.cli.parsing import possible_runtimes
 from engine.errors import ArtifactMissing, ImageRejected
 from engine.runtimes.registry import RUNTIMES, label_of, why_not
 from engine.specs import CPU_PROVIDER, DEFAULT_RUNTIME
@@ -121,10 +121,7 @@ def _answer_document(
         "precision": artifact.precision,
         "runtime": runtime,
         "artifact": artifact.digest,
-        "top5": [
-            {"index": p.index, "name": p.name, "probability": p.probability}
-            for p in result.predictions
-        ],
+        "top5": [asdict(prediction) for prediction in result.predictions],
         "decode_ms": result.decode_ms,
         "prepare_ms": result.prepare_ms,
         "infer_ms": result.infer_ms,
