@@ -15,8 +15,9 @@ from db.models import Artifact
 from db.session import reading
 from engine.classify import client
 from engine.classify.predict import Classification, Classifier
-from engine.cli.options import Json, Precisions, Runtimes, possible_runtimes
+from engine.cli.options import Json, Precisions, Runtimes
 from engine.cli.output import emit_json, emit_table, note
+from engine.cli.parsing import possible_runtimes
 from engine.errors import ArtifactMissing, ImageRejected
 from engine.runtimes.registry import RUNTIMES, label_of, why_not
 from engine.specs import CPU_PROVIDER, DEFAULT_RUNTIME
