@@ -53,6 +53,10 @@ class LocalExecutor:
             self.running[job_id] = (thread, exclusive)
             thread.start()
 
+    def has_running(self) -> bool:
+        """Whether a job of this process has not ended."""
+        return any(thread.is_alive() for thread, _ in self.running.values())
+
     def _run(self, job_id: int) -> None:
         try:
             run_job(self.url, job_id, self.worker)
@@ -73,14 +77,18 @@ def dispatch(worker: str = "engine.worker") -> None:
 
     Waits for an unavailable database. Raises DatabaseUnusable if another home owns the database.
     """
-    lock = _acquire_lock(lock_path())
-    if lock is None:
-        return
-    os.set_inheritable(lock, False)
-    loop = _Loop(settings().url, worker)
-    while not loop.is_over():
-        loop.step()
-        time.sleep(TICK_S)
+    while (lock := _acquire_lock(lock_path())) is not None:
+        os.set_inheritable(lock, False)
+        loop = _Loop(settings().url, worker)
+        while not loop.is_over():
+            loop.step()
+            time.sleep(TICK_S)
+        if loop.executor.has_running():
+            return  # the exit ends these jobs, and only then releases the lock
+        os.close(lock)
+        # Whoever queued a job before this was told that a dispatcher runs.
+        if not loop.has_live():
+            return
 
 
 class _Loop:
@@ -108,12 +116,20 @@ class _Loop:
                 self._sweep()
             if self.recovered:
                 self.executor.start_ready()
+            if self.executor.has_running():
+                self.live_at = now
         except (SQLAlchemyError, OSError) as error:
             if not isinstance(error, DatabaseGone):
                 self.live_at = now  # idleness is unknown
             if (message := error_message(error) or str(error)) != self.last_message:
                 log_line(message)
                 self.last_message = message
+
+    def has_live(self) -> bool:
+        """Whether there are live jobs; False where the database is unavailable."""
+        with suppress(SQLAlchemyError, OSError):
+            return queue.has_live(self.url)
+        return False
 
     def _sweep(self) -> None:
         home = require_ownership(self.url)
