@@ -12,6 +12,8 @@ TORCH ?= default
 TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
 # What every command imports: its bytecode is made at once, for where Python may write none later.
 STARTUP := typer rich pydantic pydantic_settings sqlalchemy alembic pygments markdown_it
+# The tests and the workbench start many processes: without bytecode each compiles torch again.
+unexport PYTHONDONTWRITEBYTECODE
 PYTEST := $(BIN)/python -m pytest tests
 # As many tests at once; those marked `serial` run afterwards, with nothing beside them.
 SIDE_BY_SIDE := -n logical --maxprocesses 4 --dist worksteal
