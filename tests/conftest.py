@@ -36,10 +36,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         fixtures = set(getattr(item, "fixturenames", ()))
         if BROWSER in item.path.parents:
             item.add_marker("browser")
-            item.add_marker("serial")
         if "real_data" in fixtures:
             item.add_marker("real")
-        if fixtures & DATABASE or item.get_closest_marker("serial"):
+        if fixtures & DATABASE or any(item.get_closest_marker(n) for n in ("browser", "serial")):
             item.add_marker("integration")
         if not any(item.get_closest_marker(name) for name in NOT_UNIT):
             item.add_marker("unit")

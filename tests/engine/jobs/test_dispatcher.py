@@ -16,7 +16,7 @@ from engine.jobs import control
 from engine.jobs.dispatcher import _Loop, dispatch, ensure_dispatcher, is_running
 from tests.support.job_harness import WORKER, alive, dispatcher, queue, row, until
 
-pytestmark = pytest.mark.serial
+pytestmark = pytest.mark.integration
 
 
 def status(url: str, job_id: int) -> str:
@@ -42,6 +42,7 @@ def test_jobs_run_in_the_order_of_their_needs(url: str, tmp_path: Path) -> None:
     assert intervals(file)["a"][1] < intervals(file)["b"][0]
 
 
+@pytest.mark.serial
 def test_a_benchmark_runs_alone_and_other_jobs_side_by_side(url: str, tmp_path: Path) -> None:
     file = tmp_path / "stamps"
     jobs = [
