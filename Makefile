@@ -14,9 +14,11 @@ TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
 STARTUP := typer rich pydantic pydantic_settings sqlalchemy alembic pygments markdown_it
 # The tests and the workbench start many processes: without bytecode each compiles torch again.
 unexport PYTHONDONTWRITEBYTECODE
-PYTEST := $(BIN)/python -m pytest tests
+PYTEST := $(BIN)/python -m pytest
 # As many tests at once; those marked `serial` run afterwards, with nothing beside them.
-SIDE_BY_SIDE := -n logical --maxprocesses 4 --dist worksteal
+SIDE_BY_SIDE := tests -n logical --maxprocesses 4 --dist worksteal
+# Only the files that have such tests: to collect all takes ten seconds.
+SERIAL := $$(grep -rlw --include='test_*.py' mark.serial tests)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-paddle oracles run test-unit test test-fast test-slow lint format docs demo migrate clean
@@ -76,19 +78,19 @@ test-unit: $(VENV)/.dev ## Run the tests without jobs and browser, in under a mi
 
 test: $(VENV)/.dev ## Run the tests (the browser ones need Chromium)
 	$(PYTEST) $(SIDE_BY_SIDE) -m "not slow and not serial"
-	$(PYTEST) -m "serial and not slow"
+	$(PYTEST) $(SERIAL) -m "serial and not slow"
 
 test-fast: $(VENV)/.dev ## Run the tests that need no browser
-	$(PYTEST) $(SIDE_BY_SIDE) -m "not slow and not serial"
-	$(PYTEST) -m "serial and not slow and not browser"
+	$(PYTEST) $(SIDE_BY_SIDE) -m "not slow and not serial and not browser"
+	$(PYTEST) $(SERIAL) -m "serial and not slow and not browser"
 
 test-slow: $(VENV)/.dev ## Run the long oracle tests (about ten minutes)
-	$(PYTEST) -m slow
+	$(PYTEST) $(SIDE_BY_SIDE) -m slow
 
 lint: $(VENV)/.dev ## Check format, lint and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy
+	$(BIN)/mypy --num-workers auto
 
 format: $(VENV)/.dev ## Format the code
 	$(BIN)/ruff format .
