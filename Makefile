@@ -16,7 +16,9 @@ STARTUP := typer rich pydantic pydantic_settings sqlalchemy alembic pygments mar
 unexport PYTHONDONTWRITEBYTECODE
 PYTEST := $(BIN)/python -m pytest
 # As many tests at once; those marked `serial` run afterwards, with nothing beside them.
-SIDE_BY_SIDE := tests -n logical --maxprocesses 4 --dist worksteal
+# One process more than there are cores: some tests wait, for a browser or for a job.
+CORES := $(shell nproc 2>/dev/null || echo 2)
+SIDE_BY_SIDE := tests -n $$(( $(CORES) < 4 ? $(CORES) + 1 : 4 )) --dist loadgroup
 # Only the files that have such tests: to collect all takes ten seconds.
 SERIAL := $$(grep -rlw --include='test_*.py' mark.serial tests)
 
@@ -74,7 +76,7 @@ demo: $(VENV)/.runtime ## Run the built-in demo in the terminal
 	@$(BIN)/python -m engine demo
 
 test-unit: $(VENV)/.dev ## Run the tests without jobs and browser, in under a minute: for every save
-	$(PYTEST) $(SIDE_BY_SIDE) -m unit
+	$(PYTEST) tests -n logical --maxprocesses 4 --dist worksteal -m unit
 
 test: $(VENV)/.dev ## Run the tests (the browser ones need Chromium)
 	$(PYTEST) $(SIDE_BY_SIDE) -m "not slow and not serial"

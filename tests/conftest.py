@@ -32,17 +32,22 @@ NOT_UNIT = ("integration", "browser", "real", "slow", "serial")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Gives each test the marker of its kind."""
+    """Gives each test the marker of its kind, and puts the longest first.
+
+    The tests of a file in `browser` share a server, so one process runs them all.
+    """
     for item in items:
         fixtures = set(getattr(item, "fixturenames", ()))
         if BROWSER in item.path.parents:
             item.add_marker("browser")
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
         if "real_data" in fixtures:
             item.add_marker("real")
         if fixtures & DATABASE or any(item.get_closest_marker(n) for n in ("browser", "serial")):
             item.add_marker("integration")
         if not any(item.get_closest_marker(name) for name in NOT_UNIT):
             item.add_marker("unit")
+    items.sort(key=lambda item: item.get_closest_marker("real") is None)
 
 
 @pytest.fixture(autouse=True)

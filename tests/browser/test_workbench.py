@@ -29,7 +29,7 @@ from tests.support.keyboard import tabbed_through
 from tests.support.screenshots import PAGES, settle
 from tests.support.server import serving
 
-pytestmark = [pytest.mark.browser, pytest.mark.serial, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 DEMO_PATIENCE_S = 400  # on two quiet cores the demo takes about 90 s
 DROP = """
 ({ target, files }) => {
