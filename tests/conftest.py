@@ -31,6 +31,7 @@ DATABASE = {"url", "template_home"}
 NOT_UNIT = ("integration", "browser", "real", "slow", "serial")
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Gives each test the marker of its kind, and puts the longest first.
 
