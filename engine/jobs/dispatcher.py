@@ -123,7 +123,8 @@ class _Loop:
     def is_over(self) -> bool:
         """Whether no job was live for `idle_s`, or the database was unavailable for OUTAGE_S."""
         now = time.monotonic()
-        return now - self.live_at >= settings().idle_s or now - self.answered_at >= OUTAGE_S
+        idle = now - self.live_at >= settings().idle_s and not self.executor.has_running()
+        return idle or now - self.answered_at >= OUTAGE_S
 
     def step(self) -> None:
         """Sweeps at intervals, and starts the jobs that may start."""
@@ -135,7 +136,7 @@ class _Loop:
             if self.recovered:
                 self.executor.start_ready()
             if self.executor.has_running():
-                self.live_at = now
+                self.live_at = time.monotonic()
         except (SQLAlchemyError, OSError) as error:
             if not isinstance(error, DatabaseGone):
                 self.live_at = now  # idleness is unknown
