@@ -15,10 +15,13 @@ STARTUP := typer rich pydantic pydantic_settings sqlalchemy alembic pygments mar
 # The tests and the workbench start many processes: without bytecode each compiles torch again.
 unexport PYTHONDONTWRITEBYTECODE
 PYTEST := $(BIN)/python -m pytest
+# Tests that only compute: each in whichever process is free.
+EVENLY := tests -n logical --maxprocesses 4 --dist worksteal
 # As many tests at once; those marked `serial` run afterwards, with nothing beside them.
+# A file runs in one process, so that its fixtures are made once; the longest files come first.
 # One process more than there are cores: some tests wait, for a browser or for a job.
 CORES := $(shell nproc 2>/dev/null || echo 2)
-SIDE_BY_SIDE := tests -n $$(( $(CORES) < 4 ? $(CORES) + 1 : 4 )) --dist loadgroup
+SIDE_BY_SIDE := tests -n $$(( $(CORES) < 4 ? $(CORES) + 1 : 4 )) --dist loadfile --no-loadscope-reorder
 # Only the files that have such tests: to collect all takes ten seconds.
 SERIAL := $$(grep -rlw --include='test_*.py' mark.serial tests)
 
@@ -76,7 +79,7 @@ demo: $(VENV)/.runtime ## Run the built-in demo in the terminal
 	@$(BIN)/python -m engine demo
 
 test-unit: $(VENV)/.dev ## Run the tests without jobs and browser, in under a minute: for every save
-	$(PYTEST) tests -n logical --maxprocesses 4 --dist worksteal -m unit
+	$(PYTEST) $(EVENLY) -m unit
 
 test: $(VENV)/.dev ## Run the tests (the browser ones need Chromium)
 	$(PYTEST) $(SIDE_BY_SIDE) -m "not slow and not serial"
@@ -87,7 +90,7 @@ test-fast: $(VENV)/.dev ## Run the tests that need no browser
 	$(PYTEST) $(SERIAL) -m "serial and not slow and not browser"
 
 test-slow: $(VENV)/.dev ## Run the long oracle tests (about ten minutes)
-	$(PYTEST) $(SIDE_BY_SIDE) -m slow
+	$(PYTEST) $(EVENLY) -m slow
 
 lint: $(VENV)/.dev ## Check format, lint and types
 	$(BIN)/ruff format --check .

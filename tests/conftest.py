@@ -28,27 +28,24 @@ if TYPE_CHECKING:
 
 BROWSER = Path(__file__).parent / "browser"
 DATABASE = {"url", "template_home"}
+LONG_FILE = "test_fuzz.py"  # a minute of computing, as few others
 NOT_UNIT = ("integration", "browser", "real", "slow", "serial")
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Gives each test the marker of its kind, and puts the longest first.
-
-    The tests of a file in `browser` share a server, so one process runs them all.
-    """
+    """Gives each test the marker of its kind, and puts the longest files first."""
     for item in items:
         fixtures = set(getattr(item, "fixturenames", ()))
         if BROWSER in item.path.parents:
             item.add_marker("browser")
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
         if "real_data" in fixtures:
             item.add_marker("real")
         if fixtures & DATABASE or any(item.get_closest_marker(n) for n in ("browser", "serial")):
             item.add_marker("integration")
         if not any(item.get_closest_marker(name) for name in NOT_UNIT):
             item.add_marker("unit")
-    items.sort(key=lambda item: item.get_closest_marker("real") is None)
+    long = {item.path for item in items if any(map(item.get_closest_marker, ("browser", "real")))}
+    items.sort(key=lambda item: item.path not in long and item.path.name != LONG_FILE)
 
 
 @pytest.fixture(autouse=True)

@@ -21,7 +21,7 @@ from engine.common import program
 from engine.config import REPOSITORY, Settings, child_command, child_environment
 from engine.weights.identify import identify
 
-pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("package")]
+pytestmark = pytest.mark.integration
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
 PACKAGES = ("dashboard", "db", "engine")
 

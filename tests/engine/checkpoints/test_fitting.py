@@ -13,7 +13,7 @@ from engine.checkpoints.registry import build_module, build_on_meta
 from engine.errors import CheckpointRejected
 from tests.support.seeded_mmcls import seeded_state
 
-pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("fitting")]
+pytestmark = pytest.mark.integration
 
 SMALL = "test_resnet"
 HEAD = "fc"

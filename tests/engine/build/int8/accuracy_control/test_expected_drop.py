@@ -15,8 +15,6 @@ from engine.build.int8.accuracy_control.expected_drop import (
 )
 from engine.build.int8.accuracy_control.search import FLOAT_SHARES
 
-pytestmark = pytest.mark.xdist_group("expected_drop")
-
 SHIFT, SCALE, SHRINK = -0.1, 0.4, 0.97
 IMAGES, REPEATS = 200, 300
 
