@@ -18,7 +18,7 @@ from engine.runtimes.kernel_timing import TimedGraph
 OPSET = 18
 COPIES = 3
 """Convolutions in a timed graph, each with weights of its own, as in a network."""
-ROUNDS = 5
+FIRST_RUNS, ROUNDS = 2, 4
 HOPELESS = 1.5
 """A factor so many times slower than the fastest is not measured further, nor is any larger one."""
 MAX_GROUP_INPUTS = 128
@@ -39,12 +39,12 @@ def measure_factors(shape: ConvolutionShape, signed: bool) -> dict[int, float]:
     times: dict[int, list[float]] = {}
     for factor in shape.factors(MAX_GROUP_INPUTS):
         graphs[factor] = TimedGraph(timed_model(shape, factor, signed), {"x": values})
-        times[factor] = [graphs[factor].cpu_ms()]
-        if times[factor][0] > HOPELESS * min(first[0] for first in times.values()):
+        times[factor] = [graphs[factor].cpu_ms() for _ in range(FIRST_RUNS)]
+        if min(times[factor]) > HOPELESS * min(map(min, times.values())):
             break
-    fastest = min(first[0] for first in times.values())
-    hopeful = [factor for factor in times if times[factor][0] <= HOPELESS * fastest]
-    for _ in range(ROUNDS - 1):
+    fastest = min(map(min, times.values()))
+    hopeful = [factor for factor in times if min(times[factor]) <= HOPELESS * fastest]
+    for _ in range(ROUNDS):
         for factor in hopeful:
             times[factor].append(graphs[factor].cpu_ms())
     return {factor: statistics.median(times[factor]) / COPIES for factor in hopeful}
