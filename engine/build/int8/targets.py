@@ -87,7 +87,7 @@ _TARGETS = {
 }
 
 _USUAL_GROUP_INPUTS = {TargetName.X86_VNNI: 32}
-"""Measured with AVX512-VNNI, where 32 channels were the fastest at all sizes of a network."""
+"""Measured with AVX512-VNNI: 32 channels took at most 3 % longer than the fastest, at all sizes."""
 
 
 def get_target(name: TargetName, why: str = "requested") -> Target:
