@@ -28,7 +28,7 @@ MAX_GROUP_INPUTS = 128
 def measure_factors(shape: ConvolutionShape, signed: bool) -> dict[int, float]:
     """ms by factor, the medians of interleaved rounds; `signed`: activations are int8, not uint8.
 
-    Factors that are far from the fastest are left out.
+    Factors that are far from the fastest have FIRST_RUNS only.
     """
     activations = np.int8 if signed else np.uint8
     limits = np.iinfo(activations)
@@ -47,7 +47,7 @@ def measure_factors(shape: ConvolutionShape, signed: bool) -> dict[int, float]:
     for _ in range(ROUNDS):
         for factor in hopeful:
             times[factor].append(graphs[factor].cpu_ms())
-    return {factor: statistics.median(times[factor]) / COPIES for factor in hopeful}
+    return {factor: statistics.median(times[factor]) / COPIES for factor in times}
 
 
 def timed_model(shape: ConvolutionShape, factor: int, signed: bool) -> ModelProto:

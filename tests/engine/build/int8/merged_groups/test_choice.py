@@ -176,14 +176,14 @@ def test_factors_far_from_the_fastest_are_not_measured_further(
 
     monkeypatch.setattr(timing, "TimedGraph", Timed)
     shape = replace(SHAPE, inputs=32, groups=16)
-    assert measure_factors(shape, signed=False) == {2: 4.0, 4: 3.0}
+    assert measure_factors(shape, signed=False) == {1: 9.0, 2: 4.0, 4: 3.0, 8: 5.0}
     first, all_runs = timing.FIRST_RUNS, timing.FIRST_RUNS + timing.ROUNDS
     assert runs == {1: first, 2: all_runs, 4: all_runs, 8: first}
 
 
 def test_kernels_of_a_shape_are_timed_here() -> None:
     times = measure_factors(SHAPE, signed=False)
-    assert 0 < len(times) <= 3
+    assert 1 in times
     assert set(times) <= {1, 2, 4}
 
 
