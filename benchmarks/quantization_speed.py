@@ -27,7 +27,7 @@ Run = Callable[[np.ndarray], Any]
 
 def speeds_of(bench: Bench, model: Model) -> list[dict[str, Any]]:
     """One row per batch size: int8 vs fp32, ONNX Runtime vs OpenVINO with the same int8 file."""
-    _calibration_set(bench)
+    register_calibration_set(bench)
     paths = {
         precision: artifacts.model_path(bench.build(model, precision, "drawn").digest)
         for precision in ("fp32", "int8")
@@ -108,7 +108,7 @@ def _side(path: Path) -> int:
     return int(model.graph.input[0].type.tensor_type.shape.dim[2].dim_value)
 
 
-def _calibration_set(bench: Bench) -> None:
+def register_calibration_set(bench: Bench) -> None:
     """Registers calibration images; any images will do for random weights."""
     from engine.datasets.registration import check_images
     from engine.datasets.sampling import sample_calibration_images

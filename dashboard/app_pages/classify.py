@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 
 import streamlit as st
@@ -17,7 +16,7 @@ from db.enums import WeightsKind
 from db.models import Artifact
 from engine.build.lookup import can_run
 from engine.config import settings
-from engine.jobs.locks import SHARED_MODE, try_lock
+from engine.jobs.locks import is_locked
 from engine.runtimes.registry import RUNTIMES, label_of
 from engine.specs import DEFAULT_RUNTIME
 from engine.specs.precisions import precision_names
@@ -78,11 +77,7 @@ def choices_by_label(builds: list[Artifact]) -> dict[str, Choice]:
 
 def is_machine_free() -> bool:
     """False while a benchmark runs on this machine: classification would disturb it."""
-    lock = try_lock(settings().host_lock, exclusive=False, mode=SHARED_MODE)
-    if lock is None:
-        return False
-    os.close(lock)
-    return True
+    return not is_locked(settings().host_lock, shared=True)
 
 
 st.title("Classify")

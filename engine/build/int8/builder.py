@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,7 @@ from engine.build.int8.accuracy_control.checkpoint import SearchCheckpoint, chec
 from engine.build.int8.accuracy_control.expected_drop import score_margins
 from engine.build.int8.calibration_data import CalibrationImages
 from engine.build.int8.calibration_overlap import select_held_out, write_build_images
+from engine.build.int8.merged_groups.choice import merge_grouped_convolutions
 from engine.build.int8.mixed_precision import mixed_precision
 from engine.build.int8.mixed_precision.mixed_precision import MixedPrecisionBuild
 from engine.build.int8.pipeline import Calibration
@@ -79,6 +80,7 @@ def build(source: Source, path: Path, context: JobContext) -> BuildDetails:
     mixed = _mixed(
         model, export, calibration_spec, images, indices, calibration, context, source.recipe
     )
+    mixed = _merge_groups(mixed, context)
     context.stage("Analyzing layers.")
     graph_io.save(mixed.model, path)
     report = create_report(
@@ -159,6 +161,16 @@ def _mixed(
             f"Resuming a stopped search: {count} step{'s' * (count > 1)} already evaluated."
         )
     return search.search_float_layers(request, constraint, checkpoint)
+
+
+def _merge_groups(mixed: MixedPrecisionBuild, context: JobContext) -> MixedPrecisionBuild:
+    """Merges grouped convolutions in place, at the end: scores do not change."""
+    merged = merge_grouped_convolutions(
+        mixed.model, mixed.prepared.placement.view, mixed.target, context.say
+    )
+    if merged is None:
+        return mixed
+    return replace(mixed, facts=mixed.facts.model_copy(update={"merged_groups": merged}))
 
 
 def _constraint(

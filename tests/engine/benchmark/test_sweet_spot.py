@@ -90,7 +90,7 @@ def test_a_doubtful_winner_is_called_so() -> None:
     assert (
         find_best_operating_point(noisy)
         .sentence()
-        .endswith("Unreliable: the windows did not agree; the CPU clock changed by 15 %.")
+        .endswith("Unreliable: the rounds did not agree; the CPU clock changed by 15 %.")
     )
 
 
