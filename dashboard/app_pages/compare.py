@@ -80,10 +80,13 @@ def watch_for_results() -> None:
 
 
 def first_pair(rows: pd.DataFrame) -> str:
-    """The first pair with both precisions evaluated on these images."""
-    evaluated = set(accuracy_points(rows)["precision"])
-    default = next(iter(pairs()))
-    return next((name for name, pair in pairs().items() if evaluated >= set(pair)), default)
+    """The first pair with both precisions evaluated on these images, else with both measured."""
+    for measured in (accuracy_points(rows), rows):
+        precisions = set(measured["precision"])
+        found = next((name for name, pair in pairs().items() if precisions >= set(pair)), None)
+        if found is not None:
+            return found
+    return next(iter(pairs()))
 
 
 def precision_pair(key: str, rows: pd.DataFrame) -> tuple[str, str]:
