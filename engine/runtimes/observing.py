@@ -66,8 +66,11 @@ def session_of(model: ModelProto, threads: int, optimized: Path | None = None) -
 
 
 def plain_session_of(model: ModelProto, threads: int) -> GraphSession:
-    """A CPU session that leaves QuantizeLinear and DequantizeLinear where they are."""
-    options = options_of(threads, ort.GraphOptimizationLevel.ORT_ENABLE_BASIC)
+    """A CPU session that leaves QuantizeLinear and DequantizeLinear where they are.
+
+    All other optimizations apply: a small network runs four times as fast as with the basic ones.
+    """
+    options = options_of(threads)
     options.add_session_config_entry("session.disable_quant_qdq", "1")
     # Threads that wait at the end of one session must not take the cores from the next.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")

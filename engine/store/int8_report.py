@@ -82,8 +82,9 @@ class LayerReport(Document):
     """One convolution or Gemm: `layer` names its weights in the export, `tensor` its output.
 
     SQNR in dB of the weights, and of the quantized output (None where it is in float). `effect_db`
-    is the SQNR of the logits when only this layer is quantized (None: not measured). `saturated` is
-    the share of output values outside the range `low` to `high`. `precision` is int8 or float.
+    is the SQNR of the logits when only what excluding this layer would keep in float is quantized
+    (None: not measured). `saturated` is the share of output values outside the range `low` to
+    `high`. `precision` is int8 or float.
     """
 
     layer: str
@@ -108,9 +109,21 @@ class ChangedClasses(Document):
     changed: int = 0
 
 
+class StageSeconds(Document):
+    """Time of one stage of a build: elapsed seconds, and processor seconds of all threads."""
+
+    stage: str
+    seconds: float
+    processor_seconds: float
+
+
 class Int8Report(Document):
-    """All layers of an int8 build in graph order, and the share of MACs in int8."""
+    """All layers of an int8 build in graph order, and the share of MACs in int8.
+
+    `stages` is the time of the build by stage; builds made before it was measured have none.
+    """
 
     macs_in_int8: float = 0.0
     layers: list[LayerReport] = Field(default_factory=list)
     changed_classes: ChangedClasses = ChangedClasses()
+    stages: list[StageSeconds] = Field(default_factory=list)

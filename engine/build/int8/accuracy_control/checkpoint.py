@@ -91,8 +91,8 @@ def _to_json(checkpoint: SearchCheckpoint) -> dict[str, Any]:
         "effects": stored
         and {
             "whole": stored.full_int8,
+            "layers": stored.layers,
             "tensors": stored.tensors,
-            "weights": stored.weights,
         },
         "steps": [
             {
@@ -115,8 +115,8 @@ def _from_json(path: Path, plain: dict[str, Any]) -> SearchCheckpoint:
     sensitivity = (
         Sensitivity(
             stored["whole"],
+            stored["layers"],
             stored["tensors"],
-            stored["weights"],
         )
         if stored
         else None

@@ -92,7 +92,7 @@ class _Search:
         analysis = self._get_analysis()
         if not self.steps:
             return select_default_layers(request, analysis)
-        if not analysis.sensitivity.weights:
+        if not analysis.sensitivity.layers:
             request.log(
                 "The constraint is not met although the noise is negligible: analyzing sensitivity."
             )

@@ -59,16 +59,14 @@ def noise_reduction(
     credited with half of its noise, times `max_float_share` as the probability that the other layer
     is in float too.
     """
-    gain = sensitivity.weights.get(layer.output, 0.0)
-    tensor, has_gate = layer.output, False
-    for consumer in view.consumers.get(tensor, []):
-        if consumer.output[0].endswith(GATE_LINE):
-            clip = view.only_consumer(consumer.output[0])
-            gain += sensitivity.tensors.get(clip.output[0], 0.0) if clip else 0.0
-            has_gate = True
-    if has_gate:
-        return gain + sensitivity.tensors.get(tensor, 0.0)
-    neighbors = [view.producers[tensor].input[0], _quantized_tensor_of(tensor, view)]
+    gain = sensitivity.layers.get(layer.output, 0.0)
+    consumers = view.consumers.get(layer.output, [])
+    if any(consumer.output[0].endswith(GATE_LINE) for consumer in consumers):
+        return gain
+    neighbors = [
+        view.producers[layer.output].input[0],
+        _quantized_tensor_of(layer.output, view),
+    ]
     return (
         gain + max_float_share * sum(sensitivity.tensors.get(name, 0.0) for name in neighbors) / 2
     )
@@ -147,10 +145,15 @@ def analyze_sensitivity(
     threads: int,
     progress: Callable[[int, int], None],
     negligible_noise: float = NEGLIGIBLE_NOISE,
+    with_tensors: bool = False,
 ) -> SensitivityAnalysis:
-    """Measures the sensitivity to each quantizer on `images` (n, 3, h, w), in ANALYSIS_LIMIT_S."""
-    quantizer = pipeline.create_fake_quantizer(prepared, target)
+    """Measures the sensitivity to each layer on `images` (n, 3, h, w), in ANALYSIS_LIMIT_S."""
     sensitivity = measure_sensitivity(
-        quantizer, create_scorer(images, threads), negligible_noise, ANALYSIS_LIMIT_S, progress
+        pipeline.create_fake_quantizer(prepared, target),
+        create_scorer(images, threads),
+        negligible_noise,
+        ANALYSIS_LIMIT_S,
+        progress,
+        with_tensors,
     )
     return SensitivityAnalysis.from_sensitivity(prepared, sensitivity)

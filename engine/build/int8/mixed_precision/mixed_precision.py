@@ -20,10 +20,12 @@ from engine.build.int8.mixed_precision.layer_selection import (
 )
 from engine.build.int8.mixed_precision.sensitivity import noise_to_sqnr_db
 from engine.build.int8.pipeline import Calibration, PreparedModel
+from engine.build.int8.stages import Stage
 from engine.build.int8.targets import Target
 from engine.store.int8_report import Int8Build
 
-ANALYSIS_IMAGES = 32
+ANALYSIS_IMAGES = 16
+"""Drawn at random from the calibration images. The layers selected from 16 are those from 32."""
 
 Log = Callable[[str], None]
 Progress = Callable[[int, int, str, str], None]
@@ -52,22 +54,27 @@ class MixedPrecisionRequest:
         return pipeline.prepare(self.source, self.calibration, float_layers, self.target)
 
     def analyze_sensitivity(
-        self, prepared: PreparedModel, negligible_noise: float = NEGLIGIBLE_NOISE
+        self,
+        prepared: PreparedModel,
+        negligible_noise: float = NEGLIGIBLE_NOISE,
+        with_tensors: bool = False,
     ) -> SensitivityAnalysis:
-        """Measures how each quantizer of `prepared` changes the scores of the analysis images."""
+        """Measures how each layer of `prepared` changes the scores of the analysis images."""
         assert self.analysis_images is not None
 
         def report_progress(done: int, total: int) -> None:
-            self.progress(done, total, "quantizers", "Sensitivity analysis")
+            self.calibration.report(Stage.SENSITIVITY, done, total)
 
-        return analyze_sensitivity(
-            prepared,
-            self.target,
-            self.analysis_images,
-            self.calibration.threads,
-            report_progress,
-            negligible_noise,
-        )
+        with self.calibration.times.measure(Stage.SENSITIVITY):
+            return analyze_sensitivity(
+                prepared,
+                self.target,
+                self.analysis_images,
+                self.calibration.threads,
+                report_progress,
+                negligible_noise,
+                with_tensors,
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +122,8 @@ def write_int8(
     float_layers: frozenset[str],
 ) -> MixedPrecisionBuild:
     """Quantizes a prepared model and collects its facts."""
-    model, facts = pipeline.quantize(prepared, request.target)
+    with request.calibration.times.measure(Stage.WRITING):
+        model, facts = pipeline.quantize(prepared, request.target)
     if analysis is not None:
         facts = facts.model_copy(
             update={
