@@ -18,13 +18,17 @@ class TargetFacts(Document):
 
 
 class SearchStep(Document):
-    """One candidate of a search: its share of MACs in float, and its accuracy drop in pp."""
+    """One candidate of a search: its share of MACs in float, and its accuracy drop in pp.
+
+    `relative_speed` is its speed in multiples of that of fp32, at first look (None: not measured).
+    """
 
     float_share: float = 0.0
     drop: float = 0.0
     drop_at_most: float = 0.0
     expected_drop: float | None = None
     expected_at_most: float | None = None
+    relative_speed: float | None = None
 
 
 class BoundFacts(SearchStep):
@@ -84,7 +88,8 @@ class LayerReport(Document):
     SQNR in dB of the weights, and of the quantized output (None where it is in float). `effect_db`
     is the SQNR of the logits when only what excluding this layer would keep in float is quantized
     (None: not measured). `saturated` is the share of output values outside the range `low` to
-    `high`. `precision` is int8 or float.
+    `high`. `precision` is int8 or float. `int8_ms` and `float_ms` are its time alone at batch 1,
+    where a search measured it.
     """
 
     layer: str
@@ -100,6 +105,8 @@ class LayerReport(Document):
     high: float | None
     saturated: float | None
     effect_db: float | None
+    int8_ms: float | None = None
+    float_ms: float | None = None
 
 
 class ChangedClasses(Document):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import platform
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,13 +23,14 @@ from engine.build.int8.accuracy_control.expected_drop import score_margins
 from engine.build.int8.calibration_data import BATCH, CalibrationImages
 from engine.build.int8.calibration_overlap import select_held_out, write_build_images
 from engine.build.int8.mixed_precision import mixed_precision
-from engine.build.int8.mixed_precision.mixed_precision import MixedPrecisionBuild
+from engine.build.int8.mixed_precision.mixed_precision import HostTimer, MixedPrecisionBuild
 from engine.build.int8.pipeline import Calibration
 from engine.build.int8.qdq.placement import WEIGHTED_OPS
 from engine.build.int8.report import create_report
 from engine.build.int8.stages import BuildProgress, Stage, StageTimes
 from engine.build.int8.statistics.cache import StatisticsCache, StatisticsSource
 from engine.build.int8.statistics.histograms import MSE_IMAGES
+from engine.build.int8.targets import Target
 from engine.common import environment
 from engine.common.digests import images_digest
 from engine.common.files import write_text
@@ -40,7 +43,7 @@ from engine.datasets.sampling import sample_by_class
 from engine.errors import BuildFailed, InvalidRequest, LabelsMismatch
 from engine.jobs.context import JobContext
 from engine.onnx import graph_io
-from engine.specs import CalibrationSpec
+from engine.specs import CPU_PROVIDER, CalibrationSpec
 from engine.store import artifacts
 from engine.store.int8_report import ChangedClasses
 from engine.store.manifest import BuildDetails, CalibrationFacts
@@ -100,6 +103,7 @@ def build(source: Source, path: Path, context: JobContext) -> BuildDetails:
     )
     with times.measure(Stage.WRITING):
         graph_io.save(mixed.model, path)
+    context.stage("Analyzing layers.")
     progress.update(Stage.REPORT, 0.0)
     with times.measure(Stage.REPORT):
         single_images = (image[None] for image in sample[:REPORT_IMAGES])
@@ -195,6 +199,7 @@ def _mixed(
         analysis_images=sample[: mixed_precision.ANALYSIS_IMAGES] if meaningful else None,
         log=context.say,
         progress=context.progress,
+        timer=_timer_for(target),
     )
     if calibration_spec.max_drop is None:
         return mixed_precision.build_default(request)
@@ -208,6 +213,14 @@ def _mixed(
             f"Resuming a stopped search: {count} step{'s' * (count > 1)} already evaluated."
         )
     return search.search_float_layers(request, constraint, checkpoint)
+
+
+def _timer_for(target: Target) -> HostTimer | None:
+    """Measures on this machine if it is of the kind that the target is for."""
+    detected = targets.detect_target(
+        environment.instruction_sets(), CPU_PROVIDER, platform.machine()
+    )
+    return HostTimer() if target.name == detected.name else None
 
 
 def _constraint(
@@ -225,7 +238,9 @@ def _constraint(
             f"All images of {index.name!r} are used for calibration, so none is left to evaluate "
             f"the accuracy drop: use fewer (--calibration-images) or a larger dataset."
         )
+    started = time.monotonic()
     scores = images.predict(model, held_out_images, threads)
+    evaluation_s = time.monotonic() - started
     predicted = scores.argmax(axis=1)
     labeled = len(index.classes) > 1
     labels = predicted
@@ -246,7 +261,12 @@ def _constraint(
     metric = TOP1 if labeled else AGREEMENT
     reference = score_margins(scores, labels)
     return AccuracyConstraint(
-        float(calibration_spec.max_drop or 0), margins, reference, calibration_spec.search_s, metric
+        float(calibration_spec.max_drop or 0),
+        margins,
+        reference,
+        calibration_spec.search_s,
+        metric,
+        evaluation_s,
     )
 
 

@@ -68,6 +68,8 @@ def create_report(
                 high=_range_end(tensor_qparams, 1),
                 saturated=saturated,
                 effect_db=None if reason else _logits_sqnr_db(name, output, mixed),
+                int8_ms=mixed.times.int8_ms.get(name) if mixed.times else None,
+                float_ms=mixed.times.float_ms.get(name) if mixed.times else None,
             )
         )
     macs_in_int8 = sum(layer.macs_share for layer in layers if layer.precision == "int8")

@@ -10,6 +10,7 @@ import numpy as np
 from onnx import ModelProto
 
 from engine.build.int8.accuracy_control.checkpoint import EvaluatedCandidate
+from engine.text import duration
 
 Z_ONE_SIDED_95 = 1.645
 TOP1, AGREEMENT = "top-1", "agreement with fp32"
@@ -24,6 +25,7 @@ class AccuracyConstraint:
     `compute_margins` returns the score margins of a model for every image and reports progress as
     (done, total) images; an image is correct where its margin is above 0. `reference_margins` are
     those of fp32. Without labels, the class that fp32 predicts counts as correct.
+    `expected_step_s` is the time that evaluating a candidate is expected to take.
     """
 
     max_drop_pp: float
@@ -31,6 +33,7 @@ class AccuracyConstraint:
     reference_margins: np.ndarray
     search_limit_s: float
     metric: str = TOP1
+    expected_step_s: float | None = None
 
     def is_met(self, step: EvaluatedCandidate) -> bool:
         """Whether the upper limit of the paired confidence interval meets the constraint."""
@@ -66,6 +69,31 @@ def too_few_images_message(constraint: AccuracyConstraint) -> str | None:
         f"Only {images} images are left to evaluate the drop: they cannot prove less than "
         f"{_min_provable_drop_pp(images):.1f} pp even if no prediction changes"
         + (f"; {way_out}." if constraint.max_drop_pp > 0 else ".")
+    )
+
+
+def time_message(constraint: AccuracyConstraint, max_steps: int) -> str | None:
+    """The time that a search is expected to take, before it starts; None where it is unknown."""
+    step_s = constraint.expected_step_s
+    if step_s is None:
+        return None
+    most_s = min(max_steps * step_s, constraint.search_limit_s)
+    return (
+        f"The search evaluates up to {max_steps} candidates on "
+        f"{len(constraint.reference_margins):,} images, about {duration(step_s)} each: at "
+        f"most about {duration(most_s)}."
+    )
+
+
+def slower_than_fp32_message(step: EvaluatedCandidate, is_met: bool) -> str | None:
+    """Says that the build found is not faster than fp32, and what is; None where it is faster."""
+    if step.relative_speed is None or step.relative_speed > 1:
+        return None
+    found = "meets the constraint" if is_met else "is nearest to the constraint"
+    return (
+        f"The build that {found} runs at about {step.relative_speed:.2f} times the speed of fp32 "
+        f"here: no int8 build was found that meets it and is faster than fp32. fp32 meets it and "
+        f"is faster; measure other precisions and runtimes, too."
     )
 
 

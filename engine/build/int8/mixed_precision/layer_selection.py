@@ -1,19 +1,21 @@
-"""Selects the layers to exclude from quantization: those with the most noise for their MACs.
+"""Selects the layers to exclude: by default those with the most noise for their MACs.
 
-Excluding a layer removes the noise of its weights, of its HardSwish input (the gate is then in
-float too), and a part of the noise of its input and output tensors.
+MACs do not depend on the machine, so the same request gives the same layers everywhere. A search
+for an accuracy constraint orders the layers by measured time instead (`exclusion_order.py`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from math import prod
 
 import numpy as np
 from onnx import ModelProto, NodeProto
 
 from engine.build.int8 import pipeline
+from engine.build.int8.mixed_precision.exclusion_order import Exclusion
 from engine.build.int8.mixed_precision.sensitivity import (
     Sensitivity,
     create_scorer,
@@ -50,28 +52,6 @@ def list_layers(model: ModelProto, view: GraphView) -> list[Layer]:
     ]
 
 
-def noise_reduction(
-    layer: Layer, sensitivity: Sensitivity, view: GraphView, max_float_share: float
-) -> float:
-    """Estimates the noise that excluding a layer from quantization removes.
-
-    A tensor between two layers is not quantized only where both are in float. Each of them is
-    credited with half of its noise, times `max_float_share` as the probability that the other layer
-    is in float too.
-    """
-    gain = sensitivity.layers.get(layer.output, 0.0)
-    consumers = view.consumers.get(layer.output, [])
-    if any(consumer.output[0].endswith(GATE_LINE) for consumer in consumers):
-        return gain
-    neighbors = [
-        view.producers[layer.output].input[0],
-        _quantized_tensor_of(layer.output, view),
-    ]
-    return (
-        gain + max_float_share * sum(sensitivity.tensors.get(name, 0.0) for name in neighbors) / 2
-    )
-
-
 def select_layers(
     layers: list[Layer], gains: dict[str, float], max_float_share: float
 ) -> frozenset[str]:
@@ -93,12 +73,6 @@ def select_layers(
                 best_gain[capacity] = best_gain[capacity - cost] + gain
                 selected[capacity] = selected[capacity - cost] | {layer.output}
     return selected[budget]
-
-
-def _quantized_tensor_of(tensor: str, view: GraphView) -> str:
-    consumer = view.only_consumer(tensor)
-    is_fused = consumer is not None and consumer.op_type in ("Relu", "Clip")
-    return consumer.output[0] if is_fused and consumer is not None else tensor
 
 
 def _macs(node: NodeProto, view: GraphView) -> int:
@@ -124,11 +98,19 @@ class SensitivityAnalysis:
 
     def select(self, max_float_share: float) -> frozenset[str]:
         """The layers to exclude, with at most `max_float_share` of all MACs."""
-        gains = {
-            layer.output: noise_reduction(layer, self.sensitivity, self.view, max_float_share)
-            for layer in self.layers
-        }
-        return select_layers(self.layers, gains, max_float_share)
+        return select_layers(self.layers, self.sensitivity.layers, max_float_share)
+
+    def select_by_time(self, path: list[Exclusion], max_float_share: float) -> frozenset[str]:
+        """The layers to exclude in the order of `path`, with at most `max_float_share` of MACs.
+
+        What does not fit is left out, and the next of the path is tried.
+        """
+        selected: frozenset[str] = frozenset()
+        for previous, exclusion in pairwise(path):
+            more = selected | (exclusion.layers - previous.layers)
+            if self.macs_share(more) <= max_float_share:
+                selected = more
+        return selected
 
     def macs_share(self, float_layers: frozenset[str]) -> float:
         """Share (0 to 1) of `float_layers` in the MACs of all convolutions."""

@@ -6,7 +6,7 @@ constraint is set.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,10 +18,16 @@ from engine.build.int8.mixed_precision.layer_selection import (
     SensitivityAnalysis,
     analyze_sensitivity,
 )
+from engine.build.int8.mixed_precision.layer_times import (
+    LayerTimes,
+    compare_speed,
+    measure_layer_times,
+)
 from engine.build.int8.mixed_precision.sensitivity import noise_to_sqnr_db
 from engine.build.int8.pipeline import Calibration, PreparedModel
 from engine.build.int8.stages import Stage
 from engine.build.int8.targets import Target
+from engine.onnx.graph_view import GraphView
 from engine.store.int8_report import Int8Build
 
 ANALYSIS_IMAGES = 16
@@ -32,12 +38,25 @@ Progress = Callable[[int, int, str, str], None]
 
 
 @dataclass(frozen=True, slots=True)
+class HostTimer:
+    """Measures on this machine: the time of layers, and the speed of a model relative to another.
+
+    `layers` takes (outputs of convolutions, view of their graph, threads); `speed` takes (first
+    model, second model, images, threads).
+    """
+
+    layers: Callable[[Iterable[str], GraphView, int], LayerTimes] = measure_layer_times
+    speed: Callable[[ModelProto, ModelProto, np.ndarray, int], float] = compare_speed
+
+
+@dataclass(frozen=True, slots=True)
 class MixedPrecisionRequest:
     """An int8 build of `source` (float32), and the images for its sensitivity analysis.
 
     `required_float` layers are always in float; others are selected, up to `float_share` of the
     convolutions' MACs. `analysis_images` (n, 3, h, w); None: no analysis (random weights, whose
-    scores have no meaning). `progress` takes (done, total, unit, message).
+    scores have no meaning). `progress` takes (done, total, unit, message). `timer` measures times
+    on the machine that the build is for; None where it is not this one.
     """
 
     source: ModelProto
@@ -48,6 +67,7 @@ class MixedPrecisionRequest:
     analysis_images: np.ndarray | None
     log: Log
     progress: Progress
+    timer: HostTimer | None = None
 
     def prepare(self, float_layers: frozenset[str]) -> PreparedModel:
         """Prepares the source for quantization, with `float_layers` in float."""
@@ -87,6 +107,7 @@ class MixedPrecisionBuild:
     facts: Int8Build
     analysis: SensitivityAnalysis | None
     float_layers: frozenset[str]
+    times: LayerTimes | None = None
 
 
 def build_default(request: MixedPrecisionRequest) -> MixedPrecisionBuild:

@@ -57,7 +57,7 @@ class WeightCache:
         self, node: NodeProto, weights: np.ndarray, bound_pairs: bool
     ) -> tuple[np.ndarray, np.ndarray]:
         """See `quantize_layer`."""
-        digest = hashlib.blake2b(np.ascontiguousarray(weights), digest_size=16)
+        digest = hashlib.blake2b(weights.tobytes(), digest_size=16)
         group = group_count(node) if node.op_type == "Conv" else 0
         digest.update(repr((weights.shape, channel_axis(node), group, bound_pairs)).encode())
         key = digest.digest()
