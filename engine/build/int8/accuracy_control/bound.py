@@ -72,16 +72,23 @@ def too_few_images_message(constraint: AccuracyConstraint) -> str | None:
     )
 
 
-def time_message(constraint: AccuracyConstraint, max_steps: int) -> str | None:
-    """The time that a search is expected to take, before it starts; None where it is unknown."""
+def time_message(
+    constraint: AccuracyConstraint, max_steps: int, analysis_inferences: int
+) -> str | None:
+    """The time that a search is expected to take, before it starts; None where it is unknown.
+
+    `analysis_inferences` are those of a sensitivity analysis in full.
+    """
     step_s = constraint.expected_step_s
     if step_s is None:
         return None
-    most_s = min(max_steps * step_s, constraint.search_limit_s)
+    analysis_s = step_s * analysis_inferences / max(len(constraint.reference_margins), 1)
+    most_s = min(max_steps * step_s + analysis_s, constraint.search_limit_s)
     return (
         f"The search evaluates up to {max_steps} candidates on "
-        f"{len(constraint.reference_margins):,} images, about {duration(step_s)} each: at "
-        f"most about {duration(most_s)}."
+        f"{len(constraint.reference_margins):,} images, about {duration(step_s)} each, "
+        f"and analyzes the sensitivity in about {duration(analysis_s)}: at most about "
+        f"{duration(most_s)}."
     )
 
 

@@ -59,7 +59,7 @@ def search_float_layers(
     search = _Search(request, constraint, checkpoint or SearchCheckpoint())
     if (warning := too_few_images_message(constraint)) is not None:
         request.log(warning)
-    if (expected := time_message(constraint, len(list(search.shares())))) is not None:
+    if (expected := search.time_message()) is not None:
         request.log(expected)
     for share in search.shares():
         float_layers = search.layers_at(share)
@@ -97,6 +97,14 @@ class _Search:
         min_share = self.request.float_share
         yield min_share
         yield from (share for share in FLOAT_SHARES if share > min_share)
+
+    def time_message(self) -> str | None:
+        """The time that the search is expected to take; None where it is unknown."""
+        if self.request.analysis_images is None:
+            return None
+        nodes = sum(len(node.output) for node in self.request.source.graph.node)
+        inferences = nodes * len(self.request.analysis_images)
+        return time_message(self.constraint, len(list(self.shares())), inferences)
 
     def layers_at(self, share: float) -> frozenset[str]:
         request = self.request

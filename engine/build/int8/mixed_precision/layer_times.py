@@ -23,7 +23,7 @@ from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 from engine.build.int8.passes.hard_swish import GATE_LINE
 from engine.onnx import graph_io
 from engine.onnx.graph_view import GraphView
-from engine.runtimes.observing import session_of, small_session_of
+from engine.runtimes.observing import small_session_of
 
 OPSET = 18
 RUNS = 24
@@ -245,7 +245,7 @@ def compare_speed(first: ModelProto, second: ModelProto, images: np.ndarray, thr
     A first look, in this process: both alternate, and the fastest run of each counts. A benchmark
     measures in processes of their own.
     """
-    sessions = [session_of(model, threads) for model in (first, second)]
+    sessions = [small_session_of(model, threads) for model in (first, second)]
     taken: list[list[float]] = [[], []]
     for number in range(COMPARED_RUNS + 1):
         for session, durations in zip(sessions, taken, strict=True):
