@@ -103,13 +103,13 @@ class SensitivityAnalysis:
     def select_by_time(self, path: list[Exclusion], max_float_share: float) -> frozenset[str]:
         """The layers to exclude in the order of `path`, with at most `max_float_share` of MACs.
 
-        What does not fit is left out, and the next of the path is tried.
+        A layer that does not fit is left out, and the next of the path is tried.
         """
         selected: frozenset[str] = frozenset()
         for previous, exclusion in pairwise(path):
-            more = selected | (exclusion.layers - previous.layers)
-            if self.macs_share(more) <= max_float_share:
-                selected = more
+            for name in sorted(exclusion.layers - previous.layers):
+                if self.macs_share(selected | {name}) <= max_float_share:
+                    selected |= {name}
         return selected
 
     def macs_share(self, float_layers: frozenset[str]) -> float:
