@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pandas as pd
 import streamlit as st
 
@@ -26,8 +24,7 @@ from db.enums import JobStatus
 from db.models import Run
 from engine.benchmark.sweep import find_best_operating_point
 from engine.jobs import control
-from engine.jobs.estimates import remaining_points
-from engine.jobs.results import JobResult
+from engine.jobs.results import JobResult, benchmarks_of
 from engine.results.columns import columns_in_set
 from engine.results.notes import with_notes
 from engine.runs.fields import request_facts
@@ -68,13 +65,7 @@ def jobs_part(run_id: int) -> None:
         st.session_state[f"run_{run_id}_live"] = bool(live)
         done = sum(view.row.status == JobStatus.SUCCEEDED for view in views)
         st.markdown(stepper([(view.row.kind, view.row.status) for view in views]))
-        remaining = remaining_points((view.row for view in views), time.time())
-        progress = (
-            f" · benchmark {remaining.sentence()}"
-            if remaining and remaining.in_progress and live
-            else ""
-        )
-        text = f"{done} of {plural(len(views), 'job')} done{progress}"
+        text = f"{done} of {plural(len(views), 'job')} done"
         st.progress(done / max(1, len(views)), text=text)
         succeeded = [view for view in views if view.row.status == JobStatus.SUCCEEDED]
         folded = succeeded if len(succeeded) > MAX_DONE else []
@@ -125,7 +116,7 @@ def results_part(views: list[JobView]) -> None:
         digest for result in results for digest in (result.artifact, result.profile) if digest
     }
     evaluations = {result.evaluation for result in results if result.evaluation}
-    benchmarks = {result.benchmark for result in results if result.benchmark}
+    benchmarks = benchmarks_of((view.row for view in views), queries.url())
     rows = with_notes(
         queries.results_of_measurements(artifacts, evaluations, benchmarks),
         queries.outdated_environments(),

@@ -9,9 +9,9 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from dashboard.charts.common import MARKER_SIZE, card, layout, safe, whiskers
-from dashboard.formats import number, signed
+from dashboard.formats import is_missing, number, signed
 from dashboard.palette import Palette, symbols
-from engine.results.wording import pairs_with_accuracy, pairs_with_speed
+from engine.results.wording import pairs_with_accuracy, pairs_with_speed, significance_text
 
 REFERENCE_DROP_PP = -1.0
 ROW_HEIGHT = 34
@@ -79,7 +79,7 @@ def _add_reference_lines(figure: go.Figure, palette: Palette) -> None:
 def speed_and_size(pairs: pd.DataFrame, first: str, second: str, palette: Palette) -> go.Figure:
     """Ratios `second` / `first` on a log axis: throughput (filled) and file size (open square).
 
-    Columns used: label, speed_up, size_ratio, batch, threads, environment.
+    Columns used: label, speed_up with its interval, size_ratio, batch, threads, environment.
     """
     rows = pairs_with_speed(pairs).sort_values("speed_up")
     cards = [_speed_card(row, first, second) for row in rows.to_dict("records")]
@@ -91,8 +91,12 @@ def speed_and_size(pairs: pd.DataFrame, first: str, second: str, palette: Palett
             _ratios(rows, "size_ratio", "size ratio (lower is better)", hollow, cards, palette),
         ]
     )
+    figure.data[0].error_x = whiskers(
+        rows["speed_up"], rows["speed_up_low"], rows["speed_up_high"], palette.precisions[second]
+    )
     figure.add_vline(x=1, line={"color": palette.text, "width": 1})
-    values = [1.0, *rows["speed_up"], *rows["size_ratio"]]
+    ends = [rows[f"speed_up_{end}"].dropna() for end in ("low", "high")]
+    values = [1.0, *rows["speed_up"], *rows["size_ratio"], *ends[0], *ends[1]]
     figure.update_xaxes(
         type="log",
         range=[math.log10(min(values) / 1.5), math.log10(max(values) * 1.5)],
@@ -161,8 +165,18 @@ def _speed_card(row: dict[str, Any], first: str, second: str) -> str:
         [
             f"<b>{safe(row['label'])}</b>",
             f"{second} vs {first}: speed-up {number(row['speed_up'], 2)} ×",
+            _speed_interval(row),
             f"size ratio {number(row['size_ratio'], 2)} ×",
             f"batch {row['batch']:.0f}, {row['threads']:.0f} threads",
             safe(row["environment"]),
         ]
     )
+
+
+def _speed_interval(row: dict[str, Any]) -> str:
+    """The interval of the speed-up, and whether both were measured in one session."""
+    if is_missing(row["speed_up_low"]):
+        return "no interval: measured in different sessions"
+    low, high = (number(row[f"speed_up_{end}"], 2) for end in ("low", "high"))
+    kind = "paired 95 % interval" if row["speed_paired"] else "95 % interval across sessions"
+    return f"{kind} {low} to {high}: {significance_text(row['speed_up_p'])}"

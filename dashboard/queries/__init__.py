@@ -21,6 +21,7 @@ from dashboard.queries.results import (
     tables,
 )
 from dashboard.queries.samples import (
+    benchmark_protocol,
     dataset_index,
     flips_of,
     has_same_classes,
@@ -28,6 +29,7 @@ from dashboard.queries.samples import (
     latencies,
     paired_difference,
     pairs,
+    speed_ratio,
 )
 from dashboard.queries.state import url, version
 from dashboard.queries.stored import (
@@ -43,6 +45,7 @@ from dashboard.queries.stored import (
 __all__ = [
     "JobView",
     "artifacts",
+    "benchmark_protocol",
     "builds",
     "dataset_index",
     "datasets",
@@ -69,6 +72,7 @@ __all__ = [
     "results_of_measurements",
     "run_jobs",
     "run_stages",
+    "speed_ratio",
     "tables",
     "unresolved_failures",
     "url",

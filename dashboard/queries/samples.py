@@ -9,6 +9,7 @@ import streamlit as st
 from dashboard.queries.state import Version, url, version
 from db.models import Artifact, Benchmark, Dataset
 from db.session import reading
+from engine.common.ratios import SpeedRatio
 from engine.common.stats import PairedDifference
 from engine.config import settings
 from engine.datasets.classes import can_match_outputs
@@ -16,6 +17,7 @@ from engine.datasets.reader import DatasetIndex, load_classes, open_index_by_dig
 from engine.errors import WorkbenchError
 from engine.evaluation import flips, per_image
 from engine.results.precision_pairs import paired_top1_difference, precision_pairs
+from engine.results.speeds import benchmark_ratio
 from engine.store.manifest import ExportManifest
 from engine.store.protocols import BenchmarkProtocol
 
@@ -104,3 +106,23 @@ def _difference(url: str, first_id: int, second_id: int) -> PairedDifference | N
         return paired_top1_difference(first_id, second_id, url)
     except WorkbenchError:
         return None
+
+
+def speed_ratio(first_id: int, second_id: int) -> SpeedRatio | None:
+    """Throughput of the second benchmark over the first; None if one does not exist any more."""
+    return _speed_ratio(url(), version(), first_id, second_id)
+
+
+@st.cache_data(show_spinner=False, max_entries=256)
+def _speed_ratio(url: str, version: Version, first_id: int, second_id: int) -> SpeedRatio | None:
+    try:
+        return benchmark_ratio(first_id, second_id, url)
+    except WorkbenchError:
+        return None
+
+
+def benchmark_protocol(benchmark_id: int) -> BenchmarkProtocol | None:
+    """How a benchmark was measured; None if it does not exist any more."""
+    with reading(url()) as session:
+        row = session.get(Benchmark, benchmark_id)
+    return None if row is None else BenchmarkProtocol.from_row(row)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Boolean, CheckConstraint, ForeignKey, Index, String, Text, text
+from sqlalchemy import Boolean, CheckConstraint, ForeignKey, Index, String, Text, false, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.base import Base, CreatedAt
@@ -96,9 +96,10 @@ class RunJob(Base):
 
 
 class JobNeed(Base):
-    """`job_id` may start only after `needs_id` has succeeded."""
+    """`job_id` may start only after `needs_id` has succeeded; if `optional`, after it has ended."""
 
     __tablename__ = "job_need"
 
     job_id: Mapped[int] = mapped_column(ForeignKey("job.id"), primary_key=True)
     needs_id: Mapped[int] = mapped_column(ForeignKey("job.id"), primary_key=True, index=True)
+    optional: Mapped[bool] = mapped_column(Boolean, default=False, server_default=false())

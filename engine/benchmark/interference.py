@@ -12,9 +12,10 @@ import itertools
 import os
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
 from statistics import median
+from typing import Any
 
 import psutil
 
@@ -91,6 +92,16 @@ class InterferenceSummary:
             f"{self.mhz_high:,.0f} MHz)",
         )
 
+    def to_json(self) -> dict[str, Any]:
+        """All fields, for a checkpoint."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, stored: dict[str, Any]) -> InterferenceSummary:
+        """The summary of a checkpoint."""
+        others = tuple((str(name), float(cores)) for name, cores in stored["others"])
+        return cls(**{**stored, "others": others})
+
     def to_document(self) -> Interference:
         """The form that is stored in the protocol of a result."""
         return Interference(
@@ -140,8 +151,11 @@ class InterferenceMonitor:
         self._thread_cpu_s = time.thread_time()
 
     def summary(self) -> InterferenceSummary:
-        """Interference between the first and the last sample."""
-        return summarize(self._samples, self._others, self._thread_cpu_s)
+        """Interference between the first and the last sample; at least one interval."""
+        samples = list(self._samples)
+        if len(samples) < 2:
+            samples.append(take_sample(self._own_cpu_s))
+        return summarize(samples, self._others, self._thread_cpu_s)
 
 
 def summarize(
@@ -164,6 +178,39 @@ def summarize(
         load_after=last.load_1min,
         others=others,
         monitor_cores=monitor_cpu_s / elapsed,
+    )
+
+
+def merge_summaries(parts: Sequence[InterferenceSummary]) -> InterferenceSummary:
+    """The summary of several stretches of time, each weighted by its samples."""
+    if len(parts) == 1:
+        return parts[0]
+    total = sum(part.samples for part in parts)
+
+    def mean(values: Iterable[float]) -> float:
+        pairs = zip(parts, values, strict=True)
+        return sum(part.samples * value for part, value in pairs) / total
+
+    clocks = [(part.mhz_low, part.mhz_median, part.mhz_high) for part in parts]
+    lows, medians, highs = (
+        [clock for clock in each if clock is not None] for each in zip(*clocks, strict=True)
+    )
+    cores: dict[str, float] = {}
+    for part in parts:
+        for name, used in part.others:
+            cores[name] = cores.get(name, 0.0) + used * part.samples / total
+    return InterferenceSummary(
+        samples=total,
+        other_busy_cores=mean(part.other_busy_cores for part in parts),
+        max_other_busy_cores=max(part.max_other_busy_cores for part in parts),
+        stolen_cores=mean(part.stolen_cores for part in parts),
+        mhz_low=min(lows, default=None),
+        mhz_high=max(highs, default=None),
+        mhz_median=median(medians) if medians else None,
+        load_before=parts[0].load_before,
+        load_after=parts[-1].load_after,
+        others=tuple(sorted(cores.items(), key=lambda item: -item[1])[:MAX_NAMED]),
+        monitor_cores=mean(part.monitor_cores for part in parts),
     )
 
 

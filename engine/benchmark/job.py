@@ -1,4 +1,4 @@
-"""The benchmark job: loads one artifact, measures it and records the result."""
+"""The benchmark job: measures builds in one session, or one build in a scenario of MLPerf."""
 
 from __future__ import annotations
 
@@ -8,69 +8,85 @@ from pydantic import ValidationError
 
 from db.models import Artifact, Benchmark
 from db.session import reading, writing
-from engine.benchmark.interference import InterferenceMonitor, InterferenceSummary
-from engine.benchmark.loaded_model import LoadedModel, ProcessConfig
+from engine.benchmark.comparison import ratio_text, speed_ratio
+from engine.benchmark.interference import InterferenceMonitor
+from engine.benchmark.loaded_model import LoadedModel
 from engine.benchmark.measurers import MEASURERS, BenchmarkTask
-from engine.benchmark.metrics import Outcome, save_latencies
 from engine.benchmark.placement import nodes_on_other_providers
-from engine.benchmark.processes import ProcessGroup
 from engine.benchmark.reuse import find_previous_benchmark
+from engine.benchmark.rows import SessionBuild, benchmark_row
 from engine.benchmark.scenarios.definitions import CLOSED_LOOP, requested_label
+from engine.benchmark.session_measurement import measure_session
+from engine.benchmark.speedometer import Speedometer
 from engine.build.int8.saturation import overflow_warning
 from engine.build.lookup import artifact_of
 from engine.common import environment
 from engine.common.environment import MachineFacts
+from engine.common.error_sentences import explain
 from engine.config import settings
-from engine.errors import BenchmarkFailed
+from engine.errors import ArtifactMissing, BenchmarkFailed, WorkbenchError
 from engine.jobs.context import JobContext
 from engine.jobs.results import JobResult
-from engine.runtimes import registry
-from engine.specs import BenchmarkSpec
-from engine.store import artifacts
+from engine.specs import BenchmarkSpec, Scenario, SessionSpec
 from engine.store.manifest import ExportManifest
 from engine.store.protocols import BenchmarkProtocol
 from engine.text import plural
 
+MAX_IN_SUMMARY = 4
+"""Builds in the last message of a job."""
+
 
 def run(params: dict[str, Any], context: JobContext) -> dict[str, Any]:
-    """Job handler: measures, stores the latencies and the result row."""
-    spec = BenchmarkSpec.model_validate(params)
-    artifact = artifact_of(spec, context.url)
-    spec = _with_fixed_batch(spec, artifact, context)
+    """Job handler: measures, stores the latencies and one result row for each build.
+
+    Raises BenchmarkFailed when a build failed; the results of the others are stored before.
+    """
+    spec = SessionSpec.from_params(params)
     surroundings = environment.observe_machine()
-    threads = threads_of(spec)
-    previous_id = (
-        find_previous_benchmark(
-            artifact.digest, surroundings.digest, spec.conditions_key(), threads, context.url
-        )
-        if spec.reuse
-        else None
-    )
-    if previous_id is not None:
-        return _reused_result(previous_id, context)
-    context.stage(f"Loading {artifact.model_id} {artifact.precision} on {spec.provider}.")
-    with _load(spec, artifact, threads) as loaded:
-        context.stage(_stage_text(spec, threads))
-        monitor = InterferenceMonitor(loaded.cpu_time_s)
-        task = BenchmarkTask(loaded, spec, artifact, context, monitor)
-        outcome = MEASURERS[spec.scenario](task)
-        row = _row(task, outcome, monitor.summary(), surroundings, threads)
-    with writing(context.url) as session:
-        session.add(row)
-    interference = BenchmarkProtocol.from_row(row).interference_text
-    elsewhere = nodes_on_other_providers(loaded.nodes, spec.provider)
-    overflow = overflow_warning(artifact)
-    context.say(
-        outcome.summary
-        + (f" Interference: {interference}." if interference else "")
-        + (f" Warning: {overflow}." if overflow else "")
-        + (f" Note: {elsewhere}." if elsewhere else "")
-    )
-    return _result(row).dump()
+    builds, failures = _find_builds(spec, context)
+    reused = _reused_ids(builds, surroundings, context)
+    remaining = [build for build, previous in zip(builds, reused, strict=True) if previous is None]
+    ids = [number for number in reused if number is not None]
+    for number in ids:
+        context.say(f"Reused result of benchmark {number}.")
+    if spec.scenario != Scenario.CLOSED_LOOP:
+        ids += [_measure_scenario(build, surroundings, context) for build in remaining]
+    elif remaining:
+        measured = measure_session(remaining, spec, surroundings, context)
+        ids += measured.benchmarks
+        failures += measured.failures
+        say_results(measured.benchmarks, context)
+    if failures:
+        others = f" The other {plural(len(ids), 'result')} {'is' if len(ids) == 1 else 'are'} kept."
+        raise BenchmarkFailed(" ".join(failures) + (others if ids else ""))
+    return _result(ids, context, reused=not remaining).dump()
 
 
-def _result(row: Benchmark) -> JobResult:
-    return JobResult(benchmark=row.id, images_per_s=row.images_per_s, stable=row.stable)
+def _find_builds(spec: SessionSpec, context: JobContext) -> tuple[list[SessionBuild], list[str]]:
+    """The builds to measure, each once, and the reasons why others cannot be.
+
+    A build that another job was to make, and did not, is left out: that job tells why.
+    Raises ArtifactMissing where no build is left.
+    """
+    builds: dict[tuple[object, ...], SessionBuild] = {}
+    failures, missing = [], []
+    for one in spec.benchmarks:
+        try:
+            artifact = artifact_of(one, context.url)
+            fixed = _with_fixed_batch(one, artifact, context)
+        except ArtifactMissing as error:
+            missing.append(str(error))
+            continue
+        except WorkbenchError as error:
+            failures.append(explain(error))
+            continue
+        build = SessionBuild(fixed, artifact, threads_of(fixed))
+        builds.setdefault(build.identity, build)
+    if not builds and not failures:
+        raise ArtifactMissing(" ".join(dict.fromkeys(missing)))
+    for text in dict.fromkeys(missing):
+        context.say(f"Left out: {text}")
+    return list(builds.values()), failures
 
 
 def _with_fixed_batch(
@@ -98,69 +114,91 @@ def threads_of(spec: BenchmarkSpec) -> int:
     return spec.threads or max(1, settings().threads // (spec.instances * spec.processes))
 
 
-def _reused_result(benchmark_id: int, context: JobContext) -> dict[str, Any]:
-    with reading(context.url) as session:
-        row = session.get_one(Benchmark, benchmark_id)
-    context.say(f"Reused result of benchmark {row.id}: {row.images_per_s:,.1f} images/s.")
-    return _result(row).model_copy(update={"reused": True}).dump()
-
-
-def _load(spec: BenchmarkSpec, artifact: Artifact, threads: int) -> LoadedModel | ProcessGroup:
-    side = artifacts.preprocess_of(artifact).crop
-    configs = [
-        ProcessConfig(
-            runtime=spec.runtime,
-            path=artifacts.model_path(artifact.digest),
-            precision=artifact.precision,
-            provider=spec.provider,
-            threads=threads,
-            instances=spec.instances,
-            shape=(spec.batch, 3, side, side),
-            seed=number,
+def _reused_ids(
+    builds: list[SessionBuild], surroundings: MachineFacts, context: JobContext
+) -> list[int | None]:
+    """For each build, the earlier benchmark that replaces a new one; None: measure it."""
+    return [
+        find_previous_benchmark(
+            build.artifact.digest,
+            surroundings.digest,
+            build.spec.conditions_key(),
+            build.threads,
+            context.url,
         )
-        for number in range(spec.processes)
+        if build.spec.reuse
+        else None
+        for build in builds
     ]
-    return ProcessGroup(configs) if spec.processes > 1 else LoadedModel(configs[0])
 
 
-def _stage_text(spec: BenchmarkSpec, threads: int) -> str:
-    scenario = requested_label(spec)
-    processes = f", {spec.processes} processes" if spec.processes > 1 else ""
+def _measure_scenario(build: SessionBuild, surroundings: MachineFacts, context: JobContext) -> int:
+    """Measures one build in a scenario of MLPerf Inference; the id of its benchmark."""
+    spec = build.spec
+    context.stage(f"Loading {build.artifact.model_id} {build.artifact.precision}.")
+    with LoadedModel(build.process_configs()[0]) as loaded, Speedometer() as speedometer:
+        context.stage(_stage_text(build))
+        monitor = InterferenceMonitor(lambda: loaded.cpu_time_s() + speedometer.cpu_time_s())
+        task = BenchmarkTask(loaded, spec, build.artifact, context, monitor, speedometer)
+        outcome = MEASURERS[spec.scenario](task)
+        row = benchmark_row(build, outcome, loaded, monitor.summary(), surroundings, context)
+    with writing(context.url) as session:
+        session.add(row)
+        session.flush()
+        number = row.id
+    context.say(outcome.summary + _remarks(row, build.artifact))
+    return number
+
+
+def _stage_text(build: SessionBuild) -> str:
+    spec = build.spec
     concurrency = f", concurrency {spec.instances}" if spec.instances > 1 else ""
-    suffix = f" ({scenario})" if scenario != CLOSED_LOOP else ""
-    intra_op = plural(threads, "thread")
-    return f"Measuring at batch {spec.batch}, {intra_op}{concurrency}{processes}{suffix}."
+    intra_op = plural(build.threads, "thread")
+    return f"Measuring at batch {spec.batch}, {intra_op}{concurrency} ({requested_label(spec)})."
 
 
-def _row(
-    task: BenchmarkTask,
-    outcome: Outcome,
-    observed: InterferenceSummary,
-    surroundings: MachineFacts,
-    threads: int,
-) -> Benchmark:
-    spec, loaded, context = task.spec, task.loaded, task.context
-    conditions = {
-        "setting": spec.conditions_key(),
-        "nodes": loaded.nodes,
-        "load_1min_before": surroundings.load_1min,
-        "during": observed.to_document(),
-        "noise": list(observed.reasons()),
-    }
-    return Benchmark(
-        job_id=context.job_id,
-        artifact_digest=task.artifact.digest,
-        environment_digest=environment.record(surroundings, context.url),
-        runtime=registry.with_version(spec.runtime),
-        provider=spec.provider,
-        batch=spec.batch,
-        threads=threads,
-        instances=spec.instances,
-        load_ms=loaded.load_ms,
-        first_inference_ms=loaded.first_inference_ms,
-        peak_rss_mb=loaded.peak_rss_mb,
-        other_busy_cores=observed.other_busy_cores,
-        latencies_path=save_latencies(outcome.windows, f"{context.job_id}.{context.attempt}"),
-        protocol=outcome.protocol.model_copy(update=conditions).dump(),
-        **outcome.figures,
+def say_results(ids: list[int], context: JobContext) -> None:
+    """One line for each benchmark with its remarks, then all speeds in one line."""
+    with reading(context.url) as session:
+        rows = [session.get_one(Benchmark, number) for number in ids]
+        artifacts = [session.get_one(Artifact, row.artifact_digest) for row in rows]
+    if not rows:
+        return
+    first = f"{artifacts[0].model_id} {artifacts[0].precision}"
+    texts = []
+    for row, artifact in zip(rows, artifacts, strict=True):
+        text = f"{row.images_per_s:,.1f} images/s"
+        if row is not rows[0]:
+            text += f", {ratio_text(speed_ratio(row, rows[0], None))} of {first}"
+        state = "" if row.stable else ": unstable, the interval between rounds is wide"
+        name = f"{artifact.model_id} {artifact.precision}, batch {row.batch}"
+        context.say(f"{name}: {text}{state}.{_remarks(row, artifact)}")
+        texts.append(f"{artifact.precision} {text.partition(' (')[0].partition(' of ')[0]}")
+    if len(texts) > 1:
+        more = len(texts) - MAX_IN_SUMMARY
+        end = f"; {more} more." if more > 0 else "."
+        context.say("; ".join(texts[:MAX_IN_SUMMARY]) + end)
+
+
+def _remarks(row: Benchmark, artifact: Artifact) -> str:
+    """Sentences on what limits a result; empty if nothing does."""
+    protocol = BenchmarkProtocol.from_row(row)
+    interference, overflow = protocol.interference_text, overflow_warning(artifact)
+    elsewhere = nodes_on_other_providers(protocol.nodes, row.provider)
+    return (
+        (f" Interference: {interference}." if interference else "")
+        + (f" Warning: {overflow}." if overflow else "")
+        + (f" Note: {elsewhere}." if elsewhere else "")
+    )
+
+
+def _result(ids: list[int], context: JobContext, *, reused: bool) -> JobResult:
+    with reading(context.url) as session:
+        first = session.get_one(Benchmark, ids[0])
+    return JobResult(
+        benchmark=first.id,
+        benchmarks=ids,
+        images_per_s=first.images_per_s,
+        stable=first.stable,
+        **({"reused": True} if reused else {}),
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from engine.benchmark.windows import Runners, Window, take_window
+from engine.benchmark.windows import MIN_REQUESTS, Runners, Window, take_window
 from engine.common.environment import peak_rss_mb
 from engine.runtimes import registry
 from engine.runtimes.base import LoadOptions
@@ -62,9 +62,9 @@ class LoadedModel:
         self.first_inference_ms = (time.perf_counter() - begun) * 1e3
         self.runners: Runners = [partial(request, images) for request in requests]
 
-    def measure_window(self, seconds: float) -> Window:
+    def measure_window(self, seconds: float, min_requests: int = MIN_REQUESTS) -> Window:
         """One window with all requests running at once."""
-        return take_window(self.runners, self.batch, seconds)
+        return take_window(self.runners, self.batch, seconds, min_requests)
 
     def cpu_time_s(self) -> float:
         """CPU time of this process so far, in core seconds."""

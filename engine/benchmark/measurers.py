@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,6 @@ from engine.benchmark.metrics import (
     speed_figures,
     throughput_figures,
 )
-from engine.benchmark.processes import ProcessGroup
 from engine.benchmark.scenarios.offline import PASS_S, OfflinePasses
 from engine.benchmark.scenarios.rate_search import RateSearch, highest_rate, settling_requests
 from engine.benchmark.scenarios.server import (
@@ -30,6 +29,7 @@ from engine.benchmark.scenarios.server import (
     poisson_arrivals,
     serve,
 )
+from engine.benchmark.speedometer import SETTLE_S, Speedometer
 from engine.benchmark.windows import Window, take_window
 from engine.common.stats import max_exceedances
 from engine.jobs.context import JobContext
@@ -45,13 +45,32 @@ MAX_TRIAL_SHARE = 1 / 6  # of the search time, for one run
 
 @dataclass(frozen=True, slots=True)
 class BenchmarkTask:
-    """What is measured: loaded sessions, spec, artifact, job context, interference monitor."""
+    """What is measured: loaded sessions, spec, artifact, job context, interference monitor.
 
-    loaded: LoadedModel | ProcessGroup
+    `readings`: those of the speedometer, one before each window or run, in GFLOP/s.
+    """
+
+    loaded: LoadedModel
     spec: BenchmarkSpec
     artifact: Artifact
     context: JobContext
     monitor: InterferenceMonitor
+    speedometer: Speedometer
+    readings: list[float] = field(default_factory=list)
+
+    def read_speed(self) -> None:
+        """Takes a reading of the machine's own speed, once the threads of the runtime settled."""
+        time.sleep(SETTLE_S)
+        self.readings.append(self.speedometer.read())
+
+    def after_reading(self, take: Callable[[float], Window]) -> Callable[[float], Window]:
+        """`take`, with a reading before each window."""
+
+        def take_after_reading(seconds: float) -> Window:
+            self.read_speed()
+            return take(seconds)
+
+        return take_after_reading
 
     def progress(self, elapsed: float, message: str) -> None:
         """Reports the elapsed seconds out of the maximum duration."""
@@ -59,20 +78,12 @@ class BenchmarkTask:
         self.context.progress(round(elapsed), total, "s max", message)
 
 
-def closed_loop(task: BenchmarkTask) -> Outcome:
-    """Closed loop: each request follows the previous one at once."""
-    measured = measure(task.loaded.measure_window, task.spec, task.progress, task.monitor)
-    figures = speed_figures(measured, task.artifact)
-    return Outcome(
-        figures, build_protocol(measured, task.spec), measured.windows, _summary(figures, measured)
-    )
-
-
 def single_stream(task: BenchmarkTask) -> Outcome:
     """MLPerf SingleStream: one image at a time; the metric is the p90 latency."""
     least = max(task.spec.least_samples, SINGLE_STREAM_REQUESTS)
     spec = task.spec.model_copy(update={"least_samples": least})
-    measured = measure(task.loaded.measure_window, spec, task.progress, task.monitor)
+    take = task.after_reading(task.loaded.measure_window)
+    measured = measure(take, spec, task.progress, task.monitor)
     figures = speed_figures(measured, task.artifact)
     latencies = np.concatenate([window.latencies_ms for window in measured.reported])
     facts = ScenarioFacts(
@@ -81,7 +92,8 @@ def single_stream(task: BenchmarkTask) -> Outcome:
         p90_estimate_ms=p90_estimate(latencies),
     )
     summary = f"p90 {figures['latency_p90_ms']:.2f} ms, {_summary(figures, measured)}"
-    return Outcome(figures, build_protocol(measured, spec, facts), measured.windows, summary)
+    protocol = build_protocol(measured, spec, facts, task.readings)
+    return Outcome(figures, protocol, measured.windows, summary)
 
 
 def p90_estimate(latencies_ms: np.ndarray) -> float | None:
@@ -98,14 +110,14 @@ def offline(task: BenchmarkTask) -> Outcome:
     """MLPerf Offline: all samples are available at once; the metric is images/s."""
     passes = OfflinePasses(task.loaded.runners, task.spec.batch)
     spec = task.spec.model_copy(update={"window_s": max(PASS_S, task.spec.window_s)})
-    measured = measure(passes.take, spec, task.progress, task.monitor)
+    measured = measure(task.after_reading(passes.take), spec, task.progress, task.monitor)
     figures = speed_figures(measured, task.artifact)
     figures |= {f"latency_{name}_ms": None for name in LATENCY_STATISTICS}
     facts = ScenarioFacts(
         name=str(Scenario.OFFLINE),
         samples_a_pass=[window.images for window in measured.reported],
     )
-    protocol = build_protocol(measured, spec, facts)
+    protocol = build_protocol(measured, spec, facts, task.readings)
     return Outcome(figures, protocol, measured.windows, _summary(figures, measured))
 
 
@@ -118,6 +130,7 @@ def server(task: BenchmarkTask) -> Outcome:
 
     def trial(rate: float, requests: int, give_up: bool = True) -> ServerRun:
         task.context.stage(f"{requests:,} requests at {rate:,.1f}/s.")
+        task.read_speed()
         arrivals = poisson_arrivals(rate, requests, spec.seed)
         longest_s = MAX_OVERTIME_FACTOR * max(spec.max_s, requests / rate)
         run = serve(runners, arrivals, limit_ms, rate, give_up=give_up, longest_s=longest_s)
@@ -180,7 +193,8 @@ def _server_outcome(
     single = Measurement((window,), True, warm_up_s, report_all=True)
     verdict = "valid" if best.valid else "invalid"
     summary = f"{best.rate_per_s:,.1f} requests/s {verdict}: {reason}."
-    return Outcome(figures, build_protocol(single, spec, facts), (window,), summary)
+    protocol = build_protocol(single, spec, facts, task.readings)
+    return Outcome(figures, protocol, (window,), summary)
 
 
 def _summary(figures: dict[str, Any], measured: Measurement) -> str:
@@ -193,7 +207,6 @@ def _summary(figures: dict[str, Any], measured: Measurement) -> str:
 
 
 MEASURERS: dict[Scenario, Callable[[BenchmarkTask], Outcome]] = {
-    Scenario.CLOSED_LOOP: closed_loop,
     Scenario.SINGLE_STREAM: single_stream,
     Scenario.OFFLINE: offline,
     Scenario.SERVER: server,

@@ -9,26 +9,38 @@ from typing import Any
 import numpy as np
 
 from db.models import Artifact
+from engine.benchmark.machine_state import observe_state
 from engine.benchmark.measurement import Measurement
+from engine.benchmark.session import Turn, is_stable, throughput_interval
 from engine.benchmark.windows import Window
 from engine.common.files import save_arrays
+from engine.common.ratios import block_intervals
 from engine.common.stats import latency_percentiles
 from engine.config import settings
 from engine.specs import BenchmarkSpec
 from engine.store.manifest import ExportManifest
-from engine.store.protocols import BenchmarkProtocol, ScenarioFacts
+from engine.store.protocols import BenchmarkProtocol, Round, ScenarioFacts, SpeedUp
 
 LATENCY_STATISTICS = ("mean", "p50", "p90", "p95", "p99")
+INPUT = "standard normal float32, made before the clock starts"
+
+
+MAX_WAITING_CORES = 0.05
+"""A build that uses more while it waits for its turn disturbs the others."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A measured result: columns of its row, its protocol, its windows, and a summary sentence."""
+    """A measured result: columns of its row, its protocol, its windows, and a summary sentence.
+
+    `reasons`: why it counts as disturbed, beside other load on the machine.
+    """
 
     figures: dict[str, Any]
     protocol: BenchmarkProtocol
     windows: tuple[Window, ...]
-    summary: str
+    summary: str = ""
+    reasons: tuple[str, ...] = ()
 
 
 def speed_figures(measured: Measurement, artifact: Artifact) -> dict[str, Any]:
@@ -42,6 +54,82 @@ def speed_figures(measured: Measurement, artifact: Artifact) -> dict[str, Any]:
         "images_per_s_high": max(rates),
         **latency_figures(np.concatenate([window.latencies_ms for window in windows])),
         "stable": measured.stable,
+    }
+
+
+def session_outcome(
+    turns: Sequence[Turn],
+    artifact: Artifact,
+    spec: BenchmarkSpec,
+    *,
+    session: str,
+    warm_up_s: float,
+    waiting_cores: float,
+    speed_up: SpeedUp | None = None,
+) -> Outcome:
+    """The result of one build of a session, over all of its rounds, with intervals between them."""
+    windows = tuple(turn.window for turn in turns)
+    rates = [window.images_per_s for window in windows]
+    rate = sum(w.images for w in windows) / sum(w.elapsed_s for w in windows)
+    latencies = latency_figures(np.concatenate([w.latencies_ms for w in windows]))
+    interval = throughput_interval(windows)
+    readings = [turn.machine_gflops for turn in turns if turn.machine_gflops]
+    protocol = BenchmarkProtocol(
+        warm_up_s=round(warm_up_s, 3),
+        windows=len(windows),
+        reported_windows=len(windows),
+        window_images_per_s=[round(rate, 3) for rate in rates],
+        window_s=spec.window_s,
+        tolerance=spec.tolerance,
+        max_s=spec.max_s,
+        processes=spec.processes,
+        input=INPUT,
+        session=session,
+        rounds=[
+            Round(
+                number=turn.number,
+                launch=turn.launch,
+                position=turn.position,
+                images_per_s=round(turn.window.images_per_s, 3),
+                machine_gflops=turn.machine_gflops and round(turn.machine_gflops, 3),
+            )
+            for turn in turns
+        ],
+        intervals=latency_intervals(windows, latencies),
+        machine=observe_state(rates),
+        speedometer=observe_state(readings),
+        waiting_cores=round(waiting_cores, 4),
+        speed_up=speed_up,
+    )
+    figures = {
+        **throughput_figures(rate, artifact),
+        "images_per_s_low": interval[0] if interval else None,
+        "images_per_s_high": interval[1] if interval else None,
+        **latencies,
+        "stable": is_stable(interval, spec.tolerance),
+    }
+    waiting = waiting_cores > MAX_WAITING_CORES
+    reasons = (f"it used {waiting_cores:.2f} cores while it waited for its turn",)
+    return Outcome(figures, protocol, windows, reasons=reasons if waiting else ())
+
+
+def latency_intervals(
+    windows: Sequence[Window], figures: dict[str, Any]
+) -> dict[str, tuple[float, float]]:
+    """95 % intervals between rounds of the latency columns that have a figure, in ms."""
+    names = [name for name in LATENCY_STATISTICS if figures[f"latency_{name}_ms"] is not None]
+    levels = [float(name[1:]) for name in names if name != "mean"]
+    each = [window.latencies_ms for window in windows]
+
+    def statistics(drawn: np.ndarray) -> list[float]:
+        pooled = np.concatenate([each[number] for number in drawn])
+        return [float(pooled.mean()), *np.percentile(pooled, levels)]
+
+    found = block_intervals(len(windows), statistics)
+    columns = [f"latency_{name}_ms" for name in names]
+    return {
+        column: (round(low, 4), round(high, 4))
+        for column, (low, high) in zip(columns, found or (), strict=False)
     }
 
 
@@ -76,10 +164,13 @@ def save_latencies(windows: Sequence[Window], name: str) -> str:
 
 
 def build_protocol(
-    measured: Measurement, spec: BenchmarkSpec, scenario: ScenarioFacts | None = None
+    measured: Measurement, spec: BenchmarkSpec, scenario: ScenarioFacts, readings: Sequence[float]
 ) -> BenchmarkProtocol:
-    """How it was measured: the stored protocol of the result."""
-    protocol = BenchmarkProtocol(
+    """How a scenario was measured: the stored protocol of the result.
+
+    `readings`: those of the speedometer, in GFLOP/s.
+    """
+    return BenchmarkProtocol(
         warm_up_s=round(measured.warm_up_s, 3),
         windows=len(measured.windows),
         reported_windows=len(measured.reported),
@@ -88,6 +179,7 @@ def build_protocol(
         tolerance=spec.tolerance,
         max_s=spec.max_s,
         processes=spec.processes,
-        input="standard normal float32, made before the clock starts",
+        input=INPUT,
+        scenario=scenario,
+        speedometer=observe_state(readings),
     )
-    return protocol.model_copy(update={"scenario": scenario}) if scenario else protocol

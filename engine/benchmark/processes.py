@@ -1,13 +1,12 @@
-"""Several processes that measure one artifact at the same time, each with its own sessions.
+"""The processes that measure one artifact, each with its own sessions.
 
-All start a window together and send back its results, which are merged into one window. A process
-ends when its pipe closes, so none outlives the benchmark.
+All start a window together and send back its results, which are merged into one window. Between
+windows they wait on a pipe. A process ends when its pipe closes, so none outlives the benchmark.
 """
 
 from __future__ import annotations
 
 import multiprocessing
-import time
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from types import TracebackType
@@ -19,6 +18,9 @@ import psutil
 from engine.benchmark.loaded_model import LoadedModel, ProcessConfig
 from engine.benchmark.windows import Runners, Window
 from engine.errors import BenchmarkFailed
+
+WARM_AGAIN_S = 0.05
+"""Requests before a window that are not counted: the caches hold what was measured before."""
 
 
 class ProcessGroup:
@@ -36,7 +38,11 @@ class ProcessGroup:
             child_end.close()
             self._pipes.append(parent_end)
             self._processes.append(process)
-        loaded = self._gather()
+        try:
+            loaded = self._gather()
+        except BaseException as error:
+            self.__exit__(type(error), error, error.__traceback__)
+            raise
         self.batch = configs[0].batch
         self.runners: Runners = []
         self.load_ms = max(answer["load_ms"] for answer in loaded)
@@ -55,8 +61,8 @@ class ProcessGroup:
         )
 
     def cpu_time_s(self) -> float:
-        """CPU time of this process and its children so far, in core seconds."""
-        total = time.process_time()
+        """CPU time of the processes so far, in core seconds."""
+        total = 0.0
         for process in self._processes:
             with suppress(psutil.Error):
                 used = psutil.Process(process.pid).cpu_times()
@@ -108,7 +114,9 @@ def _serve(pipe: Connection, config: ProcessConfig) -> None:
         }
         pipe.send(loaded)
         while True:
-            window = model.measure_window(pipe.recv())
+            window_s = pipe.recv()
+            model.measure_window(min(WARM_AGAIN_S, window_s), min_requests=1)
+            window = model.measure_window(window_s)
             pipe.send(
                 {
                     "elapsed_s": window.elapsed_s,

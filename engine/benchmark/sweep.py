@@ -137,7 +137,7 @@ def _throughput_range(row: Any) -> str:
 def _reliability_note(row: Any) -> str:
     reasons = []
     if row["stable"] == 0:
-        reasons.append("the windows did not agree")
+        reasons.append("the rounds did not agree")
     if isinstance(row["noise"], str) and row["noise"]:
         reasons.append(row["noise"])
     return f" Unreliable: {'; '.join(reasons)}." if reasons else ""

@@ -28,19 +28,21 @@ class Window:
         return self.images / self.elapsed_s
 
 
-def take_window(runners: Runners, batch: int, seconds: float) -> Window:
-    """Calls each runner repeatedly in its own thread for `seconds`, and for MIN_REQUESTS in all.
+def take_window(
+    runners: Runners, batch: int, seconds: float, min_requests: int = MIN_REQUESTS
+) -> Window:
+    """Calls each runner repeatedly in its own thread for `seconds`, and for `min_requests` in all.
 
     `batch`: images per request.
     """
     latencies: list[list[float]] = [[] for _ in runners]
-    min_requests = -(-MIN_REQUESTS // len(runners))
+    requests_each = -(-min_requests // len(runners))
     started = time.perf_counter()
 
     def loop(pair: tuple[Callable[[], object], list[float]]) -> None:
         runner, own = pair
         before = time.perf_counter()
-        while before - started < seconds or len(own) < min_requests:
+        while before - started < seconds or len(own) < requests_each:
             runner()
             after = time.perf_counter()
             own.append((after - before) * 1e3)

@@ -107,7 +107,8 @@ def _benchmark_artifact(
         benchmark_spec(request, point, artifact=artifact.digest)
         for point in benchmark_points(request)
     ]
-    return queue_jobs([benchmark_job(spec) for spec in specs], detach, json, summary)
+    sessions = [specs] if request.scenario == Scenario.CLOSED_LOOP else [[spec] for spec in specs]
+    return queue_jobs([benchmark_job(session) for session in sessions], detach, json, summary)
 
 
 class _SweepSummary:

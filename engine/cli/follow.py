@@ -15,7 +15,7 @@ from engine.cli.watch import watch_jobs
 from engine.jobs import queue
 from engine.jobs.dispatcher import ensure_dispatcher
 from engine.jobs.queue import NewJob
-from engine.jobs.results import JobResult
+from engine.jobs.results import JobResult, benchmarks_of
 from engine.runs.plan import plan
 from engine.runs.request import RunRequest
 from engine.runs.submit import run_job_ids, submit
@@ -120,7 +120,7 @@ def _results_of(jobs: list[Job], url: str) -> pd.DataFrame:
         url,
         {result.artifact for result in results if result.artifact},
         {result.evaluation for result in results if result.evaluation},
-        {result.benchmark for result in results if result.benchmark},
+        benchmarks_of(jobs, url),
     )
 
 

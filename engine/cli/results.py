@@ -100,18 +100,23 @@ def _print_warnings(frame: pd.DataFrame) -> None:
     """Prints which benchmarks are unreliable, and why."""
     measured = frame.drop_duplicates("benchmark_id")
     if (measured["stable"] == False).any():  # noqa: E712 (missing is neither)
-        note("Some benchmarks are unstable: their windows differ by more than 5 %.")
+        note("Some benchmarks are unstable: their interval between rounds exceeds ± 5 %.")
     if (measured["achieved_gmacs_per_s"].notna() & measured["peak_share"].isna()).any():
         note("Shares of the peak compute rate are missing; `peak` measures it on this machine.")
-    disturbed = measured[measured["noise"].notna()]
-    for row in disturbed.head(MAX_REASONS).to_dict("records"):
+    disturbed = measured[measured["noise"].notna()].groupby("noise", sort=False)
+    for reason, rows in list(disturbed)[:MAX_REASONS]:
+        names = (f"{row['model_id']} {row['precision']}" for row in rows.to_dict("records"))
+        settings = dict.fromkeys(map(_setting_text, rows.to_dict("records")))
         note(
-            f"Interference: {row['model_id']} {row['precision']}, {_setting_text(row)}: "
-            f"{row['noise']}."
+            f"Interference: {', '.join(dict.fromkeys(names))}, "
+            f"{', '.join(filter(None, settings))}: {reason}."
         )
-    if len(disturbed) > MAX_REASONS:
-        more = len(disturbed) - MAX_REASONS
-        note(f"{more} more benchmarks had interference; --json shows all reasons.")
+    if disturbed.ngroups > MAX_REASONS:
+        more = disturbed.ngroups - MAX_REASONS
+        note(f"Interference for {more} more reasons; --json shows all.")
+    states = measured[measured["machine_state"].notna()]
+    for row in states.head(MAX_REASONS).to_dict("records"):
+        note(f"{row['model_id']} {row['precision']}, {_setting_text(row)}: {row['machine_state']}.")
     for row in measured[measured["verdict"].notna()].to_dict("records"):
         note(f"{row['model_id']} {row['precision']}, {row['scenario']}: {row['verdict']}.")
 
@@ -155,11 +160,21 @@ def _interval_cell(row: dict[str, Any]) -> str | None:
     return f"{low:.1f} to {high:.1f}" if low is not None and high is not None else None
 
 
+def _speed_up_cell(row: dict[str, Any]) -> str | None:
+    """`2.22 (1.89 to 2.57)`; without the interval where there is none."""
+    if row["speed_up"] is None:
+        return None
+    low, high = row["speed_up_low"], row["speed_up_high"]
+    interval = f" ({low:.2f} to {high:.2f})" if low is not None and high is not None else ""
+    return f"{row['speed_up']:.2f}{interval}"
+
+
 # Cells that combine several columns or shorten one.
 _CELL_FORMATS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "precision": lambda row: row["precision"] + _origin_mark(row),
     "95 %": _interval_cell,
     "images": _images_text,
+    "speed_up": _speed_up_cell,
     "at": _conditions_text,
     "artifact_digest": lambda row: row["artifact_digest"][:12],
 }

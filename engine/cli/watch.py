@@ -8,16 +8,14 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 from rich.table import Column
 from sqlalchemy import select
 
-from db.enums import ENDED, JobKind, JobStatus
+from db.enums import ENDED, JobStatus
 from db.models import Job
 from db.session import reading
 from engine.cli.output import err, note
 from engine.jobs.dispatcher import ensure_dispatcher
-from engine.jobs.estimates import remaining_points
 from engine.text import printable
 
 POLL_S = 0.3
-SWEEP_BAR = 0  # key of the bar of the whole sweep; job ids start at 1
 _MESSAGE_COLUMN = Column(ratio=1, no_wrap=True, overflow="ellipsis")
 
 
@@ -50,18 +48,10 @@ def _watch_lines(job_ids: list[int], url: str) -> list[Job]:
         for job in jobs:
             if shown.get(job.id) != job.status:
                 shown[job.id] = job.status
-                progress = _sweep_progress(job, jobs)
-                note(f"[{job.id}] {job.title}: {job.status}{progress}{_message(job)}")
+                note(f"[{job.id}] {job.title}: {job.status}{_message(job)}")
         if _all_ended(jobs):
             return jobs
         time.sleep(POLL_S)
-
-
-def _sweep_progress(job: Job, jobs: list[Job]) -> str:
-    """Position of a benchmark that has just started within its sweep, with the time left."""
-    left = remaining_points(jobs, time.time())
-    starts = job.kind == JobKind.BENCHMARK and job.status == JobStatus.RUNNING
-    return f" ({left.sentence()})" if left and starts else ""
 
 
 def _message(job: Job) -> str:
@@ -91,22 +81,9 @@ def _watch_bars(job_ids: list[int], url: str) -> list[Job]:
                         printable(job.title), sign="", amount="", message="", total=None
                     )
                 _update(progress, bars[job.id], job)
-            _update_sweep_bar(progress, bars, jobs)
             if _all_ended(jobs):
                 return jobs
             time.sleep(POLL_S)
-
-
-def _update_sweep_bar(progress: Progress, bars: dict[int, TaskID], jobs: list[Job]) -> None:
-    """Updates the bar of the whole sweep, below the bars of its jobs."""
-    left = remaining_points(jobs, time.time())
-    if left is None:
-        return
-    if SWEEP_BAR not in bars:
-        bars[SWEEP_BAR] = progress.add_task(
-            "Sweep", sign="", amount="", message="", total=left.total
-        )
-    progress.update(bars[SWEEP_BAR], completed=left.done, message=left.sentence())
 
 
 def _update(progress: Progress, bar: TaskID, job: Job) -> None:

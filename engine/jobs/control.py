@@ -6,8 +6,8 @@ from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError
 
 from db.clock import utc_epoch
-from db.enums import LIVE, JobStatus
-from db.models import Job, Run, RunJob
+from db.enums import ENDED, LIVE, JobStatus
+from db.models import Job, JobNeed, Run, RunJob
 from db.session import reading, writing
 from engine.errors import InvalidRequest
 from engine.jobs.queue import DEAD_ENDS, dependents, requirements
@@ -50,7 +50,9 @@ def cancel_run(url: str, run_id: int) -> list[int]:
 
 
 def retry(url: str, job_id: int) -> list[int]:
-    """Queues an ended job again, with its failed dependencies and the jobs skipped because of it.
+    """Queues an ended job again, with its failed dependencies and the jobs that went without it.
+
+    Those are the jobs skipped because of it, and ended ones that left out what it was to make.
 
     Returns the queued ids. Raises InvalidRequest if the job succeeded or is still live, or if an
     equal job is already queued.
@@ -64,10 +66,16 @@ def retry(url: str, job_id: int) -> list[int]:
                 raise InvalidRequest(f"Job {job_id} is {job.status}: there is nothing to retry.")
             before = requirements(session, [job_id])
             after = dependents(session, [job_id, *before])
+            redone = select(Job.id).where(
+                (Job.id == job_id) | (Job.id.in_(before) & Job.status.in_(DEAD_ENDS))
+            )
+            partial = select(JobNeed.job_id).where(
+                JobNeed.optional.is_(True), JobNeed.needs_id.in_(redone)
+            )
             again = select(Job.id).where(
-                (Job.id == job_id)
-                | (Job.id.in_(before) & Job.status.in_(DEAD_ENDS))
+                Job.id.in_(redone)
                 | (Job.id.in_(after) & (Job.status == JobStatus.SKIPPED))
+                | (Job.id.in_(partial) & Job.status.in_(ENDED))
             )
             ids = list(session.scalars(again.order_by(Job.id)))
             session.execute(

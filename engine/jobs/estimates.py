@@ -9,11 +9,10 @@ from statistics import median
 
 from sqlalchemy import select
 
-from db.enums import ENDED, JobKind, JobStatus
+from db.enums import JobStatus
 from db.models import Job
 from db.session import reading
 from engine.jobs.results import JobResult
-from engine.text import duration
 
 SAMPLE_JOBS = 20
 
@@ -49,53 +48,6 @@ def median_duration_s(url: str, kinds: Iterable[str]) -> dict[str, float]:
             if times:
                 medians[kind] = float(median(times))
     return medians
-
-
-@dataclass(frozen=True, slots=True)
-class RemainingPoints:
-    """Progress of the benchmarks of a run; `seconds` remaining, None before the first is done."""
-
-    done: int
-    total: int
-    seconds: float | None
-
-    @property
-    def in_progress(self) -> bool:
-        """Whether benchmarks remain (other jobs of the run may remain too)."""
-        return self.done < self.total
-
-    def sentence(self) -> str:
-        """`point 4 of 16, about 40 s left`."""
-        place = f"point {min(self.done + 1, self.total)} of {self.total}"
-        left = "" if self.seconds is None else f", about {duration(self.seconds)} left"
-        return place + left
-
-
-def remaining_points(jobs: Iterable[Job], now: float) -> RemainingPoints | None:
-    """Remaining benchmarks of a run's jobs; None for fewer than two.
-
-    `now` is in seconds since the epoch. Estimated by the median duration of the benchmarks
-    measured in this run; reused results take no time.
-    """
-    points = [job for job in jobs if job.kind == JobKind.BENCHMARK]
-    ended = [job for job in points if job.status in ENDED]
-    if len(points) < 2:
-        return None
-    times = [
-        job.ended_at - job.started_at
-        for job in ended
-        if job.status == JobStatus.SUCCEEDED
-        and job.ended_at is not None
-        and job.started_at is not None
-        and not JobResult.from_stored(job.result).reused
-    ]
-    if not times:
-        return RemainingPoints(len(ended), len(points), None)
-    usual = median(times)
-    running = [job for job in points if job.status == JobStatus.RUNNING]
-    spent = sum(min(usual, max(0.0, now - (job.started_at or now))) for job in running)
-    left = (len(points) - len(ended)) * usual - spent
-    return RemainingPoints(len(ended), len(points), max(0.0, left))
 
 
 def expected_starts(jobs: list[LiveJob], slots: int) -> Mapping[int, float | None]:

@@ -42,12 +42,17 @@ def retry_until(write: Callable[[], T], until: float) -> T:
 
 @dataclass(frozen=True, slots=True)
 class NewJob:
-    """A job to submit. A job with equal (kind, params) that is queued or running is reused."""
+    """A job to submit. A job with equal (kind, params) that is queued or running is reused.
+
+    It starts when all of `needs` have succeeded; without `needs_all`, when all have ended and at
+    least one has succeeded.
+    """
 
     kind: JobKind | str
     title: str
     params: dict[str, Any]
     needs: tuple[int, ...] = ()
+    needs_all: bool = True
     timeout_s: float = 6 * 3600.0
     exclusive: bool = False
     priority: int = 0
@@ -78,22 +83,33 @@ def submit(session: Session, new: NewJob) -> int:
     )
     session.add(job)
     session.flush()
-    session.add_all(JobNeed(job_id=job.id, needs_id=need) for need in dict.fromkeys(new.needs))
+    session.add_all(
+        JobNeed(job_id=job.id, needs_id=need, optional=not new.needs_all)
+        for need in dict.fromkeys(new.needs)
+    )
     session.flush()
     return job.id
 
 
 def ready(url: str, limit: int = 100) -> list[tuple[int, bool]]:
-    """(id, exclusive) of queued jobs whose dependencies succeeded, in the order to start them."""
+    """(id, exclusive) of queued jobs whose dependencies succeeded, in the order to start them.
+
+    Optional dependencies must have ended only; `sweep` skips a job none of whose can succeed.
+    """
     needed = aliased(Job)
     unmet = (
         select(JobNeed.job_id)
         .join(needed, needed.id == JobNeed.needs_id)
-        .where(JobNeed.job_id == Job.id, needed.status != JobStatus.SUCCEEDED)
+        .where(
+            JobNeed.job_id == Job.id,
+            needed.status != JobStatus.SUCCEEDED,
+            or_(JobNeed.optional.is_(False), needed.status.in_(LIVE)),
+        )
     )
+    blocked = _blocked()
     statement = (
         select(Job.id, Job.exclusive)
-        .where(Job.status == JobStatus.QUEUED, ~unmet.exists())
+        .where(Job.status == JobStatus.QUEUED, ~unmet.exists(), Job.id.not_in(blocked))
         .order_by(Job.priority.desc(), Job.id)
         .limit(limit)
     )
@@ -234,12 +250,22 @@ def sweep(url: str) -> None:
 
 
 def _blocked() -> Select[int]:
-    waiting, needed = aliased(Job), aliased(Job)
+    """Queued jobs with a dependency that cannot succeed; of optional ones, all must be such."""
+    waiting, needed, other, hope = aliased(Job), aliased(Job), aliased(JobNeed), aliased(Job)
+    another = (
+        select(other.job_id)
+        .join(hope, hope.id == other.needs_id)
+        .where(other.job_id == JobNeed.job_id, hope.status.not_in(DEAD_ENDS))
+    )
     return (
         select(JobNeed.job_id)
         .join(waiting, waiting.id == JobNeed.job_id)
         .join(needed, needed.id == JobNeed.needs_id)
-        .where(waiting.status == JobStatus.QUEUED, needed.status.in_(DEAD_ENDS))
+        .where(
+            waiting.status == JobStatus.QUEUED,
+            needed.status.in_(DEAD_ENDS),
+            or_(JobNeed.optional.is_(False), ~another.exists()),
+        )
     )
 
 

@@ -6,7 +6,11 @@ from collections.abc import Iterable
 from typing import Any
 
 from pydantic import Field
+from sqlalchemy import select
 
+from db.enums import JobStatus
+from db.models import Benchmark, Job
+from db.session import reading
 from engine.common.document import Document
 from engine.errors import InvalidRequest
 
@@ -14,14 +18,15 @@ from engine.errors import InvalidRequest
 class JobResult(Document):
     """The result of a job; `reused`: it existed already.
 
-    `artifact` (digest), `evaluation` and `benchmark` (ids): what the job made; `profile`: digest of
-    the profiled build, at `batch` and `threads`; `notes`: sentences for the user;
-    `corrupt_files`: (file, reason).
+    `artifact` (digest), `evaluation` and `benchmarks` (ids): what the job made, `benchmark` the
+    first of these; `profile`: digest of the profiled build, at `batch` and `threads`; `notes`:
+    sentences for the user; `corrupt_files`: (file, reason).
     """
 
     artifact: str | None = None
     evaluation: int | None = None
     benchmark: int | None = None
+    benchmarks: list[int] = Field(default_factory=list)
     profile: str | None = None
     dataset: str | None = None
     digest: str | None = None
@@ -39,6 +44,22 @@ class JobResult(Document):
     def from_stored(cls, stored: dict[str, Any] | None) -> JobResult:
         """From the row of a job; an empty result where the job returned nothing."""
         return cls.read(stored, "The result of this job", InvalidRequest)
+
+    @property
+    def benchmark_ids(self) -> list[int]:
+        """The ids of all benchmarks; jobs of earlier versions made one."""
+        return self.benchmarks or ([] if self.benchmark is None else [self.benchmark])
+
+
+def benchmarks_of(jobs: Iterable[Job], url: str) -> set[int]:
+    """Ids of the benchmarks of these jobs, with those that a failed job had measured before."""
+    jobs = list(jobs)
+    found = {number for job in jobs for number in JobResult.from_stored(job.result).benchmark_ids}
+    failed = [job.id for job in jobs if job.status == JobStatus.FAILED]
+    if failed:
+        with reading(url) as session:
+            found.update(session.scalars(select(Benchmark.id).where(Benchmark.job_id.in_(failed))))
+    return found
 
 
 class PartialResult(Document):

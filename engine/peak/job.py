@@ -6,6 +6,8 @@ import time
 from typing import Any
 
 from engine.benchmark.interference import InterferenceMonitor
+from engine.benchmark.machine_state import observe_state, state_sentence
+from engine.benchmark.speedometer import SETTLE_S, Speedometer
 from engine.common import environment
 from engine.errors import BenchmarkFailed
 from engine.jobs.context import JobContext
@@ -19,9 +21,13 @@ def run(params: dict[str, Any], context: JobContext) -> dict[str, Any]:
     """Job handler: measures the peaks and stores them with their environment."""
     spec = PeakSpec.model_validate(params)
     digest = environment.record(environment.observe_machine(), context.url)
-    with InterferenceMonitor(time.process_time) as monitor:
-        speeds = _measure_all(spec, context)
-    interference = monitor.summary().reasons()
+    with (
+        Speedometer() as speedometer,
+        InterferenceMonitor(lambda: time.process_time() + speedometer.cpu_time_s()) as monitor,
+    ):
+        speeds, readings = _measure_all(spec, context, speedometer)
+    state = state_sentence(observe_state(readings), "GFLOP/s")
+    interference = (*monitor.summary().reasons(), *filter(None, [state]))
     save_peaks(digest, speeds, interference, context.url)
     best = _best_gmacs_per_s(speeds, max(spec.threads))
     summary = ", ".join(f"{precision} {value:,.0f} GMAC/s" for precision, value in best.items())
@@ -32,7 +38,10 @@ def run(params: dict[str, Any], context: JobContext) -> dict[str, Any]:
     return {"environment": digest, "threads": list(spec.threads), "gmacs_per_s": best}
 
 
-def _measure_all(spec: PeakSpec, context: JobContext) -> list[Speed]:
+def _measure_all(
+    spec: PeakSpec, context: JobContext, speedometer: Speedometer
+) -> tuple[list[Speed], list[float]]:
+    """The speed of every kernel, and a reading of the machine's own speed before each."""
     kernels = all_kernels()
     plan = [
         (kernel, threads, sessions)
@@ -41,8 +50,10 @@ def _measure_all(spec: PeakSpec, context: JobContext) -> list[Speed]:
         for sessions in session_counts(threads)
     ]
     context.stage(f"Measuring {len(kernels)} matrix products.")
-    speeds = []
+    speeds, readings = [], []
     for number, (kernel, threads, sessions) in enumerate(plan, 1):
+        time.sleep(SETTLE_S)
+        readings.append(speedometer.read())
         try:
             speed = measure(kernel, threads, sessions)
         except Exception as error:
@@ -58,7 +69,7 @@ def _measure_all(spec: PeakSpec, context: JobContext) -> list[Speed]:
         raise BenchmarkFailed(
             "No matrix product runs in ONNX Runtime on this machine: see the log."
         )
-    return speeds
+    return speeds, readings
 
 
 def _best_gmacs_per_s(speeds: list[Speed], threads: int) -> dict[str, float]:

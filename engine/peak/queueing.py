@@ -26,9 +26,10 @@ def run_benchmark(params: dict[str, Any], context: JobContext) -> dict[str, Any]
     result = job.run(params, context)
     if not result.get("reused"):
         with reading(context.url) as session:
-            row = session.get_one(Benchmark, result["benchmark"])
-        used = row.threads * row.instances * row.protocol.get("processes", 1)
-        queue_if_missing(context.job_id, row.environment_digest, used, context.url)
+            rows = [session.get_one(Benchmark, number) for number in result["benchmarks"]]
+        for row in rows:
+            used = row.threads * row.instances * row.protocol.get("processes", 1)
+            queue_if_missing(context.job_id, row.environment_digest, used, context.url)
     return result
 
 

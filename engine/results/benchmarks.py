@@ -9,6 +9,7 @@ from sqlalchemy import Select, func, select
 
 from db.models import Benchmark, Environment
 from engine.benchmark.interference import MAX_OTHER_CORES
+from engine.benchmark.machine_state import state_sentence
 from engine.benchmark.placement import nodes_on_other_providers
 from engine.benchmark.scenarios.definitions import scenario_label, verdict_text
 from engine.errors import InvalidRequest
@@ -16,7 +17,7 @@ from engine.peak.shares import add_peak_shares
 from engine.results.columns import COLUMNS
 from engine.results.reading import newest_rows, read_frame
 from engine.specs.comparability import SAME_CONDITIONS
-from engine.store.protocols import ScenarioFacts
+from engine.store.protocols import MachineState, ScenarioFacts
 
 
 def all_benchmarks(url: str, builds: pd.DataFrame) -> pd.DataFrame:
@@ -40,6 +41,9 @@ def _benchmarks() -> Select:
         Benchmark.protocol["scenario"].label("scenario"),
         Benchmark.protocol["noise"].label("noise"),
         Benchmark.protocol["nodes"].label("elsewhere"),
+        Benchmark.protocol["session"].label("session"),
+        Benchmark.protocol["machine"].label("machine_state"),
+        Benchmark.protocol["speed_up"].label("speed_up"),
         Benchmark.id.label("benchmark_id"),
         Benchmark.created_at.label("benchmarked_at"),
         func.coalesce(Benchmark.artifact_digest, Benchmark.imported_digest).label(
@@ -63,9 +67,27 @@ def _with_protocol(frame: pd.DataFrame) -> pd.DataFrame:
     frame["valid"] = pd.Series(valid, index=frame.index, dtype=object)
     busy_cores = frame["other_busy_cores"]
     frame["noise"] = [_interference(*row) for row in zip(frame["noise"], busy_cores, strict=True)]
+    frame["machine_state"] = [_state(stored) for stored in frame["machine_state"]]
+    speed_ups = [stored if isinstance(stored, dict) else {} for stored in frame["speed_up"]]
+    for column, key in SPEED_UP_KEYS.items():
+        frame[column] = pd.Series([one.get(key) for one in speed_ups], frame.index, dtype=float)
     placements = zip(frame["elsewhere"], frame["provider"], strict=True)
     frame["elsewhere"] = [nodes_on_other_providers(*placement) for placement in placements]
     return frame
+
+
+SPEED_UP_KEYS = {
+    "speed_up": "ratio",
+    "speed_up_low": "low",
+    "speed_up_high": "high",
+    "speed_up_p": "p_value",
+}
+"""Columns of the speed-up, by their keys in the protocol."""
+
+
+def _state(stored: Any) -> str | None:
+    """How the machine behaved during a session; None for one speed."""
+    return state_sentence(MachineState.model_validate(stored)) if stored else None
 
 
 def _scenario(stored: Any, benchmark_id: int) -> ScenarioFacts | None:

@@ -119,21 +119,50 @@ _COLUMNS = (
     Column(
         "images_per_s",
         "images/s",
-        "Throughput: images per second over the last three measured windows that agree within the "
-        "tolerance, with no other job on the machine. A dash: the build was not benchmarked.",
+        "Throughput: images per second over all rounds of the measuring session, with no other "
+        "job on the machine. A dash: the build was not benchmarked.",
         "",
         ",.1f",
     ),
     Column(
-        "images_per_s_low", "images/s low", "Throughput of the slowest reported window.", "", ",.1f"
+        "images_per_s_low",
+        "images/s low",
+        "Lower limit of the 95 % interval of images/s between the rounds of the session. For a "
+        "scenario and for earlier versions: the slowest window.",
+        "",
+        ",.1f",
     ),
     Column(
         "images_per_s_high",
         "images/s high",
-        "Throughput of the fastest reported window.",
+        "Upper limit of the 95 % interval of images/s between the rounds of the session. For a "
+        "scenario and for earlier versions: the fastest window.",
         "",
         ",.1f",
     ),
+    Column(
+        "speed_up",
+        "speed-up vs fp32",
+        "Throughput over that of fp32 of the same model, paired by round in one measuring session "
+        "(signed-rank estimate). A dash: both were not measured in one session.",
+        "×",
+        ",.2f",
+    ),
+    Column("speed_up_low", "speed-up low", "Lower limit of its 95 % interval.", "×", ",.2f"),
+    Column("speed_up_high", "speed-up high", "Upper limit of its 95 % interval.", "×", ",.2f"),
+    Column(
+        "speed_up_p",
+        "speed-up p",
+        "p-value of the signed-rank test that the build is as fast as fp32.",
+        "",
+        ".2g",
+    ),
+    Column(
+        "machine_state",
+        "machine speed",
+        "How the throughput behaved over the rounds: two speeds, or a drift. A dash: one speed.",
+    ),
+    Column("session", "session", "Builds with the same key were measured in one session."),
     Column("latency_mean_ms", "mean", "Mean latency (wall time of one request).", "ms", ",.2f"),
     Column(
         "latency_p50_ms",
@@ -168,7 +197,12 @@ _COLUMNS = (
     Column("scenario", "scenario", "How requests arrive: closed loop, or an MLPerf scenario."),
     Column("verdict", "verdict", "Whether the condition of the scenario was met, and if not, why."),
     Column("valid", "valid", "Whether the condition of the scenario was met (yes or no)."),
-    Column("stable", "stable", "Whether the last measured windows agree within the tolerance."),
+    Column(
+        "stable",
+        "stable",
+        "Whether the 95 % interval of images/s is within 5 % of its middle; for a scenario, "
+        "whether the last windows agree.",
+    ),
     Column(
         "noise",
         "interference",
@@ -300,7 +334,7 @@ STORED = tuple(column.key for column in _COLUMNS if column.stored)
 
 IDENTITY = ("model_id", "precision")
 _SUMMARY = (
-    "top1", "top1_low", "top1_high", "images_per_s", "latency_p50_ms", "size_mb",
+    "top1", "top1_low", "top1_high", "images_per_s", "speed_up", "latency_p50_ms", "size_mb",
     "compute_gmacs", "images", "dataset", "batch", "instances", "threads", "notes",
     "measured_at",
 )  # fmt: skip
@@ -309,7 +343,8 @@ _ACCURACY = (
     "target", "preprocess",
 )  # fmt: skip
 _SPEED = (
-    "images_per_s", "images_per_s_low", "images_per_s_high", "scenario", "stable", "noise",
+    "images_per_s", "images_per_s_low", "images_per_s_high", "speed_up", "speed_up_low",
+    "speed_up_high", "speed_up_p", "scenario", "stable", "machine_state", "noise",
     "other_busy_cores", "latency_p50_ms", "latency_p90_ms", "latency_p99_ms", "batch", "threads",
     "instances", "load_ms", "first_inference_ms", "peak_rss_mb", "achieved_gmacs_per_s",
     "peak_share", "execution", "environment",
@@ -322,8 +357,8 @@ SWEEP = (
     "latency_p90_ms", "latency_p99_ms", "noise",
 )  # fmt: skip
 TERMINAL = (
-    "model_id", "precision", "top1", "95 %", "images", "images_per_s", "latency_p50_ms", "at",
-    "peak_share", "size_mb", "artifact_digest",
+    "model_id", "precision", "top1", "95 %", "images", "images_per_s", "speed_up",
+    "latency_p50_ms", "at", "peak_share", "size_mb", "artifact_digest",
 )  # fmt: skip
 """Columns of the command `results`; it composes two of them from several columns."""
 

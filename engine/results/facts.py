@@ -7,11 +7,14 @@ from typing import Any
 
 from db.models import Artifact, Benchmark, Environment, Evaluation, ImportedBuild, Weights
 from db.session import reading
+from engine.benchmark.machine_state import state_sentence
 from engine.benchmark.scenarios.definitions import scenario_label, verdict_text
+from engine.common.ratios import SpeedRatio
 from engine.errors import WorkbenchError
 from engine.evaluation.comparability import NOT_STATED
 from engine.preprocess import PreprocessSpec
 from engine.results.columns import title_of
+from engine.results.speeds import speed_interval_text
 from engine.store.int8_report import Int8Build, TargetFacts
 from engine.store.manifest import (
     BuildDetails,
@@ -26,6 +29,7 @@ from engine.store.protocols import (
     EvaluationProtocol,
     Interference,
     ScenarioFacts,
+    SpeedUp,
 )
 from engine.text import duration, is_missing, number, plural, short, size
 
@@ -228,18 +232,23 @@ def _speed(provenance: Provenance) -> dict[str, Any]:
         return _imported_speed(row)
     protocol = BenchmarkProtocol.from_row(row)
     range_text = f"{number(row.images_per_s_low)} to {number(row.images_per_s_high)}"
+    range_name = "95 % interval between rounds " if protocol.session else "slowest to fastest "
     return {
         "images_per_s": number(row.images_per_s)
-        + ("" if row.images_per_s_low is None else f" ({range_text} over the reported windows)"),
+        + ("" if row.images_per_s_low is None else f" ({range_name}{range_text})"),
+        "speed_up": _speed_up(protocol.speed_up),
         "achieved_gmacs_per_s": _achieved(row, provenance.peak_gmacs_per_s),
         "p50 / p90 / p99": _latencies(row),
+        **_latency_intervals(protocol),
         "scenario": scenario_label(protocol.scenario),
         "verdict": verdict_text(protocol.scenario),
         **_scenario_facts(protocol.scenario or ScenarioFacts()),
         "stable": _stable(row),
         "noise": protocol.interference_text,
         "samples": f"{row.samples:,}",
-        "windows": f"{protocol.windows} of {protocol.window_s} s",
+        **_windows(protocol),
+        "machine_state": state_sentence(protocol.machine),
+        "machine's own speed": _speedometer(protocol),
         "warm-up": duration(protocol.warm_up_s),
         "batch, threads, concurrency": f"{row.batch}, {row.threads}, {row.instances}",
         "processes": protocol.processes,
@@ -257,7 +266,46 @@ def _stable(row: Benchmark) -> str | None:
     """None if the benchmark did not compare windows."""
     if row.stable is None:
         return None
-    return "yes" if row.stable else "no: the last measured windows differ"
+    return "yes" if row.stable else "no: the rounds differ"
+
+
+def _speed_up(found: SpeedUp | None) -> str | None:
+    if found is None:
+        return None
+    ratio = SpeedRatio(found.ratio, found.low, found.high, found.p_value, found.rounds, paired=True)
+    rounds = plural(found.rounds, "round")
+    return f"{number(found.ratio, 2)} × ({speed_interval_text(ratio)}, {rounds})"
+
+
+def _latency_intervals(protocol: BenchmarkProtocol) -> dict[str, str]:
+    """95 % intervals of the percentiles between rounds; nothing for earlier versions."""
+    parts = [
+        f"{name} {number(low, 2)} to {number(high, 2)}"
+        for name in ("p50", "p90", "p99")
+        for low, high in [protocol.intervals.get(f"latency_{name}_ms", (None, None))]
+        if low is not None
+    ]
+    return {"95 % intervals between rounds (ms)": ", ".join(parts)} if parts else {}
+
+
+def _windows(protocol: BenchmarkProtocol) -> dict[str, str]:
+    if not protocol.session:
+        return {"windows": f"{protocol.windows} of {protocol.window_s} s"}
+    launches = len({one.launch for one in protocol.rounds})
+    restarts = f", {plural(launches, 'start')} of the processes" if launches > 1 else ""
+    return {
+        "rounds": f"{len(protocol.rounds)}, a window of {protocol.window_s} s in each{restarts}",
+        "session": protocol.session[:12],
+    }
+
+
+def _speedometer(protocol: BenchmarkProtocol) -> str | None:
+    """The readings of the speedometer; None where there were none."""
+    state = protocol.speedometer
+    if state is None:
+        return None
+    text = state_sentence(state, "GFLOP/s")
+    return text or f"steady: {number(state.low)} to {number(state.high)} GFLOP/s"
 
 
 def _scenario_facts(scenario: ScenarioFacts) -> dict[str, Any]:

@@ -23,7 +23,8 @@ def with_notes(frame: pd.DataFrame, outdated: Mapping[str, str] | None = None) -
 
 
 _NOTE_COLUMNS = [
-    "at_chance", "seen_images", "weights_kind", "execution", "stable", "noise", "verdict",
+    "at_chance", "seen_images", "weights_kind", "execution", "stable", "machine_state", "noise",
+    "verdict",
     "elsewhere", "environment_digest", "images", "images_planned", "images_in_dataset", "origin",
 ]  # fmt: skip
 
@@ -45,6 +46,8 @@ def _note(row: dict[str, Any], version: str | None) -> str:
         notes.append("emulated")
     if row["stable"] == 0:
         notes.append("unstable speed")
+    if not is_missing(row["machine_state"]):
+        notes.append(str(row["machine_state"]))
     if not is_missing(row["noise"]):
         notes.append(f"interference: {row['noise'].partition(' (')[0]}")
     notes += [str(row[name]) for name in ("verdict", "elsewhere") if not is_missing(row[name])]
@@ -71,7 +74,7 @@ def unreliable_speeds_summary(rows: pd.DataFrame) -> str | None:
     """
     measured = rows.drop_duplicates("benchmark_id")
     reasons = {
-        "unstable (measured windows differ)": int((measured["stable"] == 0).sum()),
+        "unstable (the interval between rounds is wide)": int((measured["stable"] == 0).sum()),
         _interference(measured["noise"]): int(measured["noise"].notna().sum()),
     }
     return ", ".join(f"{count} {reason}" for reason, count in reasons.items() if count) or None

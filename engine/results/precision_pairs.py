@@ -9,11 +9,13 @@ from engine.evaluation.comparability import require_same_images
 from engine.evaluation.per_image import find_evaluation, load_per_image
 from engine.results.builds import MEASURED_HERE
 from engine.results.reading import with_ran_in
+from engine.results.speeds import benchmark_ratio
 from engine.specs.comparability import SAME_CONDITIONS, SAME_EVALUATION, SAME_MODEL
 
 PAIR_COLUMNS = [
     *SAME_MODEL, "dataset", "images", "change", "change_low", "change_high", "p_value",
-    "only_first", "only_second", "batch", "threads", "environment", "speed_up", "size_ratio",
+    "only_first", "only_second", "batch", "threads", "environment", "speed_up", "speed_up_low",
+    "speed_up_high", "speed_up_p", "speed_paired", "size_ratio",
 ]  # fmt: skip
 
 
@@ -33,10 +35,11 @@ def precision_pairs(frame: pd.DataFrame, url: str, first: str, second: str) -> p
 
     `change`: top-1 of second minus first in percentage points, with its paired 95 % interval.
     `only_first`, `only_second`: images that only one of them classifies correctly. `speed_up` and
-    `size_ratio`: second / first, on one machine in one configuration.
+    `size_ratio`: second / first, on one machine in one configuration; the interval of the speed-up
+    is paired by round (`speed_paired`) where both were measured in one session.
     """
     accuracy = _accuracy_pairs(frame, url, first, second)
-    speed = _speed_pairs(frame, first, second)
+    speed = _speed_pairs(frame, url, first, second)
     merged = accuracy.merge(speed, on=list(SAME_MODEL), how="outer") if len(speed) else accuracy
     return merged.reindex(columns=PAIR_COLUMNS).sort_values("model_id").reset_index(drop=True)
 
@@ -83,16 +86,26 @@ def _accuracy_pairs(frame: pd.DataFrame, url: str, first: str, second: str) -> p
     return pd.DataFrame(rows, columns=PAIR_COLUMNS[:11])
 
 
-def _speed_pairs(frame: pd.DataFrame, first: str, second: str) -> pd.DataFrame:
-    columns = ["benchmark_id", "environment", "images_per_s", "size_mb"]
+def _speed_pairs(frame: pd.DataFrame, url: str, first: str, second: str) -> pd.DataFrame:
+    columns = ["benchmark_id", "environment", "size_mb"]
     pairs = _join_precisions(frame, columns, SAME_CONDITIONS, first, second)
-    return pd.DataFrame(
-        {
-            **{name: pairs[name] for name in SAME_MODEL},
-            "batch": pairs["batch"],
-            "threads": pairs["threads"],
-            "environment": pairs["environment_first"],
-            "speed_up": pairs["images_per_s_second"] / pairs["images_per_s_first"],
-            "size_ratio": pairs["size_mb_second"] / pairs["size_mb_first"],
-        }
-    )
+    rows = []
+    for pair in pairs.to_dict("records"):
+        ratio = benchmark_ratio(
+            int(pair["benchmark_id_first"]), int(pair["benchmark_id_second"]), url
+        )
+        rows.append(
+            {
+                **{name: pair[name] for name in SAME_MODEL},
+                "batch": pair["batch"],
+                "threads": pair["threads"],
+                "environment": pair["environment_first"],
+                "speed_up": ratio.ratio,
+                "speed_up_low": ratio.low,
+                "speed_up_high": ratio.high,
+                "speed_up_p": ratio.p_value,
+                "speed_paired": ratio.paired,
+                "size_ratio": pair["size_mb_second"] / pair["size_mb_first"],
+            }
+        )
+    return pd.DataFrame(rows, columns=[*SAME_MODEL, *PAIR_COLUMNS[11:]])

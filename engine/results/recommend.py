@@ -187,7 +187,7 @@ def recommendation_text(
     """
     row = recommendation.row or {}
     percentile = constraints.percentile
-    speed = f"{number(row['images_per_s'])} images/s"
+    speed = f"{number(row['images_per_s'])} images/s{_speed_up_clause(row)}"
     if not is_missing(row[percentile.column]):
         speed += f", {percentile} {number(row[percentile.column], 2)} ms"
     rule = str(constraints.goal)
@@ -197,6 +197,17 @@ def recommendation_text(
         f"Recommended: {row['label']} {row['precision']}.",
         f"{accuracy_text(row)}{_drop_clause(row, difference)}; {speed} at {setting}; "
         f"{number(row['size_mb'])} MB. {recommendation.reason} ({rule}).",
+    )
+
+
+def _speed_up_clause(row: dict[str, Any]) -> str:
+    """` (1.10 × its fp32, paired 95 % interval 1.08 to 1.12: significant)`; empty without one."""
+    if row["precision"] == Precision.FP32 or is_missing(row["speed_up_low"]):
+        return ""
+    low, high = (number(row[f"speed_up_{end}"], 2) for end in ("low", "high"))
+    return (
+        f" ({number(row['speed_up'], 2)} × its fp32, paired 95 % interval {low} to {high}: "
+        f"{significance_text(row['speed_up_p'])})"
     )
 
 
@@ -239,7 +250,10 @@ def recommendation_caveats(
             f"beyond the constraint of {limit:g} pp: evaluate more images"
         )
     if row["stable"] == 0:
-        caveats.append("the speed is unstable: the measured windows differ")
+        state = "" if is_missing(row["machine_state"]) else f" ({row['machine_state']})"
+        caveats.append(f"the speed is unstable: its interval between rounds is wide{state}")
+    if row["precision"] != Precision.FP32 and row["speed_up_high"] <= 1:
+        caveats.append(f"{row['precision']} is not faster than fp32 of this model here")
     if not is_missing(row["noise"]):
         caveats.append(f"the speed was measured under interference: {row['noise']}")
     if row["valid"] == 0:

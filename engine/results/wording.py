@@ -74,15 +74,29 @@ def accuracy_change_summary(pairs: pd.DataFrame, first: str, second: str) -> str
 
 
 def speed_up_summary(pairs: pd.DataFrame, first: str, second: str) -> str:
-    """The median speed-up and the median size ratio."""
+    """The median speed-up, for how many models it is significant, and the median size ratio."""
     rows = pairs_with_speed(pairs)
     if rows.empty:
         return f"No model has both {first} and {second} benchmarked in this configuration."
     medians = "" if len(rows) == 1 else f" (medians of {len(rows)} models)"
     return (
-        f"{second} vs {first}: speed-up {number(rows['speed_up'].median(), 2)} ×, size ratio "
-        f"{number(rows['size_ratio'].median(), 2)} ×{medians}."
+        f"{second} vs {first}: speed-up {number(rows['speed_up'].median(), 2)} ×"
+        f"{_speed_significance(rows)}, size ratio {number(rows['size_ratio'].median(), 2)} ×"
+        f"{medians}."
     )
+
+
+def _speed_significance(rows: pd.DataFrame) -> str:
+    """`, significant (p = 0.0078)` of one model, or for how many; empty without intervals."""
+    known = rows[rows["speed_up_p"].notna()]
+    if known.empty:
+        return " (no interval: measured in different sessions)"
+    if len(rows) == 1:
+        only = known.iloc[0]
+        sessions = "" if only["speed_paired"] else ", across sessions"
+        p_value = only["speed_up_p"]
+        return f", {significance_text(p_value)} (p = {p_value:.2g}{sessions})"
+    return f", significant for {(known['speed_up_p'] < SIGNIFICANCE).sum()} of {len(rows)}"
 
 
 def baseline_summary(differences: pd.DataFrame, baseline: str) -> str:

@@ -6,7 +6,7 @@ run, and `compile`, which returns the list of jobs.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 
 from db.enums import JobKind, Precision
 from engine.benchmark.scenarios.definitions import requested_label
@@ -23,6 +23,7 @@ from engine.runs.request import (
 )
 from engine.specs import (
     DEFAULT_RUNTIME,
+    SEARCH_TIMES,
     BenchmarkSpec,
     BuildSpec,
     DatasetSpec,
@@ -31,6 +32,7 @@ from engine.specs import (
     ExportSpec,
     ProfileSpec,
     Scenario,
+    SessionSpec,
     shard_ranges,
 )
 from engine.text import plural
@@ -73,11 +75,20 @@ def compile(
             ]
             complete = evaluation_spec(request, spec)
             add(evaluate_job(complete, [build, *needs, *shards]))
-        if Task.BENCHMARK in request.tasks:
-            for point in benchmark_points(request):
-                add(benchmark_job(benchmark_spec(request, point, build=spec), [build]))
         if Task.PROFILE in request.tasks:
             add(profile_job(profile_spec(request, spec), [build]))
+    if Task.BENCHMARK in request.tasks:
+        specs = [
+            (benchmark_spec(request, point, build=spec), build)
+            for point in benchmark_points(request)
+            for spec, build in builds.values()
+        ]
+        if request.scenario == Scenario.CLOSED_LOOP:
+            needed = dict.fromkeys(build for _, build in specs)
+            add(benchmark_job([measured for measured, _ in specs], needed))
+        else:
+            for measured, build in specs:
+                add(benchmark_job([measured], [build]))
     return jobs
 
 
@@ -103,16 +114,39 @@ def build_job(spec: BuildSpec, needs: Iterable[int] = ()) -> NewJob:
     )
 
 
-def benchmark_job(spec: BenchmarkSpec, needs: Iterable[int] = ()) -> NewJob:
-    """Measures speed, with no other job on the machine."""
+def benchmark_job(specs: Sequence[BenchmarkSpec], needs: Iterable[int] = ()) -> NewJob:
+    """Measures speed in one session, with no other job on the machine.
+
+    Of several builds, those that could not be made are left out.
+    """
+    session = SessionSpec(benchmarks=tuple(specs))
+    needs = tuple(needs)
     return NewJob(
         JobKind.BENCHMARK,
-        f"Benchmark {_subject(spec)}, {_configuration(spec)}",
-        spec.to_json(),
-        needs=tuple(needs),
+        f"Benchmark {_session_subject(session)}",
+        session.to_json(),
+        needs=needs,
+        needs_all=len(needs) < 2,
         exclusive=True,
-        timeout_s=spec.max_s * 4 + HOUR_S / 4,
+        timeout_s=session.max_s * SEARCH_TIMES + HOUR_S / 4 + START_S * len(specs),
     )
+
+
+START_S = 60.0
+"""Time allowed for loading one build."""
+
+
+def _session_subject(session: SessionSpec) -> str:
+    """`timm/seresnet50 fp32, int8, batch 1`: models with their precisions, then the settings."""
+    builds: dict[str, list[str]] = {}
+    for one in session.benchmarks:
+        model, precision = _names(one)
+        precisions = builds.setdefault(model, [])
+        if precision not in precisions:
+            precisions.append(precision)
+    subjects = "; ".join(f"{model} {', '.join(names)}".strip() for model, names in builds.items())
+    settings = list(dict.fromkeys(_configuration(one) for one in session.benchmarks))
+    return f"{subjects}, {settings[0] if len(settings) == 1 else plural(len(settings), 'setting')}"
 
 
 def _configuration(spec: BenchmarkSpec) -> str:
@@ -158,12 +192,17 @@ def excitations_job(spec: ExcitationsSpec, model_id: str) -> NewJob:
     return NewJob(JobKind.EXCITATIONS, title, spec.to_json(), timeout_s=HOUR_S)
 
 
-def _subject(spec: BenchmarkSpec | EvaluateSpec | ProfileSpec) -> str:
+def _subject(spec: EvaluateSpec | ProfileSpec) -> str:
+    return " ".join(_names(spec)).strip()
+
+
+def _names(spec: BenchmarkSpec | EvaluateSpec | ProfileSpec) -> tuple[str, str]:
+    """The model, and the precision with the runtime where that is not the default one."""
     runtime = getattr(spec, "runtime", DEFAULT_RUNTIME)
     where = f" in {runtime}" if runtime != DEFAULT_RUNTIME else ""
     if spec.build is not None:
-        return f"{spec.build.export.model_id} {spec.build.precision}{where}"
-    return f"artifact {str(spec.artifact)[:12]}{where}"
+        return spec.build.export.model_id, f"{spec.build.precision}{where}"
+    return f"artifact {str(spec.artifact)[:12]}", where.strip()
 
 
 def _key(kind: str, recipe: str) -> str:

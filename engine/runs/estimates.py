@@ -10,9 +10,10 @@ from sqlalchemy import select
 from db.enums import JobKind, JobStatus
 from db.models import Job
 from db.session import reading
-from engine.benchmark.measurement import AGREEING_WINDOWS, WARM_UP_MAX_S, WARM_UP_WINDOW_S
+from engine.benchmark.measurement import WARM_UP_MAX_S, WARM_UP_WINDOW_S
 from engine.benchmark.reuse import measured_settings
 from engine.benchmark.scenarios.server import MAX_OVERTIME_FACTOR
+from engine.benchmark.session import MIN_ROUNDS
 from engine.build.lookup import recipe_of
 from engine.common import environment
 from engine.config import settings
@@ -26,6 +27,7 @@ from engine.store import artifacts
 from engine.text import duration, plural
 
 START_S = 2.0  # start of a process and loading of a model
+BETWEEN_WINDOWS_S = 0.1  # reading of the speedometer, pause, requests that are not counted
 SAMPLE_JOBS = 20
 
 
@@ -66,7 +68,7 @@ def estimate(request: RunRequest, url: str) -> Estimate | None:
         return None
     cached = _count_cached(request, url) if is_sweep(request) and not request.again else 0
     median_s = _median_duration_s(request, url)
-    min_s = START_S + 2 * WARM_UP_WINDOW_S + AGREEING_WINDOWS * WINDOW_S
+    min_s = START_S + 2 * WARM_UP_WINDOW_S + MIN_ROUNDS * (WINDOW_S + BETWEEN_WINDOWS_S)
     measuring_s = request.benchmark_max_s
     if request.scenario == Scenario.SERVER:
         min_s = START_S + measuring_s
@@ -97,7 +99,10 @@ def _count_cached(request: RunRequest, url: str) -> int:
 
 
 def _median_duration_s(request: RunRequest, url: str) -> float | None:
-    """Median duration of recent benchmarks of the scenario, without reused ones; None if none."""
+    """Median duration of recent benchmarks of the scenario, without reused ones; None if none.
+
+    A session counts by its mean: its duration over the number of its benchmarks.
+    """
     statement = (
         select(Job.ended_at - Job.started_at, Job.params, Job.result)
         .where(Job.kind == JobKind.BENCHMARK, Job.status == JobStatus.SUCCEEDED)
@@ -106,11 +111,14 @@ def _median_duration_s(request: RunRequest, url: str) -> float | None:
     )
     with reading(url) as session:
         rows = session.execute(statement).all()
-    times = [
-        seconds
+    sessions = [
+        (seconds, params.get("benchmarks") or [params])  # one benchmark before there were sessions
         for seconds, params, result in rows
-        if seconds is not None
-        and not JobResult.from_stored(result).reused
-        and params.get("scenario", Scenario.CLOSED_LOOP) == request.scenario
+        if seconds is not None and not JobResult.from_stored(result).reused
+    ]
+    times = [
+        seconds / len(benchmarks)
+        for seconds, benchmarks in sessions
+        if benchmarks[0].get("scenario", Scenario.CLOSED_LOOP) == request.scenario
     ]
     return float(median(times[:SAMPLE_JOBS])) if times else None

@@ -173,8 +173,9 @@ _TABLE = (
     Field("provider", "Execution provider", "ONNX Runtime execution provider.",
           flags=("--provider",), closed=False, always_shown=True,
           choices=("CPUExecutionProvider", "CUDAExecutionProvider", "TensorrtExecutionProvider")),
-    Field("benchmark_max_s", "Max duration", "Max duration of one benchmark. A benchmark whose "
-          "windows do not agree within it is unstable.", "s", ("--max-duration",), 1, 3600),
+    Field("benchmark_max_s", "Max duration", "Max duration for each build of the measuring "
+          "session; it ends earlier where the intervals are narrow.", "s", ("--max-duration",), 1,
+          3600),
     Field("preprocess", "Preprocessing", "published: as in the published evaluation of the model. "
           "vendor: squash to 256 x 256, crop 224, OpenCV. custom: your settings; the others stay "
           "as published. Results with different preprocessing are not compared.",

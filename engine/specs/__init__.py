@@ -9,6 +9,7 @@ from engine.specs.benchmarks import (
     CPU_PROVIDER,
     DEFAULT_RUNTIME,
     NEEDS_ONE_PROCESS,
+    RATIO_TOLERANCE,
     SEARCH_TIMES,
     WINDOW_S,
     BenchmarkSpec,
@@ -16,6 +17,7 @@ from engine.specs.benchmarks import (
     PeakSpec,
     ProfileSpec,
     Scenario,
+    SessionSpec,
     scenario_problem,
 )
 from engine.specs.builds import (
@@ -40,6 +42,7 @@ __all__ = [
     "FLOAT_SHARE",
     "NEEDS_ONE_PROCESS",
     "PERCENTILE",
+    "RATIO_TOLERANCE",
     "SEARCH_S",
     "SEARCH_TIMES",
     "SHARD_IMAGES",
@@ -59,6 +62,7 @@ __all__ = [
     "ProfileSpec",
     "RangeCheckSpec",
     "Scenario",
+    "SessionSpec",
     "Spec",
     "TargetName",
     "WeightsSpec",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Any
 
 from pydantic import Field, model_validator
 
@@ -13,7 +14,9 @@ from engine.specs.builds import BuildSpec
 
 CPU_PROVIDER = "CPUExecutionProvider"
 DEFAULT_RUNTIME = "onnxruntime"
-WINDOW_S = 1.0
+WINDOW_S = 0.5
+RATIO_TOLERANCE = 0.03
+MAX_SESSION_BENCHMARKS = 1024
 SEARCH_TIMES = 4
 """Scenario server without a rate may search for this multiple of the maximum duration."""
 
@@ -57,7 +60,9 @@ class BenchmarkSpec(MeasuredSpec):
     provider: str = CPU_PROVIDER
     window_s: float = Field(WINDOW_S, gt=0)
     max_s: float = Field(30.0, gt=0)
-    tolerance: float = Field(0.05, gt=0, lt=1)
+    tolerance: float = Field(
+        0.05, gt=0, lt=1, description="half-width of the throughput interval of a stable result"
+    )
     scenario: Scenario = Scenario.CLOSED_LOOP
     rate_per_s: float | None = Field(None, gt=0)
     limit_ms: float | None = Field(None, gt=0)
@@ -78,6 +83,43 @@ class BenchmarkSpec(MeasuredSpec):
     def conditions_key(self) -> str:
         """Digest of all conditions of the measurement; the build is not part of it."""
         return data_digest(self.model_dump(mode="json", exclude={"build", "artifact", "reuse"}))
+
+
+class SessionSpec(Spec):
+    """Builds, or settings of one build, that are measured round by round in one session.
+
+    `seed`: of the order within a round. `ratio_tolerance`: the session ends when half the interval
+    of each log ratio to the first build is at most this wide. Scenarios of MLPerf Inference are
+    measured one at a time.
+    """
+
+    benchmarks: tuple[BenchmarkSpec, ...] = Field(min_length=1, max_length=MAX_SESSION_BENCHMARKS)
+    seed: int = Field(0, ge=0, le=MAX_INTEGER)
+    ratio_tolerance: float = Field(RATIO_TOLERANCE, gt=0, lt=1)
+
+    @model_validator(mode="after")
+    def _scenarios_are_alone(self) -> SessionSpec:
+        scenarios = {benchmark.scenario for benchmark in self.benchmarks}
+        if scenarios != {Scenario.CLOSED_LOOP} and len(self.benchmarks) > 1:
+            raise ValueError("A session of several benchmarks is measured in a closed loop.")
+        return self
+
+    @classmethod
+    def from_params(cls, params: dict[str, Any]) -> SessionSpec:
+        """The session of a job; a job of an earlier version holds one benchmark."""
+        if "benchmarks" not in params:
+            params = {"benchmarks": [params]}
+        return cls.model_validate(params)
+
+    @property
+    def scenario(self) -> Scenario:
+        """The scenario of all benchmarks."""
+        return self.benchmarks[0].scenario
+
+    @property
+    def max_s(self) -> float:
+        """Maximum duration of the rounds, in s: that of all benchmarks."""
+        return sum(benchmark.max_s for benchmark in self.benchmarks)
 
 
 NEEDS_ONE_PROCESS = (Scenario.SINGLE_STREAM, Scenario.OFFLINE, Scenario.SERVER)

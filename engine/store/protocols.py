@@ -64,11 +64,56 @@ class Interference(Document):
     watching_cores: float = 0.0
 
 
+class MachineState(Document):
+    """How a figure behaved over the rounds; `kind` is one of MachineStateKind.
+
+    Two speeds: the mean of the lower and of the upper part, and the share of rounds in the upper.
+    Drift: the mean of the first and of the last third. Steady: the lowest and the highest round.
+    """
+
+    kind: str = "steady"
+    low: float = 0.0
+    high: float = 0.0
+    upper_share: float | None = None
+
+
+class Round(Document):
+    """One window of a build in a session. `number` counts the rounds of the session from 0.
+
+    `launch`: which start of the processes measured it; `position`: the place of the build within
+    the round; `images_per_s`: of this window; `machine_gflops`: the reading of the speedometer
+    before it, None where there was none.
+    """
+
+    number: int = 0
+    launch: int = 0
+    position: int = 0
+    images_per_s: float = 0.0
+    machine_gflops: float | None = None
+
+
+class SpeedUp(Document):
+    """Throughput over that of fp32 of the same model in the same session, paired by round.
+
+    `ratio` with its 95 % interval; `reference`: digest of the fp32 build.
+    """
+
+    ratio: float = 1.0
+    low: float | None = None
+    high: float | None = None
+    p_value: float | None = None
+    rounds: int = 0
+    reference: str | None = None
+
+
 class BenchmarkProtocol(Document):
     """How a speed was measured. `scenario` None: closed loop; `nodes`: node count by provider.
 
-    `setting`: key of equal settings, for reuse. `noise`: reasons why the result counts as
-    disturbed, one clause each; None in rows of versions that did not record interference.
+    `session`: key of the measuring session; benchmarks with the same one were measured round by
+    round together. `rounds`: one window each, those of the figures. `intervals`: (low, high) of
+    latency columns between rounds; `machine`: how the rounds' throughput behaved, `speedometer`:
+    how the machine's own speed did, in GFLOP/s. `waiting_cores`: cores that a build used while it
+    waited for its turn. `speed_up`: against fp32 of the same session.
     """
 
     warm_up_s: float | None = None
@@ -87,6 +132,13 @@ class BenchmarkProtocol(Document):
     during: Interference | None = None
     noise: list[str] | None = None
     imported: str | None = None
+    session: str | None = None
+    rounds: list[Round] = Field(default_factory=list)
+    intervals: dict[str, tuple[float, float]] = Field(default_factory=dict)
+    machine: MachineState | None = None
+    speedometer: MachineState | None = None
+    waiting_cores: float | None = None
+    speed_up: SpeedUp | None = None
 
     @classmethod
     def from_row(cls, row: Benchmark | Row[Any]) -> BenchmarkProtocol:

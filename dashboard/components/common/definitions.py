@@ -20,8 +20,15 @@ DEFINITIONS = {
     "collapsed": "The accuracy does not differ from guessing (exact binomial test, p > 0.001). "
     "The build is excluded from the Pareto front.",
     **_of("images_per_s"),
-    "unstable": "The measurement windows did not agree within the max duration, so the result is "
-    "not precise.",
+    "measuring session": "All builds of a request are measured in turn, in rounds of a random "
+    "order, until the 95 % interval of each speed-up is within ± 3 % or the time is up. A machine "
+    "that changes its speed then does so for all builds. Intervals of images/s and of latencies "
+    "are taken between the rounds (block bootstrap).",
+    "speed-up": "Ratio of images/s, paired by round where both builds were measured in one session "
+    "(signed-rank estimate and interval). Across sessions the interval also holds how much the "
+    "machine's own speed varies, which a short matrix product between the windows tells.",
+    "unstable": "The 95 % interval of images/s is wider than ± 5 % at the end of the max duration, "
+    "so the result is not precise. The speed-ups of the session can be precise all the same.",
     "interference": "Other processes used more than a quarter of a core, or the CPU clock changed "
     "by more than 10 %. Checked every half second; the cause is named.",
     **SCENARIOS,

@@ -79,7 +79,7 @@ def marks_note(points: pd.DataFrame, selection: Selection) -> None:
         "are drawn side by side."
         if several
         else "",
-        "Throughput with the range over the measured windows."
+        "Throughput with its 95 % interval between rounds."
         if points["images_per_s"].notna().any()
         else "",
         "Filled: on the Pareto front. Hollow: dominated. Gray: outside the constraints.",

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pandas as pd
 import streamlit as st
 
 from dashboard import queries
-from dashboard.charts import batches, latency
+from dashboard.charts import batches, latency, rounds
 from dashboard.components.common.theme import chart_config, current_palette
 from dashboard.components.compare.benchmarked_model import select_benchmarked_model
-from dashboard.formats import escape_markdown, is_missing, short
+from dashboard.formats import escape_markdown, is_missing, plural, short
 from engine.benchmark.sweep import Percentile, find_best_operating_point
 from engine.results.groups import benchmarks_of_model
 
@@ -39,9 +41,36 @@ def latency_view(rows: pd.DataFrame) -> None:
                 alt="Latency of each request in order of completion",
             )
     st.caption(
-        f"Requests of the reported windows, at most {latency.MAX_SAMPLES:,} per build and "
+        f"Requests of all rounds, at most {latency.MAX_SAMPLES:,} per build and "
         f"{MAX_SERIES} builds. Builds selected under Side by side come first."
     )
+    rounds_view(rows)
+
+
+def rounds_view(rows: pd.DataFrame) -> None:
+    """Throughput over the rounds of the session that measured most of the shown builds."""
+    measured = []
+    for row in _select_builds(rows):
+        protocol = queries.benchmark_protocol(int(float(str(row["benchmark_id"]))))
+        if protocol is not None and protocol.session is not None:
+            measured.append(
+                rounds.MeasuredRounds(str(row["label"]), str(row["precision"]), protocol)
+            )
+    if not measured:
+        st.caption("None of these builds was measured in rounds; benchmark them again.")
+        return
+    counts = Counter(build.protocol.session for build in measured)
+    session = counts.most_common(1)[0][0]
+    shown = [build for build in measured if build.protocol.session == session]
+    with st.container(border=True):
+        st.markdown("**Throughput over the rounds of the measuring session**")
+        takeaway = rounds.takeaway(shown)
+        st.caption(escape_markdown(takeaway))
+        figure = rounds.throughput_over_rounds(shown, current_palette())
+        st.plotly_chart(figure, key="rounds", config=chart_config(), alt=takeaway)
+        hidden = len(measured) - len(shown)
+        if hidden:
+            st.caption(f"{plural(hidden, 'build')} of other sessions not shown.")
 
 
 def _select_builds(rows: pd.DataFrame) -> list[dict[str, object]]:

@@ -22,6 +22,12 @@ def pairs_table(pairs: pd.DataFrame, first: str, second: str) -> None:
         "p_value": number("McNemar p", format="%.2g"),
         "images": table_column(COLUMNS["images"]),
         "speed_up": number("speed-up", format="%.2f ×"),
+        "speed_up_low": number("speed-up low", format="%.2f ×"),
+        "speed_up_high": number("speed-up high", format="%.2f ×"),
+        "speed_up_p": number("signed-rank p", format="%.2g"),
+        "speed_paired": st.column_config.CheckboxColumn(
+            "one session", help="Whether both were measured in one session, round by round."
+        ),
         "size_ratio": number("size ratio", format="%.2f ×"),
         "batch": table_column(COLUMNS["batch"]),
         "threads": table_column(COLUMNS["threads"]),

@@ -11,13 +11,13 @@ from dashboard import queries
 from dashboard.formats import escape_markdown, is_missing, number, signed
 from engine.common.stats import PairedDifference
 from engine.results.facts import provenance_cards
+from engine.results.speeds import speed_interval_text
 from engine.results.wording import interval_text, significance_text
 
 PICKED = "picked"  # key in the session state and in the URL
 MAX_BUILDS = 4
 # column -> (name, whether to show a ratio of 1)
 RATIOS = {
-    "images_per_s": ("images/s", True),
     "size_mb": ("size", True),
     "compute_gmacs": ("GMACs", False),
 }
@@ -68,13 +68,26 @@ def side_by_side(rows: pd.DataFrame) -> None:
 
 def difference_text(first: dict[str, Any], second: dict[str, Any], letter: str = "B") -> str:
     """Accuracy (paired if possible), throughput and size of the second build (`letter`) vs A."""
-    parts = [accuracy_difference(first, second, _paired(first, second), letter)]
+    parts = [
+        accuracy_difference(first, second, _paired(first, second), letter),
+        *_speed_difference(first, second),
+    ]
     for name, (title, shown_if_equal) in RATIOS.items():
         if not is_missing(first[name]) and not is_missing(second[name]):
             ratio = second[name] / first[name]
             if shown_if_equal or ratio != 1:
                 parts.append(f"{number(ratio, 2)} × {title}")
     return ", ".join(parts) + "."
+
+
+def _speed_difference(first: dict[str, Any], second: dict[str, Any]) -> list[str]:
+    """`1.10 × images/s (paired 95 % interval 1.08 to 1.12, p = ...: significant)`."""
+    if is_missing(first["benchmark_id"]) or is_missing(second["benchmark_id"]):
+        return []
+    ratio = queries.speed_ratio(int(first["benchmark_id"]), int(second["benchmark_id"]))
+    if ratio is None:
+        return []
+    return [f"{number(ratio.ratio, 2)} × images/s ({speed_interval_text(ratio)})"]
 
 
 def _paired(first: dict[str, Any], second: dict[str, Any]) -> PairedDifference | None:

@@ -18,7 +18,7 @@ from engine.results.groups import benchmarks_of_model
 
 MIN_POINTS = 2
 MARKS_NOTE = (
-    "One mark per configuration, with the range over its measured windows. Hollow: unreliable "
+    "One mark per configuration, with its 95 % interval between rounds. Hollow: unreliable "
     "(unstable or with interference)."
 )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Mapping
 
@@ -16,7 +15,7 @@ from dashboard.queries import JobView
 from db.enums import JobKind, JobStatus
 from db.models import Job
 from engine.config import settings
-from engine.jobs.estimates import LiveJob, expected_starts, median_duration_s, remaining_points
+from engine.jobs.estimates import LiveJob, expected_starts, median_duration_s
 
 STAGES = {
     JobKind.PREPARE_DATASET: "Dataset",
@@ -68,7 +67,6 @@ def _stage_icon(statuses: set[str]) -> str:
 def show_live_runs(live: list[JobView]) -> None:
     """A card with the stages of each run that has live jobs, except runs of one job."""
     runs = list(dict.fromkeys(run for view in live for run in view.runs))
-    now = time.time()
     for run_id, (title, statuses) in queries.run_stages(runs).items():
         if len(statuses) < MIN_STAGES:
             continue
@@ -80,10 +78,7 @@ def show_live_runs(live: list[JobView]) -> None:
                 )
             st.markdown(stepper(statuses))
             done = sum(status == JobStatus.SUCCEEDED for _, status in statuses)
-            remaining = remaining_points((view.row for view in queries.run_jobs(run_id)), now)
             text = f"{done} of {plural(len(statuses), 'job')} done"
-            if remaining and remaining.in_progress:
-                text += f" · benchmark {remaining.sentence()}"
             st.progress(done / len(statuses), text=text)
 
 

@@ -49,7 +49,7 @@ class VampRun:
 def measure(call: VampRun) -> int:
     """Runs a benchmark as a job and prints its report; returns the exit code."""
     benchmark = call.benchmark
-    job = finish_job(benchmark_job(benchmark))
+    job = finish_job(benchmark_job([benchmark]))
     if job.status != JobStatus.SUCCEEDED or not job.result:
         return 1
     with reading(prepare_database()) as session:
@@ -63,7 +63,7 @@ def measure(call: VampRun) -> int:
     note(
         f"Recorded as benchmark {row.id}. Image preprocessing is not included. The latency is that "
         f"of one request, with {benchmark.instances * benchmark.processes} in flight."
-        + ("" if row.stable else " Unstable: the windows differ.")
+        + ("" if row.stable else " Unstable: the rounds differ.")
         + (f" Interference: {interference}." if interference else "")
     )
     return 0

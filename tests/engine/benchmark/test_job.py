@@ -8,17 +8,20 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+from sqlalchemy import select
 
 from db.models import Benchmark, Environment
 from db.session import reading
-from engine.benchmark import job
+from engine.benchmark import job, session_measurement
+from engine.benchmark.comparison import speed_ratio
 from engine.benchmark.loaded_model import ProcessConfig
 from engine.benchmark.processes import ProcessGroup
 from engine.common.files import save_arrays
 from engine.config import settings
-from engine.errors import BenchmarkFailed, ProviderUnavailable
-from engine.specs import CPU_PROVIDER, DEFAULT_RUNTIME, BenchmarkSpec
+from engine.errors import ArtifactMissing, BenchmarkFailed
+from engine.specs import CPU_PROVIDER, DEFAULT_RUNTIME, BenchmarkSpec, SessionSpec
 from engine.store.artifacts import model_path
+from engine.store.protocols import BenchmarkProtocol
 from tests.support.tiny import SIDE, Quiet, store_build, tiny_se_model
 
 pytestmark = pytest.mark.serial
@@ -41,9 +44,9 @@ def test_a_real_measurement_adds_up(url: str, tmp_path: Path, instances: int) ->
     row = run(url, tmp_path, batch=2, threads=1, instances=instances)
     with np.load(settings().home / row.latencies_path) as raw:
         latencies, windows = raw["latency_ms"], raw["window"]
-    last = latencies[windows > windows.max() - 3]
-    assert row.samples == last.size
-    assert row.latency_p50_ms == pytest.approx(np.percentile(last, 50), rel=1e-4)
+    assert row.samples == latencies.size
+    assert windows.max() + 1 == row.protocol["windows"] == len(row.protocol["rounds"])
+    assert row.latency_p50_ms == pytest.approx(np.percentile(latencies, 50), rel=1e-4)
     assert row.latency_p50_ms <= row.latency_p90_ms <= row.latency_p95_ms
     assert row.images_per_s_low <= row.images_per_s <= row.images_per_s_high
     # Little's law: requests in flight = rate x latency; a window's edges blur it a little.
@@ -64,7 +67,7 @@ def test_the_environment_is_recorded(url: str, tmp_path: Path) -> None:
 
 
 def test_another_provider_than_the_one_asked_for_never_runs(url: str, tmp_path: Path) -> None:
-    with pytest.raises(ProviderUnavailable, match="CUDAExecutionProvider is not in this"):
+    with pytest.raises(BenchmarkFailed, match="CUDAExecutionProvider is not in this"):
         run(url, tmp_path, provider="CUDAExecutionProvider")
     with reading(url) as session:
         assert session.query(Benchmark).count() == 0
@@ -91,7 +94,7 @@ def test_two_processes_measure_together(url: str, tmp_path: Path) -> None:
 
 
 def test_a_process_that_cannot_start_fails_the_benchmark(url: str, tmp_path: Path) -> None:
-    with pytest.raises(ProviderUnavailable, match="CUDAExecutionProvider is not in this"):
+    with pytest.raises(BenchmarkFailed, match="CUDAExecutionProvider is not in this"):
         run(url, tmp_path, processes=2, provider="CUDAExecutionProvider")
 
 
@@ -130,3 +133,121 @@ def test_a_noisy_result_says_why(url: str, tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr("engine.benchmark.interference.clock_mhz", lambda: next(clocks))
     row = run(url, tmp_path)
     assert any("(1,500 to 2,000 MHz)" in reason for reason in row.protocol["noise"])
+
+
+def store_pair(url: str) -> list[str]:
+    """Digests of an fp32 build and an int8 build of one model."""
+    made = [store_build(url, tiny_se_model(), precision) for precision in ("fp32", "int8")]
+    return [artifact.digest for artifact in made]
+
+
+def session_of(digests: list[str], **options: object) -> dict[str, object]:
+    quick = {"window_s": 0.02, "max_s": 0.5, "threads": 1, **options}
+    return SessionSpec(
+        benchmarks=tuple(BenchmarkSpec(artifact=digest, **quick) for digest in digests)
+    ).to_json()
+
+
+def rows_of(url: str) -> list[Benchmark]:
+    with reading(url) as session:
+        return list(session.scalars(select(Benchmark).order_by(Benchmark.id)))
+
+
+def test_two_builds_are_measured_in_one_session(url: str, tmp_path: Path) -> None:
+    context = Quiet(url, tmp_path / "work")
+    result = job.run(session_of(store_pair(url)), context)
+    fp32, int8 = rows_of(url)
+    assert result["benchmarks"] == [fp32.id, int8.id]
+    protocols = [BenchmarkProtocol.from_row(row) for row in (fp32, int8)]
+    assert protocols[0].session == protocols[1].session is not None
+    numbers = [[one.number for one in protocol.rounds] for protocol in protocols]
+    assert numbers[0] == numbers[1] == list(range(len(numbers[0])))
+    assert all(one.machine_gflops for protocol in protocols for one in protocol.rounds)
+    positions = {(p.rounds[0].position, q.rounds[0].position) for p, q in [protocols]}
+    assert positions <= {(0, 1), (1, 0)}
+    assert protocols[0].speed_up is None, "fp32 is not compared with itself"
+    found = speed_ratio(int8, fp32, None)
+    assert found.paired
+    assert protocols[1].speed_up is not None
+    assert protocols[1].speed_up.ratio == pytest.approx(found.ratio, rel=1e-3)
+    assert protocols[1].speed_up.reference == fp32.artifact_digest
+    assert fp32.latencies_path != int8.latencies_path
+    assert not list(settings().folder("cache/sessions").glob("*")), "the checkpoint is removed"
+
+
+def test_a_build_that_was_not_made_is_left_out(url: str, tmp_path: Path) -> None:
+    (digest, _) = store_pair(url)
+    context = Quiet(url, tmp_path / "work")
+    result = job.run(session_of([digest, "f" * 64]), context)
+    assert len(result["benchmarks"]) == 1
+    assert any(line.startswith("Left out:") for line in context.said)
+
+
+def test_without_any_build_the_job_says_so(url: str, tmp_path: Path) -> None:
+    with pytest.raises(ArtifactMissing):
+        job.run(session_of(["f" * 64, "e" * 64]), Quiet(url, tmp_path / "work"))
+
+
+def test_a_build_that_cannot_be_loaded_fails_alone(url: str, tmp_path: Path) -> None:
+    digests = store_pair(url)
+    model_path(digests[1]).write_bytes(b"no model")
+    context = Quiet(url, tmp_path / "work")
+    with pytest.raises(BenchmarkFailed, match="int8.* The other 1 result is kept"):
+        job.run(session_of(digests), context)
+    (row,) = rows_of(url)
+    assert row.artifact_digest == digests[0]
+    assert row.images_per_s > 0
+
+
+def test_a_stopped_session_goes_on_with_its_next_round(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Stopped(Exception):
+        """As a process that is killed between two rounds."""
+
+    reports = []
+
+    def stop_after_three(*given: object) -> None:
+        reports.append(given)
+        if len(reports) == 3:
+            raise Stopped
+
+    params = session_of(store_pair(url))
+    with monkeypatch.context() as patch:
+        patch.setattr(session_measurement, "_report", stop_after_three)
+        with pytest.raises(Stopped):
+            job.run(params, Quiet(url, tmp_path / "first"))
+    assert rows_of(url) == []
+    context = Quiet(url, tmp_path / "second")
+    job.run(params, context)
+    assert any("Continuing after 3 rounds" in line for line in context.said)
+    for row in rows_of(url):
+        rounds = BenchmarkProtocol.from_row(row).rounds
+        assert [one.launch for one in rounds[:4]] == [1, 1, 1, 2]
+        assert [one.number for one in rounds] == list(range(len(rounds)))
+
+
+def test_a_waiting_build_that_works_is_named(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session_measurement.TurnTaker, "waiting_cores", 0.8)
+    job.run(session_of(store_pair(url)), Quiet(url, tmp_path / "work"))
+    for row in rows_of(url):
+        assert "it used 0.80 cores while it waited for its turn" in row.protocol["noise"]
+
+
+def test_waiting_builds_do_not_work(url: str, tmp_path: Path) -> None:
+    job.run(session_of(store_pair(url), window_s=0.1, max_s=2), Quiet(url, tmp_path / "work"))
+    for row in rows_of(url):
+        assert BenchmarkProtocol.from_row(row).waiting_cores < 0.05
+
+
+def test_builds_that_do_not_fit_into_memory_have_sessions_of_their_own(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session_measurement, "RESERVED_MEMORY", 1.0)
+    context = Quiet(url, tmp_path / "work")
+    job.run(session_of(store_pair(url), max_s=0.1), context)
+    sessions = {BenchmarkProtocol.from_row(row).session for row in rows_of(url)}
+    assert len(sessions) == 2
+    assert any("do not fit into memory" in line for line in context.said)

@@ -191,3 +191,35 @@ def test_times_are_the_clock_of_the_database(url: str) -> None:
     started = row(url, job).started_at
     assert started is not None
     assert abs(started - __import__("time").time()) < 5
+
+
+def test_an_optional_need_must_have_ended_only(url: str) -> None:
+    first, second = (queue(url, "sleep", params={"n": n}) for n in (1, 2))
+    last = queue(url, "sleep", needs=(first, second), needs_all=False, params={"n": 3})
+    end(url, first, JobStatus.FAILED)
+    store.sweep(url)
+    assert [job for job, _ in store.ready(url)] == [second]
+    end(url, second, JobStatus.SUCCEEDED)
+    store.sweep(url)
+    assert [job for job, _ in store.ready(url)] == [last]
+
+
+def test_without_any_optional_need_a_job_is_skipped(url: str) -> None:
+    needs = tuple(queue(url, "sleep", params={"n": n}) for n in (1, 2))
+    last = queue(url, "sleep", needs=needs, needs_all=False, params={"n": 3})
+    end(url, needs[0], JobStatus.FAILED)
+    end(url, needs[1], JobStatus.CANCELLED)
+    assert store.ready(url) == [], "also before the next sweep"
+    store.sweep(url)
+    assert row(url, last).status == JobStatus.SKIPPED
+
+
+def test_retry_of_a_need_repeats_what_left_it_out(url: str) -> None:
+    first, second = (queue(url, "sleep", params={"n": n}) for n in (1, 2))
+    last = queue(url, "sleep", needs=(first, second), needs_all=False, params={"n": 3})
+    end(url, first, JobStatus.SUCCEEDED)
+    end(url, second, JobStatus.FAILED)
+    end(url, last, JobStatus.SUCCEEDED)
+    assert control.retry(url, second) == [second, last]
+    assert row(url, first).status == JobStatus.SUCCEEDED
+    assert [job for job, _ in store.ready(url)] == [second]

@@ -246,7 +246,7 @@ def test_a_benchmark_that_was_measured_asks_for_the_peak_of_its_threads(
         number = row.id
     asked: list[tuple[object, ...]] = []
     monkeypatch.setattr(queueing, "queue_if_missing", lambda *given: asked.append(given))
-    results = [{"benchmark": number}, {"benchmark": number, "reused": True}]
+    results = [{"benchmarks": [number]}, {"benchmarks": [number], "reused": True}]
     monkeypatch.setattr("engine.benchmark.job.run", lambda params, context: results[0])
     context = SimpleNamespace(job_id=7, url=url)
     assert queueing.run_benchmark({}, context) == results.pop(0)

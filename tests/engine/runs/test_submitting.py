@@ -37,9 +37,14 @@ def test_the_demo_becomes_a_chain_of_jobs(url: str) -> None:
     assert kinds.count(JobKind.PREPARE_DATASET) == 2
     assert kinds.count(JobKind.EXPORT) == 1
     assert kinds.count(JobKind.BUILD) == kinds.count(JobKind.EVALUATE) == 3
-    benchmarks = [job for job in jobs.values() if job.kind == JobKind.BENCHMARK]
-    assert len(benchmarks) == 3
-    assert all(job.exclusive for job in benchmarks)
+    (session,) = [job for job in jobs.values() if job.kind == JobKind.BENCHMARK]
+    assert session.exclusive
+    assert session.title == "Benchmark demo/senet fp32, fp16, int8, batch 1"
+    optional = [need for need in rows(url, JobNeed) if need.optional]
+    assert {(need.job_id, jobs[need.needs_id].kind) for need in optional} == {
+        (session.id, JobKind.BUILD)
+    }
+    assert len(optional) == 3
     assert run_job_ids(run, url) == list(jobs)
     needs = [(jobs[n.job_id].kind, jobs[n.needs_id].kind) for n in rows(url, JobNeed)]
     assert (JobKind.BUILD, JobKind.EXPORT) in needs
