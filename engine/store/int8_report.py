@@ -52,12 +52,14 @@ class BoundFacts(SearchStep):
             f"{'met' if self.held else 'not proven'}: drop {self.drop:.1f} pp, at most "
             f"{self.drop_at_most:.1f} on {self.images:,} images"
         )
-        if self.expected_drop is None or self.expected_at_most is None:
-            return text
-        return (
-            f"{text}; estimated from score margins: {self.expected_drop:.1f}, at most "
-            f"{self.expected_at_most:.1f}"
-        )
+        if self.expected_drop is not None and self.expected_at_most is not None:
+            text += (
+                f"; estimated from score margins: {self.expected_drop:.1f}, at most "
+                f"{self.expected_at_most:.1f}"
+            )
+        if self.relative_speed is not None:
+            text += f"; about {self.relative_speed:.2f} times as fast as fp32 at first look"
+        return text
 
 
 class Int8Build(Document):
