@@ -92,16 +92,21 @@ def time_message(
     )
 
 
-def slower_than_fp32_message(step: EvaluatedCandidate, is_met: bool) -> str | None:
-    """Says that the build found is not faster than fp32, and what is; None where it is faster."""
-    if step.relative_speed is None or step.relative_speed > 1:
-        return None
-    found = "meets the constraint" if is_met else "is nearest to the constraint"
-    return (
-        f"The build that {found} runs at about {step.relative_speed:.2f} times the speed of fp32 "
-        f"here: no int8 build was found that meets it and is faster than fp32. fp32 meets it and "
-        f"is faster; measure other precisions and runtimes, too."
-    )
+def fp32_message(constraint: AccuracyConstraint, step: EvaluatedCandidate) -> str | None:
+    """Says where fp32 is the better choice than the candidate taken, else None.
+
+    That is where it is not faster than fp32, or not even expected to meet the constraint.
+    """
+    others = "fp32 meets it; measure other precisions and runtimes, too."
+    if not (constraint.is_met(step) or constraint.is_expected_to_be_met(step)):
+        faster = "" if step.relative_speed is None else " and is faster than fp32"
+        return f"No int8 build was found that meets the constraint{faster}: {others}"
+    if step.is_faster_than_fp32 is False:
+        return (
+            f"The build that meets the constraint runs at about {step.relative_speed:.2f} times "
+            f"the speed of fp32 here; none that is faster was found: {others}"
+        )
+    return None
 
 
 def not_met_message(constraint: AccuracyConstraint, step: EvaluatedCandidate) -> str:
@@ -119,5 +124,6 @@ def not_met_message(constraint: AccuracyConstraint, step: EvaluatedCandidate) ->
         "the first candidate that is expected to meet it"
         if constraint.is_expected_to_be_met(step)
         else "the candidate with the least expected drop"
+        + (" of those faster than fp32" if step.is_faster_than_fp32 else "")
     )
     return f"{text} Selected: {chosen}, estimated from score margins."

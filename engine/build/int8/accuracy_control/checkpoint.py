@@ -45,6 +45,11 @@ class EvaluatedCandidate:
         return -self.paired.low * 100
 
     @property
+    def is_faster_than_fp32(self) -> bool | None:
+        """Whether it is faster than fp32 at first look; None: not measured."""
+        return None if self.relative_speed is None else self.relative_speed > 1
+
+    @property
     def changed_images(self) -> int:
         """Number of images that are correct in only one of the two builds."""
         return self.paired.only_a + self.paired.only_b

@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 
 from engine.build.int8.accuracy_control.bound import (
     AccuracyConstraint,
+    fp32_message,
     not_met_message,
-    slower_than_fp32_message,
     time_message,
     too_few_images_message,
 )
@@ -53,8 +53,8 @@ def search_float_layers(
     """The candidate with the least work in float whose paired interval meets the constraint.
 
     Where none does within the time limit, it is the first that is expected to meet it, else the one
-    with the least expected drop; `held` in the facts is then False. Steps in the checkpoint are not
-    evaluated again.
+    with the least expected drop, of those faster than fp32 where there are any; `held` in the facts
+    is then False. Steps in the checkpoint are not evaluated again.
     """
     search = _Search(request, constraint, checkpoint or SearchCheckpoint())
     if (warning := too_few_images_message(constraint)) is not None:
@@ -254,11 +254,10 @@ class _Search:
         """The build of the last step if it meets the constraint, else of the best estimate."""
         result, is_met = self.steps[-1], self.constraint.is_met(self.steps[-1])
         if not is_met:
-            expected = [step for step in self.steps if self.constraint.is_expected_to_be_met(step)]
-            result = expected[0] if expected else self._nearest()
+            result = self._choose_unproven()
             self.request.log(not_met_message(self.constraint, result))
-        if (slower := slower_than_fp32_message(result, is_met)) is not None:
-            self.request.log(slower)
+        if (choice := fp32_message(self.constraint, result)) is not None:
+            self.request.log(choice)
         build = self.last_build
         if build is None or build.float_layers != result.float_layers:
             build = self._build(result.float_layers)
@@ -272,6 +271,14 @@ class _Search:
             build.float_layers,
             self.checkpoint.times,
         )
+
+    def _choose_unproven(self) -> EvaluatedCandidate:
+        """The first expected to meet it, else the nearest; those faster than fp32 come first."""
+        faster = [step for step in self.steps if step.is_faster_than_fp32 is not False]
+        candidates = faster or self.steps
+        expected = [step for step in candidates if self.constraint.is_expected_to_be_met(step)]
+        nearest = min(candidates, key=lambda step: step.expected.upper_limit_pp)
+        return expected[0] if expected else nearest
 
     def _facts(self, result: EvaluatedCandidate, is_met: bool) -> BoundFacts:
         return BoundFacts(

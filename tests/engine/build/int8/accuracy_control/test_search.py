@@ -93,7 +93,8 @@ def test_a_constraint_that_cannot_be_met_is_reported() -> None:
     mixed = search_float_layers(request, bound)
     assert not mixed.facts.bound.held
     assert mixed.facts.bound.measure == "agreement with fp32"
-    assert "not proven on 400 images: the measured drop is 25.0 pp" in messages[-1]
+    assert "not proven on 400 images: the measured drop is 25.0 pp" in messages[-2]
+    assert "fp32 meets it" in messages[-1]
     assert any("drop of agreement with fp32 25.00 pp" in line for line in messages)
 
 
@@ -299,7 +300,24 @@ def test_a_build_that_is_not_faster_than_fp32_is_reported(speed: float, said: bo
     timer = fixed_timer(speed, [])
     request = request_for(mobile_model(), timer=timer, log=messages.append)
     search_float_layers(request, constraint_for(FakeEvaluator(right_at=0.3)))
-    assert any("0.80 times the speed of fp32" in line for line in messages) == said
+    assert any("at about 0.80 times the speed of fp32" in line for line in messages) == said
+
+
+def test_of_candidates_that_do_not_meet_the_constraint_one_faster_than_fp32_is_taken() -> None:
+    """The third is nearest to the constraint, but fp32 meets it and is faster."""
+    speeds, wrong = iter([1.4, 1.2, 0.9, 0.9, 0.9, 0.9]), iter([120, 80, 20, 20, 20, 20])
+    messages: list[str] = []
+    timer = HostTimer(fixed_timer(1.0, []).layers, lambda *models: next(speeds))
+
+    def margins(candidate: ModelProto, report_progress: ReportProgress) -> np.ndarray:
+        return certain_margins(np.arange(IMAGES) >= next(wrong))
+
+    request = request_for(mobile_model(), timer=timer, log=messages.append)
+    mixed = search_float_layers(request, AccuracyConstraint(1.0, margins, ALL_RIGHT, 60))
+    assert mixed.facts.bound.drop == pytest.approx(20.0)
+    assert mixed.facts.bound.relative_speed == 1.2
+    assert "of those faster than fp32" in messages[-2]
+    assert "No int8 build was found that meets the constraint and is faster" in messages[-1]
 
 
 def test_a_search_tells_its_time_first_and_the_best_so_far() -> None:
