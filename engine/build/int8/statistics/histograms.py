@@ -63,7 +63,7 @@ def collect_histograms(
     )
     strides = {name: _stride(name, view, max_values) for name in names}
     observed = subsets.pop(0)
-    session = session_of(_add_sampling(model, strides, observed), threads)
+    session = session_of(_add_sampling(model, strides, observed), threads, spinning=False)
     largest = {name: max(abs(low), abs(high), 1e-12) for name, (low, high) in ranges.items()}
     counts = {name: np.zeros(BINS, np.int64) for name in names}
     image_count = 0
@@ -71,7 +71,7 @@ def collect_histograms(
         if subsets and image_count >= images_per_tensor:
             del session  # frees its memory before the next session is created
             observed = subsets.pop(0)
-            session = session_of(_add_sampling(model, strides, observed), threads)
+            session = session_of(_add_sampling(model, strides, observed), threads, spinning=False)
         for start in range(0, len(batch), IMAGES_AT_ONCE):
             values = session.run(None, {graph_io.INPUT: batch[start : start + IMAGES_AT_ONCE]})
             for name, value in zip(observed, values, strict=True):
