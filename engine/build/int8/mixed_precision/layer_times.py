@@ -27,7 +27,7 @@ from engine.runtimes.observing import small_session_of
 
 OPSET = 18
 RUNS = 24
-COMPARED_RUNS, RUNS_IN_A_ROW = 10, 4
+COMPARED_RUNS, RUNS_IN_A_ROW = 25, 4
 TO_FIRST, TO_LAST = (0, 3, 1, 2), (0, 2, 3, 1)
 
 
