@@ -8,6 +8,7 @@ data, `integration` to what needs a database, `unit` to all the rest. A module, 
 from __future__ import annotations
 
 import os
+import pickle
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # workers share the cores: no pool of threads in each
     for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
@@ -27,22 +28,24 @@ if TYPE_CHECKING:
 
 BROWSER = Path(__file__).parent / "browser"
 DATABASE = {"url", "template_home"}
+LONG_FILE = "test_fuzz.py"  # a minute of computing, as few others
 NOT_UNIT = ("integration", "browser", "real", "slow", "serial")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Gives each test the marker of its kind."""
+    """Gives each test the marker of its kind, and puts the longest files first."""
     for item in items:
         fixtures = set(getattr(item, "fixturenames", ()))
         if BROWSER in item.path.parents:
             item.add_marker("browser")
-            item.add_marker("serial")
         if "real_data" in fixtures:
             item.add_marker("real")
-        if fixtures & DATABASE or item.get_closest_marker("serial"):
+        if fixtures & DATABASE or any(item.get_closest_marker(n) for n in ("browser", "serial")):
             item.add_marker("integration")
         if not any(item.get_closest_marker(name) for name in NOT_UNIT):
             item.add_marker("unit")
+    long = {item.path for item in items if any(map(item.get_closest_marker, ("browser", "real")))}
+    items.sort(key=lambda item: item.path not in long and item.path.name != LONG_FILE)
 
 
 @pytest.fixture(autouse=True)
@@ -76,19 +79,40 @@ def real_data() -> Path:
 
 
 @pytest.fixture(scope="session")
-def checked_photographs() -> CheckedDataset:
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all processes of this run of the tests share."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+
+@pytest.fixture(scope="session")
+def checked_photographs(shared_folder: Path) -> CheckedDataset:
     """The 1,000 photographs, each decoded once for all tests."""
+    from filelock import FileLock
+
     from engine.datasets.registration import check_folder
 
-    return check_folder(
-        Path(os.environ["SENET_REAL_DATA"]) / "imagenet_1000", None, lambda done, n: None
-    )
+    kept = shared_folder / "photographs.pickle"
+    with FileLock(kept.with_suffix(".lock")):
+        if not kept.exists():
+            folder = Path(os.environ["SENET_REAL_DATA"]) / "imagenet_1000"
+            kept.write_bytes(pickle.dumps(check_folder(folder, None, lambda done, n: None)))
+        return pickle.loads(kept.read_bytes())
 
 
 @pytest.fixture
-def photographs(url: str, real_data: Path, request: pytest.FixtureRequest) -> str:
-    """Name of the registered dataset of the 1,000 photographs."""
+def photographs(
+    url: str, home: Path, real_data: Path, shared_folder: Path, request: pytest.FixtureRequest
+) -> str:
+    """Name of the registered dataset of the 1,000 photographs.
+
+    The preprocessed ones are cached for all tests, not for each home.
+    """
     from engine.datasets.registration import register
 
     register("in1k", request.getfixturevalue("checked_photographs"), url)
+    pixels = shared_folder / "pixels"
+    pixels.mkdir(exist_ok=True)
+    (home / "cache").mkdir(exist_ok=True)
+    (home / "cache" / "pixels").symlink_to(pixels)
     return "in1k"

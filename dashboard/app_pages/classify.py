@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 
 import streamlit as st
@@ -16,7 +15,7 @@ from dashboard.formats import short
 from db.enums import WeightsKind
 from db.models import Artifact
 from engine.config import settings
-from engine.jobs.locks import SHARED_MODE, try_lock
+from engine.jobs.locks import is_locked
 from engine.specs.precisions import precision_names
 
 MAX_BUILDS = 4
@@ -58,11 +57,7 @@ def builds_by_label(builds: list[Artifact]) -> dict[str, Artifact]:
 
 def is_machine_free() -> bool:
     """False while a benchmark runs on this machine: classification would disturb it."""
-    lock = try_lock(settings().host_lock, exclusive=False, mode=SHARED_MODE)
-    if lock is None:
-        return False
-    os.close(lock)
-    return True
+    return not is_locked(settings().host_lock, shared=True)
 
 
 st.title("Classify")

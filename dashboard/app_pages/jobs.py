@@ -16,6 +16,7 @@ from dashboard.components.jobs.table import (
     elapsed,
     failed_card,
     job_details,
+    no_dispatcher_warning,
     queued_row,
     running_card,
 )
@@ -49,11 +50,7 @@ def all_jobs() -> None:
             )
             st.page_link("app_pages/run.py", label="All runs", icon=":material/receipt_long:")
         if queued and not dispatching:
-            st.warning(
-                "Queued jobs do not run: the dispatcher did not start. The reason is in the log of "
-                "the server; no job is lost.",
-                icon=":material/cloud_off:",
-            )
+            no_dispatcher_warning()
         show_live_runs(live)
         for view in running:
             running_card(view)

@@ -13,8 +13,13 @@ from dashboard.components.details.fp16 import show_fp16
 from dashboard.components.details.layers import show_layers
 from dashboard.components.details.profile import show_profile
 from dashboard.components.details.provenance import facts_table, show_provenance
-from dashboard.components.jobs.progress import stepper
-from dashboard.components.jobs.table import job_details, queued_row, running_card
+from dashboard.components.jobs.progress import queue_positions, stepper
+from dashboard.components.jobs.table import (
+    job_details,
+    no_dispatcher_warning,
+    queued_row,
+    running_card,
+)
 from dashboard.components.results.table import results_table
 from dashboard.components.run_form.build_file import show_build_file_download
 from dashboard.components.run_form.prefill import remember_request
@@ -23,7 +28,7 @@ from dashboard.queries import JobView
 from db.enums import JobStatus
 from db.models import Run
 from engine.benchmark.sweep import find_best_operating_point
-from engine.jobs import control
+from engine.jobs import control, dispatcher
 from engine.jobs.results import JobResult, benchmarks_of
 from engine.results.columns import columns_in_set
 from engine.results.notes import with_notes
@@ -58,8 +63,13 @@ def list_runs() -> None:
 def jobs_part(run_id: int) -> None:
     """The jobs of the run: progress of live ones, the error of failed ones."""
     with guard():
+        dispatching = dispatcher.ensure_dispatcher()
         views = queries.run_jobs(run_id)
         live = [v for v in views if v.row.status in (JobStatus.QUEUED, JobStatus.RUNNING)]
+        queued = any(v.row.status == JobStatus.QUEUED for v in live)
+        if queued and not dispatching:
+            no_dispatcher_warning()
+        positions = queue_positions(queries.live_jobs()) if queued else {}
         if not live and st.session_state.pop(f"run_{run_id}_live", False):
             st.rerun()
         st.session_state[f"run_{run_id}_live"] = bool(live)
@@ -71,21 +81,21 @@ def jobs_part(run_id: int) -> None:
         folded = succeeded if len(succeeded) > MAX_DONE else []
         for view in views:
             if view not in folded:
-                job_part(view)
+                job_part(view, positions.get(view.row.id, ""))
         if folded:
             with st.expander(f"{plural(len(folded), 'job')} done", icon=":material/check_circle:"):
                 for view in folded:
                     job_part(view)
 
 
-def job_part(view: JobView) -> None:
+def job_part(view: JobView, position: str = "") -> None:
     """One job, drawn according to its state; a succeeded one in one line."""
     job = view.row
     if job.status == JobStatus.RUNNING:
         running_card(view)
     elif job.status == JobStatus.QUEUED:
         with st.container(border=True):
-            queued_row(view)
+            queued_row(view, position)
     elif job.status == JobStatus.SUCCEEDED:
         title = f"{escape_markdown(job.title)} · {escape_markdown(job.message or 'done')}"
         st.markdown(f":green[:material/check_circle:] {title}")

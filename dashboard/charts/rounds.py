@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import plotly.graph_objects as go
 
 from dashboard.charts.common import MARKER_SIZE, layout, log_axis, safe
+from dashboard.formats import number
 from dashboard.palette import Palette, symbols
 from engine.benchmark.machine_state import state_sentence
 from engine.specs.precisions import facts_of
-from engine.store.protocols import BenchmarkProtocol
+from engine.store.protocols import BenchmarkProtocol, MachineState
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,14 +27,21 @@ class MeasuredRounds:
 def takeaway(builds: Sequence[MeasuredRounds]) -> str:
     """Number of rounds, and how the machine behaved; of builds of one session, one at least."""
     rounds = max(len(build.protocol.rounds) for build in builds)
-    state = state_sentence(builds[0].protocol.speedometer, "GFLOP/s")
-    own = f"the machine itself had {state}" if state else "the machine itself kept one speed"
+    own = f"the machine's own speed: {_machine_text(builds[0].protocol.speedometer)}"
     moving = [
         f"{build.precision}: {text}"
         for build in builds
         if (text := state_sentence(build.protocol.machine))
     ]
     return "; ".join([f"{rounds} rounds", own, *moving]) + "."
+
+
+def _machine_text(state: MachineState | None) -> str:
+    """`two speeds: ...`, or the lowest and the highest reading."""
+    if state is None:
+        return "not measured"
+    found = state_sentence(state, "GFLOP/s")
+    return found or f"{number(state.low)} to {number(state.high)} GFLOP/s"
 
 
 def throughput_over_rounds(builds: Sequence[MeasuredRounds], palette: Palette) -> go.Figure:
@@ -87,7 +95,7 @@ def _speedometer(builds: Sequence[MeasuredRounds], palette: Palette) -> go.Scatt
         mode="lines",
         line={"color": palette.published, "width": 1, "shape": "hvh"},
         fill="tozeroy",
-        opacity=0.35,
+        fillcolor="rgba(128, 128, 128, 0.15)",
         hovertemplate="round %{x}: %{y:.3g} GFLOP/s<extra></extra>",
     )
 

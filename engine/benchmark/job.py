@@ -47,8 +47,8 @@ def run(params: dict[str, Any], context: JobContext) -> dict[str, Any]:
     reused = _reused_ids(builds, surroundings, context)
     remaining = [build for build, previous in zip(builds, reused, strict=True) if previous is None]
     ids = [number for number in reused if number is not None]
-    for number in ids:
-        context.say(f"Reused result of benchmark {number}.")
+    if ids:
+        context.say(f"Reused {plural(len(ids), 'result')}.")
     if spec.scenario != Scenario.CLOSED_LOOP:
         ids += [_measure_scenario(build, surroundings, context) for build in remaining]
     elif remaining:

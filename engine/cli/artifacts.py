@@ -20,7 +20,7 @@ from engine.results.cleanup import (
 )
 from engine.store.artifacts import find_by_digest
 from engine.store.database import prepare_database
-from engine.store.int8_report import Int8Build, Int8Report, LayerReport
+from engine.store.int8_report import Int8Build, Int8Report, LayerReport, MergedGroups
 from engine.store.manifest import BuildDetails, BuildManifest, Fp16Build
 
 app = typer.Typer(no_args_is_help=True)
@@ -151,6 +151,25 @@ def _show_layers(model_id: str, report: Int8Report, build: Int8Build, all_layers
             f"{stage.stage.lower()} {stage.seconds:.1f} s" for stage in report.stages
         )
         note(f"Time of the build by stage: {stages}.")
+    if build.merged_groups is not None:
+        _show_merged_groups(model_id, build.merged_groups)
+
+
+def _show_merged_groups(model_id: str, merged: MergedGroups) -> None:
+    emit_table(
+        f"{model_id} int8: grouped convolutions",
+        ["shape", "layers", "groups merged into one", "CPU ms by groups merged"],
+        [
+            [
+                one.shape,
+                str(len(one.layers)),
+                str(one.factor),
+                ", ".join(f"{factor}: {ms:.3g}" for factor, ms in one.ms_by_factor.items()) or "–",
+            ]
+            for one in merged.shapes
+        ],
+    )
+    note(merged.sentence())
 
 
 def _show_fp16(model_id: str, build: BuildDetails) -> None:

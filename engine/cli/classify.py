@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -85,10 +86,7 @@ def _answer_document(path: Path, artifact: Artifact, result: Classification) -> 
         "model": artifact.model_id,
         "precision": artifact.precision,
         "artifact": artifact.digest,
-        "top5": [
-            {"index": p.index, "name": p.name, "probability": p.probability}
-            for p in result.predictions
-        ],
+        "top5": [asdict(prediction) for prediction in result.predictions],
         "decode_ms": result.decode_ms,
         "prepare_ms": result.prepare_ms,
         "infer_ms": result.infer_ms,

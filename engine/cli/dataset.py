@@ -220,7 +220,7 @@ def cache(
                 k.present,
                 k.images,
                 k.disk_bytes / 1e6,
-                time.strftime("%Y-%m-%d %H:%M", time.localtime(k.used_at)),
+                _moment(k.used_at),
             )
             for k in pixel_caches
         ],
@@ -231,18 +231,16 @@ def cache(
     note(f"{total:.2f} GB of at most {settings().cache_gb:g} GB (SENET_CACHE_GB).")
 
 
+def _moment(seconds: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds))
+
+
 def _show_calibrations(calibrations: list[CachedCalibration]) -> None:
     emit_table(
         "Calibration statistics",
         ("dataset", "model", "images", "MB", "last used"),
         [
-            (
-                k.dataset_name,
-                k.model_id,
-                k.images,
-                k.disk_bytes / 1e6,
-                time.strftime("%Y-%m-%d %H:%M", time.localtime(k.used_at)),
-            )
+            (k.dataset_name, k.model_id, k.images, k.disk_bytes / 1e6, _moment(k.used_at))
             for k in calibrations
         ],
     )

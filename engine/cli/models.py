@@ -13,6 +13,17 @@ from engine.results import published_frame
 from engine.results.formats import to_records
 from engine.store.database import prepare_database
 
+HEADERS = {
+    "model_id": "model",
+    "top1": "top-1 %",
+    "top5": "top-5 %",
+    "published_flops_g": "published FLOPs (G)",
+    "compute_gmacs": "computed GMACs",
+    "published_params_m": "published params (M)",
+    "params_m": "computed params (M)",
+    "convention": "published by",
+}
+
 
 def models(
     source: Annotated[
@@ -34,28 +45,9 @@ def models(
     if json:
         emit_json(to_records(frame))
         return
-    columns = (
-        "model_id",
-        "top1",
-        "top5",
-        "published_flops_g",
-        "compute_gmacs",
-        "published_params_m",
-        "params_m",
-        "convention",
-    )
-    header = (
-        "model",
-        "top-1 %",
-        "top-5 %",
-        "published FLOPs (G)",
-        "computed GMACs",
-        "published params (M)",
-        "computed params (M)",
-        "published by",
-    )
-    rows = frame[list(columns)].astype(object).itertuples(index=False)
-    emit_table("Published figures; computed figures appear after an export", header, rows)
+    rows = frame[list(HEADERS)].astype(object).itertuples(index=False)
+    title = "Published figures; computed figures appear after an export"
+    emit_table(title, list(HEADERS.values()), rows)
     for sentence in explanations():
         note(sentence)
     note("Other timm models are named timm/<name>, ONNX files onnx/<name>.")

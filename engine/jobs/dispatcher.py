@@ -11,6 +11,7 @@ import subprocess
 import threading
 import time
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -33,33 +34,54 @@ OUTAGE_S = 3600.0
 _started: list[tuple[subprocess.Popen[bytes], float]] = []
 
 
+@dataclass(frozen=True, slots=True)
+class _Running:
+    """A job of this process."""
+
+    exclusive: bool
+    ended: threading.Event = field(default_factory=threading.Event)
+
+
 class LocalExecutor:
     """Runs jobs in threads of this process; an exclusive job runs alone."""
 
     def __init__(self, url: str, slots: int, worker: str) -> None:
         self.url, self.slots, self.worker = url, slots, worker
-        self.running: dict[int, tuple[threading.Thread, bool]] = {}
+        self.running: dict[int, _Running] = {}
+        self.ended = threading.Event()
+        """Set when a job of this process has ended, until `wait` returns."""
 
     def start_ready(self) -> None:
         """Starts the jobs that may start now, strictly in queue order."""
-        self.running = {i: job for i, job in self.running.items() if job[0].is_alive()}
+        self.running = {i: job for i, job in self.running.items() if not job.ended.is_set()}
         for job_id, exclusive in queue.ready(self.url):
             if job_id in self.running:
                 continue
-            alone = exclusive or any(held for _, held in self.running.values())
+            alone = exclusive or any(job.exclusive for job in self.running.values())
             if len(self.running) >= (1 if alone else self.slots):
                 return
-            thread = threading.Thread(target=self._run, args=(job_id,), daemon=True)
-            self.running[job_id] = (thread, exclusive)
-            thread.start()
+            self.running[job_id] = job = _Running(exclusive)
+            threading.Thread(target=self._run, args=(job_id, job), daemon=True).start()
 
-    def _run(self, job_id: int) -> None:
+    def has_running(self) -> bool:
+        """Whether a job of this process has not ended."""
+        return any(not job.ended.is_set() for job in self.running.values())
+
+    def wait(self, seconds: float) -> None:
+        """Waits until a job of this process ends, `seconds` at most."""
+        self.ended.wait(seconds)
+        self.ended.clear()
+
+    def _run(self, job_id: int, job: _Running) -> None:
         try:
             run_job(self.url, job_id, self.worker)
         except (SQLAlchemyError, OSError, WorkbenchError) as error:
             # The row is not changed: it stays queued, or running until its lease expires.
             log_line(f"Job {job_id}: {error_message(error)}")
             time.sleep(SWEEP_EVERY_S)  # no immediate retry
+        finally:
+            job.ended.set()
+            self.ended.set()
 
 
 def log_line(text: str) -> None:
@@ -73,14 +95,18 @@ def dispatch(worker: str = "engine.worker") -> None:
 
     Waits for an unavailable database. Raises DatabaseUnusable if another home owns the database.
     """
-    lock = _acquire_lock(lock_path())
-    if lock is None:
-        return
-    os.set_inheritable(lock, False)
-    loop = _Loop(settings().url, worker)
-    while not loop.is_over():
-        loop.step()
-        time.sleep(TICK_S)
+    while (lock := _acquire_lock(lock_path())) is not None:
+        os.set_inheritable(lock, False)
+        loop = _Loop(settings().url, worker)
+        while not loop.is_over():
+            loop.step()
+            loop.executor.wait(TICK_S)
+        if loop.executor.has_running():
+            return  # the exit ends these jobs, and only then releases the lock
+        os.close(lock)
+        # Whoever queued a job before this was told that a dispatcher runs.
+        if not loop.has_live():
+            return
 
 
 class _Loop:
@@ -97,7 +123,8 @@ class _Loop:
     def is_over(self) -> bool:
         """Whether no job was live for `idle_s`, or the database was unavailable for OUTAGE_S."""
         now = time.monotonic()
-        return now - self.live_at >= settings().idle_s or now - self.answered_at >= OUTAGE_S
+        idle = now - self.live_at >= settings().idle_s and not self.executor.has_running()
+        return idle or now - self.answered_at >= OUTAGE_S
 
     def step(self) -> None:
         """Sweeps at intervals, and starts the jobs that may start."""
@@ -108,12 +135,20 @@ class _Loop:
                 self._sweep()
             if self.recovered:
                 self.executor.start_ready()
+            if self.executor.has_running():
+                self.live_at = time.monotonic()
         except (SQLAlchemyError, OSError) as error:
             if not isinstance(error, DatabaseGone):
                 self.live_at = now  # idleness is unknown
             if (message := error_message(error) or str(error)) != self.last_message:
                 log_line(message)
                 self.last_message = message
+
+    def has_live(self) -> bool:
+        """Whether there are live jobs; False where the database is unavailable."""
+        with suppress(SQLAlchemyError, OSError):
+            return queue.has_live(self.url)
+        return False
 
     def _sweep(self) -> None:
         home = require_ownership(self.url)

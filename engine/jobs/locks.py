@@ -35,6 +35,15 @@ def try_lock(path: Path, *, exclusive: bool = True, mode: int = PRIVATE_FILE) ->
     return descriptor
 
 
+def is_locked(path: Path, *, shared: bool) -> bool:
+    """Whether another process keeps a job from the lock of the machine, shared or alone."""
+    descriptor = try_lock(path, exclusive=not shared, mode=SHARED_MODE)
+    if descriptor is None:
+        return True
+    os.close(descriptor)
+    return False
+
+
 def _open(path: Path, mode: int) -> int:
     # Never follow links: in a shared folder a link could point to another user's file.
     try:

@@ -14,6 +14,7 @@ from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto,
 
 from engine.common.files import disk_full_as_error
 from engine.errors import ExportFailed
+from engine.onnx.merged_groups import mark_merged, merged_factor
 
 INPUT, OUTPUT, BATCH = "input", "logits", "batch"
 MAX_ONE_FILE_BYTES = 2_000_000_000
@@ -44,13 +45,19 @@ def append_softmax(path: Path) -> None:
 
 
 def strip_exporter_metadata(model: ModelProto) -> None:
-    """Removes metadata that exporters write about their machine: stack traces, local paths."""
+    """Removes metadata that exporters write about their machine: stack traces, local paths.
+
+    The mark of merged groups stays: without it, zeros would be counted.
+    """
     del model.metadata_props[:]
     model.doc_string = ""
     model.graph.doc_string = ""
     del model.graph.metadata_props[:]
     for node in model.graph.node:
+        factor = merged_factor(node)
         del node.metadata_props[:]
+        if factor > 1:
+            mark_merged(node, factor)
         node.doc_string = ""
     for value in (*model.graph.value_info, *model.graph.input, *model.graph.output):
         del value.metadata_props[:]

@@ -153,7 +153,7 @@ _COLUMNS = (
     Column(
         "speed_up_p",
         "speed-up p",
-        "p-value of the signed-rank test that the build is as fast as fp32.",
+        "The p-value of the signed-rank test that the build is as fast as fp32.",
         "",
         ".2g",
     ),

@@ -105,6 +105,7 @@ def _artifact(provenance: Provenance) -> dict[str, Any]:
         "target": _target(int8.target),
         "calibration": _calibration(build.calibration),
         "accuracy constraint": int8.bound.sentence() if int8.bound is not None else None,
+        "merged groups": int8.merged_groups.sentence() if int8.merged_groups is not None else None,
         "overflow check": _overflow_check(build.half),
         "fp16 vs fp32": _fp16_agreement(build.half),
         "artifact SHA-256": short(artifact.digest),

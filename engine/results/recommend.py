@@ -252,7 +252,7 @@ def recommendation_caveats(
     if row["stable"] == 0:
         state = "" if is_missing(row["machine_state"]) else f" ({row['machine_state']})"
         caveats.append(f"the speed is unstable: its interval between rounds is wide{state}")
-    if row["precision"] != Precision.FP32 and row["speed_up_high"] <= 1:
+    if not is_missing(row["speed_up_high"]) and row["speed_up_high"] <= 1:
         caveats.append(f"{row['precision']} is not faster than fp32 of this model here")
     if not is_missing(row["noise"]):
         caveats.append(f"the speed was measured under interference: {row['noise']}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import urllib.request
@@ -44,6 +45,7 @@ def test_the_environment_is_without_our_package(fresh_python: Path, tmp_path: Pa
     done = subprocess.run(
         [str(fresh_python), "-c", "import streamlit, engine"],
         cwd=tmp_path,
+        env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
         capture_output=True,
         text=True,
         check=False,

@@ -11,11 +11,14 @@ from dashboard.charts.accuracy import accuracy_against_compute, accuracy_against
 from dashboard.charts.common import CARD_WIDTH, card, layout, log_range, log_ticks, percent_range
 from dashboard.charts.excitations import excitations
 from dashboard.charts.precision_pairs import accuracy_change, speed_and_size
+from dashboard.charts.rounds import MeasuredRounds, takeaway, throughput_over_rounds
 from dashboard.palette import DARK, LIGHT, symbols
+from engine.benchmark.machine_state import observe_state
 from engine.catalog.models import catalog
 from engine.common.pareto import pareto_front
 from engine.results.groups import accuracy_points
 from engine.results.published import with_estimates, with_gmacs
+from engine.store.protocols import BenchmarkProtocol, Round
 from tests.support.points import point
 
 THREE = pd.DataFrame([point("fp32", 80.0, 10), point("fp16", 79.9, 9), point("int8", 79.0, 30)])
@@ -213,6 +216,10 @@ PAIRS = pd.DataFrame(
         "threads": [2, 2],
         "environment": ["A CPU", "A CPU"],
         "speed_up": [2.5, 0.5],
+        "speed_up_low": [2.4, None],
+        "speed_up_high": [2.7, None],
+        "speed_up_p": [0.008, None],
+        "speed_paired": [True, False],
         "size_ratio": [0.5, 0.25],
     }
 )
@@ -232,8 +239,33 @@ def test_ratios_stand_on_one_log_axis() -> None:
     speed, size = figure.data
     assert list(speed.x) == [0.5, 2.5]
     assert list(size.x) == [0.25, 0.5]
+    assert speed.error_x.array[1] == pytest.approx(0.2)
+    assert speed.error_x.arrayminus[1] == pytest.approx(0.1)
+    cards = list(speed.customdata)
+    assert "different sessions" in cards[0]
+    assert "paired 95 % interval 2.40 to 2.70: significant" in cards[1]
     assert figure.layout.xaxis.type == "log"
     assert "1×" in figure.layout.xaxis.ticktext
+
+
+def test_rounds_are_drawn_over_the_speed_of_the_machine() -> None:
+    def build(precision: str, rate: float) -> MeasuredRounds:
+        measured = [
+            Round(number=n, images_per_s=rate / (1 + n % 2), machine_gflops=80.0 - 40 * (n % 2))
+            for n in range(8)
+        ]
+        state = observe_state([one.machine_gflops for one in measured if one.machine_gflops])
+        protocol = BenchmarkProtocol(session="s", rounds=measured, speedometer=state)
+        return MeasuredRounds("a", precision, protocol)
+
+    builds = [build("fp32", 100.0), build("int8", 200.0)]
+    figure = throughput_over_rounds(builds, LIGHT)
+    machine, fp32, int8 = figure.data
+    assert list(machine.y) == [80.0, 40.0] * 4
+    assert machine.yaxis == "y2"
+    assert list(fp32.x) == list(range(1, 9))
+    assert list(int8.y) == [200.0, 100.0] * 4
+    assert "two speeds: 40 and 80 GFLOP/s" in takeaway(builds)
 
 
 def test_pairs_without_one_side_are_left_out() -> None:

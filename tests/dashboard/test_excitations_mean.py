@@ -12,6 +12,7 @@ from db.models import Job
 from db.session import reading, writing
 from engine.jobs import dispatcher
 from tests.support import rows
+from tests.support.pages import missing
 
 
 @pytest.fixture
@@ -48,6 +49,18 @@ def test_one_job_is_queued_however_often_it_is_asked_for(app: AppTest, url: str)
     assert "excitations_mean" not in [button.key for button in app.button]
     assert [button.label for button in app.button] == ["Cancel"]
     assert "is queued" in app.get("progress")[0].proto.text
+
+
+def test_a_queued_one_says_what_it_waits_for_and_that_nothing_runs_it(
+    app: AppTest, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows.add_job(url, JobStatus.RUNNING, "Benchmark a", exclusive=True)
+    app.button(key="excitations_mean").click().run()
+    text = app.get("progress")[0].proto.text
+    assert not missing(text, "position 1", "waits until Benchmark a ends")
+    assert not app.warning
+    monkeypatch.setattr(dispatcher, "ensure_dispatcher", lambda: False)
+    assert "Queued jobs do not run" in app.run().warning[0].value
 
 
 def test_a_running_one_tells_how_far_it_is_and_is_cancelled(app: AppTest, url: str) -> None:

@@ -61,9 +61,12 @@ def test_the_card_says_what_stays_in_float_and_on_what_it_was_checked() -> None:
 def test_the_card_names_the_target_and_the_bound() -> None:
     bound = {"max_drop": 1.0, "held": False, "drop": 0.5, "drop_at_most": 1.8, "images": 200}
     target = {"summary": "arm (s8 x s8)", "why": "the processor is an Arm"}
-    shown = card({"quantisation": {"target": target, "bound": bound}})
+    merged = {"shapes": [{"layers": ["c"], "factor": 4}], "source": "measured here"}
+    about = {"target": target, "bound": bound, "merged_groups": merged}
+    shown = card({"quantisation": about})
     assert shown["int8 target"] == "arm (s8 x s8): the processor is an Arm"
     assert not missing(shown["accuracy constraint"], "1 pp", "0.5", "1.8", "200 images")
+    assert not missing(shown["merged groups"], "1 of 1 grouped", "4 groups", "measured here")
     assert shown["overflow check"] is None
 
 

@@ -81,14 +81,14 @@ def test_the_demo_button_queues_the_demo(url: str) -> None:
         (run,) = session.scalars(select(Run))
         jobs = list(session.scalars(select(Job)))
     assert run.request == DEMO.to_json()
-    assert len(jobs) == 12
+    assert len(jobs) == 10
     assert {job.status for job in jobs} == {JobStatus.QUEUED}
 
 
 def test_the_first_page_waits_for_results_once_the_demo_is_queued(url: str) -> None:
     opened().button(key="run_demo").click().run()
     app = opened()
-    assert "**12 jobs** queued or running" in texts(app)
+    assert "**10 jobs** queued or running" in texts(app)
     assert not app.button
 
 

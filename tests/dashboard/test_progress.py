@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from streamlit.testing.v1 import AppTest
 
@@ -12,15 +14,17 @@ from dashboard.palette import DARK, LIGHT
 from db.enums import JobStatus, Precision, WeightsKind
 from db.models import Job, JobNeed, Run
 from db.session import reading, writing
-from engine.config import REPOSITORY
+from engine.config import REPOSITORY, settings
 from engine.evaluation.job import _RunningAccuracy
+from engine.jobs import dispatcher
+from engine.jobs.locks import try_lock
 from engine.jobs.results import PartialResult
 from engine.preprocess import PreprocessSpec
 from engine.preprocess.protocols import VENDOR
 from engine.runs.request import DEMO, RunRequest
 from engine.specs import CalibrationMode, WeightsSpec
 from tests.support import rows
-from tests.support.pages import missing, opened, texts
+from tests.support.pages import missing, opened, plain_texts, texts
 
 
 class Listening:
@@ -90,6 +94,41 @@ def test_the_queue_tells_place_and_start(url: str) -> None:
         session.add(JobNeed(job_id=second, needs_id=first))
     said = texts(opened("jobs")).replace("\\", "")
     assert not missing(said, "position 1", "10 s", "Build a")
+
+
+@pytest.mark.parametrize("page", ["jobs", "run"])
+def test_what_waits_for_a_benchmark_says_for_which(url: str, page: str) -> None:
+    rows.add_job(url, JobStatus.RUNNING, "Benchmark a", exclusive=True)
+    rows.add_job(url, JobStatus.QUEUED, "Build b")
+    said = plain_texts(opened(page, id="2"))
+    assert not missing(said, "position 1", "waits until Benchmark a ends")
+
+
+def test_what_runs_beside_the_running_job_waits_for_nothing(url: str) -> None:
+    rows.add_job(url, JobStatus.RUNNING, "Build a")
+    rows.add_job(url, JobStatus.QUEUED, "Build b")
+    assert "waits until" not in texts(opened("jobs"))
+    rows.add_job(url, JobStatus.QUEUED, "Benchmark c", exclusive=True)
+    assert "waits until Build a ends" in plain_texts(opened("jobs"))
+
+
+def test_what_waits_for_another_workbench_says_so(url: str) -> None:
+    rows.add_job(url, JobStatus.QUEUED, "Build b")
+    assert "another workbench" not in texts(opened("jobs"))
+    lock = try_lock(settings().host_lock)
+    assert lock is not None
+    assert "another workbench" in texts(opened("jobs"))
+    os.close(lock)
+    assert "another workbench" not in texts(opened("jobs"))
+
+
+def test_the_page_of_a_run_keeps_a_dispatcher_running(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows.add_job(url, JobStatus.QUEUED, "Build b")
+    assert "Queued jobs do not run" in texts(opened("run", id="1"))
+    monkeypatch.setattr(dispatcher, "ensure_dispatcher", lambda: True)
+    assert "Queued jobs do not run" not in texts(opened("run", id="1"))
 
 
 def test_a_queue_that_nothing_runs_says_so(url: str) -> None:

@@ -12,6 +12,8 @@ import pytest
 
 from db.enums import JobStatus, Precision
 from db.models import Job
+from engine.benchmark import session_measurement
+from engine.benchmark.loaded_model import LoadedModel, ProcessConfig
 from engine.cli import commands
 from engine.cli.watch import load_jobs
 from engine.config import settings
@@ -60,7 +62,10 @@ class FakeRuntime:
 
 @contextmanager
 def fake_seam() -> Iterator[None]:
-    """Registers both: an entry of the registry, a name of the enum, a row of the table."""
+    """Registers both: an entry of the registry, a name of the enum, a row of the table.
+
+    They exist in this process only, so benchmarks measure in it.
+    """
     FakeRuntime.loaded.clear()
     member = str.__new__(Precision, PRECISION)
     member._name_, member._value_ = PRECISION.upper(), PRECISION
@@ -68,6 +73,7 @@ def fake_seam() -> Iterator[None]:
     fp32 = PRECISIONS[Precision.FP32]
     both = replace(fp32, runtimes=fp32.runtimes | {RUNTIME})
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(session_measurement, "ProcessGroup", InProcessGroup)
         patch.setitem(RUNTIMES, RUNTIME, Entry(LABEL, "tests.support.fakes:FakeRuntime"))
         patch.setitem(Precision._member_map_, member._name_, member)
         patch.setitem(Precision._value2member_map_, PRECISION, member)
@@ -100,3 +106,14 @@ def run_inline(job_ids: list[int], url: str) -> list[Job]:
             result = handler_of(job.kind)(job.params, context)
         queue.end(url, job_id, attempt, JobStatus.SUCCEEDED, result=result)
     return load_jobs(job_ids, url)
+
+
+class InProcessGroup(LoadedModel):
+    """A build of a session that is loaded in this process instead of one of its own."""
+
+    def __init__(self, configs: list[ProcessConfig]) -> None:
+        super().__init__(configs[0])
+
+    def cpu_time_s(self) -> float:
+        """Nothing of its own: the time of this process counts once."""
+        return 0.0

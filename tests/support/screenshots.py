@@ -39,25 +39,38 @@ VIEWS = {
 }
 THEMES = ("light", "dark")
 WIDTHS = {"wide": (1280, 900), "tablet": (768, 1024), "narrow": (390, 844)}
-SETTLE_MS = 1200
+STILL_MS = 400
+STANDS_STILL = """
+([still, most]) => new Promise((resolve, reject) => {
+  const unfinished = () =>
+    document.querySelector('[data-testid="stApp"]')
+      ?.getAttribute('data-test-script-state') !== 'notRunning' ||
+    document.querySelector('[data-testid="stSkeleton"]') ||
+    [...document.querySelectorAll('[data-testid="stPlotlyChart"]')]
+      .some(chart => !chart.querySelector('.main-svg')) ||
+    document.fonts.status !== 'loaded';
+  const until = performance.now() + most;
+  let changed = performance.now();
+  const watch = new MutationObserver(() => { changed = performance.now(); });
+  watch.observe(
+    document, { subtree: true, childList: true, attributes: true, characterData: true });
+  const look = () => {
+    const now = performance.now();
+    if (unfinished()) changed = now;
+    if (now - changed >= still) { watch.disconnect(); resolve(); }
+    else if (now > until) { watch.disconnect(); reject(Error('The page does not stand still.')); }
+    else setTimeout(look, 50);
+  };
+  look();
+})
+"""
 
 
 def settle(page: Page) -> None:
-    """Waits until the script has run and what it drew stands still."""
+    """Waits until the script has run and what it drew has not changed for STILL_MS."""
     page.wait_for_selector('[data-testid="stApp"]', timeout=30_000)
     page.wait_for_selector("h1", timeout=30_000)
-    page.wait_for_function(
-        "() => document.querySelector('[data-testid=\"stApp\"]')"
-        "?.getAttribute('data-test-script-state') === 'notRunning'",
-        timeout=30_000,
-    )
-    page.wait_for_function(
-        "() => !document.querySelector('[data-testid=\"stSkeleton\"]')"
-        " && [...document.querySelectorAll('[data-testid=\"stPlotlyChart\"]')]"
-        ".every(chart => chart.querySelector('.main-svg'))",
-        timeout=30_000,
-    )
-    page.wait_for_timeout(SETTLE_MS)
+    page.evaluate(STANDS_STILL, [STILL_MS, 30_000])
 
 
 def whole_page(page: Page, width: int, least: int) -> None:

@@ -6,7 +6,13 @@ import streamlit as st
 
 from dashboard import queries
 from dashboard.components.common.guard import guard
-from dashboard.components.jobs.table import cancel_button, progress_fraction, progress_text
+from dashboard.components.jobs.progress import queue_positions
+from dashboard.components.jobs.table import (
+    cancel_button,
+    no_dispatcher_warning,
+    progress_fraction,
+    progress_text,
+)
 from dashboard.formats import escape_markdown, message
 from db.enums import LIVE, JobStatus
 from db.models import Artifact, Dataset, Job
@@ -84,9 +90,12 @@ def queue(new_job: NewJob) -> None:
 def show_progress(key: str) -> None:
     """The progress of the job; reloads the page when the job has ended."""
     with guard():
+        dispatching = dispatcher.ensure_dispatcher()
         job = queries.newest_job(key)
         if job is None or job.status not in LIVE:
             st.rerun()
+        if job.status == JobStatus.QUEUED and not dispatching:
+            no_dispatcher_warning()
         with st.container(horizontal=True, vertical_alignment="center"):
             st.progress(progress_fraction(job) or 0.0, text=escape_markdown(job_status_text(job)))
             cancel_button(job)
@@ -95,5 +104,6 @@ def show_progress(key: str) -> None:
 def job_status_text(job: Job) -> str:
     """The progress of the job, or its status."""
     if job.status == JobStatus.QUEUED:
-        return f"Job {job.id} is queued: {job.title}"
+        position = queue_positions(queries.live_jobs()).get(job.id)
+        return f"Job {job.id} is queued{f', {position}' if position else ''}: {job.title}"
     return progress_text(job) or f"Job {job.id} is starting: {job.title}"

@@ -16,6 +16,7 @@ from db.enums import JobKind, JobStatus
 from db.models import Job
 from engine.config import settings
 from engine.jobs.estimates import LiveJob, expected_starts, median_duration_s
+from engine.jobs.locks import is_locked
 
 STAGES = {
     JobKind.PREPARE_DATASET: "Dataset",
@@ -83,7 +84,10 @@ def show_live_runs(live: list[JobView]) -> None:
 
 
 def queue_positions(live: list[JobView]) -> Mapping[int, str]:
-    """`position 2, starts in about 40 s` by queued job; without a time where it is unknown."""
+    """`position 2, starts in about 40 s` by queued job; without a time where it is unknown.
+
+    A job that waits for nothing but the machine says what occupies it.
+    """
     medians = median_duration_s(queries.url(), (view.row.kind for view in live))
     jobs = [
         LiveJob(
@@ -96,11 +100,30 @@ def queue_positions(live: list[JobView]) -> Mapping[int, str]:
         for view in live
     ]
     starts = expected_starts(jobs, settings().slots)
-    queued = [view.row.id for view in live if view.row.status == JobStatus.QUEUED]
+    queued = [view for view in live if view.row.status == JobStatus.QUEUED]
+    running = [view.row for view in live if view.row.status == JobStatus.RUNNING]
+    occupied = "" if running or not queued else _other_workbench(queued[0].row)
     return {
-        job_id: f"position {position}" + _start_text(starts.get(job_id))
-        for position, job_id in enumerate(queued, 1)
+        view.row.id: f"position {position}"
+        + _start_text(starts.get(view.row.id))
+        + ("" if view.waits_for else occupied or _wait_text(view.row, running))
+        for position, view in enumerate(queued, 1)
     }
+
+
+def _wait_text(job: Job, running: list[Job]) -> str:
+    """Which running job keeps another one waiting: one of the two must run alone."""
+    blocking = running if job.exclusive else [other for other in running if other.exclusive]
+    if not blocking:
+        return ""
+    return f"; waits until {blocking[0].title} ends, as a benchmark runs alone"
+
+
+def _other_workbench(first: Job) -> str:
+    """Why the first job waits though none runs here: another workbench has the machine's lock."""
+    if not is_locked(settings().host_lock, shared=not first.exclusive):
+        return ""
+    return "; waits for a job of another workbench on this machine, as a benchmark runs alone"
 
 
 def _start_text(seconds: float | None) -> str:

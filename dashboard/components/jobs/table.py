@@ -63,6 +63,15 @@ def running_card(view: JobView) -> None:
         _log(job, expanded=True)
 
 
+def no_dispatcher_warning() -> None:
+    """Says that queued jobs wait for a dispatcher that did not start."""
+    st.warning(
+        "Queued jobs do not run: the dispatcher did not start. The reason is in the log of "
+        "the server; no job is lost.",
+        icon=":material/cloud_off:",
+    )
+
+
 def queued_row(view: JobView, position: str = "") -> None:
     """A queued job, its position, and the jobs it waits for."""
     dependencies = ", ".join(view.waits_for[:2])

@@ -6,7 +6,7 @@ import json
 import platform
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +22,7 @@ from engine.build.int8.accuracy_control.checkpoint import SearchCheckpoint, chec
 from engine.build.int8.accuracy_control.expected_drop import score_margins
 from engine.build.int8.calibration_data import BATCH, CalibrationImages
 from engine.build.int8.calibration_overlap import select_held_out, write_build_images
+from engine.build.int8.merged_groups.choice import merge_grouped_convolutions
 from engine.build.int8.mixed_precision import mixed_precision
 from engine.build.int8.mixed_precision.mixed_precision import HostTimer, MixedPrecisionBuild
 from engine.build.int8.pipeline import Calibration
@@ -101,6 +102,8 @@ def build(source: Source, path: Path, context: JobContext) -> BuildDetails:
         context,
         source.recipe,
     )
+    with times.measure(Stage.GROUPS):
+        mixed = _merge_groups(mixed, context)
     with times.measure(Stage.WRITING):
         graph_io.save(mixed.model, path)
     context.stage("Analyzing layers.")
@@ -221,6 +224,16 @@ def _timer_for(target: Target) -> HostTimer | None:
         environment.instruction_sets(), CPU_PROVIDER, platform.machine()
     )
     return HostTimer() if target.name == detected.name else None
+
+
+def _merge_groups(mixed: MixedPrecisionBuild, context: JobContext) -> MixedPrecisionBuild:
+    """Merges grouped convolutions in place, at the end: scores do not change."""
+    merged = merge_grouped_convolutions(
+        mixed.model, mixed.prepared.placement.view, mixed.target, context.say
+    )
+    if merged is None:
+        return mixed
+    return replace(mixed, facts=mixed.facts.model_copy(update={"merged_groups": merged}))
 
 
 def _constraint(

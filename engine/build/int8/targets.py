@@ -52,6 +52,16 @@ class Target:
         return self.name in (TargetName.X86_VNNI, TargetName.X86)
 
     @property
+    def merges_groups(self) -> bool:
+        """Whether grouped convolutions may be merged: ONNX Runtime's integer kernels gain by it."""
+        return self.fuses_only_in_integers
+
+    @property
+    def usual_group_inputs(self) -> int | None:
+        """Width in channels to which groups are merged without a measurement; None: not at all."""
+        return _USUAL_GROUP_INPUTS.get(self.name)
+
+    @property
     def weights(self) -> str:
         """Description of the stored weights, for the manifest."""
         bounded = " (sums of pairs at most 128, so that two products fit in 16 bits)"
@@ -75,6 +85,9 @@ _TARGETS = {
     TargetName.ARM: (Activations.SIGNED, False, True, False),
     TargetName.TENSORRT: (Activations.SYMMETRIC, False, False, True),
 }
+
+_USUAL_GROUP_INPUTS = {TargetName.X86_VNNI: 32}
+"""Measured with AVX512-VNNI: 32 channels took at most 3 % longer than the fastest, at all sizes."""
 
 
 def get_target(name: TargetName, why: str = "requested") -> Target:

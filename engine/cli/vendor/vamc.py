@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -16,11 +15,10 @@ from engine.cli.parsing import read_weights
 from engine.jobs.dispatcher import ensure_dispatcher
 from engine.jobs.results import artifact_digests
 from engine.runs.compile import dataset_job
-from engine.runs.request import RunRequest
 from engine.specs import TargetName
 from engine.store import artifacts
 from engine.store.database import prepare_database
-from engine.vacc.build_file import BuildFile, read_build_file
+from engine.vacc.build_file import read_build_file
 from engine.vacc.deploy import deploy
 from engine.vacc.requests import build_request, calibration_dataset
 
@@ -44,6 +42,13 @@ WeightsOption = Annotated[
 ]
 
 
+@app.command(
+    "compile",
+    help="""Does the same as `vamc build`; this is the newer name.
+
+    Example: `python -m engine vamc compile timm_senet.yaml`
+    """,
+)
 @app.command("build")
 def build(
     file: File,
@@ -61,52 +66,16 @@ def build(
 
     Example: `python -m engine vamc build timm_senet.yaml`
     """
-    return _build(_plan_build(file, model, weights, weights_key, target), file, detach, json)
-
-
-@app.command("compile")
-def compile_(
-    file: File,
-    model: Model = None,
-    weights: WeightsOption = None,
-    weights_key: o.WeightsKey = None,
-    target: o.Int8Target = TargetName.AUTO,
-    detach: o.Detach = False,
-    json: o.Json = False,
-) -> int:
-    """Does the same as `vamc build`; this is the newer name.
-
-    Example: `python -m engine vamc compile timm_senet.yaml`
-    """
-    return _build(_plan_build(file, model, weights, weights_key, target), file, detach, json)
-
-
-@dataclass(frozen=True, slots=True)
-class _BuildPlan:
-    """A build file, and the request for its build with the command's options applied."""
-
-    build_file: BuildFile
-    request: RunRequest
-
-
-def _plan_build(
-    path: Path, model: str | None, weights: str | None, key: str | None, target: TargetName
-) -> _BuildPlan:
-    """Reads a build file and applies the options; prints ignored keys and warnings."""
-    file = read_build_file(path)
-    for text in file.ignored:
+    build_file = read_build_file(file)
+    for text in build_file.ignored:
         note(f"Note: {text}")
-    for text in file.warnings:
+    for text in build_file.warnings:
         note(f"Warning: {text}")
-    override = read_weights(weights, key=key) if weights else None
-    resolved = build_request(file, model, override, key)
+    override = read_weights(weights, key=weights_key) if weights else None
+    resolved = build_request(build_file, model, override, weights_key)
     for text in resolved.remarks:
         note(f"Note: {text}")
-    return _BuildPlan(file, resolved.request.model_copy(update={"target": target}))
-
-
-def _build(plan: _BuildPlan, path: Path, detach: bool, json: bool) -> int:
-    build_file, request = plan.build_file, plan.request
+    request = resolved.request.model_copy(update={"target": target})
     url = prepare_database()
     calibration = calibration_dataset(build_file)
     if calibration and finish_job(dataset_job(calibration)).status != JobStatus.SUCCEEDED:
@@ -125,11 +94,12 @@ def _build(plan: _BuildPlan, path: Path, detach: bool, json: bool) -> int:
     if any(job.status != JobStatus.SUCCEEDED for job in jobs):
         return 1
     artifact = artifacts.find_by_digest(digests[-1], url)
-    written = deploy(artifact, build_file.prefix, _deploy_facts(build_file, path))
+    facts = {"name": build_file.name, "input": build_file.input_name, "build_file": file.name}
+    written = deploy(artifact, build_file.prefix, facts)
     document = {
         "run": run_id,
         "artifact": artifact.digest,
-        "files": [str(file) for file in written],
+        "files": [str(path) for path in written],
         "ignored": build_file.ignored,
         "warnings": build_file.warnings,
     }
@@ -138,7 +108,3 @@ def _build(plan: _BuildPlan, path: Path, detach: bool, json: bool) -> int:
     else:
         note(f"Built {artifact.model_id} in {artifact.precision}: {build_file.prefix}.onnx")
     return 0
-
-
-def _deploy_facts(build_file: BuildFile, path: Path) -> dict[str, object]:
-    return {"name": build_file.name, "input": build_file.input_name, "build_file": path.name}

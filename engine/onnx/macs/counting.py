@@ -10,7 +10,8 @@
   weights, even where an exporter stored equal tensors once.
 * Activations: output elements of the counted layers ("macts" in fvcore and timm).
 
-All three are per image, independent of the batch, and equal for fp32, fp16 and int8 builds.
+All three are per image, independent of the batch, and equal for fp32, fp16 and int8 builds. Where
+an int8 build merges the groups of a convolution, its mark says so, and the zeros are not counted.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from engine.onnx.macs.skeleton import (
     load_graph,
     node_label,
 )
+from engine.onnx.merged_groups import merged_factor
 
 # Operators whose output is the same weight as their constant input, element by element.
 _PASS_THROUGH_OPS = frozenset(
@@ -160,7 +162,7 @@ def _has_multiplications(graph: GraphProto) -> bool:
 
 def _conv_macs_per_output(node: NodeProto, graph: Skeleton) -> int:
     """Weights are (out, in / groups, *kernel); the product of all dimensions but the first."""
-    return math.prod(graph.shape(node.input[1], node)[1:])
+    return math.prod(graph.shape(node.input[1], node)[1:]) // merged_factor(node)
 
 
 def _gemm_macs_per_output(node: NodeProto, graph: Skeleton) -> int:
@@ -192,7 +194,17 @@ def _count_parameters(graph: Skeleton) -> int:
         else:
             learned = (sizes.get(name, 0) for name in _learned_names(node))
             total += sum(size for size in learned if _is_learned(node.op_type, size))
+            total -= _merged_zeros(node, sizes)
     return total
+
+
+def _merged_zeros(node: NodeProto, sizes: dict[str, int]) -> int:
+    """Number of weights outside the diagonal of a convolution whose groups were merged."""
+    factor = merged_factor(node)
+    if factor == 1 or len(node.input) < 2:
+        return 0
+    size = sizes.get(node.input[1], 0)
+    return size - size // factor
 
 
 def _learned_names(node: NodeProto) -> list[str]:

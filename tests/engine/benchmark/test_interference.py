@@ -17,8 +17,6 @@ from engine.benchmark.interference import (
     summarize,
 )
 
-pytestmark = pytest.mark.serial
-
 
 def sample(at_s: float, busy: float, own: float, mhz: float | None = 2000.0) -> Sample:
     return Sample(at_s, busy, own, 0.0, mhz, 0.5)
@@ -59,6 +57,7 @@ def test_work_is_summed_by_name_and_a_reused_number_is_another_process() -> None
     assert busiest_processes(before, after, 2.0) == (("a", 0.75), ("new", 0.1))
 
 
+@pytest.mark.serial
 def test_a_real_neighbor_is_seen_and_the_watchers_own_work_is_not() -> None:
     spin = "import time\nend = time.time() + 30\nwhile time.time() < end: pass"
     neighbor = subprocess.Popen([sys.executable, "-c", spin])

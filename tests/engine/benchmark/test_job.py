@@ -192,7 +192,7 @@ def test_a_build_that_cannot_be_loaded_fails_alone(url: str, tmp_path: Path) -> 
     digests = store_pair(url)
     model_path(digests[1]).write_bytes(b"no model")
     context = Quiet(url, tmp_path / "work")
-    with pytest.raises(BenchmarkFailed, match="int8.* The other 1 result is kept"):
+    with pytest.raises(BenchmarkFailed, match=r"int8.* The other 1 result is kept"):
         job.run(session_of(digests), context)
     (row,) = rows_of(url)
     assert row.artifact_digest == digests[0]

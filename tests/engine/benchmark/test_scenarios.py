@@ -21,8 +21,6 @@ from engine.specs import BenchmarkSpec
 from engine.store.protocols import BenchmarkProtocol, ScenarioFacts
 from tests.support.tiny import Quiet, store_build, tiny_se_model
 
-pytestmark = pytest.mark.serial
-
 
 def run(url: str, tmp_path: Path, **options: Any) -> Benchmark:
     artifact = store_build(url, tiny_se_model())
@@ -39,6 +37,7 @@ def scenario_of(row: Benchmark) -> ScenarioFacts:
     return found
 
 
+@pytest.mark.serial
 def test_single_stream_is_the_p90_of_one_request_at_a_time(url: str, tmp_path: Path) -> None:
     row = run(url, tmp_path, scenario="single-stream")
     told = scenario_of(row)
@@ -60,6 +59,7 @@ def test_under_64_requests_there_is_no_estimate() -> None:
     assert p90_estimate(np.arange(63.0)) is None
 
 
+@pytest.mark.serial
 def test_offline_has_a_throughput_and_no_latency(
     url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -104,6 +104,7 @@ def test_the_next_pass_is_as_long_as_asked(monkeypatch: pytest.MonkeyPatch) -> N
     assert asked == [6, 200]
 
 
+@pytest.mark.serial
 def test_server_at_a_rate_is_valid_when_the_limit_is_far(url: str, tmp_path: Path) -> None:
     row = run(url, tmp_path, scenario="server", rate_per_s=300, limit_ms=1000.0)
     told = scenario_of(row)
@@ -115,6 +116,7 @@ def test_server_at_a_rate_is_valid_when_the_limit_is_far(url: str, tmp_path: Pat
     assert verdict_text(told) == "valid: 0 of 900 requests exceeded 1000 ms, allowed are 2"
 
 
+@pytest.mark.serial
 def test_server_searches_the_highest_rate(url: str, tmp_path: Path) -> None:
     row = run(url, tmp_path, scenario="server", limit_ms=200.0)
     told = scenario_of(row)
@@ -124,6 +126,7 @@ def test_server_searches_the_highest_rate(url: str, tmp_path: Path) -> None:
     assert told.rate_per_s == pytest.approx(max(valid), abs=1e-3)
 
 
+@pytest.mark.serial
 def test_server_with_an_impossible_limit_is_invalid_with_the_reason(
     url: str, tmp_path: Path
 ) -> None:
@@ -132,6 +135,7 @@ def test_server_with_an_impossible_limit_is_invalid_with_the_reason(
     assert verdict_text(scenario_of(row)).startswith("invalid: 900 of 900 requests")
 
 
+@pytest.mark.serial
 def test_where_no_rate_is_found_the_verdict_says_how_far_it_looked(
     url: str, tmp_path: Path
 ) -> None:

@@ -19,8 +19,6 @@ from engine.benchmark.scenarios.server import (
     serve,
 )
 
-pytestmark = pytest.mark.serial
-
 SERVICE_S = 0.01
 
 

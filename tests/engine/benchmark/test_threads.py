@@ -13,8 +13,6 @@ from engine.benchmark.scenarios.offline import take_pass
 from engine.benchmark.scenarios.server import serve
 from engine.benchmark.windows import Runners, run_in_threads, take_window
 
-pytestmark = pytest.mark.serial
-
 MEASURES: dict[str, Callable[[Runners], object]] = {
     "window": lambda runners: take_window(runners, 1, 0.02),
     "pass": lambda runners: take_pass(runners, 1, 8),

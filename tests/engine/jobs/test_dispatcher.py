@@ -13,10 +13,10 @@ import pytest
 from db.enums import JobStatus
 from engine.config import REPOSITORY, settings
 from engine.jobs import control
-from engine.jobs.dispatcher import ensure_dispatcher, is_running
-from tests.support.job_harness import alive, dispatcher, queue, row, until
+from engine.jobs.dispatcher import _Loop, dispatch, ensure_dispatcher, is_running
+from tests.support.job_harness import WORKER, alive, dispatcher, queue, row, until
 
-pytestmark = pytest.mark.serial
+pytestmark = pytest.mark.integration
 
 
 def status(url: str, job_id: int) -> str:
@@ -42,6 +42,7 @@ def test_jobs_run_in_the_order_of_their_needs(url: str, tmp_path: Path) -> None:
     assert intervals(file)["a"][1] < intervals(file)["b"][0]
 
 
+@pytest.mark.serial
 def test_a_benchmark_runs_alone_and_other_jobs_side_by_side(url: str, tmp_path: Path) -> None:
     file = tmp_path / "stamps"
     jobs = [
@@ -94,6 +95,26 @@ def test_a_second_dispatcher_leaves_at_once(url: str) -> None:
 def test_it_leaves_when_nothing_is_live(url: str) -> None:
     with dispatcher(SENET_IDLE_S="0.5") as process:
         assert process.wait(timeout=30) == 0
+
+
+def test_a_job_queued_while_it_leaves_is_run(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page was told that a dispatcher runs, and starts no other one."""
+    monkeypatch.setenv("SENET_IDLE_S", "0.3")
+    settings.cache_clear()
+    is_over, jobs = _Loop.is_over, []
+
+    def over_with_a_job_at_the_last_moment(loop: _Loop) -> bool:
+        if is_over(loop) and not jobs:
+            jobs.append(queue(url, "sleep", params={"seconds": 0.5}))
+            assert ensure_dispatcher()
+            return True
+        return is_over(loop)
+
+    monkeypatch.setattr(_Loop, "is_over", over_with_a_job_at_the_last_moment)
+    dispatch(WORKER)
+    assert status(url, jobs[0]) == JobStatus.SUCCEEDED
+    assert row(url, jobs[0]).attempt == 1, "it did not leave the job that it had started"
+    assert not is_running()
 
 
 def test_a_child_killed_by_the_system_is_run_again(url: str) -> None:

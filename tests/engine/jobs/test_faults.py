@@ -22,7 +22,7 @@ from engine.jobs.context import JobContext
 from engine.jobs.supervisor import run_job
 from tests.support.job_harness import WORKER, dispatcher, queue, row, run_beside, until
 
-pytestmark = pytest.mark.serial
+pytestmark = pytest.mark.integration
 
 
 @contextmanager
@@ -68,6 +68,7 @@ def test_a_lock_shorter_than_the_lease_delays_only_the_end(url: str) -> None:
     assert (row(url, job).status, row(url, job).attempt) == (JobStatus.SUCCEEDED, 1)
 
 
+@pytest.mark.serial
 def test_a_lock_longer_than_the_lease_requeues_the_job(url: str, short_lease: None) -> None:
     job = queue(url, "sleep", params={"seconds": 2})
     thread = run_beside(url, job)

@@ -11,7 +11,7 @@ from engine.config import settings
 from engine.jobs import control
 from tests.support.job_harness import alive, queue, row, run, run_beside, until
 
-pytestmark = pytest.mark.serial
+pytestmark = pytest.mark.integration
 
 
 def test_a_job_succeeds_with_its_result_and_its_log(url: str) -> None:
@@ -24,6 +24,7 @@ def test_a_job_succeeds_with_its_result_and_its_log(url: str) -> None:
     assert job.ended_at >= job.started_at
 
 
+@pytest.mark.serial
 def test_progress_is_recorded(url: str) -> None:
     job_id = queue(url, "sleep", params={"seconds": 3})
     thread = run_beside(url, job_id)

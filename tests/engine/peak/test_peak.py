@@ -29,7 +29,7 @@ from engine.peak.shares import add_peak_shares, peak_precision
 from engine.specs import PeakSpec
 from tests.support.tiny import Quiet, store_build, tiny_se_model
 
-pytestmark = pytest.mark.serial
+pytestmark = pytest.mark.integration
 
 KERNELS = {kernel.name: kernel for kernel in all_kernels()}
 CPU = "CPUExecutionProvider"

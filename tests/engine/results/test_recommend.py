@@ -46,6 +46,11 @@ def build(model: str, precision: str, top1: float, rate: float, **other: object)
         "at_chance": False,
         "evaluation_id": float(hash((model, precision)) % 1000),
         "stable": 1,
+        "speed_up": None,
+        "speed_up_low": None,
+        "speed_up_high": None,
+        "speed_up_p": None,
+        "machine_state": None,
         "noise": None,
         "verdict": None,
         "valid": None,
@@ -144,11 +149,24 @@ def test_the_recommendation_carries_its_evidence() -> None:
     assert not missing(text.evidence, "80.50 %", "1,000 images", "val", "−0.50", "p = 0.06")
     assert not missing(text.evidence, "p90 40.00 ms", "3 builds")
     assert str(text) == f"{text.head} {text.evidence}"
+    assert "its fp32, paired" not in text.evidence.partition("images/s")[2]
+
+
+def test_the_speed_up_is_told_with_its_interval() -> None:
+    faster = {"speed_up": 3.0, "speed_up_low": 2.9, "speed_up_high": 3.1, "speed_up_p": 0.008}
+    points = with_accuracy_drops(pd.DataFrame([BIG[0], build("big", "int8", 80.5, 30, **faster)]))
+    text = recommendation_text(recommend(points, Constraints()), Constraints(), None, "batch 1")
+    assert "(3.00 × its fp32, paired 95 % interval 2.90 to 3.10: significant)" in text.evidence
 
 
 def test_caveats_are_named() -> None:
     unreliable = {
         "stable": 0,
+        "machine_state": "two speeds: 520 and 910 images/s",
+        "speed_up": 0.9,
+        "speed_up_low": 0.8,
+        "speed_up_high": 0.97,
+        "speed_up_p": 0.004,
         "noise": "other processes used 1.00 cores",
         "verdict": "invalid: 9 of 900",
         "valid": False,
@@ -160,7 +178,8 @@ def test_caveats_are_named() -> None:
     caveats = " ".join(recommendation_caveats(row, Constraints(), difference))
     for part in (
         "interval of the accuracy drop reaches",
-        "unstable",
+        "unstable: its interval between rounds is wide (two speeds: 520 and 910 images/s)",
+        "int8 is not faster than fp32",
         "interference: other",
         "emulated",
         "9 of 900",

@@ -116,8 +116,8 @@ def test_without_it_everything_is_as_before() -> None:
 def test_the_default_runtime_is_in_no_key_and_another_one_is() -> None:
     digest = "a" * 64
     plain, named = (
-        BenchmarkSpec(artifact=digest),
-        BenchmarkSpec(artifact=digest, runtime=DEFAULT_RUNTIME),
+        BenchmarkSpec(artifact=digest, window_s=1.0),
+        BenchmarkSpec(artifact=digest, window_s=1.0, runtime=DEFAULT_RUNTIME),
     )
     other = BenchmarkSpec(artifact=digest, runtime=RUNTIME)
     assert "runtime" not in plain.to_json()

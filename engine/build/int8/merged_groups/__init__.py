@@ -1,0 +1,1 @@
+"""Merges neighboring groups of integer convolutions, by the measured time of their shapes."""
