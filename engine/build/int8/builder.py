@@ -49,7 +49,7 @@ from engine.store import artifacts
 from engine.store.int8_report import ChangedClasses
 from engine.store.manifest import BuildDetails, CalibrationFacts
 
-REPORT_IMAGES = 16
+REPORT_IMAGES = 8
 SAMPLE_IMAGES = 64
 """So many calibration images, drawn at random, are kept in memory: layers are ranked and reported,
 and classes compared, on them or on the first of them."""

@@ -59,7 +59,7 @@ class CalibrationImages:
     def _scores(
         self, model: ModelProto, batches: Iterable[np.ndarray], threads: int
     ) -> Iterator[np.ndarray]:
-        session = session_of(model, threads)
+        session = session_of(model, threads, spinning=False)
         for batch in batches:
             scores = session.run(None, {graph_io.INPUT: batch})[0]
             yield drop_background(scores, self.background)
