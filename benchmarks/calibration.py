@@ -138,7 +138,7 @@ def _measure_case(model: str, images: str, side: int, count: int, mode: str, thr
         started, cpu_started = time.perf_counter(), time.process_time()
         prepare(
             graph,
-            Calibration(make_batches, mode, PERCENTILE, threads, lambda stage, done: None, count),
+            Calibration(make_batches, mode, PERCENTILE, threads, lambda stage, share: None, count),
         )
         return time.perf_counter() - started, time.process_time() - cpu_started
 

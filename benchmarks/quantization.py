@@ -5,18 +5,21 @@
     python -m benchmarks.quantization REAL_DATA --parts speed --speed-models timm/seresnet50
     python -m benchmarks.quantization REAL_DATA --images FOLDER --model timm/x=FILE
 
-REAL_DATA is the folder of photographs and weights that SENET_REAL_DATA names. There are three
+REAL_DATA is the folder of photographs and weights that SENET_REAL_DATA names. There are four
 parts, which can run separately:
 
 calibration  memory and time of calibration (benchmarks/calibration.py).
 accuracy     top-1 of each build: calibrated (and searched) on one half of the images, evaluated on
              the other half, then the halves are swapped, so that every image is evaluated once, by
              a build that did not use it. The difference to fp32 is paired, with its 95 % interval.
-             Peers are calibrated on the same images.
+             Peers are calibrated on the same images. Each int8 build runs in a process of its own,
+             which gives its seconds by stage and its peak memory; so does each round of the speeds.
+costs        the same cost and speed of builds with random weights, calibrated on 16 images.
 speed        int8 vs fp32 in ONNX Runtime, and the same int8 file in OpenVINO where installed; the
              cases alternate in every round, so that interference affects all alike.
 
-Peers: onnxruntime (its quantize_static, u8 x s8 per channel), nncf and openvino, where installed.
+Peers: onnxruntime (its quantize_static, u8 x s8 per channel) and nncf (mixed preset, with its fast
+and its accurate bias correction), where --peer-python has them: an environment of their own.
 """
 
 from __future__ import annotations
@@ -30,9 +33,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-PARTS = ("calibration", "accuracy", "speed")
+PARTS = ("calibration", "accuracy", "costs", "speed")
 MODES = ("max", "percentile", "kl_divergence", "mse")
-PEERS = ("onnxruntime", "nncf", "openvino")
+PEERS = ("onnxruntime", "nncf")
 STORED_IMAGES = 400  # preprocessed images on disk, which repeat
 Table = list[dict[str, Any]]
 
@@ -86,6 +89,7 @@ def arguments() -> argparse.Namespace:
     )
     add("--calibration-images", type=int, default=300)
     add("--peers", nargs="*", choices=PEERS, default=[], help="other tools to compare with")
+    add("--peer-python", default=sys.executable, help="interpreter that runs the peers")
     add("--speed-models", nargs="*", default=["timm/seresnet50"], help="with random weights")
     add("--batches", nargs="+", type=int, default=[1, 8])
     add("--rounds", type=int, default=5, help="rounds of the speed part; the median counts")
@@ -117,7 +121,19 @@ def speed_part(bench: Any) -> Table:
     return [row for model in bench.speed_models for row in speeds_of(bench, model)]
 
 
-_RUN = {"calibration": calibration_part, "accuracy": accuracy_part, "speed": speed_part}
+def costs_part(bench: Any) -> Table:
+    """Cost of builds with random weights, by model and tool."""
+    from benchmarks.quantization_costs import costs_of
+
+    return [row for model in bench.speed_models for row in costs_of(bench, model)]
+
+
+_RUN = {
+    "calibration": calibration_part,
+    "accuracy": accuracy_part,
+    "costs": costs_part,
+    "speed": speed_part,
+}
 
 
 def say(text: str) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,21 +13,43 @@ import onnx
 
 from benchmarks.quantization import say
 from benchmarks.quantization_peers import peer_builds
+from benchmarks.quantization_processes import BuildCost, fresh_rates, speed_up
 from benchmarks.quantization_setup import HALVES, Bench, Model
-from benchmarks.quantization_speed import compare_speed
+from db.enums import Precision
 from engine.common.stats import paired_difference
 from engine.runtimes.observing import session_of
 from engine.runtimes.onnxruntime import OnnxSession
 from engine.store import artifacts
 from engine.store.manifest import BuildDetails, BuildManifest
 
-Files = dict[str, dict[int, tuple[Path, BuildDetails]]]
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """A file, what its manifest says of the build (nothing for a peer's), and what it cost."""
+
+    path: Path
+    details: BuildDetails = field(default_factory=BuildDetails)
+    cost: BuildCost | None = None
+
+
+Files = dict[str, dict[int, Built]]
 
 
 def accuracy_of(bench: Bench, model: Model) -> list[dict[str, Any]]:
     """One row per build: top-1 on all images, paired difference to fp32, size and speed."""
     files = workbench_builds(bench, model)
-    files |= peer_builds(bench, model, files["fp32"][0][0])
+    fp32 = files["fp32"][0].path
+    for half in HALVES:
+        images = bench.options.calibration_images
+        for name, path, cost in peer_builds(bench, model, fp32, f"half-{half}", images):
+            files.setdefault(name, {})[half] = Built(path, cost=cost)
+    files = {name: builds for name, builds in files.items() if len(builds) == len(HALVES)}
+    speeds = fresh_rates(
+        {name: builds[0].path for name, builds in files.items()},
+        1,
+        bench.options.rounds,
+        bench.threads,
+    )
     images = {half: _prepared(bench, model, half) for half in HALVES}
     reference: np.ndarray | None = None
     rows = []
@@ -34,7 +58,10 @@ def accuracy_of(bench: Bench, model: Model) -> list[dict[str, Any]]:
         reference = correct if reference is None else reference
         row = _row(model, name, correct, reference, build[0], bench)
         row["constraint, by half"] = _constraints(build)
-        row["images/s"], row["speed / fp32"] = compare_speed(files["fp32"][0][0], build[0][0], 1, 5)
+        row["images/s"] = statistics.median(speeds[name])
+        row["speed / fp32"] = speed_up(speeds, name, "fp32")
+        if (cost := build[0].cost) is not None:
+            row |= cost.row()
         say(f"{row}")
         rows.append(row)
     return rows
@@ -47,9 +74,13 @@ def workbench_builds(bench: Bench, model: Model) -> Files:
         files[name] = {}
         for half in HALVES:
             bench.halves  # noqa: B018 - registers them
-            artifact = bench.build(model, precision, f"half-{half}", **calibration)
+            cost = None
+            if precision == Precision.INT8:
+                artifact, cost = bench.build_in_process(model, f"half-{half}", **calibration)
+            else:
+                artifact = bench.build(model, precision, f"half-{half}", **calibration)
             path = artifacts.model_path(artifact.digest)
-            files[name][half] = (path, BuildManifest.from_artifact(artifact).build)
+            files[name][half] = Built(path, BuildManifest.from_artifact(artifact).build, cost)
     return files
 
 
@@ -71,19 +102,19 @@ def _cases(bench: Bench) -> Iterator[tuple[str, str, dict[str, Any]]]:
 def _prepared(bench: Bench, model: Model, half: int) -> tuple[list[np.ndarray], np.ndarray]:
     index = bench.halves[half]
     all_indices = np.arange(len(index))
-    return list(bench.batches(model, half, all_indices)), index.labels
+    return list(bench.batches(model, f"half-{half}", all_indices)), index.labels
 
 
 def _right(
     bench: Bench,
-    build: dict[int, tuple[Path, BuildDetails]],
+    build: dict[int, Built],
     images: dict[int, tuple[list[np.ndarray], np.ndarray]],
 ) -> np.ndarray:
     """(n,) booleans: correct images, each evaluated by the build of the other half."""
     found = []
     for half in HALVES:
         batches, labels = images[half]
-        runtime = OnnxSession(build[1 - half][0], "CPUExecutionProvider", bench.threads)
+        runtime = OnnxSession(build[1 - half].path, "CPUExecutionProvider", bench.threads)
         best = np.concatenate([runtime.run(batch).argmax(axis=1) for batch in batches])
         found.append(best == labels)
     return np.concatenate(found)
@@ -94,12 +125,12 @@ def _row(
     name: str,
     correct: np.ndarray,
     reference: np.ndarray,
-    build: tuple[Path, BuildDetails],
+    build: Built,
     bench: Bench,
 ) -> dict[str, Any]:
-    path, details = build
+    path = build.path
     change = paired_difference(reference, correct)
-    int8 = details.quantization
+    int8 = build.details.quantization
     return {
         "model": model.name,
         "build": name,
@@ -108,13 +139,14 @@ def _row(
         f"{100 * change.high:+.1f})",
         "MB": path.stat().st_size / 1e6,
         "MACs in int8": int8.macs_in_int8 if int8 is not None else None,
-        "in QLinearConv": integer_share(path, bench.folder) if "int8" in name else None,
+        "in QLinearConv": None if name in ("fp32", "fp16") else integer_share(path, bench.folder),
     }
 
 
-def _constraints(build: dict[int, tuple[Path, BuildDetails]]) -> str | None:
+def _constraints(build: dict[int, Built]) -> str | None:
     """Whether the accuracy constraint is met, in each of the two searches."""
-    found = [details.quantization.bound for _, details in build.values() if details.quantization]
+    quantizations = [built.details.quantization for built in build.values()]
+    found = [quantization.bound for quantization in quantizations if quantization]
     return ", ".join("met" if b.held else "not shown" for b in found if b) or None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 import time
 from collections.abc import Iterator
@@ -13,13 +14,19 @@ from typing import Any
 import numpy as np
 
 from benchmarks.evaluation_setup import StandaloneContext
+from benchmarks.quantization_processes import BuildCost, cost_of, home, run_case
 from db.enums import Precision, WeightsKind
 from db.models import Artifact
 from engine.build import job as build
 from engine.common.digests import data_digest
 from engine.config import settings
 from engine.datasets.reader import DatasetIndex, open_index, read_batches
-from engine.datasets.registration import CheckedDataset, check_folder, register
+from engine.datasets.registration import (
+    CheckedDataset,
+    check_folder,
+    find_dataset,
+    register,
+)
 from engine.export import job as export
 from engine.specs import BuildSpec, CalibrationSpec, ExportSpec, RangeCheckSpec, WeightsSpec
 from engine.store import artifacts
@@ -76,9 +83,11 @@ class Bench:
         return self._indices
 
     def _dataset(self, half: int) -> Any:
-        from engine.datasets.registration import find_dataset
-
         return find_dataset(f"half-{half}", self.url)
+
+    def index(self, dataset: str) -> DatasetIndex:
+        """The index of a registered dataset."""
+        return open_index(find_dataset(dataset, self.url))
 
     def context(self) -> StderrContext:
         """A context with a new workspace."""
@@ -93,8 +102,24 @@ class Bench:
 
     def build(self, model: Model, precision: str, dataset: str, **calibration: Any) -> Artifact:
         """A build of a model; int8 and fp16 builds use images of `dataset`."""
+        spec = self._spec(model, precision, dataset, **calibration)
+        digest = build.run(spec.to_json(), self.context())["artifact"]
+        return artifacts.find_by_digest(digest, self.url)
+
+    def build_in_process(
+        self, model: Model, dataset: str, **calibration: Any
+    ) -> tuple[Artifact, BuildCost]:
+        """An int8 build in a process of its own, without statistics of earlier ones; its cost."""
+        shutil.rmtree(settings().folder("cache") / "calibrations", ignore_errors=True)
+        spec = self._spec(model, Precision.INT8, dataset, **calibration)
+        workspace = self.context().workspace
+        case = {"home": home(), "url": self.url, "workspace": str(workspace)}
+        found = run_case(kind="build", spec=spec.to_json(), **case)
+        return artifacts.find_by_digest(found["artifact"], self.url), cost_of(found)
+
+    def _spec(self, model: Model, precision: str, dataset: str, **calibration: Any) -> BuildSpec:
         self.export(model)
-        images = self.options.calibration_images
+        images = calibration.pop("images", self.options.calibration_images)
         data_specs: dict[str, Any] = {}
         if precision == Precision.INT8:
             data_specs["calibration"] = CalibrationSpec(
@@ -102,14 +127,12 @@ class Bench:
             )
         if precision == Precision.FP16:
             data_specs["range_check"] = RangeCheckSpec(dataset=dataset, images=images)
-        spec = BuildSpec(export=model.spec, precision=Precision(precision), **data_specs)
-        digest = build.run(spec.to_json(), self.context())["artifact"]
-        return artifacts.find_by_digest(digest, self.url)
+        return BuildSpec(export=model.spec, precision=Precision(precision), **data_specs)
 
-    def batches(self, model: Model, half: int, which: np.ndarray) -> Iterator[np.ndarray]:
-        """Preprocessed images of a half, in batches."""
+    def batches(self, model: Model, dataset: str, which: np.ndarray) -> Iterator[np.ndarray]:
+        """Preprocessed images of a dataset, in batches."""
         spec = artifacts.preprocess_of(self.export(model))
-        return read_batches(self.halves[half], which, spec, BATCH, self.threads)
+        return read_batches(self.index(dataset), which, spec, BATCH, self.threads)
 
 
 def _half(found: CheckedDataset, half: int) -> CheckedDataset:

@@ -20,6 +20,7 @@ from engine.store import artifacts
 
 ONNX_RUNTIME, OPENVINO = "onnxruntime", "openvino"
 TURN_S = 1.5
+DRAWN, FEW_IMAGES = "drawn", 16
 TARGETS = {("timm/seresnet50", 1): 2.4, ("timm/seresnet50", 8): 3.2}
 OPENVINO_TARGET = 0.85
 Run = Callable[[np.ndarray], Any]
@@ -29,7 +30,7 @@ def speeds_of(bench: Bench, model: Model) -> list[dict[str, Any]]:
     """One row per batch size: int8 vs fp32, ONNX Runtime vs OpenVINO with the same int8 file."""
     register_calibration_set(bench)
     paths = {
-        precision: artifacts.model_path(bench.build(model, precision, "drawn").digest)
+        precision: artifacts.model_path(bench.build(model, precision, DRAWN).digest)
         for precision in ("fp32", "int8")
     }
     rows = []
@@ -82,14 +83,6 @@ def rates(runs: dict[Any, Run], model: Path, batch: int, rounds: int) -> dict[An
     return found
 
 
-def compare_speed(first: Path, second: Path, batch: int, rounds: int) -> tuple[float, float]:
-    """(images/s of the second file, its speed-up over the first), in ONNX Runtime."""
-    runs = {name: _load(ONNX_RUNTIME, path) for name, path in (("a", first), ("b", second))}
-    found = rates(runs, first, batch, rounds)
-    ratio = statistics.median(b / a for a, b in zip(found["a"], found["b"], strict=True))
-    return statistics.median(found["b"]), ratio
-
-
 def _load(runtime: str, path: Path) -> Run:
     if runtime == ONNX_RUNTIME:
         return OnnxSession(path, "CPUExecutionProvider", settings().threads).run
@@ -114,5 +107,5 @@ def register_calibration_set(bench: Bench) -> None:
     from engine.datasets.sampling import sample_calibration_images
 
     root = bench.options.images or bench.options.real_data / "imagenet_1000"
-    layout = sample_calibration_images(root, count=32)
-    register("drawn", check_images(root, layout, lambda done, total: None), bench.url)
+    layout = sample_calibration_images(root, count=FEW_IMAGES)
+    register(DRAWN, check_images(root, layout, lambda done, total: None), bench.url)

@@ -57,7 +57,7 @@ class Builder:
 BUILDERS: dict[str, Builder] = {
     Precision.FP32: Builder("engine.build.fp32:build"),
     Precision.FP16: Builder("engine.build.fp16.builder:build", {"fp16": "2"}),
-    Precision.INT8: Builder("engine.build.int8.builder:build", {"int8": "7"}, integers=True),
+    Precision.INT8: Builder("engine.build.int8.builder:build", {"int8": "8"}, integers=True),
 }
 
 

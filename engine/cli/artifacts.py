@@ -146,6 +146,11 @@ def _show_layers(model_id: str, report: Int8Report, build: Int8Build, all_layers
         note(f"int8 target: {build.target.summary}: {build.target.why}.")
     if build.bound is not None:
         note(f"Accuracy constraint (95 % intervals): {build.bound.sentence()}.")
+    if report.stages:
+        stages = ", ".join(
+            f"{stage.stage.lower()} {stage.seconds:.1f} s" for stage in report.stages
+        )
+        note(f"Time of the build by stage: {stages}.")
     if build.merged_groups is not None:
         _show_merged_groups(model_id, build.merged_groups)
 

@@ -43,15 +43,23 @@ def _joined(values: tuple[np.ndarray, ...], images: int) -> np.ndarray:
     return np.concatenate(values)[:images]
 
 
-def session_of(model: ModelProto, threads: int, optimized: Path | None = None) -> GraphSession:
+NO_SPINNING = ("session.intra_op.allow_spinning", "0")
+
+
+def session_of(
+    model: ModelProto, threads: int, optimized: Path | None = None, spinning: bool = True
+) -> GraphSession:
     """A CPU session; with `optimized`, the graph that ONNX Runtime makes of it is written there.
 
     What is written stops at the extended level: the last one is for one machine only. Integers are
-    added up exactly, also where the processor's fast kernels would overflow.
+    added up exactly, also where the processor's fast kernels would overflow. Without `spinning`,
+    waiting threads leave the cores to others, such as the decoding of the next images.
     """
     level = None if optimized is None else ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
     options = options_of(threads, level)
     options.add_session_config_entry(EXACT_SUMS, "1")
+    if not spinning:
+        options.add_session_config_entry(*NO_SPINNING)
     if optimized is not None:
         options.optimized_model_filepath = str(optimized)
     with tempfile.TemporaryDirectory() as folder:
@@ -61,11 +69,14 @@ def session_of(model: ModelProto, threads: int, optimized: Path | None = None) -
 
 
 def plain_session_of(model: ModelProto, threads: int) -> GraphSession:
-    """A CPU session that leaves QuantizeLinear and DequantizeLinear where they are."""
-    options = options_of(threads, ort.GraphOptimizationLevel.ORT_ENABLE_BASIC)
+    """A CPU session that leaves QuantizeLinear and DequantizeLinear where they are.
+
+    All other optimizations apply: a small network runs four times as fast as with the basic ones.
+    """
+    options = options_of(threads)
     options.add_session_config_entry("session.disable_quant_qdq", "1")
     # Threads that wait at the end of one session must not take the cores from the next.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry(*NO_SPINNING)
     return GraphSession(session_over(model.SerializeToString(), options))
 
 

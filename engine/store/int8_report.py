@@ -18,13 +18,17 @@ class TargetFacts(Document):
 
 
 class SearchStep(Document):
-    """One candidate of a search: its share of MACs in float, and its accuracy drop in pp."""
+    """One candidate of a search: its share of MACs in float, and its accuracy drop in pp.
+
+    `relative_speed` is its speed in multiples of that of fp32, at first look (None: not measured).
+    """
 
     float_share: float = 0.0
     drop: float = 0.0
     drop_at_most: float = 0.0
     expected_drop: float | None = None
     expected_at_most: float | None = None
+    relative_speed: float | None = None
 
 
 class BoundFacts(SearchStep):
@@ -48,12 +52,14 @@ class BoundFacts(SearchStep):
             f"{'met' if self.held else 'not proven'}: drop {self.drop:.1f} pp, at most "
             f"{self.drop_at_most:.1f} on {self.images:,} images"
         )
-        if self.expected_drop is None or self.expected_at_most is None:
-            return text
-        return (
-            f"{text}; estimated from score margins: {self.expected_drop:.1f}, at most "
-            f"{self.expected_at_most:.1f}"
-        )
+        if self.expected_drop is not None and self.expected_at_most is not None:
+            text += (
+                f"; estimated from score margins: {self.expected_drop:.1f}, at most "
+                f"{self.expected_at_most:.1f}"
+            )
+        if self.relative_speed is not None:
+            text += f"; about {self.relative_speed:.2f} times as fast as fp32 at first look"
+        return text
 
 
 class GroupedShape(Document):
@@ -121,8 +127,10 @@ class LayerReport(Document):
     """One convolution or Gemm: `layer` names its weights in the export, `tensor` its output.
 
     SQNR in dB of the weights, and of the quantized output (None where it is in float). `effect_db`
-    is the SQNR of the logits when only this layer is quantized (None: not measured). `saturated` is
-    the share of output values outside the range `low` to `high`. `precision` is int8 or float.
+    is the SQNR of the logits when only what excluding this layer would keep in float is quantized
+    (None: not measured). `saturated` is the share of output values outside the range `low` to
+    `high`. `precision` is int8 or float. `int8_ms` and `float_ms` are its time alone at batch 1,
+    where a search measured it.
     """
 
     layer: str
@@ -138,6 +146,8 @@ class LayerReport(Document):
     high: float | None
     saturated: float | None
     effect_db: float | None
+    int8_ms: float | None = None
+    float_ms: float | None = None
 
 
 class ChangedClasses(Document):
@@ -147,9 +157,21 @@ class ChangedClasses(Document):
     changed: int = 0
 
 
+class StageSeconds(Document):
+    """Time of one stage of a build: elapsed seconds, and processor seconds of all threads."""
+
+    stage: str
+    seconds: float
+    processor_seconds: float
+
+
 class Int8Report(Document):
-    """All layers of an int8 build in graph order, and the share of MACs in int8."""
+    """All layers of an int8 build in graph order, and the share of MACs in int8.
+
+    `stages` is the time of the build by stage; builds made before it was measured have none.
+    """
 
     macs_in_int8: float = 0.0
     layers: list[LayerReport] = Field(default_factory=list)
     changed_classes: ChangedClasses = ChangedClasses()
+    stages: list[StageSeconds] = Field(default_factory=list)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import platform
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,15 +20,18 @@ from engine.build.int8.accuracy_control import search
 from engine.build.int8.accuracy_control.bound import AGREEMENT, TOP1, AccuracyConstraint
 from engine.build.int8.accuracy_control.checkpoint import SearchCheckpoint, checkpoint_path
 from engine.build.int8.accuracy_control.expected_drop import score_margins
-from engine.build.int8.calibration_data import CalibrationImages
+from engine.build.int8.calibration_data import BATCH, CalibrationImages
 from engine.build.int8.calibration_overlap import select_held_out, write_build_images
 from engine.build.int8.merged_groups.choice import merge_grouped_convolutions
 from engine.build.int8.mixed_precision import mixed_precision
-from engine.build.int8.mixed_precision.mixed_precision import MixedPrecisionBuild
+from engine.build.int8.mixed_precision.mixed_precision import HostTimer, MixedPrecisionBuild
 from engine.build.int8.pipeline import Calibration
 from engine.build.int8.qdq.placement import WEIGHTED_OPS
 from engine.build.int8.report import create_report
+from engine.build.int8.stages import BuildProgress, Stage, StageTimes
 from engine.build.int8.statistics.cache import StatisticsCache, StatisticsSource
+from engine.build.int8.statistics.histograms import MSE_IMAGES
+from engine.build.int8.targets import Target
 from engine.common import environment
 from engine.common.digests import images_digest
 from engine.common.files import write_text
@@ -39,13 +44,15 @@ from engine.datasets.sampling import sample_by_class
 from engine.errors import BuildFailed, InvalidRequest, LabelsMismatch
 from engine.jobs.context import JobContext
 from engine.onnx import graph_io
-from engine.specs import CalibrationSpec
+from engine.specs import CPU_PROVIDER, CalibrationSpec
 from engine.store import artifacts
 from engine.store.int8_report import ChangedClasses
 from engine.store.manifest import BuildDetails, CalibrationFacts
 
-REPORT_IMAGES = 16
-CHANGED_IMAGES = 64
+REPORT_IMAGES = 8
+SAMPLE_IMAGES = 64
+"""So many calibration images, drawn at random, are kept in memory: layers are ranked and reported,
+and classes compared, on them or on the first of them."""
 MANY_CHANGED = 1 / 8
 """Share of images; where more change their class, the log explains why."""
 SEARCH_IMAGES = 2_000
@@ -67,28 +74,48 @@ def build(source: Source, path: Path, context: JobContext) -> BuildDetails:
     indices = sample_by_class(images.index.labels, calibration_spec.images, calibration_spec.seed)
     _log_calibration_set(images.index, indices, calibration_spec, context)
     context.stage(f"Calibrating on {len(indices)} images of {dataset.name}.")
+    times = StageTimes()
     shuffled = np.random.default_rng(calibration_spec.seed).permutation(indices)
+    with times.measure(Stage.IMAGES):
+        sample = images.load(shuffled[:SAMPLE_IMAGES])
+    progress = BuildProgress(
+        context.progress, _expected_inferences(model, calibration_spec, sample, indices)
+    )
     calibration = Calibration(
-        images=lambda: images.batches(shuffled),
+        images=lambda: _sample_first(images, sample, shuffled),
         method=calibration_spec.mode,
         percentile=calibration_spec.percentile,
         threads=settings().threads,
-        progress=lambda stage, done: context.progress(done, len(indices), "images", stage),
+        progress=progress.update,
         image_count=len(indices),
         statistics_cache=StatisticsCache(_statistics_source(export, images, indices), context.say),
+        times=times,
     )
     mixed = _mixed(
-        model, export, calibration_spec, images, indices, calibration, context, source.recipe
+        model,
+        export,
+        calibration_spec,
+        images,
+        indices,
+        sample,
+        calibration,
+        context,
+        source.recipe,
     )
-    mixed = _merge_groups(mixed, context)
+    with times.measure(Stage.GROUPS):
+        mixed = _merge_groups(mixed, context)
+    with times.measure(Stage.WRITING):
+        graph_io.save(mixed.model, path)
     context.stage("Analyzing layers.")
-    graph_io.save(mixed.model, path)
-    report = create_report(
-        model, mixed, images.single_images(indices[:REPORT_IMAGES]), settings().threads
-    )
-    changed = _compare_top1(model, mixed.model, images, indices[:CHANGED_IMAGES])
+    progress.update(Stage.REPORT, 0.0)
+    with times.measure(Stage.REPORT):
+        single_images = (image[None] for image in sample[:REPORT_IMAGES])
+        report = create_report(model, mixed, single_images, settings().threads)
+    progress.update(Stage.COMPARISON, 0.0)
+    with times.measure(Stage.COMPARISON):
+        changed = _compare_top1(model, mixed.model, images, sample)
     counts = ChangedClasses(images=changed.images, changed=changed.changed)
-    report = report.model_copy(update={"changed_classes": counts})
+    report = report.model_copy(update={"changed_classes": counts, "stages": times.facts()})
     if changed.changed > MANY_CHANGED * changed.images:
         context.say(changed.warning())
     write_text(path.parent / artifacts.REPORT_FILE, json.dumps(report.dump(), indent=1))
@@ -112,6 +139,34 @@ def build(source: Source, path: Path, context: JobContext) -> BuildDetails:
     )
 
 
+def _sample_first(
+    images: CalibrationImages, sample: np.ndarray, shuffled: np.ndarray
+) -> Iterator[np.ndarray]:
+    """Batches of all calibration images; the first are `sample`, which is in memory."""
+    for start in range(0, len(sample), BATCH):
+        yield sample[start : start + BATCH]
+    if len(shuffled) > len(sample):
+        yield from images.batches(shuffled[len(sample) :])
+
+
+def _expected_inferences(
+    model: ModelProto, calibration_spec: CalibrationSpec, sample: np.ndarray, indices: np.ndarray
+) -> dict[Stage, int]:
+    """Inferences by stage, for the progress; the candidates of a search are counted by themselves.
+
+    The sensitivity is counted as if it were analyzed; where it is not, the build ends earlier.
+    """
+    layers = sum(node.op_type in WEIGHTED_OPS for node in model.graph.node)
+    ranges = {"max": 0, "mse": min(MSE_IMAGES, len(indices))}
+    return {
+        Stage.STATISTICS: len(indices),
+        Stage.RANGES: ranges.get(calibration_spec.mode, len(indices)),
+        Stage.SENSITIVITY: (layers + 2) * mixed_precision.ANALYSIS_IMAGES,
+        Stage.REPORT: REPORT_IMAGES,
+        Stage.COMPARISON: 2 * len(sample),
+    }
+
+
 def _require_layers(model: ModelProto, export: Artifact) -> None:
     """Raises BuildFailed for a model without a convolution or Gemm with constant weights."""
     constants = {tensor.name for tensor in model.graph.initializer}
@@ -130,6 +185,7 @@ def _mixed(
     calibration_spec: CalibrationSpec,
     images: CalibrationImages,
     indices: np.ndarray,
+    sample: np.ndarray,
     calibration: Calibration,
     context: JobContext,
     key: str,
@@ -143,11 +199,10 @@ def _mixed(
         target=target,
         required_float=_convolution_outputs(model, calibration_spec.keep_in_float),
         float_share=calibration_spec.float_share,
-        analysis_images=images.load(indices[: mixed_precision.ANALYSIS_IMAGES])
-        if meaningful
-        else None,
+        analysis_images=sample[: mixed_precision.ANALYSIS_IMAGES] if meaningful else None,
         log=context.say,
         progress=context.progress,
+        timer=_timer_for(target),
     )
     if calibration_spec.max_drop is None:
         return mixed_precision.build_default(request)
@@ -161,6 +216,14 @@ def _mixed(
             f"Resuming a stopped search: {count} step{'s' * (count > 1)} already evaluated."
         )
     return search.search_float_layers(request, constraint, checkpoint)
+
+
+def _timer_for(target: Target) -> HostTimer | None:
+    """Measures on this machine if it is of the kind that the target is for."""
+    detected = targets.detect_target(
+        environment.instruction_sets(), CPU_PROVIDER, platform.machine()
+    )
+    return HostTimer() if target.name == detected.name else None
 
 
 def _merge_groups(mixed: MixedPrecisionBuild, context: JobContext) -> MixedPrecisionBuild:
@@ -188,7 +251,9 @@ def _constraint(
             f"All images of {index.name!r} are used for calibration, so none is left to evaluate "
             f"the accuracy drop: use fewer (--calibration-images) or a larger dataset."
         )
+    started = time.monotonic()
     scores = images.predict(model, held_out_images, threads)
+    evaluation_s = time.monotonic() - started
     predicted = scores.argmax(axis=1)
     labeled = len(index.classes) > 1
     labels = predicted
@@ -209,7 +274,12 @@ def _constraint(
     metric = TOP1 if labeled else AGREEMENT
     reference = score_margins(scores, labels)
     return AccuracyConstraint(
-        float(calibration_spec.max_drop or 0), margins, reference, calibration_spec.search_s, metric
+        float(calibration_spec.max_drop or 0),
+        margins,
+        reference,
+        calibration_spec.search_s,
+        metric,
+        evaluation_s,
     )
 
 
@@ -294,16 +364,16 @@ class Top1Changes:
 
 
 def _compare_top1(
-    fp32_model: ModelProto, int8_model: ModelProto, images: CalibrationImages, indices: np.ndarray
+    fp32_model: ModelProto, int8_model: ModelProto, images: CalibrationImages, sample: np.ndarray
 ) -> Top1Changes:
-    """Compares top-1 of fp32 and int8 on the images at `indices`."""
+    """Compares top-1 of fp32 and int8 on the images `sample` (n, 3, h, w)."""
     threads = settings().threads
     fp32_scores, int8_scores = (
-        images.predict(model, indices, threads) for model in (fp32_model, int8_model)
+        images.predict_loaded(model, sample, threads) for model in (fp32_model, int8_model)
     )
     changed = fp32_scores.argmax(axis=1) != int8_scores.argmax(axis=1)
     best = np.sort(fp32_scores, axis=1)[:, -2:]
     margins = (best[:, -1] - best[:, 0])[changed]
     shift = np.abs(int8_scores - fp32_scores).max(axis=1)
     margin = float(np.median(margins)) if len(margins) else 0.0
-    return Top1Changes(len(indices), int(changed.sum()), margin, float(np.median(shift)))
+    return Top1Changes(len(sample), int(changed.sum()), margin, float(np.median(shift)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 from onnx import ModelProto
@@ -31,10 +31,6 @@ class CalibrationImages:
         """Batches of float32 (n, 3, crop, crop), n at most BATCH."""
         return read_batches(self.index, indices, self.preprocess, BATCH, settings().threads)
 
-    def single_images(self, indices: np.ndarray) -> Iterator[np.ndarray]:
-        """Single images, float32 (1, 3, crop, crop)."""
-        return read_batches(self.index, indices, self.preprocess, 1, settings().threads)
-
     def load(self, indices: np.ndarray) -> np.ndarray:
         """All images in one array, float32 (n, 3, crop, crop)."""
         return np.concatenate(list(self.batches(indices)))
@@ -47,14 +43,23 @@ class CalibrationImages:
         progress: Callable[[int, int], None] | None = None,
     ) -> np.ndarray:
         """Scores, float32 (n, classes), no background class; `progress` takes (done, total)."""
-        session = session_of(model, threads)
-        scores: list[np.ndarray] = []
-        done = 0
-        for batch in self.batches(indices):
-            scores.append(
-                drop_background(session.run(None, {graph_io.INPUT: batch})[0], self.background)
-            )
-            done += len(batch)
+        done, scores = 0, []
+        for part in self._scores(model, self.batches(indices), threads):
+            scores.append(part)
+            done += len(part)
             if progress is not None:
                 progress(done, len(indices))
         return np.concatenate(scores)
+
+    def predict_loaded(self, model: ModelProto, images: np.ndarray, threads: int) -> np.ndarray:
+        """Scores of images (n, 3, h, w) in memory, as `predict`."""
+        parts = (images[start : start + BATCH] for start in range(0, len(images), BATCH))
+        return np.concatenate(list(self._scores(model, parts, threads)))
+
+    def _scores(
+        self, model: ModelProto, batches: Iterable[np.ndarray], threads: int
+    ) -> Iterator[np.ndarray]:
+        session = session_of(model, threads, spinning=False)
+        for batch in batches:
+            scores = session.run(None, {graph_io.INPUT: batch})[0]
+            yield drop_background(scores, self.background)

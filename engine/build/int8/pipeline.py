@@ -17,7 +17,9 @@ from engine.build.int8.passes.squeeze import squeeze_to_global_pool
 from engine.build.int8.qdq.placement import WEIGHTED_OPS, QuantizerPlacement, place_quantizers
 from engine.build.int8.qdq.placement_tensorrt import place_quantizers_for_tensorrt
 from engine.build.int8.qdq.qparams import choose_qparams
+from engine.build.int8.qdq.weights import WeightCache
 from engine.build.int8.qdq.writer import write_qdq_model
+from engine.build.int8.stages import Stage, StageTimes
 from engine.build.int8.statistics.cache import StatisticsCache, range_key
 from engine.build.int8.statistics.channel_statistics import (
     ChannelStatistics,
@@ -27,7 +29,13 @@ from engine.build.int8.statistics.hard_swish_ranges import (
     HardSwishSample,
     create_hard_swish_samples,
 )
-from engine.build.int8.statistics.histograms import collect_histograms
+from engine.build.int8.statistics.histograms import (
+    MSE_IMAGES,
+    MSE_VALUES,
+    TARGET_VALUES,
+    collect_histograms,
+    first_images,
+)
 from engine.build.int8.statistics.observers import observed_tensors
 from engine.build.int8.statistics.range_estimators import RANGE_ESTIMATORS, Ranges
 from engine.build.int8.targets import Target, get_target
@@ -36,16 +44,16 @@ from engine.specs import TargetName
 from engine.store.int8_report import Int8Build
 
 Batches = Callable[[], Iterable[np.ndarray]]
-Progress = Callable[[str, int], None]
+Progress = Callable[[Stage, float], None]
 
 DEFAULT_TARGET = get_target(TargetName.X86_VNNI)
 
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """Calibration images and method; `images` returns the same batches at every call.
+    """Calibration images and method; `images` returns the same batches, in random order.
 
-    `percentile` (0 to 100) is for the method of that name. `progress` takes (stage, images done).
+    `percentile` (0 to 100) is for the method of that name. `progress` takes (stage, share done).
     Statistics of one call of `prepare` are reused by the next through `statistics_cache`.
     """
 
@@ -56,6 +64,12 @@ class Calibration:
     progress: Progress
     image_count: int = 300
     statistics_cache: StatisticsCache = field(default_factory=StatisticsCache)
+    weight_cache: WeightCache = field(default_factory=WeightCache)
+    times: StageTimes = field(default_factory=StageTimes)
+
+    def report(self, stage: Stage, images_done: int, images: int) -> None:
+        """Reports the progress of a pass over `images` images."""
+        self.progress(stage, min(images_done / max(images, 1), 1.0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +84,7 @@ class PreparedModel:
     ranges: Ranges
     channel_means: dict[str, np.ndarray]
     facts: Int8Build
+    weight_cache: WeightCache
 
 
 def prepare(
@@ -89,9 +104,11 @@ def prepare(
     _name_nodes(model)
     squeezes = squeeze_to_global_pool(model)
     split_hard_swish(model)
-    statistics = _collect_statistics(model, calibration)
+    with calibration.times.measure(Stage.STATISTICS):
+        statistics = _collect_statistics(model, calibration)
     constant = _constant_layers(model, statistics)
-    equalized = equalize(model, statistics, excluded_layers)
+    with calibration.times.measure(Stage.EQUALIZATION):
+        equalized = equalize(model, statistics, excluded_layers)
     if target.fuses_only_in_integers:
         gates = hard_gates_to_convolutions(model, excluded_layers)
         placement = place_quantizers(model, excluded_layers)
@@ -99,12 +116,14 @@ def prepare(
         gates = 0
         unscaling_to_mul(model)
         placement = place_quantizers_for_tensorrt(model, excluded_layers)
-    statistics = equalized.statistics | _missing_statistics(
-        model, placement, equalized.statistics, calibration
-    )
+    with calibration.times.measure(Stage.STATISTICS):
+        statistics = equalized.statistics | _missing_statistics(
+            model, placement, equalized.statistics, calibration
+        )
     ranges = _min_max_ranges(placement, statistics)
     if calibration.method != "max":
-        ranges = _ranges_by_distribution(model, placement, ranges, statistics, calibration)
+        with calibration.times.measure(Stage.RANGES):
+            ranges = _ranges_by_distribution(model, placement, ranges, statistics, calibration)
     facts = Int8Build(
         squeezes_rewritten=squeezes,
         gates_rewritten=gates,
@@ -113,7 +132,7 @@ def prepare(
         constant=constant,
     )
     channel_means = {name: channels.mean for name, channels in equalized.statistics.items()}
-    return PreparedModel(model, placement, ranges, channel_means, facts)
+    return PreparedModel(model, placement, ranges, channel_means, facts, calibration.weight_cache)
 
 
 def create_fake_quantizer(prepared: PreparedModel, target: Target) -> FakeQuantizer:
@@ -121,7 +140,12 @@ def create_fake_quantizer(prepared: PreparedModel, target: Target) -> FakeQuanti
     qparams = choose_qparams(prepared.placement, prepared.ranges, target.activations)
     bound_pairs = target.adds_pairs_in_16_bits
     return FakeQuantizer(
-        prepared.model, prepared.placement, qparams, prepared.channel_means, bound_pairs
+        prepared.model,
+        prepared.placement,
+        qparams,
+        prepared.channel_means,
+        bound_pairs,
+        prepared.weight_cache,
     )
 
 
@@ -129,7 +153,12 @@ def quantize(prepared: PreparedModel, target: Target) -> tuple[ModelProto, Int8B
     """(int8 model, facts for the manifest); `target` must be the one it was prepared for."""
     qparams = choose_qparams(prepared.placement, prepared.ranges, target.activations)
     model = write_qdq_model(
-        prepared.model, prepared.placement, qparams, target, prepared.channel_means
+        prepared.model,
+        prepared.placement,
+        qparams,
+        target,
+        prepared.channel_means,
+        prepared.weight_cache,
     )
     arrange_channels_last(model, prepared.placement.view, target)
     return model, prepared.facts.model_copy(
@@ -173,7 +202,7 @@ def _run_statistics_pass(
         names,
         calibration.images(),
         calibration.threads,
-        lambda images_done: calibration.progress("Collecting statistics", images_done),
+        lambda done: calibration.report(Stage.STATISTICS, done, calibration.image_count),
     )
 
 
@@ -216,14 +245,18 @@ def _ranges_from_histograms(
     calibration: Calibration,
 ) -> Ranges:
     samples = {name: sample for name, sample in samples.items() if name in min_max}
+    images, target_values = calibration.image_count, TARGET_VALUES
+    if calibration.method == "mse":
+        images, target_values = min(images, MSE_IMAGES), MSE_VALUES
     histograms = collect_histograms(
         model,
         min_max,
-        calibration.images(),
+        first_images(calibration.images(), images),
         calibration.threads,
-        lambda images_done: calibration.progress("Collecting histograms", images_done),
+        lambda images_done: calibration.report(Stage.RANGES, images_done, images),
         samples,
-        calibration.image_count,
+        images,
+        target_values,
     )
     estimate = RANGE_ESTIMATORS[calibration.method]
     ranges = {name: estimate(h, calibration.percentile) for name, h in histograms.items()}

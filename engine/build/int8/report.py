@@ -12,7 +12,7 @@ from engine.build.int8.mixed_precision.sensitivity import noise_to_sqnr_db
 from engine.build.int8.passes.hard_swish import GATE_LINE
 from engine.build.int8.qdq.placement import WEIGHTED_OPS
 from engine.build.int8.qdq.qparams import QParams, choose_qparams
-from engine.build.int8.qdq.weights import channel_axis, quantize_layer
+from engine.build.int8.qdq.weights import channel_axis
 from engine.onnx import graph_io
 from engine.runtimes.observing import plain_session_of
 from engine.store.int8_report import Int8Report, LayerReport
@@ -61,15 +61,15 @@ def create_report(
                 precision="float" if reason else "int8",
                 reason=reason,
                 macs_share=macs[name] / total,
-                weights_sqnr_db=None
-                if reason
-                else _weights_sqnr_db(node, view.constants, mixed.target.adds_pairs_in_16_bits),
+                weights_sqnr_db=None if reason else _weights_sqnr_db(node, mixed),
                 output=output,
                 output_sqnr_db=sqnr,
                 low=_range_end(tensor_qparams, 0),
                 high=_range_end(tensor_qparams, 1),
                 saturated=saturated,
                 effect_db=None if reason else _logits_sqnr_db(name, output, mixed),
+                int8_ms=mixed.times.int8_ms.get(name) if mixed.times else None,
+                float_ms=mixed.times.float_ms.get(name) if mixed.times else None,
             )
         )
     macs_in_int8 = sum(layer.macs_share for layer in layers if layer.precision == "int8")
@@ -110,14 +110,16 @@ def _error_sums(value: np.ndarray, tensor_qparams: QParams) -> np.ndarray:
     return np.array([(value**2).sum(), (error**2).sum(), clipped, value.size], np.float64)
 
 
-def _weights_sqnr_db(node: NodeProto, constants: dict[str, np.ndarray], bound_pairs: bool) -> float:
-    values = constants[node.input[1]]
-    integers, scales = quantize_layer(node, values, bound_pairs)
-    weights = np.moveaxis(values, channel_axis(node), 0).astype(np.float64)
-    dequantized = integers * scales.reshape(-1, *[1] * (weights.ndim - 1))
-    return noise_to_sqnr_db(
-        float(((dequantized - weights) ** 2).sum() / max((weights**2).sum(), 1e-30))
+def _weights_sqnr_db(node: NodeProto, mixed: MixedPrecisionBuild) -> float:
+    prepared = mixed.prepared
+    values = prepared.placement.view.constants[node.input[1]]
+    integers, scales = prepared.weight_cache.quantize(
+        node, values, mixed.target.adds_pairs_in_16_bits
     )
+    weights = np.moveaxis(values, channel_axis(node), 0).reshape(len(scales), -1)
+    error = integers.reshape(weights.shape) * scales[:, None].astype(np.float32) - weights
+    signal_power = float(np.vdot(weights, weights))
+    return noise_to_sqnr_db(float(np.vdot(error, error)) / max(signal_power, 1e-30))
 
 
 def _quantized_output(
@@ -138,7 +140,7 @@ def _logits_sqnr_db(name: str, output: str | None, mixed: MixedPrecisionBuild) -
     if mixed.analysis is None:
         return None
     sensitivity = mixed.analysis.sensitivity
-    parts = [sensitivity.weights.get(name), sensitivity.tensors.get(output or "")]
+    parts = [sensitivity.layers.get(name), sensitivity.tensors.get(output or "")]
     measured = [part for part in parts if part is not None]
     return noise_to_sqnr_db(sum(measured)) if measured else None
 

@@ -10,6 +10,7 @@ import numpy as np
 from onnx import ModelProto
 
 from engine.build.int8.accuracy_control.checkpoint import EvaluatedCandidate
+from engine.text import duration
 
 Z_ONE_SIDED_95 = 1.645
 TOP1, AGREEMENT = "top-1", "agreement with fp32"
@@ -24,6 +25,7 @@ class AccuracyConstraint:
     `compute_margins` returns the score margins of a model for every image and reports progress as
     (done, total) images; an image is correct where its margin is above 0. `reference_margins` are
     those of fp32. Without labels, the class that fp32 predicts counts as correct.
+    `expected_step_s` is the time that evaluating a candidate is expected to take.
     """
 
     max_drop_pp: float
@@ -31,6 +33,7 @@ class AccuracyConstraint:
     reference_margins: np.ndarray
     search_limit_s: float
     metric: str = TOP1
+    expected_step_s: float | None = None
 
     def is_met(self, step: EvaluatedCandidate) -> bool:
         """Whether the upper limit of the paired confidence interval meets the constraint."""
@@ -69,6 +72,43 @@ def too_few_images_message(constraint: AccuracyConstraint) -> str | None:
     )
 
 
+def time_message(
+    constraint: AccuracyConstraint, max_steps: int, analysis_inferences: int
+) -> str | None:
+    """The time that a search is expected to take, before it starts; None where it is unknown.
+
+    `analysis_inferences` are those of a sensitivity analysis in full.
+    """
+    step_s = constraint.expected_step_s
+    if step_s is None:
+        return None
+    analysis_s = step_s * analysis_inferences / max(len(constraint.reference_margins), 1)
+    most_s = min(max_steps * step_s + analysis_s, constraint.search_limit_s)
+    return (
+        f"The search evaluates up to {max_steps} candidates on "
+        f"{len(constraint.reference_margins):,} images, about {duration(step_s)} each, "
+        f"and analyzes the sensitivity in about {duration(analysis_s)}: at most about "
+        f"{duration(most_s)}."
+    )
+
+
+def fp32_message(constraint: AccuracyConstraint, step: EvaluatedCandidate) -> str | None:
+    """Says where fp32 is the better choice than the candidate taken, else None.
+
+    That is where it is not faster than fp32, or not even expected to meet the constraint.
+    """
+    others = "fp32 meets it; measure other precisions and runtimes, too."
+    if not (constraint.is_met(step) or constraint.is_expected_to_be_met(step)):
+        faster = "" if step.relative_speed is None else " and is faster than fp32"
+        return f"No int8 build was found that meets the constraint{faster}: {others}"
+    if step.is_faster_than_fp32 is False:
+        return (
+            f"The build that meets the constraint runs at about {step.relative_speed:.2f} times "
+            f"the speed of fp32 here; none that is faster was found: {others}"
+        )
+    return None
+
+
 def not_met_message(constraint: AccuracyConstraint, step: EvaluatedCandidate) -> str:
     """Reports that the constraint is not proven, the images needed for it, and the build taken."""
     images = step.paired.n
@@ -84,5 +124,6 @@ def not_met_message(constraint: AccuracyConstraint, step: EvaluatedCandidate) ->
         "the first candidate that is expected to meet it"
         if constraint.is_expected_to_be_met(step)
         else "the candidate with the least expected drop"
+        + (" of those faster than fp32" if step.is_faster_than_fp32 else "")
     )
     return f"{text} Selected: {chosen}, estimated from score margins."

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.build.int8.accuracy_control.expected_drop import ExpectedDrop
+from engine.build.int8.mixed_precision.layer_times import LayerTimes
 from engine.build.int8.mixed_precision.sensitivity import Sensitivity
 from engine.common.files import disk_full_as_error
 from engine.common.stats import PairedDifference
@@ -22,7 +23,8 @@ class EvaluatedCandidate:
     """One candidate build: its layers in float, and its accuracy.
 
     `float_share` is the share of the convolutions' MACs in float, `paired` the comparison with fp32
-    on the same images, `duration_s` the time to build and evaluate it.
+    on the same images, `duration_s` the time to build and evaluate it, `relative_speed` its speed
+    in multiples of that of fp32 (None: not measured).
     """
 
     float_share: float
@@ -30,6 +32,7 @@ class EvaluatedCandidate:
     paired: PairedDifference
     expected: ExpectedDrop
     duration_s: float
+    relative_speed: float | None = None
 
     @property
     def drop_pp(self) -> float:
@@ -40,6 +43,11 @@ class EvaluatedCandidate:
     def drop_upper_limit_pp(self) -> float:
         """Upper limit of the drop (percentage points) from the paired confidence interval."""
         return -self.paired.low * 100
+
+    @property
+    def is_faster_than_fp32(self) -> bool | None:
+        """Whether it is faster than fp32 at first look; None: not measured."""
+        return None if self.relative_speed is None else self.relative_speed > 1
 
     @property
     def changed_images(self) -> int:
@@ -53,6 +61,7 @@ class SearchCheckpoint:
 
     path: Path | None = None
     sensitivity: Sensitivity | None = None
+    times: LayerTimes | None = None
     steps: tuple[EvaluatedCandidate, ...] = ()
     spent_s: float = 0.0
 
@@ -91,9 +100,10 @@ def _to_json(checkpoint: SearchCheckpoint) -> dict[str, Any]:
         "effects": stored
         and {
             "whole": stored.full_int8,
+            "layers": stored.layers,
             "tensors": stored.tensors,
-            "weights": stored.weights,
         },
+        "times": checkpoint.times and asdict(checkpoint.times),
         "steps": [
             {
                 "float_share": step.float_share,
@@ -104,6 +114,7 @@ def _to_json(checkpoint: SearchCheckpoint) -> dict[str, Any]:
                     "at_most": step.expected.upper_limit_pp,
                 },
                 "seconds": step.duration_s,
+                "relative_speed": step.relative_speed,
             }
             for step in checkpoint.steps
         ],
@@ -115,8 +126,8 @@ def _from_json(path: Path, plain: dict[str, Any]) -> SearchCheckpoint:
     sensitivity = (
         Sensitivity(
             stored["whole"],
+            stored["layers"],
             stored["tensors"],
-            stored["weights"],
         )
         if stored
         else None
@@ -128,7 +139,9 @@ def _from_json(path: Path, plain: dict[str, Any]) -> SearchCheckpoint:
             paired=PairedDifference(**step["judged"]),
             expected=ExpectedDrop(step["expected"]["points"], step["expected"]["at_most"]),
             duration_s=float(step["seconds"]),
+            relative_speed=step["relative_speed"],
         )
         for step in plain["steps"]
     )
-    return SearchCheckpoint(path, sensitivity, steps, float(plain["spent_s"]))
+    times = LayerTimes(**plain["times"]) if plain["times"] else None
+    return SearchCheckpoint(path, sensitivity, times, steps, float(plain["spent_s"]))

@@ -1,19 +1,21 @@
-"""Selects the layers to exclude from quantization: those with the most noise for their MACs.
+"""Selects the layers to exclude: by default those with the most noise for their MACs.
 
-Excluding a layer removes the noise of its weights, of its HardSwish input (the gate is then in
-float too), and a part of the noise of its input and output tensors.
+MACs do not depend on the machine, so the same request gives the same layers everywhere. A search
+for an accuracy constraint orders the layers by measured time instead (`exclusion_order.py`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from math import prod
 
 import numpy as np
 from onnx import ModelProto, NodeProto
 
 from engine.build.int8 import pipeline
+from engine.build.int8.mixed_precision.exclusion_order import Exclusion
 from engine.build.int8.mixed_precision.sensitivity import (
     Sensitivity,
     create_scorer,
@@ -50,30 +52,6 @@ def list_layers(model: ModelProto, view: GraphView) -> list[Layer]:
     ]
 
 
-def noise_reduction(
-    layer: Layer, sensitivity: Sensitivity, view: GraphView, max_float_share: float
-) -> float:
-    """Estimates the noise that excluding a layer from quantization removes.
-
-    A tensor between two layers is not quantized only where both are in float. Each of them is
-    credited with half of its noise, times `max_float_share` as the probability that the other layer
-    is in float too.
-    """
-    gain = sensitivity.weights.get(layer.output, 0.0)
-    tensor, has_gate = layer.output, False
-    for consumer in view.consumers.get(tensor, []):
-        if consumer.output[0].endswith(GATE_LINE):
-            clip = view.only_consumer(consumer.output[0])
-            gain += sensitivity.tensors.get(clip.output[0], 0.0) if clip else 0.0
-            has_gate = True
-    if has_gate:
-        return gain + sensitivity.tensors.get(tensor, 0.0)
-    neighbors = [view.producers[tensor].input[0], _quantized_tensor_of(tensor, view)]
-    return (
-        gain + max_float_share * sum(sensitivity.tensors.get(name, 0.0) for name in neighbors) / 2
-    )
-
-
 def select_layers(
     layers: list[Layer], gains: dict[str, float], max_float_share: float
 ) -> frozenset[str]:
@@ -95,12 +73,6 @@ def select_layers(
                 best_gain[capacity] = best_gain[capacity - cost] + gain
                 selected[capacity] = selected[capacity - cost] | {layer.output}
     return selected[budget]
-
-
-def _quantized_tensor_of(tensor: str, view: GraphView) -> str:
-    consumer = view.only_consumer(tensor)
-    is_fused = consumer is not None and consumer.op_type in ("Relu", "Clip")
-    return consumer.output[0] if is_fused and consumer is not None else tensor
 
 
 def _macs(node: NodeProto, view: GraphView) -> int:
@@ -126,11 +98,19 @@ class SensitivityAnalysis:
 
     def select(self, max_float_share: float) -> frozenset[str]:
         """The layers to exclude, with at most `max_float_share` of all MACs."""
-        gains = {
-            layer.output: noise_reduction(layer, self.sensitivity, self.view, max_float_share)
-            for layer in self.layers
-        }
-        return select_layers(self.layers, gains, max_float_share)
+        return select_layers(self.layers, self.sensitivity.layers, max_float_share)
+
+    def select_by_time(self, path: list[Exclusion], max_float_share: float) -> frozenset[str]:
+        """The layers to exclude in the order of `path`, with at most `max_float_share` of MACs.
+
+        A layer that does not fit is left out, and the next of the path is tried.
+        """
+        selected: frozenset[str] = frozenset()
+        for previous, exclusion in pairwise(path):
+            for name in sorted(exclusion.layers - previous.layers):
+                if self.macs_share(selected | {name}) <= max_float_share:
+                    selected |= {name}
+        return selected
 
     def macs_share(self, float_layers: frozenset[str]) -> float:
         """Share (0 to 1) of `float_layers` in the MACs of all convolutions."""
@@ -147,10 +127,15 @@ def analyze_sensitivity(
     threads: int,
     progress: Callable[[int, int], None],
     negligible_noise: float = NEGLIGIBLE_NOISE,
+    with_tensors: bool = False,
 ) -> SensitivityAnalysis:
-    """Measures the sensitivity to each quantizer on `images` (n, 3, h, w), in ANALYSIS_LIMIT_S."""
-    quantizer = pipeline.create_fake_quantizer(prepared, target)
+    """Measures the sensitivity to each layer on `images` (n, 3, h, w), in ANALYSIS_LIMIT_S."""
     sensitivity = measure_sensitivity(
-        quantizer, create_scorer(images, threads), negligible_noise, ANALYSIS_LIMIT_S, progress
+        pipeline.create_fake_quantizer(prepared, target),
+        create_scorer(images, threads),
+        negligible_noise,
+        ANALYSIS_LIMIT_S,
+        progress,
+        with_tensors,
     )
     return SensitivityAnalysis.from_sensitivity(prepared, sensitivity)

@@ -6,7 +6,7 @@ constraint is set.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,15 +18,35 @@ from engine.build.int8.mixed_precision.layer_selection import (
     SensitivityAnalysis,
     analyze_sensitivity,
 )
+from engine.build.int8.mixed_precision.layer_times import (
+    LayerTimes,
+    compare_speed,
+    measure_layer_times,
+)
 from engine.build.int8.mixed_precision.sensitivity import noise_to_sqnr_db
 from engine.build.int8.pipeline import Calibration, PreparedModel
+from engine.build.int8.stages import Stage
 from engine.build.int8.targets import Target
+from engine.onnx.graph_view import GraphView
 from engine.store.int8_report import Int8Build
 
-ANALYSIS_IMAGES = 32
+ANALYSIS_IMAGES = 16
+"""Drawn at random from the calibration images. The layers selected from 16 are those from 32."""
 
 Log = Callable[[str], None]
 Progress = Callable[[int, int, str, str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class HostTimer:
+    """Measures on this machine: the time of layers, and the speed of a model relative to another.
+
+    `layers` takes (outputs of convolutions, view of their graph, threads); `speed` takes (first
+    model, second model, images, threads).
+    """
+
+    layers: Callable[[Iterable[str], GraphView, int], LayerTimes] = measure_layer_times
+    speed: Callable[[ModelProto, ModelProto, np.ndarray, int], float] = compare_speed
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +55,8 @@ class MixedPrecisionRequest:
 
     `required_float` layers are always in float; others are selected, up to `float_share` of the
     convolutions' MACs. `analysis_images` (n, 3, h, w); None: no analysis (random weights, whose
-    scores have no meaning). `progress` takes (done, total, unit, message).
+    scores have no meaning). `progress` takes (done, total, unit, message). `timer` measures times
+    on the machine that the build is for; None where it is not this one.
     """
 
     source: ModelProto
@@ -46,28 +67,34 @@ class MixedPrecisionRequest:
     analysis_images: np.ndarray | None
     log: Log
     progress: Progress
+    timer: HostTimer | None = None
 
     def prepare(self, float_layers: frozenset[str]) -> PreparedModel:
         """Prepares the source for quantization, with `float_layers` in float."""
         return pipeline.prepare(self.source, self.calibration, float_layers, self.target)
 
     def analyze_sensitivity(
-        self, prepared: PreparedModel, negligible_noise: float = NEGLIGIBLE_NOISE
+        self,
+        prepared: PreparedModel,
+        negligible_noise: float = NEGLIGIBLE_NOISE,
+        with_tensors: bool = False,
     ) -> SensitivityAnalysis:
-        """Measures how each quantizer of `prepared` changes the scores of the analysis images."""
+        """Measures how each layer of `prepared` changes the scores of the analysis images."""
         assert self.analysis_images is not None
 
         def report_progress(done: int, total: int) -> None:
-            self.progress(done, total, "quantizers", "Sensitivity analysis")
+            self.calibration.report(Stage.SENSITIVITY, done, total)
 
-        return analyze_sensitivity(
-            prepared,
-            self.target,
-            self.analysis_images,
-            self.calibration.threads,
-            report_progress,
-            negligible_noise,
-        )
+        with self.calibration.times.measure(Stage.SENSITIVITY):
+            return analyze_sensitivity(
+                prepared,
+                self.target,
+                self.analysis_images,
+                self.calibration.threads,
+                report_progress,
+                negligible_noise,
+                with_tensors,
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +107,7 @@ class MixedPrecisionBuild:
     facts: Int8Build
     analysis: SensitivityAnalysis | None
     float_layers: frozenset[str]
+    times: LayerTimes | None = None
 
 
 def build_default(request: MixedPrecisionRequest) -> MixedPrecisionBuild:
@@ -115,7 +143,8 @@ def write_int8(
     float_layers: frozenset[str],
 ) -> MixedPrecisionBuild:
     """Quantizes a prepared model and collects its facts."""
-    model, facts = pipeline.quantize(prepared, request.target)
+    with request.calibration.times.measure(Stage.WRITING):
+        model, facts = pipeline.quantize(prepared, request.target)
     if analysis is not None:
         facts = facts.model_copy(
             update={

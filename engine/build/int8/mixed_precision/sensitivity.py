@@ -1,9 +1,11 @@
-"""Sensitivity analysis: the noise that each single quantizer causes in the scores.
+"""Sensitivity analysis: the noise that quantization causes in the scores, layer by layer.
 
-A quantizer is that of one tensor or of one layer's weights. Noise is the mean square of the change
-in the scores, divided by the mean square of the scores (the mean over classes is subtracted for
-each image, because softmax ignores it). Quantization errors are nearly independent, so noises add
-up, and the noise removed by excluding several layers is the sum of theirs.
+A layer is measured with all the quantizers that disappear when it alone is excluded: that of its
+weights and, where a HardSwish reads it, those of its output and of the gate. The quantizers of
+other tensors are measured one by one, and only where they are asked for. Noise is the mean square
+of the change in the scores, divided by the mean square of the scores (the mean over classes is
+subtracted for each image, because softmax ignores it). Quantization errors are nearly independent,
+so noises add up, and the noise removed by excluding several layers is the sum of theirs.
 """
 
 from __future__ import annotations
@@ -15,26 +17,29 @@ from dataclasses import dataclass
 import numpy as np
 from onnx import ModelProto, NodeProto, helper, numpy_helper
 
+from engine.build.int8.passes.hard_swish import GATE_LINE
 from engine.build.int8.qdq.placement import WEIGHTED_OPS, QuantizerPlacement
 from engine.build.int8.qdq.qparams import QParams
-from engine.build.int8.qdq.weights import channel_axis, quantize_layer
+from engine.build.int8.qdq.weights import WeightCache, channel_axis
 from engine.build.int8.qdq.writer import mean_output
 from engine.onnx import graph_io
 from engine.runtimes.observing import plain_session_of
 
 Scorer = Callable[[ModelProto], np.ndarray]
+IMAGES_AT_ONCE = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Sensitivity:
-    """Relative noise by quantized tensor, by layer (its output) for weights, and of full int8.
+    """Relative noise of full int8, by layer (its output), and by quantized tensor.
 
-    Quantizers that were not measured within the time limit are missing.
+    `layers` has the noise that excluding this layer alone removes, `tensors` that of the other
+    quantized tensors. What was not asked for, or not measured within the time limit, is missing.
     """
 
     full_int8: float
+    layers: dict[str, float]
     tensors: dict[str, float]
-    weights: dict[str, float]
 
 
 def relative_noise(scores: np.ndarray, reference: np.ndarray) -> float:
@@ -55,8 +60,8 @@ def create_scorer(images: np.ndarray, threads: int) -> Scorer:
     def run(model: ModelProto) -> np.ndarray:
         session = plain_session_of(model, threads)
         parts = [
-            session.run(None, {graph_io.INPUT: images[i : i + 8]})[0]
-            for i in range(0, len(images), 8)
+            session.run(None, {graph_io.INPUT: images[i : i + IMAGES_AT_ONCE]})[0]
+            for i in range(0, len(images), IMAGES_AT_ONCE)
         ]
         return np.concatenate(parts)
 
@@ -72,6 +77,7 @@ class FakeQuantizer:
     qparams: dict[str, QParams]
     channel_means: dict[str, np.ndarray]
     bound_pairs: bool
+    weight_cache: WeightCache
 
     def layers(self) -> list[NodeProto]:
         """Convolutions and Gemms to be quantized."""
@@ -88,38 +94,65 @@ def measure_sensitivity(
     negligible_noise: float,
     limit_s: float,
     progress: Callable[[int, int], None],
+    with_tensors: bool = False,
 ) -> Sensitivity:
-    """Measures every quantizer, weights first, for at most `limit_s` seconds.
+    """Measures every layer, then the other tensors if `with_tensors`, for at most `limit_s` s.
 
-    Where the noise of full int8 is at most `negligible_noise`, single quantizers are not measured.
+    Where the noise of full int8 is at most `negligible_noise`, nothing else is measured.
     """
     reference = score(quantizer.model)
     quantized = frozenset(quantizer.placement.quantized)
-    full_int8 = relative_noise(
-        score(fake_quantize(quantizer, quantized, quantizer.layers())), reference
-    )
-    tensors: dict[str, float] = {}
-    weights: dict[str, float] = {}
+
+    def noise(tensors: frozenset[str], layers: Iterable[NodeProto]) -> float:
+        return relative_noise(score(fake_quantize(quantizer, tensors, layers)), reference)
+
+    full_int8 = noise(quantized, quantizer.layers())
+    noise_of_layers: dict[str, float] = {}
+    noise_of_tensors: dict[str, float] = {}
     if full_int8 <= negligible_noise:
-        return Sensitivity(full_int8, tensors, weights)
-    deadline = time.monotonic() + limit_s
-    layers = quantizer.layers()
-    total = len(layers) + len(quantized)
-    for done, layer in enumerate(layers):
+        return Sensitivity(full_int8, noise_of_layers, noise_of_tensors)
+    units = _list_units(quantizer)
+    others = sorted(quantized.difference(*(unit.tensors for unit in units))) if with_tensors else []
+    total, deadline = len(units) + len(others), time.monotonic() + limit_s
+    for done, unit in enumerate(units):
         if time.monotonic() > deadline:
             break
-        weights[layer.output[0]] = relative_noise(
-            score(fake_quantize(quantizer, frozenset(), [layer])), reference
-        )
+        noise_of_layers[unit.layers[0].output[0]] = noise(unit.tensors, unit.layers)
         progress(done + 1, total)
-    for done, name in enumerate(quantizer.placement.quantized, len(layers)):
+    for done, name in enumerate(others, len(units)):
         if time.monotonic() > deadline:
             break
-        tensors[name] = relative_noise(
-            score(fake_quantize(quantizer, frozenset({name}), [])), reference
-        )
+        noise_of_tensors[name] = noise(frozenset({name}), [])
         progress(done + 1, total)
-    return Sensitivity(full_int8, tensors, weights)
+    return Sensitivity(full_int8, noise_of_layers, noise_of_tensors)
+
+
+@dataclass(frozen=True, slots=True)
+class _Unit:
+    """A layer (the first of `layers`) with the gates and tensors that are excluded with it."""
+
+    layers: tuple[NodeProto, ...]
+    tensors: frozenset[str]
+
+
+def _list_units(quantizer: FakeQuantizer) -> list[_Unit]:
+    view = quantizer.placement.view
+    units = []
+    for layer in quantizer.layers():
+        if layer.output[0].endswith(GATE_LINE):
+            continue
+        gates = [
+            consumer
+            for consumer in view.consumers.get(layer.output[0], [])
+            if consumer.output[0].endswith(GATE_LINE)
+        ]
+        tensors = {layer.output[0]} if gates else set()
+        for gate in gates:
+            clip = view.only_consumer(gate.output[0])
+            tensors |= {gate.output[0], *(clip.output if clip is not None else ())}
+        quantized = frozenset(tensors & set(quantizer.placement.quantized))
+        units.append(_Unit((layer, *gates), quantized))
+    return units
 
 
 def fake_quantize(
@@ -164,7 +197,7 @@ def _fake_quantize_weights(model: ModelProto, quantizer: FakeQuantizer, layers: 
         weights = constants[node.input[1]]
         axis = channel_axis(node)
         rows = np.moveaxis(weights, axis, 0)
-        integers, scales = quantize_layer(node, weights, quantizer.bound_pairs)
+        integers, scales = quantizer.weight_cache.quantize(node, weights, quantizer.bound_pairs)
         dequantized = (integers * scales.reshape(-1, *[1] * (rows.ndim - 1))).astype(np.float32)
         quantized = np.ascontiguousarray(np.moveaxis(dequantized, 0, axis))
         node.input[1] = _add_constant(model, f"{node.output[0]}/rounded weights", quantized)

@@ -32,10 +32,15 @@ class QuantizerPlacement:
 
 
 def place_quantizers(
-    model: ModelProto, excluded_layers: frozenset[str] = frozenset()
+    model: ModelProto,
+    excluded_layers: frozenset[str] = frozenset(),
+    view: GraphView | None = None,
 ) -> QuantizerPlacement:
-    """Places quantizers for ONNX Runtime; nodes with outputs in `excluded_layers` stay in float."""
-    view = view_of(model)
+    """Places quantizers for ONNX Runtime; nodes with outputs in `excluded_layers` stay in float.
+
+    `view` is that of `model`, where it is known already.
+    """
+    view = view or view_of(model)
     float_nodes: dict[str, str] = {}
     for node in model.graph.node:
         reason = _float_reason(node, view, excluded_layers)

@@ -8,6 +8,8 @@ scale is chosen with this error included, so that more than 7 bits of precision 
 
 from __future__ import annotations
 
+import hashlib
+
 import numpy as np
 from onnx import NodeProto
 
@@ -17,6 +19,8 @@ MAX_WEIGHT = 127
 MAX_PAIR_SUM = 128
 """255 x 128 = 32,640, and 16 bits hold 32,767."""
 MIN_SCALE = 1e-9
+CHUNK_VALUES = 1 << 16
+"""Weights are rounded in chunks that fit the processor's cache: a fifth of the time."""
 SCALE_FRACTIONS = np.linspace(0.6, 1.0, 33)
 PAIR_SCALE_FRACTIONS = np.linspace(0.6, 2.0, 43)
 """At 2.0 no weight exceeds 64, so every pair is within the limit."""
@@ -43,6 +47,25 @@ def quantize_layer(
     return np.ascontiguousarray(np.moveaxis(quantized, -1, 1)), scales
 
 
+class WeightCache:
+    """Quantized weights of one build, so that none is quantized twice; found by their content."""
+
+    def __init__(self) -> None:
+        self._found: dict[bytes, tuple[np.ndarray, np.ndarray]] = {}
+
+    def quantize(
+        self, node: NodeProto, weights: np.ndarray, bound_pairs: bool
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """See `quantize_layer`."""
+        digest = hashlib.blake2b(weights.tobytes(), digest_size=16)
+        group = group_count(node) if node.op_type == "Conv" else 0
+        digest.update(repr((weights.shape, channel_axis(node), group, bound_pairs)).encode())
+        key = digest.digest()
+        if key not in self._found:
+            self._found[key] = quantize_layer(node, weights, bound_pairs)
+        return self._found[key]
+
+
 def channel_axis(node: NodeProto) -> int:
     """The axis of the output channels in the weights of a Conv or Gemm."""
     return int(node.op_type == "Gemm" and not attributes_of(node).get("transB", 0))
@@ -56,29 +79,45 @@ def quantize_weights(
     """(int8 weights, scale per output channel); channels first, then in the order of accumulation.
 
     The scale of each channel is the one with the least squared error among fractions of its largest
-    weight / 127, and at least `min_scale`.
+    weight / 127, and at least `min_scale`; errors are computed in the data type of the weights.
     """
-    rows = weights.reshape(len(weights), -1).astype(np.float64)
-    max_magnitude = np.maximum(np.abs(rows).max(axis=1), np.asarray(min_scale) * MAX_WEIGHT)
+    rows = weights.reshape(len(weights), -1)
+    floor = np.broadcast_to(np.asarray(min_scale, np.float64), len(rows))
+    quantized = np.empty(rows.shape, np.int8)
+    scales = np.empty(len(rows))
+    step = max(CHUNK_VALUES // max(rows.shape[1], 1), 1)
+    for start in range(0, len(rows), step):
+        part = slice(start, start + step)
+        quantized[part], scales[part] = _quantize_rows(rows[part], floor[part], bound_pairs)
+    return quantized.reshape(weights.shape), scales
+
+
+def _quantize_rows(
+    rows: np.ndarray, min_scale: np.ndarray, bound_pairs: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    max_magnitude = np.maximum(np.abs(rows).max(axis=1), min_scale * MAX_WEIGHT)
     best_scale = max_magnitude / MAX_WEIGHT
-    error = np.full(len(rows), np.inf)
+    least_error = np.full(len(rows), np.inf)
+    levels, error = np.empty_like(rows), np.empty_like(rows)
     for fraction in PAIR_SCALE_FRACTIONS if bound_pairs else SCALE_FRACTIONS:
         scale = np.maximum(max_magnitude * fraction / MAX_WEIGHT, min_scale)
-        dequantized = _round(rows, scale, bound_pairs) * scale[:, None]
-        channel_error = ((dequantized - rows) ** 2).sum(axis=1)
-        better = channel_error <= error
-        best_scale, error = (
-            np.where(better, scale, best_scale),
-            np.where(better, channel_error, error),
-        )
-    return _round(rows, best_scale, bound_pairs).astype(np.int8).reshape(weights.shape), best_scale
+        _round(rows, scale, bound_pairs, levels)
+        np.multiply(levels, scale[:, None].astype(rows.dtype), out=error)
+        error -= rows
+        channel_error = np.einsum("ij,ij->i", error, error)
+        better = channel_error <= least_error
+        best_scale = np.where(better, scale, best_scale)
+        least_error = np.where(better, channel_error, least_error)
+    return _round(rows, best_scale, bound_pairs, levels).astype(np.int8), best_scale
 
 
-def _round(rows: np.ndarray, scales: np.ndarray, bound_pairs: bool) -> np.ndarray:
-    quantized = np.clip(np.round(rows / scales[:, None]), -MAX_WEIGHT, MAX_WEIGHT)
+def _round(rows: np.ndarray, scales: np.ndarray, bound_pairs: bool, out: np.ndarray) -> np.ndarray:
+    np.multiply(rows, (1 / scales)[:, None].astype(rows.dtype), out=out)
+    np.rint(out, out=out)
+    np.clip(out, -MAX_WEIGHT, MAX_WEIGHT, out=out)
     if bound_pairs:
-        _fit_pairs(quantized)
-    return quantized
+        _fit_pairs(out)
+    return out
 
 
 def _fit_pairs(quantized: np.ndarray) -> None:

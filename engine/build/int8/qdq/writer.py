@@ -14,7 +14,7 @@ from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 from engine.build.int8.equalization.apply_scales import SCALED
 from engine.build.int8.qdq.placement import WEIGHTED_OPS, QuantizerPlacement
 from engine.build.int8.qdq.qparams import MIN_SCALE, QParams
-from engine.build.int8.qdq.weights import channel_axis, quantize_layer
+from engine.build.int8.qdq.weights import WeightCache, channel_axis, quantize_layer
 from engine.build.int8.targets import Target
 from engine.onnx.graph_view import group_count
 
@@ -28,6 +28,7 @@ class _Writer:
     qparams: dict[str, QParams]
     target: Target
     channel_means: dict[str, np.ndarray]
+    weight_cache: WeightCache
     nodes: list[NodeProto] = field(default_factory=list)
     constants: dict[str, TensorProto] = field(default_factory=dict)
 
@@ -101,11 +102,12 @@ class _Writer:
         weights, output = values[node.input[1]], node.output[0]
         axis = channel_axis(node)
         original = values[node.input[2]].astype(np.float64) if len(node.input) > 2 else 0.0
+        bound_pairs = self.target.adds_pairs_in_16_bits
+        quantized, scales = self.weight_cache.quantize(node, weights, bound_pairs)
         # With a tiny weight scale, the bias of a channel could overflow int32.
         min_scale = np.abs(original) / (scale * MAX_BIAS) + MIN_SCALE
-        quantized, scales = quantize_layer(
-            node, weights, self.target.adds_pairs_in_16_bits, min_scale
-        )
+        if (scales < min_scale).any():
+            quantized, scales = quantize_layer(node, weights, bound_pairs, min_scale)
         bias = original + self._bias_correction(node, weights, quantized, scales, axis)
         names = [
             self._dequantize_constant(f"{output}/w", np.moveaxis(quantized, 0, axis), scales, axis)
@@ -150,12 +152,13 @@ def write_qdq_model(
     qparams: dict[str, QParams],
     target: Target,
     channel_means: dict[str, np.ndarray] | None = None,
+    weight_cache: WeightCache | None = None,
 ) -> ModelProto:
     """Writes a new model in QDQ format; `qparams` has every quantized tensor.
 
     `channel_means` by tensor are used for bias correction; tensors without means get none.
     """
-    writer = _Writer(placement, qparams, target, channel_means or {})
+    writer = _Writer(placement, qparams, target, channel_means or {}, weight_cache or WeightCache())
     stored = set(placement.quantized)
     for value in model.graph.input:
         if value.name in stored:

@@ -28,7 +28,7 @@ from engine.common.digests import data_digest
 from engine.config import settings
 from engine.onnx.graph_view import GraphView
 
-CACHE_VERSION = "1"
+CACHE_VERSION = "2"
 """Increased whenever the same images would give other statistics or ranges than before."""
 MAX_ENTRIES = 200
 """One entry per model and set of images, about 1 MB each; the least recently used are removed."""

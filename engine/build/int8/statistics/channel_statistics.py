@@ -58,13 +58,13 @@ def collect_channel_statistics(
     """
     names = list(names)
     observers = add_observers(model, names)
-    session = session_of(observers.model, threads)
+    session = session_of(observers.model, threads, spinning=False)
     accumulator = _Accumulator(observers)
     for batch in batches:
         if observers.squares and accumulator.image_count >= VARIANCE_IMAGES:
             del session  # frees its memory before the next session is created
             observers = add_observers(model, names, squares=False)
-            session = session_of(observers.model, threads)
+            session = session_of(observers.model, threads, spinning=False)
         for start in range(0, len(batch), IMAGES_AT_ONCE):
             images = {graph_io.INPUT: batch[start : start + IMAGES_AT_ONCE]}
             accumulator.add(observers, session.run(None, images))

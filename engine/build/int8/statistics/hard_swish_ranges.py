@@ -15,7 +15,7 @@ import numpy as np
 from engine.build.int8.passes.hard_swish import GATE_LINE
 from engine.onnx.graph_view import GraphView
 
-MAX_SAMPLES = 100_000
+MAX_SAMPLES = 25_000
 RANGE_FRACTIONS = np.linspace(0.1, 1.0, 37)
 STEPS_8_BIT = 255
 

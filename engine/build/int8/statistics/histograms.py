@@ -3,12 +3,13 @@
 This is the second pass, for the calibration methods that need the distribution of values. Min and
 max are known from the first pass, so the bins are fixed and the counts add up. Of a large tensor a
 fixed sample per image is counted. The sample is taken inside the graph, so that the other values
-cost neither time nor memory.
+cost neither time nor memory. A method that weighs all values needs few images; one that looks for
+rare values needs all.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from math import gcd, prod
 
 import numpy as np
@@ -24,6 +25,9 @@ MAX_SAMPLE_PER_IMAGE = 32_768
 """Largest number of values counted per tensor and image; fewer where there are many images."""
 TARGET_VALUES = 10_000_000
 """About this many values are counted per tensor: 50 lie beyond each end of percentile 99.999."""
+MSE_IMAGES, MSE_VALUES = 64, 500_000
+"""For a mean squared error, the first images and so many values per tensor are enough: rare values
+beyond them still count by the min and max of all images."""
 MIN_SAMPLE_PER_IMAGE = 2_048
 IMAGES_AT_ONCE = 4
 SPLIT_ABOVE_IMAGES = 300
@@ -39,12 +43,13 @@ def collect_histograms(
     progress: Callable[[int], None],
     samples: dict[str, HardSwishSample] | None = None,
     expected_images: int = 1,
+    target_values: int = TARGET_VALUES,
 ) -> dict[str, Histogram]:
     """Histograms of the tensors in `ranges`: BINS bins from -t to t, t the largest magnitude.
 
     `expected_images` is the approximate number of images. It determines how many values per image
-    are counted, and how many are added to `samples`, which this pass fills. The images must be in
-    random order.
+    are counted, about `target_values` in all, and how many are added to `samples`, which this pass
+    fills. The images must be in random order.
     """
     view, names = view_of(model), list(ranges)
     subsets = (
@@ -54,11 +59,11 @@ def collect_histograms(
     )
     images_per_tensor = max(expected_images // len(subsets), 1)
     max_values = min(
-        max(TARGET_VALUES // images_per_tensor, MIN_SAMPLE_PER_IMAGE), MAX_SAMPLE_PER_IMAGE
+        max(target_values // images_per_tensor, MIN_SAMPLE_PER_IMAGE), MAX_SAMPLE_PER_IMAGE
     )
     strides = {name: _stride(name, view, max_values) for name in names}
     observed = subsets.pop(0)
-    session = session_of(_add_sampling(model, strides, observed), threads)
+    session = session_of(_add_sampling(model, strides, observed), threads, spinning=False)
     largest = {name: max(abs(low), abs(high), 1e-12) for name, (low, high) in ranges.items()}
     counts = {name: np.zeros(BINS, np.int64) for name in names}
     image_count = 0
@@ -66,7 +71,7 @@ def collect_histograms(
         if subsets and image_count >= images_per_tensor:
             del session  # frees its memory before the next session is created
             observed = subsets.pop(0)
-            session = session_of(_add_sampling(model, strides, observed), threads)
+            session = session_of(_add_sampling(model, strides, observed), threads, spinning=False)
         for start in range(0, len(batch), IMAGES_AT_ONCE):
             values = session.run(None, {graph_io.INPUT: batch[start : start + IMAGES_AT_ONCE]})
             for name, value in zip(observed, values, strict=True):
@@ -83,8 +88,20 @@ def collect_histograms(
 
 def _bin_counts(values: np.ndarray, largest: float) -> np.ndarray:
     """Like numpy.histogram over (-largest, largest), but faster; the last bin is closed."""
-    bins = (values.reshape(-1) + np.float32(largest)) * np.float32(BINS / (2 * largest))
-    return np.bincount(np.clip(bins, 0, BINS - 1).astype(np.int64), minlength=BINS)
+    bins = values.reshape(-1) + np.float32(largest)
+    bins *= np.float32(BINS / (2 * largest))
+    np.clip(bins, 0, BINS - 1, out=bins)
+    return np.bincount(bins.astype(np.int64), minlength=BINS)
+
+
+def first_images(batches: Iterable[np.ndarray], count: int) -> Iterator[np.ndarray]:
+    """The first `count` images of some batches, in batches; no further batch is read."""
+    left = count
+    for batch in batches:
+        yield batch[:left]
+        left -= len(batch)
+        if left <= 0:
+            return
 
 
 def _add_sampling(model: ModelProto, strides: dict[str, int], names: Sequence[str]) -> ModelProto:

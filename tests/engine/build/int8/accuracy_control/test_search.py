@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,10 @@ from engine.build.int8.accuracy_control.checkpoint import SearchCheckpoint
 from engine.build.int8.accuracy_control.search import FLOAT_SHARES, search_float_layers
 from engine.build.int8.mixed_precision import mixed_precision
 from engine.build.int8.mixed_precision.layer_selection import analyze_sensitivity, list_layers
-from engine.build.int8.mixed_precision.mixed_precision import MixedPrecisionBuild
+from engine.build.int8.mixed_precision.layer_times import LayerTimes
+from engine.build.int8.mixed_precision.mixed_precision import HostTimer, MixedPrecisionBuild
 from engine.build.int8.pipeline import prepare
+from engine.onnx.graph_view import GraphView
 from tests.support.int8_requests import calibration_settings, request_for
 from tests.support.mobile import mobile_model
 
@@ -91,7 +93,8 @@ def test_a_constraint_that_cannot_be_met_is_reported() -> None:
     mixed = search_float_layers(request, bound)
     assert not mixed.facts.bound.held
     assert mixed.facts.bound.measure == "agreement with fp32"
-    assert "not proven on 400 images: the measured drop is 25.0 pp" in messages[-1]
+    assert "not proven on 400 images: the measured drop is 25.0 pp" in messages[-2]
+    assert "fp32 meets it" in messages[-1]
     assert any("drop of agreement with fp32 25.00 pp" in line for line in messages)
 
 
@@ -181,7 +184,7 @@ def test_a_killed_search_resumes_after_its_last_step(
     analyzed: list[float] = []
 
     def counting(*arguments: Any) -> Any:
-        analyzed.append(arguments[-1])
+        analyzed.append(arguments[-2])
         return analyze_sensitivity(*arguments)
 
     monkeypatch.setattr(mixed_precision, "analyze_sensitivity", counting)
@@ -259,3 +262,75 @@ def test_progress_counts_all_remaining_steps() -> None:
     assert judging[0] == (IMAGES, IMAGES * most, "images", f"Evaluating step 1 of at most {most}")
     assert judging[-1][1] < judging[0][1]
     assert len(judging) <= len(mixed.facts.bound.steps)
+
+
+def fixed_timer(speed: float, timed: list[int]) -> HostTimer:
+    """Layers take a microsecond for each MAC in float, and half of that in int8."""
+
+    def layers(names: Iterable[str], view: GraphView, threads: int) -> LayerTimes:
+        timed.append(1)
+        macs = {name: float(view.constants[view.producers[name].input[1]].size) for name in names}
+        return LayerTimes({name: value / 2 for name, value in macs.items()}, macs, 1.0)
+
+    return HostTimer(layers, lambda first, second, images, threads: speed)
+
+
+def test_a_search_orders_layers_by_time_and_measures_them_once(tmp_path: Path) -> None:
+    timed: list[int] = []
+    request = request_for(mobile_model(), timer=fixed_timer(1.5, timed))
+    path = tmp_path / "search.json"
+    wanted = search_float_layers(request, constraint_for(FakeEvaluator(right_at=0.4)))
+    assert wanted.facts.bound.held
+    assert wanted.facts.bound.relative_speed == 1.5
+    assert set(wanted.times.float_ms) == {layer.output for layer in wanted.analysis.layers}
+    timed.clear()
+    killed = FakeEvaluator(right_at=0.4, dies_at_call=3)
+    with pytest.raises(KeyboardInterrupt):
+        search_float_layers(request, constraint_for(killed), SearchCheckpoint.load(path))
+    resumed = FakeEvaluator(right_at=0.4)
+    found = search_float_layers(request, constraint_for(resumed), SearchCheckpoint.load(path))
+    assert len(timed) == 1
+    assert found.facts.bound.steps == wanted.facts.bound.steps
+    assert found.model.SerializeToString() == wanted.model.SerializeToString()
+
+
+@pytest.mark.parametrize(("speed", "said"), [(0.8, True), (1.2, False)])
+def test_a_build_that_is_not_faster_than_fp32_is_reported(speed: float, said: bool) -> None:
+    messages: list[str] = []
+    timer = fixed_timer(speed, [])
+    request = request_for(mobile_model(), timer=timer, log=messages.append)
+    search_float_layers(request, constraint_for(FakeEvaluator(right_at=0.3)))
+    assert any("at about 0.80 times the speed of fp32" in line for line in messages) == said
+
+
+def test_of_candidates_that_do_not_meet_the_constraint_one_faster_than_fp32_is_taken() -> None:
+    """The third is nearest to the constraint, but fp32 meets it and is faster."""
+    speeds, wrong = iter([1.4, 1.2, 0.9, 0.9, 0.9, 0.9]), iter([120, 80, 20, 20, 20, 20])
+    messages: list[str] = []
+    timer = HostTimer(fixed_timer(1.0, []).layers, lambda *models: next(speeds))
+
+    def margins(candidate: ModelProto, report_progress: ReportProgress) -> np.ndarray:
+        return certain_margins(np.arange(IMAGES) >= next(wrong))
+
+    request = request_for(mobile_model(), timer=timer, log=messages.append)
+    mixed = search_float_layers(request, AccuracyConstraint(1.0, margins, ALL_RIGHT, 60))
+    assert mixed.facts.bound.drop == pytest.approx(20.0)
+    assert mixed.facts.bound.relative_speed == 1.2
+    assert "of those faster than fp32" in messages[-2]
+    assert "No int8 build was found that meets the constraint and is faster" in messages[-1]
+
+
+def test_a_search_tells_its_time_first_and_the_best_so_far() -> None:
+    messages: list[str] = []
+    wrong = iter([10, 100, 50, 50, 50, 50, 50])
+
+    def margins(candidate: ModelProto, report_progress: ReportProgress) -> np.ndarray:
+        return certain_margins(np.arange(IMAGES) >= next(wrong))
+
+    request = request_for(mobile_model(), log=messages.append)
+    constraint = AccuracyConstraint(0.1, margins, ALL_RIGHT, 3600, expected_step_s=20.0)
+    search_float_layers(request, constraint)
+    told = [line for line in messages if line.startswith("The search evaluates up to")]
+    assert "on 400 images, about 20 s each" in told[0]
+    assert messages.index(told[0]) < next(i for i, m in enumerate(messages) if "drop of" in m)
+    assert any(line.startswith("Best so far: ") and "2.50 pp" in line for line in messages)

@@ -46,15 +46,29 @@ def test_the_selection_is_the_best_of_all_subsets() -> None:
     assert sum(layer.macs for layer in layers if layer.output in kept) <= 0.3 * total
 
 
-def test_the_noises_of_single_quantizers_add_up_to_that_of_full_int8() -> None:
+def test_the_noises_of_layers_and_tensors_add_up_to_that_of_full_int8() -> None:
     prepared = prepare(mobile_model(), calibration_settings())
     quantizer = pipeline.create_fake_quantizer(prepared, VNNI)
     sensitivity = measure_sensitivity(
-        quantizer, create_scorer(np.concatenate(batches(3)), 1), 0.0, 60, silent
+        quantizer, create_scorer(np.concatenate(batches(3)), 1), 0.0, 60, silent, with_tensors=True
     )
-    parts = sum(sensitivity.tensors.values()) + sum(sensitivity.weights.values())
+    parts = sum(sensitivity.layers.values()) + sum(sensitivity.tensors.values())
     assert abs(noise_to_sqnr_db(parts) - noise_to_sqnr_db(sensitivity.full_int8)) < 3
-    assert set(sensitivity.tensors) == set(prepared.placement.quantized)
+    # The outputs that a HardSwish reads are measured with their layers.
+    assert set(sensitivity.layers) == {"c", "d", "e1", "e3", "p", "q", "logits"}
+    assert set(sensitivity.tensors) < set(prepared.placement.quantized) - {"c", "d"}
+
+
+def test_other_tensors_are_measured_only_where_they_are_asked_for() -> None:
+    prepared = prepare(mobile_model(), calibration_settings())
+    quantizer = pipeline.create_fake_quantizer(prepared, VNNI)
+    scorer = create_scorer(np.concatenate(batches(1)), 1)
+    sensitivity = measure_sensitivity(quantizer, scorer, 0.0, 60, silent)
+    assert sensitivity.layers
+    assert not sensitivity.tensors
+    negligible = measure_sensitivity(quantizer, scorer, sensitivity.full_int8, 60, silent)
+    assert negligible.full_int8 == pytest.approx(sensitivity.full_int8)
+    assert not negligible.layers
 
 
 def test_fake_quantization_computes_what_the_build_computes() -> None:
