@@ -17,6 +17,7 @@ import tempfile
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import onnx
@@ -24,10 +25,11 @@ from tabulate import tabulate
 
 from engine.benchmark.loaded_model import ProcessConfig
 from engine.benchmark.machine_state import observe_state, state_sentence
-from engine.benchmark.measurement import warm_up
+from engine.benchmark.metrics import FRESH_WARM_UP_S
 from engine.benchmark.processes import ProcessGroup
 from engine.benchmark.session import SessionRecord, SessionRules, run_rounds
 from engine.benchmark.speedometer import SETTLE_S, Speedometer
+from engine.benchmark.windows import Window
 from engine.common.ratios import SpeedRatio, paired_ratio
 from engine.config import settings
 from engine.specs import CPU_PROVIDER, DEFAULT_RUNTIME, RATIO_TOLERANCE, WINDOW_S, BenchmarkSpec
@@ -58,14 +60,16 @@ def measure_session(files: list[Path], batch: int, seed: int, max_s: float) -> S
     with ExitStack() as stack:
         groups = [stack.enter_context(ProcessGroup([_config(f, batch)])) for f in files]
         speedometer = stack.enter_context(Speedometer())
-        for group in groups:
-            warm_up(group.measure_window, rules.tolerance)
 
         def read_speed() -> float:
             time.sleep(SETTLE_S)
             return speedometer.read()
 
-        builds = {number: group.measure_window for number, group in enumerate(groups)}
+        def take(group: ProcessGroup, seconds: float) -> Window:
+            group.restart()
+            return group.measure_window(seconds, FRESH_WARM_UP_S)
+
+        builds = {number: partial(take, group) for number, group in enumerate(groups)}
         run_rounds(builds, rules, record, read_speed=read_speed)
     return record
 

@@ -25,6 +25,8 @@ LATENCY_STATISTICS = ("mean", "p50", "p90", "p95", "p99")
 INPUT = "standard normal float32, made before the clock starts"
 
 
+FRESH_WARM_UP_S = 0.1
+"""Duration of the requests of a fresh process that are not counted, in a session."""
 MAX_WAITING_CORES = 0.05
 """A build that uses more while it waits for its turn disturbs the others."""
 
@@ -63,7 +65,6 @@ def session_outcome(
     spec: BenchmarkSpec,
     *,
     session: str,
-    warm_up_s: float,
     waiting_cores: float,
     speed_up: SpeedUp | None = None,
 ) -> Outcome:
@@ -75,7 +76,7 @@ def session_outcome(
     interval = throughput_interval(windows)
     readings = [turn.machine_gflops for turn in turns if turn.machine_gflops]
     protocol = BenchmarkProtocol(
-        warm_up_s=round(warm_up_s, 3),
+        warm_up_s=FRESH_WARM_UP_S,
         windows=len(windows),
         reported_windows=len(windows),
         window_images_per_s=[round(rate, 3) for rate in rates],

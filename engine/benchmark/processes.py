@@ -7,8 +7,10 @@ windows they wait on a pipe. A process ends when its pipe closes, so none outliv
 from __future__ import annotations
 
 import multiprocessing
+from collections.abc import Iterable
 from contextlib import suppress
 from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from types import TracebackType
 from typing import Any
 
@@ -19,40 +21,64 @@ from engine.benchmark.loaded_model import LoadedModel, ProcessConfig
 from engine.benchmark.windows import Runners, Window
 from engine.errors import BenchmarkFailed
 
-WARM_AGAIN_S = 0.05
-"""Requests before a window that are not counted: the caches hold what was measured before."""
+PRELOADED = ("__main__", "engine.benchmark.loaded_model")
+"""Modules that the server process imports once, beside those of the runtimes."""
+
+
+def preload(runtimes: Iterable[str]) -> None:
+    """Names the runtimes of a session, before its first process is started."""
+    modules = [f"engine.runtimes.{name}" for name in dict.fromkeys(runtimes)]
+    multiprocessing.get_context("forkserver").set_forkserver_preload([*PRELOADED, *modules])
 
 
 class ProcessGroup:
-    """Started processes with loaded sessions; `measure_window` runs all of them at once."""
+    """Started processes with loaded sessions; `measure_window` runs all of them at once.
+
+    They are forked from a server process that has imported the runtime and loaded nothing: a fresh
+    start costs little more than loading the model.
+    """
 
     def __init__(self, configs: list[ProcessConfig]) -> None:
         """Starts a process for each config. Raises BenchmarkFailed when one cannot start."""
-        spawn = multiprocessing.get_context("spawn")
+        self._configs = configs
         self._pipes: list[Connection] = []
-        self._processes = []
-        for config in configs:
-            parent_end, child_end = spawn.Pipe()
-            process = spawn.Process(target=_serve, args=(child_end, config), daemon=True)
-            process.start()
-            child_end.close()
-            self._pipes.append(parent_end)
-            self._processes.append(process)
-        try:
-            loaded = self._gather()
-        except BaseException as error:
-            self.__exit__(type(error), error, error.__traceback__)
-            raise
+        self._processes: list[BaseProcess] = []
+        self._ended_cpu_s = 0.0
         self.batch = configs[0].batch
         self.runners: Runners = []
+        self.peak_rss_mb = 0.0
+        loaded = self._start()
         self.load_ms = max(answer["load_ms"] for answer in loaded)
         self.first_inference_ms = max(answer["first_inference_ms"] for answer in loaded)
         self.nodes, self.settings = loaded[0]["nodes"], loaded[0]["settings"]
-        self.peak_rss_mb = 0.0
 
-    def measure_window(self, seconds: float) -> Window:
-        """One window with all processes at once; its duration is that of the slowest process."""
-        answers = self._gather(seconds)
+    def _start(self) -> list[dict[str, Any]]:
+        """Starts the processes and loads the model in each; what each tells of it."""
+        context = multiprocessing.get_context("forkserver")
+        try:
+            for config in self._configs:
+                parent_end, child_end = context.Pipe()
+                process = context.Process(target=_serve, args=(child_end, config), daemon=True)
+                process.start()
+                child_end.close()
+                self._pipes.append(parent_end)
+                self._processes.append(process)
+            return self._gather()
+        except BaseException:
+            self._end()
+            raise
+
+    def restart(self) -> None:
+        """Ends the processes and starts fresh ones, which place the model in memory anew."""
+        self._end()
+        self._start()
+
+    def measure_window(self, seconds: float, warm_up_s: float = 0.0) -> Window:
+        """One window with all processes at once; its duration is that of the slowest process.
+
+        `warm_up_s`: duration of requests before it that are not counted.
+        """
+        answers = self._gather((warm_up_s, seconds))
         self.peak_rss_mb = sum(answer["peak_rss_mb"] for answer in answers)
         return Window(
             max(answer["elapsed_s"] for answer in answers),
@@ -62,18 +88,18 @@ class ProcessGroup:
 
     def cpu_time_s(self) -> float:
         """CPU time of the processes so far, in core seconds."""
-        total = 0.0
+        total = self._ended_cpu_s
         for process in self._processes:
             with suppress(psutil.Error):
                 used = psutil.Process(process.pid).cpu_times()
                 total += used.user + used.system
         return total
 
-    def _gather(self, window_s: float | None = None) -> list[dict[str, Any]]:
-        """One answer of each process; with `window_s`, each first measures such a window."""
+    def _gather(self, durations: tuple[float, float] | None = None) -> list[dict[str, Any]]:
+        """One answer of each process; with `durations`, of its warm-up and of its window, in s."""
         try:
-            for pipe in self._pipes if window_s is not None else ():
-                pipe.send(window_s)
+            for pipe in self._pipes if durations is not None else ():
+                pipe.send(durations)
             answers = [pipe.recv() for pipe in self._pipes]
         except (EOFError, ConnectionError) as error:
             raise BenchmarkFailed(
@@ -96,12 +122,17 @@ class ProcessGroup:
         trace: TracebackType | None,
     ) -> None:
         """Ends every process."""
+        self._end()
+
+    def _end(self) -> None:
+        self._ended_cpu_s = self.cpu_time_s()
         for pipe in self._pipes:
             pipe.close()
         for process in self._processes:
             process.join(timeout=5)
             if process.is_alive():
                 process.kill()
+        self._pipes, self._processes = [], []
 
 
 def _serve(pipe: Connection, config: ProcessConfig) -> None:
@@ -115,8 +146,9 @@ def _serve(pipe: Connection, config: ProcessConfig) -> None:
         }
         pipe.send(loaded)
         while True:
-            window_s = pipe.recv()
-            model.measure_window(min(WARM_AGAIN_S, window_s), min_requests=1)
+            warm_up_s, window_s = pipe.recv()
+            if warm_up_s:
+                model.measure_window(warm_up_s, min_requests=1)
             window = model.measure_window(window_s)
             pipe.send(
                 {

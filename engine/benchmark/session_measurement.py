@@ -15,9 +15,8 @@ from db.models import Benchmark
 from db.session import writing
 from engine.benchmark.checkpoint import SessionCheckpoint
 from engine.benchmark.interference import InterferenceMonitor, merge_summaries
-from engine.benchmark.measurement import warm_up
-from engine.benchmark.metrics import session_outcome
-from engine.benchmark.processes import ProcessGroup
+from engine.benchmark.metrics import FRESH_WARM_UP_S, session_outcome
+from engine.benchmark.processes import ProcessGroup, preload
 from engine.benchmark.rows import SessionBuild, benchmark_row
 from engine.benchmark.session import SessionRecord, SessionRules, run_rounds
 from engine.benchmark.speedometer import SETTLE_S, Speedometer
@@ -46,7 +45,9 @@ class MeasuredSession:
 class TurnTaker:
     """One loaded build of a session; `take` measures one window.
 
-    `waited_s`, `waited_cpu_s`: time between its windows, and the CPU time it used in that time.
+    Every turn but the first begins with fresh processes, because two starts of one build differ by
+    about one percent, which rounds of the same processes would never show. `waited_s`,
+    `waited_cpu_s`: time between its windows, and the CPU time it used in that time.
     """
 
     def __init__(self, build: SessionBuild) -> None:
@@ -62,7 +63,8 @@ class TurnTaker:
             at_s, cpu_s = self._settled
             self.waited_s += time.monotonic() - at_s
             self.waited_cpu_s += max(0.0, self.processes.cpu_time_s() - cpu_s)
-        window = self.processes.measure_window(seconds)
+            self.processes.restart()
+        window = self.processes.measure_window(seconds, min(FRESH_WARM_UP_S, seconds))
         time.sleep(SETTLE_S)
         self._settled = time.monotonic(), self.processes.cpu_time_s()
         return window
@@ -84,6 +86,7 @@ def measure_session(
     Where they do not fit into memory together, they are measured in several sessions; ratios are
     then paired within each.
     """
+    preload(build.spec.runtime for build in builds)
     measured = MeasuredSession()
     waiting = list(builds)
     while waiting:
@@ -147,7 +150,6 @@ def _measure(
     record.launches += 1
     record.failures.clear()
     context.stage(_stage_text(takers))
-    warm_up_s = _warm_up(takers, rules, record)
     with Speedometer() as speedometer:
         monitor = InterferenceMonitor(lambda: _own_cpu_s(takers, speedometer))
 
@@ -157,7 +159,7 @@ def _measure(
 
         with monitor:
             run_rounds(
-                {key: takers[key].take for key in warm_up_s},
+                {key: taker.take for key, taker in takers.items()},
                 rules,
                 record,
                 read_speed=speedometer.read,
@@ -176,7 +178,6 @@ def _measure(
             taker.build.artifact,
             taker.build.spec,
             session=checkpoint.session,
-            warm_up_s=warm_up_s[key],
             waiting_cores=taker.waiting_cores,
             speed_up=_speed_up(key, takers, record),
         )
@@ -247,19 +248,6 @@ def _stage_text(takers: dict[int, TurnTaker]) -> str:
     if len(takers) == 1:
         return f"Measuring {next(iter(takers.values())).build.label}."
     return f"Measuring {len(takers)} builds in turn, in rounds."
-
-
-def _warm_up(
-    takers: dict[int, TurnTaker], rules: SessionRules, record: SessionRecord
-) -> dict[int, float]:
-    """Duration of the warm-up of each build, in s; a build that fails is left out."""
-    durations = {}
-    for key, taker in takers.items():
-        try:
-            durations[key] = warm_up(taker.processes.measure_window, rules.tolerance)
-        except Exception as error:
-            record.failures[key] = explain(error)
-    return durations
 
 
 def _own_cpu_s(takers: dict[int, TurnTaker], speedometer: Speedometer) -> float:

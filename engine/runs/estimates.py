@@ -10,7 +10,7 @@ from sqlalchemy import select
 from db.enums import JobKind, JobStatus
 from db.models import Job
 from db.session import reading
-from engine.benchmark.measurement import WARM_UP_MAX_S, WARM_UP_WINDOW_S
+from engine.benchmark.measurement import WARM_UP_MAX_S
 from engine.benchmark.reuse import measured_settings, setting_of
 from engine.benchmark.scenarios.server import MAX_OVERTIME_FACTOR
 from engine.benchmark.session import MIN_ROUNDS
@@ -28,7 +28,7 @@ from engine.store import artifacts
 from engine.text import duration, plural
 
 START_S = 2.0  # start of a process and loading of a model
-BETWEEN_WINDOWS_S = 0.1  # reading of the speedometer, pause, requests that are not counted
+BETWEEN_WINDOWS_S = 0.35  # fresh process, uncounted requests, pause, reading of the speedometer
 SAMPLE_JOBS = 20
 
 
@@ -69,7 +69,7 @@ def estimate(request: RunRequest, url: str) -> Estimate | None:
         return None
     cached = _count_cached(request, url) if is_sweep(request) and not request.again else 0
     median_s = _median_duration_s(request, url)
-    min_s = START_S + 2 * WARM_UP_WINDOW_S + MIN_ROUNDS * (WINDOW_S + BETWEEN_WINDOWS_S)
+    min_s = START_S + MIN_ROUNDS * (WINDOW_S + BETWEEN_WINDOWS_S)
     measuring_s = request.benchmark_max_s
     if request.scenario == Scenario.SERVER:
         min_s = START_S + measuring_s
