@@ -90,10 +90,11 @@ def first_pair(rows: pd.DataFrame) -> str:
 
 
 def precision_pair(key: str, rows: pd.DataFrame) -> tuple[str, str]:
-    """Selects the two precisions to compare."""
+    """Selects the two precisions to compare, of those that were measured."""
+    measured = set(rows["precision"])
     name = st.segmented_control(
         "Compare",
-        list(pairs()),
+        [name for name, pair in pairs().items() if measured >= set(pair)] or list(pairs()),
         default=first_pair(rows),
         required=True,
         key=key,

@@ -7,10 +7,12 @@ windows they wait on a pipe. A process ends when its pipe closes, so none outliv
 from __future__ import annotations
 
 import multiprocessing
+import tempfile
 from collections.abc import Iterable
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
+from multiprocessing.util import get_temp_dir
 from types import TracebackType
 from typing import Any
 
@@ -21,14 +23,32 @@ from engine.benchmark.loaded_model import LoadedModel, ProcessConfig
 from engine.benchmark.windows import Runners, Window
 from engine.errors import BenchmarkFailed
 
+MAX_SOCKET_FOLDER = 60
+SHORT_FOLDER = "/tmp"  # noqa: S108 (a folder of its own is made in it)
 PRELOADED = ("__main__", "engine.benchmark.loaded_model")
 """Modules that the server process imports once, beside those of the runtimes."""
 
 
 def preload(runtimes: Iterable[str]) -> None:
     """Names the runtimes of a session, before its first process is started."""
+    _shorten_socket_path()
     modules = [f"engine.runtimes.{name}" for name in dict.fromkeys(runtimes)]
     multiprocessing.get_context("forkserver").set_forkserver_preload([*PRELOADED, *modules])
+
+
+def _shorten_socket_path() -> None:
+    """Places the socket of the server process in a folder whose path is short enough for one.
+
+    The temporary folder of a job is inside the home, and the path of a socket has about 100
+    characters at most. The folder is made once in a process and removed at its end.
+    """
+    configured = tempfile.gettempdir()
+    if len(configured) > MAX_SOCKET_FOLDER:
+        tempfile.tempdir = SHORT_FOLDER
+    try:
+        get_temp_dir()
+    finally:
+        tempfile.tempdir = configured
 
 
 class ProcessGroup:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -17,7 +20,7 @@ from engine.benchmark.comparison import speed_ratio
 from engine.benchmark.loaded_model import ProcessConfig
 from engine.benchmark.processes import ProcessGroup
 from engine.common.files import save_arrays
-from engine.config import settings
+from engine.config import REPOSITORY, settings
 from engine.errors import ArtifactMissing, BenchmarkFailed
 from engine.specs import CPU_PROVIDER, DEFAULT_RUNTIME, BenchmarkSpec, SessionSpec
 from engine.store.artifacts import model_path
@@ -251,3 +254,34 @@ def test_builds_that_do_not_fit_into_memory_have_sessions_of_their_own(
     sessions = {BenchmarkProtocol.from_row(row).session for row in rows_of(url)}
     assert len(sessions) == 2
     assert any("do not fit into memory" in line for line in context.said)
+
+
+def test_a_home_with_a_long_path_is_measured_too(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The temporary folder of a job is inside it, and the path of a socket is short."""
+    folder = tmp_path / ("long" * 30)
+    folder.mkdir()
+    digest = store_build(url, tiny_se_model()).digest
+    code = (
+        "from engine.benchmark.processes import ProcessGroup, preload\n"
+        "from engine.benchmark.loaded_model import ProcessConfig\n"
+        "from pathlib import Path\n"
+        "if __name__ == '__main__':\n"
+        "    preload(['onnxruntime'])\n"
+        f"    config = ProcessConfig('onnxruntime', Path({str(model_path(digest))!r}), 'fp32', "
+        f"'CPUExecutionProvider', 1, 1, (1, 3, {SIDE}, {SIDE}), 0)\n"
+        "    with ProcessGroup([config]) as group:\n"
+        "        print(group.measure_window(0.02).images)\n"
+    )
+    script = tmp_path / "measure.py"
+    script.write_text(code)
+    done = subprocess.run(
+        [sys.executable, str(script)],
+        env={**os.environ, "TMPDIR": str(folder), "PYTHONPATH": str(REPOSITORY)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 0
