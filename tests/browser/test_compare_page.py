@@ -93,7 +93,7 @@ def test_the_keyboard_goes_through_compare_in_reading_order(browser: Browser, ad
     reached = tabbed_through(page, 90)
     names = ["Compare", "System", "Accuracy on", "Speed at", "Models", "Published figures"]
     names += ["Percentile", "Max latency (ms)", "Max accuracy drop", "Max size", "most accurate"]
-    names += ["Builds (at most 4;", "Precision comparison", "int8 vs fp16", "PNG"]
+    names += ["Builds (at most 4;", "Precision comparison", "int8 vs fp32", "PNG"]
     places: list[int] = []
     for name in names:
         after = places[-1] + 1 if places else 0
