@@ -72,6 +72,7 @@ def test_roots_of_before_become_relative(url: str, home: Path) -> None:
         connection.execute(text("DROP TABLE home"))
         connection.execute(text("ALTER TABLE job DROP COLUMN home"))
         connection.execute(text("ALTER TABLE job DROP COLUMN partial_result"))
+        connection.execute(text("ALTER TABLE job_need DROP COLUMN optional"))
         connection.execute(text("UPDATE alembic_version SET version_num = '0004'"))
     upgrade(url, home)
     with reading(url) as session:

@@ -366,7 +366,7 @@ def test_a_batch_that_cannot_be_opened_is_kept_and_measured_in(url: str, tmp_pat
     asked = BenchmarkSpec(artifact=artifact.digest, batch=1, max_s=0.4, window_s=0.05)
     context = Quiet(url, tmp_path / "speed")
     benchmark.run(asked.to_json(), context)
-    assert any("at batch 2" in said for said in context.said)
+    assert any("Measuring fp32, batch 2" in said for said in context.said)
 
 
 def test_a_mended_reshape_gives_each_image_its_own_scores(url: str, tmp_path: Path) -> None:

@@ -52,6 +52,7 @@ CALIBRATION = {
 BOUND = {
     *("max_drop", "measure", "held", "images", "drop", "drop_at_most", "expected_drop"),
     *("expected_at_most", "steps", "seconds", "steps_of_earlier_attempts"),
+    "relative_speed",
 }
 EVALUATION = {
     *("batch", "provider", "threads", "preprocessing", "scoring", "runtime", "classes"),
