@@ -121,7 +121,12 @@ def test_what_is_written_has_the_keys_of_before_and_reads_back_the_same(
     path = artifacts.folder_of(int8.digest) / artifacts.REPORT_FILE
     assert report is not None
     assert json.dumps(report.dump(), indent=1) == path.read_text()
-    assert list(json.loads(path.read_text())) == ["macs_in_int8", "layers", "changed_classes"]
+    assert list(json.loads(path.read_text())) == [
+        "macs_in_int8",
+        "layers",
+        "changed_classes",
+        "stages",
+    ]
 
     checked = RangeCheckSpec(dataset="tiny", images=20)
     half = BuildSpec(export=spec, precision=Precision.FP16, range_check=checked)
