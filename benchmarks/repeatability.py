@@ -26,7 +26,7 @@ from tabulate import tabulate
 from engine.benchmark.loaded_model import ProcessConfig
 from engine.benchmark.machine_state import observe_state, state_sentence
 from engine.benchmark.metrics import FRESH_WARM_UP_S
-from engine.benchmark.processes import ProcessGroup
+from engine.benchmark.processes import ProcessGroup, preload
 from engine.benchmark.session import SessionRecord, SessionRules, run_rounds
 from engine.benchmark.speedometer import SETTLE_S, Speedometer
 from engine.benchmark.windows import Window
@@ -57,6 +57,7 @@ def measure_session(files: list[Path], batch: int, seed: int, max_s: float) -> S
         seed=seed,
     )
     record = SessionRecord(launches=1)
+    preload([DEFAULT_RUNTIME])
     with ExitStack() as stack:
         groups = [stack.enter_context(ProcessGroup([_config(f, batch)])) for f in files]
         speedometer = stack.enter_context(Speedometer())
