@@ -14,7 +14,7 @@ from engine.specs.builds import BuildSpec
 
 CPU_PROVIDER = "CPUExecutionProvider"
 DEFAULT_RUNTIME = "onnxruntime"
-WINDOW_S = 0.3
+WINDOW_S = 0.5
 RATIO_TOLERANCE = 0.03
 MAX_SESSION_BENCHMARKS = 1024
 SEARCH_TIMES = 4

@@ -70,7 +70,7 @@ OTHER_INT8 = BuildSpec(
         target="arm",
     ),
 )
-# Those of benchmarks are of windows of 0.3 s, in rounds: earlier results are not taken for them.
+# Those of benchmarks are of windows of 0.5 s, in rounds: earlier results are not taken for them.
 BENCHMARK = BenchmarkSpec(build=FP32)
 SERVER = BenchmarkSpec(
     artifact="a" * 64,
@@ -123,10 +123,10 @@ RECIPES: dict[str, tuple[Spec, str]] = {
         OTHER_INT8,
         "28926dc54197a75cdfeafac46428b46f8f7c06f00c8c06e7646dfd8304f8bf9d",
     ),
-    "benchmark": (BENCHMARK, "34eae1bc837050268b4d0d3cefff01eedb4a39741fe139a17b59c33c9fca2e86"),
+    "benchmark": (BENCHMARK, "75933430535270b333e104a7538ffc0e556ae5de6d4cbdbd9e6c95812cadbea5"),
     "benchmark, server": (
         SERVER,
-        "6781a7c73bf64a87375867276fcb0ad8071a5bd8c50cb6dc9f2d490a7bb0e9cf",
+        "4679cb4097e8d3625388a8a60b3eca6b6254903b460f29720048472b53fadbd6",
     ),
     "peak": (
         PeakSpec(threads=(1, 2)),
@@ -163,10 +163,10 @@ RECIPES: dict[str, tuple[Spec, str]] = {
     "request": (REQUEST, "c4da55eb79736ca417c93b286b9ee760b5a3fb53381d1eb1b157d2982b0cbd6b"),
 }
 SETTINGS = {
-    "benchmark": (BENCHMARK, "d91d23397d61e49f17bda1cab81558712e6c7906a2f146c96db4ab7062ae1e96"),
+    "benchmark": (BENCHMARK, "94e7afb8cddc725a183da124a1fef6b0602ea3b52d9774d0780055ae8fd1b69b"),
     "benchmark, server": (
         SERVER,
-        "e6f532a78417746e7559dddc77734f9e25b0af271038b9798fb7387e705b419e",
+        "8bb5b113e4f7328396453f86aae70e9fd564de8cf01b6e7c5be0ff35d0cf23e1",
     ),
 }
 
