@@ -45,9 +45,9 @@ class MeasuredSession:
 class TurnTaker:
     """One loaded build of a session; `take` measures one window.
 
-    Every turn but the first begins with fresh processes, because two starts of one build differ by
-    about one percent, which rounds of the same processes would never show. `waited_s`,
-    `waited_cpu_s`: time between its windows, and the CPU time it used in that time.
+    Every turn but the first begins with fresh processes, because two starts of one build may
+    differ, which rounds of the same processes would never show. `waited_s`, `waited_cpu_s`: time
+    between its windows, and the CPU time it used in that time.
     """
 
     def __init__(self, build: SessionBuild) -> None:
