@@ -26,8 +26,8 @@ class SessionRules:
     """When a session ends; times in s.
 
     `ratio_tolerance`: half-width of the interval of each ratio to the first build, as a share of
-    the faster of the two; `tolerance`: relative half-width of the throughput interval, where there is one build only;
-    `least_images`: minimum number of images of each build.
+    the faster of the two; `tolerance`: relative half-width of the throughput interval, where there
+    is one build only; `least_images`: minimum number of images of each build.
     """
 
     window_s: float
