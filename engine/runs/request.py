@@ -157,7 +157,7 @@ DEMO = RunRequest(
     dataset="demo",
     calibration_dataset=BUILTIN_CALIBRATION,
     calibration_images=256,
-    benchmark_max_s=10,
+    benchmark_max_s=5,
 )
 
 
