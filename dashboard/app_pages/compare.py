@@ -93,17 +93,18 @@ def choose_pair(key: str, rows: pd.DataFrame, more: Iterable[str] = ()) -> str:
     """Selects two precisions to compare, of those that were measured, or one of `more`."""
     measured = set(rows["precision"])
     names = [name for name, pair in pairs().items() if measured >= set(pair)]
+    options = [*names, *more] or list(pairs())
     name = st.segmented_control(
         "Compare",
-        [*names, *more] or list(pairs()),
-        default=first_pair(rows) if names or not more else next(iter(more)),
+        options,
+        default=first_pair(rows) if names else options[0],
         required=True,
         key=key,
         bind="query-params",
         label_visibility="collapsed",
         wrap=True,
     )
-    return str(name)
+    return str(name) if name in options else options[0]
 
 
 def precision_comparison(rows: pd.DataFrame, selection: Selection) -> None:

@@ -63,7 +63,7 @@ def compile(
     ]
     datasets = {name: add(dataset_job(DatasetSpec(name=name, builtin=True))) for name in missing}
     export = add(export_job(export_spec(request)))
-    cells, builds = cells_of(request), {}
+    cells, builds = cells_of(request), dict[Precision, tuple[BuildSpec, int]]()
     scripted = any(needs_torchscript(runtime) for _, runtime in cells.possible)
     torchscript = [add(export_job(torchscript_spec(request)))] if scripted else []
     for precision in cells.precisions:

@@ -158,7 +158,7 @@ class RunRequest(Spec):
         return getattr(self, attribute) if attribute else None
 
 
-_IMAGES = {
+_IMAGES: dict[str, str] = {
     Precision.INT8: "effective_calibration_dataset",
     Precision.FP16: "overflow_check_dataset",
 }

@@ -128,9 +128,10 @@ def _check_required_keys(draft: Draft, root: Entry) -> None:
         )
     if not draft.shape:
         raise VaccFileInvalid(f"{file} has no input shape; add {draft.key_of('shape')}.")
-    if file_precision(draft.precision) == Precision.INT8 and not draft.dataset:
+    is_int8 = file_precision(str(draft.precision)) == Precision.INT8
+    if is_int8 and not draft.dataset:
         raise VaccFileInvalid(
             f"{file} builds int8 but has no calibration images; add {draft.key_of('dataset')}."
         )
-    if file_precision(draft.precision) == Precision.INT8 and draft.ops is None:
+    if is_int8 and draft.ops is None:
         draft.warnings.append(f"{file} has no process ops: the preprocessing of the model is used.")
