@@ -13,7 +13,7 @@ from engine.specs.base import DEFAULT_RUNTIME, Spec
 from engine.specs.builds import BuildSpec
 
 CPU_PROVIDER = "CPUExecutionProvider"
-WINDOW_S = 0.5
+WINDOW_S = 0.2
 RATIO_TOLERANCE = 0.03
 MAX_SESSION_BENCHMARKS = 1024
 SEARCH_TIMES = 4
@@ -99,8 +99,8 @@ class SessionSpec(Spec):
     """Builds, or settings of one build, that are measured round by round in one session.
 
     `seed`: of the order within a round. `ratio_tolerance`: the session ends when half the interval
-    of each log ratio to the first build is at most this wide. Scenarios of MLPerf Inference are
-    measured one at a time.
+    of each ratio to the first build is at most this share of the faster of the two. Scenarios of
+    MLPerf Inference are measured one at a time.
     """
 
     benchmarks: tuple[BenchmarkSpec, ...] = Field(min_length=1, max_length=MAX_SESSION_BENCHMARKS)
