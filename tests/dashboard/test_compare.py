@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import streamlit as st
+from sqlalchemy import select
 from streamlit.testing.v1 import AppTest
 
-from dashboard import queries
 from dashboard.charts import batches, latency
 from dashboard.charts.classes import class_changes, worst_classes
 from dashboard.charts.parallel_coordinates import parallel_coordinates
@@ -86,9 +86,8 @@ def test_a_disturbed_speed_is_measured_again_when_quiet(
     assert not app.success
     assert not missing(app.warning[0].value.replace("\\", ""), "Inconclusive", "1.80 cores")
     app.button(key="measure_again").click().run()
-    (job,) = queries.live_jobs()
     with reading(url) as session:
-        spec = SessionSpec.from_params(session.get_one(Job, job.id).params)
+        spec = SessionSpec.from_params(session.scalars(select(Job)).one().params)
     assert spec.quiet_wait_s > 0
     assert len(spec.benchmarks) == 3
     assert {one.batch for one in spec.benchmarks} == {1}

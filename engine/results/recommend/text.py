@@ -123,8 +123,9 @@ def _miss_text(miss: Miss) -> str:
     if miss.value is None or miss.excess is None:
         return f"{limit.name} unknown ({limit})"
     side = "below" if limit.minimum else "above"
+    unit = "pp" if limit.unit == "%" else limit.unit
     return (
-        f"{limit.name} {number(miss.value, 2)} {limit.unit}, {number(miss.excess, 2)} {limit.unit} "
+        f"{limit.name} {number(miss.value, 2)} {limit.unit}, {number(miss.excess, 2)} {unit} "
         f"{side} the limit of {limit.bound:g} {limit.unit}"
     )
 
