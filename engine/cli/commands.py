@@ -75,6 +75,10 @@ COMMANDS: dict[str, Entry] = {
         "Decides whether a candidate build may replace a baseline: exit code 0 pass, 1 fail, 2 "
         "open.",
     ),
+    "package": Entry(
+        "package:package",
+        "Writes the package of a build: model, preprocessing, labels, a script that runs it.",
+    ),
     "environment": Entry(
         "environment:environment",
         "Shows the facts of this machine, and the version and precisions of each runtime.",
