@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -23,15 +24,21 @@ from dashboard.components.compare.side_by_side import (
     pick_from,
 )
 from dashboard.palette import LIGHT
-from db.models import Job
+from db.models import Artifact, Job
 from db.session import reading
 from engine.benchmark.sweep import Percentile, find_best_operating_point
 from engine.jobs import dispatcher
 from engine.results.groups import with_keys
 from engine.specs import SessionSpec
+from engine.store.artifacts import MODEL_FILE, folder_of
 from tests.support import rows
 from tests.support.pages import missing, opened, texts
 from tests.support.points import point
+
+
+def model_path_of(digest: str) -> Path:
+    return folder_of(digest) / MODEL_FILE
+
 
 VIEWS = (
     "Precision comparison",
@@ -100,6 +107,19 @@ def test_every_view_stands(url: str, view: str) -> None:
     app = opened(view=view)
     assert not app.error
     assert all(chart.proto.alt for chart in app.get("plotly_chart"))
+
+
+def test_the_recommended_build_can_be_taken_home(url: str) -> None:
+    rows.add_measured_model(url)
+    app = opened(most_drop="3")
+    assert not any("def classify" in block.value for block in app.code)
+    assert "build it again" in texts(app), "its file is missing"
+    with reading(url) as session:
+        digest = session.scalars(select(Artifact).where(Artifact.precision == "int8")).one().digest
+    model_path_of(digest).write_bytes(b"model")
+    command, script = (block.value for block in opened(most_drop="3").code)
+    assert f"package {digest[:12]} -r onnxruntime" in command
+    assert not missing(script, "def prepare", "def classify", "import onnxruntime")
 
 
 def test_picked_builds_stand_side_by_side(url: str) -> None:

@@ -8,6 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import queries
+from dashboard.components.common.package import package_popover
 from dashboard.components.compare.constraints import choose_constraints
 from dashboard.components.compare.filters import Selection
 from dashboard.formats import escape_markdown
@@ -27,6 +28,7 @@ from engine.results.recommend import (
     recommendation_text,
 )
 from engine.results.recommend.measure_again import quiet_session, rows_to_measure
+from engine.runtimes.registry import name_in
 from engine.text import plural
 
 ICONS = {
@@ -92,6 +94,11 @@ def _show_recommendation(
             st.caption(f":orange[:material/warning:] {sentence}")
     with st.container(horizontal=True, vertical_alignment="center"):
         _measure_again_button(rows_to_measure(found, builds))
+        if found.row is not None:
+            artifact = queries.provenance(found.row["artifact_digest"], None, None).artifact
+            if artifact is not None:
+                runtime = name_in(str(found.row["runtime"]))
+                package_popover(artifact, "recommended", runtime)
 
 
 def _measure_again_button(rows: list[dict[str, Any]]) -> None:
