@@ -14,7 +14,7 @@ from engine.specs.builds import BuildSpec
 
 CPU_PROVIDER = "CPUExecutionProvider"
 DEFAULT_RUNTIME = "onnxruntime"
-WINDOW_S = 0.5
+WINDOW_S = 0.2
 RATIO_TOLERANCE = 0.03
 MAX_SESSION_BENCHMARKS = 1024
 MAX_QUIET_WAIT_S = 24 * 3600.0
@@ -90,9 +90,9 @@ class SessionSpec(Spec):
     """Builds, or settings of one build, that are measured round by round in one session.
 
     `seed`: of the order within a round. `ratio_tolerance`: the session ends when half the interval
-    of each log ratio to the first build is at most this wide. `quiet_wait_s`: how long to wait for
-    a quiet machine at most; 0: it is not waited for. Scenarios of MLPerf Inference are
-    measured one at a time.
+    of each ratio to the first build is at most this share of the faster of the two. `quiet_wait_s`:
+    how long to wait for a quiet machine at most; 0: it is not waited for. Scenarios of MLPerf
+    Inference are measured one at a time.
     """
 
     benchmarks: tuple[BenchmarkSpec, ...] = Field(min_length=1, max_length=MAX_SESSION_BENCHMARKS)
