@@ -27,12 +27,14 @@ from dashboard.components.compare.sweep import sweep_view
 from dashboard.formats import plural
 from engine.results.groups import RuntimeChoice, accuracy_points, with_labels
 from engine.results.published import with_gmacs
+from engine.results.recommend import Goal
 from engine.specs.precisions import pairs
 
 _OLD_PAIRS = {name.replace(" vs ", " − "): name for name in pairs()}
 OLD_VALUES = {
     "pair": _OLD_PAIRS,
     "lost_pair": _OLD_PAIRS,
+    "prefer": {"most accurate": str(Goal.ACCURACY), "fastest": str(Goal.THROUGHPUT)},
     "view": {
         "Lower precision": "Precision comparison",
         "Model against model": "Model vs baseline",

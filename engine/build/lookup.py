@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import select
 
+from db.enums import ArtifactKind
 from db.models import Artifact
 from db.session import reading
 from engine.build.builders import builder_of
@@ -31,6 +32,7 @@ from engine.specs import (
 )
 from engine.store import artifacts
 from engine.store.manifest import BuildManifest, ExportManifest
+from engine.text import quoted
 
 
 def published_of(digest: str, url: str) -> PreprocessSpec:
@@ -57,6 +59,24 @@ def artifact_of(spec: BenchmarkSpec | EvaluateSpec | ProfileSpec, url: str) -> A
             f"exists; queue the run again."
         )
     return artifact
+
+
+def newest_build(model: str, precision: str, url: str) -> Artifact:
+    """The newest build of a model whose files exist. Raises ArtifactMissing."""
+    statement = select(Artifact).where(
+        Artifact.kind == ArtifactKind.BUILD,
+        Artifact.model_id == model,
+        Artifact.precision == precision,
+    )
+    with reading(url) as session:
+        rows = session.scalars(statement.order_by(Artifact.created_at.desc())).all()
+    for row in rows:
+        if artifacts.folder_of(row.digest).is_dir():
+            return row
+    raise ArtifactMissing(
+        f"There is no build {quoted(f'{model}:{precision}')}: name it as model:precision, such as "
+        f"timm/seresnet50:int8; `artifacts list` shows all."
+    )
 
 
 def compiled_models() -> Path:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from db.enums import WeightsKind
+from db.enums import ArtifactKind, WeightsKind
 from db.models import Artifact
 from engine.build.lookup import why_cannot_run
 from engine.cli.output import note
@@ -25,6 +25,24 @@ _DIGEST = re.compile(r"[0-9a-f]{6,64}")
 def is_digest(text: str) -> bool:
     """Whether the text is an artifact digest, or the first digits of one, and not a model name."""
     return _DIGEST.fullmatch(text) is not None
+
+
+def find_build(text: str, url: str) -> Artifact:
+    """The build of `model:precision` (the newest one), or of the first digits of its digest.
+
+    Raises InvalidRequest or ArtifactMissing where there is none.
+    """
+    from engine.build.lookup import newest_build
+    from engine.store.artifacts import find_by_digest
+
+    if is_digest(text):
+        artifact = find_by_digest(text, url)
+    else:
+        model, _, precision = text.rpartition(":")
+        artifact = newest_build(model, precision, url)
+    if artifact.kind != ArtifactKind.BUILD:
+        raise InvalidRequest(f"Artifact {artifact.digest[:12]} is an export: name a build of it.")
+    return artifact
 
 
 def read_weights(text: str, seed: int = 0, key: str | None = None) -> WeightsSpec:

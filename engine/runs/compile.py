@@ -129,12 +129,15 @@ def build_job(spec: BuildSpec, needs: Iterable[int] = ()) -> NewJob:
     )
 
 
-def benchmark_job(specs: Sequence[BenchmarkSpec], needs: Iterable[int] = ()) -> NewJob:
+def benchmark_job(
+    specs: Sequence[BenchmarkSpec], needs: Iterable[int] = (), *, quiet_wait_s: float = 0.0
+) -> NewJob:
     """Measures speed in one session, with no other job on the machine.
 
-    Of several builds, those that could not be made are left out.
+    Of several builds, those that could not be made are left out. `quiet_wait_s`: how long it waits
+    for a quiet machine.
     """
-    session = SessionSpec(benchmarks=tuple(specs))
+    session = SessionSpec(benchmarks=tuple(specs), quiet_wait_s=quiet_wait_s)
     needs = tuple(needs)
     return NewJob(
         JobKind.BENCHMARK,
@@ -143,7 +146,7 @@ def benchmark_job(specs: Sequence[BenchmarkSpec], needs: Iterable[int] = ()) -> 
         needs=needs,
         needs_all=len(needs) < 2,
         exclusive=True,
-        timeout_s=session.max_s * SEARCH_TIMES + HOUR_S / 4 + START_S * len(specs),
+        timeout_s=session.max_s * SEARCH_TIMES + HOUR_S / 4 + START_S * len(specs) + quiet_wait_s,
     )
 
 

@@ -16,6 +16,7 @@ CPU_PROVIDER = "CPUExecutionProvider"
 WINDOW_S = 0.2
 RATIO_TOLERANCE = 0.03
 MAX_SESSION_BENCHMARKS = 1024
+MAX_QUIET_WAIT_S = 24 * 3600.0
 SEARCH_TIMES = 4
 """Scenario server without a rate may search for this multiple of the maximum duration."""
 
@@ -99,13 +100,15 @@ class SessionSpec(Spec):
     """Builds, or settings of one build, that are measured round by round in one session.
 
     `seed`: of the order within a round. `ratio_tolerance`: the session ends when half the interval
-    of each ratio to the first build is at most this share of the faster of the two. Scenarios of
-    MLPerf Inference are measured one at a time.
+    of each ratio to the first build is at most this share of the faster of the two. `quiet_wait_s`:
+    how long to wait for a quiet machine at most; 0: it is not waited for. Scenarios of MLPerf
+    Inference are measured one at a time.
     """
 
     benchmarks: tuple[BenchmarkSpec, ...] = Field(min_length=1, max_length=MAX_SESSION_BENCHMARKS)
     seed: int = Field(0, ge=0, le=MAX_INTEGER)
     ratio_tolerance: float = Field(RATIO_TOLERANCE, gt=0, lt=1)
+    quiet_wait_s: float = Field(0.0, ge=0, le=MAX_QUIET_WAIT_S, exclude_if=lambda s: s == 0)
 
     @model_validator(mode="after")
     def _scenarios_are_alone(self) -> SessionSpec:
