@@ -23,7 +23,7 @@ def not_faster(row: Mapping[str, Any]) -> bool | None:
     fp32 of its model, or too few rounds for an interval.
     """
     low = row.get("speed_up_low")
-    if row["precision"] == Precision.FP32 or is_missing(low):
+    if low is None or is_missing(low) or row["precision"] == Precision.FP32:
         return None
     return float(low) <= 1
 

@@ -89,13 +89,15 @@ class SessionSpec(Spec):
     """Builds, or settings of one build, that are measured round by round in one session.
 
     `seed`: of the order within a round. `ratio_tolerance`: the session ends when half the interval
-    of each log ratio to the first build is at most this wide. Scenarios of MLPerf Inference are
-    measured one at a time.
+    of each log ratio to the first build is at most this wide. `compares`: a comparison with fp32,
+    so earlier results replace it only where all of them have their ratio to fp32. Scenarios of
+    MLPerf Inference are measured one at a time.
     """
 
     benchmarks: tuple[BenchmarkSpec, ...] = Field(min_length=1, max_length=MAX_SESSION_BENCHMARKS)
     seed: int = Field(0, ge=0, le=MAX_INTEGER)
     ratio_tolerance: float = Field(RATIO_TOLERANCE, gt=0, lt=1)
+    compares: bool = Field(False, exclude_if=lambda compares: not compares)
 
     @model_validator(mode="after")
     def _scenarios_are_alone(self) -> SessionSpec:
