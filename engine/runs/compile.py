@@ -14,6 +14,7 @@ from engine.common.digests import data_digest
 from engine.jobs.queue import NewJob
 from engine.runs.build_options import build_fields
 from engine.runs.cells import cells_of, needs_torchscript
+from engine.runs.comparison import comparison_of
 from engine.runs.request import (
     BUILTIN_DATASETS,
     Point,
@@ -89,22 +90,57 @@ def compile(
             add(evaluate_job(complete, [*sources, *needs, *shards]))
         if Task.PROFILE in request.tasks and RUNTIMES[runtime].profiles:
             add(profile_job(profile_spec(request, spec, runtime), sources))
-    if Task.BENCHMARK in request.tasks:
-        specs = [
-            (benchmark_spec(request, point, runtime, build=builds[precision][0]), sources)
-            for point in benchmark_points(request)
-            for precision, runtime in cells.possible
-            if (sources := sources_of(precision, runtime))
+    comparison = comparison_of(request, cells)
+    if comparison is not None and Precision.FP32 not in builds:
+        fp32 = build_spec(request, Precision.FP32)
+        builds[Precision.FP32] = (fp32, add(build_job(fp32, [export])))
+
+    def measured_at(
+        point: Point, measured: Iterable[tuple[Precision, str]]
+    ) -> list[tuple[BenchmarkSpec, list[int]]]:
+        """The benchmarks of some cells at one point, each with the jobs that it needs."""
+        return [
+            (
+                benchmark_spec(request, point, runtime, build=builds[precision][0]),
+                sources_of(precision, runtime),
+            )
+            for precision, runtime in measured
         ]
-        if request.scenario == Scenario.CLOSED_LOOP:
-            needed = dict.fromkeys(source for _, sources in specs for source in sources)
-            add(benchmark_job([measured for measured, _ in specs], needed))
-        else:
-            files = [datasets[name] for name in (request.dataset,) if name in datasets]
-            for measured, sources in specs:
-                read = files if request.measures_files else []
-                add(benchmark_job([measured], [*sources, *read]))
+
+    specs = [
+        spec
+        for point in (benchmark_points(request) if Task.BENCHMARK in request.tasks else ())
+        for spec in measured_at(point, cells.possible)
+    ]
+    added = measured_at(comparison.point, comparison.cells) if comparison is not None else []
+    if comparison is not None and comparison.joined:
+        known = [spec for spec, _ in specs]
+        specs += [pair for pair in added if pair[0] not in known]
+        added = []
+    if request.scenario == Scenario.CLOSED_LOOP and specs:
+        add(session_job(specs))
+    else:
+        files = [datasets[name] for name in (request.dataset,) if name in datasets]
+        for one, needs in specs:
+            read = files if request.measures_files else []
+            add(benchmark_job([one], [*needs, *read]))
+    if added:
+        add(session_job([(as_comparison(one), needs) for one, needs in added], compares=True))
     return jobs
+
+
+def session_job(
+    measured: Sequence[tuple[BenchmarkSpec, list[int]]], *, compares: bool = False
+) -> NewJob:
+    """One session over several benchmarks, after the jobs that they need."""
+    needs = dict.fromkeys(source for _, sources in measured for source in sources)
+    return benchmark_job([spec for spec, _ in measured], needs, compares=compares)
+
+
+def as_comparison(spec: BenchmarkSpec) -> BenchmarkSpec:
+    """A benchmark of the comparison with fp32: closed loop, and reused where it was made before."""
+    conditions = {"scenario": Scenario.CLOSED_LOOP, "rate_per_s": None, "limit_ms": None}
+    return spec.model_copy(update={**conditions, "seed": 0, "reuse": True})
 
 
 def dataset_job(spec: DatasetSpec) -> NewJob:
@@ -130,21 +166,25 @@ def build_job(spec: BuildSpec, needs: Iterable[int] = ()) -> NewJob:
 
 
 def benchmark_job(
-    specs: Sequence[BenchmarkSpec], needs: Iterable[int] = (), *, quiet_wait_s: float = 0.0
+    specs: Sequence[BenchmarkSpec],
+    needs: Iterable[int] = (),
+    *,
+    compares: bool = False,
+    quiet_wait_s: float = 0.0,
 ) -> NewJob:
     """Measures speed in one session, with no other job on the machine.
 
-    Of several builds, those that could not be made are left out. `quiet_wait_s`: how long it waits
-    for a quiet machine.
+    Of several builds, those that could not be made are left out; a comparison of two builds needs
+    both. `quiet_wait_s`: how long it waits for a quiet machine.
     """
-    session = SessionSpec(benchmarks=tuple(specs), quiet_wait_s=quiet_wait_s)
+    session = SessionSpec(benchmarks=tuple(specs), compares=compares, quiet_wait_s=quiet_wait_s)
     needs = tuple(needs)
     return NewJob(
         JobKind.BENCHMARK,
         f"Benchmark {_session_subject(session)}",
         session.to_json(),
         needs=needs,
-        needs_all=len(needs) < 2,
+        needs_all=len(needs) < 2 or (compares and len(specs) == 2),
         exclusive=True,
         timeout_s=session.max_s * SEARCH_TIMES + HOUR_S / 4 + START_S * len(specs) + quiet_wait_s,
     )
