@@ -43,6 +43,9 @@ from engine.text import plural
 
 SHARDED_FROM_IMAGES = 8192
 HOUR_S = 3600.0
+Cell = tuple[Precision, str]
+Sourced = tuple[BenchmarkSpec, list[int]]
+"""A benchmark, and the positions of the jobs that it needs."""
 
 
 def compile(
@@ -94,44 +97,46 @@ def compile(
     if comparison is not None and Precision.FP32 not in builds:
         fp32 = build_spec(request, Precision.FP32)
         builds[Precision.FP32] = (fp32, add(build_job(fp32, [export])))
+    read = [datasets[name] for name in (request.dataset,) if name in datasets]
 
-    def measured_at(
-        point: Point, measured: Iterable[tuple[Precision, str]]
-    ) -> list[tuple[BenchmarkSpec, list[int]]]:
-        """The benchmarks of some cells at one point, each with the jobs that it needs."""
+    def measured_at(point: Point, measured: Iterable[Cell]) -> list[Sourced]:
         return [
             (
                 benchmark_spec(request, point, runtime, build=builds[precision][0]),
-                sources_of(precision, runtime),
+                sources_of(precision, runtime) + (read if request.measures_files else []),
             )
             for precision, runtime in measured
         ]
 
-    specs = [
-        spec
-        for point in (benchmark_points(request) if Task.BENCHMARK in request.tasks else ())
-        for spec in measured_at(point, cells.possible)
-    ]
+    points = benchmark_points(request) if Task.BENCHMARK in request.tasks else ()
+    requested = [one for point in points for one in measured_at(point, cells.possible)]
     added = measured_at(comparison.point, comparison.cells) if comparison is not None else []
-    if comparison is not None and comparison.joined:
-        known = [spec for spec, _ in specs]
-        specs += [pair for pair in added if pair[0] not in known]
+    joined = comparison is not None and comparison.joined
+    return jobs + _benchmark_jobs(request.scenario, requested, added, joined=joined)
+
+
+def _benchmark_jobs(
+    scenario: Scenario, requested: list[Sourced], added: list[Sourced], *, joined: bool
+) -> list[NewJob]:
+    """The sessions of the requested benchmarks, and of those that compare with fp32.
+
+    With `joined`, these are measured in the session of the requested ones.
+    """
+    if joined:
+        specs = [spec for spec, _ in requested]
+        requested = requested + [one for one in added if one[0] not in specs]
         added = []
-    if request.scenario == Scenario.CLOSED_LOOP and specs:
-        add(session_job(specs))
+    if scenario == Scenario.CLOSED_LOOP:
+        jobs = [session_job(requested)] if requested else []
     else:
-        files = [datasets[name] for name in (request.dataset,) if name in datasets]
-        for one, needs in specs:
-            read = files if request.measures_files else []
-            add(benchmark_job([one], [*needs, *read]))
+        jobs = [benchmark_job([spec], needs) for spec, needs in requested]
     if added:
-        add(session_job([(as_comparison(one), needs) for one, needs in added], compares=True))
+        compared = [(as_comparison(spec), needs) for spec, needs in added]
+        jobs.append(session_job(compared, compares=True))
     return jobs
 
 
-def session_job(
-    measured: Sequence[tuple[BenchmarkSpec, list[int]]], *, compares: bool = False
-) -> NewJob:
+def session_job(measured: Sequence[Sourced], *, compares: bool = False) -> NewJob:
     """One session over several benchmarks, after the jobs that they need."""
     needs = dict.fromkeys(source for _, sources in measured for source in sources)
     return benchmark_job([spec for spec, _ in measured], needs, compares=compares)
