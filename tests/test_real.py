@@ -1,7 +1,9 @@
 """Real networks on real photographs: the counts that plain torch and torchvision give.
 
 The folder named by SENET_REAL_DATA holds 1,000 ImageNet photographs, one a class, and three small
-networks with known truth. Without it these tests are skipped; nothing else can replace them.
+networks with known truth. Without it these tests are skipped; nothing else can replace them. The
+counts of the SE network and of SqueezeNet in ONNX Runtime are held by test_real_evaluations.py,
+image by image.
 """
 
 from __future__ import annotations
@@ -29,7 +31,6 @@ from tests.support.tiny import Quiet
 pytestmark = pytest.mark.real
 
 ZERO_TO_ONE = {"resize": 256, "crop": 224, "mean": [0, 0, 0], "std": [1, 1, 1]}
-IMAGENET = {"resize": 256, "crop": 224}
 
 
 def se_network(real_data: Path) -> ExportSpec:
@@ -37,14 +38,8 @@ def se_network(real_data: Path) -> ExportSpec:
     return spec_of("timm/tf_mobilenetv3_small_100", path)
 
 
-def test_the_se_network_through_timm(
-    url: str, tmp_path: Path, real_data: Path, photographs: str
-) -> None:
-    assert counts(url, tmp_path, se_network(real_data)) == (803, 949)
-
-
 @pytest.mark.parametrize("runtime", ["openvino", "torch"])
-def test_fp32_gives_the_same_counts_in_every_runtime(
+def test_fp32_gives_the_counts_of_onnx_runtime_in_every_other_one(
     url: str, tmp_path: Path, real_data: Path, photographs: str, runtime: str
 ) -> None:
     found = counts(url, tmp_path, se_network(real_data), runtime=runtime)
@@ -72,12 +67,6 @@ def test_the_foreign_file_is_stopped_while_it_is_not(
     path = real_data / "weights" / "mobilenetv3_small_tfhub_1001.onnx"
     with pytest.raises(LabelsMismatch, match=r"1001 outputs.*1000 classes.*background"):
         counts(url, tmp_path, spec_of("onnx/foreign", path, preprocess=ZERO_TO_ONE))
-
-
-def test_squeezenet(url: str, tmp_path: Path, real_data: Path, photographs: str) -> None:
-    path = real_data / "weights" / "squeezenet1_1.onnx"
-    spec = spec_of("onnx/squeezenet", path, preprocess=IMAGENET)
-    assert counts(url, tmp_path, spec) == (612, 835)
 
 
 def ways_to_register(folder: Path, photographs: Path) -> dict[str, Path | LabelOptions]:

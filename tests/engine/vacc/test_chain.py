@@ -97,9 +97,8 @@ def walk_the_chain(
     model = ["-m", f"deploy_weights/{name}/mod", "--vdsp_params", "vdsp.json"]
     shape = f"[3,{side},{side}]"
     output = ["--datalist", "npz.txt", "--path_output", "output"]
-    said(
-        capsys, "vamp", *model, *["-i", "8", "p", "1", "-b", "22", "-s"], shape, "-d", "0", *output
-    )
+    asked = ["-i", "8", "p", "1", "-b", "22", "-d", "0", "--max-duration", "2", "-s", shape]
+    said(capsys, "vamp", *model, *asked, *output)
     said(capsys, *["vamp_npz_decode", "npz.txt", "output", "result.txt", "imagenet.txt"])
     topk = json.loads(said(capsys, "eval_topk", "result.txt", "--json"))
     label = ["--label", str(flat / "val_label.txt")]
