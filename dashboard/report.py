@@ -24,6 +24,18 @@ from engine.results.groups import (
     with_labels,
 )
 from engine.results.published import with_estimates
+from engine.results.recommend import (
+    Constraints,
+    Evidence,
+    State,
+    candidates,
+    caveats,
+    comparable_points,
+    only_real_or_only_demo,
+    recommend,
+    recommendation_text,
+)
+from engine.results.selection import comparable_rows
 
 MAX_GROUPS = 4
 STYLE = """
@@ -34,17 +46,27 @@ th, td { border-bottom: 1px solid #dedcd7; padding: 4px 10px; text-align: left;
          white-space: nowrap; }
 td.number { text-align: right; font-variant-numeric: tabular-nums; }
 figure { margin: 1rem 0 2rem; } figcaption { color: #5c5a55; }
+.answer { border: 1px solid #dedcd7; border-left: 6px solid #9a6700; padding: 0 1rem;
+          margin: 1rem 0; } .answer.meets { border-left-color: #1a7f37; }
+.answer h2 { font-size: 1rem; }
 dt { font-weight: 600; } dd { margin: 0 0 .5rem; }
 """
 
 
-def report(frame: pd.DataFrame, columns: list[str], about: str) -> str:
-    """The HTML page of `frame` (with `notes`) and its `columns`; `about`: the filters in words."""
+def report(
+    frame: pd.DataFrame, columns: list[str], about: str, evidence: Evidence | None = None
+) -> str:
+    """The HTML page of `frame` (with `notes`) and its `columns`; `about`: the filters in words.
+
+    `evidence`: what the recommendation reads beside the table; without it nothing is shown to be
+    within the accuracy drop.
+    """
     title = "SENet Workbench: results"
     written = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
     parts = [
         f"<h1>{title}</h1>",
         f"<p>{plural(len(frame), 'result')}; {html.escape(about)} Written {written}.</p>",
+        *_recommendations(frame, evidence or Evidence()),
         *_charts(frame),
         "<h2>Table</h2>",
         _table(frame[columns]),
@@ -60,6 +82,31 @@ def report(frame: pd.DataFrame, columns: list[str], about: str) -> str:
         f'<meta name="viewport" content="width=device-width"><style>{STYLE}</style></head>'
         f"<body>{''.join(parts)}</body></html>"
     )
+
+
+def _recommendations(frame: pd.DataFrame, evidence: Evidence) -> list[str]:
+    """The recommendation for each image set, under the default constraints."""
+    constraints, parts = Constraints(), []
+    real = only_real_or_only_demo(frame)
+    for group in accuracy_groups(real)[:MAX_GROUPS]:
+        rows = group.select_rows(real)
+        settings = speed_groups(rows)
+        if not settings:
+            continue
+        points = candidates(comparable_points(comparable_rows(settings[0].select_rows(rows))))
+        if points.empty:
+            continue
+        found = recommend(points, constraints, evidence)
+        text = recommendation_text(found, constraints, settings[0].label)
+        limits = "; ".join(caveats(found.row, constraints)) if found.row else ""
+        kind = "meets" if found.state == State.MEETS else "open"
+        rest = " ".join(filter(None, (text.open, text.evidence, limits and f"Note: {limits}.")))
+        parts.append(
+            f'<section class="answer {kind}"><h2>{html.escape(group.label)}</h2>'
+            f"<p><strong>{html.escape(text.head)}</strong> {html.escape(rest)}</p>"
+            f"<p>Constraint: accuracy drop of at most {constraints.max_drop_pp:g} pp.</p></section>"
+        )
+    return parts
 
 
 def _charts(frame: pd.DataFrame) -> list[str]:

@@ -7,6 +7,7 @@ import streamlit as st
 
 from dashboard import queries
 from dashboard.components.common.demo import invitation
+from dashboard.components.common.package import package_popover
 from dashboard.components.details.fp16 import show_fp16
 from dashboard.components.details.layers import show_layers
 from dashboard.components.details.profile import show_profile
@@ -17,6 +18,7 @@ from dashboard.components.results.table import results_table
 from dashboard.components.run_form.build_file import show_build_file_download
 from dashboard.formats import escape_markdown, is_missing
 from db.enums import WeightsKind
+from engine.runtimes.registry import name_in
 
 
 def selected_row(rows: pd.DataFrame, event: object) -> None:
@@ -31,6 +33,9 @@ def selected_row(rows: pd.DataFrame, event: object) -> None:
         st.warning("Random weights: valid for speed only, never for accuracy.")
     ids = [None if is_missing(row[c]) else int(row[c]) for c in ("evaluation_id", "benchmark_id")]
     provenance = queries.provenance(row["artifact_digest"], *ids)
+    if provenance.artifact is not None:
+        runtime = None if is_missing(row["runtime"]) else name_in(str(row["runtime"]))
+        package_popover(provenance.artifact, "row", runtime)
     show_provenance(provenance)
     show_profile(provenance.artifact)
     show_layers(provenance.artifact)

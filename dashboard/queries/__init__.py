@@ -23,6 +23,7 @@ from dashboard.queries.results import (
 from dashboard.queries.samples import (
     benchmark_protocol,
     dataset_index,
+    evidence,
     flips_of,
     has_same_classes,
     labeled_class_count,
@@ -51,6 +52,7 @@ __all__ = [
     "datasets",
     "disk_use",
     "ended_jobs",
+    "evidence",
     "find_run",
     "flips_of",
     "has_live_jobs",

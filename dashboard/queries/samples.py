@@ -17,6 +17,8 @@ from engine.datasets.reader import DatasetIndex, load_classes, open_index_by_dig
 from engine.errors import WorkbenchError
 from engine.evaluation import flips, per_image
 from engine.results.precision_pairs import paired_top1_difference, precision_pairs
+from engine.results.recommend import Evidence
+from engine.results.recommend.evidence import latency_intervals
 from engine.results.speeds import benchmark_ratio
 from engine.store.manifest import ExportManifest
 from engine.store.protocols import BenchmarkProtocol
@@ -106,6 +108,15 @@ def _difference(url: str, first_id: int, second_id: int) -> PairedDifference | N
         return paired_top1_difference(first_id, second_id, url)
     except WorkbenchError:
         return None
+
+
+def evidence() -> Evidence:
+    """What a recommendation reads beside the table, cached."""
+    return Evidence(paired_difference, _intervals)
+
+
+def _intervals(benchmark_id: int) -> dict[str, tuple[float, float]]:
+    return latency_intervals(url(), benchmark_id)
 
 
 def speed_ratio(first_id: int, second_id: int) -> SpeedRatio | None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine.common.ratios import SpeedRatio, paired_ratio, unpaired_ratio
 from engine.store.protocols import BenchmarkProtocol, Round
+from engine.text import number
 
 if TYPE_CHECKING:
     from db.models import Benchmark
@@ -23,7 +24,7 @@ def speed_ratio(row: Benchmark, reference: Benchmark, machine_spread: float | No
     own, other = BenchmarkProtocol.from_row(row), BenchmarkProtocol.from_row(reference)
     if own.session is not None and own.session == other.session:
         rates, references = _by_number(own.rounds), _by_number(other.rounds)
-        shared = [number for number in rates if number in references]
+        shared = [n for n in rates if n in references]
         if shared:
             return paired_ratio([rates[n] for n in shared], [references[n] for n in shared])
     intervals = [(one.images_per_s_low, one.images_per_s_high) for one in (row, reference)]
@@ -62,9 +63,14 @@ def spread_of_machine(protocols: Iterable[Mapping[str, Any]]) -> float | None:
 
 
 def ratio_text(ratio: SpeedRatio) -> str:
-    """`2.91 x (95 % interval 2.85 to 2.97)`, or without an interval where there is none."""
-    text = f"{ratio.ratio:.2f} x"
+    """`2.91 × (paired 95 % interval 2.85 to 2.97)`, or why there is no interval."""
+    return f"{number(ratio.ratio, 2)} × ({interval_text(ratio)})"
+
+
+def interval_text(ratio: SpeedRatio) -> str:
+    """`paired 95 % interval 2.85 to 2.97`, or why there is none; names different sessions."""
     if ratio.low is None or ratio.high is None:
-        return f"{text} (no interval)"
-    kind = "95 % interval" if ratio.paired else "95 % interval across sessions"
-    return f"{text} ({kind} {ratio.low:.2f} to {ratio.high:.2f})"
+        where = "too few rounds" if ratio.paired else "measured in different sessions"
+        return f"{where}: no interval"
+    kind = "paired 95 % interval" if ratio.paired else "different sessions, 95 % interval"
+    return f"{kind} {number(ratio.low, 2)} to {number(ratio.high, 2)}"

@@ -132,7 +132,7 @@ class InterferenceMonitor:
 
     def __enter__(self) -> InterferenceMonitor:
         """Starts sampling."""
-        self._processes_before = _process_table()
+        self._processes_before = process_table()
         self._samples.append(take_sample(self._own_cpu_s))
         self._thread.start()
         return self
@@ -143,7 +143,7 @@ class InterferenceMonitor:
         self._thread.join()
         self._samples.append(take_sample(self._own_cpu_s))
         elapsed = self._samples[-1].at_s - self._samples[0].at_s
-        self._others = busiest_processes(self._processes_before, _process_table(), elapsed)
+        self._others = busiest_processes(self._processes_before, process_table(), elapsed)
 
     def _sample_until_ended(self) -> None:
         while not self._ended.wait(self._every_s):
@@ -244,8 +244,8 @@ def clock_mhz() -> float | None:
     return max(clocks, default=None)
 
 
-def _process_table() -> dict[int, tuple[str, float]]:
-    """(name, core seconds) by process id, of all processes but this one and its descendants."""
+def process_table() -> dict[int, tuple[str, float]]:
+    """(name, core seconds) by id of all processes but this one and its descendants."""
     own = psutil.Process()
     own_pids = {own.pid, *(child.pid for child in own.children(recursive=True))}
     table = {}

@@ -14,6 +14,7 @@ from engine.benchmark.interference import InterferenceMonitor
 from engine.benchmark.loaded_model import LoadedModel
 from engine.benchmark.measurers import MEASURERS, BenchmarkTask
 from engine.benchmark.placement import nodes_on_other_providers, placement_text
+from engine.benchmark.quiet import wait_until_quiet
 from engine.benchmark.reuse import find_previous_benchmark, setting_of
 from engine.benchmark.rows import SessionBuild, benchmark_row
 from engine.benchmark.scenarios.definitions import CLOSED_LOOP, requested_label
@@ -50,6 +51,8 @@ def run(params: dict[str, Any], context: JobContext) -> dict[str, Any]:
     if spec.compares and not _all_compared(reused, builds, context.url):
         reused = [None] * len(builds)
     remaining = [build for build, previous in zip(builds, reused, strict=True) if previous is None]
+    if remaining and spec.quiet_wait_s:
+        wait_until_quiet(spec.quiet_wait_s, context)
     ids = [number for number in reused if number is not None]
     if ids:
         context.say(f"Reused {plural(len(ids), 'result')}.")

@@ -25,7 +25,7 @@ LATENCY_STATISTICS = ("mean", "p50", "p90", "p95", "p99")
 INPUT = "standard normal float32, made before the clock starts"
 
 
-FRESH_WARM_UP_S = 0.2
+FRESH_WARM_UP_S = 0.1
 """Duration of the requests of a fresh process that are not counted, in a session."""
 MAX_WAITING_CORES = 0.05
 """A build that uses more while it waits for its turn disturbs the others."""

@@ -24,6 +24,8 @@ from engine.benchmark.windows import Runners, Window
 from engine.errors import BenchmarkFailed
 
 MAX_SOCKET_FOLDER = 60
+TURN_MIN_REQUESTS = 3
+"""Requests of one window at least: a session has many windows of each build."""
 SHORT_FOLDER = "/tmp"  # noqa: S108 (a folder of its own is made in it)
 PRELOADED = ("__main__", "engine.benchmark.loaded_model")
 """Modules that the server process imports once, beside those of the runtimes."""
@@ -169,7 +171,7 @@ def _serve(pipe: Connection, config: ProcessConfig) -> None:
             warm_up_s, window_s = pipe.recv()
             if warm_up_s:
                 model.measure_window(warm_up_s, min_requests=1)
-            window = model.measure_window(window_s)
+            window = model.measure_window(window_s, TURN_MIN_REQUESTS)
             pipe.send(
                 {
                     "elapsed_s": window.elapsed_s,

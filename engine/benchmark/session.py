@@ -25,9 +25,9 @@ TakeWindow = Callable[[float], Window]
 class SessionRules:
     """When a session ends; times in s.
 
-    `ratio_tolerance`: half-width of the interval of each log ratio to the first build;
-    `tolerance`: relative half-width of the throughput interval, where there is one build only;
-    `least_images`: minimum number of images of each build.
+    `ratio_tolerance`: half-width of the interval of each ratio to the first build, as a share of
+    the faster of the two; `tolerance`: relative half-width of the throughput interval, where there
+    is one build only; `least_images`: minimum number of images of each build.
     """
 
     window_s: float
@@ -126,7 +126,7 @@ def _is_precise(record: SessionRecord, running: list[int], rules: SessionRules) 
         interval = throughput_interval([turn.window for turn in turns[0]])
         return is_stable(interval, rules.tolerance)
     ratios = (record.ratio(key, running[0]) for key in running[1:])
-    return all(ratio and ratio.half_width <= rules.ratio_tolerance for ratio in ratios)
+    return all(ratio and ratio.uncertainty <= rules.ratio_tolerance for ratio in ratios)
 
 
 def throughput_interval(windows: Sequence[Window]) -> tuple[float, float] | None:

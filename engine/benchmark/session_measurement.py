@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 import psutil
 
 from db.enums import Precision
-from db.models import Benchmark
 from db.session import writing
 from engine.benchmark.checkpoint import SessionCheckpoint
 from engine.benchmark.interference import InterferenceMonitor, merge_summaries
-from engine.benchmark.metrics import FRESH_WARM_UP_S, session_outcome
+from engine.benchmark.metrics import FRESH_WARM_UP_S, Outcome, session_outcome
 from engine.benchmark.processes import ProcessGroup, preload
 from engine.benchmark.rows import SessionBuild, benchmark_row
 from engine.benchmark.session import SessionRecord, SessionRules, run_rounds
@@ -168,36 +167,47 @@ def _measure(
     observed = merge_summaries([*checkpoint.interference, monitor.summary()])
     for key, reason in record.failures.items():
         measured.failures.append(_failure(takers[key].build, reason))
-    rows: list[Benchmark] = []
-    for key, taker in takers.items():
-        turns = record.turns.get(key)
-        if key in record.failures or not turns:
-            continue
-        outcome = session_outcome(
-            turns,
-            taker.build.artifact,
-            taker.build.spec,
-            session=checkpoint.session,
-            waiting_cores=taker.waiting_cores,
-            speed_up=_speed_up(key, takers, record),
+    rows = [
+        benchmark_row(
+            takers[key].build,
+            outcome,
+            takers[key].processes,
+            observed,
+            surroundings,
+            context,
+            number=number,
         )
-        number = len(measured.benchmarks) + len(rows)
-        rows.append(
-            benchmark_row(
-                taker.build,
-                outcome,
-                taker.processes,
-                observed,
-                surroundings,
-                context,
-                number=number,
-            )
+        for number, (key, outcome) in enumerate(
+            _outcomes(takers, checkpoint), len(measured.benchmarks)
         )
+    ]
     with writing(context.url) as session:
         session.add_all(rows)
         session.flush()
         measured.benchmarks += [row.id for row in rows]
     checkpoint.remove()
+
+
+def _outcomes(
+    takers: dict[int, TurnTaker], checkpoint: SessionCheckpoint
+) -> Iterator[tuple[int, Outcome]]:
+    """The result of each build that did not fail, with its key."""
+    record = checkpoint.record
+    for key, taker in takers.items():
+        turns = record.turns.get(key)
+        if key in record.failures or not turns:
+            continue
+        yield (
+            key,
+            session_outcome(
+                turns,
+                taker.build.artifact,
+                taker.build.spec,
+                session=checkpoint.session,
+                waiting_cores=taker.waiting_cores,
+                speed_up=_speed_up(key, takers, record),
+            ),
+        )
 
 
 def _speed_up(key: int, takers: dict[int, TurnTaker], record: SessionRecord) -> SpeedUp | None:
@@ -270,7 +280,7 @@ def _report(
         f" and {len(running) - NAMED_IN_PROGRESS} more" if len(running) > NAMED_IN_PROGRESS else ""
     )
     ratios = [state.ratio(key, running[0]) for key in running[1:]]
-    widest = max((ratio.half_width for ratio in ratios if ratio), default=math.inf)
+    widest = max((ratio.uncertainty for ratio in ratios if ratio), default=math.inf)
     precision = f", ratios within ± {100 * widest:.1f} %" if math.isfinite(widest) else ""
     total = max(round(rules.max_s), round(state.spent_s) + 1)
     context.progress(

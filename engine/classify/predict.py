@@ -12,9 +12,9 @@ import numpy as np
 from db.models import Artifact
 from engine.build.int8.saturation import overflow_warning
 from engine.build.lookup import compiled_models, file_for
+from engine.classify.class_names import class_names_of
 from engine.common.scores import drop_background, softmax, top_k
 from engine.config import settings
-from engine.datasets import imagenet
 from engine.preprocess import crop_pixels, normalize, open_image
 from engine.runtimes import registry
 from engine.runtimes.base import LoadOptions
@@ -95,15 +95,3 @@ class Classifier:
             Prediction(int(i), self._names[i], float(probabilities[i]))
             for i in top_k(scores, TOP)[0]
         )
-
-
-def class_names_of(artifact: Artifact) -> tuple[str, ...]:
-    """Class names of a model by index: the demo's, ImageNet's for 1,000 classes, else numbers."""
-    classes = ExportManifest.from_artifact(artifact).class_outputs
-    if artifact.model_id.startswith("demo/"):
-        from engine.demo.images import CLASS_NAMES
-
-        return tuple(CLASS_NAMES)
-    if classes == len(imagenet.class_names()):
-        return imagenet.class_names()
-    return tuple(f"class {index}" for index in range(classes))

@@ -66,6 +66,19 @@ COMMANDS: dict[str, Entry] = {
         "results:results",
         "Shows all results, or exports them as CSV, JSON, Markdown or LaTeX.",
     ),
+    "recommend": Entry(
+        "recommend:recommend_build",
+        "Recommends a build under constraints: `Meets constraints`, `Likely` or `Inconclusive`.",
+    ),
+    "gate": Entry(
+        "gate:gate",
+        "Decides whether a candidate build may replace a baseline: exit code 0 pass, 1 fail, 2 "
+        "open.",
+    ),
+    "package": Entry(
+        "package:package",
+        "Writes the package of a build: model, preprocessing, labels, a script that runs it.",
+    ),
     "environment": Entry(
         "environment:environment",
         "Shows the facts of this machine, and the version and precisions of each runtime.",

@@ -48,6 +48,14 @@ def results(
             "--output", "-o", help="File to write (CSV unless --format is given). Default: stdout."
         ),
     ] = None,
+    per_image: Annotated[
+        bool,
+        typer.Option(
+            "--per-image",
+            help="Add to JSON which images are correct, a bit for each, so that `gate` compares "
+            "two files image by image.",
+        ),
+    ] = False,
     json: Json = False,
 ) -> None:
     """Shows all results, or exports them as CSV, JSON, Markdown or LaTeX.
@@ -64,6 +72,12 @@ def results(
     if model is not None:
         frame = frame[frame["model_id"].str.contains(model, regex=False)]
     form = OutputFormat.JSON if json else form
+    if per_image:
+        if form != OutputFormat.JSON:
+            raise InvalidRequest("--per-image is for JSON: add --json.")
+        from engine.results.gate import with_per_image
+
+        frame = with_per_image(frame, prepare_database())
     if form == OutputFormat.TABLE and output is None:
         show_results(frame)
         return

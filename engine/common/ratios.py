@@ -46,11 +46,14 @@ class SpeedRatio:
         return not self.low <= 1.0 <= self.high
 
     @property
-    def half_width(self) -> float:
-        """Half the width of the interval of the log ratio; infinite without an interval."""
+    def uncertainty(self) -> float:
+        """Half the width of the interval, as a share of the faster of the two speeds.
+
+        Infinite without an interval. A ratio of 0.36 from 0.34 to 0.38 has 0.02.
+        """
         if self.low is None or self.high is None:
             return math.inf
-        return math.log(self.high / self.low) / 2
+        return min(1.0, self.ratio) * math.log(self.high / self.low) / 2
 
 
 def paired_ratio(rates: Sequence[float], reference: Sequence[float]) -> SpeedRatio:

@@ -63,10 +63,10 @@ def to_records(frame: pd.DataFrame) -> list[dict[str, Any]]:
 
 def to_markdown(frame: pd.DataFrame) -> str:
     """Markdown table with rounded numbers; markup, links and HTML in texts are escaped."""
-    return _table(frame, "pipe", _markdown) + "\n"
+    return _table(frame, "pipe", escape_markdown) + "\n"
 
 
-def _markdown(text: str) -> str:
+def escape_markdown(text: str) -> str:
     escaped = "".join(_MARKDOWN.get(character, character) for character in text)
     return _BARE_LINK.sub(r"\1\\\2", _OUTER_UNDERSCORE.sub(r"\_", escaped))
 

@@ -15,9 +15,11 @@ from engine.results.reading import by_runtime
 from engine.runtimes.registry import RUNTIMES, name_in, other_runtime
 from engine.specs import CPU_PROVIDER
 from engine.specs.comparability import SAME_IMAGES, SAME_MODEL, SAME_SETTING, SWEPT
+from engine.specs.datasets import BUILTIN_DATASETS
 from engine.text import plural, short
 
 DIGEST_LENGTH = 64
+DEMO_PREFIX = "demo/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +38,11 @@ class Group:
 
 
 def accuracy_groups(frame: pd.DataFrame) -> list[Group]:
-    """Image sets with at least one complete evaluation, the most used first."""
+    """Image sets with at least one complete evaluation, the most used first, the demo's last."""
     evaluated = frame[frame["evaluation_id"].notna() & is_complete(frame)]
-    return _groups(evaluated, ["dataset", *SAME_IMAGES, "images_in_dataset"], _accuracy_label)
+    columns = ["dataset", *SAME_IMAGES, "images_in_dataset"]
+    groups = _groups(evaluated, columns, _accuracy_label)
+    return sorted(groups, key=lambda group: group.values["dataset"] in BUILTIN_DATASETS)
 
 
 def speed_groups(frame: pd.DataFrame) -> list[Group]:
@@ -104,6 +108,11 @@ def accuracy_points(frame: pd.DataFrame) -> pd.DataFrame:
     trained = frame["weights_kind"] != WeightsKind.RANDOM
     valid = frame[frame["top1"].notna() & trained & is_complete(frame)]
     return valid.drop_duplicates("evaluation_id")
+
+
+def is_demo(frame: pd.DataFrame) -> pd.Series:
+    """Whether each row is of the built-in demo."""
+    return frame["model_id"].str.startswith(DEMO_PREFIX)
 
 
 def is_collapsed(frame: pd.DataFrame) -> pd.Series:

@@ -6,11 +6,10 @@ from sqlalchemy import select
 
 from db.models import Benchmark
 from db.session import reading
-from engine.benchmark.comparison import speed_ratio, spread_of_machine
+from engine.benchmark.comparison import interval_text, speed_ratio, spread_of_machine
 from engine.common.ratios import SpeedRatio
 from engine.errors import InvalidRequest
 from engine.results.wording import significance_text
-from engine.text import number
 
 MAX_SPREAD_ROWS = 400
 """The newest benchmarks of a machine whose speedometer readings are used."""
@@ -50,10 +49,7 @@ def speed_interval_text(ratio: SpeedRatio) -> str:
 
     Ratios of different sessions are named so.
     """
-    if ratio.low is None or ratio.high is None:
-        where = "too few rounds" if ratio.paired else "measured in different sessions"
-        return f"{where}: no interval"
-    kind = "paired 95 % interval" if ratio.paired else "different sessions, 95 % interval"
-    p_value = "" if ratio.p_value is None else f", p = {ratio.p_value:.2g}"
-    verdict = "" if ratio.p_value is None else f": {significance_text(ratio.p_value)}"
-    return f"{kind} {number(ratio.low, 2)} to {number(ratio.high, 2)}{p_value}{verdict}"
+    if ratio.low is None or ratio.p_value is None:
+        return interval_text(ratio)
+    verdict = significance_text(ratio.p_value)
+    return f"{interval_text(ratio)}, p = {ratio.p_value:.2g}: {verdict}"

@@ -38,10 +38,14 @@ from engine.specs import (
     SessionSpec,
     shard_ranges,
 )
+from engine.specs.precisions import sharing
 from engine.text import plural
 
 SHARDED_FROM_IMAGES = 8192
 HOUR_S = 3600.0
+Cell = tuple[Precision, str]
+Sourced = tuple[BenchmarkSpec, list[int]]
+"""A benchmark, and the positions of the jobs that it needs."""
 
 
 def compile(
@@ -63,13 +67,14 @@ def compile(
     ]
     datasets = {name: add(dataset_job(DatasetSpec(name=name, builtin=True))) for name in missing}
     export = add(export_job(export_spec(request)))
-    cells, builds = cells_of(request), {}
+    cells, builds = cells_of(request), dict[Precision, tuple[BuildSpec, int]]()
     scripted = any(needs_torchscript(runtime) for _, runtime in cells.possible)
     torchscript = [add(export_job(torchscript_spec(request)))] if scripted else []
     for precision in cells.precisions:
         spec = build_spec(request, precision)
         source = spec.calibration or spec.range_check
         needs = [datasets[source.dataset]] if source and source.dataset in datasets else []
+        needs += [builds[other][1] for other in sharing(precision) if other in builds][:1]
         builds[precision] = (spec, add(build_job(spec, [export, *needs])))
 
     def sources_of(precision: Precision, runtime: str) -> list[int]:
@@ -92,42 +97,46 @@ def compile(
     if comparison is not None and Precision.FP32 not in builds:
         fp32 = build_spec(request, Precision.FP32)
         builds[Precision.FP32] = (fp32, add(build_job(fp32, [export])))
+    read = [datasets[name] for name in (request.dataset,) if name in datasets]
 
-    def measured_at(
-        point: Point, measured: Iterable[tuple[Precision, str]]
-    ) -> list[tuple[BenchmarkSpec, list[int]]]:
-        """The benchmarks of some cells at one point, each with the jobs that it needs."""
+    def measured_at(point: Point, measured: Iterable[Cell]) -> list[Sourced]:
         return [
             (
                 benchmark_spec(request, point, runtime, build=builds[precision][0]),
-                sources_of(precision, runtime),
+                sources_of(precision, runtime) + (read if request.measures_files else []),
             )
             for precision, runtime in measured
         ]
 
-    specs = [
-        spec
-        for point in (benchmark_points(request) if Task.BENCHMARK in request.tasks else ())
-        for spec in measured_at(point, cells.possible)
-    ]
+    points = benchmark_points(request) if Task.BENCHMARK in request.tasks else ()
+    requested = [one for point in points for one in measured_at(point, cells.possible)]
     added = measured_at(comparison.point, comparison.cells) if comparison is not None else []
-    if comparison is not None and comparison.joined:
-        known = [spec for spec, _ in specs]
-        specs += [pair for pair in added if pair[0] not in known]
+    joined = comparison is not None and comparison.joined
+    return jobs + _benchmark_jobs(request.scenario, requested, added, joined=joined)
+
+
+def _benchmark_jobs(
+    scenario: Scenario, requested: list[Sourced], added: list[Sourced], *, joined: bool
+) -> list[NewJob]:
+    """The sessions of the requested benchmarks, and of those that compare with fp32.
+
+    With `joined`, these are measured in the session of the requested ones.
+    """
+    if joined:
+        specs = [spec for spec, _ in requested]
+        requested = requested + [one for one in added if one[0] not in specs]
         added = []
-    if request.scenario == Scenario.CLOSED_LOOP and specs:
-        add(session_job(specs))
+    if scenario == Scenario.CLOSED_LOOP:
+        jobs = [session_job(requested)] if requested else []
     else:
-        for one, needs in specs:
-            add(benchmark_job([one], needs))
+        jobs = [benchmark_job([spec], needs) for spec, needs in requested]
     if added:
-        add(session_job([(as_comparison(one), needs) for one, needs in added], compares=True))
+        compared = [(as_comparison(spec), needs) for spec, needs in added]
+        jobs.append(session_job(compared, compares=True))
     return jobs
 
 
-def session_job(
-    measured: Sequence[tuple[BenchmarkSpec, list[int]]], *, compares: bool = False
-) -> NewJob:
+def session_job(measured: Sequence[Sourced], *, compares: bool = False) -> NewJob:
     """One session over several benchmarks, after the jobs that they need."""
     needs = dict.fromkeys(source for _, sources in measured for source in sources)
     return benchmark_job([spec for spec, _ in measured], needs, compares=compares)
@@ -162,14 +171,18 @@ def build_job(spec: BuildSpec, needs: Iterable[int] = ()) -> NewJob:
 
 
 def benchmark_job(
-    specs: Sequence[BenchmarkSpec], needs: Iterable[int] = (), *, compares: bool = False
+    specs: Sequence[BenchmarkSpec],
+    needs: Iterable[int] = (),
+    *,
+    compares: bool = False,
+    quiet_wait_s: float = 0.0,
 ) -> NewJob:
     """Measures speed in one session, with no other job on the machine.
 
     Of several builds, those that could not be made are left out; a comparison of two builds needs
-    both.
+    both. `quiet_wait_s`: how long it waits for a quiet machine.
     """
-    session = SessionSpec(benchmarks=tuple(specs), compares=compares)
+    session = SessionSpec(benchmarks=tuple(specs), compares=compares, quiet_wait_s=quiet_wait_s)
     needs = tuple(needs)
     return NewJob(
         JobKind.BENCHMARK,
@@ -178,7 +191,7 @@ def benchmark_job(
         needs=needs,
         needs_all=len(needs) < 2 or (compares and len(specs) == 2),
         exclusive=True,
-        timeout_s=session.max_s * SEARCH_TIMES + HOUR_S / 4 + START_S * len(specs),
+        timeout_s=session.max_s * SEARCH_TIMES + HOUR_S / 4 + START_S * len(specs) + quiet_wait_s,
     )
 
 
@@ -323,7 +336,9 @@ def benchmark_spec(
         rate_per_s=request.rate_per_s,
         limit_ms=request.limit_ms,
         seed=request.arrivals_seed,
-        reuse=is_sweep(request) and not request.again,
+        dataset=request.dataset if request.scenario == Scenario.END_TO_END else None,
+        # Another folder may have the name of the dataset by now.
+        reuse=is_sweep(request) and not request.again and not request.measures_files,
     )
 
 

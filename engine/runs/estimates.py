@@ -29,7 +29,7 @@ from engine.store import artifacts
 from engine.text import duration, plural
 
 START_S = 2.0  # start of a process and loading of a model
-BETWEEN_WINDOWS_S = 0.45  # fresh process, uncounted requests, pause, reading of the speedometer
+BETWEEN_WINDOWS_S = 0.25  # fresh process, uncounted requests, pause, reading of the speedometer
 SAMPLE_JOBS = 20
 
 

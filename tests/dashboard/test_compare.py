@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import streamlit as st
+from sqlalchemy import select
 from streamlit.testing.v1 import AppTest
 
 from dashboard.charts import batches, latency
@@ -22,11 +24,21 @@ from dashboard.components.compare.side_by_side import (
     pick_from,
 )
 from dashboard.palette import LIGHT
+from db.models import Artifact, Job
+from db.session import reading
 from engine.benchmark.sweep import Percentile, find_best_operating_point
+from engine.jobs import dispatcher
 from engine.results.groups import with_keys
+from engine.specs import SessionSpec
+from engine.store.artifacts import MODEL_FILE, folder_of
 from tests.support import rows
 from tests.support.pages import missing, opened, texts
 from tests.support.points import point
+
+
+def model_path_of(digest: str) -> Path:
+    return folder_of(digest) / MODEL_FILE
+
 
 VIEWS = (
     "Precision comparison",
@@ -42,28 +54,50 @@ def specs(app: AppTest) -> list[dict]:
     return [json.loads(chart.proto.spec) for chart in app.get("plotly_chart")]
 
 
-def test_the_answer_names_model_and_precision(url: str) -> None:
+def test_the_answer_names_model_precision_and_state(url: str) -> None:
     rows.add_measured_model(url)
-    (answer,) = opened().success
-    assert not missing(answer.value.replace("\\", ""), "timm/seresnet50", "int8", "−1.00", "fp32")
+    (answer,) = opened(most_drop="3").success
+    said = answer.value.replace("\\", "")
+    assert not missing(said, "Meets constraints: timm/seresnet50 int8", "−1.00", "fp32")
 
 
 def test_limits_change_the_answer(url: str) -> None:
     rows.add_measured_model(url)
     app = opened()
+    assert "Inconclusive" in app.warning[0].value, "the drop of 1.00 pp is at its limit"
     app.number_input(key="most_drop").set_value(0.5).run()
-    assert "fp16." in app.success[0].value.replace("\\", "")
-    app.number_input(key="most_size").set_value(1.0).run()
+    assert not missing(app.warning[0].value, "Likely, more images needed", "fp16", "more images")
     assert not app.success
-    assert "No build meets all constraints (0 of 3)" in app.warning[0].value.replace("\\", "")
+    app.number_input(key="most_size").set_value(1.0).run()
+    said = app.warning[0].value.replace("\\", "")
+    assert not missing(
+        said, "No build meets all constraints (0 of 3)", "Nearest", "above the limit"
+    )
 
 
 def test_an_address_brings_back_the_choices(url: str) -> None:
     rows.add_measured_model(url)
-    app = opened(most_drop="0.5", view="Latency")
+    app = opened(most_drop="0.5", view="Latency", prefer="fastest")
     assert app.number_input(key="most_drop").value == 0.5
-    assert not missing(app.success[0].value, "fp16")
+    assert app.segmented_control(key="prefer").value == "throughput", "its name in old links"
+    assert not missing(app.warning[0].value, "fp16")
     assert not missing(texts(app), "raw latencies")
+
+
+def test_a_disturbed_speed_is_measured_again_when_quiet(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows.add_measured_model(url, noise=["other processes used 1.80 cores"])
+    monkeypatch.setattr(dispatcher, "ensure_dispatcher", lambda: True)
+    app = opened(most_drop="3")
+    assert not app.success
+    assert not missing(app.warning[0].value.replace("\\", ""), "Inconclusive", "1.80 cores")
+    app.button(key="measure_again").click().run()
+    with reading(url) as session:
+        spec = SessionSpec.from_params(session.scalars(select(Job)).one().params)
+    assert spec.quiet_wait_s > 0
+    assert len(spec.benchmarks) == 3
+    assert {one.batch for one in spec.benchmarks} == {1}
 
 
 @pytest.mark.parametrize("view", VIEWS)
@@ -73,6 +107,19 @@ def test_every_view_stands(url: str, view: str) -> None:
     app = opened(view=view)
     assert not app.error
     assert all(chart.proto.alt for chart in app.get("plotly_chart"))
+
+
+def test_the_recommended_build_can_be_taken_home(url: str) -> None:
+    rows.add_measured_model(url)
+    app = opened(most_drop="3")
+    assert not any("def classify" in block.value for block in app.code)
+    assert "build it again" in texts(app), "its file is missing"
+    with reading(url) as session:
+        digest = session.scalars(select(Artifact).where(Artifact.precision == "int8")).one().digest
+    model_path_of(digest).write_bytes(b"model")
+    command, script = (block.value for block in opened(most_drop="3").code)
+    assert f"package {digest[:12]} -r onnxruntime" in command
+    assert not missing(script, "def prepare", "def classify", "import onnxruntime")
 
 
 def test_picked_builds_stand_side_by_side(url: str) -> None:

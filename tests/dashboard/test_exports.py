@@ -20,6 +20,7 @@ from engine.results.columns import SETS, columns_in_set
 from engine.results.formats import to_csv, to_excel, to_latex
 from engine.results.notes import with_notes
 from engine.results.provenance import with_provenance
+from engine.results.recommend import stored_evidence
 from tests.support import rows
 from tests.support.pages import opened, texts
 
@@ -134,3 +135,10 @@ def test_every_set_of_columns_is_shown(url: str, name: str) -> None:
     rows.add_measured_model(url)
     app = opened("results", columns=name)
     assert list(app.dataframe[0].value.columns) == columns_in_set(name)
+
+
+def test_the_report_begins_with_the_recommendation(url: str, frame: pd.DataFrame) -> None:
+    page = report(frame, COLUMNS, "all", stored_evidence(url))
+    answer = page.index("Inconclusive: timm/seresnet50 int8.")
+    assert page.index("<h1>") < answer < page.index("Accuracy vs throughput") < page.index("<table")
+    assert page.index("Likely, more images needed: timm/b&amp;d_50% int8.") < page.index("<table")

@@ -38,6 +38,7 @@ def add_measured_model(
     collapsed: tuple[str, ...] = (),
     dataset: str = "val",
     classes: int = 1000,
+    noise: list[str] | None = None,
 ) -> None:
     """Three builds of `timm/<name>`; `right` is how many of IMAGES each precision gets right."""
     right = right or {"fp32": 803, "fp16": 802, "int8": 793}
@@ -60,7 +61,7 @@ def add_measured_model(
             if weights_kind != "random":
                 evaluation = _evaluation(artifact, count, dataset, precision in collapsed)
                 session.add(evaluation)
-            session.add(_benchmark(artifact, 10.0 * (place + 1)))
+            session.add(_benchmark(artifact, 10.0 * (place + 1), noise))
     with reading(url) as session:
         known = session.scalar(select(Dataset.id).where(Dataset.name == dataset))
     if known is None:
@@ -158,7 +159,7 @@ def _evaluation(artifact: Artifact, right: int, dataset: str, collapsed: bool) -
     )
 
 
-def _benchmark(artifact: Artifact, rate: float) -> Benchmark:
+def _benchmark(artifact: Artifact, rate: float, noise: list[str] | None) -> Benchmark:
     return Benchmark(
         artifact_digest=artifact.digest,
         environment_digest=MACHINE,
@@ -183,5 +184,6 @@ def _benchmark(artifact: Artifact, rate: float) -> Benchmark:
         stable=True,
         other_busy_cores=0.0,
         latencies_path="",
-        protocol={"windows": 3, "window_s": 1.0, "warm_up_s": 1.0},
+        protocol={"windows": 3, "window_s": 1.0, "warm_up_s": 1.0}
+        | ({"noise": noise} if noise else {}),
     )

@@ -9,19 +9,16 @@ import streamlit as st
 
 from dashboard import queries
 from dashboard.components.common.old_links import translate_group_label
-from engine.evaluation.comparability import with_not_comparable
 from engine.results import ResultTables
 from engine.results.groups import (
     Group,
     RuntimeChoice,
     accuracy_groups,
-    in_runtime,
     runtimes_of,
     speed_groups,
-    with_keys,
     with_labels,
 )
-from engine.results.recommend import with_accuracy_drops
+from engine.results.selection import comparable_rows
 from engine.runtimes.registry import label_of
 
 IMAGENET_CLASSES = 1000
@@ -61,14 +58,8 @@ class Selection:
         measurements of other groups are missing in it. Drops of accuracy are taken from the rows of
         all runtimes, before one is chosen.
         """
-        rows = with_labels(queries.results(self.accuracy, self.speed))
-        rows = rows[rows["evaluation_id"].notna() | rows["benchmark_id"].notna()]
-        if self.models:
-            rows = rows[rows["label"].isin(self.models)]
-        rows = with_keys(with_not_comparable(rows.reset_index(drop=True)))
-        several = len(runtimes_of(rows["runtime"])) > 1
-        rows = with_accuracy_drops(rows).assign(several_runtimes=several)
-        return in_runtime(rows, runtime or self.runtime).reset_index(drop=True)
+        results = queries.results(self.accuracy, self.speed)
+        return comparable_rows(results, self.models, runtime or self.runtime)
 
 
 def choose(tables: ResultTables) -> Selection:

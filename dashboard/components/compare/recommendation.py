@@ -1,4 +1,4 @@
-"""The constraints of a deployment, and the recommended build."""
+"""The recommended build: its state, its evidence, and what to do about it."""
 
 from __future__ import annotations
 
@@ -8,23 +8,35 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import queries
+from dashboard.components.common.package import package_popover
+from dashboard.components.compare.constraints import choose_constraints
 from dashboard.components.compare.filters import Selection
-from dashboard.formats import escape_markdown, is_missing
-from db.enums import Precision
-from engine.benchmark.sweep import Percentile
-from engine.common.stats import PairedDifference
+from dashboard.formats import escape_markdown
+from db.session import writing
+from engine.errors import WorkbenchError
+from engine.jobs import dispatcher, queue
 from engine.results.recommend import (
     Constraints,
-    Goal,
     Recommendation,
     RecommendationText,
+    State,
     candidates,
+    caveats,
     comparable_points,
     most_accurate_text,
     recommend,
-    recommendation_caveats,
     recommendation_text,
 )
+from engine.results.recommend.measure_again import quiet_session, rows_to_measure
+from engine.runtimes.registry import name_in
+from engine.text import plural
+
+ICONS = {
+    State.MEETS: ":material/check_circle:",
+    State.LIKELY: ":material/hourglass_top:",
+    State.INCONCLUSIVE: ":material/help:",
+    State.FAILS: ":material/block:",
+}
 
 
 def recommendation_card(rows: pd.DataFrame, selection: Selection) -> pd.DataFrame:
@@ -35,12 +47,11 @@ def recommendation_card(rows: pd.DataFrame, selection: Selection) -> pd.DataFram
         if builds.empty:
             _without_speed(points)
             return rows.assign(meets=True, recommended=False)
-        st.markdown("**Recommendation**")
         constraints = choose_constraints()
-        recommendation = recommend(builds, constraints)
-        _show_recommendation(recommendation, constraints, selection)
-    meets = rows.index.map(recommendation.meets).astype(object)
-    key = recommendation.row["key"] if recommendation.row else None
+        found = recommend(builds, constraints, queries.evidence())
+        _show_recommendation(found, builds, constraints, selection)
+    meets = rows.index.map(found.meets).astype(object)
+    key = found.row["key"] if found.row else None
     return rows.assign(
         meets=pd.Series(meets, index=rows.index).fillna(True).astype(bool),
         recommended=rows["key"] == key,
@@ -57,88 +68,63 @@ def _without_speed(points: pd.DataFrame) -> None:
         return
     best, *others = points.sort_values("top1", ascending=False).to_dict("records")
     second = others[0] if others else None
-    lead = _paired(second["evaluation_id"], best) if second is not None else None
-    _show(most_accurate_text(best, second, lead), ":material/trophy:")
+    lead = None
+    if second is not None:
+        ids = int(second["evaluation_id"]), int(best["evaluation_id"])
+        lead = queries.paired_difference(*ids)
+    text = most_accurate_text(best, second, lead)
+    st.info(_markdown(text), icon=":material/trophy:")
 
 
-def _paired(other_id: float, row: dict[str, Any]) -> PairedDifference | None:
-    """Top-1 of `row` minus that of another evaluation, paired; None if they cannot be paired."""
-    return queries.paired_difference(int(other_id), int(row["evaluation_id"]))
-
-
-def _show(text: RecommendationText, icon: str) -> None:
-    st.success(f"**{escape_markdown(text.head)}** {escape_markdown(text.evidence)}", icon=icon)
-
-
-def choose_constraints() -> Constraints:
-    """Draws the constraint widgets; their values are in the URL."""
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        percentile = st.selectbox(
-            "Percentile",
-            [str(percentile) for percentile in Percentile],
-            index=1,
-            key="percentile",
-            bind="query-params",
-            width=90,
-        )
-        latency = _limit_input(
-            "Max latency (ms)",
-            "latency",
-            None,
-            "Percentile of the latency of one request (of one batch).",
-        )
-        drop = _limit_input(
-            "Max accuracy drop (pp)",
-            "drop",
-            1.0,
-            "Top-1 of fp32 of the same model minus top-1 of the build, in percentage points.",
-        )
-        size = _limit_input("Max size (MB)", "size", None, "Size of the model file.")
-        goal = st.segmented_control(
-            "Optimize for",
-            [str(goal) for goal in Goal],
-            default=str(Goal.ACCURATE),
-            required=True,
-            key="prefer",
-            bind="query-params",
-            help="Most accurate: the model of the most accurate build within the constraints, at "
-            "its fastest precision within them. Without a max accuracy drop: the most accurate "
-            "build. Fastest: the build with the highest images/s within the constraints.",
-        )
-    return Constraints(Percentile(percentile), latency, drop, size, Goal(goal))
-
-
-def _limit_input(label: str, key: str, value: float | None, about: str) -> float | None:
-    limit = st.number_input(
-        label,
-        min_value=0.0,
-        value=value,
-        step=None,
-        format="%g",
-        placeholder="none",
-        key=f"most_{key}",
-        bind="query-params",
-        help=f"{about} Empty: no constraint.",
-        width=170,
-    )
-    return None if limit is None else float(limit)
+def _markdown(text: RecommendationText) -> str:
+    rest = " ".join(filter(None, (text.open, text.evidence)))
+    return f"**{escape_markdown(text.head)}** {escape_markdown(rest)}"
 
 
 def _show_recommendation(
-    recommendation: Recommendation, constraints: Constraints, selection: Selection
+    found: Recommendation, builds: pd.DataFrame, constraints: Constraints, selection: Selection
 ) -> None:
-    row = recommendation.row
-    if row is None:
-        st.warning(escape_markdown(recommendation.reason), icon=":material/block:")
+    text = recommendation_text(found, constraints, selection.setting)
+    box = st.success if found.state == State.MEETS else st.warning
+    box(_markdown(text), icon=ICONS[found.state])
+    if found.row is not None:
+        limits = "; ".join(caveats(found.row, constraints))
+        if limits:
+            sentence = escape_markdown(f"{limits[0].upper()}{limits[1:]}.")
+            st.caption(f":orange[:material/warning:] {sentence}")
+    with st.container(horizontal=True, vertical_alignment="center"):
+        _measure_again_button(rows_to_measure(found, builds))
+        if found.row is not None:
+            artifact = queries.provenance(found.row["artifact_digest"], None, None).artifact
+            if artifact is not None:
+                runtime = name_in(str(found.row["runtime"]))
+                package_popover(artifact, "recommended", runtime)
+
+
+def _measure_again_button(rows: list[dict[str, Any]]) -> None:
+    """Queues one session of the builds whose speed cannot decide; drawn where there are any."""
+    if not rows:
         return
-    difference = None
-    if row["precision"] != Precision.FP32 and not is_missing(row["fp32_id"]):
-        difference = _paired(row["fp32_id"], row)
-    _show(
-        recommendation_text(recommendation, constraints, difference, selection.setting),
-        ":material/recommend:",
+    names = ", ".join(dict.fromkeys(f"{row['label']} {row['precision']}" for row in rows))
+    st.button(
+        "Measure again when quiet",
+        key="measure_again",
+        icon=":material/timer:",
+        on_click=_measure_again,
+        args=(rows,),
+        help=f"Queues one measuring session of {plural(len(rows), 'build')} ({names}). It waits up "
+        "to 30 min for a quiet machine and says on Jobs what disturbs it.",
     )
-    caveats = "; ".join(recommendation_caveats(row, constraints, difference))
-    if caveats:
-        sentence = escape_markdown(f"{caveats[0].upper()}{caveats[1:]}.")
-        st.caption(f":orange[:material/warning:] {sentence}")
+
+
+def _measure_again(rows: list[dict[str, Any]]) -> None:
+    """Callback: queues the session."""
+    try:
+        job = quiet_session(rows, queries.url())
+        with writing(queries.url()) as session:
+            number = queue.submit(session, job)
+        dispatcher.ensure_dispatcher()
+    except WorkbenchError as error:
+        st.toast(escape_markdown(str(error)), icon=":material/error:")
+        return
+    st.toast(f"Job {number} waits for a quiet machine; see Jobs.", icon=":material/timer:")

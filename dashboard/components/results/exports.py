@@ -13,6 +13,7 @@ from dashboard.formats import plural
 from dashboard.report import report
 from engine.results.formats import to_csv, to_excel, to_latex, to_markdown
 from engine.results.provenance import with_provenance
+from engine.results.recommend import stored_evidence
 
 FILE_NAME = "senet-results"
 EXCEL = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
@@ -33,7 +34,12 @@ def export_buttons(shown: ShownResults) -> None:
         ),
         ("Markdown", "md", "text/markdown", lambda: to_markdown(table)),
         ("LaTeX", "tex", "text/x-tex", lambda: to_latex(table)),
-        ("HTML report", "html", "text/html", lambda: report(frame, shown.columns, shown.about)),
+        (
+            "HTML report",
+            "html",
+            "text/html",
+            lambda: report(frame, shown.columns, shown.about, stored_evidence(url)),
+        ),
     ]
     with st.container(horizontal=True, vertical_alignment="center"):
         for label, suffix, mime, write in formats:

@@ -62,8 +62,8 @@ def test_the_spread_of_the_machine_is_that_of_its_readings() -> None:
 
 def test_a_ratio_in_words() -> None:
     assert ratio_text(SpeedRatio(2.0, 1.9, 2.1, 0.01, 8, paired=True)) == (
-        "2.00 x (95 % interval 1.90 to 2.10)"
+        "2.00 × (paired 95 % interval 1.90 to 2.10)"
     )
     across = ratio_text(SpeedRatio(2.0, 1.5, 2.5, 0.01, 0, paired=False))
-    assert "across sessions" in across
-    assert ratio_text(SpeedRatio(2.0, None, None, None, 1, paired=True)).endswith("(no interval)")
+    assert "different sessions" in across
+    assert ratio_text(SpeedRatio(2.0, None, None, None, 1, paired=True)).endswith("no interval)")

@@ -21,7 +21,7 @@ from engine.benchmark.windows import Window
 from engine.errors import BenchmarkFailed
 from engine.specs import BenchmarkSpec
 
-RULES = SessionRules(window_s=0.5, max_s=90.0, ratio_tolerance=0.03, tolerance=0.05)
+RULES = SessionRules(window_s=0.2, max_s=90.0, ratio_tolerance=0.03, tolerance=0.05)
 SPEED_UP = 1.25
 SESSIONS = 400
 
@@ -33,7 +33,7 @@ class TwoSpeedMachine:
     seed: int
     mean_s: tuple[float, float] = (8.0, 5.0)
     speeds: tuple[float, float] = (900.0, 513.0)
-    noise: float = 0.02
+    noise: float = 0.035
     now: float = 0.0
     random: np.random.Generator = field(init=False)
 
@@ -62,7 +62,7 @@ class TwoSpeedMachine:
         """A build of this relative speed, as a function that measures one window."""
 
         def take(seconds: float) -> Window:
-            self.pass_time(0.08)  # pause, speedometer, requests that are not counted
+            self.pass_time(0.25)  # start, pause, speedometer, requests that are not counted
             rate = self.pass_time(seconds) * relative * math.exp(self.random.normal(0, self.noise))
             return Window(seconds, round(rate * seconds), np.array([1e3 / rate]))
 

@@ -70,7 +70,7 @@ def test_across_sessions_the_machine_counts_twice() -> None:
     half = math.log(found.ratio / found.low)
     assert half == pytest.approx(1.959964 * math.sqrt(within + 2 * spread**2), rel=1e-6)
     assert unpaired_ratio(200.0, 100.0, intervals, None).low is None
-    assert unpaired_ratio(200.0, 100.0, intervals, 0.0).half_width < found.half_width
+    assert unpaired_ratio(200.0, 100.0, intervals, 0.0).uncertainty < found.uncertainty
 
 
 @pytest.mark.parametrize("freedom", [1, 2, 3, 4, 7, 30])

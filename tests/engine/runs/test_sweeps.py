@@ -21,7 +21,7 @@ from engine.runs.plan import plan
 from engine.runs.request import Point, RunRequest, Task, benchmark_points, is_sweep
 from engine.runs.submit import run_job_ids, submit
 from engine.runs.validation import point_warnings
-from engine.specs import DEFAULT_RUNTIME, BenchmarkSpec
+from engine.specs import DEFAULT_RUNTIME, WINDOW_S, BenchmarkSpec
 from tests.support.tiny import Quiet, store_build, tiny_se_model
 
 
@@ -93,8 +93,8 @@ def test_the_estimate_is_the_protocols_least_until_there_is_a_history(url: str) 
     first = estimate(request, url)
     assert first is not None
     assert (first.points, first.cached, first.from_history) == (8, 0, False)
-    assert first.expected_s == pytest.approx(8 * (2 + 8 * 0.95))
-    assert first.max_s == pytest.approx(8 * (2 + 5 + 20 + 0.5))
+    assert first.expected_s == pytest.approx(8 * (2 + 8 * 0.45))
+    assert first.max_s == pytest.approx(8 * (2 + 5 + 20 + WINDOW_S))
     ended(url, took_s=9.0)
     ended(url, took_s=0.5, result={"reused": True})
     ended(url, took_s=60.0, params={"scenario": "server"})
@@ -105,7 +105,7 @@ def test_the_estimate_is_the_protocols_least_until_there_is_a_history(url: str) 
         "reused points and other scenarios do not count"
     )
     assert then.sentence() == (
-        "8 benchmarks, about 1 min 12 s (median of recent ones), max 3 min 40 s."
+        "8 benchmarks, about 1 min 12 s (median of recent ones), max 3 min 38 s."
     )
 
 
@@ -113,7 +113,7 @@ def test_a_rate_may_take_as_long_as_its_requests_are_waited_for(url: str) -> Non
     request = asked(scenario="server", rate_per_s=50, limit_ms=20, benchmark_max_s=20)
     found = estimate(request, url)
     assert found is not None
-    assert found.max_s == pytest.approx(2 + 5 + MAX_OVERTIME_FACTOR * 20 + 0.5)
+    assert found.max_s == pytest.approx(2 + 5 + MAX_OVERTIME_FACTOR * 20 + WINDOW_S)
 
 
 def test_of_no_points_there_is_no_estimate(url: str) -> None:

@@ -70,7 +70,7 @@ OTHER_INT8 = BuildSpec(
         target="arm",
     ),
 )
-# Those of benchmarks are of windows of 0.5 s, in rounds: earlier results are not taken for them.
+# Those of benchmarks are of windows of 0.2 s, in rounds: earlier results are not taken for them.
 BENCHMARK = BenchmarkSpec(build=FP32)
 SERVER = BenchmarkSpec(
     artifact="a" * 64,
@@ -123,10 +123,10 @@ RECIPES: dict[str, tuple[Spec, str]] = {
         OTHER_INT8,
         "28926dc54197a75cdfeafac46428b46f8f7c06f00c8c06e7646dfd8304f8bf9d",
     ),
-    "benchmark": (BENCHMARK, "75933430535270b333e104a7538ffc0e556ae5de6d4cbdbd9e6c95812cadbea5"),
+    "benchmark": (BENCHMARK, "8f9a839dc184980c452aa32416fc4f6ff40114f986ac715cf090acbfa497667c"),
     "benchmark, server": (
         SERVER,
-        "4679cb4097e8d3625388a8a60b3eca6b6254903b460f29720048472b53fadbd6",
+        "0e0f54f8ab9c7fd70a076a0032172037fccd22d974f0efe6c0bcdca7cfe129ae",
     ),
     "peak": (
         PeakSpec(threads=(1, 2)),
@@ -158,15 +158,15 @@ RECIPES: dict[str, tuple[Spec, str]] = {
     ),
     "request of the demo": (
         DEMO,
-        "3a292f3894d2ae1ac1f6b19713708db24ac12425d301ba9236d7e6efb2b69546",
+        "8ae239fb8a53de8236bb154e8f374556d6e02695fca757a8396c804eeb15d1b2",
     ),
-    "request": (REQUEST, "c4da55eb79736ca417c93b286b9ee760b5a3fb53381d1eb1b157d2982b0cbd6b"),
+    "request": (REQUEST, "afd6546db711f9cb315c18a54c086bdc47163c107a30756e1d5a61a2d8149652"),
 }
 SETTINGS = {
-    "benchmark": (BENCHMARK, "94e7afb8cddc725a183da124a1fef6b0602ea3b52d9774d0780055ae8fd1b69b"),
+    "benchmark": (BENCHMARK, "115d591b35c7b990fe71b1cd71faeb2efcbe75a601f3eedebefc21e76d0ccadd"),
     "benchmark, server": (
         SERVER,
-        "8bb5b113e4f7328396453f86aae70e9fd564de8cf01b6e7c5be0ff35d0cf23e1",
+        "990fa024d65e3cd7359448daf4151fae5085a521e5b5734982b7ad65f8891d7a",
     ),
 }
 
