@@ -144,7 +144,8 @@ def session_job(measured: Sequence[Sourced], *, compares: bool = False) -> NewJo
 
 def as_comparison(spec: BenchmarkSpec) -> BenchmarkSpec:
     """A benchmark of the comparison with fp32: closed loop, and reused where it was made before."""
-    conditions = {"scenario": Scenario.CLOSED_LOOP, "rate_per_s": None, "limit_ms": None}
+    of_scenarios = dict.fromkeys(("rate_per_s", "limit_ms", "dataset"))
+    conditions = {**of_scenarios, "scenario": Scenario.CLOSED_LOOP}
     return spec.model_copy(update={**conditions, "seed": 0, "reuse": True})
 
 

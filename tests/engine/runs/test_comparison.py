@@ -75,17 +75,22 @@ def test_fp32_joins_the_session_of_the_request() -> None:
     assert sorted(measured(session)) == [(FP32, ORT, 1), (INT8, ORT, 1), (INT8, ORT, 8)]
 
 
-def test_a_scenario_has_the_comparison_in_a_session_of_its_own() -> None:
-    request = asked(
-        precisions=(FP32, FP16),
-        tasks=(Task.BENCHMARK,),
-        scenario="server",
-        limit_ms=20.0,
-        rate_per_s=5.0,
-    )
+SCENARIOS: list[dict[str, Any]] = [
+    {"scenario": "server", "limit_ms": 20.0, "rate_per_s": 5.0},
+    {"scenario": "end-to-end", "dataset": "photographs"},
+]
+
+
+@pytest.mark.parametrize("fields", SCENARIOS)
+def test_a_scenario_has_the_comparison_in_a_session_of_its_own(fields: dict[str, Any]) -> None:
+    request = asked(precisions=(FP32, FP16), tasks=(Task.BENCHMARK,), **fields)
     *scenario, (_, session) = sessions(request)
-    assert [one.scenario for _, one in scenario] == [Scenario.SERVER] * 2
-    assert session.scenario == Scenario.CLOSED_LOOP
+    assert [one.scenario for _, one in scenario] == [Scenario(fields["scenario"])] * 2
+    closed_loop = request.model_copy(update={"scenario": Scenario.CLOSED_LOOP, "limit_ms": None})
+    ((_, as_closed_loop),) = sessions(closed_loop.model_copy(update={"rate_per_s": None}))
+    assert [one.conditions_key() for one in session.benchmarks] == [
+        one.conditions_key() for one in as_closed_loop.benchmarks
+    ], "so that either is reused for the other"
     assert measured(session) == [(FP32, ORT, 1), (FP16, ORT, 1)]
 
 
