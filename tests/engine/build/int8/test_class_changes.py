@@ -8,8 +8,8 @@ from engine.build.int8.class_changes import compare_top1
 
 
 def test_changes_are_counted_with_their_margins() -> None:
-    fp32 = np.float32([[3, 1, 0], [1, 1.5, 0], [0, 0, 9], [0, 2, 1]])
-    int8 = np.float32([[3, 1, 0], [1.75, 1.5, 0], [0, 0, 9.25], [0, 2, 1]])
+    fp32 = np.array([[3, 1, 0], [1, 1.5, 0], [0, 0, 9], [0, 2, 1]], np.float32)
+    int8 = np.array([[3, 1, 0], [1.75, 1.5, 0], [0, 0, 9.25], [0, 2, 1]], np.float32)
     found = compare_top1(fp32, int8)
     assert (found.images, found.changed, found.margin, found.shift) == (4, 1, 0.5, 0.125)
     assert found.are_many
