@@ -43,6 +43,8 @@ def _joined(values: tuple[np.ndarray, ...], images: int) -> np.ndarray:
     return np.concatenate(values)[:images]
 
 
+MAX_BYTES_IN_MEMORY = 1 << 28
+"""A larger graph travels through a file, which is slower but needs no second copy in memory."""
 NO_SPINNING = ("session.intra_op.allow_spinning", "0")
 
 
@@ -62,6 +64,8 @@ def session_of(
         options.add_session_config_entry(*NO_SPINNING)
     if optimized is not None:
         options.optimized_model_filepath = str(optimized)
+    if model.ByteSize() <= MAX_BYTES_IN_MEMORY:
+        return GraphSession(session_over(model.SerializeToString(), options))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
         onnx.save(model, path)

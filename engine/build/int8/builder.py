@@ -6,7 +6,7 @@ import json
 import platform
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +22,7 @@ from engine.build.int8.accuracy_control.checkpoint import SearchCheckpoint, chec
 from engine.build.int8.accuracy_control.expected_drop import score_margins
 from engine.build.int8.calibration_data import BATCH, CalibrationImages
 from engine.build.int8.calibration_overlap import select_held_out, write_build_images
+from engine.build.int8.class_changes import compare_top1
 from engine.build.int8.merged_groups.choice import merge_grouped_convolutions
 from engine.build.int8.mixed_precision import mixed_precision
 from engine.build.int8.mixed_precision.mixed_precision import HostTimer, MixedPrecisionBuild
@@ -30,11 +31,13 @@ from engine.build.int8.qdq.placement import WEIGHTED_OPS
 from engine.build.int8.report import create_report
 from engine.build.int8.stages import BuildProgress, Stage, StageTimes
 from engine.build.int8.statistics.cache import StatisticsCache, StatisticsSource
+from engine.build.int8.statistics.channel_statistics import SampleScores
 from engine.build.int8.statistics.histograms import MSE_IMAGES
 from engine.build.int8.targets import Target
 from engine.common import environment
 from engine.common.digests import images_digest
 from engine.common.files import write_text
+from engine.common.scores import drop_background
 from engine.common.stats import is_chance_level
 from engine.config import settings
 from engine.datasets.classes import match_outputs
@@ -53,8 +56,6 @@ REPORT_IMAGES = 8
 SAMPLE_IMAGES = 64
 """So many calibration images, drawn at random, are kept in memory: layers are ranked and reported,
 and classes compared, on them or on the first of them."""
-MANY_CHANGED = 1 / 8
-"""Share of images; where more change their class, the log explains why."""
 SEARCH_IMAGES = 2_000
 SEARCH_SEED = 1
 MAX_NAMES = 5
@@ -90,6 +91,7 @@ def build(source: Source, path: Path, context: JobContext) -> BuildDetails:
         image_count=len(indices),
         statistics_cache=StatisticsCache(_statistics_source(export, images, indices), context.say),
         times=times,
+        scores=SampleScores(len(sample)),
     )
     mixed = _mixed(
         model,
@@ -113,10 +115,13 @@ def build(source: Source, path: Path, context: JobContext) -> BuildDetails:
         report = create_report(model, mixed, single_images, settings().threads)
     progress.update(Stage.COMPARISON, 0.0)
     with times.measure(Stage.COMPARISON):
-        changed = _compare_top1(model, mixed.model, images, sample)
+        changed = compare_top1(
+            _fp32_scores(model, images, sample, calibration),
+            images.predict_loaded(mixed.model, sample, settings().threads),
+        )
     counts = ChangedClasses(images=changed.images, changed=changed.changed)
     report = report.model_copy(update={"changed_classes": counts, "stages": times.facts()})
-    if changed.changed > MANY_CHANGED * changed.images:
+    if changed.are_many:
         context.say(changed.warning())
     write_text(path.parent / artifacts.REPORT_FILE, json.dumps(report.dump(), indent=1))
     search_indices = (
@@ -149,6 +154,16 @@ def _sample_first(
         yield from images.batches(shuffled[len(sample) :])
 
 
+def _fp32_scores(
+    model: ModelProto, images: CalibrationImages, sample: np.ndarray, calibration: Calibration
+) -> np.ndarray:
+    """Scores of fp32 on `sample`: from the statistics pass where there was one, else computed."""
+    kept = calibration.scores.all() if calibration.scores is not None else None
+    if kept is None:
+        return images.predict_loaded(model, sample, settings().threads)
+    return drop_background(kept, images.background)
+
+
 def _expected_inferences(
     model: ModelProto, calibration_spec: CalibrationSpec, sample: np.ndarray, indices: np.ndarray
 ) -> dict[Stage, int]:
@@ -163,7 +178,7 @@ def _expected_inferences(
         Stage.RANGES: ranges.get(calibration_spec.mode, len(indices)),
         Stage.SENSITIVITY: (layers + 2) * mixed_precision.ANALYSIS_IMAGES,
         Stage.REPORT: REPORT_IMAGES,
-        Stage.COMPARISON: 2 * len(sample),
+        Stage.COMPARISON: len(sample),
     }
 
 
@@ -338,42 +353,3 @@ def _convolution_outputs(model: ModelProto, positions: tuple[int, ...]) -> froze
             f"{len(outputs)} convolutions, counted from 0."
         )
     return frozenset(outputs[position] for position in positions)
-
-
-@dataclass(frozen=True, slots=True)
-class Top1Changes:
-    """Top-1 agreement of int8 with fp32 on calibration images, and the size of score changes.
-
-    `margin` is the median difference in fp32 between the two best scores of the changed images,
-    `shift` the median over all images of the largest change of a score.
-    """
-
-    images: int
-    changed: int
-    margin: float
-    shift: float
-
-    def warning(self) -> str:
-        """The warning for a build that changes the top-1 class of many images."""
-        return (
-            f"Top-1 differs from fp32 on {self.changed} of {self.images} calibration images: their "
-            f"two best fp32 scores differ by {self.margin:.2g}, and int8 changes scores by "
-            f"{self.shift:.2g}. Evaluate this build before use; an accuracy constraint "
-            f"(--max-accuracy-drop) excludes more layers from quantization."
-        )
-
-
-def _compare_top1(
-    fp32_model: ModelProto, int8_model: ModelProto, images: CalibrationImages, sample: np.ndarray
-) -> Top1Changes:
-    """Compares top-1 of fp32 and int8 on the images `sample` (n, 3, h, w)."""
-    threads = settings().threads
-    fp32_scores, int8_scores = (
-        images.predict_loaded(model, sample, threads) for model in (fp32_model, int8_model)
-    )
-    changed = fp32_scores.argmax(axis=1) != int8_scores.argmax(axis=1)
-    best = np.sort(fp32_scores, axis=1)[:, -2:]
-    margins = (best[:, -1] - best[:, 0])[changed]
-    shift = np.abs(int8_scores - fp32_scores).max(axis=1)
-    margin = float(np.median(margins)) if len(margins) else 0.0
-    return Top1Changes(len(sample), int(changed.sum()), margin, float(np.median(shift)))

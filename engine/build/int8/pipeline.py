@@ -23,6 +23,7 @@ from engine.build.int8.stages import Stage, StageTimes
 from engine.build.int8.statistics.cache import StatisticsCache, range_key
 from engine.build.int8.statistics.channel_statistics import (
     ChannelStatistics,
+    SampleScores,
     collect_channel_statistics,
 )
 from engine.build.int8.statistics.hard_swish_ranges import (
@@ -54,7 +55,8 @@ class Calibration:
     """Calibration images and method; `images` returns the same batches, in random order.
 
     `percentile` (0 to 100) is for the method of that name. `progress` takes (stage, share done).
-    Statistics of one call of `prepare` are reused by the next through `statistics_cache`.
+    Statistics of one call of `prepare` are reused by the next through `statistics_cache`. `scores`
+    takes the float scores of the first images where a pass over them is made.
     """
 
     images: Batches
@@ -66,6 +68,7 @@ class Calibration:
     statistics_cache: StatisticsCache = field(default_factory=StatisticsCache)
     weight_cache: WeightCache = field(default_factory=WeightCache)
     times: StageTimes = field(default_factory=StageTimes)
+    scores: SampleScores | None = None
 
     def report(self, stage: Stage, images_done: int, images: int) -> None:
         """Reports the progress of a pass over `images` images."""
@@ -203,6 +206,7 @@ def _run_statistics_pass(
         calibration.images(),
         calibration.threads,
         lambda done: calibration.report(Stage.STATISTICS, done, calibration.image_count),
+        calibration.scores,
     )
 
 

@@ -102,12 +102,18 @@ def _measure_outputs(
 
 def _error_sums(value: np.ndarray, tensor_qparams: QParams) -> np.ndarray:
     """Signal power, error power, number of clipped values, number of values."""
-    limits = np.iinfo(tensor_qparams.dtype)
-    levels = np.round(value / tensor_qparams.scale) + tensor_qparams.zero_point
+    limits, scale = np.iinfo(tensor_qparams.dtype), tensor_qparams.scale
+    value = value.reshape(-1)
+    levels = value / scale
+    np.rint(levels, out=levels)
+    levels += tensor_qparams.zero_point
     stored = np.clip(levels, limits.min, limits.max)
-    error = (stored - tensor_qparams.zero_point) * tensor_qparams.scale - value
     clipped = np.count_nonzero(levels != stored)
-    return np.array([(value**2).sum(), (error**2).sum(), clipped, value.size], np.float64)
+    stored -= tensor_qparams.zero_point
+    stored *= scale
+    stored -= value
+    powers = np.vdot(value, value), np.vdot(stored, stored)
+    return np.array([*powers, clipped, value.size], np.float64)
 
 
 def _weights_sqnr_db(node: NodeProto, mixed: MixedPrecisionBuild) -> float:

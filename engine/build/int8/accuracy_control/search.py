@@ -13,6 +13,8 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+from onnx import ModelProto
+
 from engine.build.int8.accuracy_control.bound import (
     AccuracyConstraint,
     fp32_message,
@@ -22,6 +24,7 @@ from engine.build.int8.accuracy_control.bound import (
 )
 from engine.build.int8.accuracy_control.checkpoint import EvaluatedCandidate, SearchCheckpoint
 from engine.build.int8.accuracy_control.expected_drop import estimate_drop
+from engine.build.int8.merged_groups.choice import merge_grouped_convolutions
 from engine.build.int8.mixed_precision.exclusion_order import (
     Exclusion,
     ExclusionPrices,
@@ -193,10 +196,15 @@ class _Search:
         return step
 
     def _relative_speed(self, build: MixedPrecisionBuild) -> float | None:
+        """Speed over that of fp32, with groups merged as in the file; None where not measured."""
         request, images = self.request, self.request.analysis_images
         if request.timer is None or images is None:
             return None
-        return request.timer.speed(request.source, build.model, images, request.calibration.threads)
+        model = ModelProto()
+        model.CopyFrom(build.model)
+        view = build.prepared.placement.view
+        merge_grouped_convolutions(model, view, build.target, lambda text: None)
+        return request.timer.speed(request.source, model, images, request.calibration.threads)
 
     def _progress(self) -> Callable[[int, int], None]:
         """Progress over all remaining steps, so that the time left is an upper limit."""

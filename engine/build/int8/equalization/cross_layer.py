@@ -121,13 +121,15 @@ class _NoiseModel:
             return None
         if not any((self._required_range(name, 1.0) > 0).any() for name in observed):
             return None
-        candidates = []
+        candidates: dict[bytes, tuple[float, np.ndarray]] = {}
         for negative_share in NEGATIVE_SHARES:
             required = np.max(
                 [self._required_range(name, negative_share) for name in observed], axis=0
             )
             required = np.maximum(required / required.max(), 1 / MAX_FACTOR)
-            candidates += [(strength, required**-strength) for strength in STRENGTHS]
+            for strength in STRENGTHS:  # without negative values, all shares give the same
+                factor = required**-strength
+                candidates.setdefault(factor.tobytes(), (strength, factor))
         channel_ranges = [self._channel_range(member) for member in observed]
         consumers = [
             self._consumer_noise_model(node, tensor)
@@ -135,7 +137,7 @@ class _NoiseModel:
             if node.output[0] not in self.excluded_layers
         ]
         return min(
-            candidates,
+            candidates.values(),
             key=lambda candidate: self._noise(
                 self._noise_gain(root), channel_ranges, consumers, candidate[1]
             ),

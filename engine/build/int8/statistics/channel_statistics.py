@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from onnx import ModelProto
@@ -42,22 +42,50 @@ class ChannelStatistics:
         )
 
 
+@dataclass(slots=True)
+class SampleScores:
+    """The float scores of the first `count` images, (count, classes), kept from a pass over them.
+
+    A pass over more than VARIANCE_IMAGES gives those of the first VARIANCE_IMAGES at most.
+    """
+
+    count: int
+    _parts: list[np.ndarray] = field(default_factory=list)
+
+    @property
+    def missing(self) -> int:
+        """Number of images whose scores are not known yet."""
+        return self.count - sum(map(len, self._parts))
+
+    def add(self, scores: np.ndarray) -> None:
+        """Keeps the scores of the next images, as long as some are missing."""
+        if self.missing > 0:
+            # A copy: the array itself would hold all the memory of its session.
+            self._parts.append(scores[: self.missing].copy())
+
+    def all(self) -> np.ndarray | None:
+        """The scores of all `count` images; None where some are missing."""
+        return np.concatenate(self._parts) if self._parts and not self.missing else None
+
+
 def collect_channel_statistics(
     model: ModelProto,
     names: Iterable[str],
     batches: Iterable[np.ndarray],
     threads: int,
     progress: Progress,
+    scores: SampleScores | None = None,
 ) -> dict[str, ChannelStatistics]:
     """Statistics of the tensors in `names`, which have the shape (n, channels, ...).
 
     Min, max and mean are of all images, the variance of the first VARIANCE_IMAGES, so the images
     must be in random order. The output of a Relu has the minimum 0. `progress` takes the number of
-    images done. Raises BuildFailed, which names the layer, where a value is not finite, and where
-    there is no image.
+    images done, `scores` the scores of the first images. Raises BuildFailed, which names the layer,
+    where a value is not finite, and where there is no image.
     """
     names = list(names)
-    observers = add_observers(model, names)
+    wants_scores = scores is not None and scores.missing > 0
+    observers = add_observers(model, names, scores=wants_scores)
     session = session_of(observers.model, threads, spinning=False)
     accumulator = _Accumulator(observers)
     for batch in batches:
@@ -67,7 +95,10 @@ def collect_channel_statistics(
             session = session_of(observers.model, threads, spinning=False)
         for start in range(0, len(batch), IMAGES_AT_ONCE):
             images = {graph_io.INPUT: batch[start : start + IMAGES_AT_ONCE]}
-            accumulator.add(observers, session.run(None, images))
+            values = session.run(None, images)
+            if scores is not None and observers.scores is not None:
+                scores.add(values[0])
+            accumulator.add(observers, values)
         progress(accumulator.image_count)
     if accumulator.image_count == 0:
         raise BuildFailed("Calibration needs at least one image, but the dataset gave none.")

@@ -46,6 +46,7 @@ class Observers:
     squares: bool
     names: tuple[str, ...]
     outputs: dict[str, dict[str, str]]
+    scores: str | None
     gated_maps: dict[str, GatedMap]
     layer_labels: dict[str, str]
 
@@ -70,6 +71,7 @@ class Observers:
         values_by_output = {
             output.name: value.reshape(len(value), -1).astype(np.float64)
             for output, value in zip(self.model.graph.output, values, strict=True)
+            if output.name != self.scores
         }
         statistics = {
             name: _from_outputs(outputs, values_by_output, self.squares)
@@ -102,12 +104,17 @@ def _is_needed(name: str, view: GraphView) -> bool:
     return is_layer_output or consumer is None or consumer.op_type != "Relu"
 
 
-def add_observers(model: ModelProto, names: Iterable[str], squares: bool = True) -> Observers:
-    """Copies `model` and adds observers of the tensors in `names` as its outputs."""
+def add_observers(
+    model: ModelProto, names: Iterable[str], squares: bool = True, scores: bool = False
+) -> Observers:
+    """Copies `model` and adds observers of the tensors in `names` as its outputs.
+
+    With `scores`, the first output of the model remains its first output.
+    """
     view = view_of(model)
     observed = ModelProto()
     observed.CopyFrom(model)
-    del observed.graph.output[:]
+    del observed.graph.output[1 if scores else 0 :]
     tensor_names = tuple(names)
     gated_maps = {
         name: gated
@@ -116,7 +123,9 @@ def add_observers(model: ModelProto, names: Iterable[str], squares: bool = True)
     }
     writer = _Writer(observed, view, squares)
     outputs = {name: writer.observe(name) for name in tensor_names if name not in gated_maps}
-    return Observers(observed, squares, tensor_names, outputs, gated_maps, _layer_labels(model))
+    kept = model.graph.output[0].name if scores else None
+    labels = _layer_labels(model)
+    return Observers(observed, squares, tensor_names, outputs, kept, gated_maps, labels)
 
 
 def _layer_labels(model: ModelProto) -> dict[str, str]:

@@ -20,7 +20,10 @@ from onnxruntime.quantization.calibrate import (
 from engine.build.int8.passes.hard_swish import split_hard_swish
 from engine.build.int8.passes.squeeze import squeeze_to_global_pool
 from engine.build.int8.pipeline import PreparedModel, prepare
-from engine.build.int8.statistics.channel_statistics import collect_channel_statistics
+from engine.build.int8.statistics.channel_statistics import (
+    SampleScores,
+    collect_channel_statistics,
+)
 from engine.build.int8.statistics.observers import add_observers, observed_tensors
 from engine.build.int8.statistics.range_estimators import BINS, kl_range, mse_range
 from engine.errors import BuildFailed
@@ -217,6 +220,28 @@ def test_statistics_equal_numpy(made: Made) -> None:
         assert np.allclose(ours.mean, value.mean(axis=axes), rtol=1e-4, atol=1e-5), name
         square = (value.astype(np.float64) ** 2).mean(axis=axes)
         assert np.allclose(ours.square, square, rtol=1e-4, atol=1e-6), name
+
+
+@MODELS
+def test_the_pass_keeps_the_scores_of_the_first_images(made: Made) -> None:
+    """The same as those of a pass of their own, and without the memory of the session."""
+    model, count = made(), 5
+    names = observed_tensors(model, view_of(model))
+    alone = collect_channel_statistics(model, names, batches(), 1, lambda seen: None)
+    kept = SampleScores(count)
+    assert kept.all() is None
+    found = collect_channel_statistics(model, names, batches(), 1, lambda seen: None, kept)
+    assert all(np.array_equal(found[name].high, alone[name].high) for name in names)
+    images = np.concatenate(list(batches()))[:count]
+    expected = session_of(model, 1).run(None, {"input": images})[0]
+    scores = kept.all()
+    assert scores is not None
+    assert np.allclose(scores, expected, rtol=1e-5, atol=1e-6)
+    assert scores.base is None
+    more = SampleScores(10**6)
+    collect_channel_statistics(model, names, batches(), 1, lambda seen: None, more)
+    assert more.missing
+    assert more.all() is None
 
 
 def test_the_variance_of_many_images_is_taken_from_a_part_of_them() -> None:
