@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -81,7 +82,8 @@ def write_document(path: Path, models: Sequence[str], url: str) -> None:
             parts.append(_section(batch, measured, url))
         absent = [name for name in models if name not in measured]
         if absent:
-            parts.append(f"Not measured at batch {batch}: {', '.join(absent)}.")
+            names = f"Not measured at batch {batch}: {', '.join(absent)}."
+            parts.append(textwrap.fill(names, 100, break_on_hyphens=False))
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
 
@@ -103,16 +105,21 @@ def _heading(url: str) -> str:
         for runtime in (DEFAULT_RUNTIME, OPENVINO)
         if (str(precision), runtime) not in cells()
     )
-    return f"""# Speed of the catalog's SE networks on a CPU
-
-Made by `python -m benchmarks.catalog_speed`, through the queue of the workbench. Random weights,
-int8 calibrated on 16 synthetic images. Each build runs in a process of its own; all builds of a
-row are measured in turn, round by round, in one session. Images/s with the 95 % interval between
-rounds; ratios to fp32 in ONNX Runtime with the interval that is paired by round. Not executed
-here: {lacking}. * marks a measurement with other load on the machine, ~ one whose rounds differ by
-more than 5 %.
-
-{table}"""
+    flags = facts["isa"] or []
+    without_amx = (
+        ""
+        if any(flag.startswith("amx") for flag in flags)
+        else "This processor has no AMX, the matrix unit for bf16. "
+    )
+    text = (
+        "Made by `python -m benchmarks.catalog_speed`, through the queue of the workbench. Random "
+        "weights, int8 calibrated on 16 synthetic images. Each build runs in a process of its own; "
+        "all builds of a row are measured in turn, round by round, in one session. Images/s with "
+        "the 95 % interval between rounds; ratios to fp32 in ONNX Runtime with the interval that "
+        f"is paired by round. Not executed here: {lacking}. {without_amx}* marks a measurement "
+        "with other load on the machine, ~ one whose interval is wider than ± 5 %."
+    )
+    return f"# Speed of the catalog's SE networks on a CPU\n\n{textwrap.fill(text, 100)}\n\n{table}"
 
 
 def _section(batch: int, measured: dict[str, dict[Cell, dict[str, Any]]], url: str) -> str:

@@ -43,8 +43,8 @@ def test_each_precision_has_its_color_symbol_and_interval(palette: object) -> No
 
 def test_colors_and_symbols_are_all_different() -> None:
     for palette in (LIGHT, DARK):
-        assert len({*palette.precisions.values(), palette.published}) == 5
-    assert len(set(symbols().values())) == 4
+        assert len({*palette.precisions.values(), palette.published}) == 6
+    assert len(set(symbols().values())) == 5
 
 
 def test_axes_carry_unit_direction_and_condition() -> None:
