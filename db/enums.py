@@ -12,6 +12,7 @@ class Precision(StrEnum):
     FP16 = "fp16"
     BF16 = "bf16"
     INT8 = "int8"
+    INT8_BF16 = "int8-bf16"
 
 
 class WeightsKind(StrEnum):

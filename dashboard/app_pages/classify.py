@@ -14,7 +14,7 @@ from dashboard.components.common.demo import demo_button
 from dashboard.formats import short
 from db.enums import WeightsKind
 from db.models import Artifact
-from engine.build.lookup import can_run
+from engine.build.lookup import why_cannot_run
 from engine.config import settings
 from engine.jobs.locks import is_locked
 from engine.runtimes.registry import RUNTIMES, label_of
@@ -71,7 +71,7 @@ def choices_by_label(builds: list[Artifact]) -> dict[str, Choice]:
         )
         for runtime in RUNTIMES
         for label, build in by_label.items()
-        if can_run(build, runtime, queries.url())
+        if why_cannot_run(build, runtime, queries.url()) is None
     }
 
 

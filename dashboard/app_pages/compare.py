@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import pandas as pd
 import streamlit as st
@@ -16,7 +16,7 @@ from dashboard.components.common.guard import guard
 from dashboard.components.common.old_links import translate_query_params
 from dashboard.components.common.theme import chart_config, choose_image_format, current_palette
 from dashboard.components.compare.accuracy import accuracy_charts
-from dashboard.components.compare.accuracy_loss import accuracy_loss_view
+from dashboard.components.compare.accuracy_loss import Side, accuracy_loss_view, runtime_sides
 from dashboard.components.compare.baseline import baseline_view
 from dashboard.components.compare.filters import Selection, choose
 from dashboard.components.compare.latency import batch_view, latency_view
@@ -91,31 +91,41 @@ def first_pair(rows: pd.DataFrame) -> str:
     return next(iter(pairs()))
 
 
-def precision_pair(key: str, rows: pd.DataFrame) -> tuple[str, str]:
-    """Selects the two precisions to compare, of those that were measured."""
+def choose_pair(key: str, rows: pd.DataFrame, more: Iterable[str] = ()) -> str:
+    """Selects two precisions to compare, of those that were measured, or one of `more`."""
     measured = set(rows["precision"])
+    names = [name for name, pair in pairs().items() if measured >= set(pair)]
+    options = [*names, *more] or list(pairs())
     name = st.segmented_control(
         "Compare",
-        [name for name, pair in pairs().items() if measured >= set(pair)] or list(pairs()),
-        default=first_pair(rows),
+        options,
+        default=first_pair(rows) if names else options[0],
         required=True,
         key=key,
         bind="query-params",
         label_visibility="collapsed",
+        wrap=True,
     )
-    return pairs().get(str(name), next(iter(pairs().values())))
+    return str(name) if name in options else options[0]
 
 
 def precision_comparison(rows: pd.DataFrame, selection: Selection) -> None:
     """Accuracy change, speed-up and size ratio between two precisions, within each runtime."""
     if selection.runtime == RuntimeChoice.BEST:
         rows = selection.rows(RuntimeChoice.EACH)
-    pairs_view(rows, *precision_pair("pair", rows))
+    pairs_view(rows, *pairs()[choose_pair("pair", rows)])
 
 
 def accuracy_loss(rows: pd.DataFrame, selection: Selection) -> None:
-    """Accuracy loss between two precisions by class, with the images."""
-    accuracy_loss_view(rows, *precision_pair("lost_pair", rows))
+    """Accuracy loss between two precisions or runtimes by class, with the images."""
+    every = selection.rows(RuntimeChoice.EACH)
+    in_runtimes = runtime_sides(every)
+    name = choose_pair("lost_pair", rows, in_runtimes)
+    if name in in_runtimes:
+        accuracy_loss_view(every, in_runtimes[name])
+        return
+    first, second = map(Side, pairs()[name])
+    accuracy_loss_view(rows, (first, second))
 
 
 def latencies(rows: pd.DataFrame, selection: Selection) -> None:

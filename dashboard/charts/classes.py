@@ -23,9 +23,11 @@ def worst_classes(classes: pd.DataFrame) -> pd.DataFrame:
 
 
 def class_changes(classes: pd.DataFrame, first: str, second: str, palette: Palette) -> go.Figure:
-    """Top-1 by class at both precisions, the largest loss at the top.
+    """Top-1 by class on both sides, the largest loss at the top.
 
-    Columns as from `worst_classes`, with the class name in `name`.
+    `first` and `second`: a precision, or one in a runtime (`int8 in OpenVINO`); of one precision in
+    two runtimes, the second has open marks. Columns as from `worst_classes`, with the class name in
+    `name`.
     """
     rows = classes.iloc[::-1]
     names = [
@@ -43,20 +45,25 @@ def class_changes(classes: pd.DataFrame, first: str, second: str, palette: Palet
             line={"color": palette.published, "width": 2},
         )
     )  # fmt: skip
-    for precision, column in ((first, "first"), (second, "second")):
+    precisions = [side.partition(" ")[0] for side in (first, second)]
+    marks = [symbols()[precision] for precision in precisions]
+    if precisions[0] == precisions[1]:
+        marks[1] += "-open"
+    sides = ((first, "first"), (second, "second"))
+    for (side, column), precision, mark in zip(sides, precisions, marks, strict=True):
         figure.add_trace(
             go.Scatter(
                 x=rows[column],
                 y=names,
                 mode="markers",
-                name=precision,
+                name=side,
                 marker={
-                    "symbol": symbols()[precision],
+                    "symbol": mark,
                     "size": MARKER_SIZE,
                     "color": palette.precisions[precision],
                 },
                 cliponaxis=False,
-                hovertemplate=f"%{{y}}<br>{precision}: %{{x:.1f}} %<extra></extra>",
+                hovertemplate=f"%{{y}}<br>{side}: %{{x:.1f}} %<extra></extra>",
             )
         )
     figure.update_xaxes(range=[-3, 103], title={"text": "top-1 of the class (%)"})

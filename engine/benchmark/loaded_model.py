@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy as np
 from engine.benchmark.windows import MIN_REQUESTS, Runners, Window, take_window
 from engine.common.environment import peak_rss_mb
 from engine.runtimes import registry
-from engine.runtimes.base import LoadOptions
+from engine.runtimes.base import LoadOptions, Request
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,7 @@ class LoadedModel:
         self.load_ms = (time.perf_counter() - begun) * 1e3 / self._session.copies
         self.nodes, self.settings = self._session.placement, self._session.settings
         requests = [self._session.request() for _ in range(config.instances)]
+        self.requests: Sequence[Request] = requests
         random = np.random.default_rng(config.seed)
         images = random.standard_normal(config.shape).astype(np.float32)
         begun = time.perf_counter()

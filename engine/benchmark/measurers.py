@@ -21,6 +21,8 @@ from engine.benchmark.metrics import (
     speed_figures,
     throughput_figures,
 )
+from engine.benchmark.scenarios.definitions import stages_text
+from engine.benchmark.scenarios.end_to_end import FilePasses, readable_files
 from engine.benchmark.scenarios.offline import PASS_S, OfflinePasses
 from engine.benchmark.scenarios.rate_search import RateSearch, highest_rate, settling_requests
 from engine.benchmark.scenarios.server import (
@@ -32,8 +34,11 @@ from engine.benchmark.scenarios.server import (
 from engine.benchmark.speedometer import SETTLE_S, Speedometer
 from engine.benchmark.windows import Window, take_window
 from engine.common.stats import max_exceedances
+from engine.datasets.reader import open_index
+from engine.datasets.registration import find_dataset
 from engine.jobs.context import JobContext
 from engine.specs import SEARCH_TIMES, BenchmarkSpec, Scenario
+from engine.store import artifacts
 from engine.store.protocols import RateTrial, ScenarioFacts
 
 SINGLE_STREAM_SHARE = 0.1  # share of requests above the p90
@@ -119,6 +124,29 @@ def offline(task: BenchmarkTask) -> Outcome:
     )
     protocol = build_protocol(measured, spec, facts, task.readings)
     return Outcome(figures, protocol, measured.windows, _summary(figures, measured))
+
+
+def end_to_end(task: BenchmarkTask) -> Outcome:
+    """Image files from reading to scores; the metric is the latency of the whole request."""
+    spec, preprocess = task.spec, artifacts.preprocess_of(task.artifact)
+    index = open_index(find_dataset(str(spec.dataset), task.context.url))
+    files = readable_files(index, preprocess)
+    passes = FilePasses(task.loaded.requests, files, preprocess, spec.batch)
+    measured = measure(task.after_reading(passes.take), spec, task.progress, task.monitor)
+    figures = speed_figures(measured, task.artifact)
+    stages = passes.mean_stages_ms(len(measured.reported))
+    facts = ScenarioFacts(
+        name=str(Scenario.END_TO_END),
+        dataset=index.name,
+        dataset_digest=index.digest,
+        files=len(files),
+        stages_ms=stages,
+    )
+    protocol = build_protocol(measured, spec, facts, task.readings).model_copy(
+        update={"input": f"{len(files)} image files of {index.name}"}
+    )
+    summary = f"{_summary(figures, measured)} Mean of a request: {stages_text(stages)}."
+    return Outcome(figures, protocol, measured.windows, summary)
 
 
 def server(task: BenchmarkTask) -> Outcome:
@@ -210,4 +238,5 @@ MEASURERS: dict[Scenario, Callable[[BenchmarkTask], Outcome]] = {
     Scenario.SINGLE_STREAM: single_stream,
     Scenario.OFFLINE: offline,
     Scenario.SERVER: server,
+    Scenario.END_TO_END: end_to_end,
 }

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 from db.enums import ArtifactKind, WeightsKind
+from db.models import Artifact
 from engine.build.builders import Source, builder_of
 from engine.build.int8.accuracy_control.checkpoint import SearchCheckpoint, checkpoint_path
 from engine.build.lookup import recipe_of
@@ -21,7 +23,7 @@ from engine.onnx.opset import OPSET
 from engine.runtimes.onnxruntime import OnnxSession
 from engine.runtimes.optimizer import optimized
 from engine.specs import CPU_PROVIDER, BuildSpec
-from engine.specs.precisions import facts_of, file_precision
+from engine.specs.precisions import facts_of, file_precision, sharing
 from engine.store import artifacts
 from engine.store.manifest import PROBABILITIES, BuildDetails, BuildManifest, ExportManifest
 
@@ -42,6 +44,9 @@ def run(params: dict[str, Any], context: JobContext) -> dict[str, Any]:
             f"The export of {spec.export.model_id} no longer exists; queue the run again."
         )
     manifest = ExportManifest.from_artifact(export)
+    shared = _build_with_the_file(spec, context)
+    if shared is not None:
+        return JobResult(artifact=_store_shared(shared, spec, key, context), reused=False).dump()
     builder, lossy = builder_of(spec.precision), facts_of(file_precision(spec.precision)).lossy
     if lossy and manifest.quantized:
         raise BuildFailed(
@@ -69,6 +74,37 @@ def run(params: dict[str, Any], context: JobContext) -> dict[str, Any]:
     digest = _store(source, key, path, details, agreement, context)
     SearchCheckpoint(checkpoint_path(key)).remove()
     return JobResult(artifact=digest, reused=False).dump()
+
+
+def _build_with_the_file(spec: BuildSpec, context: JobContext) -> Artifact | None:
+    """A stored build of another precision that executes the same model file."""
+    for precision in sharing(spec.precision):
+        other = spec.model_copy(update={"precision": precision})
+        found = artifacts.find_by_recipe(recipe_of(other, context.url), context.url)
+        if found is not None:
+            return found
+    return None
+
+
+def _store_shared(shared: Artifact, spec: BuildSpec, key: str, context: JobContext) -> str:
+    """Stores the files of another build as those of this precision; returns the digest."""
+    folder = context.workspace / "artifact"
+    shutil.copytree(artifacts.folder_of(shared.digest), folder)
+    manifest = BuildManifest.from_artifact(shared)
+    new = artifacts.NewArtifact(
+        recipe=key,
+        kind=ArtifactKind.BUILD,
+        model_id=shared.model_id,
+        weights_digest=shared.weights_digest,
+        weights_kind=WeightsKind(shared.weights_kind),
+        precision=spec.precision,
+        parent_digest=shared.parent_digest,
+        weights_origin=manifest.weights.origin,
+        manifest=manifest.without_identity(),
+    )
+    artifact = artifacts.store(folder, new, context.url)
+    context.say(f"Shares the file of the {shared.precision} build {shared.digest[:12]}.")
+    return artifact.digest
 
 
 def _appends_softmax(source: Source) -> bool:

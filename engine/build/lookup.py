@@ -17,9 +17,11 @@ from engine.common.digests import data_digest
 from engine.common.environment import instruction_sets
 from engine.config import settings
 from engine.errors import ArtifactMissing, InvalidRequest, WorkbenchError
+from engine.export.file_check import check_onnx_file
 from engine.preprocess import PreprocessSpec
 from engine.runtimes.registry import runtime_of, why_not
 from engine.specs import (
+    CPU_PROVIDER,
     DEFAULT_RUNTIME,
     BenchmarkSpec,
     BuildSpec,
@@ -118,17 +120,28 @@ def file_for(runtime: str, artifact: Artifact, url: str) -> Path:
     )
 
 
-def can_run(artifact: Artifact, runtime: str, url: str) -> bool:
-    """Whether a runtime executes a build here; if it loads TorchScript, whether there is any."""
-    if why_not(runtime, artifact.precision) is not None:
-        return False
-    if runtime_of(runtime).file != artifacts.TORCHSCRIPT_FILE:
-        return True
-    try:
-        file_for(runtime, artifact, url)
-    except WorkbenchError:
-        return False
-    return True
+def why_cannot_run(
+    artifact: Artifact, runtime: str, url: str, device: str = CPU_PROVIDER
+) -> str | None:
+    """Why a runtime does not execute a build here, with the way out; None where it does.
+
+    It executes the precision, has the operators of a foreign ONNX file, and finds its own file.
+    """
+    reason = why_not(runtime, artifact.precision, device)
+    if reason is not None:
+        return reason
+    if runtime == DEFAULT_RUNTIME:
+        return None
+    if runtime_of(runtime).file == artifacts.TORCHSCRIPT_FILE:
+        try:
+            file_for(runtime, artifact, url)
+        except WorkbenchError as error:
+            return str(error)
+        return None
+    if find_model(artifact.model_id).source != "onnx":
+        return None
+    path = artifacts.folder_of(artifact.digest) / artifacts.MODEL_FILE
+    return check_onnx_file(path, (runtime,)).lacking.get(runtime)
 
 
 def recipe_of(spec: BuildSpec, url: str) -> str:

@@ -19,6 +19,8 @@ from engine.cli.follow import queue_jobs, queue_run
 from engine.cli.option_groups import expand_groups
 from engine.cli.output import emit_table, note
 from engine.cli.parsing import is_digest, possible_runtimes
+from engine.config import settings
+from engine.datasets.registration import find_dataset
 from engine.errors import InvalidRequest
 from engine.runs.compile import benchmark_job, benchmark_spec
 from engine.runs.estimates import estimate
@@ -46,6 +48,7 @@ def benchmark(
     *,
     builds: g.BuildOptions,
     calibration_dataset: o.CalibrationDataset = None,
+    dataset: o.FilesDataset = None,
     conditions: g.BenchmarkOptions,
     runtime: o.Runtimes = None,
     provider: o.Provider = CPU_PROVIDER,
@@ -67,13 +70,21 @@ def benchmark(
 
     Example: `python -m engine benchmark timm/seresnet50 --weights random -p fp32 -b 1,2,4,8
     -i 1,2 --max-latency 200`
+
+    Example: `python -m engine benchmark timm/seresnet50 --scenario end-to-end --dataset photos`
     """
+    if dataset is not None and scenario != Scenario.END_TO_END:
+        raise InvalidRequest(
+            f"--dataset names the files of scenario {Scenario.END_TO_END}: add --scenario "
+            f"{Scenario.END_TO_END}, or leave it out."
+        )
     closed_loop = scenario == Scenario.CLOSED_LOOP
     request = RunRequest(
         model_id=target,
         **builds.request_fields(runtime),
         tasks=(Task.BENCHMARK,),
         calibration_dataset=calibration_dataset,
+        dataset=dataset if scenario == Scenario.END_TO_END else None,
         **conditions.request_fields(),
         provider=provider,
         scenario=scenario,
@@ -96,10 +107,12 @@ def _benchmark_artifact(
     request: RunRequest, detach: bool, json: bool, summary: _SweepSummary | None
 ) -> int:
     artifact = artifacts.find_by_digest(request.model_id, prepare_database())
-    runtimes = possible_runtimes(request.runtimes, artifact.precision, request.provider)
+    runtimes = possible_runtimes(request.runtimes, artifact, request.provider)
     problems = list(scenario_problems(request))
     if problems:
         raise InvalidRequest(" ".join(problems))
+    if request.measures_files:
+        find_dataset(str(request.dataset), settings().url)
     for warning in point_warnings(request):
         note(f"Note: {warning}")
     specs = [

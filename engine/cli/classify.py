@@ -77,7 +77,7 @@ def _classifiers(
     ]
     return [
         (build, name, _function(build, name))
-        for name in possible_runtimes(chosen, build.precision, CPU_PROVIDER)
+        for name in possible_runtimes(chosen, build, CPU_PROVIDER)
     ]
 
 

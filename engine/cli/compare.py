@@ -7,12 +7,15 @@ from typing import Annotated, Any
 
 import typer
 
+from db.models import Evaluation
 from engine.cli.options import EvaluationId, Json, RowLimit
 from engine.cli.output import emit_json, emit_table, interval_text, note
 from engine.common.stats import PairedDifference
+from engine.evaluation.comparability import build_of
 from engine.evaluation.paired import Pair, compare
 from engine.results.formats import to_records
 from engine.store.database import prepare_database
+from engine.store.protocols import EvaluationProtocol
 
 
 def compare_evaluations(
@@ -35,12 +38,14 @@ def compare_evaluations(
 
     Example: `python -m engine compare 3 5`
     """
-    pair = compare(first, second, prepare_database(), anyway=ignore_preprocessing)
+    url = prepare_database()
+    pair = compare(first, second, url, anyway=ignore_preprocessing)
     if json:
         emit_json(_comparison_document(pair))
         return
     emit_table(
-        f"Evaluation {second} against {first}",
+        f"Evaluation {second} ({subject_of(pair.second, url)}) against {first} "
+        f"({subject_of(pair.first, url)})",
         ("", "difference (pp)", "95 % interval", "p"),
         _difference_rows(pair),
     )
@@ -63,10 +68,10 @@ def compare_evaluations(
     for direction, title in (
         ("lost", f"Correct only in {first}"),
         ("gained", f"Correct only in {second}"),
-        ("changed", "Different classes"),
+        ("changed", "Different classes" + (", both incorrect" if pair.difference else "")),
     ):
         rows = pair.flips[pair.flips["direction"] == direction]
-        if len(rows) and (direction != "changed" or pair.difference is None):
+        if len(rows):
             columns = ["image", "name", "label", "first", "second"]
             shown = rows[columns].head(limit).itertuples(index=False)
             emit_table(
@@ -74,6 +79,14 @@ def compare_evaluations(
                 ("image", "file", "label", f"in {first}", f"in {second}"),
                 [list(r) for r in shown],
             )
+
+
+def subject_of(row: Evaluation, url: str) -> str:
+    """`timm/seresnet50 int8 in openvino 2026.4.1`: what an evaluation is of."""
+    build = build_of(row, url)
+    runtime = EvaluationProtocol.from_row(row).runtime
+    name = f"{build.model_id} {build.precision}" if build is not None else "unknown build"
+    return f"{name} in {runtime}" if runtime else name
 
 
 def _difference_rows(pair: Pair) -> list[tuple[Any, ...]]:
@@ -97,6 +110,7 @@ def _comparison_document(pair: Pair) -> dict[str, Any]:
     return {
         "first": pair.first.id,
         "second": pair.second.id,
+        "runtimes": [EvaluationProtocol.from_row(row).runtime for row in (pair.first, pair.second)],
         "top1": plain(pair.difference),
         "top5": plain(pair.top5_difference),
         "agreement": asdict(pair.agreement) if pair.agreement else None,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from db.models import Evaluation
+from engine.benchmark.placement import placement_text
 from engine.cli.options import EvaluationId, Json, RowLimit
 from engine.cli.output import emit_json, emit_table, interval_text, note
 from engine.evaluation.label_sets import relabel
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True)
 _LIST_COLUMNS = (
-    "evaluation_id", "model_id", "precision", "origin", "dataset", "label_set", "images",
+    "evaluation_id", "model_id", "precision", "runtime", "origin", "dataset", "label_set", "images",
     "images_planned", "top1", "top5",
 )  # fmt: skip
 
@@ -71,6 +72,8 @@ def show(evaluation: EvaluationId, limit: RowLimit = 10, json: Json = False) -> 
                 "images_planned": row.images_planned or row.images,
                 **asdict(metrics),
                 "seen_before": overlap.dump() if overlap is not None else None,
+                "runtime": protocol.runtime,
+                "nodes": protocol.nodes,
                 "class_matching": protocol.class_matching,
                 "per_class": to_records(per_class(images)),
                 "confusions": to_records(confused),
@@ -86,6 +89,9 @@ def show(evaluation: EvaluationId, limit: RowLimit = 10, json: Json = False) -> 
     )
     if overlap is not None:
         note(f"Overlap with the calibration set: {overlap.sentence()}.")
+    if protocol.runtime is not None:
+        placed = placement_text(protocol.nodes)
+        note(f"Runtime: {protocol.runtime}" + (f", {placed}." if placed else "."))
     if protocol.class_matching is not None:
         note(f"Class matching: {protocol.class_matching}")
     if not images.labeled:

@@ -165,6 +165,10 @@ OutputName = Annotated[str | None, option("output")]
 FormatName = Annotated[ExportFormat, option("format")]
 Exporter = Annotated[ExportRoute, option("via")]
 
+FilesDataset = Annotated[
+    str | None,
+    typer.Option("--dataset", "-d", help="Dataset whose image files scenario end-to-end sends."),
+]
 CalibrationDataset = Annotated[str | None, option("calibration_dataset")]
 CalibrationImages = Annotated[int, option("calibration_images")]
 CalibrationMethod = Annotated[CalibrationMode, option("calibration_mode")]

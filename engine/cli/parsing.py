@@ -9,12 +9,14 @@ from typing import Any
 
 from db.enums import ArtifactKind, WeightsKind
 from db.models import Artifact
+from engine.build.lookup import why_cannot_run
 from engine.cli.output import note
 from engine.common.untrusted import read_json
+from engine.config import settings
 from engine.errors import InvalidRequest
 from engine.preprocess.protocols import VENDOR, Protocol
 from engine.runs.fields import FIELDS, PREPROCESS_FIELDS, parse_channel_values, parse_number
-from engine.runtimes.registry import RUNTIMES, why_not
+from engine.runtimes.registry import RUNTIMES
 from engine.specs import DEFAULT_RUNTIME, WeightsSpec
 
 _DIGEST = re.compile(r"[0-9a-f]{6,64}")
@@ -99,7 +101,7 @@ _PARSERS: dict[str, Callable[[str, Any], Any]] = {
 
 
 def possible_runtimes(
-    names: Iterable[str] | None, precision: str, device: str, profiles: bool = False
+    names: Iterable[str] | None, artifact: Artifact, device: str, profiles: bool = False
 ) -> list[str]:
     """The runtimes among `names` (None: the default) that can run a build, the others noted.
 
@@ -107,7 +109,7 @@ def possible_runtimes(
     """
     possible, reasons = [], []
     for name in dict.fromkeys(names or (DEFAULT_RUNTIME,)):
-        reason = why_not(name, precision, device)
+        reason = why_cannot_run(artifact, name, settings().url, device)
         if reason is None and profiles and not RUNTIMES[name].profiles:
             reason = f"Runtime {name} has no profiler: choose another runtime."
         if reason is None:

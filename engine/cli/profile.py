@@ -56,7 +56,7 @@ def profile(
                 provider=provider,
                 runtime=name,
             )
-            for name in possible_runtimes(runtime, artifact.precision, provider, profiles=True)
+            for name in possible_runtimes(runtime, artifact, provider, profiles=True)
         ]
         jobs = [finish_job(profile_job(spec)) for spec in specs]
     else:

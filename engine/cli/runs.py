@@ -71,8 +71,8 @@ def build(
     """Builds a model in fp32, fp16, bf16 and int8, and exports it first if necessary.
 
     -p selects precisions; without it: fp32, fp16 and int8. bf16 is the fp32 file, to be executed in
-    bf16. int8 is calibrated on --calibration-images images (default 300) of
-    --calibration-dataset.
+    bf16; int8-bf16 the int8 file, with bf16 where it is not integer. int8 is calibrated on
+    --calibration-images images (default 300) of --calibration-dataset.
 
     Example: `python -m engine build timm/seresnet50 -p int8 --calibration-dataset imagenet-train`
     """
@@ -125,7 +125,7 @@ def evaluate(
             )
         url = prepare_database()
         artifact = artifacts.find_by_digest(target, url)
-        runtimes = possible_runtimes(runtime, artifact.precision, provider)
+        runtimes = possible_runtimes(runtime, artifact, provider)
         if preparation.protocol is Protocol.PUBLISHED:
             preprocess = published_of(target, url).to_dict()
         if preprocess is not None:

@@ -176,11 +176,14 @@ _EXPLAIN: dict[str, tuple[Difference, Callable[[Evaluation, Evaluation], str]]] 
 }
 
 
-def _model_id(row: Evaluation, url: str) -> str | None:
+def build_of(row: Evaluation, url: str) -> Artifact | ImportedBuild | None:
+    """The build of an evaluation, made here or imported; None where it was deleted."""
     with reading(url) as session:
-        subject: Artifact | ImportedBuild | None
         if row.artifact_digest:
-            subject = session.get(Artifact, row.artifact_digest)
-        else:
-            subject = session.get(ImportedBuild, row.imported_digest)
+            return session.get(Artifact, row.artifact_digest)
+        return session.get(ImportedBuild, row.imported_digest)
+
+
+def _model_id(row: Evaluation, url: str) -> str | None:
+    subject = build_of(row, url)
     return subject.model_id if subject else None

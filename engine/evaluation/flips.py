@@ -20,16 +20,18 @@ FLIP_COLUMNS = ["image", "label", "first", "first_probability", "second", "secon
 
 @dataclass(frozen=True, slots=True)
 class Flips:
-    """`classes` has CLASS_COLUMNS (accuracies in %); `lost` and `gained` have FLIP_COLUMNS.
+    """`classes` has CLASS_COLUMNS (accuracies in %); the images have FLIP_COLUMNS.
 
     `lost`: images that are correct in the first evaluation only, the most confident error first;
-    `gained`: in the second only. `confusions`: number of lost images by (label, second).
+    `gained`: in the second only; `changed`: wrong in both, as another class. `confusions`: number
+    of lost images by (label, second).
     """
 
     images: int
     classes: pd.DataFrame
     lost: pd.DataFrame
     gained: pd.DataFrame
+    changed: pd.DataFrame
     confusions: pd.DataFrame
 
 
@@ -46,12 +48,15 @@ def find_flips(first_id: int, second_id: int, url: str) -> Flips:
     require_same_images(*rows, first, second)
     frame = join_predictions(first, second)
     lost, gained = frame[frame["lost"]], frame[frame["gained"]]
+    wrong = ~frame["correct_first"] & ~frame["correct_second"]
+    changed = frame[wrong & (frame["first"] != frame["second"])]
     confusions = lost.groupby(["label", "second"]).size().rename("images").reset_index()
     return Flips(
         images=len(frame),
         classes=_by_class(frame),
         lost=lost.sort_values("second_probability", ascending=False)[FLIP_COLUMNS],
         gained=gained.sort_values("second_probability", ascending=False)[FLIP_COLUMNS],
+        changed=changed.sort_values("second_probability", ascending=False)[FLIP_COLUMNS],
         confusions=confusions.sort_values("images", ascending=False, kind="stable"),
     )
 

@@ -10,6 +10,7 @@ from db.enums import Precision
 from engine.build.int8.calibration_overlap import Overlap, find_overlap
 from engine.evaluation.per_image import PerImage
 from engine.evaluation.task import Task
+from engine.specs.precisions import file_precision
 from engine.store.protocols import OverlapFacts, RemainingFacts
 
 
@@ -18,7 +19,7 @@ def calibration_overlap(task: Task, images: PerImage) -> OverlapFacts | None:
 
     `rest`: accuracy on the images that the build did not use.
     """
-    if task.artifact.precision != Precision.INT8:
+    if file_precision(task.artifact.precision) != Precision.INT8:
         return None
     overlap = _cached_overlap(_TaskKey(task))
     if overlap is None:

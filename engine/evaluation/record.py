@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from typing import Any
 
@@ -121,6 +122,7 @@ def _protocol(task: Task, images: PerImage) -> EvaluationProtocol:
     optional = {
         "class_matching": task.matching.assumed if task.matching is not None else None,
         "overlap": calibration_overlap(task, images),
+        "nodes": _placement(task),
     }
     return EvaluationProtocol(
         batch=task.manifest.fixed_batch or task.spec.batch,
@@ -132,6 +134,14 @@ def _protocol(task: Task, images: PerImage) -> EvaluationProtocol:
         classes=task.classes,
         **{name: value for name, value in optional.items() if value is not None},
     )
+
+
+def _placement(task: Task) -> dict[str, int] | None:
+    """What `shards.compute` wrote; None where the runtime reports none."""
+    if not task.placement_path.is_file():  # shards of an earlier version
+        return None
+    stored: dict[str, int] | None = json.loads(task.placement_path.read_text())
+    return stored
 
 
 def _find(recipe: str, url: str) -> Evaluation | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import fields
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 
 from engine.build.int8.saturation import overflow_warning
 from engine.build.lookup import compiled_models, file_for
+from engine.common.files import write_text
 from engine.common.scores import drop_background
 from engine.config import settings
 from engine.datasets.pixel_cache import open_cache
@@ -77,6 +79,8 @@ def compute(
                 callers=in_flight(threads),
             ),
         )
+        task.folder.mkdir(parents=True, exist_ok=True)
+        write_text(task.placement_path, json.dumps(model.placement))
         context.stage(f"Evaluating on {len(task.images):,} images of {task.index.name}.")
         results = pipeline.run(
             batches, model.run, lambda out, images: score_batch(task, out, images)

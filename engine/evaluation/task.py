@@ -71,6 +71,11 @@ class Task:
         """The folder of the shards of this evaluation."""
         return settings().folder("cache") / "evaluations" / self.recipe
 
+    @property
+    def placement_path(self) -> Path:
+        """The file with the layers by device and arithmetic, as the runtime reported them."""
+        return self.folder / "placement.json"
+
     def shards(self) -> list[tuple[int, int]]:
         """(start, stop) ranges that cover all images; starts are multiples of the batch size."""
         return shard_ranges(len(self.images), self.spec.batch)

@@ -16,6 +16,7 @@ from engine.build.fp16.execution import EMULATED
 from engine.peak.records import load_all_peaks, peak_key
 from engine.runtimes.registry import RUNTIMES, name_in
 from engine.specs import CPU_PROVIDER, DEFAULT_RUNTIME
+from engine.specs.precisions import PRECISIONS, facts_of, file_precision
 
 _KEYS = ["environment_digest", "used_threads", "peak_precision"]
 
@@ -30,7 +31,8 @@ def peak_precision(precision: str, execution: str, provider: str, runtime: str) 
     if provider != CPU_PROVIDER or name not in RUNTIMES or not RUNTIMES[name].has_peak:
         return None
     if name != DEFAULT_RUNTIME:
-        return peak_key(name, precision)
+        mixed = precision in PRECISIONS and facts_of(precision).rest is not None
+        return peak_key(name, file_precision(precision) if mixed else precision)
     if precision == Precision.FP16:
         return Precision.FP32 if execution == EMULATED else None
     return precision

@@ -9,6 +9,7 @@ import pandas as pd
 from sqlalchemy import Select, Text, cast, func, select
 
 from db.models import Environment, Evaluation
+from engine.benchmark.placement import placement_text
 from engine.common.stats import wilson_interval
 from engine.evaluation.comparability import NOT_STATED
 from engine.preprocess import PreprocessSpec
@@ -39,6 +40,7 @@ def _evaluations() -> Select:
         cast(Evaluation.preprocess, Text).label("preprocess"),
         Evaluation.images,
         func.coalesce(Evaluation.images_digest, "").label("images_digest"),
+        Evaluation.protocol["nodes"].label("placement"),
         Evaluation.protocol["runtime"].as_string().label("runtime"),
         Evaluation.protocol["preprocessing"].as_string().label("preparation"),
         func.coalesce(Evaluation.images_planned, Evaluation.images).label("images_planned"),
@@ -54,6 +56,7 @@ def _evaluations() -> Select:
 
 
 def _with_accuracy(frame: pd.DataFrame) -> pd.DataFrame:
+    frame["placement"] = [placement_text(nodes) for nodes in frame["placement"]]
     frame["preprocess"] = [_summary(text) for text in frame["preprocess"]]
     counts = frame[["top1_count", "top5_count"]].astype(float)
     pairs = list(zip(counts["top1_count"], frame["images"], strict=True))

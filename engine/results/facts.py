@@ -9,7 +9,7 @@ from db.models import Artifact, Benchmark, Environment, Evaluation, ImportedBuil
 from db.session import reading
 from engine.benchmark.machine_state import state_sentence
 from engine.benchmark.placement import placement_text
-from engine.benchmark.scenarios.definitions import scenario_label, verdict_text
+from engine.benchmark.scenarios.definitions import scenario_label, stages_text, verdict_text
 from engine.common.ratios import SpeedRatio
 from engine.errors import WorkbenchError
 from engine.evaluation.comparability import NOT_STATED
@@ -197,6 +197,7 @@ def _accuracy(provenance: Provenance) -> dict[str, Any]:
         "scoring": _scoring(protocol.scoring),
         "batch": protocol.batch,
         "runtime": protocol.runtime,
+        "nodes by provider": _nodes(protocol.nodes) if protocol.nodes else None,
         "provider": protocol.provider,
         "evaluation_id": row.id,
     }
@@ -319,6 +320,9 @@ def _scenario_facts(scenario: ScenarioFacts) -> dict[str, Any]:
         facts["p90, MLPerf estimate"] = f"{number(scenario.p90_estimate_ms, 2)} ms"
     if scenario.rate_per_s is not None:
         facts["arrivals"] = f"{number(scenario.rate_per_s)} requests/s, seed {scenario.seed}"
+    if scenario.stages_ms:
+        facts["mean time by stage"] = stages_text(scenario.stages_ms)
+        facts["files sent"] = f"{scenario.files:,} of {scenario.dataset}, over and over"
     if len(scenario.tried) > 1:
         facts["rates tried (requests/s)"] = ", ".join(
             f"{number(trial.rate_per_s)} {'valid' if trial.valid else 'invalid'}"

@@ -76,6 +76,8 @@ def join_results(tables: ResultTables) -> pd.DataFrame:
     )
     frame = builds.merge(measured, on="artifact_digest", how="left")
     frame["runtime"] = frame["runtime_benchmark"].fillna(frame["runtime"])
+    benchmarked = frame["placement_benchmark"].astype(object)
+    frame["placement"] = benchmarked.where(benchmarked.notna(), frame["placement"].astype(object))
     frame["environment"] = frame["environment_benchmark"].fillna(frame["environment"])
     frame["environment_digest"] = frame["environment_digest_benchmark"].fillna(
         frame["environment_digest"]

@@ -11,6 +11,7 @@ from engine.build.int8 import targets
 from engine.common.environment import instruction_sets
 from engine.runs.request import RunRequest
 from engine.specs import CalibrationSpec, RangeCheckSpec
+from engine.specs.precisions import file_precision
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +65,15 @@ BUILD_OPTIONS: dict[str, BuildOptions] = {
         phrase_without_images=", overflow not checked (no dataset)",
     ),
 }
-"""Options by precision; a precision without options is not in it."""
+"""Options by precision of the model file; a precision without options is not in it."""
+
+
+def options_of(precision: Precision) -> BuildOptions | None:
+    """The options of the build of a precision, or of that whose file it shares."""
+    return BUILD_OPTIONS.get(file_precision(precision))
 
 
 def build_fields(request: RunRequest, precision: Precision) -> dict[str, Any]:
     """Fields of the BuildSpec that only this precision has."""
-    options = BUILD_OPTIONS.get(precision)
+    options = options_of(precision)
     return options.fields(request) if options else {}

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 from db.enums import Precision
 from engine.catalog.models import find_model
+from engine.common.files import expand_user
 from engine.errors import WorkbenchError
+from engine.export.file_check import FileCheck, check_onnx_file
 from engine.runs.request import RunRequest, Task
 from engine.runtimes import registry
 
@@ -40,7 +42,7 @@ class Cells:
 
 
 def cells_of(request: RunRequest) -> Cells:
-    """The cells of a request; reads no file and imports no runtime."""
+    """The cells of a request; an ONNX file is checked once, in a child process."""
     built = request.built_precisions
     if not MEASURED & set(request.tasks):
         return Cells(built, (), {})
@@ -50,12 +52,21 @@ def cells_of(request: RunRequest) -> Cells:
         for runtime in request.runtimes:
             reason = registry.why_not(runtime, precision, request.provider)
             reason = reason or _without_its_file(request, runtime)
+            reason = reason or file_check(request).lacking.get(runtime)
             if reason is None:
                 possible.append((precision, runtime))
             else:
                 reasons[precision, runtime] = reason
     with_cell = {precision for precision, _ in possible}
     return Cells(tuple(p for p in built if p in with_cell), tuple(possible), reasons)
+
+
+def file_check(request: RunRequest) -> FileCheck:
+    """What is found in the ONNX file of a request; without one, nothing."""
+    path = request.weights.path
+    if path is None or not request.model_id.startswith("onnx/"):
+        return FileCheck()
+    return check_onnx_file(expand_user(path), request.runtimes)
 
 
 def needs_torchscript(runtime: str) -> bool:

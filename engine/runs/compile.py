@@ -37,6 +37,7 @@ from engine.specs import (
     SessionSpec,
     shard_ranges,
 )
+from engine.specs.precisions import sharing
 from engine.text import plural
 
 SHARDED_FROM_IMAGES = 8192
@@ -62,13 +63,14 @@ def compile(
     ]
     datasets = {name: add(dataset_job(DatasetSpec(name=name, builtin=True))) for name in missing}
     export = add(export_job(export_spec(request)))
-    cells, builds = cells_of(request), {}
+    cells, builds = cells_of(request), dict[Precision, tuple[BuildSpec, int]]()
     scripted = any(needs_torchscript(runtime) for _, runtime in cells.possible)
     torchscript = [add(export_job(torchscript_spec(request)))] if scripted else []
     for precision in cells.precisions:
         spec = build_spec(request, precision)
         source = spec.calibration or spec.range_check
         needs = [datasets[source.dataset]] if source and source.dataset in datasets else []
+        needs += [builds[other][1] for other in sharing(precision) if other in builds][:1]
         builds[precision] = (spec, add(build_job(spec, [export, *needs])))
 
     def sources_of(precision: Precision, runtime: str) -> list[int]:
@@ -98,8 +100,10 @@ def compile(
             needed = dict.fromkeys(source for _, sources in specs for source in sources)
             add(benchmark_job([measured for measured, _ in specs], needed))
         else:
+            files = [datasets[name] for name in (request.dataset,) if name in datasets]
             for measured, sources in specs:
-                add(benchmark_job([measured], sources))
+                read = files if request.measures_files else []
+                add(benchmark_job([measured], [*sources, *read]))
     return jobs
 
 
@@ -287,7 +291,9 @@ def benchmark_spec(
         rate_per_s=request.rate_per_s,
         limit_ms=request.limit_ms,
         seed=request.arrivals_seed,
-        reuse=is_sweep(request) and not request.again,
+        dataset=request.dataset if request.scenario == Scenario.END_TO_END else None,
+        # Another folder may have the name of the dataset by now.
+        reuse=is_sweep(request) and not request.again and not request.measures_files,
     )
 
 

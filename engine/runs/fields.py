@@ -35,9 +35,9 @@ from engine.specs import (
     TargetName,
     WeightsSpec,
 )
-from engine.specs.precisions import PRECISIONS, any_precision
+from engine.specs.precisions import PRECISIONS, any_precision, sharing
 
-INT8 = str(Precision.INT8)
+INT8_FILES = tuple(map(str, sharing(Precision.INT8)))
 SERVER = str(Scenario.SERVER)
 
 
@@ -106,7 +106,9 @@ _TABLE = (
     Field("weights.key", "Weights key", "Which set of weights to read from a file with several, "
           "such as `state_dict_ema`, `model_ema` or `ema`. Default: the trained weights, not an "
           "average of them.", flags=("--weights-key",)),
-    Field("precisions", "Precisions", f"{any_precision()}. Default: all.",
+    Field("precisions", "Precisions", f"{any_precision()}. bf16 executes the fp32 file in bf16, "
+          "int8-bf16 the int8 file with bf16 where it is not integer. Default: all that a runtime "
+          "of the run executes.",
           flags=("--precision", "-p"), choices=PRECISIONS, always_shown=True),
     Field("tasks", "Tasks", "A build includes the export; benchmark, evaluate and profile include "
           "the build. Profile: inference time by operator.", choices=_all(Task),
@@ -120,12 +122,12 @@ _TABLE = (
           flags=("--calibration-dataset",)),
     Field("calibration_images", "Calibration images", "Number of images to calibrate int8 on.",
           flags=("--calibration-images",), minimum=1, maximum=50_000,
-          depends_on=("precisions", (INT8,)), always_shown=True),
+          depends_on=("precisions", INT8_FILES), always_shown=True),
     Field("calibration_mode", "Calibration method", "How the int8 range of each tensor is computed "
           "from its values. max: the full range. percentile, mse, kl_divergence: rare large values "
           "are clipped. mse minimizes the quantization error and keeps the most accuracy on SE "
           "networks.", flags=("--calibration-method",), choices=_all(CalibrationMode),
-          depends_on=("precisions", (INT8,)), always_shown=True),
+          depends_on=("precisions", INT8_FILES), always_shown=True),
     Field("calibration_percentile", "Percentile", "Percentage of values inside the range, for "
           "calibration method percentile.", "%", ("--calibration-percentile",), 50.000001, 100,
           depends_on=("calibration_mode", (str(CalibrationMode.PERCENTILE),)), always_shown=True),
@@ -155,8 +157,9 @@ _TABLE = (
           choices=(1, 2, 4, 8, 16), closed=False, always_shown=True),
     Field("scenario", "Scenario", "How requests arrive. closed-loop: each follows the previous "
           "one. As in MLPerf: single-stream (p90 latency of one image at a time), offline "
-          "(images/s of all images at once), server (Poisson arrivals, max p99 latency). Results "
-          "of different scenarios are not compared.", flags=("--scenario",),
+          "(images/s of all images at once), server (Poisson arrivals, max p99 latency). "
+          "end-to-end: image files of the dataset, with decoding and preprocessing. Results of "
+          "different scenarios are not compared.", flags=("--scenario",),
           choices=_all(Scenario)),
     Field("rate_per_s", "Arrival rate", "Requests per second of scenario server. Default: search "
           "the highest rate within the max p99 latency, for up to 4 x the max duration.",

@@ -15,7 +15,7 @@ from engine.catalog.models import CatalogModel, find_model
 from engine.demo import images
 from engine.errors import WorkbenchError
 from engine.preprocess import PreprocessSpec
-from engine.runs.build_options import BUILD_OPTIONS
+from engine.runs.build_options import options_of
 from engine.runs.cells import cells_of
 from engine.runs.request import BUILTIN_DATASETS, RunRequest, Task, benchmark_points
 from engine.runs.validation import NOTE_CHECKS, PROBLEM_CHECKS, WARNING_CHECKS, Check, Datasets
@@ -127,7 +127,7 @@ def _images_phrase(requested: int | None, dataset: str, datasets: Datasets) -> s
 
 def _build_phrase(request: RunRequest, precision: Precision, datasets: Datasets) -> str:
     """`, calibrated on 300 images of v20`: the options of the build of a precision."""
-    options, dataset = BUILD_OPTIONS.get(precision), request.images_for(precision)
+    options, dataset = options_of(precision), request.images_for(precision)
     if options is None or dataset is None:
         return options.phrase_without_images if options else ""
     return options.phrase(request, _images_phrase(request.calibration_images, dataset, datasets))

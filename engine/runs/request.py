@@ -26,7 +26,7 @@ from engine.specs import (
 )
 from engine.specs.base import Spec
 from engine.specs.datasets import BUILTIN_CALIBRATION, BUILTIN_DATASETS
-from engine.specs.precisions import in_order
+from engine.specs.precisions import file_precision, in_order
 
 Batch = Annotated[int, Field(ge=1, le=4096)]
 Threads = Annotated[int, Field(ge=0, le=1024)]
@@ -135,18 +135,30 @@ class RunRequest(Spec):
         return self.precisions if set(self.tasks) - {Task.EXPORT} else ()
 
     @property
+    def built_files(self) -> frozenset[str]:
+        """The precisions of the model files that the run builds."""
+        return frozenset(map(file_precision, self.built_precisions))
+
+    @property
+    def measures_files(self) -> bool:
+        """Whether its benchmarks send image files of the dataset."""
+        return Task.BENCHMARK in self.tasks and self.scenario == Scenario.END_TO_END
+
+    @property
     def required_datasets(self) -> tuple[str, ...]:
         """Names of the datasets that the run reads: evaluation, calibration, overflow check."""
-        names = [self.dataset if Task.EVALUATE in self.tasks else None]
+        read = Task.EVALUATE in self.tasks or self.measures_files
+        names = [self.dataset if read else None]
         names += [self.images_for(precision) for precision in self.built_precisions]
         return tuple(dict.fromkeys(filter(None, names)))
 
     def images_for(self, precision: Precision) -> str | None:
         """Name of the dataset that the build of a precision reads; None if it needs none."""
-        return getattr(self, _IMAGES[precision]) if precision in _IMAGES else None
+        attribute = _IMAGES.get(file_precision(precision))
+        return getattr(self, attribute) if attribute else None
 
 
-_IMAGES = {
+_IMAGES: dict[str, str] = {
     Precision.INT8: "effective_calibration_dataset",
     Precision.FP16: "overflow_check_dataset",
 }
@@ -157,7 +169,7 @@ DEMO = RunRequest(
     dataset="demo",
     calibration_dataset=BUILTIN_CALIBRATION,
     calibration_images=256,
-    benchmark_max_s=10,
+    benchmark_max_s=5,
 )
 
 

@@ -25,8 +25,8 @@ from engine.datasets.sampling import sample_by_class
 from engine.errors import LabelsMismatch, WorkbenchError
 from engine.export.routes import find_program, require_environment, require_route
 from engine.preprocess import PreprocessSpec, require_one_scale
-from engine.runs.build_options import BUILD_OPTIONS
-from engine.runs.cells import cells_of
+from engine.runs.build_options import options_of
+from engine.runs.cells import cells_of, file_check
 from engine.runs.request import (
     BUILTIN_CALIBRATION,
     BUILTIN_DATASETS,
@@ -88,6 +88,8 @@ def _check_weights(request: RunRequest, model: CatalogModel, datasets: Datasets)
         yield f"{model.id} has one set of weights: leave the weights key empty."
     if model.source == "onnx" and weights.kind != WeightsKind.FILE:
         yield "An ONNX model needs its file: give the ONNX file as weights."
+    if problem := file_check(request).problem:
+        yield problem
     if weights.kind == WeightsKind.RANDOM and Task.EVALUATE in request.tasks:
         yield "Random weights measure speed, not accuracy: remove the task Evaluate."
 
@@ -98,9 +100,11 @@ def _check_datasets(request: RunRequest, model: CatalogModel, datasets: Datasets
         if not request.dataset:
             yield "Evaluate needs a dataset: select one, or add one: `dataset add NAME FOLDER`."
         uses["evaluate on"] = request.dataset
+    if request.measures_files:
+        uses["measure end to end on"] = request.dataset
     for precision in request.built_precisions:
-        if precision in BUILD_OPTIONS:
-            uses[BUILD_OPTIONS[precision].purpose] = request.images_for(precision)
+        if options := options_of(precision):
+            uses[options.purpose] = request.images_for(precision)
     for name in dict.fromkeys(filter(None, uses.values())):
         if name not in datasets and name not in BUILTIN_DATASETS:
             purposes = [purpose for purpose, dataset in uses.items() if dataset == name]
@@ -121,7 +125,7 @@ def _check_constraint_images(
     request: RunRequest, model: CatalogModel, datasets: Datasets
 ) -> Iterator[str]:
     dataset = datasets.get(request.effective_calibration_dataset)
-    if request.max_drop is None or Precision.INT8 not in request.built_precisions or not dataset:
+    if request.max_drop is None or Precision.INT8 not in request.built_files or not dataset:
         return
     if dataset.num_images <= request.calibration_images:
         yield (
@@ -174,6 +178,8 @@ def _check_runtime(request: RunRequest, model: CatalogModel, datasets: Datasets)
     if unknown:
         yield f"There is no runtime {quoted(unknown[0])}: choose {' or '.join(RUNTIMES)}."
         return
+    if file_check(request).problem is not None:  # told with the weights
+        return
     cells = cells_of(request)
     if cells.reasons and not cells.possible:
         yield from dict.fromkeys(cells.reasons.values())
@@ -212,7 +218,12 @@ def scenario_problems(request: RunRequest) -> Iterator[str]:
     """Why combinations of the sweep cannot be measured in the scenario; each reason once."""
     reasons = (
         scenario_problem(
-            request.scenario, point.batch, point.instances, request.rate_per_s, request.limit_ms
+            request.scenario,
+            point.batch,
+            point.instances,
+            request.rate_per_s,
+            request.limit_ms,
+            request.dataset,
         )
         for point in benchmark_points(request)
     )
@@ -254,7 +265,7 @@ def _note_download(request: RunRequest, model: CatalogModel, datasets: Datasets)
 def _warn_about_calibration(
     request: RunRequest, model: CatalogModel, datasets: Datasets
 ) -> Iterator[str]:
-    if Precision.INT8 not in request.built_precisions:
+    if Precision.INT8 not in request.built_files:
         return
     calibration = datasets.get(request.effective_calibration_dataset)
     if calibration is not None and calibration.num_images < request.calibration_images:
@@ -310,7 +321,7 @@ def _warn_about_points(
 def _warn_about_target(
     request: RunRequest, model: CatalogModel, datasets: Datasets
 ) -> Iterator[str]:
-    if Precision.INT8 not in request.built_precisions:
+    if Precision.INT8 not in request.built_files:
         return
     isa = instruction_sets()
     target = targets.resolve(request.target, isa, request.provider)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -12,9 +12,6 @@ import numpy as np
 
 if TYPE_CHECKING:
     from onnx import NodeProto
-
-Operators = Collection[tuple[str, str]]
-"""(domain, operator) of the nodes of a model; the standard domain is empty."""
 
 Request = Callable[[np.ndarray], np.ndarray]
 """Computes scores (n, classes) float32 of a float32 batch (n, 3, side, side), for any n."""
@@ -133,10 +130,16 @@ class Runtime(Protocol):
     def devices(self) -> tuple[Device, ...]:
         """The devices on this machine; imports the library."""
 
-    def supports(self, precision: str, operators: Operators, device: str) -> str | None:
-        """Why this machine does not execute a model natively at a precision; None where it does.
+    def supports(self, precision: str, device: str) -> str | None:
+        """Why this machine does not execute models natively at a precision; None where it does.
 
         One sentence with the way out. Does not import the library.
+        """
+
+    def lacks(self, path: Path) -> str | None:
+        """Why it cannot run the operators of an ONNX file; None where it can, or is not installed.
+
+        One sentence with the way out. Imports the library, and does not compile the model.
         """
 
     def products(self, model: bytes, x: np.ndarray, precision: str, options: LoadOptions) -> Runs:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from engine.runtimes.base import Device, LoadOptions, Operators, Runs
+from engine.runtimes.base import Device, LoadOptions, Runs
 from engine.runtimes.packages import version_of
 from engine.specs import CPU_PROVIDER, DEFAULT_RUNTIME
 from engine.text import quoted
@@ -37,7 +37,7 @@ class OnnxRuntime:
         names = onnxruntime.get_available_providers()
         return tuple(Device(name, name.removesuffix("ExecutionProvider")) for name in names)
 
-    def supports(self, precision: str, operators: Operators, device: str) -> str | None:
+    def supports(self, precision: str, device: str) -> str | None:
         """Whether the package has the provider: that for the CPU has none of the GPU's."""
         if device in GPU_PROVIDERS and version_of(GPU_PACKAGE) is None:
             return (
@@ -46,6 +46,10 @@ class OnnxRuntime:
             )
         if not device.endswith("ExecutionProvider"):
             return f"ONNX Runtime has no provider {quoted(device)}: choose {CPU_PROVIDER}."
+        return None
+
+    def lacks(self, path: Path) -> str | None:
+        """None: a file with an operator that it lacks cannot be imported at all."""
         return None
 
     def products(self, model: bytes, x: np.ndarray, precision: str, options: LoadOptions) -> Runs:

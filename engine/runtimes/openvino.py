@@ -8,6 +8,7 @@ model's own graph.
 from __future__ import annotations
 
 import queue
+import re
 import time
 from collections import Counter
 from functools import partial
@@ -23,9 +24,9 @@ from engine.runtimes.base import LayerTime, LoadOptions, Request, Runs, Trace
 from engine.runtimes.batches import in_batches
 from engine.runtimes.timing import WARM_UP_RUNS, median_latency_ms, runs_within
 from engine.specs import CPU_PROVIDER
-from engine.specs.precisions import Precision
+from engine.specs.precisions import PRECISIONS, Precision, uses_bf16
 
-HINTS: dict[str, str] = {Precision.BF16: "bf16"}
+HINTS: dict[str, str] = {name: "bf16" for name in PRECISIONS if uses_bf16(name)}
 """Arithmetic of what is not integer, by precision; f32 for all others."""
 
 ARITHMETIC = {
@@ -41,6 +42,7 @@ MOVEMENT = frozenset(
 )  # fmt: skip
 """Layers that compute nothing: they move, cut or convert values, and are not counted."""
 
+UNCONVERTED = "No conversion rule found for operations:"
 _DEVICE = "CPU"
 _SETTINGS = {
     "streams": "NUM_STREAMS",
@@ -128,6 +130,20 @@ def products(model: bytes, x: np.ndarray, precision: str, options: LoadOptions) 
         raise NotSupported(f"OpenVINO does not run this product in {precision}.")
     requests = [compiled.create_infer_request() for _ in range(options.requests)]
     return [partial(request.infer, [x]) for request in requests]
+
+
+def unconverted_operators(path: Path) -> list[str]:
+    """Names of the operators of an ONNX file that OpenVINO does not have, such as `domain.Name`.
+
+    Empty also where the file cannot be read for another reason.
+    """
+    try:
+        ov.Core().read_model(path)
+    except RuntimeError as error:
+        _, found, rest = str(error).partition(UNCONVERTED)
+        names = rest.partition("\n")[0].split(",") if found else []
+        return [re.sub(r"-\d+$", "", name.strip()) for name in names]  # without the opset
+    return []
 
 
 def _config_of(precision: str, threads: int, streams: int) -> dict[str, Any]:

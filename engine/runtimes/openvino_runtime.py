@@ -8,17 +8,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from engine.common.environment import bf16_instructions
-from engine.runtimes.base import Device, LoadOptions, Operators, Runs
+from engine.runtimes.base import Device, LoadOptions, Runs
 from engine.runtimes.packages import version_of
 from engine.specs import CPU_PROVIDER, DEFAULT_RUNTIME
-from engine.specs.precisions import BF16_MISSING, Precision
+from engine.specs.precisions import bf16_missing, uses_bf16
 
 if TYPE_CHECKING:
     from engine.runtimes.openvino import OpenVinoSession
 
 PACKAGE = "openvino"
-# Its ONNX frontend reads the standard operators, and of others only those that it knows by name.
-KNOWN_DOMAINS = ("", "ai.onnx", "com.microsoft", "org.openvinotoolkit")
 
 
 class OpenVinoRuntime:
@@ -35,24 +33,30 @@ class OpenVinoRuntime:
         """The processor: other devices are not offered, as none was seen running."""
         return (Device(CPU_PROVIDER, "CPU"),) if self.version() else ()
 
-    def supports(self, precision: str, operators: Operators, device: str) -> str | None:
+    def supports(self, precision: str, device: str) -> str | None:
         """Whether the device is the processor, and computes in bf16 natively where asked to."""
         if device != CPU_PROVIDER:
             return (
                 f"Runtime {self.name} runs on the processor only: choose provider {CPU_PROVIDER}, "
                 f"or runtime {DEFAULT_RUNTIME} for {device}."
             )
-        if precision == Precision.BF16 and not bf16_instructions():
-            return BF16_MISSING
-        foreign = sorted(
-            f"{domain}.{name}" for domain, name in operators if domain not in KNOWN_DOMAINS
-        )
-        if foreign:
-            return (
-                f"Runtime {self.name} has no operator {foreign[0]}: choose runtime "
-                f"{DEFAULT_RUNTIME}."
-            )
+        if uses_bf16(precision) and not bf16_instructions():
+            return bf16_missing(precision)
         return None
+
+    def lacks(self, path: Path) -> str | None:
+        """The operators that its reader of ONNX files does not convert."""
+        if self.version() is None:
+            return None
+        from engine.runtimes.openvino import unconverted_operators
+
+        operators = unconverted_operators(path)
+        if not operators:
+            return None
+        return (
+            f"Runtime {self.name} lacks {'operator' if len(operators) == 1 else 'operators'} "
+            f"{', '.join(operators)} of {path.name}: choose runtime {DEFAULT_RUNTIME}."
+        )
 
     def products(self, model: bytes, x: np.ndarray, precision: str, options: LoadOptions) -> Runs:
         """One infer request and stream for each request."""

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 from db.enums import Precision
 from engine.errors import InvalidRequest, ProviderUnavailable
 from engine.specs import CPU_PROVIDER, DEFAULT_RUNTIME
-from engine.specs.precisions import PRECISIONS, REFERENCE, facts_of
+from engine.specs.precisions import PRECISIONS, REFERENCE, facts_of, file_precision
 from engine.text import plural, quoted
 
 if TYPE_CHECKING:
-    from engine.runtimes.base import LoadOptions, Operators, Runtime, Session
+    from engine.runtimes.base import LoadOptions, Runtime, Session
 
 FLOATS = frozenset({Precision.FP32, Precision.FP16, Precision.BF16})
 
@@ -85,15 +85,13 @@ def _imported(where: str) -> Runtime:
     return runtime
 
 
-def why_not(
-    name: str, precision: str, device: str = CPU_PROVIDER, operators: Operators = ()
-) -> str | None:
+def why_not(name: str, precision: str, device: str = CPU_PROVIDER) -> str | None:
     """Why a runtime does not execute a precision here, with the way out; None where it does.
 
-    `operators`: of the model, where they are known. Imports no library.
+    Imports no library.
     """
     reason = _why_never(name, precision)
-    return reason or runtime_of(name).supports(precision, operators, device)
+    return reason or runtime_of(name).supports(precision, device)
 
 
 def _why_never(name: str, precision: str) -> str | None:
@@ -121,7 +119,7 @@ def load(name: str, path: Path, precision: str, device: str, options: LoadOption
     never = _why_never(name, precision)
     if never is not None:
         raise InvalidRequest(never)
-    missing = runtime_of(name).supports(precision, (), device)
+    missing = runtime_of(name).supports(precision, device)
     if missing is not None:
         raise ProviderUnavailable(missing)
     session = runtime_of(name).load(path, precision, device, options)
@@ -139,14 +137,17 @@ def other_arithmetic(precision: str, placement: dict[str, int] | None) -> str | 
     """What would run instead of a precision (`53 layers in bf16`); None where it is what runs.
 
     `placement`: as of a Session. Every layer is in the precision, in fp32 or in integers, and where
-    the precision is another one than fp32, at least one layer is in it.
+    the precision is another one than fp32, at least one layer is in it. A precision with another
+    arithmetic for the rest needs layers in both.
     """
+    rest = facts_of(precision).rest
+    own = {precision} if rest is None else {file_precision(precision), rest}
     layers: Counter[str] = Counter()
     for name, count in (placement or {}).items():
         layers[name.partition(" ")[2]] += count
     layers.pop("", None)  # a device alone: the runtime does not report the arithmetic
-    foreign = [kind for kind in layers if kind in FLOATS and kind not in (precision, REFERENCE)]
-    absent = bool(layers) and precision != REFERENCE and not layers[precision]
+    foreign = [kind for kind in layers if kind in FLOATS - {REFERENCE} - own]
+    absent = bool(layers) and precision != REFERENCE and not all(layers[kind] for kind in own)
     if not foreign and not absent:
         return None
     return " and ".join(f"{plural(n, 'layer')} in {kind}" for kind, n in layers.items() if n)

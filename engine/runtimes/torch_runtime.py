@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from engine.errors import NotSupported
-from engine.runtimes.base import Device, LoadOptions, Operators, Runs
+from engine.runtimes.base import Device, LoadOptions, Runs
 from engine.runtimes.packages import version_of
 from engine.specs import CPU_PROVIDER, DEFAULT_RUNTIME
 
@@ -30,7 +30,7 @@ class TorchRuntime:
         """The processor."""
         return (Device(CPU_PROVIDER, "CPU"),) if self.version() else ()
 
-    def supports(self, precision: str, operators: Operators, device: str) -> str | None:
+    def supports(self, precision: str, device: str) -> str | None:
         """Whether the device is the processor."""
         if device == CPU_PROVIDER:
             return None
@@ -38,6 +38,10 @@ class TorchRuntime:
             f"Runtime {self.name} runs on the processor only: choose provider {CPU_PROVIDER}, or "
             f"runtime {DEFAULT_RUNTIME} for {device}."
         )
+
+    def lacks(self, path: Path) -> str | None:
+        """None: it loads no ONNX file."""
+        return None
 
     def products(self, model: bytes, x: np.ndarray, precision: str, options: LoadOptions) -> Runs:
         """Not supported: torch runs no ONNX model."""

@@ -4,10 +4,9 @@ A spec holds everything that decides its result, so its fingerprint finds an exi
 are nested: a build contains its export, a measurement contains its build.
 """
 
-from engine.specs.base import Spec
+from engine.specs.base import DEFAULT_RUNTIME, Spec
 from engine.specs.benchmarks import (
     CPU_PROVIDER,
-    DEFAULT_RUNTIME,
     NEEDS_ONE_PROCESS,
     RATIO_TOLERANCE,
     SEARCH_TIMES,

@@ -8,6 +8,8 @@ from pydantic import BaseModel, ConfigDict
 
 from engine.common.digests import data_digest
 
+DEFAULT_RUNTIME = "onnxruntime"
+
 
 class Spec(BaseModel):
     """Immutable; rejects unknown keys and non-finite numbers; identified by its fingerprint."""

@@ -9,11 +9,10 @@ from pydantic import Field, model_validator
 
 from engine.common.digests import data_digest
 from engine.common.untrusted import MAX_INTEGER
-from engine.specs.base import Spec
+from engine.specs.base import DEFAULT_RUNTIME, Spec
 from engine.specs.builds import BuildSpec
 
 CPU_PROVIDER = "CPUExecutionProvider"
-DEFAULT_RUNTIME = "onnxruntime"
 WINDOW_S = 0.2
 RATIO_TOLERANCE = 0.03
 MAX_SESSION_BENCHMARKS = 1024
@@ -23,12 +22,16 @@ SEARCH_TIMES = 4
 
 
 class Scenario(StrEnum):
-    """How requests are issued: in a closed loop, or as in a scenario of MLPerf Inference."""
+    """How requests are issued: in a closed loop, as in a scenario of MLPerf Inference, or on files.
+
+    End to end, a request includes reading, decoding and preprocessing of image files.
+    """
 
     CLOSED_LOOP = "closed-loop"
     SINGLE_STREAM = "single-stream"
     OFFLINE = "offline"
     SERVER = "server"
+    END_TO_END = "end-to-end"
 
 
 class MeasuredSpec(Spec):
@@ -45,8 +48,9 @@ class BenchmarkSpec(MeasuredSpec):
     """How a build's speed is measured; the build is given by `build` or by its digest, `artifact`.
 
     `rate_per_s` (arriving requests per second; None: search for the highest rate that meets the
-    limit) and `limit_ms` (maximum p99 latency) apply to scenario server only. With `reuse`, an
-    earlier measurement under the same conditions on an equal machine replaces a new one.
+    limit) and `limit_ms` (maximum p99 latency) apply to scenario server only, `dataset` (whose
+    files are sent) to end-to-end only. With `reuse`, an earlier measurement under the same
+    conditions on an equal machine replaces a new one.
     """
 
     build: BuildSpec | None = None
@@ -68,12 +72,18 @@ class BenchmarkSpec(MeasuredSpec):
     rate_per_s: float | None = Field(None, gt=0)
     limit_ms: float | None = Field(None, gt=0)
     seed: int = Field(0, ge=0, le=MAX_INTEGER, description="of the arrival times (server)")
+    dataset: str | None = Field(None, exclude_if=lambda name: name is None)
     reuse: bool = False
 
     @model_validator(mode="after")
     def _scenario_is_consistent(self) -> BenchmarkSpec:
         problem = scenario_problem(
-            self.scenario, self.batch, self.instances, self.rate_per_s, self.limit_ms
+            self.scenario,
+            self.batch,
+            self.instances,
+            self.rate_per_s,
+            self.limit_ms,
+            self.dataset,
         )
         if problem is None and self.scenario in NEEDS_ONE_PROCESS and self.processes > 1:
             problem = f"Scenario {self.scenario} runs in one process."
@@ -125,11 +135,21 @@ class SessionSpec(Spec):
         return sum(benchmark.max_s for benchmark in self.benchmarks)
 
 
-NEEDS_ONE_PROCESS = (Scenario.SINGLE_STREAM, Scenario.OFFLINE, Scenario.SERVER)
+NEEDS_ONE_PROCESS = (
+    Scenario.SINGLE_STREAM,
+    Scenario.OFFLINE,
+    Scenario.SERVER,
+    Scenario.END_TO_END,
+)
 
 
 def scenario_problem(
-    scenario: Scenario, batch: int, instances: int, rate_per_s: float | None, limit_ms: float | None
+    scenario: Scenario,
+    batch: int,
+    instances: int,
+    rate_per_s: float | None,
+    limit_ms: float | None,
+    dataset: str | None,
 ) -> str | None:
     """One sentence why the scenario cannot be measured with these options; None if it can."""
     if scenario == Scenario.SINGLE_STREAM and (batch, instances) != (1, 1):
@@ -141,6 +161,8 @@ def scenario_problem(
         return "Scenario server needs a limit on the p99 latency, in ms."
     if scenario != Scenario.SERVER and (rate_per_s is not None or limit_ms is not None):
         return "An arrival rate and a limit on the p99 latency apply to scenario server only."
+    if scenario == Scenario.END_TO_END and dataset is None:
+        return "Scenario end-to-end sends image files: select a dataset."
     return None
 
 

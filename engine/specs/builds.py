@@ -11,6 +11,7 @@ from engine.common.digests import data_digest
 from engine.common.untrusted import MAX_INTEGER
 from engine.specs.base import Spec
 from engine.specs.exports import ExportSpec
+from engine.specs.precisions import file_precision
 
 CALIBRATION_IMAGES = 300
 PERCENTILE = 99.999
@@ -89,7 +90,7 @@ class BuildSpec(Spec):
 
     @model_validator(mode="after")
     def _int8_is_calibrated(self) -> BuildSpec:
-        if (self.precision == Precision.INT8) != (self.calibration is not None):
+        if (file_precision(self.precision) == Precision.INT8) != (self.calibration is not None):
             raise ValueError("int8 needs a calibration dataset; other precisions have none.")
         return self
 

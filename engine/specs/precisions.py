@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from db.enums import Precision
-from engine.specs.benchmarks import DEFAULT_RUNTIME
+from engine.specs.base import DEFAULT_RUNTIME
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,8 @@ class Facts:
     """`light` and `dark` are colors of the two themes, `stroke` the dash of a line in Plotly.
 
     `runtimes` execute it. `lossy`: scores differ from the export's by more than rounding.
-    `file_of` is the precision whose model file it executes, where it has none of its own.
+    `file_of` is the precision whose model file it executes, where it has none of its own; `rest`
+    is the arithmetic of the layers that are not in the precision of the file, where not fp32.
     """
 
     light: str
@@ -30,13 +31,10 @@ class Facts:
     runtimes: frozenset[str]
     lossy: bool = True
     file_of: Precision | None = None
+    rest: Precision | None = None
 
 
 OPENVINO, TORCH = "openvino", "torch"
-BF16_MISSING = (
-    "bf16 needs a processor with AVX512-BF16 or AMX, and this one has neither: choose another "
-    "precision."
-)
 REFERENCE = Precision.FP32
 """What drops of accuracy and speed-ups are measured against."""
 
@@ -75,6 +73,16 @@ PRECISIONS: dict[str, Facts] = {
         weight_bytes=1,
         runtimes=frozenset({DEFAULT_RUNTIME, OPENVINO}),
     ),
+    Precision.INT8_BF16: Facts(
+        light="#882255",
+        dark="#ddcc77",
+        symbol="pentagon",
+        stroke="longdashdot",
+        weight_bytes=1,
+        runtimes=frozenset({OPENVINO}),
+        file_of=Precision.INT8,
+        rest=Precision.BF16,
+    ),
 }
 """In the order of every list and legend, the most exact first."""
 
@@ -87,6 +95,25 @@ def facts_of(precision: str) -> Facts:
 def file_precision(precision: str) -> str:
     """The precision whose model file is executed: its own, or the one that it shares."""
     return facts_of(precision).file_of or precision
+
+
+def sharing(precision: str) -> tuple[Precision, ...]:
+    """The precisions that execute the same model file, this one among them."""
+    file = file_precision(precision)
+    return tuple(Precision(name) for name in PRECISIONS if file_precision(name) == file)
+
+
+def uses_bf16(precision: str) -> bool:
+    """Whether a processor needs bf16 instructions for it."""
+    return Precision.BF16 in (precision, facts_of(precision).rest)
+
+
+def bf16_missing(precision: str) -> str:
+    """Why a processor without bf16 instructions does not execute a precision."""
+    return (
+        f"{precision} needs a processor with AVX512-BF16 or AMX, and this one has neither: choose "
+        f"another precision."
+    )
 
 
 def precision_names() -> list[str]:

@@ -190,11 +190,17 @@ class ExportManifest(Document):
         """Number of outputs without the background output."""
         return self.classes - (self.background is not None)
 
+    def without_identity(self) -> Self:
+        """A copy without what the store itself writes: recipe, precision, weights and the like."""
+        kept = self.model_dump(by_alias=True, exclude_unset=True, exclude=_IDENTITY)
+        return type(self).model_validate(kept)
+
     def inherited(self) -> dict[str, Any]:
         """What a build inherits from its export, by stored key."""
         return self.model_dump(by_alias=True, exclude_unset=True, include=_INHERITED)
 
 
+_IDENTITY = {"kind", "model_id", "weights", "format", "precision", "parent", "recipe"}
 _INHERITED = {
     *("preprocess", "classes", "background", "compute", "scores", "quantized"),
     *("fixed_batch", "notes", "weights_key"),

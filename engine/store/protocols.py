@@ -28,7 +28,9 @@ class ScenarioFacts(Document):
 
     Rates in requests/s; `asked_rate_per_s` is the requested rate, None: the highest was searched.
     `over`: number of requests over the limit; `tried`: all runs of the search. `samples_a_pass` is
-    set for offline, the p90 fields for single stream, the other ones for server.
+    set for offline, the p90 fields for single stream, `dataset` and what follows for end to end:
+    the number of files, and the mean time of each stage of a request, in ms. The other ones are
+    set for server.
     """
 
     name: str = ""
@@ -43,6 +45,10 @@ class ScenarioFacts(Document):
     p90_ms: float | None = None
     p90_estimate_ms: float | None = None
     samples_a_pass: list[int] = Field(default_factory=list)
+    dataset: str | None = None
+    dataset_digest: str | None = None
+    files: int | None = None
+    stages_ms: dict[str, float] = Field(default_factory=dict)
 
 
 class Interference(Document):
@@ -188,7 +194,8 @@ class OverlapFacts(Document):
 
 
 class EvaluationProtocol(Document):
-    """How an accuracy was measured. `classes`: number of classes.
+    """How an accuracy was measured. `classes`: number of classes; `nodes`: layers by device and
+    arithmetic, None where not reported.
 
     `class_matching`: what was assumed to map outputs to classes. `overlap`: overlap with the
     calibration set, None where unknown. The fields from `imported_from` on are set for imported
@@ -201,6 +208,7 @@ class EvaluationProtocol(Document):
     preprocessing: str | None = None
     scoring: str | None = None
     runtime: str | None = None
+    nodes: dict[str, int] | None = None
     classes: int | None = None
     class_matching: str | None = None
     overlap: OverlapFacts | None = Field(None, alias="seen_before")

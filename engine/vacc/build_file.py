@@ -15,6 +15,7 @@ from db.enums import Precision
 from engine.errors import VaccFileInvalid
 from engine.preprocess import PreprocessSpec
 from engine.specs import CalibrationMode
+from engine.specs.precisions import file_precision
 from engine.text import cut, quoted
 from engine.vacc.build_keys import Draft, fill_draft
 from engine.vacc.build_schemas import SCHEMAS
@@ -58,7 +59,7 @@ class BuildFile:
         """
         if self.schema == NEW_SCHEMA:
             return Path(self.workspace) / self.name / "mod"
-        mode = self.mode if self.precision == Precision.INT8 else "none"
+        mode = self.mode if file_precision(self.precision) == Precision.INT8 else "none"
         folder = f"{self.name}-{self.precision}-{mode}-3_{self.side}_{self.side}-vacc"
         return Path(self.workspace) / folder / self.name
 
@@ -127,9 +128,10 @@ def _check_required_keys(draft: Draft, root: Entry) -> None:
         )
     if not draft.shape:
         raise VaccFileInvalid(f"{file} has no input shape; add {draft.key_of('shape')}.")
-    if draft.precision == Precision.INT8 and not draft.dataset:
+    is_int8 = file_precision(str(draft.precision)) == Precision.INT8
+    if is_int8 and not draft.dataset:
         raise VaccFileInvalid(
             f"{file} builds int8 but has no calibration images; add {draft.key_of('dataset')}."
         )
-    if draft.precision == Precision.INT8 and draft.ops is None:
+    if is_int8 and draft.ops is None:
         draft.warnings.append(f"{file} has no process ops: the preprocessing of the model is used.")

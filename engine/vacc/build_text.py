@@ -17,6 +17,7 @@ from engine.preprocess import Color, Interpolation, PreprocessSpec, ResizeMode, 
 from engine.preprocess.pixel_scale import raw_levels
 from engine.preprocess.spec import PIXEL_SCALE
 from engine.specs import CalibrationMode
+from engine.specs.precisions import file_precision
 from engine.store import artifacts
 from engine.store.manifest import BuildManifest, CalibrationFacts
 
@@ -55,7 +56,7 @@ def build_file_text(artifact: Artifact) -> str:
     if details.appended == "softmax":
         document["graph"] = {"extra_ops": {"type": "softmax"}}
     document["dataset"] = {"type": "tvm", "process_ops": _process_ops(spec)}
-    if artifact.precision == Precision.INT8:
+    if file_precision(artifact.precision) == Precision.INT8:
         calibration = details.calibration or CalibrationFacts(dataset="images", images=300)
         document["backend"]["quantize"] = _quantize(calibration)
         document["dataset"] |= {

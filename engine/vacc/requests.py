@@ -14,6 +14,7 @@ from engine.common.files import expand_user, is_file
 from engine.errors import VaccFileInvalid
 from engine.runs.request import RunRequest, Task
 from engine.specs import CALIBRATION_IMAGES, PERCENTILE, DatasetSpec, WeightsSpec, absolute
+from engine.specs.precisions import file_precision
 from engine.text import cut
 from engine.vacc.build_file import BuildFile
 from engine.weights.identify import identify, model_of_published_file
@@ -53,11 +54,15 @@ def build_request(
         calibration_images=file.images or CALIBRATION_IMAGES,
         calibration_mode=file.mode,
         calibration_percentile=file.percentile or PERCENTILE,
-        keep_in_float=file.keep_in_float if file.precision == Precision.INT8 else (),
+        keep_in_float=file.keep_in_float if _is_int8(file) else (),
         softmax=file.softmax,
         preprocess=file.preprocess.to_dict() if file.preprocess else None,
     )
     return BuildRequest(request, remarks)
+
+
+def _is_int8(file: BuildFile) -> bool:
+    return file_precision(file.precision) == Precision.INT8
 
 
 def calibration_dataset(file: BuildFile) -> DatasetSpec | None:
@@ -65,7 +70,7 @@ def calibration_dataset(file: BuildFile) -> DatasetSpec | None:
 
     Its name is derived from folder, suffix and number of images, so equal files share a dataset.
     """
-    if file.precision != Precision.INT8 or file.dataset is None:
+    if not _is_int8(file) or file.dataset is None:
         return None
     root, count = absolute(file.dataset), file.images or CALIBRATION_IMAGES
     return DatasetSpec(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 import streamlit as st
 
@@ -10,6 +11,7 @@ from dashboard.charts.accuracy_marks import NOT_COMPARABLE
 from dashboard.palette import LIGHT
 from db.models import Evaluation
 from db.session import writing
+from engine.config import settings
 from engine.preprocess.protocols import VENDOR
 from engine.results import result_tables
 from engine.results.groups import accuracy_groups, newest_builds
@@ -127,6 +129,36 @@ def test_the_first_pair_is_one_that_was_evaluated(url: str) -> None:
     assert opened().button_group(key="pair").value == "int8 vs fp32"
     rows.add_measured_model(url, "other")
     assert opened().button_group(key="pair").value == "int8 vs fp16"
+
+
+def test_two_runtimes_are_compared_image_by_image(url: str) -> None:
+    rows.add_measured_model(url, right={"fp32": 800})
+    with writing(url) as session:
+        (own,) = session.query(Evaluation)
+        values = {c.name: getattr(own, c.name) for c in Evaluation.__table__.columns}
+        columns = dict(np.load(settings().home / own.per_image_path))
+        columns["rank"][:3] = 7  # three images are lost, and one wrong image gets another class
+        columns["top5"][:3] += 1
+        columns["top5"][900, 0] += 2
+        np.savez(settings().home / "results" / "openvino.npz", **columns)
+        changed = {
+            "id": None,
+            "recipe": "x",
+            "top1_count": 797,
+            "protocol": {**own.protocol, "runtime": "openvino 2026.4.1"},
+            "per_image_path": "results/openvino.npz",
+        }
+        session.add(Evaluation(**{**values, **changed}))
+    app = opened(view="Accuracy loss", lost_pair="fp32: OpenVINO vs ONNX Runtime")
+    assert not app.exception
+    assert "Of 1,000 images, 3 became wrong" in texts(app)
+    assert app.button_group(key="which_flips").options == [
+        "Correct only in fp32 in ONNX Runtime (3)",
+        "Correct only in fp32 in OpenVINO (0)",
+        "Different classes, both incorrect (1)",
+    ]
+    listed = app.expander[-1].dataframe[0].value
+    assert listed["file"].tolist() == [0, 1, 2, 900]  # without the folder, the numbers of the files
 
 
 def test_lost_images_are_of_builds_that_may_be_compared(url: str) -> None:

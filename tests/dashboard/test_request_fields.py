@@ -6,6 +6,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
+import onnx
 import pytest
 from sqlalchemy import select
 from streamlit.testing.v1 import AppTest
@@ -23,6 +24,7 @@ from engine.runs.submit import submit
 from tests.support import rows
 from tests.support.pages import opened, plain_texts
 from tests.support.requests import OTHER_VALUES
+from tests.support.tiny import tiny_se_model
 
 MODELS = ("ppcls/seresnet18", "timm/ese_vovnet19b_dw", "onnx/own name", "demo/senet")
 SCENARIO = ("scenario", "limit_ms", "rate_per_s")  # which belong together
@@ -102,7 +104,7 @@ def test_a_clone_leaves_nothing_of_the_one_before(url: str, asked: list[RunReque
 
 
 def test_a_stored_run_and_its_clone_are_equal(url: str, tmp_path: Path) -> None:
-    (tmp_path / "net.onnx").write_bytes(b"x")
+    onnx.save(tiny_se_model(), tmp_path / "net.onnx")
     weights = {"kind": "random", "seed": 7}
     rows.add_dataset(url, "train")
     build = {"calibration_dataset": "train", "calibration_mode": "percentile", "softmax": True}

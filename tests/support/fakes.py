@@ -21,11 +21,11 @@ from engine.config import settings
 from engine.jobs import queue
 from engine.jobs.context import JobContext
 from engine.runs.request import RunRequest
-from engine.runtimes.base import Device, LoadOptions, Operators
+from engine.runtimes.base import Device, LoadOptions
 from engine.runtimes.onnxruntime import OnnxSession
 from engine.runtimes.registry import RUNTIMES, Entry
 from engine.specs import CPU_PROVIDER, BenchmarkSpec, BuildSpec, EvaluateSpec, ProfileSpec
-from engine.specs.precisions import PRECISIONS, Facts
+from engine.specs.precisions import PRECISIONS, Facts, facts_of, file_precision
 from engine.worker import handler_of
 
 RUNTIME, LABEL, PRECISION = "fakert", "Fake RT", "fake8"
@@ -56,13 +56,18 @@ class FakeRuntime:
     def devices(self) -> tuple[Device, ...]:
         return (Device(CPU_PROVIDER, "CPU"),)
 
-    def supports(self, precision: str, operators: Operators, device: str) -> str | None:
+    def supports(self, precision: str, device: str) -> str | None:
+        return None
+
+    def lacks(self, path: Path) -> str | None:
         return None
 
     def load(self, path: Path, precision: str, device: str, options: LoadOptions) -> OnnxSession:
         self.loaded.append((precision, device, options))
         session = OnnxSession(path, device, options.threads, requests=options.requests)
-        session.placement = {f"{device} {self.ran or precision}": 7}
+        rest = facts_of(precision).rest
+        own = precision if rest is None else file_precision(precision)
+        session.placement = {f"{device} {kind}": 7 for kind in (self.ran or own, rest) if kind}
         return session
 
 

@@ -11,10 +11,12 @@ import typer
 from db.models import Artifact
 from engine.cli import options as o
 from engine.cli.output import note
+from engine.cli.parsing import possible_runtimes
 from engine.cli.vendor.vamp_runs import VampRun, measure, write_outputs
 from engine.errors import InvalidRequest
 from engine.preprocess import PreprocessSpec
-from engine.specs import CPU_PROVIDER, BenchmarkSpec
+from engine.runtimes.registry import RUNTIMES
+from engine.specs import CPU_PROVIDER, DEFAULT_RUNTIME, BenchmarkSpec
 from engine.store import artifacts
 from engine.store.database import prepare_database
 from engine.vacc.deploy import find_deployed
@@ -73,6 +75,15 @@ ForwardMode = Annotated[
     typer.Option("--forward_mode", help="No effect here: requests are always synchronous."),
 ]
 Dtype = Annotated[str | None, typer.Option("--dtype", help="Input type; no effect here.")]
+Runtime = Annotated[
+    str,
+    typer.Option(
+        "--runtime",
+        "-r",
+        help=f"Runtime of the benchmark and of the outputs: {', '.join(RUNTIMES)}. The vendor's "
+        "tool has no such option.",
+    ),
+]
 Layout = Annotated[
     int,
     typer.Option(
@@ -101,6 +112,7 @@ def vamp(
     forward_mode: ForwardMode = None,
     dtype: Dtype = None,
     layout: Layout = 2,
+    runtime: Runtime = DEFAULT_RUNTIME,
     provider: o.Provider = CPU_PROVIDER,
     max_seconds: o.MaxDuration = 30,
     json: o.Json = False,
@@ -128,6 +140,7 @@ def vamp(
         processes=int(counts["processes"] or 1),
         least_samples=iterations or 0,
         provider=provider,
+        runtime=possible_runtimes([runtime], artifact, provider)[0],
         max_s=max_seconds,
     )
     vamp_run = VampRun(artifact, benchmark, _devices(counts["devices"]), layout, json)

@@ -62,9 +62,10 @@ def measure(call: VampRun) -> int:
         )
     call.print_report(_vamp_figures(row, call, job), {"benchmark": row.id})
     interference = BenchmarkProtocol.from_row(row).interference_text
+    in_flight = benchmark.instances * benchmark.processes
     note(
-        f"Recorded as benchmark {row.id}. Image preprocessing is not included. The latency is that "
-        f"of one request, with {benchmark.instances * benchmark.processes} in flight."
+        f"Recorded as benchmark {row.id}, in {row.runtime}. Image preprocessing is not included. "
+        f"The latency is that of one request, with {in_flight} in flight."
         + ("" if row.stable else " Unstable: the rounds differ.")
         + (f" Interference: {interference}." if interference else "")
     )

@@ -16,10 +16,21 @@ from db.session import reading
 from engine.benchmark import job
 from engine.benchmark.measurers import p90_estimate
 from engine.benchmark.scenarios.definitions import requested_label, scenario_label, verdict_text
+from engine.benchmark.scenarios.end_to_end import STAGES, FilePasses, readable_files
 from engine.benchmark.scenarios.offline import OfflinePasses, take_pass
+from engine.datasets.reader import open_index
+from engine.errors import BenchmarkFailed
+from engine.preprocess import open_image, preprocess
 from engine.specs import BenchmarkSpec
 from engine.store.protocols import BenchmarkProtocol, ScenarioFacts
-from tests.support.tiny import Quiet, store_build, tiny_se_model
+from tests.support.tiny import (
+    PREPROCESS,
+    Quiet,
+    image_folder,
+    labeled_by,
+    store_build,
+    tiny_se_model,
+)
 
 
 def run(url: str, tmp_path: Path, **options: Any) -> Benchmark:
@@ -45,6 +56,46 @@ def test_single_stream_is_the_p90_of_one_request_at_a_time(url: str, tmp_path: P
     assert told.p90_ms == row.latency_p90_ms
     assert told.p90_estimate_ms >= told.p90_ms * 0.999
     assert scenario_label(told) == "single stream"
+
+
+def test_end_to_end_is_from_the_files_to_the_scores(url: str, tmp_path: Path) -> None:
+    labeled_by(tiny_se_model(), image_folder(tmp_path / "set", per_class=3), url)
+    row = run(url, tmp_path, scenario="end-to-end", dataset="tiny", batch=2, instances=2)
+    told, protocol = scenario_of(row), BenchmarkProtocol.from_row(row)
+    assert told.files == 12
+    assert tuple(told.stages_ms) == STAGES
+    assert sum(told.stages_ms.values()) == pytest.approx(row.latency_mean_ms, rel=1e-3)
+    assert min(told.stages_ms.values()) > 0
+    assert row.samples % 6 == 0, "whole passes over 12 files in requests of 2"
+    assert protocol.input == "12 image files of tiny"
+    assert scenario_label(told) == f"end to end on tiny ({told.dataset_digest[:8]})"
+
+
+def test_every_window_has_the_same_files_as_an_evaluation_prepares_them(tmp_path: Path) -> None:
+    root = image_folder(tmp_path / "set", per_class=3)
+    files = sorted(root.rglob("*.png"))[:5]
+    sent: list[np.ndarray] = []
+    passes = FilePasses([sent.append], files, PREPROCESS, batch=2)
+    window = passes.take(0.0)
+    assert (window.images, len(window.latencies_ms), len(sent)) == (6, 3, 3)
+    expected = [preprocess(open_image(file), PREPROCESS) for file in [*files, files[0]]]
+    assert np.array_equal(np.concatenate(sent), np.stack(expected))
+    passes.take(0.0)
+    assert all(np.array_equal(a, b) for a, b in zip(sent[:3], sent[3:], strict=True))
+    assert set(passes.mean_stages_ms(2)) == set(STAGES)
+
+
+def test_files_that_cannot_be_read_are_left_out_and_none_is_a_sentence(
+    url: str, tmp_path: Path
+) -> None:
+    dataset = labeled_by(tiny_se_model(), image_folder(tmp_path / "set", per_class=3), url)
+    index = open_index(dataset)
+    (index.root / index.files[0]).write_bytes(b"no image")
+    assert len(readable_files(index, PREPROCESS)) == 11
+    for name in index.files:
+        (index.root / name).write_bytes(b"no image")
+    with pytest.raises(BenchmarkFailed, match="No image of tiny can be read"):
+        readable_files(index, PREPROCESS)
 
 
 @pytest.mark.parametrize(("count", "set_aside"), [(2048, 172), (2145, 181), (2116, 178), (64, 0)])
@@ -153,6 +204,8 @@ def test_where_no_rate_is_found_the_verdict_says_how_far_it_looked(
         ({"limit_ms": 20.0}, "apply to scenario server"),
         ({"scenario": "offline", "rate_per_s": 5.0}, "apply to scenario server"),
         ({"scenario": "offline", "processes": 2}, "runs in one process"),
+        ({"scenario": "end-to-end"}, "sends image files: select a dataset"),
+        ({"scenario": "end-to-end", "dataset": "d", "processes": 2}, "runs in one process"),
     ],
 )
 def test_what_makes_no_sense_is_refused(options: dict[str, Any], reason: str) -> None:

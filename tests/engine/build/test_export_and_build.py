@@ -32,6 +32,7 @@ from engine.specs import (
     TargetName,
     WeightsSpec,
 )
+from engine.specs.precisions import file_precision
 from engine.store import artifacts
 from tests.support.exports import onnx_spec, run_export
 from tests.support.tiny import PREPROCESS, SIDE, Quiet, image_folder, labeled_by, tiny_se_model
@@ -177,12 +178,14 @@ def test_the_three_precisions(url: str, tmp_path: Path, tiny_file: Path) -> None
         asked = BuildSpec(
             export=spec,
             precision=precision,
-            calibration=calibration if precision == Precision.INT8 else None,
+            calibration=calibration if file_precision(precision) == Precision.INT8 else None,
         )
         context = Quiet(url, tmp_path / precision)
         digest = build.run(asked.to_json(), context)["artifact"]
         built[precision] = artifacts.find_by_digest(digest, url)
         assert build.run(asked.to_json(), Quiet(url, tmp_path / f"{precision}2"))["reused"]
+        shared = any("Shares the file of the" in said for said in context.said)
+        assert shared == (file_precision(precision) != precision)
         if precision == Precision.INT8:
             assert any("Only 120 calibration images, 200" in said for said in context.said)
     for artifact in built.values():
@@ -195,6 +198,16 @@ def test_the_three_precisions(url: str, tmp_path: Path, tiny_file: Path) -> None
     assert calibration_made["images"] == 120
     assert calibration_made["dataset_digest"] == dataset.digest
     assert "emulated" in built[Precision.FP16].manifest["build"]["execution"]
+    for own, sharing in (
+        (Precision.FP32, Precision.BF16),
+        (Precision.INT8, Precision.INT8_BF16),
+    ):
+        digests = [built[precision].digest for precision in (own, sharing)]
+        assert len(set(digests)) == 2
+        files = [artifacts.model_path(digest).read_bytes() for digest in digests]
+        assert files[0] == files[1]
+        assert built[sharing].manifest["precision"] == sharing
+        assert built[sharing].manifest["build"] == built[own].manifest["build"]
 
 
 def test_int8_ranges_belong_to_the_images_not_to_the_name(

@@ -51,6 +51,21 @@ def test_flips_are_counted_by_class_and_image(url: str, ids: tuple[int, int]) ->
     by_label = found.classes.set_index("label")
     assert by_label.loc[2, ["first", "second", "lost", "gained"]].tolist() == [50, 50, 1, 1]
     assert found.confusions["images"].tolist() == [1, 1]
+    assert found.changed.empty
+
+
+def test_images_that_are_wrong_in_both_in_another_way_are_listed(
+    url: str, ids: tuple[int, int]
+) -> None:
+    with writing(url) as session:
+        path = settings().home / session.get(Evaluation, ids[1]).per_image_path
+    columns = dict(np.load(path))
+    columns["top5"][5] = 1  # as FIRST another class than its label, 2
+    columns["rank"][5] = 1
+    np.savez(path, **columns)
+    found = find_flips(*ids, url)
+    assert found.changed[["image", "first", "second"]].to_numpy().tolist() == [[5, 0, 1]]
+    assert found.gained.empty
 
 
 def test_different_images_are_refused(url: str, ids: tuple[int, int]) -> None:

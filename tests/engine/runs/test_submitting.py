@@ -58,6 +58,24 @@ def test_the_same_run_twice_shares_its_jobs(url: str) -> None:
     assert len(rows(url, Run)) == 2
 
 
+def test_an_end_to_end_benchmark_waits_for_the_files_that_it_sends(url: str) -> None:
+    request = RunRequest(
+        model_id="demo/senet",
+        precisions=(Precision.FP32,),
+        tasks=(Task.BENCHMARK,),
+        scenario="end-to-end",
+        dataset="demo",
+    )
+    submit(request, url)
+    jobs = {job.kind: job for job in rows(url, Job)}
+    assert jobs[JobKind.BENCHMARK].params["benchmarks"][0]["dataset"] == "demo"
+    assert jobs[JobKind.BENCHMARK].title == (
+        "Benchmark demo/senet fp32, batch 1, end to end on demo"
+    )
+    needed = {n.needs_id for n in rows(url, JobNeed) if n.job_id == jobs[JobKind.BENCHMARK].id}
+    assert needed == {jobs[JobKind.PREPARE_DATASET].id, jobs[JobKind.BUILD].id}
+
+
 def test_an_export_alone_is_one_job(url: str) -> None:
     request = RunRequest(model_id="timm/seresnet50", weights=RANDOM, tasks=(Task.EXPORT,))
     submit(request, url)
@@ -107,6 +125,16 @@ def test_a_large_evaluation_is_sharded(url: str, tmp_path: Path) -> None:
                 calibration_dataset="none",
             ),
             "no dataset 'none' to check overflow on",
+        ),
+        (
+            RunRequest(model_id="timm/x", tasks=(Task.BENCHMARK,), scenario="end-to-end"),
+            "Scenario end-to-end sends image files: select a dataset",
+        ),
+        (
+            RunRequest(
+                model_id="timm/x", tasks=(Task.BENCHMARK,), scenario="end-to-end", dataset="none"
+            ),
+            "no dataset 'none' to measure end to end on",
         ),
         (RunRequest(model_id="onnx/x", dataset="demo"), "give the ONNX file as weights"),
         (RunRequest(model_id="caffe/x", dataset="demo"), "no model 'caffe/x'"),

@@ -10,14 +10,18 @@ import onnx
 import pytest
 from onnx import ModelProto, TensorProto, helper
 
+from db.enums import Precision
+from engine.build import job as build
 from engine.common.environment import bf16_instructions
 from engine.errors import ProviderUnavailable
 from engine.profiling.summary import sum_times, summarize_nodes
 from engine.runtimes import openvino, registry
 from engine.runtimes.base import LoadOptions
 from engine.runtimes.onnxruntime import OnnxSession
-from engine.specs import CPU_PROVIDER
-from tests.support.tiny import SIDE, tiny_se_model
+from engine.specs import CPU_PROVIDER, BuildSpec, CalibrationSpec
+from engine.store import artifacts
+from tests.support.exports import onnx_spec, run_export
+from tests.support.tiny import SIDE, Quiet, image_folder, labeled_by, tiny_se_model
 
 COUNTER_MS = 2e-3  # OpenVINO counts whole microseconds, and two counts are subtracted
 NATIVE = bool(bf16_instructions())
@@ -73,6 +77,25 @@ def test_bf16_runs_in_bf16_and_a_file_in_f32_is_not_called_so(
     monkeypatch.setitem(openvino.HINTS, "bf16", "f32")
     with pytest.raises(ProviderUnavailable, match="bf16 was requested"):
         registry.load("openvino", path, "bf16", CPU_PROVIDER, LoadOptions(1))
+
+
+@needs_bf16
+def test_int8_runs_with_bf16_where_it_is_not_integer(url: str, tmp_path: Path) -> None:
+    labeled_by(tiny_se_model(), image_folder(tmp_path / "set", per_class=3), url)
+    onnx.save(tiny_se_model(), tmp_path / "tiny.onnx")
+    spec = onnx_spec(tmp_path / "tiny.onnx")
+    run_export(url, tmp_path / "export", spec)
+    placed = {}
+    for name in (Precision.INT8, Precision.INT8_BF16):
+        calibration = CalibrationSpec(dataset="tiny", images=12)
+        asked = BuildSpec(export=spec, precision=name, calibration=calibration)
+        digest = build.run(asked.to_json(), Quiet(url, tmp_path / name))["artifact"]
+        path = artifacts.model_path(digest)
+        session = registry.load("openvino", path, name, CPU_PROVIDER, LoadOptions(1))
+        assert session.placement is not None
+        placed[name] = {layers.partition(" ")[2] for layers in session.placement}
+    assert {"int8", "bf16"} <= placed[Precision.INT8_BF16]
+    assert "bf16" not in placed[Precision.INT8]
 
 
 def test_requests_are_streams_and_threads_are_those_of_each(path: Path) -> None:
@@ -136,10 +159,19 @@ def test_an_operator_that_it_lacks_is_named(tmp_path: Path) -> None:
     onnx.save(unknown_operator(), tmp_path / "strange.onnx")
     with pytest.raises(ProviderUnavailable, match=r"OpenVINO cannot run this model .*Twist"):
         registry.load("openvino", tmp_path / "strange.onnx", "fp32", CPU_PROVIDER, LoadOptions(1))
-    reason = registry.why_not("openvino", "fp32", operators=[("org.example", "Twist")])
-    assert (
-        reason == "Runtime openvino has no operator org.example.Twist: choose runtime onnxruntime."
+    reason = registry.runtime_of("openvino").lacks(tmp_path / "strange.onnx")
+    assert reason == (
+        "Runtime openvino lacks operator org.example.Twist of strange.onnx: choose runtime "
+        "onnxruntime."
     )
+
+
+def test_no_operator_is_missing_in_a_file_of_its_own_or_one_that_is_no_model(
+    path: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "broken.onnx").write_bytes(b"PK not a model")
+    for file in (path, tmp_path / "broken.onnx"):
+        assert registry.runtime_of("openvino").lacks(file) is None
 
 
 def test_another_device_is_refused() -> None:

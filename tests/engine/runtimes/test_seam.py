@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import onnx
@@ -21,7 +22,15 @@ from engine.runs.request import RunRequest
 from engine.runtimes import registry
 from engine.runtimes.base import LoadOptions
 from engine.specs import CPU_PROVIDER, DEFAULT_RUNTIME, BenchmarkSpec, EvaluateSpec
-from engine.specs.precisions import BF16_MISSING, any_precision, in_order, pairs, precision_names
+from engine.specs.precisions import (
+    PRECISIONS,
+    any_precision,
+    bf16_missing,
+    in_order,
+    pairs,
+    precision_names,
+)
+from engine.store import artifacts
 from tests.support.fakes import LABEL, PRECISION, RUNTIME, FakeRuntime, fake_seam
 from tests.support.measured import run_tiny
 from tests.support.tiny import tiny_se_model
@@ -69,6 +78,26 @@ def test_both_are_measured_told_and_exported(
     for form in ("markdown", "table"):
         assert main(["results", "--format", form]) == 0
         assert PRECISION in capsys.readouterr().out
+
+
+def test_int8_with_the_rest_in_bf16_is_measured_apart_with_the_same_file(
+    seam: None, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("int8", "int8-bf16"):
+        executed = PRECISIONS[name].runtimes | {RUNTIME}
+        monkeypatch.setitem(PRECISIONS, name, replace(PRECISIONS[name], runtimes=executed))
+    words = ("-p", "int8", "-p", "int8-bf16", "-r", RUNTIME, "--calibration-images", "20")
+    assert run_tiny(url, tmp_path, monkeypatch, *words) == 0
+    rows = results_frame(url)
+    assert sorted(rows["precision"]) == ["int8", "int8-bf16"]
+    assert rows["benchmark_id"].nunique() == rows["evaluation_id"].nunique() == 2
+    assert rows["size_mb"].nunique() == 1
+    one, other = (artifacts.model_path(digest) for digest in rows["artifact_digest"])
+    assert one != other
+    assert one.read_bytes() == other.read_bytes()
+    assert rows["calibration"].nunique() == 1
+    asked = {precision for precision, _, _ in FakeRuntime.loaded}
+    assert asked == {"int8", "int8-bf16"}
 
 
 def test_a_measurement_in_one_runtime_is_not_that_of_another(
@@ -131,6 +160,10 @@ def test_other_arithmetic_than_requested_is_refused(
         ("fp32", {"CPU int8": 5, "CPU fp32": 1}, None),  # a file that is quantized already
         ("bf16", {"CPU bf16": 5, "CPU fp32": 1}, None),
         ("bf16", {"CPU fp16": 5}, "5 layers in fp16"),
+        ("int8-bf16", {"CPU int8": 5, "CPU bf16": 2, "CPU fp32": 1}, None),
+        ("int8-bf16", {"CPU int8": 5}, "5 layers in int8"),
+        ("int8-bf16", {"CPU int8": 5, "CPU fp32": 2}, "5 layers in int8 and 2 layers in fp32"),
+        ("int8-bf16", {"CPU bf16": 5}, "5 layers in bf16"),
     ],
 )
 def test_arithmetic_is_that_of_the_precision(
@@ -151,9 +184,12 @@ def test_a_runtime_that_is_not_installed_is_told_with_the_way_out(
 
 def test_bf16_needs_a_processor_that_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("engine.runtimes.openvino_runtime.bf16_instructions", list)
-    assert registry.why_not("openvino", "bf16") == BF16_MISSING
+    for name in ("bf16", "int8-bf16"):
+        assert registry.why_not("openvino", name) == bf16_missing(name)
+    assert registry.why_not("openvino", "int8") is None
     monkeypatch.setattr("engine.runtimes.openvino_runtime.bf16_instructions", lambda: ["amx_bf16"])
     assert registry.why_not("openvino", "bf16") is None
+    assert registry.why_not("openvino", "int8-bf16") is None
     assert registry.why_not(DEFAULT_RUNTIME, "bf16") == (
         "Runtime onnxruntime does not execute bf16: choose runtime openvino, or choose another "
         "precision."
@@ -184,18 +220,19 @@ def test_what_cannot_be_is_refused_before_it_is_queued(
 
 
 def test_lists_follow_the_table(seam: None) -> None:
-    assert precision_names() == ["fp32", "fp16", "bf16", "int8", PRECISION]
+    assert precision_names() == ["fp32", "fp16", "bf16", "int8", "int8-bf16", PRECISION]
     assert in_order() == ("fp32", "fp16", "int8")
     assert in_order(runtimes=[RUNTIME]) == ("fp32", PRECISION)
-    assert any_precision() == f"fp32, fp16, bf16, int8 or {PRECISION}"
-    assert next(iter(pairs())) == f"{PRECISION} vs int8"
+    assert any_precision() == f"fp32, fp16, bf16, int8, int8-bf16 or {PRECISION}"
+    assert next(iter(pairs())) == f"{PRECISION} vs int8-bf16"
     assert registry.RUNTIMES[RUNTIME].label == LABEL
 
 
 def test_without_it_everything_is_as_before() -> None:
     assert precision_names() == [str(precision) for precision in Precision]
-    assert list(pairs())[:3] == ["int8 vs bf16", "int8 vs fp16", "int8 vs fp32"]
-    assert in_order(runtimes=["openvino"]) == ("fp32", "bf16", "int8")
+    assert list(pairs())[:2] == ["int8-bf16 vs int8", "int8-bf16 vs bf16"]
+    assert list(pairs())[4:7] == ["int8 vs bf16", "int8 vs fp16", "int8 vs fp32"]
+    assert in_order(runtimes=["openvino"]) == ("fp32", "bf16", "int8", "int8-bf16")
     assert in_order(runtimes=["torch"]) == ("fp32",)
 
 

@@ -158,7 +158,7 @@ RECIPES: dict[str, tuple[Spec, str]] = {
     ),
     "request of the demo": (
         DEMO,
-        "3a292f3894d2ae1ac1f6b19713708db24ac12425d301ba9236d7e6efb2b69546",
+        "c7222e14221e4a89af2a127d5867a637f68d244eb3e7a14bf2fbd2c1d0cf6289",
     ),
     "request": (REQUEST, "c4da55eb79736ca417c93b286b9ee760b5a3fb53381d1eb1b157d2982b0cbd6b"),
 }

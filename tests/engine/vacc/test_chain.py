@@ -11,11 +11,13 @@ import onnx
 import pytest
 from PIL import Image
 
+from db.enums import Precision
 from engine.cli.main import main
+from engine.cli.vendor.vamp_runs import VampRun
 from engine.datasets.imagenet import class_names
 from engine.preprocess import PreprocessSpec, ResizeMode, Resizer, open_image, preprocess
 from engine.runtimes.onnxruntime import OnnxSession
-from tests.support.tiny import SIDE, tiny_se_model
+from tests.support.tiny import SIDE, store_build, tiny_se_model
 
 BUILD = """\
 name: {name}
@@ -153,6 +155,19 @@ def test_the_chain_on_a_small_model(
     assert [(row["instances"], row["processes"], row["batch"]) for row in measured] == [(2, 2, 2)]
     qps = float(text.split("throughput (qps): ")[1].split()[0])
     assert qps == pytest.approx(measured[0]["images_per_s"], rel=1e-4), "printed = recorded"
+
+
+def test_vamp_measures_in_the_runtime_of_its_option(
+    url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[VampRun] = []
+    monkeypatch.setattr("engine.cli.vendor.vamp.measure", lambda run: asked.append(run) or 0)
+    for precision in (Precision.FP32, Precision.FP16):
+        build = store_build(url, tiny_se_model(), precision)
+        main(["vamp", "-m", build.digest, "-r", "openvino", "-b", "2"])
+    (run,) = asked
+    assert (run.benchmark.runtime, run.artifact.precision) == ("openvino", "fp32")
+    assert "openvino does not execute fp16: choose runtime onnxruntime" in capsys.readouterr().err
 
 
 @pytest.mark.real
