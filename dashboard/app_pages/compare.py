@@ -20,6 +20,7 @@ from dashboard.components.compare.accuracy_loss import Side, accuracy_loss_view,
 from dashboard.components.compare.baseline import baseline_view
 from dashboard.components.compare.filters import Selection, choose
 from dashboard.components.compare.latency import batch_view, latency_view
+from dashboard.components.compare.not_faster import not_faster_note
 from dashboard.components.compare.precision_pairs import pairs_view
 from dashboard.components.compare.recommendation import recommendation_card
 from dashboard.components.compare.side_by_side import side_by_side
@@ -214,6 +215,7 @@ else:
     translate_query_params(OLD_VALUES)
     selected = choose(tables)
     measured = recommendation_card(selected.rows(), selected)
+    not_faster_note(measured)
     accuracy_charts(measured, selected)
     side_by_side(measured)
     details(measured, selected)

@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from db.enums import Precision
 from db.models import Artifact, Benchmark
 from db.session import reading, writing
 from engine.benchmark.comparison import ratio_text, speed_ratio
@@ -47,6 +48,8 @@ def run(params: dict[str, Any], context: JobContext) -> dict[str, Any]:
     surroundings = environment.observe_machine()
     builds, failures = _find_builds(spec, context)
     reused = _reused_ids(builds, surroundings, context)
+    if spec.compares and not _all_compared(reused, builds, context.url):
+        reused = [None] * len(builds)
     remaining = [build for build, previous in zip(builds, reused, strict=True) if previous is None]
     if remaining and spec.quiet_wait_s:
         wait_until_quiet(spec.quiet_wait_s, context)
@@ -134,6 +137,18 @@ def _reused_ids(
         else None
         for build in builds
     ]
+
+
+def _all_compared(ids: list[int | None], builds: list[SessionBuild], url: str) -> bool:
+    """Whether all builds were measured before, each but fp32 with its ratio to fp32."""
+    with reading(url) as session:
+        for number, build in zip(ids, builds, strict=True):
+            if number is None:
+                return False
+            protocol = BenchmarkProtocol.from_row(session.get_one(Benchmark, number))
+            if build.artifact.precision != Precision.FP32 and protocol.speed_up is None:
+                return False
+    return True
 
 
 def _measure_scenario(build: SessionBuild, surroundings: MachineFacts, context: JobContext) -> int:

@@ -30,6 +30,7 @@ class BuildOptions:
     seed: o.Seed = 0
     precision: o.Precisions = None
     softmax: o.Softmax = False
+    compare_fp32: o.CompareFp32 = DEFAULTS["compare_fp32"]
 
     def request_fields(self, runtime: list[str] | None = None) -> dict[str, Any]:
         """All precisions that the runtimes execute are built if none is given."""
@@ -37,6 +38,7 @@ class BuildOptions:
             "weights": read_weights(self.weights, self.seed, self.weights_key),
             **precisions_and_runtimes(self.precision, runtime),
             "softmax": self.softmax,
+            "compare_fp32": self.compare_fp32,
         }
 
 

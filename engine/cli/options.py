@@ -192,6 +192,7 @@ MaxLatency = Annotated[
 ]
 ArrivalRate = Annotated[float | None, option("rate_per_s")]
 ArrivalSeed = Annotated[int, option("arrivals_seed")]
+CompareFp32 = Annotated[bool, option("compare_fp32")]
 IgnoreCached = Annotated[bool, option("again")]
 Runtimes = Annotated[list[str] | None, option("runtimes", more="Repeat the option for several.")]
 Provider = Annotated[str, option("provider")]

@@ -172,6 +172,12 @@ def _print_warnings(frame: pd.DataFrame) -> None:
     states = measured[measured["machine_state"].notna()]
     for row in states.head(MAX_REASONS).to_dict("records"):
         note(f"{row['model_id']} {row['precision']}, {_setting_text(row)}: {row['machine_state']}.")
+    slower = measured[measured["not_faster"].notna()]
+    for row in slower.head(MAX_REASONS).to_dict("records"):
+        note(f"{row['model_id']} {row['precision']}, {_setting_text(row)}: {row['not_faster']}.")
+    if len(slower) > MAX_REASONS:
+        more = len(slower) - MAX_REASONS
+        note(f"{more} more builds are not faster than fp32; --json shows all.")
     for row in measured[measured["verdict"].notna()].to_dict("records"):
         note(f"{row['model_id']} {row['precision']}, {row['scenario']}: {row['verdict']}.")
 

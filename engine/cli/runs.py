@@ -13,6 +13,7 @@ from engine.errors import InvalidRequest
 from engine.preprocess import require_one_scale
 from engine.preprocess.protocols import Protocol
 from engine.runs.compile import evaluate_job
+from engine.runs.fields import DEFAULTS
 from engine.runs.request import DEMO, RunRequest, Task
 from engine.specs import CPU_PROVIDER, EvaluateSpec
 from engine.store import artifacts
@@ -99,6 +100,7 @@ def evaluate(
     calibration_dataset: o.CalibrationDataset = None,
     runtime: o.Runtimes = None,
     provider: o.Provider = CPU_PROVIDER,
+    compare_fp32: o.CompareFp32 = DEFAULTS["compare_fp32"],
     preparation: g.PreprocessOptions,
     outputs: g.OutputOptions,
     detach: o.Detach = False,
@@ -152,6 +154,7 @@ def evaluate(
         limit=max_images,
         calibration_dataset=calibration_dataset,
         provider=provider,
+        compare_fp32=compare_fp32,
         evaluation_preprocess=preprocess,
         **outputs.request_fields(),
     )

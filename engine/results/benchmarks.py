@@ -15,6 +15,7 @@ from engine.benchmark.scenarios.definitions import scenario_label, verdict_text
 from engine.errors import InvalidRequest
 from engine.peak.shares import add_peak_shares
 from engine.results.columns import COLUMNS
+from engine.results.faster import with_not_faster
 from engine.results.reading import by_runtime, newest_rows, read_frame
 from engine.specs.comparability import SAME_SETTING
 from engine.store.protocols import MachineState, ScenarioFacts
@@ -22,7 +23,8 @@ from engine.store.protocols import MachineState, ScenarioFacts
 
 def all_benchmarks(url: str, builds: pd.DataFrame) -> pd.DataFrame:
     """One row per benchmark: times in ms, and the share of the machine's peak in %."""
-    return add_peak_shares(_with_protocol(read_frame(url, _benchmarks())), builds, url)
+    frame = _with_protocol(read_frame(url, _benchmarks()))
+    return add_peak_shares(with_not_faster(frame, builds), builds, url)
 
 
 def newest_benchmarks(url: str, builds: pd.DataFrame) -> pd.DataFrame:

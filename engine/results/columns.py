@@ -158,6 +158,12 @@ _COLUMNS = (
         ".2g",
     ),
     Column(
+        "not_faster",
+        "not faster than fp32",
+        "Marks a build whose speed-up vs fp32 does not lie above 1 (its 95 % interval), and names "
+        "the fastest precision or runtime that does. A dash: it is faster, or it is not known.",
+    ),
+    Column(
         "machine_state",
         "machine speed",
         "How the throughput behaved over the rounds: two speeds, or a drift. A dash: one speed.",
@@ -351,7 +357,8 @@ _ACCURACY = (
 )  # fmt: skip
 _SPEED = (
     "runtime", "placement", "images_per_s", "images_per_s_low", "images_per_s_high", "speed_up",
-    "speed_up_low", "speed_up_high", "speed_up_p", "scenario", "stable", "machine_state", "noise",
+    "speed_up_low", "speed_up_high", "speed_up_p", "not_faster", "scenario", "stable",
+    "machine_state", "noise",
     "other_busy_cores", "latency_p50_ms", "latency_p90_ms", "latency_p99_ms", "batch", "threads",
     "instances", "load_ms", "first_inference_ms", "peak_rss_mb", "achieved_gmacs_per_s",
     "peak_share", "execution", "environment",

@@ -23,7 +23,8 @@ def with_notes(frame: pd.DataFrame, outdated: Mapping[str, str] | None = None) -
 
 
 _NOTE_COLUMNS = [
-    "at_chance", "seen_images", "weights_kind", "execution", "stable", "machine_state", "noise",
+    "at_chance", "seen_images", "weights_kind", "execution", "not_faster", "stable",
+    "machine_state", "noise",
     "verdict",
     "elsewhere", "environment_digest", "images", "images_planned", "images_in_dataset", "origin",
 ]  # fmt: skip
@@ -44,6 +45,8 @@ def _note(row: dict[str, Any], version: str | None) -> str:
         notes.append("random weights")
     if row["execution"] == EMULATED:
         notes.append("emulated")
+    if not is_missing(row["not_faster"]):
+        notes.append(str(row["not_faster"]))
     if row["stable"] == 0:
         notes.append("unstable speed")
     if not is_missing(row["machine_state"]):

@@ -50,15 +50,20 @@ def cells_of(request: RunRequest) -> Cells:
     possible: list[tuple[Precision, str]] = []
     for precision in built:
         for runtime in request.runtimes:
-            reason = registry.why_not(runtime, precision, request.provider)
-            reason = reason or _without_its_file(request, runtime)
-            reason = reason or file_check(request).lacking.get(runtime)
+            reason = why_not_measured(request, precision, runtime)
             if reason is None:
                 possible.append((precision, runtime))
             else:
                 reasons[precision, runtime] = reason
     with_cell = {precision for precision, _ in possible}
     return Cells(tuple(p for p in built if p in with_cell), tuple(possible), reasons)
+
+
+def why_not_measured(request: RunRequest, precision: Precision, runtime: str) -> str | None:
+    """Why a precision of this request cannot be measured in a runtime; None where it can."""
+    reason = registry.why_not(runtime, precision, request.provider)
+    reason = reason or _without_its_file(request, runtime)
+    return reason or file_check(request).lacking.get(runtime)
 
 
 def file_check(request: RunRequest) -> FileCheck:

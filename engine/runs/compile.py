@@ -14,6 +14,7 @@ from engine.common.digests import data_digest
 from engine.jobs.queue import NewJob
 from engine.runs.build_options import build_fields
 from engine.runs.cells import cells_of, needs_torchscript
+from engine.runs.comparison import comparison_of
 from engine.runs.request import (
     BUILTIN_DATASETS,
     Point,
@@ -42,6 +43,9 @@ from engine.text import plural
 
 SHARDED_FROM_IMAGES = 8192
 HOUR_S = 3600.0
+Cell = tuple[Precision, str]
+Sourced = tuple[BenchmarkSpec, list[int]]
+"""A benchmark, and the positions of the jobs that it needs."""
 
 
 def compile(
@@ -89,22 +93,60 @@ def compile(
             add(evaluate_job(complete, [*sources, *needs, *shards]))
         if Task.PROFILE in request.tasks and RUNTIMES[runtime].profiles:
             add(profile_job(profile_spec(request, spec, runtime), sources))
-    if Task.BENCHMARK in request.tasks:
-        specs = [
-            (benchmark_spec(request, point, runtime, build=builds[precision][0]), sources)
-            for point in benchmark_points(request)
-            for precision, runtime in cells.possible
-            if (sources := sources_of(precision, runtime))
+    comparison = comparison_of(request, cells)
+    if comparison is not None and Precision.FP32 not in builds:
+        fp32 = build_spec(request, Precision.FP32)
+        builds[Precision.FP32] = (fp32, add(build_job(fp32, [export])))
+    read = [datasets[name] for name in (request.dataset,) if name in datasets]
+
+    def measured_at(point: Point, measured: Iterable[Cell]) -> list[Sourced]:
+        return [
+            (
+                benchmark_spec(request, point, runtime, build=builds[precision][0]),
+                sources_of(precision, runtime) + (read if request.measures_files else []),
+            )
+            for precision, runtime in measured
         ]
-        if request.scenario == Scenario.CLOSED_LOOP:
-            needed = dict.fromkeys(source for _, sources in specs for source in sources)
-            add(benchmark_job([measured for measured, _ in specs], needed))
-        else:
-            files = [datasets[name] for name in (request.dataset,) if name in datasets]
-            for measured, sources in specs:
-                read = files if request.measures_files else []
-                add(benchmark_job([measured], [*sources, *read]))
+
+    points = benchmark_points(request) if Task.BENCHMARK in request.tasks else ()
+    requested = [one for point in points for one in measured_at(point, cells.possible)]
+    added = measured_at(comparison.point, comparison.cells) if comparison is not None else []
+    joined = comparison is not None and comparison.joined
+    return jobs + _benchmark_jobs(request.scenario, requested, added, joined=joined)
+
+
+def _benchmark_jobs(
+    scenario: Scenario, requested: list[Sourced], added: list[Sourced], *, joined: bool
+) -> list[NewJob]:
+    """The sessions of the requested benchmarks, and of those that compare with fp32.
+
+    With `joined`, these are measured in the session of the requested ones.
+    """
+    if joined:
+        specs = [spec for spec, _ in requested]
+        requested = requested + [one for one in added if one[0] not in specs]
+        added = []
+    if scenario == Scenario.CLOSED_LOOP:
+        jobs = [session_job(requested)] if requested else []
+    else:
+        jobs = [benchmark_job([spec], needs) for spec, needs in requested]
+    if added:
+        compared = [(as_comparison(spec), needs) for spec, needs in added]
+        jobs.append(session_job(compared, compares=True))
     return jobs
+
+
+def session_job(measured: Sequence[Sourced], *, compares: bool = False) -> NewJob:
+    """One session over several benchmarks, after the jobs that they need."""
+    needs = dict.fromkeys(source for _, sources in measured for source in sources)
+    return benchmark_job([spec for spec, _ in measured], needs, compares=compares)
+
+
+def as_comparison(spec: BenchmarkSpec) -> BenchmarkSpec:
+    """A benchmark of the comparison with fp32: closed loop, and reused where it was made before."""
+    of_scenarios = dict.fromkeys(("rate_per_s", "limit_ms", "dataset"))
+    conditions = {**of_scenarios, "scenario": Scenario.CLOSED_LOOP}
+    return spec.model_copy(update={**conditions, "seed": 0, "reuse": True})
 
 
 def dataset_job(spec: DatasetSpec) -> NewJob:
@@ -130,21 +172,25 @@ def build_job(spec: BuildSpec, needs: Iterable[int] = ()) -> NewJob:
 
 
 def benchmark_job(
-    specs: Sequence[BenchmarkSpec], needs: Iterable[int] = (), *, quiet_wait_s: float = 0.0
+    specs: Sequence[BenchmarkSpec],
+    needs: Iterable[int] = (),
+    *,
+    compares: bool = False,
+    quiet_wait_s: float = 0.0,
 ) -> NewJob:
     """Measures speed in one session, with no other job on the machine.
 
-    Of several builds, those that could not be made are left out. `quiet_wait_s`: how long it waits
-    for a quiet machine.
+    Of several builds, those that could not be made are left out; a comparison of two builds needs
+    both. `quiet_wait_s`: how long it waits for a quiet machine.
     """
-    session = SessionSpec(benchmarks=tuple(specs), quiet_wait_s=quiet_wait_s)
+    session = SessionSpec(benchmarks=tuple(specs), compares=compares, quiet_wait_s=quiet_wait_s)
     needs = tuple(needs)
     return NewJob(
         JobKind.BENCHMARK,
         f"Benchmark {_session_subject(session)}",
         session.to_json(),
         needs=needs,
-        needs_all=len(needs) < 2,
+        needs_all=len(needs) < 2 or (compares and len(specs) == 2),
         exclusive=True,
         timeout_s=session.max_s * SEARCH_TIMES + HOUR_S / 4 + START_S * len(specs) + quiet_wait_s,
     )

@@ -20,6 +20,7 @@ from engine.config import settings
 from engine.errors import WorkbenchError
 from engine.jobs.results import JobResult
 from engine.runs.cells import cells_of
+from engine.runs.comparison import comparison_of
 from engine.runs.compile import benchmark_spec, build_spec
 from engine.runs.request import RunRequest, Task, benchmark_points, is_sweep
 from engine.runs.submit import with_dataset_classes, with_file_digest
@@ -47,6 +48,16 @@ class Estimate:
     max_s: float
     from_history: bool
 
+    def __add__(self, other: Estimate) -> Estimate:
+        """Both, one after the other."""
+        return Estimate(
+            self.points + other.points,
+            self.cached + other.cached,
+            self.expected_s + other.expected_s,
+            self.max_s + other.max_s,
+            self.from_history and other.from_history,
+        )
+
     def sentence(self) -> str:
         """`16 benchmarks, about 1 min 30 s (median of recent ones), max 9 min 0 s.`"""
         count = plural(self.points, "benchmark")
@@ -61,12 +72,28 @@ class Estimate:
 
 
 def estimate(request: RunRequest, url: str) -> Estimate | None:
-    """The estimate, from the benchmark protocol and earlier benchmarks; None without benchmarks."""
-    if Task.BENCHMARK not in request.tasks:
-        return None
-    total = len(benchmark_points(request)) * len(cells_of(request).possible)
-    if not total:
-        return None
+    """The estimate, from the benchmark protocol and earlier benchmarks; None without benchmarks.
+
+    The comparison with fp32 is part of it.
+    """
+    cells = cells_of(request)
+    requested = Task.BENCHMARK in request.tasks
+    own = len(benchmark_points(request)) * len(cells.possible) if requested else 0
+    comparison = comparison_of(request, cells)
+    if comparison is None:
+        return _estimate(request, own, url) if own else None
+    if comparison.joined:
+        return _estimate(request, own + len(set(comparison.cells) - set(cells.possible)), url)
+    closed_loop = request.model_copy(
+        update={"scenario": Scenario.CLOSED_LOOP, "batches": (1,), "threads": (0,),
+                "instances": (1,)}
+    )  # fmt: skip
+    added = _estimate(closed_loop, len(comparison.cells), url)
+    return _estimate(request, own, url) + added if own else added
+
+
+def _estimate(request: RunRequest, total: int, url: str) -> Estimate:
+    """The estimate of `total` benchmarks under the conditions of a request."""
     cached = _count_cached(request, url) if is_sweep(request) and not request.again else 0
     median_s = _median_duration_s(request, url)
     min_s = START_S + MIN_ROUNDS * (WINDOW_S + BETWEEN_WINDOWS_S)

@@ -172,6 +172,11 @@ _TABLE = (
     Field("again", "Ignore cached results", "Measure every combination of a sweep again. Without "
           "it, results on this machine are reused and an interrupted sweep continues.",
           flags=("--ignore-cached",)),
+    Field("compare_fp32", "Comparison with fp32", "Measure each int8, fp16 and bf16 build in one "
+          "session with fp32 of its model, at batch 1, after the builds. A build that is not "
+          "faster is marked. fp32 is built for it if it was not chosen. What was compared on "
+          "this machine before is not measured again.",
+          flags=("--compare-fp32/--no-compare-fp32",)),
     Field("runtimes", "Runtimes", f"{', '.join(RUNTIMES)}. Each build is measured in each runtime "
           "that executes its precision; the others are listed with the reason. Default: "
           f"{DEFAULT_RUNTIME}.", flags=("--runtime", "-r"), choices=RUNTIMES, closed=False,

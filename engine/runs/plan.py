@@ -16,7 +16,8 @@ from engine.demo import images
 from engine.errors import WorkbenchError
 from engine.preprocess import PreprocessSpec
 from engine.runs.build_options import options_of
-from engine.runs.cells import cells_of
+from engine.runs.cells import Cells, cells_of
+from engine.runs.comparison import Comparison, comparison_of
 from engine.runs.request import BUILTIN_DATASETS, RunRequest, Task, benchmark_points
 from engine.runs.validation import NOTE_CHECKS, PROBLEM_CHECKS, WARNING_CHECKS, Check, Datasets
 from engine.runtimes.registry import RUNTIMES, label_of
@@ -90,11 +91,24 @@ def plan_steps(request: RunRequest, model: CatalogModel, datasets: Datasets) -> 
             f"Benchmark each build{where} {_points_phrase(request)}, with no other job on this "
             f"machine."
         )
+    comparison = comparison_of(request, cells)
+    if comparison is not None:
+        yield _comparison_phrase(comparison, cells)
     if Task.PROFILE in request.tasks:
         batch = request.batches[0] if request.batches else 1
         profiled = [label_of(runtime) for runtime in used if RUNTIMES[runtime].profiles]
         where = f" in {' and in '.join(profiled)}" if profiled else ""
         yield f"Profile each build{where} at batch {batch}: inference time by operator."
+
+
+def _comparison_phrase(comparison: Comparison, cells: Cells) -> str:
+    runtimes = dict.fromkeys(runtime for _, runtime in comparison.cells)
+    built = "" if Precision.FP32 in cells.precisions else " fp32 is built for it."
+    return (
+        f"Measure whether {' and '.join(comparison.compared)} is faster than fp32 in "
+        f"{' and in '.join(map(label_of, runtimes))} at batch {comparison.point.batch}, with no "
+        f"other job on this machine.{built}"
+    )
 
 
 def _points_phrase(request: RunRequest) -> str:

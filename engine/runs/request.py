@@ -80,6 +80,7 @@ class RunRequest(Spec):
     limit_ms: float | None = Field(None, gt=0)
     arrivals_seed: int = Field(0, ge=0, le=MAX_INTEGER)
     again: bool = Field(False, description="ignore cached results of a sweep")
+    compare_fp32: bool = True
     provider: str = CPU_PROVIDER
     preprocess: dict[str, Any] | None = None
     background: int | None = Field(None, ge=0, le=MAX_CLASSES)

@@ -100,14 +100,16 @@ class SessionSpec(Spec):
     """Builds, or settings of one build, that are measured round by round in one session.
 
     `seed`: of the order within a round. `ratio_tolerance`: the session ends when half the interval
-    of each ratio to the first build is at most this share of the faster of the two. `quiet_wait_s`:
-    how long to wait for a quiet machine at most; 0: it is not waited for. Scenarios of MLPerf
-    Inference are measured one at a time.
+    of each ratio to the first build is at most this share of the faster of the two. `compares`: a
+    comparison with fp32, so earlier results replace it only where all of them have their ratio to
+    fp32. `quiet_wait_s`: how long to wait for a quiet machine at most; 0: it is not waited for.
+    Scenarios of MLPerf Inference are measured one at a time.
     """
 
     benchmarks: tuple[BenchmarkSpec, ...] = Field(min_length=1, max_length=MAX_SESSION_BENCHMARKS)
     seed: int = Field(0, ge=0, le=MAX_INTEGER)
     ratio_tolerance: float = Field(RATIO_TOLERANCE, gt=0, lt=1)
+    compares: bool = Field(False, exclude_if=lambda compares: not compares)
     quiet_wait_s: float = Field(0.0, ge=0, le=MAX_QUIET_WAIT_S, exclude_if=lambda s: s == 0)
 
     @model_validator(mode="after")

@@ -33,6 +33,7 @@ OTHER_VALUES: dict[str, tuple[Any, ...]] = {
     "limit_ms": (9.75,),
     "arrivals_seed": (5,),
     "again": (True,),
+    "compare_fp32": (False,),
     "runtimes": (("another",), ("onnxruntime", "another")),
     "provider": ("CUDAExecutionProvider", "OtherExecutionProvider"),
     "benchmark_max_s": (12.5, 1.0, 0.5),

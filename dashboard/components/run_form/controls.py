@@ -175,7 +175,7 @@ CONTROLS: dict[str, Control] = {
         Pills: ("precisions", "runtimes", "batches", "threads", "instances"),
         Segments: ("scenario",),
         Select: ("calibration_mode", "target", "provider", "format", "via"),
-        Switch: ("softmax", "again"),
+        Switch: ("softmax", "again", "compare_fp32"),
         Number: (
             *("limit", "calibration_images", "calibration_percentile", "max_drop", "rate_per_s"),
             *("limit_ms", "arrivals_seed", "background"),

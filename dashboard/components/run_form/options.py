@@ -83,6 +83,7 @@ def _benchmark(form: Form, kind: str) -> None:
     form.store("benchmark_max_s", lambda: control.from_widget(max_s))
     form.draw("provider", right)
     form.draw("again")
+    form.draw("compare_fp32")
     scenario = form.draw("scenario")
     left, right = st.columns(2)
     if scenario == Scenario.SERVER:

@@ -75,7 +75,8 @@ def build(
     resolved = build_request(build_file, model, override, weights_key)
     for text in resolved.remarks:
         note(f"Note: {text}")
-    request = resolved.request.model_copy(update={"target": target})
+    # Such a build goes to another device: its speed here would tell nothing.
+    request = resolved.request.model_copy(update={"target": target, "compare_fp32": False})
     url = prepare_database()
     calibration = calibration_dataset(build_file)
     if calibration and finish_job(dataset_job(calibration)).status != JobStatus.SUCCEEDED:

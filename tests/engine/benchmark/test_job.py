@@ -13,12 +13,13 @@ import psutil
 import pytest
 from sqlalchemy import select
 
-from db.models import Benchmark, Environment
-from db.session import reading
+from db.models import Artifact, Benchmark, Environment
+from db.session import reading, writing
 from engine.benchmark import job, session_measurement
 from engine.benchmark.comparison import speed_ratio
 from engine.benchmark.loaded_model import ProcessConfig
 from engine.benchmark.processes import ProcessGroup
+from engine.benchmark.rows import SessionBuild
 from engine.common.files import save_arrays
 from engine.config import REPOSITORY, settings
 from engine.errors import ArtifactMissing, BenchmarkFailed
@@ -176,6 +177,26 @@ def test_two_builds_are_measured_in_one_session(url: str, tmp_path: Path) -> Non
     assert protocols[1].speed_up.reference == fp32.artifact_digest
     assert fp32.latencies_path != int8.latencies_path
     assert not list(settings().folder("cache/sessions").glob("*")), "the checkpoint is removed"
+
+
+def test_a_comparison_is_made_once(url: str, tmp_path: Path) -> None:
+    asked = {**session_of(store_pair(url), reuse=True), "compares": True}
+    context = Quiet(url, tmp_path / "work")
+    result = job.run(asked, context)
+    assert not result.get("reused")
+    again = job.run(asked, context)
+    assert again["reused"]
+    assert again["benchmarks"] == result["benchmarks"]
+    with writing(url) as session:
+        fp32, int8 = session.scalars(select(Benchmark).order_by(Benchmark.id))
+        builds = [
+            SessionBuild(BenchmarkSpec(), session.get_one(Artifact, row.artifact_digest), 1)
+            for row in (fp32, int8)
+        ]
+        ids: list[int | None] = [fp32.id, int8.id]
+        int8.protocol = {name: v for name, v in int8.protocol.items() if name != "speed_up"}
+    assert not job._all_compared(ids, builds, url), "no ratio, as from a session without fp32"
+    assert not job._all_compared([fp32.id, None], builds, url)
 
 
 def test_a_build_that_was_not_made_is_left_out(url: str, tmp_path: Path) -> None:

@@ -108,6 +108,7 @@ CALLS: dict[str, tuple[list[str], Any]] = {
     "again": (["benchmark", "timm/x", "--ignore-cached"], True),
     "runtimes": (["run", "timm/x", "-r", "another", "-r", "onnxruntime"],
                  ("another", "onnxruntime")),
+    "compare_fp32": (["build", "timm/x", "--no-compare-fp32"], False),
     "provider": (["run", "timm/x", "--provider", "CUDAExecutionProvider"],
                  "CUDAExecutionProvider"),
     "benchmark_max_s": (["run", "timm/x", "--max-duration", "12.5"], 12.5),

@@ -158,9 +158,9 @@ RECIPES: dict[str, tuple[Spec, str]] = {
     ),
     "request of the demo": (
         DEMO,
-        "c7222e14221e4a89af2a127d5867a637f68d244eb3e7a14bf2fbd2c1d0cf6289",
+        "8ae239fb8a53de8236bb154e8f374556d6e02695fca757a8396c804eeb15d1b2",
     ),
-    "request": (REQUEST, "c4da55eb79736ca417c93b286b9ee760b5a3fb53381d1eb1b157d2982b0cbd6b"),
+    "request": (REQUEST, "afd6546db711f9cb315c18a54c086bdc47163c107a30756e1d5a61a2d8149652"),
 }
 SETTINGS = {
     "benchmark": (BENCHMARK, "115d591b35c7b990fe71b1cd71faeb2efcbe75a601f3eedebefc21e76d0ccadd"),
