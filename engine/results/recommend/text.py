@@ -17,7 +17,6 @@ from engine.specs import DEFAULT_RUNTIME
 from engine.store.manifest import EMULATED
 from engine.text import is_missing, number, plural, signed
 
-
 NO_CANDIDATES = (
     "No build has both an accuracy on these images and a speed in this configuration yet."
 )
