@@ -64,19 +64,20 @@ class Selection:
 
 def choose(tables: ResultTables) -> Selection:
     """Draws the filters and returns their values."""
-    with st.container(border=True), st.container(horizontal=True, vertical_alignment="bottom"):
-        evaluated, benchmarked = tables.evaluations, tables.benchmarks
-        accuracy = _select_group("Accuracy on", accuracy_groups(evaluated), "images", 220)
-        speed = _select_group("Speed at", speed_groups(benchmarked), "setting", 330)
-        runtime = _select_runtime(tables)
-        labels = list(dict.fromkeys(with_labels(tables.builds)["label"]))
-        models = st.multiselect(
-            "Models",
-            labels,
-            key="models",
-            placeholder="All models",
-            bind="query-params",
-        )
+    with st.container(border=True):
+        with st.container(horizontal=True, vertical_alignment="bottom"):
+            evaluated, benchmarked = tables.evaluations, tables.benchmarks
+            accuracy = _select_group("Accuracy on", accuracy_groups(evaluated), "images", 260)
+            speed = _select_group("Speed at", speed_groups(benchmarked), "setting", 410)
+            runtime = _select_runtime(tables)
+            labels = list(dict.fromkeys(with_labels(tables.builds)["label"]))
+            models = st.multiselect(
+                "Models",
+                labels,
+                key="models",
+                placeholder="All models",
+                bind="query-params",
+            )
         published = _published_toggle(accuracy, tables)
     return Selection(accuracy, speed, models, published, runtime)
 
