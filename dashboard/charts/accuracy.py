@@ -16,20 +16,17 @@ from dashboard.charts.accuracy_marks import add_arrows, add_precisions, add_reco
 from dashboard.charts.common import (
     layout,
     log_axis,
-    log_range,
     pareto_front_line,
     percent_range,
     safe,
 )
 from dashboard.charts.names import add_names, brief_names
 from dashboard.charts.published import published_trace
-from dashboard.palette import Palette, symbols
+from dashboard.palette import Palette
 from engine.common.pareto import pareto_front
 from engine.results.groups import is_collapsed, pareto_candidates
 from engine.results.notes import is_unreliable
 from engine.runtimes.registry import tag_of
-
-PRECISION_OFFSET = 0.035  # share of the axis
 
 
 def accuracy_against_compute(
@@ -44,36 +41,23 @@ def accuracy_against_compute(
     figure = go.Figure()
     points = _with_defaults(points[points["compute_gmacs"].notna()])
     xs = [*points["compute_gmacs"], *([] if published is None else published["gmacs"])]
-    points = points.assign(drawn_at=_offset_by_precision(points, xs))
     if published is not None:
         figure.add_trace(published_trace(published, palette))
-    add_arrows(figure, points, "drawn_at", palette)
+    add_arrows(figure, points, "compute_gmacs", palette)
     counted = points[~points["estimated"].astype(bool)]
     front = _front_rows(counted, counted["compute_gmacs"])
-    add_precisions(figure, points, "drawn_at", front, palette)
-    add_recommended(figure, points, "drawn_at", palette)
+    add_precisions(figure, points, "compute_gmacs", front, palette)
+    add_recommended(figure, points, "compute_gmacs", palette)
     ys = [] if published is None else list(published["top1"])
     approximate = published is not None and bool(published["approximate"].any())
     approximate |= bool(points["estimated"].any())
     title = "GMACs per image (log), ← lower is better"
     _axes(figure, points, xs, ys, title + ("; ~ estimated" if approximate else ""), images)
     crosses = [] if published is None else list(zip(published["gmacs"], ys, strict=True))
-    _name_points(figure, points, "drawn_at", palette, crosses)
+    _name_points(figure, points, "compute_gmacs", palette, crosses)
     if points.empty and published is not None:
         _name_published(figure, published, palette)
     return layout(figure, palette)
-
-
-def _offset_by_precision(points: pd.DataFrame, xs: list[float]) -> pd.Series:
-    """x positions with an offset per precision and tag of a runtime: no marks overlap."""
-    marks = list(zip(points["precision"], points["tag"], strict=True))
-    order = sorted(set(marks), key=lambda mark: (list(symbols()).index(mark[0]), mark[1]))
-    if len(order) < 2:
-        return points["compute_gmacs"].astype(float)
-    low, high = log_range(xs)
-    places = {mark: place - (len(order) - 1) / 2 for place, mark in enumerate(order)}
-    steps = pd.Series([places[mark] for mark in marks], index=points.index, dtype=float)
-    return points["compute_gmacs"].astype(float) * 10 ** (steps * PRECISION_OFFSET * (high - low))
 
 
 def accuracy_against_throughput(

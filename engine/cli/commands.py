@@ -64,7 +64,7 @@ COMMANDS: dict[str, Entry] = {
     ),
     "results": Entry(
         "results:results",
-        "Shows all results, or exports them as CSV, JSON, Markdown or LaTeX.",
+        "Shows all results, or exports them as CSV, JSON, Markdown, LaTeX or Excel.",
     ),
     "recommend": Entry(
         "recommend:recommend_build",

@@ -1,4 +1,4 @@
-"""`results`: all measurements as a table, CSV, JSON, Markdown or LaTeX."""
+"""`results`: all measurements as a table, CSV, JSON, Markdown, LaTeX or Excel."""
 
 from __future__ import annotations
 
@@ -30,8 +30,11 @@ class OutputFormat(StrEnum):
     JSON = "json"
     MARKDOWN = "markdown"
     LATEX = "latex"
+    EXCEL = "excel"
 
 
+ROUNDED = (OutputFormat.MARKDOWN, OutputFormat.LATEX)
+"""Formats for reading, with the columns of the summary."""
 MAX_REASONS = 4
 
 
@@ -48,6 +51,15 @@ def results(
             "--output", "-o", help="File to write (CSV unless --format is given). Default: stdout."
         ),
     ] = None,
+    columns: Annotated[
+        str | None,
+        typer.Option(
+            "--columns",
+            metavar="NAME[,NAME]",
+            help="Columns of an export, by their keys in JSON, or `all`. Default: all in CSV, JSON "
+            "and Excel, those of the summary in Markdown and LaTeX.",
+        ),
+    ] = None,
     per_image: Annotated[
         bool,
         typer.Option(
@@ -58,15 +70,15 @@ def results(
     ] = False,
     json: Json = False,
 ) -> None:
-    """Shows all results, or exports them as CSV, JSON, Markdown or LaTeX.
+    """Shows all results, or exports them as CSV, JSON, Markdown, LaTeX or Excel.
 
-    CSV and JSON hold all columns at full precision; the table holds the most used ones. `b8 i2 t1`
+    CSV, JSON and Excel hold all columns at full precision, Markdown and LaTeX those of the summary
+    with the digits of the pages; --columns chooses. The table holds the most used ones. `b8 i2 t1`
     in it is batch size 8, concurrency 2, and 1 thread for each request.
 
     Example: `python -m engine results --format csv --output results.csv`
     """
     from engine.results import results_frame
-    from engine.results.formats import FORMATS
 
     frame = results_frame(prepare_database())
     if model is not None:
@@ -81,16 +93,45 @@ def results(
     if form == OutputFormat.TABLE and output is None:
         show_results(frame)
         return
-    text = FORMATS[OutputFormat.CSV if form == OutputFormat.TABLE else form](frame)
+    form = OutputFormat.CSV if form == OutputFormat.TABLE else form
+    _export(_with_columns(frame, form, columns), form, output)
+
+
+def _with_columns(frame: pd.DataFrame, form: OutputFormat, columns: str | None) -> pd.DataFrame:
+    """The columns of an export. Raises InvalidRequest for an unknown name."""
+    from engine.results.columns import columns_in_set
+    from engine.results.notes import with_notes
+
+    if columns == "all" or (columns is None and form not in ROUNDED):
+        return frame
+    frame = with_notes(frame)
+    names = columns_in_set("Summary") if columns is None else columns.split(",")
+    names = [name.strip() for name in names]
+    unknown = [name for name in names if name not in frame]
+    if unknown:
+        raise InvalidRequest(
+            f"There is no column {', '.join(unknown)}; the columns are {', '.join(frame)}."
+        )
+    return frame[list(dict.fromkeys(names))]
+
+
+def _export(frame: pd.DataFrame, form: OutputFormat, output: Path | None) -> None:
+    """Writes a file, or to stdout. Raises InvalidRequest, StorageFull."""
+    from engine.results.formats import FORMATS, to_excel
+
+    if form == OutputFormat.EXCEL and output is None:
+        raise InvalidRequest("Excel is not text: give --output FILE.xlsx.")
     if output is None:
+        text = FORMATS[form](frame)
         print(text, end="" if text.endswith("\n") else "\n")
-    else:
-        try:
-            with disk_full_as_error(output.parent):
-                output.write_text(text, encoding="utf-8")  # not replaced: it may be a pipe
-        except OSError as error:
-            raise InvalidRequest(f"{output} cannot be written: {error.strerror}.") from error
-        note(f"{len(frame)} results written to {output}.")
+        return
+    content = to_excel(frame) if form == OutputFormat.EXCEL else FORMATS[form](frame).encode()
+    try:
+        with disk_full_as_error(output.parent):
+            output.write_bytes(content)  # not replaced: it may be a pipe
+    except OSError as error:
+        raise InvalidRequest(f"{output} cannot be written: {error.strerror}.") from error
+    note(f"{len(frame)} results written to {output}.")
 
 
 def show_results(frame: pd.DataFrame) -> None:

@@ -21,6 +21,7 @@ from engine.results.groups import (
 )
 from engine.results.joining import ResultTables, join_results
 from engine.results.recommend import only_real_or_only_demo, with_accuracy_drops
+from engine.text import quoted
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +86,7 @@ def _group(groups: list[Group], part: str | None, what: str, flag: str) -> Group
     exact = [group for group in found if group.label == part]
     if len(exact or found) == 1:
         return (exact or found)[0]
-    labels = "; ".join(group.label for group in (found or groups)[:6]) or "none was measured yet"
-    problem = "fits several" if found else "fits no"
-    raise InvalidRequest(f"{flag} {part!r} {problem} {what}: choose one of {labels}.")
+    labels = "; ".join(group.label for group in (found or groups)[:6])
+    way_out = f"choose one of {labels}" if labels else "none was measured yet"
+    problem = f"fits several {what}s" if found else f"fits no {what}"
+    raise InvalidRequest(f"{flag} {quoted(part)} {problem}: {way_out}.")

@@ -76,8 +76,7 @@ def marks_note(points: pd.DataFrame, selection: Selection) -> None:
     several = points["precision"].nunique() > 1
     notes = [
         f"Accuracy on {escape_markdown(selection.images)}, with Wilson 95 % intervals.",
-        "Arrows: from fp32 to the lower precisions of the same model, which have equal GMACs and "
-        "are drawn side by side."
+        "Arrows: from fp32 to the lower precisions of the same model, which have equal GMACs."
         if several
         else "",
         "Throughput with its 95 % interval between rounds."

@@ -28,6 +28,7 @@ from engine.results.recommend import (
     recommendation_text,
 )
 from engine.results.recommend.measure_again import quiet_session, rows_to_measure
+from engine.results.recommend.text import NO_CANDIDATES
 from engine.runtimes.registry import name_in
 from engine.text import plural
 
@@ -62,9 +63,7 @@ def _without_speed(points: pd.DataFrame) -> None:
     """The most accurate build, as long as no build has both accuracy and speed."""
     st.markdown("**Most accurate build**")
     if points.empty:
-        st.caption(
-            "No build has both an accuracy on these images and a speed in this configuration yet."
-        )
+        st.caption(NO_CANDIDATES)
         return
     best, *others = points.sort_values("top1", ascending=False).to_dict("records")
     second = others[0] if others else None

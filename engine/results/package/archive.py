@@ -7,7 +7,6 @@ import re
 import zipfile
 from pathlib import Path
 
-from db.enums import Precision
 from db.models import Artifact, Weights
 from db.session import reading
 from engine.build.int8.saturation import overflow_warning
@@ -22,6 +21,7 @@ from engine.results.joining import results_frame
 from engine.results.package.snippet import RUNTIMES, SnippetFacts, snippet
 from engine.results.provenance import with_provenance
 from engine.runtimes.registry import label_of, runtime_of, why_not
+from engine.specs.precisions import uses_bf16
 from engine.store.artifacts import model_path, preprocess_of
 from engine.store.manifest import ExportManifest
 
@@ -115,7 +115,7 @@ def snippet_facts(artifact: Artifact, runtime: str) -> SnippetFacts:
     return SnippetFacts(
         build=f"{artifact.model_id} {artifact.precision}",
         runtime=runtime,
-        hint="bf16" if artifact.precision == Precision.BF16 else "f32",
+        hint="bf16" if uses_bf16(artifact.precision) else "f32",
         exact=overflow_warning(artifact) is not None,
         batch=manifest.fixed_batch,
         background=manifest.background,

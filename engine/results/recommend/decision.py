@@ -56,7 +56,8 @@ class Assessment:
 
     `reasons`: why its state is not MEETS, one clause each. `difference`: top-1 minus that of its
     fp32, paired. `more_images`: about how many more would show its accuracy; None where no number
-    is known. `family`: number of builds that were tested together.
+    is known. `family`: number of builds that were tested together. `speed_open`: its speed is among
+    the reasons.
     """
 
     state: State
@@ -65,6 +66,7 @@ class Assessment:
     more_images: int | None = None
     family: int = 1
     latency: Interval | None = None
+    speed_open: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +125,7 @@ def recommend(
         pairs = zip(rows, tested, strict=True)
         shown = next((row for row, found in pairs if found.state == State.MEETS), None)
     unreliable = tuple(row for row in rows if unreliable_because(row))
-    undecided = (best,) if assessment.state == State.INCONCLUSIVE and not unreliable else ()
+    undecided = (best,) if assessment.speed_open and not unreliable else ()
     return Recommendation(
         assessment.state, meets, best, assessment, shown, unreliable=unreliable or undecided
     )
@@ -228,7 +230,8 @@ def _assessment(
             state = State.INCONCLUSIVE
         elif state == State.MEETS:
             state = State.LIKELY
-    return Assessment(state, (*speed, *accuracy), difference, more, family, latency)
+    reasons = (*speed, *accuracy)
+    return Assessment(state, reasons, difference, more, family, latency, bool(speed))
 
 
 def _nearest_miss(points: pd.DataFrame, limits: list[Limit], meets: pd.Series) -> Recommendation:

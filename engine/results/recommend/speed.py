@@ -8,6 +8,7 @@ import pandas as pd
 
 from db.enums import Precision
 from engine.results.builds import MEASURED_HERE
+from engine.results.faster import not_faster
 from engine.results.recommend.constraints import TOLERANCE, Constraints
 from engine.results.recommend.evidence import Evidence, Interval
 from engine.specs.comparability import SAME_MODEL
@@ -50,16 +51,6 @@ def crosses_limit(interval: Interval | None, constraints: Constraints) -> list[s
         f"the interval of {constraints.percentile}, {low} to {high} ms, reaches beyond the limit "
         f"of {limit:g} ms"
     ]
-
-
-def not_faster(row: Row) -> bool | None:
-    """Whether a build is not shown to be faster than fp32 of its model in one session.
-
-    None for fp32, and where both were not measured in one session.
-    """
-    if row["precision"] == Precision.FP32 or is_missing(row["speed_up_low"]):
-        return None
-    return not row["speed_up_low"] > 1
 
 
 def fp32_beside(row: Row, eligible: pd.DataFrame) -> Row | None:

@@ -7,14 +7,19 @@ from typing import Any
 
 from db.enums import Precision
 from engine.common.stats import PairedDifference
+from engine.results.faster import not_faster_text
 from engine.results.recommend.constraints import Constraints, Goal, State
 from engine.results.recommend.decision import Assessment, Miss, Recommendation
-from engine.results.recommend.speed import Row, not_faster
+from engine.results.recommend.speed import Row
 from engine.results.wording import accuracy_text, interval_text, significance_text
 from engine.runtimes.registry import label_of, other_runtime
 from engine.specs import DEFAULT_RUNTIME
 from engine.store.manifest import EMULATED
 from engine.text import is_missing, number, plural, signed
+
+NO_CANDIDATES = (
+    "No build has both an accuracy on these images and a speed in this configuration yet."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +111,7 @@ def images_text(assessment: Assessment, constraints: Constraints, row: Row) -> s
 def _no_build_meets(found: Recommendation) -> RecommendationText:
     head = f"No build meets all constraints (0 of {found.candidates:,})."
     if found.nearest is None:
-        return RecommendationText(head, "")
+        return RecommendationText(NO_CANDIDATES, "")
     row = found.nearest
     missed = "; ".join(map(_miss_text, found.misses))
     # A build at chance level may be within every limit.
@@ -172,9 +177,9 @@ def most_accurate_text(
 
 def caveats(row: Row, constraints: Constraints) -> list[str]:
     """What limits a recommended build without changing its state, one clause each; may be empty."""
-    found = []
-    if not_faster(row):
-        found.append(f"{row['precision']} is not shown to be faster than fp32 of this model here")
+    stored = row.get("not_faster")
+    slower = not_faster_text(row) if is_missing(stored) else stored
+    found = [f"{row['precision']} is {slower}"] if slower else []
     if not is_missing(row["elsewhere"]):
         found.append(str(row["elsewhere"]))
     if row["execution"] == EMULATED:

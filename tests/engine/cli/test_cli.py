@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Annotated
 
 import numpy as np
+import openpyxl
 import pytest
 import typer
 import typer.main
@@ -32,7 +33,9 @@ from engine.common.program import program
 from engine.config import REPOSITORY, settings
 from engine.errors import InvalidRequest
 from engine.preprocess.spec import PIXEL_SCALE
+from engine.results.columns import columns_in_set
 from engine.results.precision_pairs import paired_top1_difference
+from tests.support import rows
 from tests.support.tiny import image_folder, store_build, tiny_se_model
 
 pytestmark = pytest.mark.integration
@@ -288,6 +291,27 @@ def test_classify_answers_for_each_image_and_build(
         probabilities = [guess["probability"] for guess in answer["top5"]]
         assert probabilities == sorted(probabilities, reverse=True)
         assert sum(probabilities) == pytest.approx(1, abs=1e-5), "four classes are all of them"
+
+
+def test_exports_have_the_chosen_columns(
+    url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows.add_measured_model(url)
+    assert main(["results", "-f", "markdown"]) == 0
+    header = capsys.readouterr().out.splitlines()[0]
+    assert header.count("|") == len(columns_in_set("Summary")) + 1
+    assert main(["results", "-f", "latex", "--columns", "model_id,top1"]) == 0
+    assert "79.30" in capsys.readouterr().out
+    assert main(["results", "--json", "--columns", "precision"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert sorted(row["precision"] for row in shown) == ["fp16", "fp32", "int8"]
+    assert {*shown[0]} == {"precision"}
+    assert main(["results", "-f", "csv", "--columns", "speed"]) == 1
+    assert "no column speed" in capsys.readouterr().err
+    assert main(["results", "-f", "excel"]) == 1
+    assert main(["results", "-f", "excel", "-o", str(tmp_path / "r.xlsx")]) == 0
+    sheet = openpyxl.load_workbook(tmp_path / "r.xlsx").active
+    assert sheet.max_row == 4
 
 
 def test_results_are_written_to_a_file(

@@ -171,3 +171,16 @@ def test_recommend_and_results_print_json(url: str, capsys: pytest.CaptureFixtur
     assert main(["results", "--json", "--per-image"]) == 0
     assert all(row["correct_images"] for row in json.loads(capsys.readouterr().out))
     assert main(["results", "--per-image"]) == 1
+
+
+def test_a_part_of_a_label_chooses_the_images(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["recommend"]) == 0
+    assert "No build has both" in capsys.readouterr().out
+    assert main(["recommend", "--images", "val"]) == 1
+    assert "none was measured yet" in capsys.readouterr().err
+    rows.add_measured_model(url)
+    rows.add_measured_model(url, "other", dataset="val-two", right={"fp32": 900})
+    assert main(["recommend", "--images", "val-two"]) == 0
+    assert "timm/other fp32" in capsys.readouterr().out
+    assert main(["recommend", "--images", "val"]) == 1
+    assert "fits several image sets" in capsys.readouterr().err
