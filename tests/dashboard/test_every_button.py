@@ -24,6 +24,7 @@ from db.models import Artifact
 from db.session import connect, reading, writing
 from engine.classify import client
 from engine.config import REPOSITORY, settings
+from engine.store.artifacts import MODEL_FILE
 from engine.weights.identify import Identified
 from tests.support import rows
 from tests.support.answering import classified, png
@@ -108,7 +109,9 @@ def unchanged(url: str) -> Iterator[None]:
 
 def fill(url: str) -> None:
     """Results, an artifact that nothing rests on, jobs in every state, images that are broken."""
-    rows.add_measured_model(url)
+    rows.add_measured_model(url, noise=["other processes used 1.50 cores"])
+    for folder in settings().folder("artifacts").iterdir():
+        (folder / MODEL_FILE).write_bytes(b"x")
     with reading(url) as session:
         made = session.scalars(select(Artifact.digest).where(Artifact.precision == "fp32")).one()
     progress = {"done": 5, "total": 10, "unit": "images", "log_tail": "a"}

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from sqlalchemy import select
 from streamlit.testing.v1 import AppTest
@@ -20,6 +21,7 @@ from engine.runs.request import DEMO
 from engine.weights.identify import Identified
 from tests.support import rows
 from tests.support.pages import PAGES, figures, missing, opened, plain_texts, texts
+from tests.support.tiny import tiny_se_model
 
 HOSTILE = "[x](http://evil) :red[y] <b>z</b> `q`"
 
@@ -216,7 +218,7 @@ def test_the_protocol_is_part_of_the_request(url: str, protocol: str, mode: str 
 
 
 def test_an_onnx_file_is_its_own_model(url: str, tmp_path: Path) -> None:
-    (tmp_path / "net.onnx").write_bytes(b"bytes")
+    onnx.save(tiny_se_model(), tmp_path / "net.onnx")
     app = opened("new_run")
     app.button_group(key="from").set_value("ONNX file").run()
     app.text_input(key="onnx_path").set_value(str(tmp_path / "net.onnx")).run()

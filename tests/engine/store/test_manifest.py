@@ -56,7 +56,7 @@ BOUND = {
 }
 EVALUATION = {
     *("batch", "provider", "threads", "preprocessing", "scoring", "runtime", "classes"),
-    *("class_matching", "seen_before"),
+    *("class_matching", "seen_before", "nodes"),
 }
 BENCHMARK = {
     *("warm_up_s", "windows", "reported_windows", "window_images_per_s", "window_s", "tolerance"),
