@@ -69,7 +69,7 @@ def url(template_home: Path, home: Path) -> str:
     return copy_of(template_home, home)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def real_data() -> Path:
     """The folder of real photographs and weights; the test is skipped where there is none."""
     folder = os.environ.get("SENET_REAL_DATA")

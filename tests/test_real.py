@@ -25,6 +25,7 @@ from engine.evaluation import job as evaluation
 from engine.export import job as export
 from engine.specs import BuildSpec, EvaluateSpec, ExportSpec
 from engine.store import artifacts
+from tests.support.homes import copy_of, own_home
 from tests.support.real_photographs import counts, spec_of
 from tests.support.tiny import Quiet
 
@@ -36,6 +37,21 @@ ZERO_TO_ONE = {"resize": 256, "crop": 224, "mean": [0, 0, 0], "std": [1, 1, 1]}
 def se_network(real_data: Path) -> ExportSpec:
     path = real_data / "weights" / "tf_mobilenetv3_small_100.safetensors"
     return spec_of("timm/tf_mobilenetv3_small_100", path)
+
+
+@pytest.fixture(scope="module")
+def template_home(
+    template_home: Path, real_data: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """The migrated home, with the SE network exported and built in fp32 once for all tests here."""
+    work = tmp_path_factory.mktemp("se_network")
+    with own_home(work / "home") as folder:
+        url = copy_of(template_home, folder)
+        spec = se_network(real_data)
+        export.run(spec.to_json(), Quiet(url, work / "export"))
+        fp32 = BuildSpec(export=spec, precision=Precision.FP32)
+        build.run(fp32.to_json(), Quiet(url, work / "build"))
+    return folder
 
 
 @pytest.mark.parametrize("runtime", ["openvino", "torch"])

@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable
 from itertools import combinations
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
@@ -86,24 +85,41 @@ def evaluated(url: str, tmp_path: Path, spec: ExportSpec) -> PerImage:
     return load_per_image(find_evaluation(result["evaluation"], url))
 
 
+@pytest.fixture(scope="module")
+def crops(real_data: Path) -> torch.Tensor:
+    """The photographs as torchvision resizes and crops them (1000, 3, 224, 224), uint8, by name."""
+    cropped = transforms.Compose(
+        [
+            transforms.Resize(256, transforms.InterpolationMode.BILINEAR),
+            transforms.CenterCrop(224),
+            transforms.PILToTensor(),
+        ]
+    )
+    files = sorted((real_data / "imagenet_1000").glob("*.JPEG"))
+    return torch.stack([cropped(default_loader(str(file))) for file in files])
+
+
 def independent_pass(
-    folder: Path, network: Callable[[torch.Tensor], torch.Tensor], transform: Any
+    crops: torch.Tensor,
+    network: Callable[[torch.Tensor], torch.Tensor],
+    mean: tuple[float, ...],
+    std: tuple[float, ...],
 ) -> np.ndarray:
-    """Best five classes (1000, 5) by plain torch and torchvision, in the order of the names."""
+    """Best five classes (1000, 5) by plain torch and torchvision."""
     found = []
+    normalize = transforms.Normalize(mean, std)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     with torch.inference_mode():
-        files = sorted(folder.glob("*.JPEG"))
-        for start in range(0, len(files), 16):
-            images = [transform(default_loader(str(file))) for file in files[start : start + 16]]
-            found.append(network(torch.stack(images)).topk(5, dim=1).indices.numpy())
+        for batch in crops.split(16):
+            scores = network(normalize(batch.float() / 255))
+            found.append(scores.topk(5, dim=1).indices.numpy())
     torch.set_num_threads(threads)
     return np.concatenate(found)
 
 
 def test_the_se_network_image_by_image_as_torch_has_it(
-    url: str, tmp_path: Path, real_data: Path, photographs: str
+    url: str, tmp_path: Path, real_data: Path, photographs: str, crops: torch.Tensor
 ) -> None:
     import timm
     from safetensors.torch import load_file
@@ -115,15 +131,7 @@ def test_the_se_network_image_by_image_as_torch_has_it(
     network = timm.create_model("tf_mobilenetv3_small_100", pretrained=False)
     network.load_state_dict(load_file(path))
     half = (0.5, 0.5, 0.5)
-    transform = transforms.Compose(
-        [
-            transforms.Resize(256, transforms.InterpolationMode.BILINEAR),
-            transforms.CenterCrop(224),
-            transforms.ToTensor(),
-            transforms.Normalize(half, half),
-        ]
-    )
-    expected = independent_pass(real_data / "imagenet_1000", network.eval(), transform)
+    expected = independent_pass(crops, network.eval(), half, half)
     labels = np.arange(1000)
     assert images.top is not None
     assert np.array_equal(images.label, labels), "one image a class, in the order of the wnids"
@@ -134,7 +142,7 @@ def test_the_se_network_image_by_image_as_torch_has_it(
 
 
 def test_squeezenet_image_by_image_as_torchvision_has_it(
-    url: str, tmp_path: Path, real_data: Path, photographs: str
+    url: str, tmp_path: Path, real_data: Path, photographs: str, crops: torch.Tensor
 ) -> None:
     from torchvision.models import squeezenet1_1
 
@@ -148,15 +156,8 @@ def test_squeezenet_image_by_image_as_torchvision_has_it(
     stored = {t.name: numpy_helper.to_array(t).copy() for t in onnx.load(path).graph.initializer}
     own = network.state_dict()
     network.load_state_dict({name: torch.from_numpy(stored[name]) for name in own})
-    transform = transforms.Compose(
-        [
-            transforms.Resize(256, transforms.InterpolationMode.BILINEAR),
-            transforms.CenterCrop(224),
-            transforms.ToTensor(),
-            transforms.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
-        ]
-    )
-    expected = independent_pass(real_data / "imagenet_1000", network.eval(), transform)
+    mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+    expected = independent_pass(crops, network.eval(), mean, std)
     hits = expected == np.arange(1000)[:, None]
     assert images.top is not None
     assert np.array_equal(images.top[:, 0], expected[:, 0])
