@@ -88,7 +88,18 @@ def time_message(
         f"The search evaluates up to {max_steps} candidates on "
         f"{len(constraint.reference_margins):,} images, about {duration(step_s)} each, "
         f"and analyzes the sensitivity in about {duration(analysis_s)}: at most about "
-        f"{duration(most_s)}."
+        f"{duration(most_s)}, and building and timing the candidates."
+    )
+
+
+def time_left_message(
+    constraint: AccuracyConstraint, step: EvaluatedCandidate, steps_left: int, spent_s: float
+) -> str:
+    """The time that the remaining candidates take if each takes as long as `step`."""
+    left_s = min(steps_left * step.duration_s, constraint.search_limit_s - spent_s)
+    return (
+        f"Building, timing and evaluating a candidate takes {duration(step.duration_s)}: at most "
+        f"about {duration(max(left_s, 0.0))} more."
     )
 
 

@@ -19,6 +19,7 @@ from engine.build.int8.accuracy_control.bound import (
     AccuracyConstraint,
     fp32_message,
     not_met_message,
+    time_left_message,
     time_message,
     too_few_images_message,
 )
@@ -233,6 +234,9 @@ class _Search:
             f"from score margins {step.expected.drop_pp:.2f}, "
             f"at most {step.expected.upper_limit_pp:.2f}{_speed_text(step)}."
         )
+        steps_left = len(list(self.shares())) - len(self.steps)
+        if len(self.steps) == 1 and steps_left and not self.constraint.is_met(step):
+            self.request.log(time_left_message(self.constraint, step, steps_left, self._spent_s()))
         best = self._nearest()
         if best is not step:
             self.request.log(

@@ -333,4 +333,5 @@ def test_a_search_tells_its_time_first_and_the_best_so_far() -> None:
     told = [line for line in messages if line.startswith("The search evaluates up to")]
     assert "on 400 images, about 20 s each" in told[0]
     assert messages.index(told[0]) < next(i for i, m in enumerate(messages) if "drop of" in m)
+    assert sum(line.endswith(" more.") for line in messages) == 1, "after the first candidate"
     assert any(line.startswith("Best so far: ") and "2.50 pp" in line for line in messages)
