@@ -43,43 +43,44 @@ def not_faster_text(row: Mapping[str, Any], faster: str | None = None) -> str | 
 def with_not_faster(benchmarks: pd.DataFrame, builds: pd.DataFrame) -> pd.DataFrame:
     """Adds `not_faster`, the text of each benchmark; `builds`: their models and precisions."""
     columns = ["artifact_digest", *SAME_MODEL, "precision"]
-    known = benchmarks[benchmarks["speed_up_low"] <= 1]
     texts = pd.Series(None, index=benchmarks.index, dtype=object)
-    if len(known):
-        rows = benchmarks.reset_index().merge(builds[columns], on="artifact_digest")
-        rows = rows.set_index("index").assign(executed_by=lambda frame: by_runtime(frame))
+    if (benchmarks["speed_up_low"] <= 1).any():
+        rows = benchmarks.reset_index(names="row").merge(builds[columns], on="artifact_digest")
+        same = rows.groupby([*SAME_MODEL, *SAME_SETTING], dropna=False, sort=False)
+        rows = rows.assign(executed_by=by_runtime(rows), group=same.ngroup())
+        marked = rows[rows["speed_up_low"] <= 1]
         newest = newest_rows(rows, (*SAME_SETTING, "executed_by"), "benchmarked_at")
-        for index, row in rows[rows.index.isin(known.index)].iterrows():
-            texts[index] = not_faster_text(row, faster_than_fp32(row, newest))
+        faster = faster_than_fp32(marked, newest)
+        for row in marked.to_dict("records"):
+            texts[row["row"]] = not_faster_text(row, faster.get(row["row"]))
     return benchmarks.assign(not_faster=texts)
 
 
-def faster_than_fp32(row: Mapping[str, Any], rows: pd.DataFrame) -> str | None:
-    """`int8 in OpenVINO (1.62 ×)`: the fastest of `rows` that is faster than fp32 of `row`.
+def faster_than_fp32(marked: pd.DataFrame, newest: pd.DataFrame) -> dict[Any, str]:
+    """`int8 in OpenVINO (1.62 ×)` by `row` of `marked`: the fastest build that is faster than fp32.
 
-    Of the same model and machine under the same setting, in another precision or runtime. In the
-    same runtime its own speed-up decides; in another one its images/s interval must lie above that
-    of fp32. None without such a build.
+    `newest` are the candidates: those of the same `group` are of the same model and machine under
+    the same setting. In the same runtime (`executed_by`) their own speed-up decides; in another one
+    their images/s interval must lie above that of fp32 in the runtime of the row. Rows without such
+    a build are missing.
     """
-    same = rows
-    for name in (*SAME_MODEL, *SAME_SETTING):
-        value = row[name]
-        same = same[same[name].isna() if is_missing(value) else same[name] == value]
-    here = same["executed_by"] == row["executed_by"]
-    fp32 = same[here & (same["precision"] == Precision.FP32)]
-    if fp32.empty:
-        return None
-    reference = fp32.iloc[0]
-    above = same["images_per_s_low"] > reference["images_per_s_high"]
-    faster = same[(here & (same["speed_up_low"] > 1)) | (~here & above)]
-    if faster.empty:
-        return None
-    best = faster.loc[faster["images_per_s"].idxmax()]
-    runtime = best["runtime"]
-    where = "" if best["executed_by"] == row["executed_by"] else f" in {_label(runtime)}"
-    ratio = best["images_per_s"] / reference["images_per_s"]
-    return f"{best['precision']}{where} ({number(ratio, 2)} ×)"
-
-
-def _label(runtime: Any) -> str:
-    return label_of(name_in(str(runtime)))
+    where = ["group", "executed_by"]
+    fp32 = newest[newest["precision"] == Precision.FP32].drop_duplicates(where)
+    fp32 = fp32[[*where, "images_per_s", "images_per_s_high"]]
+    figures = ["precision", "runtime", "speed_up_low", "images_per_s", "images_per_s_low"]
+    pairs = (
+        marked[["row", *where]]
+        .merge(fp32, on=where)
+        .merge(newest[[*where, *figures]], on="group", suffixes=("_fp32", ""))
+    )
+    here = pairs["executed_by"] == pairs["executed_by_fp32"]
+    above = pairs["images_per_s_low"] > pairs["images_per_s_high"]
+    faster = pairs[(here & (pairs["speed_up_low"] > 1)) | (~here & above)]
+    best = faster.sort_values("images_per_s", kind="stable").drop_duplicates("row", keep="last")
+    found = {}
+    for one in best.to_dict("records"):
+        elsewhere = one["executed_by"] != one["executed_by_fp32"]
+        runtime = f" in {label_of(name_in(str(one['runtime'])))}" if elsewhere else ""
+        ratio = number(one["images_per_s"] / one["images_per_s_fp32"], 2)
+        found[one["row"]] = f"{one['precision']}{runtime} ({ratio} ×)"
+    return found
