@@ -142,6 +142,7 @@ def _per_image(digest: str, share: float, random: np.random.Generator) -> tuple[
 
 
 def _benchmarks(builds: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    random = np.random.default_rng(1)
     for build in builds:
         speed = 300 / build["manifest"]["compute"]["gmacs"] * PRECISIONS[build["precision"]][0]
         for batch in BATCHES:
@@ -157,9 +158,20 @@ def _benchmarks(builds: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
                     "latency_p95_ms": p50 * 1.2, "latency_p99_ms": p50 * 1.5, "samples": 300,
                     "load_ms": 5.0, "first_inference_ms": 9.0, "peak_rss_mb": 300.0,
                     "achieved_gmacs_per_s": None, "stable": True, "other_busy_cores": 0.0,
-                    "latencies_path": "", "protocol": {"windows": 3, "window_s": 1.0},
+                    "latencies_path": "", "protocol": {**PROTOCOL, **_speed_up(build, random)},
                     "created_at": START,
                 }  # fmt: skip
+
+
+PROTOCOL = {"windows": 20, "window_s": 0.2}
+
+
+def _speed_up(build: dict[str, Any], random: np.random.Generator) -> dict[str, Any]:
+    """The ratio to fp32 of a lower precision, above and below 1."""
+    if build["precision"] == "fp32":
+        return {}
+    ratio = float(random.uniform(0.7, 2.5))
+    return {"speed_up": {"ratio": ratio, "low": 0.97 * ratio, "high": 1.03 * ratio, "rounds": 20}}
 
 
 def _dataset(name: str) -> dict[str, Any]:

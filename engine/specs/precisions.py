@@ -136,6 +136,10 @@ def in_order(
 
 
 def pairs() -> dict[str, tuple[str, str]]:
-    """`int8 vs fp16` -> (fp16, int8) of every two, the lowest precisions first."""
-    ordered = combinations(reversed(precision_names()), 2)
+    """`int8 vs fp16` -> (fp16, int8) of every two, the lowest precisions first.
+
+    Those with another arithmetic for the rest come last.
+    """
+    every = combinations(reversed(precision_names()), 2)
+    ordered = sorted(every, key=lambda pair: any(facts_of(name).rest for name in pair))
     return {f"{second} vs {first}": (first, second) for second, first in ordered}
