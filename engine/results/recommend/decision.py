@@ -41,6 +41,7 @@ from engine.results.recommend.speed import (
     latency_interval,
     not_shown_faster,
     ranking_speed,
+    references_of,
     same_model,
     unreliable_because,
 )
@@ -172,12 +173,12 @@ def _assess(
     ]
     known = [z for z in statistics if z is not None and math.isfinite(z)]
     verdicts = iter(shown_within(known, max(family, len(known))))
-    found = []
+    found, references = [], references_of(eligible)
     for row, difference, z in zip(rows, differences, statistics, strict=True):
         shown = next(verdicts) if z is not None and math.isfinite(z) else None
         latency = latency_interval(row, constraints, evidence)
         speed = unreliable_because(row) + crosses_limit(latency, constraints)
-        speed += not_shown_faster(row, eligible)
+        speed += not_shown_faster(row, references)
         found.append(_assessment(row, difference, z, shown, speed, family, latency))
     return found
 

@@ -53,16 +53,26 @@ def crosses_limit(interval: Interval | None, constraints: Constraints) -> list[s
     ]
 
 
-def fp32_beside(row: Row, eligible: pd.DataFrame) -> Row | None:
-    """The eligible fp32 build of the same model in the same runtime, the fastest; else None."""
+References = dict[tuple[Any, ...], Row]
+"""The fastest eligible fp32 build, by model and runtime."""
+
+
+def references_of(eligible: pd.DataFrame) -> References:
+    """The fp32 builds that the eligible builds are compared with."""
+    fp32 = eligible[eligible["precision"] == Precision.FP32]
+    rows = fp32.sort_values("images_per_s", kind="stable").to_dict("records")
+    return {_model_and_runtime(row): row for row in rows}
+
+
+def _fp32_beside(row: Row, references: References) -> Row | None:
+    """The fp32 build of the same model in the same runtime; None for fp32 itself."""
     if row["precision"] == Precision.FP32:
         return None
-    beside = (eligible["precision"] == Precision.FP32) & (eligible["runtime"] == row["runtime"])
-    if not beside.any():
-        return None
-    fp32 = eligible[beside]
-    fp32 = fp32[same_model(fp32, row)]
-    return None if fp32.empty else dict(fp32.loc[fp32["images_per_s"].astype(float).idxmax()])
+    return references.get(_model_and_runtime(row))
+
+
+def _model_and_runtime(row: Row) -> tuple[Any, ...]:
+    return (*("" if is_missing(row[name]) else row[name] for name in SAME_MODEL), row["runtime"])
 
 
 def same_model(points: pd.DataFrame, row: Row) -> pd.Series:
@@ -80,16 +90,17 @@ def ranking_speed(points: pd.DataFrame) -> pd.Series:
     rates = points["images_per_s"].astype(float).copy()
     compared = (points["precision"] != Precision.FP32) & points["speed_up_low"].notna()
     slower = points[compared & ~(points["speed_up_low"].astype(float) > 1)]
+    references = references_of(points)
     for index, row in zip(slower.index, slower.to_dict("records"), strict=True):
-        fp32 = fp32_beside(row, points)
+        fp32 = _fp32_beside(row, references)
         if fp32 is not None:
             rates[index] = min(rates[index], fp32["images_per_s"] * (1 - TOLERANCE))
     return rates
 
 
-def not_shown_faster(row: Row, eligible: pd.DataFrame) -> list[str]:
+def not_shown_faster(row: Row, references: References) -> list[str]:
     """A clause where a lower precision stands before fp32 without a comparison that shows why."""
-    fp32 = fp32_beside(row, eligible)
+    fp32 = _fp32_beside(row, references)
     if fp32 is None or not_faster(row) is not None:
         return []
     low, high = row["images_per_s_low"], fp32["images_per_s_high"]
