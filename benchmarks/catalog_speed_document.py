@@ -19,7 +19,7 @@ from engine.common.ratios import SpeedRatio
 from engine.results import results_frame
 from engine.results.speeds import benchmark_ratio
 from engine.runtimes.registry import label_of, name_in, versions, why_not
-from engine.specs import DEFAULT_RUNTIME
+from engine.specs import DEFAULT_RUNTIME, WINDOW_S
 from engine.specs.precisions import OPENVINO, facts_of
 
 Cell = tuple[str, str]
@@ -57,18 +57,21 @@ def _cells_of(frame: pd.DataFrame, model_id: str, batch: int) -> dict[Cell, dict
 
 
 def is_complete(model_id: str, batch: int, url: str) -> bool:
-    """Whether every cell is measured, in one session, without interference."""
+    """Whether every cell is measured, in one session of today's windows, without interference."""
     found = measured_cells(model_id, batch, url)
     if any(cell not in found for cell in cells()):
         return False
     rows = [found[cell] for cell in cells()]
-    return all(pd.isna(row["noise"]) for row in rows) and len(_sessions(rows, url)) == 1
+    sessions = _sessions(rows, url)
+    one = len(sessions) == 1 and {window_s for _, window_s in sessions} == {WINDOW_S}
+    return one and all(pd.isna(row["noise"]) for row in rows)
 
 
-def _sessions(rows: Sequence[dict[str, Any]], url: str) -> set[str | None]:
+def _sessions(rows: Sequence[dict[str, Any]], url: str) -> set[tuple[str | None, float | None]]:
+    """The sessions of some rows, each with the duration of its windows in s."""
     with reading(url) as session:
-        found = [session.get_one(Benchmark, int(row["benchmark_id"])) for row in rows]
-        return {row.protocol.get("session") for row in found}
+        found = [session.get_one(Benchmark, int(row["benchmark_id"])).protocol for row in rows]
+        return {(one.get("session"), one.get("window_s")) for one in found}
 
 
 def write_document(path: Path, models: Sequence[str], url: str) -> None:
