@@ -33,7 +33,7 @@ from engine.store.protocols import (
     ScenarioFacts,
     SpeedUp,
 )
-from engine.text import duration, is_missing, number, plural, short, size
+from engine.text import is_missing, number, plural, short, size
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,7 +254,7 @@ def _speed(provenance: Provenance) -> dict[str, Any]:
         **_windows(protocol),
         "machine_state": state_sentence(protocol.machine),
         "machine's own speed": _speedometer(protocol),
-        "warm-up": duration(protocol.warm_up_s),
+        "warm-up": f"{number(protocol.warm_up_s, 1)} s",
         "batch, threads, concurrency": f"{row.batch}, {row.threads}, {row.instances}",
         "processes": protocol.processes,
         "provider": row.provider,
@@ -312,7 +312,7 @@ def _speedometer(protocol: BenchmarkProtocol) -> str | None:
     if state is None:
         return None
     text = state_sentence(state, "GFLOP/s")
-    return text or f"steady: {number(state.low)} to {number(state.high)} GFLOP/s"
+    return text or f"no two speeds, no drift: {number(state.low)} to {number(state.high)} GFLOP/s"
 
 
 def _scenario_facts(scenario: ScenarioFacts) -> dict[str, Any]:
