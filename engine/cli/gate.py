@@ -14,7 +14,6 @@ from engine.cli.output import emit_json, emit_table, note, out
 from engine.common.files import write_text
 from engine.errors import InvalidRequest
 from engine.results.gate import (
-    GateLimits,
     check,
     decision_document,
     junit,
@@ -22,7 +21,7 @@ from engine.results.gate import (
     resolve,
 )
 from engine.results.gate.reports import INCONCLUSIVE, verdict
-from engine.results.recommend import stored_evidence
+from engine.results.recommend import Constraints, stored_evidence
 from engine.store.database import prepare_database
 from engine.text import printable
 
@@ -67,7 +66,7 @@ def gate(
     timm/seresnet50:int8 --max-drop 1.0 --junit gate.xml`
     """
     url = prepare_database()
-    limits = GateLimits(max_drop, max_latency, percentile, min_top1, max_size, max_memory)
+    limits = Constraints(percentile, max_latency, max_drop, min_top1, max_size, max_memory)
     pair = resolve(baseline, candidate, url, dataset)
     decision = check(pair, limits, stored_evidence(url))
     for path, render in ((junit_file, junit), (markdown_file, markdown)):

@@ -15,6 +15,7 @@ from engine.results import result_tables
 from engine.results.recommend import (
     Constraints,
     Goal,
+    Recommendation,
     candidates,
     caveats,
     comparable_points,
@@ -24,7 +25,7 @@ from engine.results.recommend import (
     stored_evidence,
 )
 from engine.results.recommend.measure_again import quiet_session, rows_to_measure
-from engine.results.selection import comparison
+from engine.results.selection import Comparison, comparison
 from engine.store.database import prepare_database
 from engine.text import printable
 
@@ -97,6 +98,16 @@ def recommend_build(
     if json:
         emit_json(recommendation_document(found, constraints, compared.images, compared.setting))
         return 0
+    _show(found, constraints, compared)
+    if again:
+        note(
+            "`recommend --measure-again` measures the unreliable speeds when the machine is quiet."
+        )
+    return 0
+
+
+def _show(found: Recommendation, constraints: Constraints, compared: Comparison) -> None:
+    """Prints the recommendation with its evidence and what limits it."""
     text = recommendation_text(found, constraints, compared.setting)
     for part in (text.head, text.open, text.evidence):
         if part:
@@ -104,8 +115,3 @@ def recommend_build(
     note(f"Images: {compared.images}. Speed: {compared.setting}.")
     for caveat in caveats(found.row, constraints) if found.row else []:
         note(f"Note: {caveat}.")
-    if again:
-        note(
-            "`recommend --measure-again` measures the unreliable speeds when the machine is quiet."
-        )
-    return 0

@@ -49,7 +49,7 @@ from engine.jobs.context import JobContext
 from engine.onnx import graph_io
 from engine.specs import CPU_PROVIDER, CalibrationSpec
 from engine.store import artifacts
-from engine.store.int8_report import ChangedClasses
+from engine.store.int8_report import ChangedClasses, Int8Report
 from engine.store.manifest import BuildDetails, CalibrationFacts
 
 REPORT_IMAGES = 8
@@ -108,22 +108,7 @@ def build(source: Source, path: Path, context: JobContext) -> BuildDetails:
         mixed = _merge_groups(mixed, context)
     with times.measure(Stage.WRITING):
         graph_io.save(mixed.model, path)
-    context.stage("Analyzing layers.")
-    progress.update(Stage.REPORT, 0.0)
-    with times.measure(Stage.REPORT):
-        single_images = (image[None] for image in sample[:REPORT_IMAGES])
-        report = create_report(model, mixed, single_images, settings().threads)
-    progress.update(Stage.COMPARISON, 0.0)
-    with times.measure(Stage.COMPARISON):
-        changed = compare_top1(
-            _fp32_scores(model, images, sample, calibration),
-            images.predict_loaded(mixed.model, sample, settings().threads),
-        )
-    counts = ChangedClasses(images=changed.images, changed=changed.changed)
-    report = report.model_copy(update={"changed_classes": counts, "stages": times.facts()})
-    if changed.are_many:
-        context.say(changed.warning())
-    write_text(path.parent / artifacts.REPORT_FILE, json.dumps(report.dump(), indent=1))
+    report = _write_report(model, mixed, images, sample, calibration, path.parent, context)
     search_indices = (
         _search_images(images.index, indices)
         if calibration_spec.max_drop is not None
@@ -142,6 +127,36 @@ def build(source: Source, path: Path, context: JobContext) -> BuildDetails:
         quantization=mixed.facts.model_copy(update={"macs_in_int8": report.macs_in_int8}),
         calibration=CalibrationFacts(**calibration_facts),
     )
+
+
+def _write_report(
+    model: ModelProto,
+    mixed: MixedPrecisionBuild,
+    images: CalibrationImages,
+    sample: np.ndarray,
+    calibration: Calibration,
+    folder: Path,
+    context: JobContext,
+) -> Int8Report:
+    """The report of the layers and of changed classes, written beside the model."""
+    times, progress = calibration.times, calibration.progress
+    context.stage("Analyzing layers.")
+    progress(Stage.REPORT, 0.0)
+    with times.measure(Stage.REPORT):
+        single_images = (image[None] for image in sample[:REPORT_IMAGES])
+        report = create_report(model, mixed, single_images, settings().threads)
+    progress(Stage.COMPARISON, 0.0)
+    with times.measure(Stage.COMPARISON):
+        changed = compare_top1(
+            _fp32_scores(model, images, sample, calibration),
+            images.predict_loaded(mixed.model, sample, settings().threads),
+        )
+    counts = ChangedClasses(images=changed.images, changed=changed.changed)
+    report = report.model_copy(update={"changed_classes": counts, "stages": times.facts()})
+    if changed.are_many:
+        context.say(changed.warning())
+    write_text(folder / artifacts.REPORT_FILE, json.dumps(report.dump(), indent=1))
+    return report
 
 
 def _sample_first(

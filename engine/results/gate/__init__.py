@@ -3,7 +3,7 @@
 `resolve` reads both sides, `check` decides, `junit` and `markdown` write it down.
 """
 
-from engine.results.gate.checks import Check, Decision, GateLimits, check
+from engine.results.gate.checks import Check, Decision, check
 from engine.results.gate.per_image_text import with_per_image
 from engine.results.gate.reports import decision_document, junit, markdown
 from engine.results.gate.sides import Pair, Side, resolve
@@ -11,7 +11,6 @@ from engine.results.gate.sides import Pair, Side, resolve
 __all__ = [
     "Check",
     "Decision",
-    "GateLimits",
     "Pair",
     "Side",
     "check",

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from engine.benchmark.sweep import Percentile
 from engine.common.noninferiority import (
     ALPHA,
     drop_z,
@@ -19,7 +18,7 @@ from engine.common.noninferiority import (
 )
 from engine.common.stats import paired_difference, wilson_interval
 from engine.results.gate.sides import Pair, Side
-from engine.results.recommend.constraints import MEMORY, SIZE, TOLERANCE, State
+from engine.results.recommend.constraints import MEMORY, SIZE, TOLERANCE, Constraints, State
 from engine.results.recommend.evidence import Evidence
 from engine.results.recommend.speed import unreliable_because
 from engine.results.wording import interval_text
@@ -27,18 +26,6 @@ from engine.text import is_missing, number, plural, signed
 
 Z = 1.959963984540054
 """Quantile of a 95 % interval, of which a limit is compared with one side (ALPHA)."""
-
-
-@dataclass(frozen=True, slots=True)
-class GateLimits:
-    """The limits of a gate; None: not checked. `max_drop_pp` is against the baseline."""
-
-    max_drop_pp: float = 1.0
-    max_latency_ms: float | None = None
-    percentile: Percentile = Percentile.P90
-    min_top1: float | None = None
-    max_size_mb: float | None = None
-    max_memory_mb: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +56,12 @@ class Decision:
         return next((state for state in order if state in states), State.MEETS)
 
 
-def check(pair: Pair, limits: GateLimits, evidence: Evidence) -> Decision:
+def check(pair: Pair, limits: Constraints, evidence: Evidence) -> Decision:
     """All checks of a pair; what is missing is inconclusive, never met."""
     row = pair.candidate.row
-    checks = [_accuracy(pair, limits.max_drop_pp)]
+    checks = []
+    if limits.max_drop_pp is not None:
+        checks.append(_accuracy(pair, limits.max_drop_pp))
     if limits.min_top1 is not None:
         checks.append(_top1(pair.candidate, limits.min_top1))
     if limits.max_latency_ms is not None:
@@ -147,7 +136,7 @@ def _top1(side: Side, least: float) -> Check:
     return _tested(name, limit, float(share_z(right, n, share)), n, text, value)
 
 
-def _latency(side: Side, limits: GateLimits, evidence: Evidence) -> Check:
+def _latency(side: Side, limits: Constraints, evidence: Evidence) -> Check:
     row, column = side.row, limits.percentile.column
     maximum = limits.max_latency_ms or 0.0
     name, limit = f"{limits.percentile} latency", f"≤ {maximum:g} ms"

@@ -16,16 +16,16 @@ from engine.cli.main import main
 from engine.errors import InvalidRequest
 from engine.results import results_frame
 from engine.results.formats import to_records
-from engine.results.gate import GateLimits, check, resolve, with_per_image
+from engine.results.gate import check, resolve, with_per_image
 from engine.results.gate.reports import decision_document
-from engine.results.recommend import State, stored_evidence
+from engine.results.recommend import Constraints, State, stored_evidence
 from tests.support import rows
 
 FP32, INT8 = "timm/seresnet50:fp32", "timm/seresnet50:int8"
 
 
 def decided(url: str, baseline: str = FP32, candidate: str = INT8, **limits: Any):
-    found = check(resolve(baseline, candidate, url), GateLimits(**limits), stored_evidence(url))
+    found = check(resolve(baseline, candidate, url), Constraints(**limits), stored_evidence(url))
     return found, found.checks[0]
 
 
