@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -93,18 +94,25 @@ def _store_shared(shared: Artifact, spec: BuildSpec, key: str, context: JobConte
     manifest = BuildManifest.from_artifact(shared)
     new = artifacts.NewArtifact(
         recipe=key,
-        kind=ArtifactKind.BUILD,
-        model_id=shared.model_id,
-        weights_digest=shared.weights_digest,
-        weights_kind=WeightsKind(shared.weights_kind),
         precision=spec.precision,
         parent_digest=shared.parent_digest,
-        weights_origin=manifest.weights.origin,
         manifest=manifest.without_identity(),
+        **_model_and_weights(shared, manifest),
     )
     artifact = artifacts.store(folder, new, context.url)
     context.say(f"Shares the file of the {shared.precision} build {shared.digest[:12]}.")
     return artifact.digest
+
+
+def _model_and_weights(artifact: Artifact, manifest: ExportManifest) -> dict[str, Any]:
+    """What a build has from the artifact it is made of."""
+    return {
+        "kind": ArtifactKind.BUILD,
+        "model_id": artifact.model_id,
+        "weights_digest": artifact.weights_digest,
+        "weights_kind": WeightsKind(artifact.weights_kind),
+        "weights_origin": manifest.weights.origin,
+    }
 
 
 def _appends_softmax(source: Source) -> bool:
@@ -116,9 +124,12 @@ def _agreement(source: Source, path: Path) -> Agreement:
     cpu, threads = CPU_PROVIDER, settings().threads
     export, precision = source.export, source.spec.precision
     builder, lossy = builder_of(precision), facts_of(file_precision(precision)).lossy
-    reference = OnnxSession(artifacts.model_path(export.digest), cpu, threads)
     # A quantized file has the same integers on both sides; an int8 build is compared with floats.
-    built = OnnxSession(path, cpu, threads, exact=builder.integers)
+    files = (artifacts.model_path(export.digest), False), (path, builder.integers)
+    with ThreadPoolExecutor(len(files)) as pool:
+        reference, built = pool.map(
+            lambda file: OnnxSession(file[0], cpu, threads, exact=file[1]), files
+        )
     inputs = probe_inputs(artifacts.preprocess_of(export))
     expected = reference.run
     if _appends_softmax(source):
@@ -145,23 +156,18 @@ def _store(
     agreement: Agreement,
     context: JobContext,
 ) -> str:
-    export = source.export
+    manifest = BuildManifest(
+        **source.manifest.inherited() | ({"scores": PROBABILITIES} if source.spec.softmax else {}),
+        build=details,
+        agreement=agreement.to_dict(),
+        versions=library_versions(),
+    )
     new = artifacts.NewArtifact(
         recipe=key,
-        kind=ArtifactKind.BUILD,
-        model_id=export.model_id,
-        weights_digest=export.weights_digest,
-        weights_kind=WeightsKind(export.weights_kind),
         precision=source.spec.precision,
-        parent_digest=export.digest,
-        weights_origin=source.manifest.weights.origin,
-        manifest=BuildManifest(
-            **source.manifest.inherited()
-            | ({"scores": PROBABILITIES} if source.spec.softmax else {}),
-            build=details,
-            agreement=agreement.to_dict(),
-            versions=library_versions(),
-        ),
+        parent_digest=source.export.digest,
+        manifest=manifest,
+        **_model_and_weights(source.export, source.manifest),
     )
     artifact = artifacts.store(path.parent, new, context.url)
     context.say(f"Stored as artifact {artifact.digest[:12]} ({artifact.size_bytes / 1e6:.1f} MB).")

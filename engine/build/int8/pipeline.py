@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -264,9 +265,9 @@ def _ranges_from_histograms(
     )
     estimate = RANGE_ESTIMATORS[calibration.method]
     ranges = {name: estimate(h, calibration.percentile) for name, h in histograms.items()}
-    return ranges | {
-        name: sample.estimate_range(*min_max[name]) for name, sample in samples.items()
-    }
+    with ThreadPoolExecutor(calibration.threads) as pool:
+        refined = pool.map(lambda name: samples[name].estimate_range(*min_max[name]), samples)
+        return ranges | dict(zip(samples, refined, strict=True))
 
 
 def _min_max_ranges(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from onnx import ModelProto, NodeProto, TensorProto, helper
@@ -90,10 +91,13 @@ def _measure_outputs(
     )
     session = plain_session_of(observed, threads)
     sums = {name: np.zeros(4) for name in qparams}
-    for image in images:
-        values = session.run(None, {graph_io.INPUT: image})
-        for (name, tensor_qparams), value in zip(qparams.items(), values, strict=True):
-            sums[name] += _error_sums(value, tensor_qparams)
+    with ThreadPoolExecutor(threads) as pool:
+        for image in images:
+            values = session.run(None, {graph_io.INPUT: image})
+            for name, found in zip(
+                qparams, pool.map(_error_sums, values, qparams.values()), strict=True
+            ):
+                sums[name] += found
     return {
         name: (noise_to_sqnr_db(error_power / max(signal_power, 1e-30)), clipped / max(count, 1.0))
         for name, (signal_power, error_power, clipped, count) in sums.items()

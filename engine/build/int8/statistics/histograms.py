@@ -10,6 +10,7 @@ rare values needs all.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from math import gcd, prod
 
 import numpy as np
@@ -61,29 +62,59 @@ def collect_histograms(
     max_values = min(
         max(target_values // images_per_tensor, MIN_SAMPLE_PER_IMAGE), MAX_SAMPLE_PER_IMAGE
     )
-    strides = {name: _stride(name, view, max_values) for name in names}
+    counter = _Counter(view, ranges, max_values, images_per_tensor, samples or {})
     observed = subsets.pop(0)
-    session = session_of(_add_sampling(model, strides, observed), threads, spinning=False)
-    largest = {name: max(abs(low), abs(high), 1e-12) for name, (low, high) in ranges.items()}
-    counts = {name: np.zeros(BINS, np.int64) for name in names}
+    session = session_of(_add_sampling(model, counter.strides, observed), threads, spinning=False)
     image_count = 0
-    for batch in batches:
-        if subsets and image_count >= images_per_tensor:
-            del session  # frees its memory before the next session is created
-            observed = subsets.pop(0)
-            session = session_of(_add_sampling(model, strides, observed), threads, spinning=False)
-        for start in range(0, len(batch), IMAGES_AT_ONCE):
-            values = session.run(None, {graph_io.INPUT: batch[start : start + IMAGES_AT_ONCE]})
-            for name, value in zip(observed, values, strict=True):
-                counts[name] += _bin_counts(value, largest[name])
-                if samples and name in samples:
-                    channels = _sample_channels(view.shapes[name], strides[name], value.shape[1])
-                    samples[name].add(
-                        value, channels, MAX_SAMPLES * len(value) // images_per_tensor
-                    )
-        image_count += len(batch)
-        progress(image_count)
-    return {name: Histogram(counts[name], largest[name], *ranges[name]) for name in names}
+    with ThreadPoolExecutor(threads) as pool:
+        for batch in batches:
+            if subsets and image_count >= images_per_tensor:
+                del session  # frees its memory before the next session is created
+                observed = subsets.pop(0)
+                session = session_of(
+                    _add_sampling(model, counter.strides, observed), threads, spinning=False
+                )
+            for start in range(0, len(batch), IMAGES_AT_ONCE):
+                images = {graph_io.INPUT: batch[start : start + IMAGES_AT_ONCE]}
+                list(pool.map(counter.add, observed, session.run(None, images)))
+            image_count += len(batch)
+            progress(image_count)
+    return {name: counter.histogram(name) for name in names}
+
+
+class _Counter:
+    """Counts the sampled values of each tensor, and adds them to its sample, if it has one."""
+
+    def __init__(
+        self,
+        view: GraphView,
+        ranges: Ranges,
+        max_values: int,
+        images_per_tensor: int,
+        samples: dict[str, HardSwishSample],
+    ) -> None:
+        self._view, self._ranges, self._samples = view, ranges, samples
+        self._images_per_tensor = images_per_tensor
+        self.strides = {name: _stride(name, view, max_values) for name in ranges}
+        self._largest = {
+            name: max(abs(low), abs(high), 1e-12) for name, (low, high) in ranges.items()
+        }
+        self._counts = {name: np.zeros(BINS, np.int64) for name in ranges}
+
+    def add(self, name: str, values: np.ndarray) -> None:
+        """Adds the values of one tensor, (images, values); tensors may be added side by side."""
+        self._counts[name] += _bin_counts(values, self._largest[name])
+        if name in self._samples:
+            channels = _sample_channels(
+                self._view.shapes[name], self.strides[name], values.shape[1]
+            )
+            self._samples[name].add(
+                values, channels, MAX_SAMPLES * len(values) // self._images_per_tensor
+            )
+
+    def histogram(self, name: str) -> Histogram:
+        """The histogram of one tensor."""
+        return Histogram(self._counts[name], self._largest[name], *self._ranges[name])
 
 
 def _bin_counts(values: np.ndarray, largest: float) -> np.ndarray:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -93,19 +94,30 @@ def mse_range(histogram: Histogram, percentile: float) -> tuple[float, float]:
     Both ends are searched alternately.
     """
     centers = (histogram.edges[:-1] + histogram.edges[1:]) / 2
-    low, high = min(histogram.low, 0.0), max(histogram.high, 0.0)
+    lows = RANGE_FRACTIONS * min(histogram.low, 0.0)
+    highs = RANGE_FRACTIONS * max(histogram.high, 0.0)
+    low_errors = _clipping_errors(lows, centers < 0, centers, histogram.counts)
+    high_errors = _clipping_errors(highs, centers > 0, centers, histogram.counts)
+    count = histogram.counts.sum()
 
-    def error(a: float, b: float) -> float:
-        clipping_error = np.clip(centers, a, b) - centers
-        return float(
-            (histogram.counts * (clipping_error**2 + ((b - a) / STEPS_8_BIT) ** 2 / 12)).sum()
-        )
+    def rounding_errors(a: Any, b: Any) -> Any:
+        return count * ((b - a) / STEPS_8_BIT) ** 2 / 12
 
-    best_low, best_high = low, high
+    best_low, best_high = float(lows[-1]), float(highs[-1])
     for _ in range(2):
-        best_high = float(min(RANGE_FRACTIONS * high, key=lambda b: error(best_low, b)))
-        best_low = float(min(RANGE_FRACTIONS * low, key=lambda a: error(a, best_high)))
+        best_high = float(highs[(high_errors + rounding_errors(best_low, highs)).argmin()])
+        best_low = float(lows[(low_errors + rounding_errors(lows, best_high)).argmin()])
     return best_low, best_high
+
+
+def _clipping_errors(
+    ends: np.ndarray, side: np.ndarray, centers: np.ndarray, counts: np.ndarray
+) -> np.ndarray:
+    """Squared distances of the values outside each end of a range, on one side of 0: (ends,)."""
+    beyond = np.abs(centers[side]) - np.abs(ends)[:, None]
+    np.maximum(beyond, 0, out=beyond)
+    errors: np.ndarray = (beyond**2) @ counts[side].astype(np.float64)
+    return errors
 
 
 RANGE_ESTIMATORS: dict[str, Callable[[Histogram, float], tuple[float, float]]] = {
