@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from sqlalchemy.orm import Session
 
 BUSY_TIMEOUT_MS = 15_000
 _WAIT_MS, _FILE = "senet_wait_ms", "senet_file"
+_ESCAPED_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
 
 class DatabaseGone(SQLAlchemyError):
@@ -29,6 +31,14 @@ class DatabaseGone(SQLAlchemyError):
 
     def __init__(self, file: Path | None) -> None:
         super().__init__(f"{file} does not exist")
+
+
+class NulCharacter(SQLAlchemyError):
+    """A text that is to be stored has a NUL character, which PostgreSQL cannot hold."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__("a text has a NUL character")
+        self.text = text
 
 
 class _LockTimeout:
@@ -48,10 +58,11 @@ def connect(url: str) -> Engine:
     engine = create_engine(
         url,
         pool_pre_ping=not url.startswith("sqlite"),
-        json_serializer=partial(json.dumps, allow_nan=False),  # NaN is no JSON
+        json_serializer=_to_json,
         json_deserializer=_from_json,
         hide_parameters=True,
     )
+    event.listen(engine, "before_cursor_execute", _refuse_nul)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_immediate)
@@ -86,6 +97,23 @@ def is_unavailable(error: BaseException) -> bool:
         # sqlite3's error for a file that is damaged or not a database.
         or type(error) is DatabaseError
     )
+
+
+def _to_json(document: Any) -> str:
+    text = json.dumps(document, allow_nan=False)  # NaN is no JSON
+    if _ESCAPED_NUL.search(text):
+        raise NulCharacter(text)
+    return text
+
+
+def _refuse_nul(
+    connection: Any, cursor: Any, statement: str, parameters: Any, context: Any, many: bool
+) -> None:
+    """SQLite would store a NUL, and cut the text there for some readers."""
+    for row in parameters if many else (parameters,):
+        for value in row.values() if isinstance(row, dict) else row:
+            if isinstance(value, str) and "\0" in value:
+                raise NulCharacter(value)
 
 
 def _from_json(text: str) -> Any:

@@ -3,12 +3,16 @@
 The kinds are markers, given here: `browser` by the folder, `real` by the fixtures that need real
 data, `integration` to what needs a database, `unit` to all the rest. A module, class or test says
 `integration`, `serial` or `slow` for itself where that is not seen from its fixtures.
+
+A test marked `databases` runs twice: on SQLite, and on a PostgreSQL server that the tests start;
+one marked `databases("postgresql")` on that alone.
 """
 
 from __future__ import annotations
 
 import os
 import pickle
+import uuid
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # workers share the cores: no pool of threads in each
     for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
@@ -20,8 +24,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from engine.config import settings
+from engine.hosts import ownership
 from engine.store.database import prepare_database
-from tests.support.homes import copy_of, own_home
+from tests.support.homes import copy_of, new_identity, own_home
+from tests.support.postgresql import Server, find_programs, running_server
 
 if TYPE_CHECKING:
     from engine.datasets.registration import CheckedDataset
@@ -63,10 +70,57 @@ def template_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[Server]:
+    """A PostgreSQL server with a migrated database `template`; skipped where none is installed."""
+    programs = find_programs()
+    if programs is None:
+        assert "CI" not in os.environ, "CI installs PostgreSQL"
+        pytest.skip("PostgreSQL is not installed")
+    with running_server(programs) as server:
+        _migrate_template(server)
+        yield server
+
+
+def _migrate_template(server: Server) -> None:
+    url = server.create("template")
+    with pytest.MonkeyPatch.context() as patch, own_home(server.folder / "home", patch):
+        patch.setenv("DATABASE_URL", url)
+        settings.cache_clear()
+        prepare_database()
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Runs the tests marked `databases` on those that are named, or on both."""
+    marker = metafunc.definition.get_closest_marker("databases")
+    if marker:
+        names = marker.args or ("sqlite", "postgresql")
+        metafunc.parametrize("database", names, indirect=True)
+
+
 @pytest.fixture
-def url(template_home: Path, home: Path) -> str:
+def database(request: pytest.FixtureRequest) -> str:
+    """The database that `url` names: SQLite, if the test does not say otherwise."""
+    return str(getattr(request, "param", "sqlite"))
+
+
+@pytest.fixture
+def url(
+    database: str,
+    template_home: Path,
+    home: Path,
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+) -> str:
     """A migrated database with the catalog in it, owned by the test's own home."""
-    return copy_of(template_home, home)
+    if database == "sqlite":
+        return copy_of(template_home, home)
+    server: Server = request.getfixturevalue("postgresql")
+    monkeypatch.setenv("DATABASE_URL", server.create(f"t{uuid.uuid4().hex}", "template"))
+    settings.cache_clear()
+    home.mkdir(parents=True, exist_ok=True)
+    ownership.claim(new_identity(), settings().url)
+    return settings().url
 
 
 @pytest.fixture(scope="session")

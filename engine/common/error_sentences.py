@@ -17,11 +17,12 @@ from pathlib import Path
 
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from db.session import BUSY_TIMEOUT_MS, DatabaseGone
+from db.session import BUSY_TIMEOUT_MS, DatabaseGone, NulCharacter
 from engine.common.database_url import database_label, missing_database_message, without_password
 from engine.common.program import program
 from engine.config import settings
 from engine.errors import WorkbenchError
+from engine.text import quoted
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 _READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
@@ -45,6 +46,9 @@ def error_message(error: BaseException) -> str | None:
         return _of_system(error)
     if isinstance(error, DatabaseGone):
         return missing_database_message(settings().url)
+    nul = getattr(error, "orig", None) or error  # found while SQLAlchemy prepared a statement
+    if isinstance(nul, NulCharacter):
+        return f"A text has a NUL character, which is not stored: {quoted(nul.text)}. Remove it."
     found = _driver_error(error)
     if found is not None or isinstance(error, SQLAlchemyError):
         return _of_database(found or error)

@@ -484,7 +484,9 @@ def test_a_sweep_names_its_sweet_spot_and_is_not_measured_twice(url: str) -> Non
     assert "None of 2 points meets p90 <= 0.001 ms" in said
 
 
-def test_the_demo_from_a_terminal() -> None:
+@pytest.mark.databases("postgresql")
+def test_the_demo_from_a_terminal(url: str) -> None:
+    """On a PostgreSQL server; in the browser it runs on SQLite."""
     result = engine("demo", "--json")
     assert result.returncode == 0, result.stderr
     document = json.loads(result.stdout)

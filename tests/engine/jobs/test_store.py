@@ -14,6 +14,8 @@ from engine.jobs import queue as store
 from engine.jobs.context import JobContext
 from tests.support.job_harness import queue, row
 
+pytestmark = pytest.mark.databases
+
 
 def claim(url: str, job_id: int, lease_s: float = 30) -> int | None:
     return store.claim(url, job_id, host="here", pid=1, lease_s=lease_s)
