@@ -48,7 +48,7 @@ COMMANDS: dict[str, Entry] = {
     ),
     "run": Entry(
         "runs:run",
-        "Exports, builds, benchmarks and (with --dataset) evaluates a model; shows the results.",
+        "Exports, builds, benchmarks and (with --dataset) evaluates models; shows the results.",
     ),
     "demo": Entry(
         "runs:demo",

@@ -40,7 +40,8 @@ def queue_run(
 def submit_with_warnings(request: RunRequest) -> int:
     """Prints the warnings of a run, queues it and returns its id. InvalidRequest if invalid."""
     url = prepare_database()
-    find_model(request.model_id)
+    for model in request.models:
+        find_model(model.model_id)
     for remark in plan(request, url).remarks:
         note(f"Note: {remark}")
     return submit(request, url)

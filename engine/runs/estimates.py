@@ -22,8 +22,8 @@ from engine.jobs.results import JobResult
 from engine.runs.cells import cells_of
 from engine.runs.comparison import comparison_of
 from engine.runs.compile import benchmark_spec, build_spec
+from engine.runs.identified import with_dataset_classes, with_file_digest
 from engine.runs.request import RunRequest, Task, benchmark_points, is_sweep
-from engine.runs.submit import with_dataset_classes, with_file_digest
 from engine.specs import SEARCH_TIMES, WINDOW_S, Scenario
 from engine.store import artifacts
 from engine.text import duration, plural
