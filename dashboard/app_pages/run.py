@@ -14,6 +14,7 @@ from dashboard.components.details.layers import show_layers
 from dashboard.components.details.profile import show_profile
 from dashboard.components.details.provenance import facts_table, show_provenance
 from dashboard.components.jobs.progress import queue_positions, stepper
+from dashboard.components.jobs.runs_table import show_runs
 from dashboard.components.jobs.table import (
     job_details,
     no_dispatcher_warning,
@@ -44,20 +45,6 @@ def requested_run_id() -> int | None:
     """The run ID in the URL; None if there is none or it is no number."""
     text = str(st.query_params.get("id", ""))
     return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
-
-
-def list_runs() -> None:
-    """Links to the latest runs."""
-    runs = queries.recent_runs()
-    if not runs:
-        st.caption("No runs yet.")
-        st.page_link("app_pages/new_run.py", label="Queue a run", icon=":material/add_circle:")
-    for run in runs:
-        st.page_link(
-            "app_pages/run.py",
-            label=f"Run {run.id} · {escape_markdown(run.title)} · {ago(run.created_at)}",
-            query_params={"id": str(run.id)},
-        )
 
 
 def jobs_part(run_id: int) -> None:
@@ -198,6 +185,7 @@ if run is None:
             f"There is no run {escape_markdown(str(st.query_params['id'])[:20])}. Select one of "
             f"the runs below."
         )
-    list_runs()
+    with guard():
+        show_runs()
 else:
     show_run(run)

@@ -24,7 +24,7 @@ from engine.runs.downloads import missing_weights, weights_sentences
 from engine.runs.many_models import merge_sentences
 from engine.runs.request import BUILTIN_DATASETS, RunRequest, Task, benchmark_points
 from engine.runs.validation import NOTE_CHECKS, PROBLEM_CHECKS, WARNING_CHECKS, Check, Datasets
-from engine.runs.work import work_of
+from engine.runs.work import Work, work_of
 from engine.runtimes.registry import RUNTIMES, label_of
 from engine.specs import Scenario
 from engine.weights.registry import find_registered
@@ -34,12 +34,16 @@ _FORMAT_LABELS = {"onnx": "ONNX", "torchscript": "TorchScript"}
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Sentences on a run. `problems` stop it; `warnings` concern its results; `notes` inform."""
+    """Sentences on a run. `problems` stop it; `warnings` concern its results; `notes` inform.
+
+    `work` are its jobs; None where problems stop it.
+    """
 
     steps: tuple[str, ...]
     problems: tuple[str, ...]
     warnings: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    work: Work | None = None
 
     @property
     def remarks(self) -> tuple[str, ...]:
@@ -57,9 +61,10 @@ def plan(request: RunRequest, url: str) -> Plan:
     plans = [(one.model_id, _plan_of_model(one, datasets)) for one in requests]
     missing, offline = missing_weights(requests), settings().offline
     weights = weights_sentences(missing, offline)
-    disk = None
+    work = disk = None
     if not any(found.problems for _, found in plans):
-        disk = estimate_disk(request, work_of(request, url), missing, url)
+        work = work_of(request, url)
+        disk = estimate_disk(request, work, missing, url)
     if len(plans) == 1:
         only = plans[0][1]
         merged = (only.steps, only.problems, only.warnings, only.notes)
@@ -74,6 +79,7 @@ def plan(request: RunRequest, url: str) -> Plan:
         problems,
         (*(weights if offline else ()), *warnings, *(disk.warnings() if disk else ())),
         (*(() if offline else weights), *notes, *(disk.notes() if disk else ())),
+        work,
     )
 
 

@@ -58,16 +58,24 @@ def match_dataset_classes(
 ) -> ClassMatching | None:
     """The mapping of model outputs to classes of the dataset; None where it is not known yet.
 
-    It is known for pretrained weights of the catalog. Raises LabelsMismatch where there is none.
+    It is known for pretrained weights of the catalog, and for an ONNX file that declares its
+    classes. Raises LabelsMismatch where there is none.
     """
-    dataset = datasets.get(request.dataset or "")
-    pretrained = model.in_catalogue and request.weights.kind == WeightsKind.PRETRAINED
-    if dataset is None or not pretrained or Task.EVALUATE not in request.tasks:
+    dataset, outputs = datasets.get(request.dataset or ""), _count_outputs(request, model)
+    if dataset is None or outputs is None or Task.EVALUATE not in request.tasks:
         return None
     classes = load_classes(dataset)
     if classes is None:
         return None
-    return match_outputs(model.id, IMAGENET_CLASSES, request.background, dataset.name, classes)
+    return match_outputs(model.id, outputs, request.background, dataset.name, classes)
+
+
+def _count_outputs(request: RunRequest, model: CatalogModel) -> int | None:
+    """The number of outputs of a model before its export; None where it is not known."""
+    if model.in_catalogue and request.weights.kind == WeightsKind.PRETRAINED:
+        return IMAGENET_CLASSES
+    facts = file_check(request).facts
+    return facts.classes if facts is not None and request.output is None else None
 
 
 def _check_choices(request: RunRequest, model: CatalogModel, datasets: Datasets) -> Iterator[str]:
