@@ -193,13 +193,20 @@ def test_custom_preprocessing_needs_a_setting(url: str, asked: list[RunRequest])
     assert asked[-1].preprocess == {"crop": 192}
 
 
+def test_a_preset_fills_in_scale_mean_and_std(url: str, asked: list[RunRequest]) -> None:
+    app = opened("new_run")
+    app.button_group(key="protocol").set_value("custom").run()
+    app.button_group(key="pre_normalization").set_value("[-1, 1]").run()
+    assert asked[-1].preprocess == {"scale": 1 / 255, "mean": [0.5] * 3, "std": [0.5] * 3}
+
+
 def test_only_what_was_asked_for_is_carried() -> None:
     assert widget_values(RunRequest(model_id="timm/x"))[PREFILLED_FIELDS] == ["model_id"]
 
 
 def test_the_whole_catalog_is_one_request(url: str, asked: list[RunRequest]) -> None:
     app = opened("new_run")
-    app.button(key="all_All 25").click()
+    app.button_group(key="catalog_group").set_value("All 25")
     app.button_group(key="weights").set_value("Random").run()
     chosen = [model.model_id for model in asked[-1].models]
     assert sorted(chosen) == sorted(catalog())
@@ -211,7 +218,7 @@ def test_the_whole_catalog_is_one_request(url: str, asked: list[RunRequest]) -> 
     assert [m.model_id for m in asked[-1].models] == ["ppcls/senet154", "timm/seresnet50"]
     app.button_group(key="weights").set_value("From a file").run()
     assert "A weights file belongs to one model" in plain_texts(app)
-    app.button(key="clear_catalog").click().run()
+    app.button_group(key="catalog_group").set_value("None").run()
     assert "Select a model: check rows of the table." in plain_texts(app)
 
 

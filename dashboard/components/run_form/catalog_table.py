@@ -9,7 +9,7 @@ import streamlit as st
 from dashboard import queries
 from engine.catalog.models import catalog
 
-CATALOG_MODELS = "catalog_models"
+CATALOG_MODELS, _GROUP = "catalog_models", "catalog_group"
 _VERSION, _MOUNTED = "catalog_table_version", "catalog_table_mounted"
 _HEIGHT = 280
 SHORT_LABELS = {"timm": "timm", "mmcls": "mmcls", "ppcls": "PaddleClas"}
@@ -21,10 +21,13 @@ def choose_from_catalog(default: Sequence[str]) -> list[str]:
     The list of names and the table are two views of one choice: whichever is changed, the other
     follows.
     """
-    with st.container(horizontal=True, vertical_alignment="center"):
-        for label, ids in _groups().items():
-            st.button(label, key=f"all_{label}", on_click=_select, args=(ids,), type="tertiary")
-        st.button("Clear", key="clear_catalog", on_click=_select, args=([],), type="tertiary")
+    st.pills(
+        "Select all of a source",
+        list(_groups()),
+        key=_GROUP,
+        on_change=_select_group,
+        label_visibility="collapsed",
+    )
     chosen = st.multiselect(
         "Catalog models",
         list(catalog()),
@@ -39,18 +42,20 @@ def choose_from_catalog(default: Sequence[str]) -> list[str]:
 
 
 def _groups() -> dict[str, list[str]]:
-    """`All timm` and so on, and `All 25`, with their models."""
+    """`All timm` and so on, `All 25`, and `None`, with their models."""
     groups = {
         f"All {label}": [model.id for model in catalog().values() if model.source == source]
         for source, label in SHORT_LABELS.items()
     }
-    return {**groups, f"All {len(catalog())}": list(catalog())}
+    return {**groups, f"All {len(catalog())}": list(catalog()), "None": []}
 
 
-def _select(ids: list[str]) -> None:
-    """Callback: adds these models to the choice; without any, empties it."""
+def _select_group() -> None:
+    """Callback: adds the models of a group to the choice; None empties it."""
+    ids = _groups().get(str(st.session_state.get(_GROUP)), [])
     chosen = st.session_state.get(CATALOG_MODELS) or []
     st.session_state[CATALOG_MODELS] = list(dict.fromkeys([*chosen, *ids])) if ids else []
+    st.session_state[_GROUP] = None
 
 
 def _table(chosen: list[str]) -> None:
