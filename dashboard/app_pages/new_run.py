@@ -25,7 +25,6 @@ from db.models import Run
 from engine.errors import InvalidRequest
 from engine.jobs import dispatcher
 from engine.runs.durations import estimate_run
-from engine.runs.estimates import estimate
 from engine.runs.plan import Plan, plan
 from engine.runs.request import RunRequest
 from engine.runs.submit import submit
@@ -88,9 +87,8 @@ def show_estimate(request: RunRequest, work: Work) -> None:
     """The estimated duration of the run by stage, and its end; the benchmarks with their limits."""
     duration = estimate_run(request, work, queries.url())
     st.caption(f":material/timer: {escape_markdown(duration.sentence())}")
-    benchmarks = estimate(request, queries.url())
-    if benchmarks is not None:
-        st.caption(f":material/speed: {escape_markdown(benchmarks.sentence())}")
+    if duration.benchmarks is not None:
+        st.caption(f":material/speed: {escape_markdown(duration.benchmarks.sentence())}")
 
 
 def queue(request: RunRequest) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pandas as pd
 import streamlit as st
 
@@ -23,6 +25,7 @@ from dashboard.components.jobs.table import (
 )
 from dashboard.components.results.table import results_table
 from dashboard.components.run_form.build_file import show_build_file_download
+from dashboard.components.run_form.controls import CONTROLS
 from dashboard.components.run_form.prefill import remember_request
 from dashboard.formats import ago, escape_markdown, is_missing, plural
 from dashboard.queries import JobView
@@ -33,6 +36,7 @@ from engine.jobs import control, dispatcher
 from engine.jobs.results import JobResult, benchmarks_of
 from engine.results.columns import columns_in_set
 from engine.results.notes import with_notes
+from engine.runs.describe import describe_run
 from engine.runs.fields import request_facts
 from engine.specs.comparability import SWEPT
 
@@ -106,6 +110,30 @@ def cancel_remaining(run_id: int) -> None:
         leave_notice(f"Cancelled {plural(len(ids), 'job')}. Finished jobs are kept.")
 
 
+def describe_part(run: Run) -> None:
+    """Name, notes and tags of the run, to be changed."""
+    request = run.request
+    with st.form("describe", border=False):
+        for name in ("name", "tags", "notes"):
+            control = CONTROLS[name]
+            key = f"describe_{name}_{run.id}"
+            st.session_state.setdefault(key, control.to_widget(request.get(name) or ()))
+            options = {"offered": queries.tags_in_use()} if name == "tags" else {}
+            replace(control, key=key).draw(st, **options)
+        st.form_submit_button("Save", on_click=_describe, args=(run.id,), icon=":material/save:")
+
+
+def _describe(run_id: int) -> None:
+    """Callback: stores name, notes and tags of a run."""
+    held = {
+        name: CONTROLS[name].from_widget(st.session_state[f"describe_{name}_{run_id}"])
+        for name in ("name", "notes", "tags")
+    }
+    with guard_callback():
+        describe_run(run_id, held["name"], held["notes"], held["tags"], queries.url())
+        leave_notice(f"Run {run_id} saved.")
+
+
 def results_part(views: list[JobView]) -> None:
     """The results of the run, with the provenance of the selected one."""
     results = [JobResult.from_stored(view.row.result) for view in views]
@@ -151,6 +179,8 @@ def show_run(run: Run) -> None:
         st.markdown(
             f"**{escape_markdown(run.title)}** · queued {ago(run.created_at)}", width="stretch"
         )
+        with st.popover("Name, notes and tags", icon=":material/label:"):
+            describe_part(run)
         if st.button("Clone with changes", icon=":material/content_copy:", key="clone"):
             remember_request(run.request)
             go_to("app_pages/new_run.py")

@@ -119,9 +119,7 @@ COMMANDS: dict[str, Entry] = {
         "vendor.valprep:valprep",
         "Sorts a flat folder of validation images into one folder per class (wnid).",
     ),
-    "runs": Entry(
-        "run_list:runs", "Lists the newest runs with their state, progress and best result."
-    ),
+    "runs": Entry("run_list:app", "Lists runs: state, progress and best result; names them."),
     "jobs": Entry("jobs:app", "Shows and controls background jobs."),
     "dataset": Entry("dataset:app", "Manages image folders for evaluation and calibration."),
     "weights": Entry("weights:app", "Manages weights files on this machine."),

@@ -17,7 +17,7 @@ from db.models import Dataset, Job
 from db.session import reading
 from engine.config import settings
 from engine.jobs.results import JobResult
-from engine.runs.estimates import estimate
+from engine.runs.estimates import Estimate, estimate
 from engine.runs.request import OtherModel, RunRequest
 from engine.runs.sizes import ModelSize, sizes_of
 from engine.runs.work import Work
@@ -84,7 +84,7 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class RunDuration:
-    """The stages of a run in order, and the seconds until its end.
+    """The stages of a run in order, its benchmarks with their limits, and the seconds to its end.
 
     `waiting_s` is for the jobs that are queued or running already. Jobs run `slots` at a time,
     except those that need the machine alone.
@@ -93,6 +93,7 @@ class RunDuration:
     stages: tuple[Stage, ...]
     waiting_s: float
     total_s: float
+    benchmarks: Estimate | None = None
 
     def sentence(self, now: float | None = None) -> str:
         """`About 12 min, done about 14:20: export 2 min (25 jobs), ...`; local time."""
@@ -149,7 +150,7 @@ def estimate_run(request: RunRequest, work: Work, url: str) -> RunDuration:
     )
     waiting_s = known.waiting_s(live)
     slots = min(settings().slots, max(1, len(work.new)))
-    return RunDuration(stages, waiting_s, waiting_s + shared / slots + alone)
+    return RunDuration(stages, waiting_s, waiting_s + shared / slots + alone, benchmarks)
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ def submit(request: RunRequest, url: str) -> int:
         registered = set(
             session.scalars(select(Dataset.name).where(Dataset.name.in_(BUILTIN_DATASETS)))
         )
-        run = Run(title=_title(request), request=request.to_json())
+        run = Run(title=title_of(request), request=request.to_json())
         session.add(run)
         session.flush()
         ids: list[int] = []
@@ -40,7 +40,7 @@ def submit(request: RunRequest, url: str) -> int:
         return run.id
 
 
-def _title(request: RunRequest) -> str:
+def title_of(request: RunRequest) -> str:
     if request.name:
         return request.name
     models = request.models

@@ -77,7 +77,7 @@ def _table(chosen: list[str]) -> None:
         height=_HEIGHT,
         alt="Models of the catalog, with a checkbox for each",
         column_config={
-            "model": column.TextColumn("Model", pinned=True),
+            "model": column.TextColumn("Model"),
             "source": column.TextColumn("Source"),
             "params_m": column.NumberColumn("Parameters (M)", format="%.1f"),
             "gmacs": column.NumberColumn(

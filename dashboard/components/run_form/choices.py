@@ -18,18 +18,19 @@ from dashboard.components.run_form.controls import (
     Text,
     is_prefilled,
 )
-from dashboard.components.run_form.files import choose_file
+from dashboard.components.run_form.files import choose_file, mark_field
 from dashboard.components.run_form.kinds import BUILT_IN, CATALOG, ONNX
 from dashboard.components.run_form.models import Chosen
 from dashboard.formats import escape_markdown, message
 from db.enums import WeightsKind
 from engine.catalog.models import catalog
-from engine.common.files import expand_user
+from engine.common.files import expand_user, is_file
 from engine.datasets.imagenet import class_names
 from engine.errors import InvalidRequest
 from engine.export.file_check import check_onnx_file
 from engine.runs.fields import FIELDS
 from engine.runs.request import BUILTIN_DATASETS, DEFAULT_TASKS, Task
+from engine.weights.formats import weights_format_problem
 
 WEIGHTS = {
     "Pretrained": WeightsKind.PRETRAINED,
@@ -81,7 +82,7 @@ def choose_weights(form: Form, chosen_models: Chosen) -> None:
     if weights == WeightsKind.FILE:
         form.store("weights", lambda: _weights_from_file(path, key))
         if path and chosen_models.is_one and is_allowed(path):
-            show_identified_weights(path, key, model_id)
+            show_weights_file(path, key, model_id)
 
 
 def show_onnx_file(model_id: str, path: str) -> None:
@@ -92,7 +93,7 @@ def show_onnx_file(model_id: str, path: str) -> None:
         expand_user(path), st.session_state.get("runtimes") or FIELDS["runtimes"].default
     )
     if found.problem is not None:
-        return  # said with the summary
+        mark_field(found.problem)
     if found.facts is not None:
         st.caption(message(f"{model_id}: {found.facts.sentence()}"))
         if (
@@ -116,6 +117,16 @@ def _weights_from_file(path: str | None, key: str | None) -> dict[str, Any]:
     if not path:
         raise InvalidRequest("Give a weights file: a path on this machine, or an upload.")
     return {"kind": WeightsKind.FILE, "path": require_allowed(path), "key": key}
+
+
+def show_weights_file(path: str, key: str | None, model_id: str) -> None:
+    """Why a file holds no weights at all, else what is identified in it."""
+    file = expand_user(path)
+    problem = weights_format_problem(file) if is_file(file) else None
+    if problem is not None:
+        mark_field(problem)
+    else:
+        show_identified_weights(path, key, model_id)
 
 
 def show_identified_weights(path: str, key: str | None, model_id: str) -> None:

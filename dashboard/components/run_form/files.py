@@ -7,7 +7,7 @@ import streamlit as st
 from dashboard.components.classify.uploads import store_upload
 from dashboard.components.common.guard import guard_callback
 from dashboard.components.common.typed_paths import is_allowed
-from dashboard.formats import escape_markdown
+from dashboard.formats import message
 from engine.common.files import expand_user
 
 MORE_FILES = "onnx_more_paths"
@@ -77,8 +77,13 @@ def _path_input(label: str, key: str, types: tuple[str, ...]) -> str | None:
     )
     text = (path or "").strip()
     if text and is_allowed(text) and not _exists(text):
-        st.caption(f":red[:material/error: There is no such file: {escape_markdown(text)}]")
+        mark_field(f"There is no such file: {text}")
     return text or None
+
+
+def mark_field(problem: str) -> None:
+    """Says what is wrong with the field above."""
+    st.caption(f":red[:material/error: {message(problem)}]")
 
 
 def _exists(text: str) -> bool:

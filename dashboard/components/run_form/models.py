@@ -11,11 +11,11 @@ import streamlit as st
 
 from dashboard.components.common.typed_paths import require_allowed
 from dashboard.components.run_form.catalog_table import CATALOG_MODELS, choose_from_catalog
-from dashboard.components.run_form.files import MORE_FILES, choose_files
+from dashboard.components.run_form.files import MORE_FILES, choose_files, mark_field
 from dashboard.components.run_form.kinds import BUILT_IN, CATALOG, ONNX, OTHER_TIMM
 from db.enums import WeightsKind
 from engine.catalog.models import catalog
-from engine.catalog.timm_names import timm_names
+from engine.catalog.timm_names import timm_name_problem, timm_names
 from engine.errors import InvalidRequest
 from engine.runs.request import DEMO, OtherModel, RunRequest
 from engine.specs import WeightsSpec
@@ -111,7 +111,10 @@ def _other_timm() -> tuple[list[str], dict[str, str]]:
         help="Names of timm models, such as seresnet50. A tag selects other weights than the "
         "default ones, such as seresnet50.a1_in1k.",
     )
-    return [f"timm/{name.strip().removeprefix('timm/')}" for name in names if name.strip()], {}
+    plain = [name.strip().removeprefix("timm/") for name in names if name.strip()]
+    for problem in filter(None, map(timm_name_problem, plain)):
+        mark_field(problem)
+    return [f"timm/{name}" for name in plain], {}
 
 
 def _onnx_files() -> tuple[list[str], dict[str, str]]:

@@ -159,7 +159,7 @@ def test_the_command_line_carries_a_field_into_the_request(
     (tmp_path / "net.onnx").write_bytes(b"x")
     caught: list[RunRequest] = []
 
-    def queue(request: RunRequest, *others: object) -> int:
+    def queue(request: RunRequest, *others: object, **more: object) -> int:
         caught.append(request)
         return 0
 

@@ -14,6 +14,7 @@ from engine.catalog.timm_names import timm_name_problem, timm_names
 from engine.cli.parsing import read_models
 from engine.errors import InvalidRequest
 from engine.runs.compile import compile, compile_all
+from engine.runs.describe import describe_run
 from engine.runs.downloads import missing_weights, weights_sentences
 from engine.runs.fields import request_facts
 from engine.runs.many_models import merge_sentences
@@ -77,6 +78,13 @@ def test_a_run_of_the_whole_catalog_is_planned_queued_and_found_again(url: str) 
     (row,) = list_runs(url, "seresnet101 queued SPEED")
     assert (row.state, row.done, row.jobs) == ("queued", 0, len(compile(request)))
     assert list_runs(url, "no such") == []
+    describe_run(run_id, None, "later", ["a", "a"], url)
+    (row,) = list_runs(url, "later")
+    assert (row.title, row.tags) == (f"{len(catalog())} models (random weights): "
+                                     "fp32, fp16, int8", ("a",))  # fmt: skip
+    for wrong, told in ((run_id + 1, "no run"), (run_id, "name")):
+        with pytest.raises(InvalidRequest, match=told):
+            describe_run(wrong, "x" * 101, None, [], url)
 
 
 def test_the_best_results_of_a_run_are_listed(url: str) -> None:
