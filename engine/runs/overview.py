@@ -7,13 +7,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, join, select
 
-from db.enums import JobStatus
+from db.enums import JobKind, JobStatus
 from db.models import Artifact, Benchmark, Evaluation, Job, Run, RunJob
 from db.session import reading
 from engine.jobs.results import JobResult
 
+_MEASURING = (JobKind.EVALUATE, JobKind.BENCHMARK)
 _STATES = (
     JobStatus.RUNNING,
     JobStatus.QUEUED,
@@ -78,15 +79,23 @@ def list_runs(url: str, search: str = "", limit: int = 200) -> list[RunOverview]
     with reading(url) as session:
         runs = list(session.scalars(select(Run).order_by(Run.id.desc()).limit(limit)))
         ids = [run.id for run in runs]
-        jobs = session.execute(
-            select(RunJob.run_id, Job.status, Job.result)
-            .join(Job, Job.id == RunJob.job_id)
+        owned = join(RunJob, Job, Job.id == RunJob.job_id)
+        counts = session.execute(
+            select(RunJob.run_id, Job.status, func.count())
+            .select_from(owned)
             .where(RunJob.run_id.in_(ids))
+            .group_by(RunJob.run_id, Job.status)
+        ).all()
+        results = session.execute(
+            select(RunJob.run_id, Job.result)
+            .select_from(owned)
+            .where(RunJob.run_id.in_(ids), Job.kind.in_(_MEASURING), Job.result.is_not(None))
         ).all()
     found: dict[int, _Found] = defaultdict(_Found)
-    for run_id, status, stored in jobs:
+    for run_id, status, count in counts:
+        found[run_id].states[status] = count
+    for run_id, stored in results:
         own, result = found[run_id], JobResult.from_stored(stored)
-        own.states[status] += 1
         own.benchmarks.update(result.benchmark_ids)
         if result.evaluation is not None:
             own.evaluations.add(result.evaluation)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 
 from db.enums import Precision, WeightsKind
-from db.models import Run
+from db.models import Benchmark, Evaluation, Run
 from db.session import reading
 from engine.catalog.models import catalog
 from engine.catalog.timm_names import timm_name_problem, timm_names
@@ -88,10 +89,20 @@ def test_a_run_of_the_whole_catalog_is_planned_queued_and_found_again(url: str) 
 
 
 def test_the_best_results_of_a_run_are_listed(url: str) -> None:
-    run_id = submit(of_models("timm/seresnet50"), url)
     rows.add_measured_model(url)
-    (row,) = list_runs(url)
-    assert (row.id, row.top1, row.best_result) == (run_id, None, "")
+    with reading(url) as session:
+        evaluations = list(session.scalars(select(Evaluation)))
+        benchmarks = list(session.scalars(select(Benchmark)))
+    best = max(evaluations, key=lambda one: (one.top1_count or 0) / one.images)
+    done = {"evaluation": best.id, "benchmarks": [one.id for one in benchmarks]}
+    rows.add_job(url, JobStatus.SUCCEEDED, kind=JobKind.EVALUATE, result=done)
+    rows.add_job(url, JobStatus.FAILED, "Build y", result=done)
+    failed, row = list_runs(url)[:2]
+    assert (failed.state, failed.best_result) == ("failed", "")
+    assert row.top1 == pytest.approx(100 * (best.top1_count or 0) / best.images)
+    assert row.latency_ms == min(b.latency_p50_ms for b in benchmarks if b.latency_p50_ms)
+    assert row.best_result.startswith(f"{row.top1:.1f} % timm/")
+    assert (row.state, row.done, row.jobs) == ("succeeded", 1, 1)
 
 
 @pytest.mark.parametrize(
