@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from db.enums import Precision, WeightsKind
+from db.enums import JobKind, JobStatus, Precision, WeightsKind
 from db.models import Benchmark, Evaluation, Run
 from db.session import reading
 from engine.catalog.models import catalog
