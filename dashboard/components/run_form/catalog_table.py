@@ -11,6 +11,7 @@ from engine.catalog.models import catalog
 
 CATALOG_MODELS, _GROUP = "catalog_models", "catalog_group"
 _VERSION, _MOUNTED = "catalog_table_version", "catalog_table_mounted"
+_START = "catalog_table_start"
 _HEIGHT = 280
 SHORT_LABELS = {"timm": "timm", "mmcls": "mmcls", "ppcls": "PaddleClas"}
 
@@ -61,18 +62,20 @@ def _select_group() -> None:
 def _table(chosen: list[str]) -> None:
     frame = queries.catalog_table()
     ids = list(frame.index)
-    # A table keeps its selection; one under a new key starts with the selection given to it.
-    if st.session_state.get(_MOUNTED) != chosen:
-        st.session_state[_VERSION] = st.session_state.get(_VERSION, 0) + 1
-        st.session_state[_MOUNTED] = chosen
-    key = f"catalog_table_{st.session_state[_VERSION]}"
+    # A table keeps its selection; one under a new key starts with the selection given to it. It is
+    # new where the choice was changed elsewhere, and where the page was left.
+    state = st.session_state
+    if state.get(_MOUNTED) != chosen or f"catalog_table_{state.get(_VERSION)}" not in state:
+        state[_VERSION], state[_MOUNTED] = state.get(_VERSION, 0) + 1, chosen
+        state[_START] = [ids.index(name) for name in chosen]
+    key = f"catalog_table_{state[_VERSION]}"
     column = st.column_config
     st.dataframe(
         frame,
         key=key,
         on_select=lambda: _take(key, ids),
         selection_mode="multi-row",
-        selection_default={"selection": {"rows": [ids.index(name) for name in chosen]}},
+        selection_default={"selection": {"rows": state[_START]}},
         hide_index=True,
         height=_HEIGHT,
         alt="Models of the catalog, with a checkbox for each",

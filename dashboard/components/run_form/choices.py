@@ -51,8 +51,8 @@ def choose_weights(form: Form, chosen_models: Chosen) -> None:
     if chosen_models.kind == ONNX:
         if chosen_models.ids:
             form.store("weights", lambda: _weights_from_file(chosen_models.paths[model_id], None))
-            for name, path in chosen_models.paths.items():
-                show_onnx_file(name, path)
+            for name, file in chosen_models.paths.items():
+                show_onnx_file(name, file)
         return
     if chosen_models.kind == BUILT_IN and not is_prefilled("weights"):
         return

@@ -183,7 +183,7 @@ def _label(model: dict[str, Any]) -> str:
 def model_values(request: RunRequest) -> tuple[str, dict[str, Any]]:
     """The kind of models, and the widget values of the models of a request."""
     kind = _kind_of(request.model_id)
-    shown, carried = [request.model_id], []
+    shown, carried = [request.model_id], list[dict[str, Any]]()
     for model in request.other_models:
         fits = kind != BUILT_IN and _kind_of(model.model_id) == kind and not carried
         if kind == ONNX:
