@@ -28,6 +28,7 @@ from dashboard.components.run_form.build_file import show_build_file_download
 from dashboard.components.run_form.controls import CONTROLS
 from dashboard.components.run_form.prefill import remember_request
 from dashboard.formats import ago, escape_markdown, is_missing, plural
+from dashboard.palette import STATUS_ICONS
 from dashboard.queries import JobView
 from db.enums import JobStatus
 from db.models import Run
@@ -42,7 +43,9 @@ from engine.specs.comparability import SWEPT
 
 REFRESH_S = 2.0
 _KINDS = ("evaluation", "benchmark")
-MAX_DONE = 8  # with more succeeded jobs, they are collapsed, so that results stay visible
+MAX_SHOWN = 8  # with more jobs of a status, they are collapsed, so that results stay visible
+SHOWN_FIRST = {JobStatus.QUEUED: 3, JobStatus.FAILED: MAX_SHOWN}
+"""So many of a status are shown before the collapsed ones."""
 
 
 def requested_run_id() -> int | None:
@@ -68,15 +71,37 @@ def jobs_part(run_id: int) -> None:
         st.markdown(stepper([(view.row.kind, view.row.status) for view in views]))
         text = f"{done} of {plural(len(views), 'job')} done"
         st.progress(done / max(1, len(views)), text=text)
-        succeeded = [view for view in views if view.row.status == JobStatus.SUCCEEDED]
-        folded = succeeded if len(succeeded) > MAX_DONE else []
+        by_status: dict[str, list[JobView]] = {}
         for view in views:
-            if view not in folded:
+            by_status.setdefault(view.row.status, []).append(view)
+        folded = {
+            status: found[SHOWN_FIRST.get(JobStatus(status), 0) :]
+            for status, found in by_status.items()
+            if len(found) > MAX_SHOWN and status != JobStatus.RUNNING
+        }
+        hidden = {view.row.id for found in folded.values() for view in found}
+        for view in views:
+            if view.row.id not in hidden:
                 job_part(view, positions.get(view.row.id, ""))
-        if folded:
-            with st.expander(f"{plural(len(folded), 'job')} done", icon=":material/check_circle:"):
-                for view in folded:
-                    job_part(view)
+        for status, found in folded.items():
+            folded_jobs(status, found)
+
+
+def folded_jobs(status: str, views: list[JobView]) -> None:
+    """Many jobs of one status, a line each, behind a click."""
+    subject = plural(len(views), "more job" if SHOWN_FIRST.get(JobStatus(status)) else "job")
+    word = "done" if status == JobStatus.SUCCEEDED else status
+    with st.expander(f"{subject} {word}", icon=STATUS_ICONS[JobStatus(status)]):
+        lines = (
+            f"- {escape_markdown(view.row.title)}"
+            + (
+                f" · {escape_markdown(text)}"
+                if (text := view.row.error or view.row.message)
+                else ""
+            )
+            for view in views
+        )
+        st.markdown("\n".join(lines))
 
 
 def job_part(view: JobView, position: str = "") -> None:

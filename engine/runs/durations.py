@@ -65,7 +65,9 @@ _ROUGH: dict[str, Rate] = {
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """The jobs of one stage: their count, how many reuse a result, and their seconds together.
+    """The jobs of one stage: their count, how many reuse a result, and the seconds it takes.
+
+    Jobs that run side by side take their part of the time.
 
     `rough`: no earlier job of the kind, so that the time is a guess by the size of the models.
     """
@@ -117,8 +119,9 @@ def estimate_run(request: RunRequest, work: Work, url: str) -> RunDuration:
     seconds: dict[str, float] = defaultdict(float)
     counts, reused = defaultdict[str, int](int), defaultdict[str, int](int)
     rough: set[str] = set()
-    shared = alone = 0.0
+    total = 0.0
     benchmarks = estimate(request, url)
+    slots = min(settings().slots, max(1, sum(job.kind not in EXCLUSIVE for job in work.new)))
     for job in (*work.new, *work.reused):
         kind, stage = JobKind(job.kind), _STAGES.get(JobKind(job.kind), str(job.kind))
         counts[stage] += 1
@@ -131,15 +134,13 @@ def estimate_run(request: RunRequest, work: Work, url: str) -> RunDuration:
             took, guessed = known.predict(kind, job.params)
             if guessed:
                 rough.add(stage)
+        took = took if kind in EXCLUSIVE else took / slots
         seconds[stage] += took
-        if kind in EXCLUSIVE:
-            alone += took
-        else:
-            shared += took
+        total += took
     if benchmarks is not None:
         stage = _STAGES[JobKind.BENCHMARK]
         seconds[stage] += benchmarks.expected_s
-        alone += benchmarks.expected_s
+        total += benchmarks.expected_s
         if not benchmarks.from_history and benchmarks.cached < benchmarks.points:
             rough.add(stage)
     order = dict.fromkeys(_STAGES.values())
@@ -149,8 +150,7 @@ def estimate_run(request: RunRequest, work: Work, url: str) -> RunDuration:
         if counts[name]
     )
     waiting_s = known.waiting_s(live)
-    slots = min(settings().slots, max(1, len(work.new)))
-    return RunDuration(stages, waiting_s, waiting_s + shared / slots + alone, benchmarks)
+    return RunDuration(stages, waiting_s, waiting_s + total, benchmarks)
 
 
 @dataclass(frozen=True, slots=True)

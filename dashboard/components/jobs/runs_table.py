@@ -35,6 +35,7 @@ def show_runs() -> None:
         on_select="rerun",
         selection_mode="single-row",
         hide_index=True,
+        placeholder="",
         height=min(len(runs) + 1, _HEIGHT_ROWS) * _ROW_PX + 4,
         alt="Runs with their state, progress and best result",
         column_config={
