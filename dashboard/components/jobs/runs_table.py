@@ -40,10 +40,10 @@ def show_runs() -> None:
         alt="Runs with their state, progress and best result",
         column_config={
             "run": column.NumberColumn("Run", width="small"),
-            "title": column.TextColumn("Name", width="large"),
+            "title": column.TextColumn("Name", width="medium"),
             "state": column.TextColumn("State"),
             "progress": column.ProgressColumn(
-                "Jobs done", min_value=0.0, max_value=1.0, format="percent"
+                "Jobs done", min_value=0, max_value=100, format="%d %%"
             ),
             "top1": column.NumberColumn("Best top-1 (%)", format="%.2f"),
             "latency_ms": column.NumberColumn("Lowest p50 (ms)", format="%.3g"),
@@ -71,7 +71,7 @@ def _frame(runs: list[RunOverview]) -> pd.DataFrame:
             "run": [run.id for run in runs],
             "title": [run.title for run in runs],
             "state": [run.state for run in runs],
-            "progress": [run.done / max(1, run.jobs) for run in runs],
+            "progress": [100 * run.done // max(1, run.jobs) for run in runs],
             "top1": pd.array([run.top1 for run in runs], dtype="Float64"),
             "latency_ms": pd.array([run.latency_ms for run in runs], dtype="Float64"),
             "best": [_builds(run) for run in runs],
