@@ -74,6 +74,11 @@ class Settings(BaseSettings):
         True, description="Measure the peak GMAC/s of the machine once, after its first benchmark."
     )
     offline: bool = Field(False, description="Never use the network; report what is missing.")
+    data_roots: str = Field(
+        "",
+        description="With a login, users give paths in these folders only, separated by ':'; none: "
+        "uploads only.",
+    )
     paddle_python: Path = Field(
         default_factory=lambda: data_root() / ".venv-paddle" / "bin" / "python",
         description="Python of the environment that runs paddle2onnx.",
@@ -87,6 +92,12 @@ class Settings(BaseSettings):
     def url(self) -> str:
         """The database's URL."""
         return self.database_url or f"sqlite:///{self.home / 'senet.db'}"
+
+    @property
+    def data_root_folders(self) -> tuple[Path, ...]:
+        """The folders of `data_roots`, with ~ and links resolved."""
+        names = filter(None, self.data_roots.split(os.pathsep))
+        return tuple(Path(name).expanduser().resolve() for name in names)
 
     def folder(self, name: str) -> Path:
         """A folder of the home (artifacts, weights, datasets, results, logs); created if needed."""

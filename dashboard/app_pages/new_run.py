@@ -10,34 +10,59 @@ from dashboard.components.common.guard import guard
 from dashboard.components.common.notice import go_to, leave_notice
 from dashboard.components.run_form import choices
 from dashboard.components.run_form.build_file import fill_from_build_file
-from dashboard.components.run_form.controls import Form
+from dashboard.components.run_form.controls import Form, is_prefilled
+from dashboard.components.run_form.models import (
+    choose_models,
+    draw_kept_models,
+    other_models,
+    require_models,
+)
 from dashboard.components.run_form.options import draw_options
 from dashboard.components.run_form.prefill import apply_remembered_request
 from dashboard.formats import ago, escape_markdown, message
 from db.enums import WeightsKind
+from db.models import Run
 from engine.errors import InvalidRequest
 from engine.jobs import dispatcher
-from engine.runs.estimates import estimate
+from engine.runs.durations import estimate_run
 from engine.runs.plan import Plan, plan
 from engine.runs.request import RunRequest
 from engine.runs.submit import submit
+from engine.runs.work import Work
 from engine.runtimes.registry import label_of
 
 
 def gather() -> RunRequest:
     """Draws the form; returns the request. Raises InvalidRequest with all problems."""
-    fill_from_build_file()
+    refused = fill_from_build_file()
     form = Form()
-    kind, model_id, onnx_path = choices.choose_model()
-    form.store("model_id", lambda: choices.require_model_name(model_id))
-    choices.choose_weights(form, kind, model_id, onnx_path)
+    if refused:
+        form.problems.append(refused)
+    chosen = choose_models()
+    kind, model_id = chosen.kind, chosen.first
+    form.store("model_id", lambda: require_models(chosen))
+    choices.choose_weights(form, chosen)
+    draw_kept_models()
+    weights = form.fields["weights"]
+    form.store("other_models", lambda: other_models(chosen, weights))
     dataset = choices.choose_dataset(form, kind)
-    trained = form.fields["weights"]["kind"] != WeightsKind.RANDOM
+    trained = weights["kind"] != WeightsKind.RANDOM
     form.draw("precisions", bind="query-params")
     form.draw("runtimes", bind="query-params", format_func=label_of)
     choices.choose_tasks(form, can_evaluate=dataset is not None and trained)
     draw_options(form, kind, model_id)
+    _describe(form)
     return form.request()
+
+
+def _describe(form: Form) -> None:
+    """Name, notes and tags of the run."""
+    described = any(map(is_prefilled, ("name", "notes", "tags")))
+    with st.expander("Name, notes and tags", icon=":material/label:", expanded=described):
+        left, right = st.columns(2)
+        form.draw("name", left, placeholder="models and precisions", max_chars=100)
+        form.draw("tags", right, offered=queries.tags_in_use(), placeholder="none")
+        form.draw("notes", max_chars=5000)
 
 
 def show_plan(found: Plan) -> None:
@@ -58,11 +83,12 @@ def bullets(title: str, sentences: tuple[str, ...]) -> str:
     return "\n".join([f"**{title}**", *(f"- {message(sentence)}" for sentence in sentences)])
 
 
-def show_estimate(request: RunRequest) -> None:
-    """The estimated duration of the benchmarks."""
-    expected = estimate(request, queries.url())
-    if expected is not None:
-        st.caption(f":material/timer: {escape_markdown(expected.sentence())}")
+def show_estimate(request: RunRequest, work: Work) -> None:
+    """The estimated duration of the run by stage, and its end; the benchmarks with their limits."""
+    duration = estimate_run(request, work, queries.url())
+    st.caption(f":material/timer: {escape_markdown(duration.sentence())}")
+    if duration.benchmarks is not None:
+        st.caption(f":material/speed: {escape_markdown(duration.benchmarks.sentence())}")
 
 
 def queue(request: RunRequest) -> None:
@@ -73,9 +99,15 @@ def queue(request: RunRequest) -> None:
     go_to("app_pages/jobs.py")
 
 
+def _models(run: Run) -> list[str]:
+    """The ids of all models of a run."""
+    others = run.request.get("other_models") or ()
+    return [run.request.get("model_id"), *(model.get("model_id") for model in others)]
+
+
 def earlier_runs(model_id: str) -> None:
     """Links to the last three runs of the model."""
-    runs = [run for run in queries.recent_runs(50) if run.request.get("model_id") == model_id][:3]
+    runs = [run for run in queries.recent_runs(50) if model_id in _models(run)][:3]
     if runs:
         st.markdown("**Earlier runs of this model**")
     for run in runs:
@@ -108,9 +140,9 @@ with right, st.container(border=True):
     planned = plan(request, queries.url()) if request else Plan((), (missing or "",), ())
     show_plan(planned)
     ready = request is not None and not planned.problems
-    if request is not None and ready:
+    if request is not None and planned.work is not None:
         with guard():
-            show_estimate(request)
+            show_estimate(request, planned.work)
     if st.button(
         "Queue run", type="primary", icon=":material/play_arrow:", disabled=not ready, key="queue"
     ):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pandas as pd
 import streamlit as st
 
@@ -14,6 +16,7 @@ from dashboard.components.details.layers import show_layers
 from dashboard.components.details.profile import show_profile
 from dashboard.components.details.provenance import facts_table, show_provenance
 from dashboard.components.jobs.progress import queue_positions, stepper
+from dashboard.components.jobs.runs_table import show_runs
 from dashboard.components.jobs.table import (
     job_details,
     no_dispatcher_warning,
@@ -22,8 +25,10 @@ from dashboard.components.jobs.table import (
 )
 from dashboard.components.results.table import results_table
 from dashboard.components.run_form.build_file import show_build_file_download
+from dashboard.components.run_form.controls import CONTROLS
 from dashboard.components.run_form.prefill import remember_request
 from dashboard.formats import ago, escape_markdown, is_missing, plural
+from dashboard.palette import STATUS_ICONS
 from dashboard.queries import JobView
 from db.enums import JobStatus
 from db.models import Run
@@ -32,32 +37,21 @@ from engine.jobs import control, dispatcher
 from engine.jobs.results import JobResult, benchmarks_of
 from engine.results.columns import columns_in_set
 from engine.results.notes import with_notes
+from engine.runs.describe import describe_run
 from engine.runs.fields import request_facts
 from engine.specs.comparability import SWEPT
 
 REFRESH_S = 2.0
 _KINDS = ("evaluation", "benchmark")
-MAX_DONE = 8  # with more succeeded jobs, they are collapsed, so that results stay visible
+MAX_SHOWN = 8  # with more jobs of a status, they are collapsed, so that results stay visible
+SHOWN_FIRST = {JobStatus.QUEUED: 3, JobStatus.FAILED: MAX_SHOWN}
+"""So many of a status are shown before the collapsed ones."""
 
 
 def requested_run_id() -> int | None:
     """The run ID in the URL; None if there is none or it is no number."""
     text = str(st.query_params.get("id", ""))
     return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
-
-
-def list_runs() -> None:
-    """Links to the latest runs."""
-    runs = queries.recent_runs()
-    if not runs:
-        st.caption("No runs yet.")
-        st.page_link("app_pages/new_run.py", label="Queue a run", icon=":material/add_circle:")
-    for run in runs:
-        st.page_link(
-            "app_pages/run.py",
-            label=f"Run {run.id} · {escape_markdown(run.title)} · {ago(run.created_at)}",
-            query_params={"id": str(run.id)},
-        )
 
 
 def jobs_part(run_id: int) -> None:
@@ -77,15 +71,37 @@ def jobs_part(run_id: int) -> None:
         st.markdown(stepper([(view.row.kind, view.row.status) for view in views]))
         text = f"{done} of {plural(len(views), 'job')} done"
         st.progress(done / max(1, len(views)), text=text)
-        succeeded = [view for view in views if view.row.status == JobStatus.SUCCEEDED]
-        folded = succeeded if len(succeeded) > MAX_DONE else []
+        by_status: dict[str, list[JobView]] = {}
         for view in views:
-            if view not in folded:
+            by_status.setdefault(view.row.status, []).append(view)
+        folded = {
+            status: found[SHOWN_FIRST.get(JobStatus(status), 0) :]
+            for status, found in by_status.items()
+            if len(found) > MAX_SHOWN and status != JobStatus.RUNNING
+        }
+        hidden = {view.row.id for found in folded.values() for view in found}
+        for view in views:
+            if view.row.id not in hidden:
                 job_part(view, positions.get(view.row.id, ""))
-        if folded:
-            with st.expander(f"{plural(len(folded), 'job')} done", icon=":material/check_circle:"):
-                for view in folded:
-                    job_part(view)
+        for status, found in folded.items():
+            folded_jobs(status, found)
+
+
+def folded_jobs(status: str, views: list[JobView]) -> None:
+    """Many jobs of one status, a line each, behind a click."""
+    subject = plural(len(views), "more job" if SHOWN_FIRST.get(JobStatus(status)) else "job")
+    word = "done" if status == JobStatus.SUCCEEDED else status
+    with st.expander(f"{subject} {word}", icon=STATUS_ICONS[JobStatus(status)]):
+        lines = (
+            f"- {escape_markdown(view.row.title)}"
+            + (
+                f" · {escape_markdown(text)}"
+                if (text := view.row.error or view.row.message)
+                else ""
+            )
+            for view in views
+        )
+        st.markdown("\n".join(lines))
 
 
 def job_part(view: JobView, position: str = "") -> None:
@@ -117,6 +133,30 @@ def cancel_remaining(run_id: int) -> None:
     with guard_callback():
         ids = control.cancel_run(queries.url(), run_id)
         leave_notice(f"Cancelled {plural(len(ids), 'job')}. Finished jobs are kept.")
+
+
+def describe_part(run: Run) -> None:
+    """Name, notes and tags of the run, to be changed."""
+    request = run.request
+    with st.form("describe", border=False):
+        for name in ("name", "tags", "notes"):
+            control = CONTROLS[name]
+            key = f"describe_{name}_{run.id}"
+            st.session_state.setdefault(key, control.to_widget(request.get(name) or ()))
+            options = {"offered": queries.tags_in_use()} if name == "tags" else {}
+            replace(control, key=key).draw(st, **options)
+        st.form_submit_button("Save", on_click=_describe, args=(run.id,), icon=":material/save:")
+
+
+def _describe(run_id: int) -> None:
+    """Callback: stores name, notes and tags of a run."""
+    held = {
+        name: CONTROLS[name].from_widget(st.session_state[f"describe_{name}_{run_id}"])
+        for name in ("name", "notes", "tags")
+    }
+    with guard_callback():
+        describe_run(run_id, held["name"], held["notes"], held["tags"], queries.url())
+        leave_notice(f"Run {run_id} saved.")
 
 
 def results_part(views: list[JobView]) -> None:
@@ -164,6 +204,8 @@ def show_run(run: Run) -> None:
         st.markdown(
             f"**{escape_markdown(run.title)}** · queued {ago(run.created_at)}", width="stretch"
         )
+        with st.popover("Name, notes and tags", icon=":material/label:"):
+            describe_part(run)
         if st.button("Clone with changes", icon=":material/content_copy:", key="clone"):
             remember_request(run.request)
             go_to("app_pages/new_run.py")
@@ -198,6 +240,7 @@ if run is None:
             f"There is no run {escape_markdown(str(st.query_params['id'])[:20])}. Select one of "
             f"the runs below."
         )
-    list_runs()
+    with guard():
+        show_runs()
 else:
     show_run(run)

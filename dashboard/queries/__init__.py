@@ -1,5 +1,6 @@
 """Queries of the pages; results are cached until a job changes them."""
 
+from dashboard.queries.catalog import catalog_table
 from dashboard.queries.checkpoints import identify_weights_file
 from dashboard.queries.jobs import (
     JobView,
@@ -11,6 +12,7 @@ from dashboard.queries.jobs import (
     recent_runs,
     run_jobs,
     run_stages,
+    tags_in_use,
     unresolved_failures,
 )
 from dashboard.queries.results import (
@@ -48,6 +50,7 @@ __all__ = [
     "artifacts",
     "benchmark_protocol",
     "builds",
+    "catalog_table",
     "dataset_index",
     "datasets",
     "disk_use",
@@ -76,6 +79,7 @@ __all__ = [
     "run_stages",
     "speed_ratio",
     "tables",
+    "tags_in_use",
     "unresolved_failures",
     "url",
     "version",

@@ -124,3 +124,8 @@ def recent_runs(limit: int = 10) -> list[Run]:
     """The last `limit` runs, the newest first."""
     with reading(url()) as session:
         return list(session.scalars(select(Run).order_by(Run.id.desc()).limit(limit)))
+
+
+def tags_in_use(limit: int = 200) -> list[str]:
+    """The tags of the last `limit` runs, each once."""
+    return sorted({tag for run in recent_runs(limit) for tag in run.request.get("tags") or ()})

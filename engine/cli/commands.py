@@ -48,7 +48,7 @@ COMMANDS: dict[str, Entry] = {
     ),
     "run": Entry(
         "runs:run",
-        "Exports, builds, benchmarks and (with --dataset) evaluates a model; shows the results.",
+        "Exports, builds, benchmarks and (with --dataset) evaluates models; shows the results.",
     ),
     "demo": Entry(
         "runs:demo",
@@ -119,6 +119,7 @@ COMMANDS: dict[str, Entry] = {
         "vendor.valprep:valprep",
         "Sorts a flat folder of validation images into one folder per class (wnid).",
     ),
+    "runs": Entry("run_list:app", "Lists runs: state, progress and best result; names them."),
     "jobs": Entry("jobs:app", "Shows and controls background jobs."),
     "dataset": Entry("dataset:app", "Manages image folders for evaluation and calibration."),
     "weights": Entry("weights:app", "Manages weights files on this machine."),

@@ -16,6 +16,7 @@ from engine.jobs import queue
 from engine.jobs.dispatcher import ensure_dispatcher
 from engine.jobs.queue import NewJob
 from engine.jobs.results import JobResult, benchmarks_of
+from engine.runs.durations import estimate_run
 from engine.runs.plan import plan
 from engine.runs.request import RunRequest
 from engine.runs.submit import run_job_ids, submit
@@ -29,20 +30,29 @@ ResultsSummary = Callable[["pd.DataFrame"], dict[str, Any]]
 
 
 def queue_run(
-    request: RunRequest, detach: bool, json: bool, summarize: ResultsSummary | None = None
+    request: RunRequest,
+    detach: bool,
+    json: bool,
+    summarize: ResultsSummary | None = None,
+    *,
+    says_duration: bool = False,
 ) -> int:
     """Plans, queues and follows a run; returns the exit code. InvalidRequest if it is invalid."""
-    run_id = submit_with_warnings(request)
+    run_id = submit_with_warnings(request, says_duration=says_duration)
     job_ids = run_job_ids(run_id, prepare_database())
     return _follow(job_ids, detach, json, {"run": run_id}, summarize)
 
 
-def submit_with_warnings(request: RunRequest) -> int:
+def submit_with_warnings(request: RunRequest, *, says_duration: bool = False) -> int:
     """Prints the warnings of a run, queues it and returns its id. InvalidRequest if invalid."""
     url = prepare_database()
-    find_model(request.model_id)
-    for remark in plan(request, url).remarks:
+    for model in request.models:
+        find_model(model.model_id)
+    planned = plan(request, url)
+    for remark in planned.remarks:
         note(f"Note: {remark}")
+    if says_duration and planned.work is not None:
+        note(estimate_run(request, planned.work, url).sentence())
     return submit(request, url)
 
 

@@ -133,6 +133,28 @@ Detach = Annotated[
     bool, typer.Option("--detach", help="Queue the jobs and return without waiting for them.")
 ]
 ModelId = Annotated[str, typer.Argument(help=FIELDS["model_id"].help)]
+ModelIds = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="MODEL",
+        help="Models: `timm/seresnet50`, `mmcls/seresnet101`, `ppcls/senet154`, any `timm/<name>`, "
+        "or ONNX files. One that fails does not stop the others.",
+    ),
+]
+WholeCatalog = Annotated[
+    bool, typer.Option("--catalog", help="All models of the catalog, in addition to MODEL.")
+]
+Sources = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--source",
+        help="All models of the catalog of a source: timm, mmcls or ppcls. Repeat the option for "
+        "several.",
+    ),
+]
+RunName = Annotated[str | None, option("name")]
+RunNotes = Annotated[str | None, option("notes")]
+RunTags = Annotated[list[str] | None, option("tags", more="Repeat the option for several.")]
 Target = Annotated[
     str,
     typer.Argument(

@@ -10,14 +10,17 @@ from typing import Any
 from db.enums import ArtifactKind, WeightsKind
 from db.models import Artifact
 from engine.build.lookup import why_cannot_run
+from engine.catalog.models import catalog
 from engine.cli.output import note
 from engine.common.untrusted import read_json
 from engine.config import settings
 from engine.errors import InvalidRequest
 from engine.preprocess.protocols import VENDOR, Protocol
 from engine.runs.fields import FIELDS, PREPROCESS_FIELDS, parse_channel_values, parse_number
+from engine.runs.request import OtherModel
 from engine.runtimes.registry import RUNTIMES
 from engine.specs import DEFAULT_RUNTIME, WeightsSpec
+from engine.text import quoted
 
 _DIGEST = re.compile(r"[0-9a-f]{6,64}")
 
@@ -57,6 +60,60 @@ def read_weights(text: str, seed: int = 0, key: str | None = None) -> WeightsSpe
             )
         return WeightsSpec(kind=WeightsKind.RANDOM, seed=seed)
     return WeightsSpec(kind=WeightsKind.FILE, path=text, key=key or None)
+
+
+def read_models(
+    given: Iterable[str], weights: WeightsSpec, sources: Iterable[str], whole_catalog: bool
+) -> dict[str, Any]:
+    """Models, weights and further models of a request; an ONNX file is its own weights.
+
+    Raises InvalidRequest without a model, for an unknown source, and for a weights file of several
+    models.
+    """
+    models = [_read_model(text, weights) for text in given]
+    known = dict.fromkeys(model.source for model in catalog().values())
+    for source in sources:
+        if source not in known:
+            raise InvalidRequest(
+                f"There is no source {quoted(source)} in the catalog: choose {', '.join(known)}."
+            )
+    chosen = known if whole_catalog else set(sources)
+    models += [
+        OtherModel(model_id=name, weights=weights)
+        for name, model in catalog().items()
+        if model.source in chosen
+    ]
+    models = list({model.to_key(): model for model in models}.values())
+    if not models:
+        raise InvalidRequest(
+            "Name a model, such as `timm/seresnet50`, or give --catalog or --source timm; `models` "
+            "lists the catalog."
+        )
+    ids = [model.model_id for model in models]
+    if len(set(ids)) < len(ids):
+        twice = next(name for name in ids if ids.count(name) > 1)
+        raise InvalidRequest(f"{twice} is given twice with other weights: rename one of the files.")
+    if weights.kind == WeightsKind.FILE and len(models) > 1:
+        raise InvalidRequest(
+            f"The weights file {weights.path} belongs to one model, and {len(models)} models are "
+            f"given: queue a run of its own for it."
+        )
+    first, *others = models
+    return {
+        "model_id": first.model_id,
+        "weights": first.weights,
+        "other_models": tuple(others),
+    }
+
+
+def _read_model(text: str, weights: WeightsSpec) -> OtherModel:
+    """A model id as it is; the path of an ONNX file as the model of that file."""
+    if not text.endswith(".onnx") or text in catalog() or text.startswith("onnx/"):
+        return OtherModel(model_id=text, weights=weights)
+    path = Path(text)
+    return OtherModel(
+        model_id=f"onnx/{path.stem[:100]}", weights=WeightsSpec(kind=WeightsKind.FILE, path=text)
+    )
 
 
 def read_json_object(path: Path) -> dict[str, Any]:

@@ -7,7 +7,13 @@ from engine.cli import option_groups as g
 from engine.cli import options as o
 from engine.cli.follow import queue_jobs, queue_run
 from engine.cli.option_groups import expand_groups
-from engine.cli.parsing import is_digest, possible_runtimes, read_preprocess, read_weights
+from engine.cli.parsing import (
+    is_digest,
+    possible_runtimes,
+    read_models,
+    read_preprocess,
+    read_weights,
+)
 from engine.cli.vendor import export as v
 from engine.errors import InvalidRequest
 from engine.preprocess import require_one_scale
@@ -163,8 +169,10 @@ def evaluate(
 
 @expand_groups
 def run(
-    model: o.ModelId,
+    models: o.ModelIds = None,
     *,
+    catalog: o.WholeCatalog = False,
+    source: o.Sources = None,
     builds: g.BuildOptions,
     dataset: o.DatasetName = None,
     max_images: o.MaxImages = None,
@@ -174,22 +182,30 @@ def run(
     provider: o.Provider = CPU_PROVIDER,
     preparation: g.PreprocessOptions,
     outputs: g.OutputOptions,
+    name: o.RunName = None,
+    notes: o.RunNotes = None,
+    tag: o.RunTags = None,
     detach: o.Detach = False,
     json: o.Json = False,
 ) -> int:
-    """Exports, builds, benchmarks and (with --dataset) evaluates a model; shows the results.
+    """Exports, builds, benchmarks and (with --dataset) evaluates models; shows the results.
 
     What exists already is reused; a stopped run continues when the same command is given again.
 
-    With several runtimes each build is measured in each that executes its precision.
+    With several runtimes each build is measured in each that executes its precision. All models of
+    a run get the same precisions, runtimes and options.
 
     Example: `python -m engine run timm/seresnet50 --dataset imagenet-val -p fp32 -p int8
     -r onnxruntime -r openvino`
     """
     tasks = [Task.EXPORT, Task.BUILD, Task.BENCHMARK]
+    weights = read_weights(builds.weights, builds.seed, builds.weights_key)
+    chosen = read_models(models or (), weights, source or (), catalog)
     request = RunRequest(
-        model_id=model,
-        **builds.request_fields(runtime),
+        **{**builds.request_fields(runtime), **chosen},
+        name=name,
+        notes=notes,
+        tags=tuple(dict.fromkeys(tag or ())),
         tasks=tuple([*tasks, Task.EVALUATE] if dataset else tasks),
         dataset=dataset,
         limit=max_images,
@@ -199,7 +215,7 @@ def run(
         preprocess=preparation.read(),
         **outputs.request_fields(),
     )
-    return queue_run(request, detach, json)
+    return queue_run(request, detach, json, says_duration=True)
 
 
 def demo(runtime: o.Runtimes = None, detach: o.Detach = False, json: o.Json = False) -> int:

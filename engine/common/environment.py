@@ -6,6 +6,7 @@ import os
 import platform
 import resource
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -94,17 +95,22 @@ def _cpu_name() -> str:
 
 def instruction_sets() -> list[str]:
     """Instruction sets of this processor that decide which integer kernels run."""
-    return [flag for flag in ISA_FLAGS if flag in _processor_flags()]
+    return _flags_among(ISA_FLAGS)
 
 
 def fp16_instructions() -> list[str]:
     """Instruction sets of this processor that compute in fp16."""
-    return [flag for flag in FP16_FLAGS if flag in _processor_flags()]
+    return _flags_among(FP16_FLAGS)
 
 
 def bf16_instructions() -> list[str]:
     """Instruction sets of this processor that compute in bf16."""
-    return [flag for flag in BF16_FLAGS if flag in _processor_flags()]
+    return _flags_among(BF16_FLAGS)
+
+
+def _flags_among(names: Iterable[str]) -> list[str]:
+    present = _processor_flags()
+    return [name for name in names if name in present]
 
 
 def _processor_flags() -> set[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from engine.preprocess.spec import Interpolation, PreprocessSpec, ResizeMode, Resizer
+from engine.preprocess.spec import PIXEL_SCALE, Interpolation, PreprocessSpec, ResizeMode, Resizer
 
 
 class Protocol(StrEnum):
@@ -23,6 +23,16 @@ VENDOR = PreprocessSpec(
     interpolation=Interpolation.BILINEAR,
     resizer=Resizer.OPENCV,
 )
+
+NORMALIZATIONS: dict[str, dict[str, float | tuple[float, float, float]]] = {
+    name: {"scale": PIXEL_SCALE, "mean": mean, "std": std}
+    for name, mean, std in (
+        ("ImageNet", (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+        ("[0, 1]", (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
+        ("[-1, 1]", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
+    )
+}
+"""The usual ways to scale pixels, by the name or the range of the values they give."""
 
 
 def protocol_name(spec: PreprocessSpec, published: PreprocessSpec | None) -> Protocol:

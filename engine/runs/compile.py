@@ -7,6 +7,7 @@ run, and `compile`, which returns the list of jobs.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
 
 from db.enums import JobKind, Precision
 from engine.benchmark.scenarios.definitions import requested_label
@@ -56,6 +57,33 @@ def compile(
     `images` is the size of the evaluation dataset (None: not registered yet); `registered` are the
     names of the registered built-in datasets.
     """
+    return compile_all(request.for_each_model(), images=images, registered=registered)
+
+
+def compile_all(
+    requests: Iterable[RunRequest], *, images: int | None = None, registered: Collection[str] = ()
+) -> list[NewJob]:
+    """The jobs of several requests of one model each, model by model; equal jobs are one.
+
+    No job of a model needs one of another model: a failure stops that model only.
+    """
+    jobs: list[NewJob] = []
+    positions: dict[str, int] = {}
+    for request in requests:
+        own: list[int] = []
+        for job in _compile_model(request, images, registered):
+            identity = job.identity()
+            if identity not in positions:
+                positions[identity] = len(jobs)
+                jobs.append(replace(job, needs=tuple(own[need] for need in job.needs)))
+            own.append(positions[identity])
+    return jobs
+
+
+def _compile_model(
+    request: RunRequest, images: int | None, registered: Collection[str]
+) -> list[NewJob]:
+    """The jobs of a request of one model."""
     jobs: list[NewJob] = []
 
     def add(job: NewJob) -> int:

@@ -22,8 +22,8 @@ from engine.jobs.results import JobResult
 from engine.runs.cells import cells_of
 from engine.runs.comparison import comparison_of
 from engine.runs.compile import benchmark_spec, build_spec
+from engine.runs.identified import with_dataset_classes, with_file_digest
 from engine.runs.request import RunRequest, Task, benchmark_points, is_sweep
-from engine.runs.submit import with_dataset_classes, with_file_digest
 from engine.specs import SEARCH_TIMES, WINDOW_S, Scenario
 from engine.store import artifacts
 from engine.text import duration, plural
@@ -74,8 +74,18 @@ class Estimate:
 def estimate(request: RunRequest, url: str) -> Estimate | None:
     """The estimate, from the benchmark protocol and earlier benchmarks; None without benchmarks.
 
-    The comparison with fp32 is part of it.
+    The comparison with fp32 is part of it. Of several models, it is of all of them.
     """
+    total: Estimate | None = None
+    for one in request.for_each_model():
+        found = _estimate_of_model(one, url)
+        if found is not None:
+            total = found if total is None else total + found
+    return total
+
+
+def _estimate_of_model(request: RunRequest, url: str) -> Estimate | None:
+    """The estimate of a request of one model; None without benchmarks."""
     cells = cells_of(request)
     requested = Task.BENCHMARK in request.tasks
     own = len(benchmark_points(request)) * len(cells.possible) if requested else 0

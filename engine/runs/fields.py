@@ -96,6 +96,11 @@ def _all(kind: Any) -> tuple[str, ...]:
 _TABLE = (
     Field("model_id", "Model", "A model: `timm/seresnet50`, `mmcls/seresnet101`, `ppcls/senet154`, "
           "any `timm/<name>`, or `onnx/<name>` with weights from a file.", always_shown=True),
+    Field("other_models", "Further models"),
+    Field("name", "Name", "A name of the run, to find it again. Default: its models and "
+          "precisions.", flags=("--name",)),
+    Field("notes", "Notes", "Notes on the run: what it is for.", flags=("--notes",)),
+    Field("tags", "Tags", "Tags of the run, to find it again.", flags=("--tag",), closed=False),
     Field("weights", "Weights", "`pretrained`, `random` (for speed only), or a file (.pth, "
           ".safetensors, .pdparams, .pdiparams, .onnx).", flags=("--weights",), always_shown=True),
     Field("weights.kind", "Weights", choices=_all(WeightsKind)),
@@ -257,7 +262,9 @@ def request_facts(request: Mapping[str, Any]) -> dict[str, str]:
     for name in [*filter(lambda name: "." not in name, FIELDS), *(set(request) - set(FIELDS))]:
         field = FIELDS.get(name, Field(name, name))
         value = request.get(name, defaults.get(name))
-        if name == "weights":
+        if name == "other_models":
+            facts |= _other_models_facts(request)
+        elif name == "weights":
             facts |= _weights_facts(value or defaults["weights"])
         elif _differs(value, defaults.get(name)) or (
             field.always_shown and _applies(field, request, defaults)
@@ -294,6 +301,18 @@ def _weights_facts(weights: Mapping[str, Any]) -> dict[str, str]:
         if weights.get(part, field.default) != field.default:
             facts[field.label] = str(weights[part])
     return facts
+
+
+def _other_models_facts(request: Mapping[str, Any]) -> dict[str, str]:
+    """The further models, each with its weights where these are not the kind of the first ones."""
+    first = (request.get("weights") or {}).get("kind", DEFAULTS["weights.kind"])
+    described = []
+    for model in request.get("other_models") or ():
+        weights = model.get("weights") or {}
+        kind = weights.get("kind", DEFAULTS["weights.kind"])
+        source = weights.get("path") or (kind if kind != first else None)
+        described.append(f"{model.get('model_id')} ({source})" if source else model.get("model_id"))
+    return {FIELDS["other_models"].label: ", ".join(map(str, described))} if described else {}
 
 
 def format_preprocess(preprocess: Mapping[str, Any]) -> str:

@@ -12,14 +12,19 @@ from db.enums import Precision, WeightsKind
 from db.models import Dataset
 from db.session import reading
 from engine.catalog.models import CatalogModel, find_model
+from engine.config import settings
 from engine.demo import images
 from engine.errors import WorkbenchError
 from engine.preprocess import PreprocessSpec
 from engine.runs.build_options import options_of
 from engine.runs.cells import Cells, cells_of
 from engine.runs.comparison import Comparison, comparison_of
+from engine.runs.disk import estimate_disk
+from engine.runs.downloads import missing_weights, weights_sentences
+from engine.runs.many_models import merge_sentences
 from engine.runs.request import BUILTIN_DATASETS, RunRequest, Task, benchmark_points
 from engine.runs.validation import NOTE_CHECKS, PROBLEM_CHECKS, WARNING_CHECKS, Check, Datasets
+from engine.runs.work import Work, work_of
 from engine.runtimes.registry import RUNTIMES, label_of
 from engine.specs import Scenario
 from engine.weights.registry import find_registered
@@ -29,12 +34,16 @@ _FORMAT_LABELS = {"onnx": "ONNX", "torchscript": "TorchScript"}
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Sentences on a run. `problems` stop it; `warnings` concern its results; `notes` inform."""
+    """Sentences on a run. `problems` stop it; `warnings` concern its results; `notes` inform.
+
+    `work` are its jobs; None where problems stop it.
+    """
 
     steps: tuple[str, ...]
     problems: tuple[str, ...]
     warnings: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    work: Work | None = None
 
     @property
     def remarks(self) -> tuple[str, ...]:
@@ -43,12 +52,43 @@ class Plan:
 
 
 def plan(request: RunRequest, url: str) -> Plan:
-    """The plan of a run, from the request and the database; nothing is downloaded or computed."""
+    """The plan of a run, from the request and the database; nothing is downloaded or computed.
+
+    Of several models, equal sentences are said once, with the models that they concern.
+    """
+    datasets = _datasets(url)
+    requests = request.for_each_model()
+    plans = [(one.model_id, _plan_of_model(one, datasets)) for one in requests]
+    missing, offline = missing_weights(requests), settings().offline
+    weights = weights_sentences(missing, offline)
+    work = disk = None
+    if not any(found.problems for _, found in plans):
+        work = work_of(request, url)
+        disk = estimate_disk(request, work, missing, url)
+    if len(plans) == 1:
+        only = plans[0][1]
+        merged = (only.steps, only.problems, only.warnings, only.notes)
+    else:
+        merged = tuple(  # type: ignore[assignment]
+            merge_sentences((model_id, getattr(found, kind)) for model_id, found in plans)
+            for kind in ("steps", "problems", "warnings", "notes")
+        )
+    steps, problems, warnings, notes = merged
+    return Plan(
+        steps,
+        problems,
+        (*(weights if offline else ()), *warnings, *(disk.warnings() if disk else ())),
+        (*(() if offline else weights), *notes, *(disk.notes() if disk else ())),
+        work,
+    )
+
+
+def _plan_of_model(request: RunRequest, datasets: Datasets) -> Plan:
+    """The plan of a request of one model."""
     try:
         model = find_model(request.model_id)
     except WorkbenchError as error:
         return Plan((), (str(error),), ())
-    datasets = _datasets(url)
 
     def run_checks(checks: tuple[Check, ...]) -> tuple[str, ...]:
         return tuple(text for check in checks for text in check(request, model, datasets))

@@ -31,6 +31,9 @@ from engine.specs.precisions import file_precision, in_order
 Batch = Annotated[int, Field(ge=1, le=4096)]
 Threads = Annotated[int, Field(ge=0, le=1024)]
 Instances = Annotated[int, Field(ge=1, le=256)]
+Tag = Annotated[str, Field(min_length=1, max_length=40)]
+MAX_MODELS = 500
+"""Most models of one run."""
 
 
 class Task(StrEnum):
@@ -46,8 +49,22 @@ class Task(StrEnum):
 DEFAULT_TASKS = (Task.EXPORT, Task.BUILD, Task.BENCHMARK, Task.EVALUATE)
 
 
+class OtherModel(Spec):
+    """A further model of a run, with its weights."""
+
+    model_id: str
+    weights: WeightsSpec = WeightsSpec()
+
+    def to_key(self) -> tuple[str, str]:
+        """What makes it another model of a run: the model, and where its weights come from."""
+        return self.model_id, self.weights.model_dump_json()
+
+
 class RunRequest(Spec):
-    """A model with its weights, the precisions to build, the runtimes and the tasks to do.
+    """Models with their weights, the precisions to build, the runtimes and the tasks to do.
+
+    `model_id` and `weights` are the first model; `other_models` get the same precisions, runtimes,
+    tasks and options. `name`, `notes` and `tags` are for people, and change no result.
 
     `preprocess` is that of the export and of everything built from it; `evaluation_preprocess`
     replaces it in evaluations only. Each build is benchmarked at every combination of `batches`,
@@ -57,6 +74,12 @@ class RunRequest(Spec):
 
     model_id: str
     weights: WeightsSpec = WeightsSpec()
+    other_models: tuple[OtherModel, ...] = Field(
+        (), max_length=MAX_MODELS - 1, exclude_if=lambda models: not models
+    )
+    name: str | None = Field(None, max_length=100, exclude_if=lambda name: name is None)
+    notes: str | None = Field(None, max_length=5000, exclude_if=lambda notes: notes is None)
+    tags: tuple[Tag, ...] = Field((), max_length=20, exclude_if=lambda tags: not tags)
     precisions: tuple[Precision, ...] = Field(default_factory=in_order)
     tasks: tuple[Task, ...] = DEFAULT_TASKS
     runtimes: tuple[str, ...] = Field(
@@ -109,6 +132,24 @@ class RunRequest(Spec):
     def _wrap_single_number(cls, value: Any) -> Any:
         """Requests of versions without sweeps hold one number."""
         return (value,) if isinstance(value, int) else value
+
+    @property
+    def models(self) -> tuple[OtherModel, ...]:
+        """All models of the run in order, each once."""
+        first = OtherModel(model_id=self.model_id, weights=self.weights)
+        distinct = {model.to_key(): model for model in (first, *self.other_models)}
+        return tuple(distinct.values())
+
+    def for_each_model(self) -> tuple[RunRequest, ...]:
+        """The requests of one model each that this one consists of."""
+        if not self.other_models:
+            return (self,)
+        return tuple(self.for_model(model) for model in self.models)
+
+    def for_model(self, model: OtherModel) -> RunRequest:
+        """The same request of this model alone."""
+        own = {"model_id": model.model_id, "weights": model.weights, "other_models": ()}
+        return self.model_copy(update=own)
 
     @property
     def effective_calibration_dataset(self) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import lru_cache
 
 import numpy as np
 
@@ -14,12 +15,13 @@ from engine.build.fp16.execution import EMULATED, expected
 from engine.build.int8 import targets
 from engine.build.int8.saturation import overflow_warning_for
 from engine.catalog.models import CatalogModel
+from engine.catalog.timm_names import timm_name_problem
 from engine.common.environment import instruction_sets
 from engine.common.files import expand_user, is_file
 from engine.config import settings
 from engine.datasets.classes import ClassMatching, match_outputs
 from engine.datasets.imagenet import class_names
-from engine.datasets.reader import load_classes, open_index
+from engine.datasets.reader import load_classes, open_index_by_digest
 from engine.datasets.report import DatasetReport
 from engine.datasets.sampling import sample_by_class
 from engine.errors import LabelsMismatch, WorkbenchError
@@ -37,7 +39,7 @@ from engine.runs.request import (
 from engine.runtimes.registry import RUNTIMES
 from engine.specs import TargetName, scenario_problem
 from engine.text import quoted
-from engine.weights.registry import find_registered
+from engine.weights.formats import weights_format_problem
 
 Datasets = dict[str, Dataset]
 """The registered datasets by name."""
@@ -56,16 +58,24 @@ def match_dataset_classes(
 ) -> ClassMatching | None:
     """The mapping of model outputs to classes of the dataset; None where it is not known yet.
 
-    It is known for pretrained weights of the catalog. Raises LabelsMismatch where there is none.
+    It is known for pretrained weights of the catalog, and for an ONNX file that declares its
+    classes. Raises LabelsMismatch where there is none.
     """
-    dataset = datasets.get(request.dataset or "")
-    pretrained = model.in_catalogue and request.weights.kind == WeightsKind.PRETRAINED
-    if dataset is None or not pretrained or Task.EVALUATE not in request.tasks:
+    dataset, outputs = datasets.get(request.dataset or ""), _count_outputs(request, model)
+    if dataset is None or outputs is None or Task.EVALUATE not in request.tasks:
         return None
     classes = load_classes(dataset)
     if classes is None:
         return None
-    return match_outputs(model.id, IMAGENET_CLASSES, request.background, dataset.name, classes)
+    return match_outputs(model.id, outputs, request.background, dataset.name, classes)
+
+
+def _count_outputs(request: RunRequest, model: CatalogModel) -> int | None:
+    """The number of outputs of a model before its export; None where it is not known."""
+    if model.in_catalogue and request.weights.kind == WeightsKind.PRETRAINED:
+        return IMAGENET_CLASSES
+    facts = file_check(request).facts
+    return facts.classes if facts is not None and request.output is None else None
 
 
 def _check_choices(request: RunRequest, model: CatalogModel, datasets: Datasets) -> Iterator[str]:
@@ -82,8 +92,15 @@ def _check_choices(request: RunRequest, model: CatalogModel, datasets: Datasets)
 
 def _check_weights(request: RunRequest, model: CatalogModel, datasets: Datasets) -> Iterator[str]:
     weights = request.weights
-    if weights.kind == WeightsKind.FILE and not is_file(expand_user(weights.path or "")):
-        yield f"The weights file {weights.path} does not exist."
+    foreign = model.source == "timm" and not model.in_catalogue
+    if foreign and (problem := timm_name_problem(model.name)):
+        yield problem
+    if weights.kind == WeightsKind.FILE:
+        path = expand_user(weights.path or "")
+        if not is_file(path):
+            yield f"The weights file {weights.path} does not exist."
+        elif model.source != "onnx" and (problem := weights_format_problem(path)):
+            yield problem
     if weights.key is not None and model.source in ("onnx", "demo"):
         yield f"{model.id} has one set of weights: leave the weights key empty."
     if model.source == "onnx" and weights.kind != WeightsKind.FILE:
@@ -230,38 +247,6 @@ def scenario_problems(request: RunRequest) -> Iterator[str]:
     yield from dict.fromkeys(reason for reason in reasons if reason is not None)
 
 
-def _missing_weights(model: CatalogModel, request: RunRequest) -> tuple[str, str] | None:
-    """URL and target path of pretrained weights that are not on this machine; None if they are."""
-    if request.weights.kind != WeightsKind.PRETRAINED or model.weights_ref is None:
-        return None
-    from engine.weights.lookup import remote_of
-
-    remote = remote_of(model)
-    if find_registered(model) is not None or remote.target.is_file():
-        return None
-    return str(remote.url), str(remote.target)
-
-
-def _warn_about_offline(
-    request: RunRequest, model: CatalogModel, datasets: Datasets
-) -> Iterator[str]:
-    missing = _missing_weights(model, request)
-    if missing and settings().offline:
-        yield (
-            f"The weights are not on this machine and cannot be downloaded (SENET_OFFLINE is "
-            f"set): download {missing[0]} elsewhere and copy it to {missing[1]}."
-        )
-
-
-def _note_download(request: RunRequest, model: CatalogModel, datasets: Datasets) -> Iterator[str]:
-    missing = _missing_weights(model, request)
-    if missing and not settings().offline:
-        yield (
-            f"The weights will be downloaded: {missing[0]}. Without network, copy that file to "
-            f"{missing[1]}."
-        )
-
-
 def _warn_about_calibration(
     request: RunRequest, model: CatalogModel, datasets: Datasets
 ) -> Iterator[str]:
@@ -367,14 +352,13 @@ def _note_interval(request: RunRequest, model: CatalogModel, datasets: Datasets)
 
 WARNING_CHECKS: tuple[Check, ...] = (
     _warn_about_cells,
-    _warn_about_offline,
     _warn_about_calibration,
     _warn_about_preprocessing,
     _warn_about_target,
     _warn_about_dataset,
     _warn_about_points,
 )
-NOTE_CHECKS: tuple[Check, ...] = (_note_download, _note_fp16_emulation, _note_interval)
+NOTE_CHECKS: tuple[Check, ...] = (_note_fp16_emulation, _note_interval)
 
 
 def point_warnings(request: RunRequest, cores: int | None = None) -> Iterator[str]:
@@ -411,15 +395,24 @@ def count_shared_images(
     """
     if calibration is None or evaluation is None or calibration.root != evaluation.root:
         return 0
+    counts = request.calibration_images, request.limit
+    return _count_shared(calibration.digest, evaluation.digest, *counts, settings().url)
+
+
+@lru_cache(maxsize=32)
+def _count_shared(
+    calibration: str, evaluation: str, calibrated: int, evaluated: int | None, url: str
+) -> int:
     try:
-        calibration_files = _sample_files(calibration, request.calibration_images)
-        return len(calibration_files & _sample_files(evaluation, request.limit))
+        return len(
+            _sample_files(calibration, calibrated, url) & _sample_files(evaluation, evaluated, url)
+        )
     except WorkbenchError:
         return 0
 
 
-def _sample_files(dataset: Dataset, count: int | None) -> set[str]:
-    index = open_index(dataset)
+def _sample_files(digest: str, count: int | None, url: str) -> set[str]:
+    index = open_index_by_digest(digest, url)
     indices = np.arange(len(index))
     if count is not None and count < len(index):
         indices = sample_by_class(index.labels, count, SEED)

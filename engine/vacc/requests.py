@@ -27,10 +27,14 @@ _DIGEST, _SIDE = re.compile(r"-[0-9a-f]{8,}$"), re.compile(r"_\d{2,4}$")
 
 @dataclass(frozen=True, slots=True)
 class BuildRequest:
-    """The request that a build file describes, and notes on assumptions."""
+    """The request that a build file describes, and notes on assumptions.
+
+    `missing`: what the file names and this machine does not have, one sentence each.
+    """
 
     request: RunRequest
     remarks: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
 
 
 def build_request(
@@ -44,10 +48,61 @@ def build_request(
     Raises VaccFileInvalid if the checkpoint is neither an existing file nor the name of a model.
     """
     model_id, resolved_weights, remarks = _resolve_model(file, model, weights, key)
+    return BuildRequest(_request(file, model_id, resolved_weights), remarks)
+
+
+def fill_request(file: BuildFile) -> BuildRequest:
+    """As `build_request`, but a checkpoint that is not found is left as written, and `missing`."""
+    try:
+        return build_request(file)
+    except VaccFileInvalid as error:
+        path, reason = expand_user(file.checkpoint), str(error)
+        if path.suffix in _FILE_SUFFIXES and not is_file(path):
+            reason = (
+                f"The checkpoint {cut(file.checkpoint)} is not on this machine: enter the folder "
+                f"that its path counts from, or the right path, or upload the file."
+            )
+        return BuildRequest(_request(file, *_as_written(file, path)), (), (reason,))
+
+
+def _as_written(file: BuildFile, path: Path) -> tuple[str, WeightsSpec]:
+    """The most likely model of a checkpoint that cannot be read, and the checkpoint as weights."""
+    name = _SIDE.sub("", path.stem)
+    if path.suffix == ".onnx":
+        weights = WeightsSpec(kind=WeightsKind.FILE, path=file.checkpoint, key=file.weights_key)
+        return f"onnx/{path.stem[:100]}", weights
+    rows = [row.id for known in (name, file.name) for row in _catalog_rows(known)]
+    published = model_of_published_file(path.name)
+    named = f"timm/{name}" if _TIMM_NAME.fullmatch(name) else next(iter(catalog()))
+    model_id = next(iter([*filter(None, [published]), *rows]), named)
+    if path.suffix not in _FILE_SUFFIXES:
+        return model_id, WeightsSpec(key=file.weights_key)
+    return model_id, WeightsSpec(kind=WeightsKind.FILE, path=file.checkpoint, key=file.weights_key)
+
+
+def relative_paths(file: BuildFile) -> tuple[str, ...]:
+    """The paths of a file that count from a folder which the file does not name."""
+    checkpoint = file.checkpoint if Path(file.checkpoint).suffix in _FILE_SUFFIXES else None
+    named = filter(None, (checkpoint, file.dataset))
+    return tuple(path for path in named if not expand_user(path).is_absolute())
+
+
+def with_folder(file: BuildFile, folder: Path) -> BuildFile:
+    """The file with its relative paths counted from a folder."""
+    moved = {path: str(folder / path) for path in relative_paths(file)}
+    return replace(
+        file,
+        checkpoint=moved.get(file.checkpoint, file.checkpoint),
+        dataset=moved.get(file.dataset, file.dataset) if file.dataset else None,
+    )
+
+
+def _request(file: BuildFile, model_id: str, weights: WeightsSpec) -> RunRequest:
+    """The request of a build file with a model."""
     calibration = calibration_dataset(file)
-    request = RunRequest(
+    return RunRequest(
         model_id=model_id,
-        weights=resolved_weights,
+        weights=weights,
         precisions=(file.precision,),
         tasks=(Task.BUILD,),
         calibration_dataset=calibration.name if calibration else None,
@@ -58,7 +113,6 @@ def build_request(
         softmax=file.softmax,
         preprocess=file.preprocess.to_dict() if file.preprocess else None,
     )
-    return BuildRequest(request, remarks)
 
 
 def _is_int8(file: BuildFile) -> bool:

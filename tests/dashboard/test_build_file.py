@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import onnx
 from streamlit.testing.v1 import AppTest
 
 from dashboard.components.run_form.build_file import build_file_remarks
@@ -54,7 +55,7 @@ def test_the_form_asks_for_what_the_file_says(url: str, tmp_path: Path) -> None:
 def test_what_has_no_effect_is_said() -> None:
     text = TODAY.replace("calibrate_mode", "alibrate_mode")
     asked = parse_build_file(parse_yaml(text, "b.yaml"), "b.yaml")
-    kinds = [kind for kind, _ in build_file_remarks(asked)]
+    kinds = [kind for kind, _ in build_file_remarks(asked, "b.yaml")]
     assert kinds == ["success", "warning", "ignored", "ignored", "ignored", "ignored"]
 
 
@@ -79,6 +80,7 @@ def test_an_upload_fills_the_form_and_a_wrong_one_says_why(url: str, tmp_path: P
     model.write_bytes(b"x")
     app = filled({})
     text = TODAY.replace("/models/legacy_seresnet18.onnx", str(model))
+    text = text.replace("/images/calib", str(tmp_path))
     app.file_uploader("build_file").upload("b.yaml", text.encode(), "text/yaml").run()
     assert not app.exception
     assert app.text_input("onnx_path").value == str(model)
@@ -87,3 +89,30 @@ def test_an_upload_fills_the_form_and_a_wrong_one_says_why(url: str, tmp_path: P
     assert app.button("build_file_register").label == "Register these images"
     app.file_uploader("build_file").upload("c.yaml", b"name: !!python/name:os.system x", "x").run()
     assert any("never executed" in str(one.value) for one in app.error)
+
+
+def test_a_file_with_a_path_that_is_not_there_fills_everything_else(
+    url: str, tmp_path: Path
+) -> None:
+    app = filled({})
+    app.file_uploader("build_file").upload("old.yaml", OF_2023.encode(), "text/yaml").run()
+    assert not app.exception
+    assert any("Filled in from old.yaml" in plain(one) for one in app.success)
+    assert any("./onnx/mmcls/seresnet50.onnx is not on this machine" in plain(one)
+               for one in app.error)  # fmt: skip
+    assert app.text_input("onnx_path").value == "./onnx/mmcls/seresnet50.onnx"
+    assert app.text_input("pre_scale").value == "1"
+    assert app.button("queue").disabled
+    model = tmp_path / "onnx" / "mmcls" / "seresnet50.onnx"
+    model.parent.mkdir(parents=True)
+    onnx.save(tiny_se_model(), model)
+    app.text_input("build_file_folder").set_value(str(tmp_path)).run()
+    assert app.text_input("onnx_path").value == str(model)
+    assert not any("seresnet50.onnx is not on" in plain(one) for one in app.error)
+    app.file_uploader("build_file").upload("bad.yaml", b"name: [", "text/yaml").run()
+    assert app.button("queue").disabled
+    assert any("bad.yaml does not fill in the form" in plain(one) for one in app.error)
+
+
+def plain(element: object) -> str:
+    return str(getattr(element, "value", "")).replace("\\", "")

@@ -17,13 +17,15 @@ import pytest
 from sqlalchemy import select
 from streamlit.testing.v1 import AppTest
 
-from dashboard.components.run_form.choices import BUILT_IN
+from dashboard.components.run_form import choices
+from dashboard.components.run_form.kinds import BUILT_IN
 from dashboard.queries import checkpoints
 from db.enums import JobStatus
 from db.models import Artifact
 from db.session import connect, reading, writing
 from engine.classify import client
 from engine.config import REPOSITORY, settings
+from engine.export.file_check import FileCheck, FileFacts
 from engine.store.artifacts import MODEL_FILE
 from engine.weights.identify import Identified
 from tests.support import rows
@@ -43,6 +45,10 @@ def test_every_button_can_be_pressed(url: str, monkeypatch: pytest.MonkeyPatch) 
     before = set(sys.modules)
     held = Identified(model_id="timm/legacy_seresnet18")
     monkeypatch.setattr(checkpoints, "identify", lambda path, key, guesses: held)
+    declared = FileFacts(17, "", "224 x 224 NCHW float32", None, ("scores",), 1001, 10)
+    monkeypatch.setattr(
+        choices, "check_onnx_file", lambda path, runtimes: FileCheck(facts=declared)
+    )
     pressed = {label for page in PAGES for label in press_all(url, page, nothing_more)}
     fill(url)
     for page in PAGES:
@@ -150,7 +156,13 @@ def _a_demo_run(app: AppTest) -> None:
 def _a_build_file(app: AppTest) -> None:
     model = str(settings().home / "model.onnx")
     text = TODAY.replace("/models/legacy_seresnet18.onnx", model)
+    text = text.replace("/images/calib", str(settings().home))
     app.file_uploader(key="build_file").upload("b.yaml", text.encode(), "text/yaml").run()
+
+
+def _a_file_of_1001_outputs(app: AppTest) -> None:
+    app.button_group(key="from").set_value("ONNX file").run()
+    app.text_input(key="onnx_path").set_value(str(settings().home / "model.onnx")).run()
 
 
 def _weights_of_another_row(app: AppTest) -> None:
@@ -173,6 +185,7 @@ FURTHER: list[tuple[str, Callable[[AppTest], None]]] = [
     ("compare", _only_random_weights),
     ("new_run", _a_demo_run),
     ("new_run", _a_build_file),
+    ("new_run", _a_file_of_1001_outputs),
     ("new_run", _weights_of_another_row),
     ("classify", _a_photograph),
     ("classify", _an_image_that_ends_the_child),

@@ -138,7 +138,7 @@ def test_a_plan_says_what_is_missing(url: str) -> None:
 
 def test_queue_run_writes_the_rows(url: str) -> None:
     app = opened("new_run")
-    app.selectbox(key="catalog_model").select("ppcls/seresnet18")
+    app.multiselect(key="catalog_models").set_value(["ppcls/seresnet18"])
     app.button_group(key="weights").set_value("Random")
     app.button_group(key="precisions").set_value(["fp32"]).run()
     assert not app.button(key="queue").disabled
@@ -164,7 +164,7 @@ def test_a_weights_file_that_is_not_there_is_a_sentence(url: str) -> None:
 def test_a_weights_file_says_what_it_holds(
     url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "x.pth").write_bytes(b"bytes")
+    (tmp_path / "x.pth").write_bytes(b"PK\x03\x04")
     asked = []
 
     def identify(path: Path, key: str | None, guesses: list[str]) -> Identified:

@@ -11,12 +11,15 @@ import pytest
 from sqlalchemy import select
 from streamlit.testing.v1 import AppTest
 
+from dashboard.components.common.typed_paths import require_allowed
 from dashboard.components.run_form import prefill
 from dashboard.components.run_form.controls import PREFILLED_FIELDS
 from dashboard.components.run_form.prefill import widget_values
 from db.models import Run
 from db.session import reading
-from engine.config import REPOSITORY
+from engine.catalog.models import catalog
+from engine.config import REPOSITORY, settings
+from engine.errors import InvalidRequest
 from engine.runs.fields import FIELDS
 from engine.runs.plan import Plan
 from engine.runs.request import DEMO, RunRequest
@@ -111,7 +114,7 @@ def test_a_stored_run_and_its_clone_are_equal(url: str, tmp_path: Path) -> None:
     network = {"kind": "file", "path": str(tmp_path / "net.onnx")}
     outputs = {"background": 3, "preprocess": {"crop": 192}, "output": "scores"}
     for given in (
-        {"model_id": "timm/x", "weights": weights, "tasks": ("benchmark",), **build},
+        {"model_id": "timm/ese_vovnet19b_dw", "weights": weights, "tasks": ("benchmark",), **build},
         {"model_id": "onnx/named", "weights": network, "tasks": ("build",), **outputs},
     ):
         first = submit(RunRequest.model_validate(given), url)
@@ -190,5 +193,82 @@ def test_custom_preprocessing_needs_a_setting(url: str, asked: list[RunRequest])
     assert asked[-1].preprocess == {"crop": 192}
 
 
+def test_a_preset_fills_in_scale_mean_and_std(url: str, asked: list[RunRequest]) -> None:
+    app = opened("new_run")
+    app.button_group(key="protocol").set_value("custom").run()
+    app.button_group(key="pre_normalization").set_value("[-1, 1]").run()
+    assert asked[-1].preprocess == {"scale": 1 / 255, "mean": [0.5] * 3, "std": [0.5] * 3}
+
+
 def test_only_what_was_asked_for_is_carried() -> None:
     assert widget_values(RunRequest(model_id="timm/x"))[PREFILLED_FIELDS] == ["model_id"]
+
+
+def test_the_whole_catalog_is_one_request(url: str, asked: list[RunRequest]) -> None:
+    app = opened("new_run")
+    app.button_group(key="catalog_group").set_value("All 25")
+    app.button_group(key="weights").set_value("Random").run()
+    chosen = [model.model_id for model in asked[-1].models]
+    assert sorted(chosen) == sorted(catalog())
+    assert {model.weights.kind for model in asked[-1].models} == {"random"}
+    app.multiselect(key="catalog_models").set_value(["ppcls/senet154", "timm/seresnet50"]).run()
+    assert [m.model_id for m in asked[-1].models] == ["ppcls/senet154", "timm/seresnet50"]
+    app.switch_page("app_pages/jobs.py").run()
+    app.switch_page("app_pages/new_run.py").run()
+    assert [m.model_id for m in asked[-1].models] == ["ppcls/senet154", "timm/seresnet50"]
+    app.button_group(key="weights").set_value("From a file").run()
+    assert "A weights file belongs to one model" in plain_texts(app)
+    app.button_group(key="catalog_group").set_value("None").run()
+    assert "Select a model: check rows of the table." in plain_texts(app)
+
+
+@pytest.mark.parametrize(
+    ("first", "others"),
+    [
+        ("timm/seresnet50", ({"model_id": "ppcls/senet154"},)),
+        ("timm/resnet18", ({"model_id": "timm/resnet34"}, {"model_id": "ppcls/senet154"})),
+        ("onnx/a", ({"model_id": "onnx/b", "weights": {"kind": "file", "path": "/m/b.onnx"}},
+                    {"model_id": "onnx/c", "weights": {"kind": "file", "path": "/m/b.onnx"}})),
+    ],
+)  # fmt: skip
+def test_all_models_are_carried_and_those_of_other_kinds_can_be_left_out(
+    url: str, asked: list[RunRequest], first: str, others: tuple[dict[str, Any], ...]
+) -> None:
+    given: dict[str, Any] = {"model_id": first, "other_models": others}
+    if first.startswith("onnx/"):
+        given["weights"] = {"kind": "file", "path": "/m/a.onnx"}
+    request = RunRequest.model_validate(given)
+    app = cloned(request.to_json())
+    assert asked[-1] == request
+    if app.session_state["kept_models"]:
+        app.multiselect(key="kept_models").set_value([]).run()
+        assert len(asked[-1].models) == len(request.models) - 1
+
+
+def test_several_onnx_files_are_several_models(
+    url: str, asked: list[RunRequest], tmp_path: Path
+) -> None:
+    for name in ("b.onnx", "c.onnx", "readme.txt"):
+        (tmp_path / name).write_bytes(b"x")
+    app = opened("new_run")
+    app.button_group(key="from").set_value("ONNX file").run()
+    app.text_input(key="onnx_path").set_value("/models/b.onnx")
+    app.text_area(key="onnx_more_paths").set_value(str(tmp_path)).run()
+    assert "There is no such file: /models/b.onnx" in plain_texts(app)
+    paths = ["/models/b.onnx", str(tmp_path / "b.onnx"), str(tmp_path / "c.onnx")]
+    assert [m.weights.path for m in asked[-1].models] == paths
+    assert [m.model_id for m in asked[-1].models] == ["onnx/b", "onnx/b-2", "onnx/c"]
+
+
+def test_with_a_login_only_paths_in_the_data_roots_are_read(
+    url: str, asked: list[RunRequest], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dashboard.components.common.typed_paths.login.is_configured", lambda: True)
+    monkeypatch.setenv("SENET_DATA_ROOTS", str(tmp_path))
+    settings.cache_clear()
+    outside, inside = "/etc/hostname", str(tmp_path / "net.onnx")
+    (tmp_path / "link").symlink_to("/etc")
+    for path in (outside, str(tmp_path / "link" / "hostname"), f"{tmp_path}/../x.onnx"):
+        with pytest.raises(InvalidRequest, match="may not be read"):
+            require_allowed(path)
+    assert require_allowed(inside) == inside

@@ -13,6 +13,12 @@ OTHER_VALUES: dict[str, tuple[Any, ...]] = {
         {"kind": "file", "path": "/weights/net.pth", "key": "ema"},
         {"key": "state_dict_ema"},
     ),
+    "other_models": (
+        ({"model_id": "timm/other", "weights": {"kind": "random", "seed": 9}}, {"model_id": "x/y"}),
+    ),
+    "name": ("first of May",),
+    "notes": ("Two\nlines.",),
+    "tags": (("a", "b c"),),
     "precisions": (("int8", "fp32"), ("fp16",), ()),
     "tasks": (("benchmark", "export"), ("profile",), ("evaluate",), ()),
     "dataset": ("gone", "demo"),

@@ -86,9 +86,15 @@ def add_dataset(url: str, name: str, classes: int = 1000, **report: Any) -> None
 
 def add_job(url: str, status: JobStatus, title: str = "Build x fp32", **values: Any) -> int:
     """A job in some state, owned by a run of its own."""
-    defaults = {"params": {}, "key": _digest(title), "timeout_s": 60.0, "attempt": 1}
+    defaults = {
+        "kind": JobKind.BUILD,
+        "params": {},
+        "key": _digest(title),
+        "timeout_s": 60.0,
+        "attempt": 1,
+    }
     with writing(url) as session:
-        job = Job(kind=JobKind.BUILD, title=title, status=status, **{**defaults, **values})
+        job = Job(title=title, status=status, **{**defaults, **values})
         run = Run(title=f"run of {title}", request={"model_id": "timm/x", "precisions": ["fp32"]})
         session.add_all([job, run])
         session.flush()

@@ -1,16 +1,14 @@
-"""The main choices of New run: model, weights, tasks, dataset."""
+"""The main choices of New run: weights, tasks, dataset."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import streamlit as st
 
 from dashboard import queries
-from dashboard.components.classify.uploads import store_upload
-from dashboard.components.common.guard import guard_callback
+from dashboard.components.common.typed_paths import is_allowed, require_allowed
+from dashboard.components.run_form.catalog_table import CATALOG_MODELS
 from dashboard.components.run_form.controls import (
     Control,
     Form,
@@ -20,19 +18,20 @@ from dashboard.components.run_form.controls import (
     Text,
     is_prefilled,
 )
+from dashboard.components.run_form.files import choose_file, mark_field
+from dashboard.components.run_form.kinds import BUILT_IN, CATALOG, ONNX
+from dashboard.components.run_form.models import Chosen
 from dashboard.formats import escape_markdown, message
 from db.enums import WeightsKind
-from engine.catalog.models import SOURCE_LABELS, catalog
+from engine.catalog.models import catalog
+from engine.common.files import expand_user, is_file
+from engine.datasets.imagenet import class_names
 from engine.errors import InvalidRequest
+from engine.export.file_check import check_onnx_file
 from engine.runs.fields import FIELDS
-from engine.runs.request import BUILTIN_DATASETS, DEFAULT_TASKS, DEMO, Task
+from engine.runs.request import BUILTIN_DATASETS, DEFAULT_TASKS, Task
+from engine.weights.formats import weights_format_problem
 
-CATALOG, OTHER_TIMM, ONNX, BUILT_IN = (
-    "Catalog",
-    "Other timm model",
-    "ONNX file",
-    "Built-in demo",
-)
 WEIGHTS = {
     "Pretrained": WeightsKind.PRETRAINED,
     "From a file": WeightsKind.FILE,
@@ -40,122 +39,22 @@ WEIGHTS = {
 }
 WEIGHTS_TYPES = ("pth", "pt", "tar", "bin", "safetensors", "pdparams", "pdiparams")
 NO_DATASET = "none"
+IMAGENET_CLASSES = len(class_names())
 WEIGHTS_SEED = Number("weights.seed", "weights_seed")
 WEIGHTS_KEY = Text("weights.key", "weights_key")
 
 
-def choose_model() -> tuple[str, str, str | None]:
-    """(kind of model, model id, path of the ONNX file or None)."""
-    kind = st.segmented_control(
-        "Model",
-        [CATALOG, OTHER_TIMM, ONNX, BUILT_IN],
-        default=CATALOG,
-        required=True,
-        key="from",
-        bind="query-params",
-        wrap=True,
-        persist_state="session",
-    )
-    return str(kind), *_MODEL_CHOICES.get(str(kind), _from_catalog)()
-
-
-def require_model_name(model_id: str) -> str:
-    """The id. Raises InvalidRequest where the name is missing."""
-    if model_id.endswith("/"):
-        raise InvalidRequest("Select a model: enter its name, or give a file.")
-    return model_id
-
-
-def _from_catalog() -> tuple[str, str | None]:
-    models = catalog()
-    chosen = st.selectbox(
-        "Catalog model",
-        list(models),
-        format_func=_catalog_label,
-        key="catalog_model",
-        persist_state="session",
-        label_visibility="collapsed",
-        help="Type to search. Sorted by source.",
-    )
-    return str(chosen), None
-
-
-def _catalog_label(model_id: str) -> str:
-    model = catalog()[model_id]
-    source = SOURCE_LABELS[model.source]
-    return f"{source} · {model.name} · published top-1 {model.published_top1:.2f} %"
-
-
-def _other_timm() -> tuple[str, str | None]:
-    name = st.text_input(
-        "timm model name",
-        key="timm_name",
-        persist_state="session",
-        placeholder="e.g. seresnet50",
-        help="timm model name without a tag, e.g. seresnet50. It is checked at export.",
-    )
-    return f"timm/{(name or '').strip().removeprefix('timm/')}", None
-
-
-def _onnx_file() -> tuple[str, str | None]:
-    path = choose_file("ONNX file", "onnx", ("onnx",))
-    stem = Path(path).stem[:100] if path else ""
-    name = st.text_input(
-        "Model name",
-        key="onnx_name",
-        placeholder=stem or "name of the file",
-        persist_state="session",
-    )
-    return f"onnx/{(name or '').strip() or stem}", path
-
-
-def _built_in() -> tuple[str, str | None]:
-    st.caption("A small SE network, trained on synthetic images of 16 classes. Included.")
-    return DEMO.model_id, None
-
-
-_MODEL_CHOICES: dict[str, Callable[[], tuple[str, str | None]]] = {
-    CATALOG: _from_catalog,
-    OTHER_TIMM: _other_timm,
-    ONNX: _onnx_file,
-    BUILT_IN: _built_in,
-}
-
-
-def choose_file(label: str, key: str, types: tuple[str, ...]) -> str | None:
-    """A path on this machine; an upload is stored, and its path is returned."""
-    path = st.text_input(
-        f"{label}: path on this machine",
-        key=f"{key}_path",
-        placeholder=f"/models/file.{types[0]}",
-        persist_state="session",
-    )
-    st.file_uploader(
-        "or upload a file",
-        type=list(types),
-        key=f"{key}_upload",
-        on_change=_store_upload,
-        args=(key,),
-    )
-    return (path or "").strip() or None
-
-
-def _store_upload(key: str) -> None:
-    """Callback: stores an upload and puts its path into the widget of the path."""
-    uploaded = st.session_state.get(f"{key}_upload")
-    if uploaded is not None:
-        with guard_callback():
-            stored = store_upload(uploaded.name, uploaded.getbuffer())
-            st.session_state[f"{key}_path"] = str(stored)
-
-
-def choose_weights(form: Form, kind: str, model_id: str, onnx_path: str | None) -> None:
+def choose_weights(form: Form, chosen_models: Chosen) -> None:
     """Stores the weights; the content of a weights file is shown below its path."""
+    model_id = chosen_models.first
     form.fields["weights"] = {"kind": WeightsKind.PRETRAINED}
-    if kind == ONNX:
-        form.store("weights", lambda: _weights_from_file(onnx_path, None))
+    if chosen_models.kind == ONNX:
+        if chosen_models.ids:
+            form.store("weights", lambda: _weights_from_file(chosen_models.paths[model_id], None))
+            for name, file in chosen_models.paths.items():
+                show_onnx_file(name, file)
         return
-    if kind == BUILT_IN and not is_prefilled("weights"):
+    if chosen_models.kind == BUILT_IN and not is_prefilled("weights"):
         return
     chosen = st.segmented_control(
         FIELDS["weights"].label,
@@ -182,14 +81,52 @@ def choose_weights(form: Form, kind: str, model_id: str, onnx_path: str | None) 
         form.fields["weights"] = {"kind": weights, "key": key}
     if weights == WeightsKind.FILE:
         form.store("weights", lambda: _weights_from_file(path, key))
-        if path:
-            show_identified_weights(path, key, model_id)
+        if path and chosen_models.is_one and is_allowed(path):
+            show_weights_file(path, key, model_id)
+
+
+def show_onnx_file(model_id: str, path: str) -> None:
+    """What an ONNX file declares, or why it cannot be imported, as soon as its path is entered."""
+    if not is_allowed(path):
+        return
+    found = check_onnx_file(
+        expand_user(path), st.session_state.get("runtimes") or FIELDS["runtimes"].default
+    )
+    if found.problem is not None:
+        mark_field(found.problem)
+    if found.facts is not None:
+        st.caption(message(f"{model_id}: {found.facts.sentence()}"))
+        if (
+            found.facts.classes == IMAGENET_CLASSES + 1
+            and st.session_state.get("background") is None
+        ):
+            st.button(
+                "Output 0 is a background class",
+                key=f"background_of_{model_id}",
+                on_click=_set_background,
+                help="A network of 1,001 outputs usually has one more class, background, first.",
+            )
+
+
+def _set_background() -> None:
+    """Callback: declares output 0 as the background class."""
+    st.session_state["background"] = 0
 
 
 def _weights_from_file(path: str | None, key: str | None) -> dict[str, Any]:
     if not path:
         raise InvalidRequest("Give a weights file: a path on this machine, or an upload.")
-    return {"kind": WeightsKind.FILE, "path": path, "key": key}
+    return {"kind": WeightsKind.FILE, "path": require_allowed(path), "key": key}
+
+
+def show_weights_file(path: str, key: str | None, model_id: str) -> None:
+    """Why a file holds no weights at all, else what is identified in it."""
+    file = expand_user(path)
+    problem = weights_format_problem(file) if is_file(file) else None
+    if problem is not None:
+        mark_field(problem)
+    else:
+        show_identified_weights(path, key, model_id)
 
 
 def show_identified_weights(path: str, key: str | None, model_id: str) -> None:
@@ -218,7 +155,7 @@ def show_identified_weights(path: str, key: str | None, model_id: str) -> None:
 
 def choose_catalog_model(model_id: str) -> None:
     """Callback: selects a model of the catalog."""
-    st.session_state.update({"from": CATALOG, "catalog_model": model_id})
+    st.session_state.update({"from": CATALOG, CATALOG_MODELS: [model_id]})
 
 
 def tasks_control(can_evaluate: bool) -> Control:

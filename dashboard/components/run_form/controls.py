@@ -154,6 +154,28 @@ class Text(Control):
         return place.text_input(**self.settings(**options))
 
 
+class LongText(Text):
+    """A text of several lines; an empty widget is None."""
+
+    def draw(self, place: Any, **options: Any) -> Any:
+        return place.text_area(height=90, **self.settings(**options))
+
+
+class Tags(Pills):
+    """Words of the user's own; those of earlier runs are offered."""
+
+    def draw(self, place: Any, **options: Any) -> Any:
+        held = st.session_state.get(self.key) or []
+        offered = list(dict.fromkeys([*options.pop("offered", ()), *held]))
+        return place.multiselect(
+            options=offered, accept_new_options=True, **self.settings(**options)
+        )
+
+    def from_widget(self, held: Any) -> Any:
+        words = (str(word).strip() for word in held)
+        return tuple(dict.fromkeys(word for word in words if word))
+
+
 class LayerIndices(Text):
     """Indices of layers, as text."""
 
@@ -180,7 +202,9 @@ CONTROLS: dict[str, Control] = {
             *("limit", "calibration_images", "calibration_percentile", "max_drop", "rate_per_s"),
             *("limit_ms", "arrivals_seed", "background"),
         ),
-        Text: ("output",),
+        Text: ("output", "name"),
+        LongText: ("notes",),
+        Tags: ("tags",),
         LayerIndices: ("keep_in_float",),
     }.items()
     for name in names

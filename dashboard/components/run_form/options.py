@@ -7,8 +7,8 @@ from typing import Any
 import streamlit as st
 
 from dashboard import queries
-from dashboard.components.run_form.choices import BUILT_IN, ONNX
 from dashboard.components.run_form.controls import Control, Form, Number, Select, is_prefilled
+from dashboard.components.run_form.kinds import BUILT_IN, ONNX
 from dashboard.components.run_form.preparation import (
     EVALUATION,
     EXPORT,

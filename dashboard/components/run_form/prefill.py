@@ -8,9 +8,9 @@ import streamlit as st
 
 from dashboard.components.run_form import choices
 from dashboard.components.run_form.controls import CONTROLS, PREFILLED_FIELDS
+from dashboard.components.run_form.models import model_values
 from dashboard.components.run_form.options import option_values
 from dashboard.components.run_form.preparation import EVALUATION, EXPORT, protocol_values
-from engine.catalog.models import catalog
 from engine.runs.fields import FIELDS
 from engine.runs.request import RunRequest
 
@@ -36,11 +36,12 @@ def apply_remembered_request() -> bool:
 
 def widget_values(request: RunRequest) -> dict[str, Any]:
     """Values of all widgets of New run, by key; they hold every field of the request."""
-    kind, model = _model(request)
+    kind, models = model_values(request)
     tasks = [choices.tasks_control(can_evaluate) for can_evaluate in (True, False)]
     return {
         "from": kind,
-        **model,
+        **models,
+        **_weights_values(request),
         **{c.key: c.to_widget(getattr(request, name)) for name, c in CONTROLS.items()},
         **{control.key: control.to_widget(request.tasks) for control in tasks},
         choices.dataset_control(kind).key: request.dataset or choices.NO_DATASET,
@@ -55,21 +56,15 @@ def widget_values(request: RunRequest) -> dict[str, Any]:
     }
 
 
-def _model(request: RunRequest) -> tuple[str, dict[str, Any]]:
-    """The kind of model, and the widget values of the model and of the weights."""
-    weights, path = request.weights, request.weights.path or ""
+def _weights_values(request: RunRequest) -> dict[str, Any]:
+    """The widget values of the weights; an ONNX file is its own."""
+    weights = request.weights
+    if request.model_id.startswith("onnx/"):
+        return {}
     kinds = {kind: name for name, kind in choices.WEIGHTS.items()}
-    source, _, name = request.model_id.partition("/")
-    if source == "onnx":
-        return choices.ONNX, {"onnx_path": path, "onnx_name": name}
-    values = {
+    return {
         "weights": kinds[weights.kind],
-        "weights_file_path": path,
+        "weights_file_path": weights.path or "",
         choices.WEIGHTS_KEY.key: choices.WEIGHTS_KEY.to_widget(weights.key),
         choices.WEIGHTS_SEED.key: weights.seed,
     }
-    if source == "demo":
-        return choices.BUILT_IN, values
-    if request.model_id in catalog():
-        return choices.CATALOG, {"catalog_model": request.model_id, **values}
-    return choices.OTHER_TIMM, {"timm_name": name, **values}

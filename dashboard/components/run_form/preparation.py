@@ -9,7 +9,7 @@ import streamlit as st
 
 from dashboard.components.run_form.controls import Form
 from engine.preprocess import PreprocessSpec
-from engine.preprocess.protocols import VENDOR, Protocol
+from engine.preprocess.protocols import NORMALIZATIONS, VENDOR, Protocol
 from engine.runs.fields import (
     FIELDS,
     PREPROCESS_FIELDS,
@@ -48,6 +48,16 @@ def draw_preprocess_settings(form: Form, name: str, published: PreprocessSpec) -
     """Draws every setting; an empty one stays as `published`, which is its placeholder."""
     defaults, prefix = published.to_dict(), _KEYS[name][1]
     changes: dict[str, Any] = {}
+    key = f"{prefix}_normalization"
+    st.pills(
+        "Normalization",
+        list(NORMALIZATIONS),
+        key=key,
+        on_change=_normalize,
+        args=(key, prefix),
+        help="Fills in pixel scale, mean and std: those of ImageNet, or for values from 0 to 1 or "
+        "from -1 to 1.",
+    )
     columns = st.columns(2)
     for position, full in enumerate(PREPROCESS_FIELDS):
         setting, field = full.removeprefix("preprocess."), FIELDS[full]
@@ -74,6 +84,14 @@ def draw_preprocess_settings(form: Form, name: str, published: PreprocessSpec) -
     elif not form.problems:
         labels = ", ".join(FIELDS[full].label for full in PREPROCESS_FIELDS)
         form.problems.append(f"Custom preprocessing needs at least one setting: {labels}.")
+
+
+def _normalize(key: str, prefix: str) -> None:
+    """Callback: writes a preset of scale, mean and std into their widgets."""
+    preset = NORMALIZATIONS.get(str(st.session_state.get(key)), {})
+    for setting, value in preset.items():
+        st.session_state[f"{prefix}_{setting}"] = _to_text(setting, value)
+    st.session_state[key] = None
 
 
 def protocol_values(name: str, preprocess: Mapping[str, Any] | None) -> dict[str, Any]:

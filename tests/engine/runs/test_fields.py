@@ -26,7 +26,7 @@ from engine.runs.fields import (
     parse_number,
     request_facts,
 )
-from engine.runs.request import DEMO, RunRequest, Task
+from engine.runs.request import DEMO, OtherModel, RunRequest, Task
 from engine.specs import WeightsSpec
 from tests.support.requests import OTHER_VALUES
 
@@ -82,6 +82,10 @@ def test_bounds_are_those_of_the_model(name: str) -> None:
 
 # How a field is asked for on the command line; {file} is a file that is there.
 CALLS: dict[str, tuple[list[str], Any]] = {
+    "other_models": (["run", "timm/x", "timm/y"], (OtherModel(model_id="timm/y"),)),
+    "name": (["run", "timm/x", "--name", "first"], "first"),
+    "notes": (["run", "timm/x", "--notes", "why"], "why"),
+    "tags": (["run", "timm/x", "--tag", "a", "--tag", "b", "--tag", "a"], ("a", "b")),
     "weights": (["run", "timm/x", "--weights", "random", "--seed", "7"],
                 WeightsSpec(kind="random", seed=7)),
     "precisions": (["run", "timm/x", "-p", "int8", "-p", "fp32"], ("int8", "fp32")),
@@ -155,7 +159,7 @@ def test_the_command_line_carries_a_field_into_the_request(
     (tmp_path / "net.onnx").write_bytes(b"x")
     caught: list[RunRequest] = []
 
-    def queue(request: RunRequest, *others: object) -> int:
+    def queue(request: RunRequest, *others: object, **more: object) -> int:
         caught.append(request)
         return 0
 

@@ -89,7 +89,7 @@ def test_a_large_evaluation_is_sharded(url: str, tmp_path: Path) -> None:
     with writing(url) as session:
         session.query(Dataset).update({"num_images": 50_000})
     request = RunRequest(
-        model_id="timm/x",
+        model_id="timm/resnet18",
         precisions=(Precision.FP32,),
         tasks=(Task.EVALUATE,),
         dataset="tiny",
@@ -237,7 +237,7 @@ def test_the_target_is_settled_when_the_run_is_asked_for(url: str) -> None:
 
 def test_a_weights_file_is_known_by_its_bytes_not_its_place(url: str, tmp_path: Path) -> None:
     for name in ("a.pth", "b.pth"):
-        (tmp_path / name).write_bytes(b"same bytes")
+        (tmp_path / name).write_bytes(b"PK\x03\x04 same bytes")
     requests = [
         RunRequest(
             model_id="timm/seresnet50",

@@ -17,9 +17,9 @@ from engine.config import settings
 from engine.errors import CheckpointRejected, InvalidRequest, WeightsUnavailable
 from engine.export import job as export
 from engine.export.weights_registration import register
+from engine.runs.identified import with_file_digest
 from engine.runs.plan import plan
 from engine.runs.request import RunRequest, Task
-from engine.runs.submit import with_file_digest
 from engine.specs import ExportSpec, WeightsSpec
 from engine.store import artifacts
 from engine.weights.cache import checked_digest, note_of

@@ -16,9 +16,9 @@ from engine.checkpoints.registry import build_module
 from engine.errors import CheckpointRejected
 from engine.export import job as export
 from engine.export.weights_registration import register
+from engine.runs.identified import with_file_digest
 from engine.runs.plan import plan
 from engine.runs.request import RunRequest, Task
-from engine.runs.submit import with_file_digest
 from engine.runtimes.onnxruntime import OnnxSession
 from engine.specs import ExportSpec, WeightsSpec
 from engine.store import artifacts
