@@ -16,13 +16,14 @@ PUBLISHED_SYMBOL = "x-thin-open"
 
 @dataclass(frozen=True, slots=True)
 class Palette:
-    """The colors of one theme."""
+    """The colors of one theme; `models`: colors of models, where a chart is colored by them."""
 
     name: Literal["light", "dark"]
     published: str
     text: str
     grid: str
     background: str
+    models: tuple[str, ...]
 
     @property
     def precisions(self) -> dict[str, str]:
@@ -41,6 +42,10 @@ LIGHT = Palette(
     text="#1f1e1c",
     grid="#e6e4df",
     background="#ffffff",
+    models=(
+        *("#0072b2", "#d55e00", "#117733", "#aa4499", "#332288", "#8c6d1f"),
+        *("#882255", "#2f8f8f"),
+    ),
 )
 DARK = Palette(
     name="dark",
@@ -48,6 +53,10 @@ DARK = Palette(
     text="#efede8",
     grid="#35322e",
     background="#171614",
+    models=(
+        *("#56b4e9", "#e69f00", "#44bb77", "#cc79a7", "#f0e442", "#9c8cff"),
+        *("#ff7f6b", "#66d9d9"),
+    ),
 )
 
 STATUS_COLORS = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 import pandas as pd
 import streamlit as st
@@ -13,22 +14,25 @@ from dashboard.charts.parallel_coordinates import AXES, MAX_LINES, parallel_coor
 from dashboard.charts.published import PUBLISHED_NOTE
 from dashboard.components.common.demo import invitation
 from dashboard.components.common.guard import guard
+from dashboard.components.common.links import copy_link, note_unknown, show_link_notes
 from dashboard.components.common.old_links import translate_query_params
 from dashboard.components.common.theme import chart_config, choose_image_format, current_palette
-from dashboard.components.compare.accuracy import accuracy_charts
+from dashboard.components.compare.accuracy import accuracy_card
 from dashboard.components.compare.accuracy_loss import Side, accuracy_loss_view, runtime_sides
 from dashboard.components.compare.baseline import baseline_view
+from dashboard.components.compare.constraints import latency_limit
 from dashboard.components.compare.filters import Selection, choose
 from dashboard.components.compare.latency import batch_view, latency_view
+from dashboard.components.compare.leaderboard import leaderboard
 from dashboard.components.compare.not_faster import not_faster_note
 from dashboard.components.compare.precision_pairs import pairs_view
 from dashboard.components.compare.recommendation import recommendation_card
-from dashboard.components.compare.side_by_side import side_by_side
+from dashboard.components.compare.side_by_side import PICKED, side_by_side
 from dashboard.components.compare.sweep import sweep_view
 from dashboard.formats import plural
 from engine.results.groups import RuntimeChoice, accuracy_points, with_labels
 from engine.results.published import with_gmacs
-from engine.results.recommend import Goal
+from engine.results.recommend import Constraints, Goal
 from engine.specs.precisions import pairs
 
 _OLD_PAIRS = {name.replace(" vs ", " − "): name for name in pairs()}
@@ -97,6 +101,7 @@ def choose_pair(key: str, rows: pd.DataFrame, more: Iterable[str] = ()) -> str:
     measured = set(rows["precision"])
     names = [name for name, pair in pairs().items() if measured >= set(pair)]
     options = [*names, *more] or list(pairs())
+    note_unknown(key, options, "the comparison")
     name = st.segmented_control(
         "Compare",
         options,
@@ -135,15 +140,15 @@ def latencies(rows: pd.DataFrame, selection: Selection) -> None:
 
 
 def batch_scaling(rows: pd.DataFrame, selection: Selection) -> None:
-    """Throughput and latency over the batch size, with the constraint of the recommendation."""
-    setting, state = selection.speed.values if selection.speed else None, st.session_state
-    batch_view(rows, setting, state.get("percentile"), state.get("most_latency"))
+    """Throughput and latency over the batch size, with a limit of the latency."""
+    setting = selection.speed.values if selection.speed else None
+    batch_view(rows, setting, *latency_limit())
 
 
 def sweep(rows: pd.DataFrame, selection: Selection) -> None:
-    """All configurations of a model, with the constraint of the recommendation."""
-    setting, state = selection.speed.values if selection.speed else None, st.session_state
-    sweep_view(rows, setting, state.get("percentile"), state.get("most_latency"))
+    """All configurations of a model, with a limit of the latency."""
+    setting = selection.speed.values if selection.speed else None
+    sweep_view(rows, setting, *latency_limit())
 
 
 def all_figures(rows: pd.DataFrame, selection: Selection) -> None:
@@ -189,9 +194,19 @@ def first_view(rows: pd.DataFrame) -> str:
     return "Precision comparison" if several else "Model vs baseline"
 
 
-def details(rows: pd.DataFrame, selection: Selection) -> None:
+@dataclass
+class Answer:
+    """The rows with `meets` and `recommended`, which the details read when they are drawn."""
+
+    rows: pd.DataFrame
+
+
+@st.fragment
+def details(answer: Answer, selection: Selection) -> None:
     """The selected view; the others are not computed."""
+    rows = answer.rows
     st.subheader("Details")
+    note_unknown("view", list(VIEWS), "the view")
     name = st.segmented_control(
         "View",
         list(VIEWS),
@@ -206,17 +221,50 @@ def details(rows: pd.DataFrame, selection: Selection) -> None:
         VIEWS.get(str(name), precision_comparison)(rows, selection)
 
 
-st.title("Compare")
+@st.fragment
+def answer_section(answer: Answer, selection: Selection) -> None:
+    """Chart, recommendation and leaderboard; a changed constraint draws only them again."""
+    with guard():
+        rows = selection.rows()
+        chart, recommendation = st.columns([8, 5], gap="small")
+        with recommendation:
+            answer.rows, constraints = recommendation_card(rows, selection)
+        limits = constraints or Constraints()
+        with chart:
+            published = accuracy_card(answer.rows, selection, limits)
+        leaderboard(answer.rows, limits, published)
+        not_faster_note(answer.rows)
+
+
+MOBILE = """<style>@media (max-width: 640px) {
+div:has(> .st-key-compare_filters) { order: 1; }
+}</style>"""
+"""On a phone the chart comes before the filters, which would fill the first screen."""
+BOUND = (
+    *("images", "setting", "runtime", "models", "x", "color", "published", "published_beside"),
+    *("percentile", "most_latency", "most_drop", "least_top1", "most_size", "most_memory"),
+    *("prefer", PICKED, "differences", "view", "pair", "lost_pair", "reference", "detail_model"),
+    *("detail_percentile", "detail_latency"),
+)
+"""The widgets whose values a copied link pins."""
+
+with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+    st.title("Compare", width="content")
+    copy_link(BOUND)
 with st.skeleton(height=520):
     tables = queries.tables()
 if tables.evaluations.empty and tables.benchmarks.empty:
     first_page()
 else:
     translate_query_params(OLD_VALUES)
-    selected = choose(tables)
-    measured = recommendation_card(selected.rows(), selected)
-    accuracy_charts(measured, selected)
-    not_faster_note(measured)
-    side_by_side(measured)
-    details(measured, selected)
+    notes = st.container()
+    with st.container(key="compare_answer"):
+        st.html(MOBILE)
+        selected = choose(tables)
+        shown = Answer(pd.DataFrame())
+        answer_section(shown, selected)
+    side_by_side(shown.rows)
+    details(shown, selected)
     choose_image_format()
+    with notes:
+        show_link_notes({key: st.session_state.get(key) for key in BOUND})

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-import math
+import re
+from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,6 @@ from dashboard.charts.common import (
     highlight,
     hover_cards,
     legend_mark,
-    log_range,
     safe,
     whiskers,
 )
@@ -32,26 +33,76 @@ UNRELIABLE = "\u00a0\u00a0\u00a0<b>?</b>"  # with space for the mark, its ring a
 # Beside results with another preprocessing, which are not comparable with the rest.
 NOT_COMPARABLE = "\u00a0\u00a0<b>≠</b>"
 TAG = "\u00a0\u00a0<i>{}</i>"  # the runtime, where several are shown
-NAME_RIGHT_MAX = 0.65  # share of the axis; beyond it, a name on the right leaves the chart
+OTHER_MODELS = "other models"
 
 
-def add_precisions(
-    figure: go.Figure, points: pd.DataFrame, x: str, front: list[int], palette: Palette
+class ColorBy(StrEnum):
+    """What the color of a mark means; its symbol is always the precision."""
+
+    PRECISION = "precision"
+    MODEL = "model"
+
+
+@dataclass(frozen=True, slots=True)
+class _Series:
+    """Marks of one color and symbol, and the group that the legend switches."""
+
+    rows: pd.DataFrame
+    symbol: str
+    color: str
+    group: str
+
+
+def add_marks(
+    figure: go.Figure,
+    points: pd.DataFrame,
+    x: str,
+    front: list[int],
+    palette: Palette,
+    color_by: ColorBy = ColorBy.PRECISION,
 ) -> None:
-    """Adds one trace per precision for points within and outside the constraints.
+    """Adds one trace per precision (and model, if colored by it), within and outside constraints.
 
     `front`: row labels of the Pareto front. With more than MAX_INTERVALS points, marks are smaller
     and only the recommended build has an interval.
     """
     crowded = len(points) > MAX_INTERVALS
+    for series in _series(points, palette, color_by):
+        figure.add_trace(_marks(series, x, front, crowded))
+        outside = series.group == OUTSIDE_CONSTRAINTS
+        by_model = color_by == ColorBy.MODEL
+        symbol = "circle-open" if outside else "circle" if by_model else series.symbol
+        _add_to_legend(figure, series.group, symbol, series.color)
+    if color_by == ColorBy.MODEL:
+        for precision, symbol in symbols().items():
+            if (points["precision"] == precision).any():
+                figure.add_trace(legend_mark(str(precision), symbol, palette.text))
+
+
+def _series(points: pd.DataFrame, palette: Palette, color_by: ColorBy) -> list[_Series]:
+    groups = _model_groups(points, palette) if color_by == ColorBy.MODEL else None
+    found = []
     for precision, symbol in symbols().items():
         rows = points[points["precision"] == precision]
-        for meets, color in ((True, palette.precisions[precision]), (False, palette.published)):
-            selected = rows[rows["meets"] == meets]
-            if len(selected):
-                group = str(precision) if meets else OUTSIDE_CONSTRAINTS
-                figure.add_trace(_marks(selected, x, symbol, color, group, front, crowded))
-                _add_to_legend(figure, group, symbol if meets else "circle-open", color)
+        inside, outside = rows[rows["meets"]], rows[~rows["meets"].astype(bool)]
+        if groups is None:
+            found.append(_Series(inside, symbol, palette.precisions[precision], str(precision)))
+        else:
+            for (group, color), part in inside.groupby(inside["label"].map(groups), sort=False):
+                found.append(_Series(part, symbol, color, group))
+        found.append(_Series(outside, symbol, palette.published, OUTSIDE_CONSTRAINTS))
+    return [series for series in found if len(series.rows)]
+
+
+def _model_groups(points: pd.DataFrame, palette: Palette) -> dict[str, tuple[str, str]]:
+    """Legend entry and color of each label: the most accurate models have their own."""
+    order = list(dict.fromkeys(points.sort_values("top1", ascending=False)["label"]))
+    names = brief_names(order)
+    own = {
+        label: (safe(names[label]), color)
+        for label, color in zip(order, palette.models, strict=False)
+    }
+    return {label: own.get(label, (OTHER_MODELS, palette.published)) for label in order}
 
 
 def _add_to_legend(figure: go.Figure, group: str, symbol: str, color: str) -> None:
@@ -61,23 +112,16 @@ def _add_to_legend(figure: go.Figure, group: str, symbol: str, color: str) -> No
     figure.add_trace(legend_mark(group, symbol, color))
 
 
-def _marks(
-    rows: pd.DataFrame,
-    x: str,
-    symbol: str,
-    color: str,
-    group: str,
-    front: list[int],
-    crowded: bool,
-) -> go.Scatter:
+def _marks(series: _Series, x: str, front: list[int], crowded: bool) -> go.Scatter:
+    rows, symbol, color = series.rows, series.symbol, series.color
     shown = rows.index[rows["recommended"].astype(bool)] if crowded else rows.index
     filled = rows.index.isin(front)
     hollow = [
         f"{symbol}-open-dot" if estimated else f"{symbol}-open" for estimated in rows["estimated"]
     ]
-    flags = [_flag(*values) for values in zip(*(rows[c] for c in _FLAG_COLUMNS), strict=True)]
-    tags = [TAG.format(tag) if tag else "" for tag in rows["tag"]]
+    flags = _flags(rows)
     above = [flag == UNRELIABLE for flag in flags]
+    tags = [TAG.format(tag) if tag else "" for tag in rows["tag"]]
     flags = [f"{flag}{tag}" for flag, tag in zip(flags, tags, strict=True)]
     return go.Scatter(
         x=rows[x],
@@ -87,8 +131,8 @@ def _marks(
         mode="markers+text",
         text=flags,
         textposition=["top right" if over else "middle right" for over in above],
-        name=group,
-        legendgroup=group,
+        name=series.group,
+        legendgroup=series.group,
         showlegend=False,
         marker={
             "symbol": [
@@ -111,6 +155,27 @@ def _custom_data(rows: pd.DataFrame) -> np.ndarray:
     return np.array(list(zip(hover_cards(rows), rows["key"], strict=True)), dtype=object)
 
 
+def _flags(rows: pd.DataFrame) -> list[str]:
+    return [_flag(*values) for values in zip(*(rows[c] for c in _FLAG_COLUMNS), strict=True)]
+
+
+def tag_boxes(points: pd.DataFrame, x: str) -> list[tuple[float, float, str, str]]:
+    """The texts beside marks as (x, y, text, yanchor), which names must not cover."""
+    flags = _flags(points)
+    texts = [_MARKUP.sub("", f"{flag}{TAG}") for flag in flags]
+    texts = [
+        text.format(tag) if tag else "" for text, tag in zip(texts, points["tag"], strict=True)
+    ]
+    anchors = ["bottom" if flag == UNRELIABLE else "middle" for flag in flags]
+    rows = zip(points[x], points["top1"], flags, texts, anchors, strict=True)
+    return [
+        (place, top1, text or _MARKUP.sub("", flag), anchor)
+        for place, top1, flag, text, anchor in rows
+        if text or flag
+    ]
+
+
+_MARKUP = re.compile(r"<[^>]*>")
 _FLAG_COLUMNS = ("collapsed", "not_comparable", "unreliable")
 
 
@@ -172,29 +237,10 @@ def add_arrows(figure: go.Figure, points: pd.DataFrame, x: str, palette: Palette
 
 
 def add_recommended(figure: go.Figure, points: pd.DataFrame, x: str, palette: Palette) -> None:
-    """Adds a ring and the name of the recommended build.
-
-    A name on the left is below the mark in a chart of throughput, where the Pareto front comes from
-    the upper left, and above it in a chart of compute, where it comes from the lower left.
-    """
+    """Adds a ring around the recommended build; the legend names it."""
     row = points[points["recommended"].astype(bool)]
     if row.empty:
         return
-    low, high = log_range(points[x])
-    name_right = (math.log10(float(row[x].iloc[0])) - low) / (high - low) < NAME_RIGHT_MAX
-    name_below = name_right or x == "images_per_s"
-    figure.add_trace(highlight(row[x], row["top1"], RECOMMENDED, "circle-open", palette))
-    for place, top1, label in zip(row[x], row["top1"], row["label"], strict=True):
-        figure.add_annotation(
-            x=math.log10(float(place)),
-            y=top1,
-            text=safe(brief_names(points["label"])[label]),
-            showarrow=False,
-            xanchor="left" if name_right else "right",
-            yanchor="top" if name_below else "bottom",
-            xshift=12 if name_right else -12,
-            yshift=-6 if name_below else 6,
-            bgcolor=palette.background,
-            opacity=0.92,
-            font={"size": 12, "color": palette.text},
-        )
+    name = f"{RECOMMENDED}: {safe(row['label'].iloc[0])} {row['precision'].iloc[0]}"
+    ring = highlight(row[x], row["top1"], name, "circle-open", palette)
+    figure.add_trace(ring.update(legendrank=1))

@@ -201,10 +201,12 @@ def safe(text: object) -> str:
 
 
 CARD_FIELDS = (
-    *("label", "precision", "top1", "top1_low", "top1_high", "images", "dataset", "at_chance"),
-    *("not_comparable", "images_per_s", "batch", "stable", "latency_p50_ms", "threads", "scenario"),
-    *("verdict", "noise", "peak_share", "achieved_gmacs_per_s", "compute_gmacs", "estimated"),
-    *("size_mb", "runtime", "placement", "execution", "calibration", "preprocess", "environment"),
+    *("label", "precision", "top1", "top1_low", "top1_high", "top5", "images", "dataset"),
+    *("at_chance", "drop_pp", "not_comparable", "images_per_s", "batch", "stable"),
+    *("latency_p50_ms", "latency_p90_ms", "latency_p99_ms", "threads", "scenario", "verdict"),
+    *("noise", "speed_up", "speed_up_low", "speed_up_high", "peak_share", "achieved_gmacs_per_s"),
+    *("compute_gmacs", "estimated", "size_mb", "peak_rss_mb", "runtime", "placement"),
+    *("execution", "calibration", "preprocess", "environment"),
 )
 
 
@@ -225,12 +227,25 @@ def hover_card(row: dict[str, Any]) -> str:
         )
         if row.get("at_chance"):
             lines.append("collapsed: no better than guessing")
+        details = [
+            f"top-5 {number(row['top5'], 2)} %" if not is_missing(row.get("top5")) else "",
+            f"drop vs fp32 {number(row['drop_pp'], 2)} pp" if row.get("drop_pp") else "",
+        ]
+        lines += [", ".join(filter(None, details))] if any(details) else []
         if _has_text(row.get("not_comparable")):
             lines.append(f"≠ {safe(row['not_comparable'])}")
     if not is_missing(row.get("images_per_s")):
         speed = f"{number(row['images_per_s'])} images/s at batch {row['batch']:.0f}"
         lines.append(speed + (", unstable" if row["stable"] == 0 else ""))
-        lines.append(f"p50 {number(row['latency_p50_ms'], 2)} ms, {row['threads']:.0f} threads")
+        if not is_missing(row.get("speed_up")):
+            low, high = (number(row[f"speed_up_{end}"], 2) for end in ("low", "high"))
+            lines.append(f"{number(row['speed_up'], 2)} × its fp32 ({low}–{high})")
+        latencies = [
+            f"{name} {number(row[column], 2)} ms"
+            for name in ("p50", "p90", "p99")
+            if not is_missing(row.get(column := f"latency_{name}_ms"))
+        ]
+        lines.append(", ".join([*latencies, f"{row['threads']:.0f} threads"]))
         if _has_text(row.get("placement")):
             lines.append(safe(row["placement"]))
         lines += [safe(row[name]) for name in ("scenario", "verdict") if _has_text(row.get(name))]
@@ -269,6 +284,8 @@ def _costs(row: dict[str, Any]) -> list[str]:
         costs.append(f"~{gmacs} (from published FLOPs)" if row.get("estimated") else gmacs)
     if not is_missing(row["size_mb"]):
         costs.append(f"{number(row['size_mb'])} MB")
+    if not is_missing(row.get("peak_rss_mb")):
+        costs.append(f"{number(row['peak_rss_mb'], 0)} MB of memory")
     return [" · ".join(costs)] if costs else []
 
 

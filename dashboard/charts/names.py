@@ -16,9 +16,12 @@ MAX_NAMES = 10
 FONT_SIZE, LETTER_PX, LINE_PX = 11, 6.2, 15.0
 # Plot size on a narrow screen; wider screens have more space.
 PLOT_PX = (300.0, 300.0)
-MARK_PX = 9.0
+MARK_PX, LINE_HALF_PX = 9.0, 2.0
 # (xanchor, yanchor) of a name, in order of preference.
-_SIDES = (("left", "middle"), ("right", "middle"), ("center", "bottom"), ("center", "top"))
+_SIDES = (
+    *(("left", "middle"), ("right", "middle"), ("center", "bottom"), ("center", "top")),
+    *(("left", "bottom"), ("left", "top"), ("right", "bottom"), ("right", "top")),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +57,17 @@ def place_names(
     points: list[Named],
     occupied: list[tuple[float, float]],
     avoid: Sequence[tuple[float, float]] = (),
+    texts: Sequence[Place] = (),
+    lines: Sequence[tuple[float, float]] = (),
 ) -> list[Place]:
     """Places the first MAX_NAMES of `points` that have space.
 
-    `occupied`: marks that no name may cover. `avoid`: points that a name covers only if it has no
-    other place.
+    `occupied`: marks that no name may cover, nor the `texts` beside them, nor points on `lines`.
+    `avoid`: points that a name covers only if it has no other place.
     """
     occupied_boxes = [_mark_box(*_px(*mark)) for mark in occupied]
+    occupied_boxes += [_name_box(text.named, text.xanchor, text.yanchor) for text in texts]
+    occupied_boxes += [_box(*_px(*point), LINE_HALF_PX) for point in lines]
     avoided_boxes = [_mark_box(*_px(*mark)) for mark in avoid]
     placed: list[Place] = []
     for point in points:
@@ -88,11 +95,12 @@ def add_names(
     points: list[tuple[float, float, str]],
     occupied: list[tuple[float, float]],
     palette: Palette,
-    avoid: Sequence[tuple[float, float]] = (),
+    texts: Sequence[tuple[float, float, str, str]] = (),
+    lines: Sequence[tuple[float, float]] = (),
 ) -> None:
     """Adds the names of (x, y, name) to a figure whose axes have ranges (x axis: log10).
 
-    `occupied` and `avoid` as for `place_names`, in data coordinates.
+    `occupied`, `texts` (x, y, text, yanchor) and `lines` as for `place_names`, in data coordinates.
     """
     (left, right), (low, high) = figure.layout.xaxis.range, figure.layout.yaxis.range
 
@@ -100,8 +108,10 @@ def add_names(
         return (math.log10(x) - left) / (right - left), (y - low) / (high - low)
 
     named = [Named(*share(x, y), text) for x, y, text in points]
-    marks, avoided = [share(x, y) for x, y in occupied], [share(x, y) for x, y in avoid]
-    for place in place_names(named, marks, avoided):
+    marks = [share(x, y) for x, y in occupied]
+    beside = [Place(Named(*share(x, y), text), "left", anchor) for x, y, text, anchor in texts]
+    drawn = [share(x, y) for x, y in lines]
+    for place in place_names(named, marks, (), beside, drawn):
         figure.add_annotation(
             x=left + place.named.x * (right - left),
             y=low + place.named.y * (high - low),
@@ -120,7 +130,10 @@ def _px(x: float, y: float) -> tuple[float, float]:
 
 
 def _mark_box(x: float, y: float) -> Box:
-    half = MARK_PX - 2
+    return _box(x, y, MARK_PX - 2)
+
+
+def _box(x: float, y: float, half: float) -> Box:
     return x - half, y - half, x + half, y + half
 
 

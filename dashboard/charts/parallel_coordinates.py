@@ -32,8 +32,9 @@ def parallel_coordinates(points: pd.DataFrame, palette: Palette) -> go.Figure:
     all builds has no axis.
     """
     rows = points.head(MAX_LINES)
-    order, colors = precision_names(), list(palette.precisions.values())
-    count = len(order)
+    measured = set(rows["precision"])
+    order = [name for name in precision_names() if name in measured]
+    colors, count = [palette.precisions[name] for name in order], len(order)
     places = rows["precision"].map({name: place for place, name in enumerate(order)})
     steps = [
         [(place + edge) / count, color] for place, color in enumerate(colors) for edge in (0, 1)
@@ -44,7 +45,7 @@ def parallel_coordinates(points: pd.DataFrame, palette: Palette) -> go.Figure:
                 "color": places,
                 "colorscale": steps,
                 "cmin": 0,
-                "cmax": count - 1,
+                "cmax": max(1, count - 1),
                 "showscale": False,
             },
             dimensions=[

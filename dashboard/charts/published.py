@@ -22,10 +22,10 @@ ESTIMATE_NOTE = (
 ESTIMATE_NOTE_SHORT = "Hollow marks with a dot: GMACs estimated too, not part of the Pareto front."
 
 
-def published_trace(published: pd.DataFrame, palette: Palette) -> go.Scatter:
-    """Published figures as small gray crosses; `published` as from `with_gmacs`."""
+def published_trace(published: pd.DataFrame, x: str, palette: Palette) -> go.Scatter:
+    """Published figures as small gray crosses over column `x`; rows as from `with_gmacs`."""
     return go.Scatter(
-        x=published["gmacs"],
+        x=published[x],
         y=published["top1"],
         mode="markers",
         name=f"published ({len(published)}, ImageNet-1k)",

@@ -53,9 +53,10 @@ def test_the_contrast_of_black_and_white_is_the_greatest() -> None:
 def test_charts_can_be_seen_and_read(palette: Palette, theme: str) -> None:
     assert palette.background == THEMES[theme]["backgroundColor"]
     assert contrast(palette.text, palette.background) >= READABLE
-    for color in (*palette.precisions.values(), palette.published):
+    for color in (*palette.precisions.values(), *palette.models, palette.published):
         assert contrast(color, palette.background) >= VISIBLE, color
     assert len(set(palette.precisions.values())) == len(palette.precisions)
+    assert len(set(palette.models)) == len(palette.models)
 
 
 def test_each_precision_has_a_symbol_of_its_own() -> None:

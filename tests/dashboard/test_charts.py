@@ -7,8 +7,16 @@ import pandas as pd
 import plotly.graph_objects as go
 import pytest
 
-from dashboard.charts.accuracy import accuracy_against_compute, accuracy_against_throughput
+from dashboard.charts.accuracy import (
+    ChartOptions,
+    accuracy_against_compute,
+    accuracy_against_throughput,
+    accuracy_chart,
+    drawable,
+)
+from dashboard.charts.accuracy_marks import ColorBy
 from dashboard.charts.common import CARD_WIDTH, card, layout, log_range, log_ticks, percent_range
+from dashboard.charts.cost_axes import COST_AXES, THROUGHPUT, axis_named
 from dashboard.charts.excitations import excitations
 from dashboard.charts.precision_pairs import accuracy_change, speed_and_size
 from dashboard.charts.rounds import MeasuredRounds, takeaway, throughput_over_rounds
@@ -64,6 +72,55 @@ def test_precisions_of_one_model_stand_at_its_true_compute() -> None:
     assert all("4.00 GMACs" in trace(figure, p).customdata[0][0] for p in ("fp32", "fp16", "int8"))
 
 
+@pytest.mark.parametrize("name", list(COST_AXES))
+def test_each_axis_has_its_figures_its_pareto_front_and_its_limit(name: str) -> None:
+    rows = THREE.assign(latency_p90_ms=[100, 110, 33], size_mb=[90, 45, 25], peak_rss_mb=200)
+    axis = axis_named(name)
+    limit = float(drawable(rows, axis)[axis.column].max())
+    figure = accuracy_chart(rows, axis, LIGHT, ChartOptions("val", "batch 1", limit=limit))
+    assert [trace(figure, p).x[0] for p in ("fp32", "fp16", "int8")] == list(
+        drawable(rows, axis)[axis.column]
+    )
+    assert figure.layout.shapes[0].x0 == limit
+    assert ("higher is better →" in figure.layout.xaxis.title.text) == (name == "Throughput")
+    assert ("batch 1" in figure.layout.xaxis.title.text) == (not axis.of_build)
+    filled = [p for p in THREE["precision"] if not trace(figure, p).marker.symbol[0].endswith("n")]
+    expected = {"Throughput": 2, "Latency": 2, "Size": 3}
+    assert len(filled) == expected.get(name, 1)
+
+
+def test_a_limit_far_from_all_points_does_not_press_them_together() -> None:
+    near, far = (
+        accuracy_chart(THREE, COST_AXES["Size"], LIGHT, ChartOptions("val", limit=limit))
+        for limit in (150.0, 1e6)
+    )
+    assert 10 ** near.layout.xaxis.range[1] > 150
+    assert 10 ** far.layout.xaxis.range[1] < 1e4
+
+
+def test_colors_may_be_those_of_the_models() -> None:
+    rows = pd.concat([THREE.assign(label=f"m{n}", weights_digest=f"w{n}") for n in range(10)])
+    rows = rows.assign(top1=range(30, 60))
+    options = ChartOptions("val", color_by=ColorBy.MODEL)
+    figure = accuracy_chart(rows, THROUGHPUT, LIGHT, options)
+    drawn = [t for t in figure.data if t.customdata is not None]
+    assert {t.marker.color for t in drawn} == {*LIGHT.models, LIGHT.published}
+    assert len({t.name for t in drawn}) == len(LIGHT.models) + 1
+    legend = {t.name for t in figure.data if t.showlegend}
+    assert {"m9", "other models", "fp32", "int8"} <= legend
+
+
+def test_a_hover_card_holds_every_figure() -> None:
+    row = point(
+        "int8", 79.0, 30, top5=94.5, drop_pp=0.4, speed_up=2.9, speed_up_low=2.8,
+        speed_up_high=3.0, latency_p90_ms=3.3, latency_p99_ms=4.1, peak_rss_mb=310.0,
+    )  # fmt: skip
+    card = trace(accuracy_against_throughput(pd.DataFrame([row]), LIGHT, "val", ""), "int8")
+    told = card.customdata[0][0].replace("<br>", " ")
+    for part in ("top-5 94.50 %", "0.40 pp", "2.90 × its fp32", "p99 4.10 ms", "310 MB of memory"):
+        assert part in told
+
+
 def test_marks_of_several_runtimes_have_a_tag() -> None:
     other = point("fp32", 80.0, 12, runtime="openvino 2026.4.1")
     both = pd.concat([THREE, pd.DataFrame([other])]).assign(several_runtimes=True)
@@ -89,10 +146,11 @@ def test_builds_outside_the_constraints_are_gray_and_the_recommended_one_is_ring
     (gray,) = [t for t in figure.data if t.name == "outside the constraints" and t.x[0] is not None]
     assert gray.marker.color == LIGHT.published
     assert gray.customdata[0][1] == "b"
-    ring = trace(figure, "recommended")
+    ring = trace(figure, "recommended: timm/a int8")
     assert list(ring.x) == [30]
-    (name,) = [a for a in figure.layout.annotations if a.bgcolor]
+    (name,) = [note for note in figure.layout.annotations if note.text == "a"]
     assert (10**name.x, name.y) == pytest.approx((30, ring.y[0]))
+    assert name.bgcolor is None, "a box would hide marks"
 
 
 def test_over_sixty_points_only_the_recommended_build_has_an_interval() -> None:

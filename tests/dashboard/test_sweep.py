@@ -76,8 +76,8 @@ def test_the_best_operating_point_is_named_and_drawn(url: str) -> None:
 def test_the_limit_of_the_deployment_moves_it(url: str) -> None:
     rows.add_measured_model(url)
     add_settings(url)
-    app = opened(view="Best operating point", latency="50")
-    app.number_input(key="most_latency").set_value(50.0).run()
+    app = opened(view="Best operating point")
+    app.number_input(key="detail_latency").set_value(50.0).run()
     said = said_by(app)
     assert not missing(said, "batch 1,", "concurrency 1", "2 threads", "30.0 images/s", "50 ms")
     app.number_input(key="most_latency").set_value(1.0).run()

@@ -12,6 +12,7 @@ import streamlit as st
 from dashboard import queries
 from dashboard.charts import classes as chart
 from dashboard.components.common.theme import chart_config, current_palette
+from dashboard.components.compare.benchmarked_model import select_model
 from dashboard.formats import escape_markdown, message, number, plural
 from engine.datasets.reader import DatasetIndex, class_name
 from engine.errors import ImageRejected, WorkbenchError
@@ -75,14 +76,7 @@ def accuracy_loss_view(rows: pd.DataFrame, sides: tuple[Side, Side]) -> None:
         return
     chosen = evaluated.get("recommended", evaluated.index < 0)
     recommended = [label for label in evaluated.loc[chosen, "label"] if label in models]
-    model = st.selectbox(
-        "Model",
-        models,
-        index=models.index(recommended[0]) if recommended else 0,
-        key="lost_model",
-        bind="query-params",
-        width=420,
-    )
+    model = select_model(models, next(iter(recommended), None))
     own = evaluated[evaluated["label"] == model]
     pair = _pair_of(own, sides)
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
+from dashboard.components.common.links import note_unknown
 from engine.benchmark.sweep import Percentile
 from engine.results.recommend import Constraints, Goal
 
@@ -20,6 +21,8 @@ HELP = {
 
 def choose_constraints() -> Constraints:
     """Draws the constraint fields in one line."""
+    note_unknown("percentile", [str(percentile) for percentile in Percentile], "the percentile")
+    note_unknown("prefer", [str(goal) for goal in Goal], "the goal")
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         percentile = st.selectbox(
             "Percentile",
@@ -64,3 +67,31 @@ def _limit_input(
         width=width,
     )
     return None if limit is None else float(limit)
+
+
+def latency_limit() -> tuple[str, float | None]:
+    """The percentile and limit of a view of latencies, in its tab; by default those above."""
+    percentiles, state = [str(percentile) for percentile in Percentile], st.session_state
+    note_unknown("detail_percentile", percentiles, "the percentile")
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+        percentile = st.selectbox(
+            "Percentile",
+            percentiles,
+            index=percentiles.index(state.get("percentile", Percentile.P90)),
+            key="detail_percentile",
+            bind="query-params",
+            width=90,
+        )
+        limit = st.number_input(
+            "Max latency of a request (ms)",
+            min_value=0.0,
+            value=state.get("most_latency"),
+            step=None,
+            format="%g",
+            placeholder="none",
+            key="detail_latency",
+            bind="query-params",
+            help="Of this view only; the constraint of the recommendation is above. Empty: none.",
+            width=210,
+        )
+    return str(percentile), None if limit is None else float(limit)

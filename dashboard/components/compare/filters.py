@@ -8,6 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import queries
+from dashboard.components.common.links import note_unknown
 from dashboard.components.common.old_links import translate_group_label
 from engine.results import ResultTables
 from engine.results.groups import (
@@ -28,13 +29,14 @@ IMAGENET_CLASSES = 1000
 class Selection:
     """The filter values; a group is None if nothing of its kind was measured.
 
-    `published`: whether to show the published figures; `runtime`: see `in_runtime`.
+    `runtime`: see `in_runtime`. `imagenet`: whether the images have the classes of the published
+    figures.
     """
 
     accuracy: Group | None
     speed: Group | None
     models: list[str]
-    published: bool
+    imagenet: bool
     runtime: str = str(RuntimeChoice.EACH)
 
     @property
@@ -63,23 +65,23 @@ class Selection:
 
 
 def choose(tables: ResultTables) -> Selection:
-    """Draws the filters and returns their values."""
-    with st.container(border=True):
-        with st.container(horizontal=True, vertical_alignment="bottom"):
-            evaluated, benchmarked = tables.evaluations, tables.benchmarks
-            accuracy = _select_group("Accuracy on", accuracy_groups(evaluated), "images", 260)
-            speed = _select_group("Speed at", speed_groups(benchmarked), "setting", 410)
-            runtime = _select_runtime(tables)
-            labels = list(dict.fromkeys(with_labels(tables.builds)["label"]))
-            models = st.multiselect(
-                "Models",
-                labels,
-                key="models",
-                placeholder="All models",
-                bind="query-params",
-            )
-        published = _published_toggle(accuracy, tables)
-    return Selection(accuracy, speed, models, published, runtime)
+    """Draws the filters in one line and returns their values."""
+    with st.container(horizontal=True, vertical_alignment="bottom", key="compare_filters"):
+        evaluated, benchmarked = tables.evaluations, tables.benchmarks
+        accuracy = _select_group("Accuracy on", accuracy_groups(evaluated), "images", 260)
+        speed = _select_group("Speed at", speed_groups(benchmarked), "setting", 410)
+        runtime = _select_runtime(tables)
+        labels = list(dict.fromkeys(with_labels(tables.builds)["label"]))
+        note_unknown("models", labels, "the model")
+        models = st.multiselect(
+            "Models",
+            labels,
+            key="models",
+            placeholder="All models",
+            bind="query-params",
+        )
+    imagenet = accuracy is None or is_imagenet(accuracy, tables)
+    return Selection(accuracy, speed, models, imagenet, runtime)
 
 
 def _select_group(label: str, groups: list[Group], key: str, width: int) -> Group | None:
@@ -89,6 +91,7 @@ def _select_group(label: str, groups: list[Group], key: str, width: int) -> Grou
         st.selectbox(label, ["no measurement yet"], key=f"{key}_none", disabled=True, width=width)
         return None
     translate_group_label(key, by_label)
+    note_unknown(key, by_label, label.lower())
     chosen = st.selectbox(label, list(by_label), key=key, bind="query-params", width=width)
     return by_label.get(str(chosen), groups[0])
 
@@ -99,6 +102,7 @@ def _select_runtime(tables: ResultTables) -> str:
     if len(names) < 2:
         return str(RuntimeChoice.EACH)
     options = [*map(str, RuntimeChoice), *names]
+    note_unknown("runtime", [*options, *map(label_of, options)], "the runtime")
     chosen = st.selectbox(
         "Runtime",
         options,
@@ -112,12 +116,12 @@ def _select_runtime(tables: ResultTables) -> str:
     return str(chosen) if chosen in options else str(RuntimeChoice.BEST)
 
 
-def _published_toggle(accuracy: Group | None, tables: ResultTables) -> bool:
-    comparable = accuracy is None or is_imagenet(accuracy, tables)
+def published_toggle(selection: Selection) -> bool:
+    """Whether the published figures are shown; by default only beside images of ImageNet-1k."""
     return st.toggle(
-        "Published figures (ImageNet-1k)",
-        value=comparable,
-        key="published" if comparable else "published_beside",
+        "Published figures",
+        value=selection.imagenet,
+        key="published" if selection.imagenet else "published_beside",
         bind="query-params",
         help="Small gray crosses: the published figures of the 25 catalog models, measured on "
         "ImageNet-1k. They are not comparable with accuracy on other images.",

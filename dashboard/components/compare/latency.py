@@ -105,7 +105,7 @@ def batch_view(
     limit: float | None,
 ) -> None:
     """Throughput and latency over the batch size, for one model in one configuration."""
-    model = select_benchmarked_model(rows, "batch_model")
+    model = select_benchmarked_model(rows)
     if setting is None or model is None:
         return
     own = rows[rows["label"] == model]

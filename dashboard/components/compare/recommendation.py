@@ -40,23 +40,32 @@ ICONS = {
 }
 
 
-def recommendation_card(rows: pd.DataFrame, selection: Selection) -> pd.DataFrame:
-    """Draws constraints and recommendation; returns `rows` with `meets` and `recommended`."""
+def recommendation_card(
+    rows: pd.DataFrame, selection: Selection
+) -> tuple[pd.DataFrame, Constraints | None]:
+    """Draws recommendation and constraints.
+
+    Returns `rows` with `meets` and `recommended`, and the constraints; None where nothing can be
+    recommended yet.
+    """
     points = comparable_points(rows)
     builds = candidates(points)
     with st.container(border=True):
         if builds.empty:
             _without_speed(points)
-            return rows.assign(meets=True, recommended=False)
+            return rows.assign(meets=True, recommended=False), None
+        answer = st.container()
         constraints = choose_constraints()
         found = recommend(builds, constraints, queries.evidence())
-        _show_recommendation(found, builds, constraints, selection)
+        with answer:
+            _show_recommendation(found, builds, constraints, selection)
     meets = rows.index.map(found.meets).astype(object)
     key = found.row["key"] if found.row else None
-    return rows.assign(
+    judged = rows.assign(
         meets=pd.Series(meets, index=rows.index).fillna(True).astype(bool),
         recommended=rows["key"] == key,
     )
+    return judged, constraints
 
 
 def _without_speed(points: pd.DataFrame) -> None:

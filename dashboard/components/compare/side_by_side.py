@@ -8,6 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import queries
+from dashboard.components.common.links import note_unknown
 from dashboard.formats import escape_markdown, is_missing, number, signed
 from engine.common.stats import PairedDifference
 from engine.results.facts import provenance_cards
@@ -26,7 +27,11 @@ RATIOS = {
 def pick_from(chart: str) -> None:
     """Callback of a chart: adds its selected points to the picked builds; keeps MAX_BUILDS."""
     points = st.session_state[chart]["selection"]["points"]
-    keys = [str(point["customdata"][1]) for point in points if "customdata" in point]
+    pick_keys([str(point["customdata"][1]) for point in points if "customdata" in point])
+
+
+def pick_keys(keys: list[str]) -> None:
+    """Adds builds to the picked ones; keeps MAX_BUILDS."""
     picked = list(st.session_state.get(PICKED) or [])
     st.session_state[PICKED] = list(dict.fromkeys([*picked, *filter(None, keys)]))[-MAX_BUILDS:]
 
@@ -35,6 +40,7 @@ def side_by_side(rows: pd.DataFrame) -> None:
     """The section: selection, differences in figures, and the provenance of each build."""
     with st.container(border=True):
         st.markdown("**Side by side**")
+        note_unknown(PICKED, set(rows["key"]), "the build")
         picked = st.multiselect(
             f"Builds (at most {MAX_BUILDS}; the first is A), or select points in a chart above",
             list(rows["key"]),

@@ -29,8 +29,8 @@ def sweep_view(
     percentile: str | None,
     limit: float | None,
 ) -> None:
-    """The sweep of one model on the selected machine, with the constraint of the recommendation."""
-    model = select_benchmarked_model(rows, "sweep_model")
+    """The sweep of one model on the selected machine, with a limit of the latency."""
+    model = select_benchmarked_model(rows)
     if setting is None or model is None:
         return
     conditions = {**setting, "scenario": CLOSED_LOOP, "processes": 1}
@@ -59,8 +59,7 @@ def show_sweep(sweep: BestOperatingPoint, key: str) -> None:
     figure = latency_against_throughput(sweep, current_palette())
     st.plotly_chart(figure, key=key, config=chart_config(), alt=sweep.sentence())
     st.caption(
-        f"{MARKS_NOTE} Latency is measured at the given concurrency. Percentile and max latency "
-        f"are those of the recommendation above."
+        f"{MARKS_NOTE} Latency is measured at the given concurrency."
         if key == "sweep"
         else MARKS_NOTE
     )
