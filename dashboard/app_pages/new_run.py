@@ -41,7 +41,7 @@ def gather() -> RunRequest:
     chosen = choose_models()
     kind, model_id = chosen.kind, chosen.first
     form.store("model_id", lambda: require_models(chosen))
-    choices.choose_weights(form, chosen)
+    identified = choices.choose_weights(form, chosen)
     draw_kept_models()
     weights = form.fields["weights"]
     form.store("other_models", lambda: other_models(chosen, weights))
@@ -50,6 +50,7 @@ def gather() -> RunRequest:
     form.draw("precisions", bind="query-params")
     form.draw("runtimes", bind="query-params", format_func=label_of)
     choices.choose_tasks(form, can_evaluate=dataset is not None and trained)
+    choices.check_classes(form, identified, model_id)
     draw_options(form, kind, model_id)
     _describe(form)
     return form.request()

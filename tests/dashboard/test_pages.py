@@ -16,12 +16,13 @@ from db.enums import JobStatus, Precision
 from db.models import Job, Run
 from db.session import reading, writing
 from engine.config import REPOSITORY
+from engine.datasets.registration import check_folder, register
 from engine.imports.evaluation import OutsideEvaluation, import_evaluation
 from engine.runs.request import DEMO
 from engine.weights.identify import Identified
 from tests.support import rows
 from tests.support.pages import PAGES, figures, missing, opened, plain_texts, texts
-from tests.support.tiny import tiny_se_model
+from tests.support.tiny import image_folder, tiny_se_model
 
 HOSTILE = "[x](http://evil) :red[y] <b>z</b> `q`"
 
@@ -183,7 +184,7 @@ def test_a_weights_file_says_what_it_holds(
     )
     app.text_input(key="weights_key").set_value("model_ema")
     app.button(key="choose_held").click().run()
-    assert "ppcls/seresnet18." in plain_texts(app)
+    assert "weights of ppcls/seresnet18, with 10 classes." in plain_texts(app)
     assert asked == [
         ("x.pth", None, ["timm/seresnet50"]),
         ("x.pth", "model_ema", []),
@@ -193,6 +194,25 @@ def test_a_weights_file_says_what_it_holds(
         (run,) = session.scalars(select(Run))
     assert run.request["model_id"] == "ppcls/seresnet18"
     assert run.request["weights"]["key"] == "model_ema"
+
+
+def test_weights_of_other_classes_than_the_dataset_are_a_problem(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "x.pth").write_bytes(b"PK\x03\x04")
+    folder = image_folder(tmp_path / "own", 1)
+    register("own", check_folder(folder, None, lambda done, total: None), url)
+    for classes, told in ((10, True), (4, False)):
+        held = Identified("timm/seresnet50", classes)
+        monkeypatch.setattr("dashboard.queries.checkpoints.identify", lambda *_, held=held: held)
+        (tmp_path / "x.pth").write_bytes(b"PK\x03\x04" + bytes(classes))
+        app = opened("new_run")
+        app.button_group(key="weights").set_value("From a file").run()
+        app.text_input(key="weights_file_path").set_value(str(tmp_path / "x.pth"))
+        app.selectbox(key="dataset_for_Catalog").set_value("own").run()
+        assert f"with {classes} classes" in plain_texts(app)
+        assert ("has 10 outputs, dataset 'own' has 4 classes" in plain_texts(app)) == told
+        assert app.button(key="queue").disabled == told
 
 
 @pytest.mark.parametrize("divided", [True, False])

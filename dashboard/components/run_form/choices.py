@@ -25,12 +25,15 @@ from dashboard.formats import escape_markdown, message
 from db.enums import WeightsKind
 from engine.catalog.models import catalog
 from engine.common.files import expand_user, is_file
+from engine.datasets.classes import match_outputs
 from engine.datasets.imagenet import class_names
-from engine.errors import InvalidRequest
+from engine.datasets.reader import load_classes
+from engine.errors import InvalidRequest, LabelsMismatch
 from engine.export.file_check import check_onnx_file
 from engine.runs.fields import FIELDS
 from engine.runs.request import BUILTIN_DATASETS, DEFAULT_TASKS, Task
 from engine.weights.formats import weights_format_problem
+from engine.weights.identify import Identified
 
 WEIGHTS = {
     "Pretrained": WeightsKind.PRETRAINED,
@@ -44,8 +47,8 @@ WEIGHTS_SEED = Number("weights.seed", "weights_seed")
 WEIGHTS_KEY = Text("weights.key", "weights_key")
 
 
-def choose_weights(form: Form, chosen_models: Chosen) -> None:
-    """Stores the weights; the content of a weights file is shown below its path."""
+def choose_weights(form: Form, chosen_models: Chosen) -> Identified | None:
+    """Stores the weights; the content of a weights file is shown below its path, and returned."""
     model_id = chosen_models.first
     form.fields["weights"] = {"kind": WeightsKind.PRETRAINED}
     if chosen_models.kind == ONNX:
@@ -53,9 +56,9 @@ def choose_weights(form: Form, chosen_models: Chosen) -> None:
             form.store("weights", lambda: _weights_from_file(chosen_models.paths[model_id], None))
             for name, file in chosen_models.paths.items():
                 show_onnx_file(name, file)
-        return
+        return None
     if chosen_models.kind == BUILT_IN and not is_prefilled("weights"):
-        return
+        return None
     chosen = st.segmented_control(
         FIELDS["weights"].label,
         list(WEIGHTS),
@@ -70,7 +73,7 @@ def choose_weights(form: Form, chosen_models: Chosen) -> None:
         st.caption("Random weights measure speed only: accuracy is not evaluated.")
         seed = WEIGHTS_SEED.from_widget(WEIGHTS_SEED.draw(st))
         form.fields["weights"] = {"kind": weights, "seed": seed}
-        return
+        return None
     path = (
         choose_file("Weights", "weights_file", WEIGHTS_TYPES)
         if weights == WeightsKind.FILE
@@ -82,7 +85,8 @@ def choose_weights(form: Form, chosen_models: Chosen) -> None:
     if weights == WeightsKind.FILE:
         form.store("weights", lambda: _weights_from_file(path, key))
         if path and chosen_models.is_one and is_allowed(path):
-            show_weights_file(path, key, model_id)
+            return show_weights_file(path, key, model_id)
+    return None
 
 
 def show_onnx_file(model_id: str, path: str) -> None:
@@ -119,21 +123,21 @@ def _weights_from_file(path: str | None, key: str | None) -> dict[str, Any]:
     return {"kind": WeightsKind.FILE, "path": require_allowed(path), "key": key}
 
 
-def show_weights_file(path: str, key: str | None, model_id: str) -> None:
-    """Why a file holds no weights at all, else what is identified in it."""
+def show_weights_file(path: str, key: str | None, model_id: str) -> Identified | None:
+    """Why a file holds no weights at all, else what is identified in it, which is returned."""
     file = expand_user(path)
     problem = weights_format_problem(file) if is_file(file) else None
     if problem is not None:
         mark_field(problem)
-    else:
-        show_identified_weights(path, key, model_id)
-
-
-def show_identified_weights(path: str, key: str | None, model_id: str) -> None:
-    """Whether a file holds weights of the selected model, by its tensors; its classes and sets."""
+        return None
     identified = queries.identify_weights_file(path, key, model_id)
-    if identified is None:
-        return
+    if identified is not None:
+        show_identified_weights(identified, model_id)
+    return identified
+
+
+def show_identified_weights(identified: Identified, model_id: str) -> None:
+    """Whether a file holds weights of the selected model, by its tensors; its classes and sets."""
     if identified.error is not None:
         st.error(message(identified.error))
     elif identified.model_id is None:
@@ -148,7 +152,8 @@ def show_identified_weights(path: str, key: str | None, model_id: str) -> None:
                 args=(identified.model_id,),
             )
     else:
-        st.caption(message(f"The file holds weights of {model_id}."))
+        classes = f", with {identified.classes:,} classes" if identified.classes else ""
+        st.caption(message(f"The file holds weights of {model_id}{classes}."))
     for remark in identified.remarks:
         st.caption(message(remark))
 
@@ -156,6 +161,22 @@ def show_identified_weights(path: str, key: str | None, model_id: str) -> None:
 def choose_catalog_model(model_id: str) -> None:
     """Callback: selects a model of the catalog."""
     st.session_state.update({"from": CATALOG, CATALOG_MODELS: [model_id]})
+
+
+def check_classes(form: Form, identified: Identified | None, model_id: str) -> None:
+    """Adds a problem where the classes of a weights file are not those of the dataset."""
+    name, known = form.fields.get("dataset"), model_id in catalog()
+    if identified is None or identified.model_id != model_id:
+        return
+    row = next((row for row in queries.datasets() if row.name == name), None)
+    outputs = identified.classes or (IMAGENET_CLASSES if known else None)
+    classes = load_classes(row) if row is not None else None
+    if classes is None or outputs is None or Task.EVALUATE not in form.fields["tasks"]:
+        return
+    try:
+        match_outputs(model_id, outputs, None, str(name), classes)
+    except LabelsMismatch as error:
+        form.problems.append(str(error))
 
 
 def tasks_control(can_evaluate: bool) -> Control:
