@@ -35,7 +35,7 @@ def queue_run(
     json: bool,
     summarize: ResultsSummary | None = None,
     *,
-    says_duration: bool = False,
+    says_duration: bool = True,
 ) -> int:
     """Plans, queues and follows a run; returns the exit code. InvalidRequest if it is invalid."""
     run_id = submit_with_warnings(request, says_duration=says_duration)

@@ -57,10 +57,14 @@ def describe(
     name: o.RunName = None,
     notes: o.RunNotes = None,
     tag: o.RunTags = None,
+    json: o.Json = False,
 ) -> None:
     """Replaces name, notes and tags of a run; what is not given is removed.
 
     Example: `python -m engine runs describe 7 --name "First of May" --tag speed`
     """
     describe_run(run, name, notes, tag or (), prepare_database())
-    note(f"Run {run} is described anew.")
+    if json:
+        emit_json({"run": run, "name": name, "notes": notes, "tags": tag or []})
+    else:
+        note(f"Run {run} is described anew.")

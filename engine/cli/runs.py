@@ -215,7 +215,7 @@ def run(
         preprocess=preparation.read(),
         **outputs.request_fields(),
     )
-    return queue_run(request, detach, json, says_duration=True)
+    return queue_run(request, detach, json)
 
 
 def demo(runtime: o.Runtimes = None, detach: o.Detach = False, json: o.Json = False) -> int:

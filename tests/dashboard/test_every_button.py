@@ -135,6 +135,7 @@ def fill(url: str) -> None:
         ):
             session.connection().exec_driver_sql(forgotten)
     (settings().home / "model.onnx").write_bytes(b"x")
+    (settings().home / "weights.pth").write_bytes(b"PK\x03\x04")
 
 
 def nothing_more(app: AppTest) -> None:
@@ -167,7 +168,7 @@ def _a_file_of_1001_outputs(app: AppTest) -> None:
 
 def _weights_of_another_row(app: AppTest) -> None:
     app.button_group(key="weights").set_value("From a file").run()
-    path = str(settings().home / "model.onnx")
+    path = str(settings().home / "weights.pth")
     app.text_input(key="weights_file_path").set_value(path).run()
 
 

@@ -35,6 +35,7 @@ def choose_from_catalog(default: Sequence[str]) -> list[str]:
         default=list(default),
         key=CATALOG_MODELS,
         persist_state="session",
+        select_all=False,
         label_visibility="collapsed",
         placeholder="Select models: type a name, or check rows of the table",
     )

@@ -107,6 +107,7 @@ def _other_timm() -> tuple[list[str], dict[str, str]]:
         key=TIMM_NAMES,
         persist_state="session",
         accept_new_options=True,
+        select_all=False,  # Enter would choose every name that matches
         placeholder="e.g. seresnet50: type to complete",
         help="Names of timm models, such as seresnet50. A tag selects other weights than the "
         "default ones, such as seresnet50.a1_in1k.",
