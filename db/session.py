@@ -109,9 +109,13 @@ def _to_json(document: Any) -> str:
 def _refuse_nul(
     connection: Any, cursor: Any, statement: str, parameters: Any, context: Any, many: bool
 ) -> None:
-    """SQLite would store a NUL, and cut the text there for some readers."""
+    """SQLite would store a NUL, and cut the text there for some readers.
+
+    The parameters of many rows are a row each, or all values of one statement in a row.
+    """
     for row in parameters if many else (parameters,):
-        for value in row.values() if isinstance(row, dict) else row:
+        values = row.values() if isinstance(row, dict) else row
+        for value in values if isinstance(row, dict | list | tuple) else (row,):
             if isinstance(value, str) and "\0" in value:
                 raise NulCharacter(value)
 

@@ -13,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from db.enums import JobStatus
 from db.migrate import is_current
-from db.models import Base, Run
+from db.models import Base, Job, Run
 from db.session import connect, writing
 from engine.common.error_sentences import error_message
 from tests.support.job_harness import dispatcher, queue, row, run_beside, until
@@ -41,6 +41,16 @@ def test_a_nul_character_is_refused_by_both(url: str, run: dict[str, Any]) -> No
     with pytest.raises(SQLAlchemyError) as caught, writing(url) as session:
         session.add(Run(**run))
     assert "has a NUL character, which is not stored" in str(error_message(caught.value))
+
+
+def test_rows_of_one_statement_are_stored_together_and_checked_each(url: str) -> None:
+    def two_jobs(second: str) -> list[Job]:
+        return [Job(kind="build", title=t, params={}, key=t, timeout_s=1.0) for t in ("a", second)]
+
+    with writing(url) as session:
+        session.add_all(two_jobs("b"))
+    with pytest.raises(SQLAlchemyError), writing(url) as session:
+        session.add_all(two_jobs("c\0"))
 
 
 def test_a_backslash_before_u0000_is_no_nul(url: str) -> None:
