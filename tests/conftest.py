@@ -154,6 +154,23 @@ def checked_photographs(shared_folder: Path) -> CheckedDataset:
         return pickle.loads(kept.read_bytes())
 
 
+@pytest.fixture(scope="session")
+def se_network_home(real_data: Path, shared_folder: Path) -> Path:
+    """A migrated home with the real SE network exported and built in fp32, once for all tests."""
+    from filelock import FileLock
+
+    from tests.support.real_photographs import build_se_network
+
+    work = shared_folder / "se_network"
+    with FileLock(work.with_suffix(".lock")):
+        if not work.exists():
+            partial = work.with_suffix(".partial")
+            with own_home(partial / "home"):
+                build_se_network(prepare_database(), partial, real_data)
+            partial.rename(work)
+    return work / "home"
+
+
 @pytest.fixture
 def photographs(
     url: str, home: Path, real_data: Path, shared_folder: Path, request: pytest.FixtureRequest

@@ -2,14 +2,14 @@
 
 The folder named by SENET_REAL_DATA holds 1,000 ImageNet photographs, one a class, and three small
 networks with known truth. Without it these tests are skipped; nothing else can replace them. The
-counts of the SE network and of SqueezeNet in ONNX Runtime are held by test_real_evaluations.py,
-image by image.
+counts of SqueezeNet are held by test_real_evaluations.py, image by image.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from db.enums import Precision
@@ -23,10 +23,10 @@ from engine.datasets.registration import check_folder, register
 from engine.errors import LabelsMismatch
 from engine.evaluation import job as evaluation
 from engine.export import job as export
-from engine.specs import BuildSpec, EvaluateSpec, ExportSpec
+from engine.specs import BuildSpec, EvaluateSpec
 from engine.store import artifacts
-from tests.support.homes import copy_of, own_home
-from tests.support.real_photographs import counts, spec_of
+from tests.support.plain_torch import recorded_top5
+from tests.support.real_photographs import counts, evaluated, se_network, spec_of
 from tests.support.tiny import Quiet
 
 pytestmark = pytest.mark.real
@@ -34,24 +34,24 @@ pytestmark = pytest.mark.real
 ZERO_TO_ONE = {"resize": 256, "crop": 224, "mean": [0, 0, 0], "std": [1, 1, 1]}
 
 
-def se_network(real_data: Path) -> ExportSpec:
-    path = real_data / "weights" / "tf_mobilenetv3_small_100.safetensors"
-    return spec_of("timm/tf_mobilenetv3_small_100", path)
-
-
 @pytest.fixture(scope="module")
-def template_home(
-    template_home: Path, real_data: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Path:
-    """The migrated home, with the SE network exported and built in fp32 once for all tests here."""
-    work = tmp_path_factory.mktemp("se_network")
-    with own_home(work / "home") as folder:
-        url = copy_of(template_home, folder)
-        spec = se_network(real_data)
-        export.run(spec.to_json(), Quiet(url, work / "export"))
-        fp32 = BuildSpec(export=spec, precision=Precision.FP32)
-        build.run(fp32.to_json(), Quiet(url, work / "build"))
-    return folder
+def template_home(se_network_home: Path) -> Path:
+    """The home with the SE network, in place of an empty one."""
+    return se_network_home
+
+
+def test_the_se_network_image_by_image_as_torch_has_it(
+    url: str, tmp_path: Path, real_data: Path, photographs: str
+) -> None:
+    images = evaluated(url, tmp_path, se_network(real_data))
+    expected = recorded_top5("se_network")
+    labels = np.arange(1000)
+    assert images.top is not None
+    assert np.array_equal(images.label, labels), "one image a class, in the order of the wnids"
+    assert np.array_equal(images.top[:, 0], expected[:, 0]), "the best class of every image"
+    hits = expected == labels[:, None]
+    assert np.array_equal(images.rank < 5, hits.any(axis=1))
+    assert images.counts() == (int(hits[:, 0].sum()), int(hits.any(axis=1).sum())) == (803, 949)
 
 
 @pytest.mark.parametrize("runtime", ["openvino", "torch"])

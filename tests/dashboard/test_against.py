@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import pandas as pd
 import pytest
-from streamlit.testing.v1 import AppTest
 
 from dashboard.charts.baseline import baseline_differences, brief_keys
 from dashboard.palette import LIGHT
-from engine.config import REPOSITORY
 from engine.results.recommend import most_accurate_text
 from engine.results.wording import baseline_summary
 from tests.support import rows
-from tests.support.pages import missing, plain_texts
+from tests.support.pages import missing, opened, plain_texts
 
 FOUND = pd.DataFrame(
     {
@@ -57,10 +55,7 @@ def test_keys_lose_their_source_where_that_leaves_them_unique() -> None:
 def test_the_default_baseline_is_the_most_accurate_build(url: str) -> None:
     rows.add_measured_model(url)
     rows.add_measured_model(url, "other", right={"fp32": 900})
-    app = AppTest.from_file(str(REPOSITORY / "dashboard" / "app.py"), default_timeout=30)
-    app.query_params["view"] = "Model vs baseline"
-    app.run()
-    assert not app.exception
+    app = opened(view="Model vs baseline")
     assert app.selectbox(key="reference").value == "timm/other fp32"
     assert not missing(plain_texts(app), "3 builds", "timm/other fp32")
 

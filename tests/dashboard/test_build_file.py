@@ -10,19 +10,16 @@ from streamlit.testing.v1 import AppTest
 from dashboard.components.run_form.build_file import build_file_remarks
 from dashboard.components.run_form.prefill import widget_values
 from db.enums import Precision
-from engine.config import REPOSITORY
 from engine.vacc.build_file import parse_build_file
 from engine.vacc.requests import build_request
 from engine.vacc.yaml_text import parse_yaml
 from tests.support.build_files import OF_2023, TODAY
+from tests.support.pages import opened
 from tests.support.tiny import store_build, tiny_se_model
 
 
 def filled(values: dict) -> AppTest:
-    app = AppTest.from_file(str(REPOSITORY / "dashboard" / "app.py"), default_timeout=30)
-    app.run()
-    app.switch_page("app_pages/new_run.py")
-    app.run()
+    app = opened("new_run")
     for key, value in values.items():
         app.session_state[key] = value
     app.run()

@@ -14,21 +14,19 @@ from dashboard.components.classify import predictions
 from dashboard.palette import LIGHT
 from engine.classify import client
 from engine.classify.predict import Classification, Prediction
-from engine.config import REPOSITORY, settings
+from engine.config import settings
 from engine.datasets.reader import DatasetIndex
 from engine.jobs.locks import try_lock
 from tests.support import rows
 from tests.support.answering import classified, png
-from tests.support.pages import missing
+from tests.support.pages import at, missing
 
 
 @pytest.fixture
 def app(url: str, monkeypatch: pytest.MonkeyPatch) -> AppTest:
     rows.add_measured_model(url)
     monkeypatch.setattr(client, "classify", classified)
-    page = AppTest.from_file(str(REPOSITORY / "dashboard" / "app.py"), default_timeout=30)
-    page.run()
-    return page.switch_page("app_pages/classify.py").run()
+    return at("classify").run()
 
 
 def said(app: AppTest) -> str:

@@ -32,6 +32,7 @@ from tests.support import rows
 from tests.support.answering import classified, png
 from tests.support.build_files import TODAY
 from tests.support.foreign import FOREIGN
+from tests.support.pages import at
 
 PAGES = sorted(path.stem for path in (REPOSITORY / "dashboard" / "app_pages").glob("*.py"))
 KINDS = ("button", "download_button")
@@ -79,12 +80,8 @@ def press_all(url: str, page: str, further: Callable[[AppTest], None]) -> Iterat
 
 
 def opened(page: str, further: Callable[[AppTest], None]) -> AppTest:
-    app = AppTest.from_file(str(REPOSITORY / "dashboard" / "app.py"), default_timeout=30)
+    app = at(page, id="1")
     app.session_state["chosen_job"] = 4
-    app.query_params["id"] = "1"
-    app.run()
-    app.switch_page(f"app_pages/{page}.py")
-    app.query_params["id"] = "1"
     app.run()
     further(app)
     return app

@@ -12,9 +12,10 @@ from streamlit.testing.v1 import AppTest
 
 from db.enums import JobStatus
 from db.session import connect, wait_for_locks
-from engine.config import REPOSITORY, settings
+from engine.config import settings
 from engine.jobs import dispatcher
 from tests.support import rows
+from tests.support.pages import at
 
 
 @pytest.fixture(autouse=True)
@@ -25,8 +26,7 @@ def impatient() -> Iterator[None]:
 
 
 def opened(page: str) -> AppTest:
-    app = AppTest.from_file(str(REPOSITORY / "dashboard" / "app.py"), default_timeout=30).run()
-    return app.switch_page(f"app_pages/{page}.py").run()
+    return at(page).run()
 
 
 def said(app: AppTest) -> str:

@@ -9,19 +9,17 @@ import numpy as np
 import onnx
 import pytest
 from sqlalchemy import select
-from streamlit.testing.v1 import AppTest
 
 from dashboard import queries
 from db.enums import JobStatus, Precision
 from db.models import Job, Run
 from db.session import reading, writing
-from engine.config import REPOSITORY
 from engine.datasets.registration import check_folder, register
 from engine.imports.evaluation import OutsideEvaluation, import_evaluation
 from engine.runs.request import DEMO
 from engine.weights.identify import Identified
 from tests.support import rows
-from tests.support.pages import PAGES, figures, missing, opened, plain_texts, texts
+from tests.support.pages import PAGES, at, figures, missing, opened, plain_texts, texts
 from tests.support.tiny import image_folder, tiny_se_model
 
 HOSTILE = "[x](http://evil) :red[y] <b>z</b> `q`"
@@ -285,10 +283,9 @@ def test_cancel_and_retry_change_the_rows(url: str) -> None:
 
 def test_an_ended_job_shows_its_log_when_chosen(url: str) -> None:
     job = rows.add_job(url, JobStatus.CANCELLED, ended_at=1.0, log_tail="the last line")
-    app = AppTest.from_file(str(REPOSITORY / "dashboard" / "app.py"), default_timeout=30)
-    app.run()
+    app = at("jobs")
     app.session_state["chosen_job"] = job
-    app.switch_page("app_pages/jobs.py").run()
+    app.run()
     assert "the last line" in [code.value for code in app.code]
 
 

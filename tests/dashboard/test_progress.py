@@ -14,7 +14,7 @@ from dashboard.palette import DARK, LIGHT
 from db.enums import JobStatus, Precision, WeightsKind
 from db.models import Job, JobNeed, Run
 from db.session import reading, writing
-from engine.config import REPOSITORY, settings
+from engine.config import settings
 from engine.evaluation.job import _RunningAccuracy
 from engine.jobs import dispatcher
 from engine.jobs.locks import try_lock
@@ -24,7 +24,7 @@ from engine.preprocess.protocols import VENDOR
 from engine.runs.request import DEMO, RunRequest
 from engine.specs import CalibrationMode, WeightsSpec
 from tests.support import rows
-from tests.support.pages import missing, opened, plain_texts, texts
+from tests.support.pages import at, missing, opened, plain_texts, texts
 
 
 class Listening:
@@ -138,9 +138,9 @@ def test_a_queue_that_nothing_runs_says_so(url: str) -> None:
 
 def cloned(request: RunRequest) -> AppTest:
     """New run as the button of a run's page opens it."""
-    app = AppTest.from_file(str(REPOSITORY / "dashboard" / "app.py"), default_timeout=30).run()
+    app = at("new_run")
     app.session_state[prefill.REQUEST_KEY] = request.to_json()
-    return app.switch_page("app_pages/new_run.py").run()
+    return app.run()
 
 
 def test_the_page_of_a_run_offers_a_clone(url: str) -> None:

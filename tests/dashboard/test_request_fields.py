@@ -18,14 +18,14 @@ from dashboard.components.run_form.prefill import widget_values
 from db.models import Run
 from db.session import reading
 from engine.catalog.models import catalog
-from engine.config import REPOSITORY, settings
+from engine.config import settings
 from engine.errors import InvalidRequest
 from engine.runs.fields import FIELDS
 from engine.runs.plan import Plan
 from engine.runs.request import DEMO, RunRequest
 from engine.runs.submit import submit
 from tests.support import rows
-from tests.support.pages import opened, plain_texts
+from tests.support.pages import at, opened, plain_texts
 from tests.support.requests import OTHER_VALUES
 from tests.support.tiny import tiny_se_model
 
@@ -80,9 +80,9 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[RunRequest]:
 
 def cloned(request: dict[str, Any]) -> AppTest:
     """New run as the button of a run's page opens it."""
-    app = AppTest.from_file(str(REPOSITORY / "dashboard" / "app.py"), default_timeout=30).run()
+    app = at("new_run")
     app.session_state[prefill.REQUEST_KEY] = request
-    return app.switch_page("app_pages/new_run.py").run()
+    return app.run()
 
 
 @pytest.mark.parametrize("request_", REQUESTS)

@@ -5,23 +5,29 @@ from __future__ import annotations
 import json
 
 from streamlit.testing.v1 import AppTest
+from streamlit.util import calc_hash
 
 from engine.config import REPOSITORY
 
 PAGES = ("compare", "new_run", "jobs", "classify", "results", "datasets", "system", "run")
 
 
-def opened(page: str = "compare", **query: str) -> AppTest:
-    """A page, run once."""
+def at(page: str = "compare", **query: str) -> AppTest:
+    """A page as its address opens it, not yet run.
+
+    `AppTest.switch_page` would need a run of the first page before, which is the slowest of all.
+    """
     app = AppTest.from_file(str(REPOSITORY / "dashboard" / "app.py"), default_timeout=30)
+    # Streamlit knows a page by the hash of its path in the address.
+    app._page_hash = calc_hash("" if page == "compare" else page.replace("_", "-"))
     for name, value in query.items():
         app.query_params[name] = value
-    app.run()
-    if page != "compare":
-        app.switch_page(f"app_pages/{page}.py")
-        for name, value in query.items():
-            app.query_params[name] = value
-        app.run()
+    return app
+
+
+def opened(page: str = "compare", **query: str) -> AppTest:
+    """A page, run once."""
+    app = at(page, **query).run()
     assert not app.exception
     return app
 

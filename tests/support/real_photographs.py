@@ -10,6 +10,7 @@ from db.models import Evaluation
 from db.session import reading
 from engine.build import job as build
 from engine.evaluation import job as evaluation
+from engine.evaluation.per_image import PerImage, find_evaluation, load_per_image
 from engine.export import job as export
 from engine.runs.cells import needs_torchscript
 from engine.specs import (
@@ -49,6 +50,31 @@ def counts(
     return row.top1_count, row.top5_count
 
 
+def evaluated(url: str, tmp_path: Path, spec: ExportSpec) -> PerImage:
+    """Exports, builds in fp32 and evaluates; what became of every image."""
+    export.run(spec.to_json(), Quiet(url, tmp_path / "export"))
+    built = build.run(
+        BuildSpec(export=spec, precision=Precision.FP32).to_json(), Quiet(url, tmp_path / "build")
+    )["artifact"]
+    asked = EvaluateSpec(artifact=built, dataset="in1k")
+    result = evaluation.run(asked.to_json(), Quiet(url, tmp_path / "evaluate"))
+    return load_per_image(find_evaluation(result["evaluation"], url))
+
+
 def spec_of(model_id: str, path: Path, **more: Any) -> ExportSpec:
     weights = WeightsSpec(kind=WeightsKind.FILE, path=str(path))
     return ExportSpec(model_id=model_id, weights=weights, **more)
+
+
+def se_network(real_data: Path) -> ExportSpec:
+    """The small SE network of timm, from its weights file."""
+    path = real_data / "weights" / "tf_mobilenetv3_small_100.safetensors"
+    return spec_of("timm/tf_mobilenetv3_small_100", path)
+
+
+def build_se_network(url: str, work: Path, real_data: Path) -> None:
+    """Exports the SE network and builds it in fp32, in folders of `work`."""
+    spec = se_network(real_data)
+    export.run(spec.to_json(), Quiet(url, work / "export"))
+    fp32 = BuildSpec(export=spec, precision=Precision.FP32)
+    build.run(fp32.to_json(), Quiet(url, work / "build"))

@@ -21,22 +21,40 @@ from engine.results.formats import to_csv, to_json, to_markdown
 from engine.results.precision_pairs import paired_top1_difference, precision_pairs
 from engine.specs import BenchmarkSpec, EvaluateSpec
 from engine.store.database import prepare_database
+from tests.support.homes import copy_of, own_home
 from tests.support.tiny import Quiet, image_folder, labeled_by, store_build, tiny_se_model
 
 
+@pytest.fixture(scope="module")
+def built_once(
+    template_home: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, dict[str, Artifact]]:
+    """fp16 right on everything, int8 (another network) not, fp32 not measured: home and builds."""
+    work = tmp_path_factory.mktemp("results")
+    with own_home(work / "home") as folder:
+        url = copy_of(template_home, folder)
+        labeled_by(tiny_se_model(), image_folder(work / "set"), url)
+        made = {
+            "fp32": store_build(url, tiny_se_model(), Precision.FP32),
+            "fp16": store_build(url, tiny_se_model(), Precision.FP16),
+            "int8": store_build(url, tiny_se_model(seed=5), Precision.INT8),
+        }
+        for name in ("fp16", "int8"):
+            measure_accuracy(url, work, made[name], "tiny")
+            measure_speed(url, work, made[name])
+    return folder, made
+
+
 @pytest.fixture
-def builds(url: str, tmp_path: Path) -> dict[str, Artifact]:
-    """fp16 right on everything, int8 (another network) not, fp32 not measured."""
-    labeled_by(tiny_se_model(), image_folder(tmp_path / "set"), url)
-    made = {
-        "fp32": store_build(url, tiny_se_model(), Precision.FP32),
-        "fp16": store_build(url, tiny_se_model(), Precision.FP16),
-        "int8": store_build(url, tiny_se_model(seed=5), Precision.INT8),
-    }
-    for name in ("fp16", "int8"):
-        measure_accuracy(url, tmp_path, made[name], "tiny")
-        measure_speed(url, tmp_path, made[name])
-    return made
+def url(built_once: tuple[Path, dict[str, Artifact]], home: Path) -> str:
+    """The database of the builds, in the test's own home."""
+    return copy_of(built_once[0], home)
+
+
+@pytest.fixture
+def builds(built_once: tuple[Path, dict[str, Artifact]]) -> dict[str, Artifact]:
+    """The builds by their precision."""
+    return built_once[1]
 
 
 def measure_accuracy(url: str, tmp_path: Path, artifact: Artifact, dataset: str) -> int:
@@ -53,8 +71,10 @@ def measure_speed(url: str, tmp_path: Path, artifact: Artifact, batch: int = 1) 
     benchmark.run(spec.to_json(), Quiet(url, work))
 
 
-def test_an_empty_database_has_an_empty_table_with_all_columns(url: str) -> None:
-    frame = results_frame(url)
+def test_an_empty_database_has_an_empty_table_with_all_columns(
+    template_home: Path, home: Path
+) -> None:
+    frame = results_frame(copy_of(template_home, home))
     assert list(frame.columns) == list(STORED)
     assert len(frame) == 0
     assert to_markdown(frame).count("\n") == 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,11 @@ from engine.build.int8.accuracy_control.bound import AGREEMENT, AccuracyConstrai
 from engine.build.int8.accuracy_control.checkpoint import SearchCheckpoint
 from engine.build.int8.accuracy_control.search import FLOAT_SHARES, search_float_layers
 from engine.build.int8.mixed_precision import mixed_precision
-from engine.build.int8.mixed_precision.layer_selection import analyze_sensitivity, list_layers
+from engine.build.int8.mixed_precision.layer_selection import (
+    Layer,
+    analyze_sensitivity,
+    list_layers,
+)
 from engine.build.int8.mixed_precision.layer_times import LayerTimes
 from engine.build.int8.mixed_precision.mixed_precision import HostTimer, MixedPrecisionBuild
 from engine.build.int8.pipeline import prepare
@@ -38,12 +43,18 @@ def certain_margins(right: np.ndarray) -> np.ndarray:
 ALL_RIGHT = certain_margins(np.ones(IMAGES, bool))
 
 
+@cache
+def layers_of_the_network() -> list[Layer]:
+    """What can be kept in float, found once for all tests."""
+    prepared = prepare(mobile_model(), calibration_settings())
+    return list_layers(prepared.model, prepared.placement.view)
+
+
 class FakeEvaluator:
     """Candidates are correct on all images from a float share of `right_at` on, else on 70 %."""
 
     def __init__(self, right_at: float, dies_at_call: int | None = None) -> None:
-        prepared = prepare(mobile_model(), calibration_settings())
-        self.layers = list_layers(prepared.model, prepared.placement.view)
+        self.layers = layers_of_the_network()
         self.right_at, self.dies_at_call = right_at, dies_at_call
         self.evaluated_shares: list[float] = []
 
