@@ -178,8 +178,8 @@ _OUTLINES: dict[str, Sequence[tuple[float, float]]] = {
 
 def _annotations(layout: Any, plot: _Plot, palette: Palette) -> Iterator[str]:
     for note in layout.annotations:
-        if note.xref != "x" or note.yref != "y":  # the value of a limit, at the edge of the plot
-            upright = note.xref == "x"
+        if "domain" in f"{note.xref} {note.yref}":  # the value of a limit, at the plot's edge
+            upright = "domain" in str(note.yref)
             x = plot.x(note.x) if upright else WIDTH - RIGHT
             y = TOP - 4 if upright else plot.y(note.y) - 4
             if x >= LEFT and TOP - 4 <= y <= HEIGHT - BOTTOM:

@@ -139,7 +139,7 @@ _LATEX = {
 TABLE_STYLE = """
 table { border-collapse: collapse; font-size: 12px; display: block; overflow-x: auto; }
 th, td { border-bottom: 1px solid #dedcd7; padding: 4px 8px; text-align: left; max-width: 16em;
-         overflow-wrap: anywhere; vertical-align: top; } th { vertical-align: bottom; }
+         overflow-wrap: break-word; vertical-align: top; } th { vertical-align: bottom; }
 td.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 td:first-child { white-space: nowrap; max-width: none; }
 """

@@ -120,6 +120,8 @@ def test_a_static_chart_has_the_marks_and_limits_of_its_figure() -> None:
     dashed = [line for line in root.iter("line") if line.get("stroke-dasharray") == "6 4"]
     assert len(dashed) == 2
     assert "images/s" in "".join(root.itertext())
+    (name,) = [text for text in root.iter("text") if text.text == "a"]
+    assert abs(float(name.get("x", "0")) - place) < 20, "the name is beside its mark"
 
 
 def test_a_report_without_accuracy_has_a_table(url: str) -> None:
