@@ -1,4 +1,4 @@
-"""The HTML report: one self-contained file with charts, table and machines."""
+"""The HTML report: one self-contained file with recommendation, charts, table and machines."""
 
 from __future__ import annotations
 
@@ -7,15 +7,14 @@ import time
 
 import pandas as pd
 import plotly.graph_objects as go
-import plotly.io
-from plotly.offline import get_plotlyjs
 
 from dashboard.charts.accuracy import accuracy_against_compute, accuracy_against_throughput
+from dashboard.charts.svg import to_svg
 from dashboard.components.common.definitions import DEFINITIONS
 from dashboard.formats import is_missing, plural
 from dashboard.palette import LIGHT
 from engine.evaluation.comparability import with_not_comparable
-from engine.results.columns import COLUMNS, Column
+from engine.results.formats import TABLE_STYLE, html_table
 from engine.results.groups import (
     accuracy_groups,
     accuracy_points,
@@ -39,13 +38,10 @@ from engine.results.selection import comparable_rows
 
 MAX_GROUPS = 4
 STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; color: #1f1e1c; max-width: 1100px; margin: 2rem auto;
+body { font: 15px/1.5 system-ui, sans-serif; color: #1f1e1c; max-width: 1240px; margin: 2rem auto;
        padding: 0 1rem; }
-table { border-collapse: collapse; font-size: 13px; display: block; overflow-x: auto; }
-th, td { border-bottom: 1px solid #dedcd7; padding: 4px 10px; text-align: left;
-         white-space: nowrap; }
-td.number { text-align: right; font-variant-numeric: tabular-nums; }
-figure { margin: 1rem 0 2rem; } figcaption { color: #5c5a55; }
+figure { margin: 1rem 0 2rem; max-width: 960px; } svg { width: 100%; height: auto; }
+ figcaption { color: #5c5a55; }
 .answer { border: 1px solid #dedcd7; border-left: 6px solid #9a6700; padding: 0 1rem;
           margin: 1rem 0; } .answer.meets { border-left-color: #1a7f37; }
 .answer h2 { font-size: 1rem; }
@@ -69,7 +65,7 @@ def report(
         *_recommendations(frame, evidence or Evidence()),
         *_charts(frame),
         "<h2>Table</h2>",
-        _table(frame[columns]),
+        html_table(frame[columns]),
         "<h2>Machines</h2>",
         _machines(frame),
         "<h2>Definitions</h2>",
@@ -79,7 +75,8 @@ def report(
     ]
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
-        f'<meta name="viewport" content="width=device-width"><style>{STYLE}</style></head>'
+        f'<meta name="viewport" content="width=device-width">'
+        f"<style>{STYLE}{TABLE_STYLE}</style></head>"
         f"<body>{''.join(parts)}</body></html>"
     )
 
@@ -130,8 +127,7 @@ def _charts(frame: pd.DataFrame) -> list[str]:
         if estimated["compute_gmacs"].notna().any():
             figure = accuracy_against_compute(estimated, None, LIGHT, group.label)
             drawn.append(_figure(figure, f"Accuracy vs compute{_estimate_note(estimated)}"))
-    # The plotly library is included once, before the first chart.
-    return [f"<script>{get_plotlyjs()}</script>", *drawn] if drawn else []
+    return drawn
 
 
 def _estimate_note(points: pd.DataFrame) -> str:
@@ -140,26 +136,8 @@ def _estimate_note(points: pd.DataFrame) -> str:
 
 
 def _figure(figure: go.Figure, caption: str) -> str:
-    drawn = plotly.io.to_html(
-        figure, full_html=False, include_plotlyjs=False, config={"displaylogo": False}
-    )
     text = html.escape(caption)
-    return f'<figure role="img" aria-label="{text}"><figcaption>{text}</figcaption>{drawn}</figure>'
-
-
-def _table(shown: pd.DataFrame) -> str:
-    columns = [COLUMNS[name] for name in shown.columns]
-    head = "".join(f"<th>{html.escape(column.header)}</th>" for column in columns)
-    body = "".join(
-        f"<tr>{''.join(_cell(*cell) for cell in zip(columns, row, strict=True))}</tr>"
-        for row in shown.itertuples(index=False)
-    )
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-
-
-def _cell(column: Column, value: object) -> str:
-    kind = ' class="number"' if column.is_number and not is_missing(value) else ""
-    return f"<td{kind}>{html.escape(column.text(value))}</td>"
+    return f"<figure><figcaption>{text}</figcaption>{to_svg(figure, LIGHT, caption)}</figure>"
 
 
 def _machines(frame: pd.DataFrame) -> str:

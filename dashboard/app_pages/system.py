@@ -14,6 +14,7 @@ from dashboard.components.common.login import show_user
 from dashboard.components.common.notice import leave_notice
 from dashboard.components.details.peak import show_peak
 from dashboard.components.details.provenance import facts_table
+from dashboard.components.details.verification import show_verification
 from dashboard.formats import escape_markdown, plural, short, size
 from engine import __version__
 from engine.common import environment
@@ -181,5 +182,6 @@ with right:
     workbench()
     runtimes()
     disk()
+show_verification()
 artifacts()
 definitions()

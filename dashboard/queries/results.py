@@ -18,20 +18,28 @@ from engine.specs import DEFAULT_RUNTIME
 Values = tuple[tuple[str, object], ...]
 
 
-def tables() -> ResultTables:
-    """Builds, evaluations and benchmarks, not joined. All sessions share it: do not modify it."""
-    return _tables(url(), version())
+def tables(*, hidden: bool = False) -> ResultTables:
+    """Builds, evaluations and benchmarks, not joined. All sessions share it: do not modify it.
+
+    `hidden`: also of hidden builds.
+    """
+    return _tables(url(), version(), hidden)
 
 
 # cache_resource returns the object itself; cache_data would copy it on each run of a page.
 @st.cache_resource(show_spinner=False, max_entries=2)
-def _tables(url: str, version: Version) -> ResultTables:
-    return result_tables(url)
+def _tables(url: str, version: Version, hidden: bool = False) -> ResultTables:
+    return result_tables(url, hidden=hidden)
 
 
-def results(accuracy: Group | None = None, speed: Group | None = None) -> pd.DataFrame:
-    """The results table, limited to an image set and to benchmark conditions if given."""
-    return _results(url(), version(), _values(accuracy), _values(speed))
+def results(
+    accuracy: Group | None = None, speed: Group | None = None, *, hidden: bool = False
+) -> pd.DataFrame:
+    """The results table, limited to an image set and to benchmark conditions if given.
+
+    `hidden`: also of hidden builds.
+    """
+    return _results(url(), version(), _values(accuracy), _values(speed), hidden)
 
 
 def _values(group: Group | None) -> Values:
@@ -39,8 +47,10 @@ def _values(group: Group | None) -> Values:
 
 
 @st.cache_resource(show_spinner=False, max_entries=6)
-def _results(url: str, version: Version, accuracy: Values, speed: Values) -> pd.DataFrame:
-    tables = _tables(url, version)
+def _results(
+    url: str, version: Version, accuracy: Values, speed: Values, hidden: bool
+) -> pd.DataFrame:
+    tables = _tables(url, version, hidden)
     return join_results(
         ResultTables(
             tables.builds,

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import func, select
 
-from db.models import Artifact, Benchmark, Dataset, Evaluation, Job, Model
+from db.models import Annotation, Artifact, Benchmark, Dataset, Evaluation, Job, Model
 from db.session import reading
 from engine.config import settings
 
@@ -19,14 +19,14 @@ def url() -> str:
 
 
 def version() -> Version:
-    """A value that changes when results may have changed: row counts and the last end of a job."""
+    """A value that changes when results may have changed: row counts and the last changes."""
     counted = [
         select(func.count()).select_from(table).scalar_subquery()
-        for table in (Artifact, Benchmark, Evaluation, Dataset, Model, Job)
+        for table in (Artifact, Benchmark, Evaluation, Dataset, Model, Job, Annotation)
     ]
     newest = [
         select(func.max(column)).scalar_subquery()
-        for column in (Job.ended_at, Evaluation.id, Benchmark.id)
+        for column in (Job.ended_at, Evaluation.id, Benchmark.id, Annotation.changed_at)
     ]
     with reading(url()) as session:
         return tuple(session.execute(select(*counted, *newest)).one())

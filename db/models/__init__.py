@@ -5,9 +5,16 @@ from __future__ import annotations
 from db.base import Base
 from db.models.catalog import Artifact, Dataset, Model, Weights
 from db.models.jobs import Home, Job, JobNeed, Run, RunJob
-from db.models.measurements import Benchmark, Environment, Evaluation, ImportedBuild
+from db.models.measurements import (
+    Annotation,
+    Benchmark,
+    Environment,
+    Evaluation,
+    ImportedBuild,
+)
 
 __all__ = [
+    "Annotation",
     "Artifact",
     "Base",
     "Benchmark",

@@ -120,3 +120,18 @@ class Evaluation(Base):
     per_image_path: Mapped[str | None] = mapped_column(Text)
     protocol: Mapped[dict[str, Any]]
     created_at: Mapped[CreatedAt]
+
+
+class Annotation(Base):
+    """What a user says about a build, by the digest of its artifact or imported build.
+
+    A `hidden` build is left out of tables, charts and recommendations; nothing is deleted.
+    """
+
+    __tablename__ = "annotation"
+
+    digest: Mapped[Digest] = mapped_column(primary_key=True)
+    tag: Mapped[str | None] = mapped_column(String(60), index=True)
+    note: Mapped[str | None] = mapped_column(Text)
+    hidden: Mapped[bool] = mapped_column(Boolean, default=False, server_default="0")
+    changed_at: Mapped[CreatedAt]

@@ -64,7 +64,7 @@ COMMANDS: dict[str, Entry] = {
     ),
     "results": Entry(
         "results:results",
-        "Shows all results, or exports them as CSV, JSON, Markdown, LaTeX or Excel.",
+        "Shows all results, or exports them as CSV, JSON, Markdown, LaTeX, HTML or Excel.",
     ),
     "recommend": Entry(
         "recommend:recommend_build",
@@ -74,6 +74,10 @@ COMMANDS: dict[str, Entry] = {
         "gate:gate",
         "Decides whether a candidate build may replace a baseline: exit code 0 pass, 1 fail, 2 "
         "open.",
+    ),
+    "verify": Entry(
+        "verify:verify",
+        "Holds published top-1 and top-5 against the published weights, evaluated here.",
     ),
     "package": Entry(
         "package:package",

@@ -1,4 +1,4 @@
-"""`results`: all measurements as a table, CSV, JSON, Markdown, LaTeX or Excel."""
+"""`results`: all measurements as a table, CSV, JSON, Markdown, LaTeX, HTML or Excel."""
 
 from __future__ import annotations
 
@@ -30,10 +30,11 @@ class OutputFormat(StrEnum):
     JSON = "json"
     MARKDOWN = "markdown"
     LATEX = "latex"
+    HTML = "html"
     EXCEL = "excel"
 
 
-ROUNDED = (OutputFormat.MARKDOWN, OutputFormat.LATEX)
+ROUNDED = (OutputFormat.MARKDOWN, OutputFormat.LATEX, OutputFormat.HTML)
 """Formats for reading, with the columns of the summary."""
 MAX_REASONS = 4
 
@@ -57,7 +58,7 @@ def results(
             "--columns",
             metavar="NAME[,NAME]",
             help="Columns of an export, by their keys in JSON, or `all`. Default: all in CSV, JSON "
-            "and Excel, those of the summary in Markdown and LaTeX.",
+            "and Excel, those of the summary in Markdown, LaTeX and HTML.",
         ),
     ] = None,
     per_image: Annotated[
@@ -70,11 +71,11 @@ def results(
     ] = False,
     json: Json = False,
 ) -> None:
-    """Shows all results, or exports them as CSV, JSON, Markdown, LaTeX or Excel.
+    """Shows all results, or exports them as CSV, JSON, Markdown, LaTeX, HTML or Excel.
 
-    CSV, JSON and Excel hold all columns at full precision, Markdown and LaTeX those of the summary
-    with the digits of the pages; --columns chooses. The table holds the most used ones. `b8 i2 t1`
-    in it is batch size 8, concurrency 2, and 1 thread for each request.
+    CSV, JSON and Excel hold all columns at full precision, Markdown, LaTeX and HTML those of the
+    summary with the digits of the pages; --columns chooses. The table holds the most used ones.
+    `b8 i2 t1` in it is batch size 8, concurrency 2, and 1 thread for each request.
 
     Example: `python -m engine results --format csv --output results.csv`
     """

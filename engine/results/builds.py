@@ -6,16 +6,17 @@ import pandas as pd
 from sqlalchemy import Select, select
 
 from db.enums import ArtifactKind
-from db.models import Artifact, ImportedBuild, Model
+from db.models import Annotation, Artifact, ImportedBuild, Model
 from engine.results.reading import read_frame
 from engine.store.int8_report import Int8Build
 from engine.store.manifest import BuildManifest, CalibrationFacts
 
 MEASURED_HERE = "measured here"
+_ANNOTATED = (Annotation.tag, Annotation.note, Annotation.hidden)
 
 
 def all_builds(url: str) -> pd.DataFrame:
-    """One row per build: GMACs (1e9), parameters (1e6), size in MB (1e6 bytes)."""
+    """One row per build: GMACs (1e9), parameters (1e6), size in MB (1e6 bytes), annotations."""
     tables = [_with_manifest_facts(read_frame(url, _builds())), read_frame(url, _imported())]
     columns = list(dict.fromkeys(name for table in tables for name in table.columns))
     filled = [table for table in tables if len(table)]
@@ -24,7 +25,7 @@ def all_builds(url: str) -> pd.DataFrame:
 
 
 def _builds() -> Select:
-    return select(
+    statement = select(
         Artifact.digest.label("artifact_digest"),
         Artifact.model_id,
         Artifact.precision,
@@ -33,11 +34,13 @@ def _builds() -> Select:
         (Artifact.size_bytes / 1e6).label("size_mb"),
         Artifact.created_at.label("built_at"),
         Artifact.manifest,
-    ).where(Artifact.kind == ArtifactKind.BUILD)
+        *_ANNOTATED,
+    ).outerjoin(Annotation, Annotation.digest == Artifact.digest)
+    return statement.where(Artifact.kind == ArtifactKind.BUILD)
 
 
 def _imported() -> Select:
-    return select(
+    statement = select(
         ImportedBuild.digest.label("artifact_digest"),
         ImportedBuild.model_id,
         ImportedBuild.precision,
@@ -45,7 +48,9 @@ def _imported() -> Select:
         ImportedBuild.created_at.label("built_at"),
         Model.compute_gmacs,
         Model.params_m,
+        *_ANNOTATED,
     ).join(Model, Model.id == ImportedBuild.model_id)
+    return statement.outerjoin(Annotation, Annotation.digest == ImportedBuild.digest)
 
 
 def _with_manifest_facts(builds: pd.DataFrame) -> pd.DataFrame:

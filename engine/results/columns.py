@@ -338,6 +338,8 @@ _COLUMNS = (
     Column("evaluation_id", "evaluation", "ID of the evaluation.", "", INTEGER),
     Column("benchmark_id", "benchmark", "ID of the benchmark.", "", INTEGER),
     Column("measured_at", "measured", "Time of the measurement.", "UTC", TIMESTAMP),
+    Column("tag", "tag", "Tag of the build, given on the page Results."),
+    Column("note", "note", "Note on the build, written on the page Results."),
 )
 
 COLUMNS = {column.key: column for column in _COLUMNS}
@@ -346,10 +348,9 @@ STORED = tuple(column.key for column in _COLUMNS if column.stored)
 
 IDENTITY = ("model_id", "precision")
 _SUMMARY = (
-    "runtime", "top1", "top1_low", "top1_high", "images_per_s", "speed_up", "latency_p50_ms",
-    "size_mb",
-    "compute_gmacs", "images", "dataset", "batch", "instances", "threads", "notes",
-    "measured_at",
+    "runtime", "top1", "images_per_s", "speed_up", "latency_p50_ms", "size_mb", "notes", "tag",
+    "measured_at", "top1_low", "top1_high", "compute_gmacs", "images", "dataset", "batch",
+    "instances", "threads",
 )  # fmt: skip
 _ACCURACY = (
     "runtime", "top1", "top1_low", "top1_high", "top5", "images", "dataset", "notes", "calibration",

@@ -1,7 +1,8 @@
-"""Export of result tables: CSV, JSON and Excel at full precision; Markdown and LaTeX rounded."""
+"""Export of result tables: CSV, JSON, Excel at full precision; Markdown, LaTeX, HTML rounded."""
 
 from __future__ import annotations
 
+import html
 import io
 import json
 import re
@@ -11,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from engine.results.columns import COLUMNS, Column, export_header_of, header_of
-from engine.text import MISSING, printable
+from engine.text import MISSING, is_missing, printable
 
 _UNKNOWN_COLUMN = Column("", "", "", format_spec=",.6g")
 
@@ -135,6 +136,41 @@ _LATEX = {
 }
 
 
+TABLE_STYLE = """
+table { border-collapse: collapse; font-size: 12px; display: block; overflow-x: auto; }
+th, td { border-bottom: 1px solid #dedcd7; padding: 4px 8px; text-align: left; max-width: 16em;
+         overflow-wrap: break-word; vertical-align: top; } th { vertical-align: bottom; }
+td.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
+td:first-child { white-space: nowrap; max-width: none; }
+"""
+"""Style of `html_table`: texts are wrapped, so that the usual columns fit a page."""
+
+
+def html_table(frame: pd.DataFrame) -> str:
+    """A `<table>` with units in the headers and rounded numbers; texts are escaped."""
+    columns = [COLUMNS.get(name, _UNKNOWN_COLUMN) for name in frame.columns]
+    head = "".join(f'<th scope="col">{html.escape(header_of(name))}</th>' for name in frame.columns)
+    body = "".join(
+        f"<tr>{''.join(_html_cell(*cell) for cell in zip(columns, row, strict=True))}</tr>"
+        for row in frame.itertuples(index=False)
+    )
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _html_cell(column: Column, value: object) -> str:
+    kind = ' class="number"' if column.is_number and not is_missing(value) else ""
+    return f"<td{kind}>{html.escape(column.text(value))}</td>"
+
+
+def to_html(frame: pd.DataFrame) -> str:
+    """A page with the table of results; one self-contained file."""
+    style = f"body {{ font: 15px/1.5 system-ui, sans-serif; color: #1f1e1c; }}{TABLE_STYLE}"
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>SENet Workbench: results'
+        f"</title><style>{style}</style></head><body>{html_table(frame)}</body></html>\n"
+    )
+
+
 def to_excel(frame: pd.DataFrame) -> bytes:
     """Excel workbook with one sheet: headers frozen, with a filter; formulas stay text."""
     plain = with_integers(frame).rename(columns=export_header_of)
@@ -156,4 +192,5 @@ FORMATS: dict[str, Callable[[pd.DataFrame], str]] = {
     "json": to_json,
     "markdown": to_markdown,
     "latex": to_latex,
+    "html": to_html,
 }

@@ -26,9 +26,12 @@ class ResultTables:
     benchmarks: pd.DataFrame
 
 
-def results_frame(url: str) -> pd.DataFrame:
-    """One row per result, columns as in STORED; accuracies in percent, times in ms, sizes in MB."""
-    return join_results(result_tables(url))
+def results_frame(url: str, *, hidden: bool = False) -> pd.DataFrame:
+    """One row per result, columns as in STORED; accuracies in percent, times in ms, sizes in MB.
+
+    `hidden`: also of builds that a user has hidden.
+    """
+    return join_results(result_tables(url, hidden=hidden))
 
 
 def results_of_measurements(
@@ -48,10 +51,21 @@ def results_of_measurements(
     return join_results(ResultTables(selected, evaluated, benchmarked))
 
 
-def result_tables(url: str) -> ResultTables:
-    """All builds, with the newest evaluation and the newest benchmark of each kind."""
+def result_tables(url: str, *, hidden: bool = False) -> ResultTables:
+    """All builds, with the newest evaluation and the newest benchmark of each kind.
+
+    `hidden`: also the builds that a user has hidden.
+    """
     builds = all_builds(url)
-    return ResultTables(builds, newest_evaluations(url), newest_benchmarks(url, builds))
+    tables = ResultTables(builds, newest_evaluations(url), newest_benchmarks(url, builds))
+    left_out = set(builds.loc[builds["hidden"].fillna(False).astype(bool), "artifact_digest"])
+    if hidden or not left_out:
+        return tables
+    shown = (
+        frame[~frame["artifact_digest"].isin(left_out)]
+        for frame in (tables.builds, tables.evaluations, tables.benchmarks)
+    )
+    return ResultTables(*shown)
 
 
 def join_results(tables: ResultTables) -> pd.DataFrame:

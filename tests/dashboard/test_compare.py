@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from dashboard.charts import batches, latency
 from dashboard.charts.classes import class_changes, worst_classes
 from dashboard.charts.parallel_coordinates import parallel_coordinates
 from dashboard.charts.sweep import latency_against_throughput
+from dashboard.components.common import package
 from dashboard.components.compare import side_by_side
 from dashboard.components.compare.side_by_side import (
     MAX_BUILDS,
@@ -27,6 +29,7 @@ from dashboard.palette import LIGHT
 from db.models import Artifact, Job
 from db.session import reading
 from engine.benchmark.sweep import Percentile, find_best_operating_point
+from engine.config import settings
 from engine.jobs import dispatcher
 from engine.results.groups import with_keys
 from engine.specs import SessionSpec
@@ -120,6 +123,24 @@ def test_the_recommended_build_can_be_taken_home(url: str) -> None:
     command, script = (block.value for block in opened(most_drop="3").code)
     assert f"package {digest[:12]} -r onnxruntime" in command
     assert not missing(script, "def prepare", "def classify", "import onnxruntime")
+
+
+def test_a_large_package_is_written_to_the_data_folder(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows.add_measured_model(url)
+    with reading(url) as session:
+        digest = session.scalars(select(Artifact).where(Artifact.precision == "int8")).one().digest
+    model_path_of(digest).write_bytes(b"model")
+    monkeypatch.setattr(package, "MAX_DOWNLOAD_BYTES", 4)
+    app = opened(most_drop="3")
+    app.button(key="package_write_recommended").click().run()
+    assert not app.exception
+    (written,) = (settings().home / "packages").glob("*.zip")
+    with zipfile.ZipFile(written) as archive:
+        names = {Path(name).name for name in archive.namelist()}
+    assert {"model.onnx", "classify.py", "labels.json"} <= names
+    assert any(written.name in box.value for box in app.success)
 
 
 def test_picked_builds_stand_side_by_side(url: str) -> None:

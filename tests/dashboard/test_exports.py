@@ -5,14 +5,20 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import re
 from pathlib import Path
+from xml.etree import ElementTree
 
 import openpyxl
 import pandas as pd
 import pytest
 
 from dashboard import queries
+from dashboard.charts.accuracy import ChartOptions, accuracy_chart
+from dashboard.charts.cost_axes import THROUGHPUT
+from dashboard.charts.svg import LEFT, RIGHT, WIDTH, to_svg
+from dashboard.palette import LIGHT
 from dashboard.report import report
 from db.models import Environment
 from db.session import writing
@@ -23,6 +29,7 @@ from engine.results.provenance import with_provenance
 from engine.results.recommend import stored_evidence
 from tests.support import rows
 from tests.support.pages import opened, texts
+from tests.support.points import point
 
 COLUMNS = columns_in_set("Summary")
 
@@ -52,10 +59,10 @@ def test_json_holds_all_that_made_each_result(url: str, frame: pd.DataFrame) -> 
 
 def test_csv_has_the_columns_shown_in_their_order(frame: pd.DataFrame) -> None:
     read = list(csv.reader(io.StringIO(to_csv(frame[COLUMNS]))))
-    names = ["model", "precision", "runtime", "top-1 (%)", "top-1 low (%)"]
+    names = ["model", "precision", "runtime", "top-1 (%)", "images/s"]
     assert read[0][:5] == names
     assert [row[1] for row in read[1:]] == frame["precision"].tolist()
-    assert float(read[1][4]) == frame["top1_low"].iloc[0]
+    assert float(read[1][4]) == frame["images_per_s"].iloc[0]
 
 
 def test_latex_is_a_table_whose_names_are_text(frame: pd.DataFrame) -> None:
@@ -84,13 +91,37 @@ def test_excel_is_offered(url: str) -> None:
 
 def test_the_report_is_one_file_that_asks_nobody(frame: pd.DataFrame, tmp_path: Path) -> None:
     page = report(frame, COLUMNS, "all <models>.")
-    own = re.sub(r"<script>.*?</script>", "", page, count=1, flags=re.DOTALL)  # plotly.js itself
-    assert not re.search(r"""(src|href)\s*=|url\(|@import|cdn""", own)
-    assert "all &lt;models&gt;." in own
-    assert page.count("<figure") == 4  # two sets of images, two charts each
-    assert own.count("<tr>") == 1 + len(frame)
-    assert "b&amp;d" in own
-    assert "Wilson" in own
+    assert not re.search(r"""(src|href)\s*=|url\(|@import|cdn|<script""", page)
+    assert len(page) < 200_000
+    assert "all &lt;models&gt;." in page
+    assert page.count("<svg") == 4  # two sets of images, two charts each
+    for svg in re.findall(r"<svg.*?</svg>", page, flags=re.DOTALL):
+        titles = ElementTree.fromstring(svg).findall(".//title")
+        assert len(titles) in (2, 3), "each mark has its card"
+        assert "top-1" in str(titles[0].text)
+    assert page.count("<tr>") == 1 + len(frame)
+    assert "b&amp;d" in page
+    assert "Wilson" in page
+
+
+def test_a_static_chart_has_the_marks_and_limits_of_its_figure() -> None:
+    points = pd.DataFrame([point("fp32", 80.0, 10.0), point("int8", 79.0, 30.0)])
+    options = ChartOptions("val", "batch 1", limit=20.0, min_top1=78.0)
+    figure = accuracy_chart(points, THROUGHPUT, LIGHT, options)
+    root = ElementTree.fromstring(to_svg(figure, LIGHT, "two <builds>"))
+    assert root.get("aria-label") == "two <builds>"
+    low, high = figure.layout.xaxis.range
+    mark = root.find("g/circle")
+    assert mark is not None
+    share = (math.log10(10.0) - low) / (high - low)
+    place = LEFT + share * (WIDTH - LEFT - RIGHT)
+    assert float(mark.get("cx", "0")) == pytest.approx(place, abs=0.1)
+    assert mark.get("stroke") == LIGHT.precisions["fp32"]
+    dashed = [line for line in root.iter("line") if line.get("stroke-dasharray") == "6 4"]
+    assert len(dashed) == 2
+    assert "images/s" in "".join(root.itertext())
+    (name,) = [text for text in root.iter("text") if text.text == "a"]
+    assert abs(float(name.get("x", "0")) - place) < 20, "the name is beside its mark"
 
 
 def test_a_report_without_accuracy_has_a_table(url: str) -> None:

@@ -21,7 +21,7 @@ from engine.store.artifacts import model_path, preprocess_of
 from engine.text import size
 
 MAX_DOWNLOAD_BYTES = 100_000_000
-"""Streamlit holds a download whole in memory: a larger package is written by the command."""
+"""Streamlit holds a download whole in memory: a larger package is written to the data folder."""
 
 
 def package_popover(artifact: Artifact, key: str, runtime: str | None = None) -> None:
@@ -70,13 +70,29 @@ def _show(artifact: Artifact, runtime: str, path: Path, spec: PreprocessSpec, ke
             disabled=large,
         )
     if large:
-        st.caption(
-            f"Over {size(MAX_DOWNLOAD_BYTES)}: write it with the command below, on this machine."
-        )
+        _write_here(artifact, runtime, key)
     name = f"{artifact.model_id}:{artifact.precision}"
     st.code(f"{program()} package {artifact.digest[:12]} -r {runtime}  # {name}", language="bash")
     st.caption("`classify.py`, which needs numpy, Pillow and the runtime:")
     st.code(snippet(spec, snippet_facts(artifact, runtime)), language="python", height=320)
+
+
+def _write_here(artifact: Artifact, runtime: str, key: str) -> None:
+    """A button that writes a large package to the data folder, without holding it in memory."""
+    st.caption(
+        f"Over {size(MAX_DOWNLOAD_BYTES)}: a browser download would hold it in memory. Write it to "
+        "the data folder of the machine that runs this page, or use the command below."
+    )
+    if not st.button("Write it there", key=f"package_write_{key}", icon=":material/save:"):
+        return
+    path = settings().folder("packages") / package_name(artifact, runtime)
+    try:
+        with st.spinner("Writing the package."):
+            write_package(artifact, path, queries.url(), runtime)
+    except WorkbenchError as error:
+        st.error(escape_markdown(str(error)))
+        return
+    st.success(f"Written: `{path}` ({size(path.stat().st_size)}).")
 
 
 def _packed(artifact: Artifact, runtime: str) -> bytes:

@@ -8,7 +8,9 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import queries
+from dashboard.components.common.links import note_unknown
 from dashboard.components.common.old_links import translate_group_label, translate_query_params
+from dashboard.formats import plural
 from engine.results import ResultTables
 from engine.results.columns import IDENTITY, SETS, columns_in_set, header_of, selectable_columns
 from engine.results.groups import Group, accuracy_groups, runtimes_of, speed_groups
@@ -60,8 +62,11 @@ def choose(tables: ResultTables) -> ShownResults:
             )
             speed = _select_group("Speed at", speed_groups(tables.benchmarks), "speed", large)
         columns, sort_column, ascending = _columns_and_order()
-    frame = queries.results(accuracy, speed)
+        tags, hidden = _choose_annotated(tables.builds)
+    frame = queries.results(accuracy, speed, hidden=hidden)
     keep = frame["precision"].isin(precisions)
+    if tags:
+        keep &= frame["tag"].isin(tags)
     if runtimes is not None:
         keep &= frame["runtime"].map(name_in, na_action="ignore").isin(runtimes)
     if text:
@@ -73,6 +78,8 @@ def choose(tables: ResultTables) -> ShownResults:
     )
     rows = with_notes(rows.reset_index(drop=True), queries.outdated_environments())
     about = _describe(text, precisions, runtimes, accuracy, speed, sort_column, ascending)
+    if tags:
+        about = f"tagged {' or '.join(tags)}; {about}"
     return ShownResults(rows, columns, about)
 
 
@@ -94,6 +101,28 @@ def _choose_runtimes(tables: ResultTables) -> list[str] | None:
     return None if set(chosen) == set(names) else list(chosen)
 
 
+def _choose_annotated(builds: pd.DataFrame) -> tuple[list[str], bool]:
+    """The chosen tags (none: any), and whether hidden builds are shown; drawn where there are any.
+
+    `builds`: also the hidden ones.
+    """
+    known = sorted(builds["tag"].dropna().unique())
+    count = int(builds["hidden"].fillna(False).astype(bool).sum())
+    tags: list[str] = []
+    hidden = False
+    if not known and not count:
+        return tags, hidden
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        if known:
+            note_unknown("tag", known, "the tag")
+            tags = st.pills("Tag", known, selection_mode="multi", key="tag", bind="query-params")
+        if count:
+            hidden = st.toggle(
+                f"Show hidden ({plural(count, 'build')})", key="hidden", bind="query-params"
+            )
+    return list(tags), hidden
+
+
 def _joined_row_count(tables: ResultTables) -> int:
     """Minimum number of rows of the results table without filters."""
     evaluations = tables.evaluations["artifact_digest"].value_counts()
@@ -105,6 +134,7 @@ def _select_group(label: str, groups: list[Group], key: str, large: bool) -> Gro
     """The selected group; None for any. In a large table, the most used group is the default."""
     by_label = {group.label: group for group in groups}
     translate_group_label(key, by_label)
+    note_unknown(key, [ANY, *by_label], label.lower())
     chosen = st.selectbox(
         label,
         [ANY, *by_label],
@@ -175,5 +205,6 @@ def clear_filters() -> None:
     st.session_state["model"] = ""
     st.session_state["precision"] = precision_names()
     st.session_state.pop("runtime", None)
+    st.session_state.pop("tag", None)
     st.session_state["dataset"] = ANY
     st.session_state["speed"] = ANY

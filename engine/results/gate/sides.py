@@ -53,7 +53,7 @@ def resolve(baseline: str, candidate: str, url: str, dataset: str | None = None)
     a file of `results --json`, with `:precision` or `:model:precision` where it holds several
     builds. Raises InvalidRequest where a side names no build, or several.
     """
-    stored = results_frame(url)
+    stored = results_frame(url, hidden=True)
     firsts, seconds = (_rows_of(text, stored) for text in (baseline, candidate))
     if dataset is not None:
         firsts, seconds = (

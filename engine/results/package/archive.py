@@ -89,7 +89,7 @@ def package_texts(artifact: Artifact, url: str, runtime: str) -> dict[str, str]:
     model_path(artifact.digest)
     spec, manifest = preprocess_of(artifact), ExportManifest.from_artifact(artifact)
     facts = snippet_facts(artifact, runtime)
-    frame = results_frame(url)
+    frame = results_frame(url, hidden=True)
     rows = frame[frame["artifact_digest"] == artifact.digest]
     packages = ["numpy", "pillow", PACKAGES[runtime]]
     if spec.resizer is Resizer.OPENCV and spec.resize:

@@ -308,6 +308,8 @@ def test_exports_have_the_chosen_columns(
     assert {*shown[0]} == {"precision"}
     assert main(["results", "-f", "csv", "--columns", "speed"]) == 1
     assert "no column speed" in capsys.readouterr().err
+    assert main(["results", "-f", "html", "--columns", "model_id,top1"]) == 0
+    assert capsys.readouterr().out.count("<th ") == 2
     assert main(["results", "-f", "excel"]) == 1
     assert main(["results", "-f", "excel", "-o", str(tmp_path / "r.xlsx")]) == 0
     sheet = openpyxl.load_workbook(tmp_path / "r.xlsx").active
