@@ -42,6 +42,7 @@ class JobKind(StrEnum):
     PEAK = "peak"
     PROFILE = "profile"
     EXCITATIONS = "excitations"
+    LAYERS = "layers"
 
 
 class JobStatus(StrEnum):

@@ -91,6 +91,10 @@ COMMANDS: dict[str, Entry] = {
         "profile:profile",
         "Shows the time of an inference by operator, with the share of SE blocks and conversions.",
     ),
+    "layers": Entry(
+        "layers:layers",
+        "Shows the error of each layer of an int8 build: emulated, and in each runtime.",
+    ),
     "compare": Entry(
         "compare:compare_evaluations",
         "Compares two evaluations of the same images: paired difference, p-value and agreement.",

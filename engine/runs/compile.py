@@ -34,6 +34,7 @@ from engine.specs import (
     EvaluateSpec,
     ExcitationsSpec,
     ExportSpec,
+    LayersSpec,
     ProfileSpec,
     Scenario,
     SessionSpec,
@@ -284,6 +285,12 @@ def excitations_job(spec: ExcitationsSpec, model_id: str) -> NewJob:
     """Computes the mean SE gates of a network over images of a dataset."""
     title = f"Mean excitations of {model_id} on {spec.dataset}"
     return NewJob(JobKind.EXCITATIONS, title, spec.to_json(), timeout_s=HOUR_S)
+
+
+def layers_job(spec: LayersSpec, model_id: str) -> NewJob:
+    """Measures the errors of each layer of an int8 build."""
+    title = f"Layer errors of {model_id} int8 on {spec.dataset}"
+    return NewJob(JobKind.LAYERS, title, spec.to_json(), timeout_s=HOUR_S)
 
 
 def _subject(spec: EvaluateSpec | ProfileSpec) -> str:

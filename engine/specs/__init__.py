@@ -24,6 +24,7 @@ from engine.specs.builds import (
     FLOAT_SHARE,
     PERCENTILE,
     SEARCH_S,
+    BiasCorrection,
     BuildSpec,
     CalibrationMode,
     CalibrationSpec,
@@ -31,7 +32,13 @@ from engine.specs.builds import (
     TargetName,
 )
 from engine.specs.datasets import DatasetSpec
-from engine.specs.evaluations import SHARD_IMAGES, EvaluateSpec, ExcitationsSpec, shard_ranges
+from engine.specs.evaluations import (
+    SHARD_IMAGES,
+    EvaluateSpec,
+    ExcitationsSpec,
+    LayersSpec,
+    shard_ranges,
+)
 from engine.specs.exports import ExportFormat, ExportRoute, ExportSpec, WeightsSpec, absolute
 
 __all__ = [
@@ -47,6 +54,7 @@ __all__ = [
     "SHARD_IMAGES",
     "WINDOW_S",
     "BenchmarkSpec",
+    "BiasCorrection",
     "BuildSpec",
     "CalibrationMode",
     "CalibrationSpec",
@@ -56,6 +64,7 @@ __all__ = [
     "ExportFormat",
     "ExportRoute",
     "ExportSpec",
+    "LayersSpec",
     "MeasuredSpec",
     "PeakSpec",
     "ProfileSpec",

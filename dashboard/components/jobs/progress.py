@@ -28,6 +28,7 @@ STAGES = {
     JobKind.PROFILE: "Profile",
     JobKind.PEAK: "Peak",
     JobKind.EXCITATIONS: "SE gates",
+    JobKind.LAYERS: "Layers",
 }
 MIN_POINTS = 2
 MIN_STAGES = 2

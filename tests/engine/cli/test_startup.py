@@ -29,6 +29,7 @@ NOT_FOR = {
     "peak": {"PIL", "alembic"},
     "profile": {"PIL", "alembic"},
     "excitations": {"alembic"},
+    "layers": {"alembic"},
 }
 NO_JOB = {"torch", "torchvision", "timm", "cv2", "scipy", *TABLES}
 
