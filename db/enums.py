@@ -43,6 +43,7 @@ class JobKind(StrEnum):
     PROFILE = "profile"
     EXCITATIONS = "excitations"
     LAYERS = "layers"
+    DRAWS = "draws"
 
 
 class JobStatus(StrEnum):

@@ -40,6 +40,7 @@ HANDLERS: dict[str, str] = {
     JobKind.PROFILE: "engine.profiling.job:run",
     JobKind.EXCITATIONS: "engine.excitations.job:run",
     JobKind.LAYERS: "engine.layer_errors.job:run",
+    JobKind.DRAWS: "engine.calibration_draws.job:run",
 }
 
 

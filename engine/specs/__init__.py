@@ -34,6 +34,7 @@ from engine.specs.builds import (
 from engine.specs.datasets import DatasetSpec
 from engine.specs.evaluations import (
     SHARD_IMAGES,
+    DrawsSpec,
     EvaluateSpec,
     ExcitationsSpec,
     LayersSpec,
@@ -59,6 +60,7 @@ __all__ = [
     "CalibrationMode",
     "CalibrationSpec",
     "DatasetSpec",
+    "DrawsSpec",
     "EvaluateSpec",
     "ExcitationsSpec",
     "ExportFormat",

@@ -29,6 +29,7 @@ STAGES = {
     JobKind.PEAK: "Peak",
     JobKind.EXCITATIONS: "SE gates",
     JobKind.LAYERS: "Layers",
+    JobKind.DRAWS: "Draws",
 }
 MIN_POINTS = 2
 MIN_STAGES = 2

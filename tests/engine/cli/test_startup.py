@@ -30,6 +30,7 @@ NOT_FOR = {
     "profile": {"PIL", "alembic"},
     "excitations": {"alembic"},
     "layers": {"alembic"},
+    "draws": {"alembic"},
 }
 NO_JOB = {"torch", "torchvision", "timm", "cv2", "scipy", *TABLES}
 

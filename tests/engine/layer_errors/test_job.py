@@ -5,38 +5,24 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-import onnx
 import pytest
 
-from db.enums import Precision
 from db.models import Artifact
-from engine.build import job as build
 from engine.build.int8.channel_factors import load_factors
 from engine.datasets.registration import find_dataset
 from engine.errors import ArtifactMissing, DatasetInvalid, InvalidRequest
 from engine.layer_errors import job
 from engine.layer_errors.records import load_layer_errors, path_of
 from engine.layer_errors.requests import calibration_dataset, require_int8
-from engine.specs import BuildSpec, CalibrationSpec, LayersSpec
+from engine.specs import LayersSpec
 from engine.store import artifacts
-from tests.support.exports import onnx_spec, run_export
-from tests.support.tiny import Quiet, image_folder, labeled_by, store_build, tiny_se_model
+from tests.support.int8_builds import int8_build
+from tests.support.tiny import Quiet, store_build, tiny_se_model
 
 
 @pytest.fixture
 def int8(url: str, tmp_path: Path) -> Artifact:
-    onnx.save(tiny_se_model(), tmp_path / "tiny.onnx")
-    exported = onnx_spec(tmp_path / "tiny.onnx")
-    run_export(url, tmp_path / "export", exported)
-    labeled_by(tiny_se_model(), image_folder(tmp_path / "set", per_class=4), url)
-    spec = BuildSpec(
-        export=exported,
-        precision=Precision.INT8,
-        softmax=True,
-        calibration=CalibrationSpec(dataset="tiny", images=8, bias_correction="accurate"),
-    )
-    made = build.run(spec.to_json(), Quiet(url, tmp_path / "build"))
-    return artifacts.find_by_digest(made["artifact"], url)
+    return int8_build(url, tmp_path, softmax=True, bias_correction="accurate")
 
 
 def params(artifact: Artifact, url: str, digest: str | None = None) -> dict[str, object]:

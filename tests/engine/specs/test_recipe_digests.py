@@ -19,6 +19,7 @@ from engine.specs import (
     BuildSpec,
     CalibrationSpec,
     DatasetSpec,
+    DrawsSpec,
     EvaluateSpec,
     ExcitationsSpec,
     ExportSpec,
@@ -152,6 +153,10 @@ RECIPES: dict[str, tuple[Spec, str]] = {
     "layers": (
         LayersSpec(artifact="a" * 64, dataset="val", dataset_digest="b" * 64),
         "e561b2cdaad3aef4dde3629e2bde9ee941b26c5cf7835cddc0ab7a340e65377f",
+    ),
+    "draws": (
+        DrawsSpec(artifact="a" * 64, dataset="val", dataset_digest="b" * 64),
+        "ecd40c63c31ee5c594280fb7aff9c235b91effab81734f133d4fda82315bad7b",
     ),
     "dataset": (
         DatasetSpec(name="val", root="/images", label_columns=("file", "class")),
