@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
+from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
 
 from engine.build.int8.passes.hard_swish import GATE_LINE
 from engine.build.int8.qdq.placement import WEIGHTED_OPS
@@ -128,7 +128,7 @@ def _run(
     }
 
 
-def _value_info(name: str, value: np.ndarray) -> object:
+def _value_info(name: str, value: np.ndarray) -> ValueInfoProto:
     kind = helper.np_dtype_to_tensor_dtype(value.dtype)
     return helper.make_tensor_value_info(name, kind, ["images", *value.shape[1:]])
 
