@@ -82,5 +82,5 @@ def test_three_columns_with_findings(digest: str) -> None:
     assert "conv" in app.warning[0].value
     assert " <b>" not in app.warning[0].value
     captions = " ".join(caption.value for caption in app.caption)
-    assert not missing(captions, "8 images of val", "ONNX Runtime 1.0", "within one level")
+    assert not missing(captions, "8 images of val", "ONNX Runtime 1.0", "as the file says")
     assert app.button(key="measure_layer_errors").label == "Measure again"

@@ -78,6 +78,7 @@ def columns_of(errors: LayerErrors) -> dict[str, Any]:
     """The titles and formats of the table."""
     number = st.column_config.NumberColumn
     columns: dict[str, Any] = {
+        "layer": st.column_config.TextColumn("layer", pinned=True),
         "rounding": number(
             "rounding (dB)", format=DECIBEL, help="fp32 values stored with the scale of the file."
         ),
@@ -127,8 +128,8 @@ def _explain(errors: LayerErrors) -> None:
         not computes_otherwise(found) for one in errors.tensors for found in one.runtimes.values()
     )
     agree = (
-        " From the same inputs every value of every runtime is within one level of the file; what "
-        "differs in the accumulated columns is rounding that later layers amplify."
+        " From the same inputs the runtimes compute each layer as the file says. Accumulated columns "
+        "may differ: rounding is amplified by later layers, or left out where a runtime fuses them."
         if exact and errors.runtimes
         else ""
     )
