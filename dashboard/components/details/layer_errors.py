@@ -128,8 +128,9 @@ def _explain(errors: LayerErrors) -> None:
         not computes_otherwise(found) for one in errors.tensors for found in one.runtimes.values()
     )
     agree = (
-        " From the same inputs the runtimes compute each layer as the file says. Accumulated columns "
-        "may differ: rounding is amplified by later layers, or left out where a runtime fuses them."
+        " From the same inputs the runtimes compute each layer as the file says. Accumulated "
+        "columns may differ: rounding is amplified by later layers, or left out where a runtime "
+        "fuses them."
         if exact and errors.runtimes
         else ""
     )
