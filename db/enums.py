@@ -42,6 +42,8 @@ class JobKind(StrEnum):
     PEAK = "peak"
     PROFILE = "profile"
     EXCITATIONS = "excitations"
+    LAYERS = "layers"
+    DRAWS = "draws"
 
 
 class JobStatus(StrEnum):

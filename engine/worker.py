@@ -39,6 +39,8 @@ HANDLERS: dict[str, str] = {
     JobKind.PEAK: "engine.peak.job:run",
     JobKind.PROFILE: "engine.profiling.job:run",
     JobKind.EXCITATIONS: "engine.excitations.job:run",
+    JobKind.LAYERS: "engine.layer_errors.job:run",
+    JobKind.DRAWS: "engine.calibration_draws.job:run",
 }
 
 

@@ -26,7 +26,7 @@ engine.imports
 engine.runs
 engine.peak
 engine.classify
-engine.profiling engine.excitations
+engine.profiling engine.excitations engine.layer_errors engine.calibration_draws
 engine.benchmark
 engine.evaluation
 engine.build

@@ -9,7 +9,9 @@ from dashboard import queries
 from dashboard.components.common.demo import invitation
 from dashboard.components.common.links import copy_link, show_link_notes
 from dashboard.components.common.package import package_popover
+from dashboard.components.details.calibration_draws import show_calibration_draws
 from dashboard.components.details.fp16 import show_fp16
+from dashboard.components.details.layer_errors import show_layer_errors
 from dashboard.components.details.layers import show_layers
 from dashboard.components.details.profile import show_profile
 from dashboard.components.details.provenance import show_provenance
@@ -46,6 +48,8 @@ def selected_row(rows: pd.DataFrame, event: object) -> None:
     show_provenance(provenance)
     show_profile(provenance.artifact)
     show_layers(provenance.artifact)
+    show_layer_errors(provenance.artifact)
+    show_calibration_draws(provenance.artifact)
     show_fp16(provenance.artifact)
     show_build_file_download(provenance.artifact)
 

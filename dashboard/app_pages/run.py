@@ -11,7 +11,9 @@ from dashboard import queries
 from dashboard.components.common.guard import guard, guard_callback
 from dashboard.components.common.notice import go_to, leave_notice
 from dashboard.components.compare.sweep import show_sweep
+from dashboard.components.details.calibration_draws import show_calibration_draws
 from dashboard.components.details.fp16 import show_fp16
+from dashboard.components.details.layer_errors import show_layer_errors
 from dashboard.components.details.layers import show_layers
 from dashboard.components.details.profile import show_profile
 from dashboard.components.details.provenance import facts_table, show_provenance
@@ -185,6 +187,8 @@ def results_part(views: list[JobView]) -> None:
     show_provenance(provenance)
     show_profile(provenance.artifact, expanded=ids == [None, None])
     show_layers(provenance.artifact)
+    show_layer_errors(provenance.artifact)
+    show_calibration_draws(provenance.artifact)
     show_fp16(provenance.artifact)
     show_build_file_download(provenance.artifact)
 

@@ -95,6 +95,14 @@ COMMANDS: dict[str, Entry] = {
         "profile:profile",
         "Shows the time of an inference by operator, with the share of SE blocks and conversions.",
     ),
+    "layers": Entry(
+        "layers:layers",
+        "Shows the error of each layer of an int8 build: emulated, and in each runtime.",
+    ),
+    "draws": Entry(
+        "draws:draws",
+        "Shows how much top-1 depends on the calibration images: the spread over several draws.",
+    ),
     "compare": Entry(
         "compare:compare_evaluations",
         "Compares two evaluations of the same images: paired difference, p-value and agreement.",

@@ -57,6 +57,8 @@ def compare_evaluations(
             f"{second}: {top1.only_b:,}. Incorrect in both, with different classes: "
             f"{counts.get('changed', 0):,}."
         )
+    if pair.worst_class is not None:
+        note(pair.worst_class.sentence(f"class {pair.worst_class.label}"))
     if pair.agreement is not None:
         agreement = pair.agreement
         note(
@@ -114,6 +116,7 @@ def _comparison_document(pair: Pair) -> dict[str, Any]:
         "top1": plain(pair.difference),
         "top5": plain(pair.top5_difference),
         "agreement": asdict(pair.agreement) if pair.agreement else None,
+        "worst_class": asdict(pair.worst_class) if pair.worst_class else None,
         "remark": pair.remark,
         "flips": to_records(pair.flips),
     }

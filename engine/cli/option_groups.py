@@ -62,6 +62,7 @@ class CalibrationOptions:
     excluded_layers: o.ExcludedLayers = None
     max_accuracy_drop: o.MaxAccuracyDrop = None
     target: o.Int8Target = DEFAULTS["target"]
+    bias_correction: o.BiasCorrections = DEFAULTS["bias_correction"]
 
     def request_fields(self) -> dict[str, Any]:
         """Under the field names of a request; excluded layers sorted, without duplicates."""
@@ -73,6 +74,7 @@ class CalibrationOptions:
             "keep_in_float": tuple(sorted(set(self.excluded_layers or ()))),
             "max_drop": self.max_accuracy_drop,
             "target": self.target,
+            "bias_correction": self.bias_correction,
         }
 
 

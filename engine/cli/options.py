@@ -13,7 +13,14 @@ from engine.common.untrusted import MAX_INTEGER
 from engine.errors import InvalidRequest
 from engine.preprocess.protocols import Protocol
 from engine.runs.fields import FIELDS
-from engine.specs import CalibrationMode, ExportFormat, ExportRoute, Scenario, TargetName
+from engine.specs import (
+    BiasCorrection,
+    CalibrationMode,
+    ExportFormat,
+    ExportRoute,
+    Scenario,
+    TargetName,
+)
 from engine.text import cut, quoted
 
 RENAMED_OPTIONS: dict[str, tuple[str, ...]] = {
@@ -201,6 +208,7 @@ ExcludedLayers = Annotated[
 ]
 MaxAccuracyDrop = Annotated[float | None, option("max_drop")]
 Int8Target = Annotated[TargetName, option("target")]
+BiasCorrections = Annotated[BiasCorrection, option("bias_correction")]
 
 DatasetName = Annotated[str | None, option("dataset")]
 MaxImages = Annotated[int | None, option("limit")]

@@ -21,7 +21,8 @@ from engine.datasets.classes import Classes, ClassSource
 from engine.datasets.imagenet import class_names
 from engine.datasets.label_files import LabelOptions
 from engine.datasets.layouts import UNLABELED, Layout, detect_layout
-from engine.datasets.report import DatasetReport
+from engine.datasets.pixel_facts import DecodedImage, decoded_image, pixel_facts
+from engine.datasets.report import DatasetReport, PixelFacts
 from engine.datasets.sampling import sample_calibration_images
 from engine.errors import DatasetInvalid, ImageRejected
 from engine.jobs.context import JobContext
@@ -47,6 +48,7 @@ class CheckedDataset:
     source: ClassSource = ClassSource.NAMES
     present: tuple[int, ...] | None = None
     notes: tuple[str, ...] = ()
+    pixels: PixelFacts | None = None
 
 
 def check_folder(
@@ -59,7 +61,10 @@ def check_folder(
 def check_images(root: Path, layout: Layout, progress: Progress) -> CheckedDataset:
     """Decodes every image of a layout. Raises DatasetInvalid if none is readable."""
     outcomes = list(_outcomes(root, layout, progress))
-    good = [i for i, outcome in enumerate(outcomes) if not isinstance(outcome, ImageRejected)]
+    decoded = {
+        i: outcome for i, outcome in enumerate(outcomes) if not isinstance(outcome, ImageRejected)
+    }
+    good = list(decoded)
     corrupt = [
         (layout.files[i], str(outcome))
         for i, outcome in enumerate(outcomes)
@@ -69,7 +74,7 @@ def check_images(root: Path, layout: Layout, progress: Progress) -> CheckedDatas
         raise DatasetInvalid(
             f"{root}: none of {len(outcomes)} images can be read ({corrupt[0][1]})"
         )
-    lines = [f"{layout.files[i]}\0{outcomes[i]}\0{layout.labels[i]}\n" for i in good]
+    lines = [f"{layout.files[i]}\0{decoded[i].digest}\0{layout.labels[i]}\n" for i in good]
     lines += _class_lines(layout)
     classes = layout.classes or Classes((), ClassSource.NAMES)
     return CheckedDataset(
@@ -83,6 +88,7 @@ def check_images(root: Path, layout: Layout, progress: Progress) -> CheckedDatas
         source=classes.source,
         present=classes.present,
         notes=layout.notes,
+        pixels=pixel_facts(decoded.values()),
     )
 
 
@@ -102,16 +108,18 @@ def _class_lines(layout: Layout) -> list[str]:
     return [f"\0classes\0{json.dumps([layout.classes.source, names, present])}\n"]
 
 
-def _outcomes(root: Path, layout: Layout, progress: Progress) -> Iterator[str | ImageRejected]:
-    def decode(name: str) -> str | ImageRejected:
+def _outcomes(
+    root: Path, layout: Layout, progress: Progress
+) -> Iterator[DecodedImage | ImageRejected]:
+    def decode(name: str) -> DecodedImage | ImageRejected:
         try:
             data = (root / name).read_bytes()
-            open_image(data, name)
+            image = open_image(data, name)
         except ImageRejected as error:
             return error
         except OSError as error:
             return ImageRejected(f"{name} cannot be read: {error.strerror}.")
-        return hashlib.sha256(data).hexdigest()
+        return decoded_image(hashlib.sha256(data).hexdigest(), image)
 
     with ThreadPoolExecutor(settings().threads) as pool:
         for done, outcome in enumerate(pool.map(decode, layout.files), 1):
@@ -141,6 +149,7 @@ def register(
         classes_present=len(set(checked.labels)) if checked.classes else 0,
         notes=list(checked.notes),
         said=label_options or {},
+        pixels=checked.pixels,
     )
     with writing(url) as session:
         row = session.scalar(select(Dataset).where(Dataset.name == name)) or Dataset(name=name)

@@ -11,11 +11,23 @@ from engine.common.document import Document
 from engine.errors import DatasetInvalid
 
 
+class PixelFacts(Document):
+    """Of all images: mean gray level `brightness` (0 to 255), and its SD between images.
+
+    `short_side`: the median of the short sides in pixels.
+    """
+
+    images: int = 0
+    brightness: float = 0.0
+    brightness_sd: float = 0.0
+    short_side: float = 0.0
+
+
 class DatasetReport(Document):
     """How many images are `corrupt`, with the first of them as (file, why).
 
     `classes_present` have images; `notes` are sentences for the user; `said` is what the user said
-    of the labels, by the names of DatasetSpec.
+    of the labels, by the names of DatasetSpec. `pixels` is None in reports of earlier versions.
     """
 
     corrupt: int = 0
@@ -23,6 +35,7 @@ class DatasetReport(Document):
     classes_present: int | None = None
     notes: list[str] = Field(default_factory=list)
     said: dict[str, Any] = Field(default_factory=dict)
+    pixels: PixelFacts | None = None
 
     @classmethod
     def of(cls, dataset: Dataset) -> DatasetReport:

@@ -13,6 +13,7 @@ import pandas as pd
 from engine.errors import InvalidRequest
 from engine.evaluation.comparability import find_incompatibility, require_same_images
 from engine.evaluation.per_image import NO_LABEL, PerImage, find_evaluation, load_per_image
+from engine.evaluation.worst_class import WorstClass, worst_class
 
 CLASS_COLUMNS = ["label", "images", "first", "second", "change", "lost", "gained"]
 FLIP_COLUMNS = ["image", "label", "first", "first_probability", "second", "second_probability"]
@@ -33,6 +34,7 @@ class Flips:
     gained: pd.DataFrame
     changed: pd.DataFrame
     confusions: pd.DataFrame
+    worst_class: WorstClass | None = None
 
 
 def find_flips(first_id: int, second_id: int, url: str) -> Flips:
@@ -58,6 +60,7 @@ def find_flips(first_id: int, second_id: int, url: str) -> Flips:
         gained=gained.sort_values("second_probability", ascending=False)[FLIP_COLUMNS],
         changed=changed.sort_values("second_probability", ascending=False)[FLIP_COLUMNS],
         confusions=confusions.sort_values("images", ascending=False, kind="stable"),
+        worst_class=worst_class(first, second),
     )
 
 

@@ -17,6 +17,7 @@ from engine.evaluation.comparability import (
 )
 from engine.evaluation.flips import find_top1_flips
 from engine.evaluation.per_image import PerImage, find_evaluation, load_file_names, load_per_image
+from engine.evaluation.worst_class import WorstClass, worst_class
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,8 @@ class Pair:
 
     `flips`: image, name, label, first, second (top-1 classes), direction ("lost": correct in first
     only; "gained": correct in second only; "changed": another class, with neither correct or
-    without labels). `remark`: what limits the comparison, None if nothing does.
+    without labels). `worst_class`: None where no class loses. `remark`: what limits the comparison,
+    None if nothing does.
     """
 
     first: Evaluation
@@ -46,6 +48,7 @@ class Pair:
     agreement: Agreement | None
     flips: pd.DataFrame
     remark: str | None
+    worst_class: WorstClass | None = None
 
 
 def compare(first_id: int, second_id: int, url: str, *, anyway: bool = False) -> Pair:
@@ -75,6 +78,7 @@ def compare(first_id: int, second_id: int, url: str, *, anyway: bool = False) ->
         agreement=agreement(a, b),
         flips=find_top1_flips(a, b, load_file_names(first, a)),
         remark=reason.sentence if reason else unstated_preprocessing_note(first, second),
+        worst_class=worst_class(a, b),
     )
 
 

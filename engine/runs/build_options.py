@@ -40,6 +40,7 @@ def _calibration(request: RunRequest) -> dict[str, Any]:
         keep_in_float=request.keep_in_float,
         max_drop=request.max_drop,
         target=target,
+        bias_correction=request.bias_correction,
     )
     return {"calibration": spec}
 

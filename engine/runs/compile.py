@@ -31,9 +31,11 @@ from engine.specs import (
     BenchmarkSpec,
     BuildSpec,
     DatasetSpec,
+    DrawsSpec,
     EvaluateSpec,
     ExcitationsSpec,
     ExportSpec,
+    LayersSpec,
     ProfileSpec,
     Scenario,
     SessionSpec,
@@ -284,6 +286,18 @@ def excitations_job(spec: ExcitationsSpec, model_id: str) -> NewJob:
     """Computes the mean SE gates of a network over images of a dataset."""
     title = f"Mean excitations of {model_id} on {spec.dataset}"
     return NewJob(JobKind.EXCITATIONS, title, spec.to_json(), timeout_s=HOUR_S)
+
+
+def layers_job(spec: LayersSpec, model_id: str) -> NewJob:
+    """Measures the errors of each layer of an int8 build."""
+    title = f"Layer errors of {model_id} int8 on {spec.dataset}"
+    return NewJob(JobKind.LAYERS, title, spec.to_json(), timeout_s=HOUR_S)
+
+
+def draws_job(spec: DrawsSpec, model_id: str) -> NewJob:
+    """Builds int8 with several draws of calibration images, and evaluates each."""
+    title = f"{spec.draws} calibration draws of {model_id} int8 on {spec.dataset}"
+    return NewJob(JobKind.DRAWS, title, spec.to_json(), timeout_s=24 * HOUR_S)
 
 
 def _subject(spec: EvaluateSpec | ProfileSpec) -> str:

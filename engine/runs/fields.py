@@ -28,6 +28,7 @@ from engine.runs.request import RunRequest, Task
 from engine.runtimes.registry import RUNTIMES
 from engine.specs import (
     DEFAULT_RUNTIME,
+    BiasCorrection,
     CalibrationMode,
     ExportFormat,
     ExportRoute,
@@ -147,6 +148,11 @@ _TABLE = (
           "s8 without VNNI), arm (s8 x s8), tensorrt (s8 x s8, no zero points, biases in float). "
           "auto: this processor, or TensorRT with its execution provider.", flags=("--target",),
           choices=_all(TargetName)),
+    Field("bias_correction", "Bias correction", "How int8 biases are corrected. fast: for "
+          "the rounding of weights. accurate: layer after layer, from the means of quantized "
+          "activations; worth a try where all layers are in int8 and accuracy is lost.",
+          flags=("--bias-correction",), choices=_all(BiasCorrection),
+          depends_on=("precisions", INT8_FILES)),
     Field("softmax", "Append a softmax", "Append a softmax, so that the build outputs "
           "probabilities.", flags=("--softmax",)),
     Field("batches", "Batch sizes", "Images per request of the benchmark. Default: 1.",

@@ -17,6 +17,7 @@ from engine.specs import (
     CPU_PROVIDER,
     DEFAULT_RUNTIME,
     PERCENTILE,
+    BiasCorrection,
     CalibrationMode,
     ExportFormat,
     ExportRoute,
@@ -94,6 +95,9 @@ class RunRequest(Spec):
     keep_in_float: tuple[int, ...] = ()
     max_drop: float | None = Field(None, gt=0, le=100)
     target: TargetName = TargetName.AUTO
+    bias_correction: BiasCorrection = Field(
+        BiasCorrection.FAST, exclude_if=lambda chosen: chosen == BiasCorrection.FAST
+    )
     softmax: bool = False
     batches: tuple[Batch, ...] = (1,)
     threads: tuple[Threads, ...] = (0,)

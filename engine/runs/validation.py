@@ -28,6 +28,7 @@ from engine.errors import LabelsMismatch, WorkbenchError
 from engine.export.routes import find_program, require_environment, require_route
 from engine.preprocess import PreprocessSpec, require_one_scale
 from engine.runs.build_options import options_of
+from engine.runs.calibration_likeness import differences
 from engine.runs.cells import cells_of, file_check
 from engine.runs.request import (
     BUILTIN_CALIBRATION,
@@ -267,6 +268,8 @@ def _warn_about_calibration(
             f"high. The result also gives the accuracy without them. To avoid it, select another "
             f"calibration dataset."
         )
+    if calibration is not None and evaluation is not None:
+        yield from differences(calibration, evaluation, request.calibration_images)
     if request.effective_calibration_dataset == BUILTIN_CALIBRATION and model.source != "demo":
         yield (
             "int8 is calibrated on synthetic images, not photographs: its speed is valid, its "

@@ -11,6 +11,7 @@ import queue
 import re
 import time
 from collections import Counter
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
@@ -130,6 +131,24 @@ def products(model: bytes, x: np.ndarray, precision: str, options: LoadOptions) 
         raise NotSupported(f"OpenVINO does not run this product in {precision}.")
     requests = [compiled.create_infer_request() for _ in range(options.requests)]
     return [partial(request.infer, [x]) for request in requests]
+
+
+def reader_of(
+    model: bytes, precision: str, threads: int
+) -> Callable[[dict[str, np.ndarray]], list[np.ndarray]]:
+    """A function from the inputs of a small model, by name, to its outputs in their order."""
+    try:
+        read = ov.Core().read_model(model)
+    except RuntimeError as error:
+        raise ProviderUnavailable(_why(error)) from error
+    compiled = _compile(read, _config_of(precision, threads, 1), None)
+    request, count = compiled.create_infer_request(), len(compiled.outputs)
+
+    def run(feeds: dict[str, np.ndarray]) -> list[np.ndarray]:
+        found = request.infer(feeds)
+        return [found[position].copy() for position in range(count)]
+
+    return run
 
 
 def unconverted_operators(path: Path) -> list[str]:

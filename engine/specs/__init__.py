@@ -24,6 +24,7 @@ from engine.specs.builds import (
     FLOAT_SHARE,
     PERCENTILE,
     SEARCH_S,
+    BiasCorrection,
     BuildSpec,
     CalibrationMode,
     CalibrationSpec,
@@ -31,7 +32,14 @@ from engine.specs.builds import (
     TargetName,
 )
 from engine.specs.datasets import DatasetSpec
-from engine.specs.evaluations import SHARD_IMAGES, EvaluateSpec, ExcitationsSpec, shard_ranges
+from engine.specs.evaluations import (
+    SHARD_IMAGES,
+    DrawsSpec,
+    EvaluateSpec,
+    ExcitationsSpec,
+    LayersSpec,
+    shard_ranges,
+)
 from engine.specs.exports import ExportFormat, ExportRoute, ExportSpec, WeightsSpec, absolute
 
 __all__ = [
@@ -47,15 +55,18 @@ __all__ = [
     "SHARD_IMAGES",
     "WINDOW_S",
     "BenchmarkSpec",
+    "BiasCorrection",
     "BuildSpec",
     "CalibrationMode",
     "CalibrationSpec",
     "DatasetSpec",
+    "DrawsSpec",
     "EvaluateSpec",
     "ExcitationsSpec",
     "ExportFormat",
     "ExportRoute",
     "ExportSpec",
+    "LayersSpec",
     "MeasuredSpec",
     "PeakSpec",
     "ProfileSpec",

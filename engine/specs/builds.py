@@ -28,6 +28,13 @@ class CalibrationMode(StrEnum):
     MSE = "mse"
 
 
+class BiasCorrection(StrEnum):
+    """How int8 biases are corrected: for the rounding of weights, or layer after layer."""
+
+    FAST = "fast"
+    ACCURATE = "accurate"
+
+
 class TargetName(StrEnum):
     """Int8 target; `auto` follows the processor's instruction set and the execution provider."""
 
@@ -57,6 +64,11 @@ class CalibrationSpec(Spec):
     )
     search_s: float = Field(SEARCH_S, gt=0, description="maximum search time for max_drop")
     target: TargetName = TargetName.AUTO
+    bias_correction: BiasCorrection = Field(
+        BiasCorrection.FAST,
+        description="accurate: from the means of quantized activations, layer after layer",
+        exclude_if=lambda chosen: chosen == BiasCorrection.FAST,
+    )
 
 
 _CALIBRATION_DEFAULTS = {

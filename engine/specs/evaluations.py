@@ -37,6 +37,28 @@ class ExcitationsSpec(Spec):
     images: int = Field(256, ge=1, le=50_000)
 
 
+class LayersSpec(Spec):
+    """Errors of each layer of one int8 artifact (given by its digest) on images of a dataset."""
+
+    artifact: str
+    dataset: str
+    dataset_digest: str
+    images: int = Field(8, ge=1, le=1024)
+
+
+class DrawsSpec(Spec):
+    """Top-1 of one int8 artifact (given by its digest) with several draws of calibration images.
+
+    `images`: number of evaluated images of the dataset; None: all.
+    """
+
+    artifact: str
+    dataset: str
+    dataset_digest: str
+    draws: int = Field(5, ge=2, le=50)
+    images: int | None = Field(None, ge=1, le=MAX_INTEGER)
+
+
 def shard_ranges(images: int, batch: int) -> list[tuple[int, int]]:
     """(start, stop) of shards of about SHARD_IMAGES images; they start at multiples of `batch`."""
     size = -(-SHARD_IMAGES // batch) * batch

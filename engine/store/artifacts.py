@@ -33,8 +33,9 @@ TORCHSCRIPT_FILE = "model.pt"
 MANIFEST_FILE = "manifest.json"
 REPORT_FILE = "report.json"
 IMAGES_FILE = "images.json"
+FACTORS_FILE = "channel_factors.npz"
 _DIGEST = re.compile("[0-9a-f]{0,64}")
-_METADATA_FILES = (MANIFEST_FILE, REPORT_FILE, IMAGES_FILE)
+_METADATA_FILES = (MANIFEST_FILE, REPORT_FILE, IMAGES_FILE, FACTORS_FILE)
 
 
 @dataclass(frozen=True, slots=True)

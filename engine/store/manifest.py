@@ -111,6 +111,7 @@ class CalibrationFacts(Document):
     percentile: float | None = None
     keep_in_float: list[int] = Field(default_factory=list)
     max_drop: float | None = None
+    bias_correction: str = "fast"
 
     @property
     def summary(self) -> str:

@@ -30,6 +30,7 @@ OTHER_VALUES: dict[str, tuple[Any, ...]] = {
     "keep_in_float": ((0, 4),),
     "max_drop": (0.015, 12.345678901),
     "target": ("x86-vnni", "x86", "arm", "tensorrt"),
+    "bias_correction": ("accurate",),
     "softmax": (True,),
     "batches": ((3, 8, 24), (8, 1), ()),
     "threads": ((3,), (1, 0)),

@@ -114,6 +114,8 @@ def classes_part(flips: Flips, index: DatasetIndex | None, first: str, second: s
         st.caption(
             "In brackets: images per class. With few images, the accuracy of a class varies a lot."
         )
+        if (loss := flips.worst_class) is not None:
+            st.caption(escape_markdown(loss.sentence(class_name(index, loss.label))))
     with right:
         st.markdown("**Top confusions**")
         top = flips.confusions.head(10)

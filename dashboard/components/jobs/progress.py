@@ -28,6 +28,8 @@ STAGES = {
     JobKind.PROFILE: "Profile",
     JobKind.PEAK: "Peak",
     JobKind.EXCITATIONS: "SE gates",
+    JobKind.LAYERS: "Layers",
+    JobKind.DRAWS: "Draws",
 }
 MIN_POINTS = 2
 MIN_STAGES = 2

@@ -196,7 +196,7 @@ CONTROLS: dict[str, Control] = {
     for kind, names in {
         Pills: ("precisions", "runtimes", "batches", "threads", "instances"),
         Segments: ("scenario",),
-        Select: ("calibration_mode", "target", "provider", "format", "via"),
+        Select: ("calibration_mode", "bias_correction", "target", "provider", "format", "via"),
         Switch: ("softmax", "again", "compare_fp32"),
         Number: (
             *("limit", "calibration_images", "calibration_percentile", "max_drop", "rate_per_s"),

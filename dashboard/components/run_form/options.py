@@ -69,6 +69,7 @@ def _build(form: Form) -> None:
     form.draw("softmax", right)
     form.draw("max_drop", left, step=0.1, placeholder="none")
     form.draw("target", right)
+    form.draw("bias_correction", left)
 
 
 def _benchmark(form: Form, kind: str) -> None:

@@ -22,6 +22,7 @@ from engine.build.int8.accuracy_control.checkpoint import SearchCheckpoint, chec
 from engine.build.int8.accuracy_control.expected_drop import score_margins
 from engine.build.int8.calibration_data import BATCH, CalibrationImages
 from engine.build.int8.calibration_overlap import select_held_out, write_build_images
+from engine.build.int8.channel_factors import save_factors
 from engine.build.int8.class_changes import compare_top1
 from engine.build.int8.merged_groups.choice import merge_grouped_convolutions
 from engine.build.int8.mixed_precision import mixed_precision
@@ -47,7 +48,7 @@ from engine.datasets.sampling import sample_by_class
 from engine.errors import BuildFailed, InvalidRequest, LabelsMismatch
 from engine.jobs.context import JobContext
 from engine.onnx import graph_io
-from engine.specs import CPU_PROVIDER, CalibrationSpec
+from engine.specs import CPU_PROVIDER, BiasCorrection, CalibrationSpec
 from engine.store import artifacts
 from engine.store.int8_report import ChangedClasses, Int8Report
 from engine.store.manifest import BuildDetails, CalibrationFacts
@@ -92,6 +93,7 @@ def build(source: Source, path: Path, context: JobContext) -> BuildDetails:
         statistics_cache=StatisticsCache(_statistics_source(export, images, indices), context.say),
         times=times,
         scores=SampleScores(len(sample)),
+        bias_images=sample if calibration_spec.bias_correction == BiasCorrection.ACCURATE else None,
     )
     mixed = _mixed(
         model,
@@ -108,6 +110,7 @@ def build(source: Source, path: Path, context: JobContext) -> BuildDetails:
         mixed = _merge_groups(mixed, context)
     with times.measure(Stage.WRITING):
         graph_io.save(mixed.model, path)
+        save_factors(path.parent, mixed.prepared.channel_factors)
     report = _write_report(model, mixed, images, sample, calibration, path.parent, context)
     search_indices = (
         _search_images(images.index, indices)
@@ -192,6 +195,7 @@ def _expected_inferences(
         Stage.STATISTICS: len(indices),
         Stage.RANGES: ranges.get(calibration_spec.mode, len(indices)),
         Stage.SENSITIVITY: (layers + 2) * mixed_precision.ANALYSIS_IMAGES,
+        Stage.BIASES: len(sample) * (calibration_spec.bias_correction == BiasCorrection.ACCURATE),
         Stage.REPORT: REPORT_IMAGES,
         Stage.COMPARISON: len(sample),
     }

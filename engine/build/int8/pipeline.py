@@ -15,6 +15,7 @@ from engine.build.int8.passes.channels_last import arrange_channels_last
 from engine.build.int8.passes.channelwise_mul import unscaling_to_mul
 from engine.build.int8.passes.hard_swish import hard_gates_to_convolutions, split_hard_swish
 from engine.build.int8.passes.squeeze import squeeze_to_global_pool
+from engine.build.int8.qdq.bias_correction import correct_biases
 from engine.build.int8.qdq.placement import WEIGHTED_OPS, QuantizerPlacement, place_quantizers
 from engine.build.int8.qdq.placement_tensorrt import place_quantizers_for_tensorrt
 from engine.build.int8.qdq.qparams import choose_qparams
@@ -57,7 +58,8 @@ class Calibration:
 
     `percentile` (0 to 100) is for the method of that name. `progress` takes (stage, share done).
     Statistics of one call of `prepare` are reused by the next through `statistics_cache`. `scores`
-    takes the float scores of the first images where a pass over them is made.
+    takes the float scores of the first images where a pass over them is made. `bias_images` (n, 3,
+    h, w): images of the accurate bias correction; None: the fast one.
     """
 
     images: Batches
@@ -70,6 +72,7 @@ class Calibration:
     weight_cache: WeightCache = field(default_factory=WeightCache)
     times: StageTimes = field(default_factory=StageTimes)
     scores: SampleScores | None = None
+    bias_images: np.ndarray | None = None
 
     def report(self, stage: Stage, images_done: int, images: int) -> None:
         """Reports the progress of a pass over `images` images."""
@@ -80,7 +83,8 @@ class Calibration:
 class PreparedModel:
     """A float graph ready for quantization; it computes the same as its source, up to rounding.
 
-    `facts` go into the manifest.
+    `facts` go into the manifest. `channel_factors`: tensor -> what equalization multiplied its
+    channels by; others are as in the source.
     """
 
     model: ModelProto
@@ -89,6 +93,7 @@ class PreparedModel:
     channel_means: dict[str, np.ndarray]
     facts: Int8Build
     weight_cache: WeightCache
+    channel_factors: dict[str, np.ndarray] = field(default_factory=dict)
 
 
 def prepare(
@@ -136,7 +141,15 @@ def prepare(
         constant=constant,
     )
     channel_means = {name: channels.mean for name, channels in equalized.statistics.items()}
-    return PreparedModel(model, placement, ranges, channel_means, facts, calibration.weight_cache)
+    return PreparedModel(
+        model,
+        placement,
+        ranges,
+        channel_means,
+        facts,
+        calibration.weight_cache,
+        equalized.factors,
+    )
 
 
 def create_fake_quantizer(prepared: PreparedModel, target: Target) -> FakeQuantizer:
@@ -153,8 +166,13 @@ def create_fake_quantizer(prepared: PreparedModel, target: Target) -> FakeQuanti
     )
 
 
-def quantize(prepared: PreparedModel, target: Target) -> tuple[ModelProto, Int8Build]:
-    """(int8 model, facts for the manifest); `target` must be the one it was prepared for."""
+def quantize(
+    prepared: PreparedModel, target: Target, calibration: Calibration | None = None
+) -> tuple[ModelProto, Int8Build]:
+    """(int8 model, facts for the manifest); `target` must be the one it was prepared for.
+
+    `calibration` with `bias_images`: biases are corrected accurately, layer after layer.
+    """
     qparams = choose_qparams(prepared.placement, prepared.ranges, target.activations)
     model = write_qdq_model(
         prepared.model,
@@ -164,6 +182,16 @@ def quantize(prepared: PreparedModel, target: Target) -> tuple[ModelProto, Int8B
         prepared.channel_means,
         prepared.weight_cache,
     )
+    if calibration is not None and calibration.bias_images is not None:
+        with calibration.times.measure(Stage.BIASES):
+            correct_biases(
+                model,
+                prepared.model,
+                prepared.placement.view,
+                calibration.bias_images,
+                calibration.threads,
+                lambda share: calibration.progress(Stage.BIASES, share),
+            )
     arrange_channels_last(model, prepared.placement.view, target)
     return model, prepared.facts.model_copy(
         update={

@@ -21,6 +21,7 @@ class Stage(StrEnum):
     SENSITIVITY = "Sensitivity analysis"
     SEARCH = "Evaluating candidates"
     WRITING = "Writing int8"
+    BIASES = "Correcting biases"
     GROUPS = "Merging groups"
     REPORT = "Analyzing layers"
     COMPARISON = "Comparing classes"

@@ -29,6 +29,8 @@ NOT_FOR = {
     "peak": {"PIL", "alembic"},
     "profile": {"PIL", "alembic"},
     "excitations": {"alembic"},
+    "layers": {"alembic"},
+    "draws": {"alembic"},
 }
 NO_JOB = {"torch", "torchvision", "timm", "cv2", "scipy", *TABLES}
 

@@ -100,6 +100,7 @@ CALLS: dict[str, tuple[list[str], Any]] = {
     "keep_in_float": (["build", "timm/x", "--exclude-layers", "4,0,4"], (0, 4)),
     "max_drop": (["build", "timm/x", "--max-accuracy-drop", "0.25"], 0.25),
     "target": (["build", "timm/x", "--target", "arm"], "arm"),
+    "bias_correction": (["build", "timm/x", "--bias-correction", "accurate"], "accurate"),
     "softmax": (["build", "timm/x", "--softmax"], True),
     "batches": (["run", "timm/x", "-b", "3,8", "-b", "24"], (3, 8, 24)),
     "threads": (["run", "timm/x", "-t", "3"], (3,)),

@@ -19,9 +19,11 @@ from engine.specs import (
     BuildSpec,
     CalibrationSpec,
     DatasetSpec,
+    DrawsSpec,
     EvaluateSpec,
     ExcitationsSpec,
     ExportSpec,
+    LayersSpec,
     MeasuredSpec,
     PeakSpec,
     ProfileSpec,
@@ -147,6 +149,14 @@ RECIPES: dict[str, tuple[Spec, str]] = {
     "excitations": (
         ExcitationsSpec(artifact="a" * 64, dataset="val", dataset_digest="b" * 64),
         "659dc02de5b59227890e02ac4b5b1cf1f3b8967bc54c3804a19128df2a378b74",
+    ),
+    "layers": (
+        LayersSpec(artifact="a" * 64, dataset="val", dataset_digest="b" * 64),
+        "e561b2cdaad3aef4dde3629e2bde9ee941b26c5cf7835cddc0ab7a340e65377f",
+    ),
+    "draws": (
+        DrawsSpec(artifact="a" * 64, dataset="val", dataset_digest="b" * 64),
+        "ecd40c63c31ee5c594280fb7aff9c235b91effab81734f133d4fda82315bad7b",
     ),
     "dataset": (
         DatasetSpec(name="val", root="/images", label_columns=("file", "class")),

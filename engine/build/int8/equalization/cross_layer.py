@@ -13,7 +13,7 @@ of activations and increase that of the weights that absorb the factors.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from onnx import ModelProto, NodeProto
@@ -47,10 +47,14 @@ Statistics = dict[str, ChannelStatistics]
 
 @dataclass(frozen=True, slots=True)
 class EqualizationResult:
-    """`strengths` (0 to 1) by the first tensor of each group, `statistics` after scaling."""
+    """`strengths` (0 to 1) by the first tensor of each group, `statistics` after scaling.
+
+    `factors`: tensor of the scaled graph -> what its channels are multiplied by, (channels,).
+    """
 
     strengths: dict[str, float]
     statistics: Statistics
+    factors: Factors = field(default_factory=dict)
 
 
 def equalize(
@@ -72,6 +76,10 @@ def equalize(
             factors |= dict.fromkeys(members, factor)
     apply_channel_scales(model, view, groups, factors)
     scaled_statistics = dict(statistics)
+    by_tensor: Factors = {
+        scaled_name(name) if name in groups.free_tensors else name: factor
+        for name, factor in factors.items()
+    }
     for name in factors.keys() & statistics.keys():
         stored = scaled_name(name) if name in groups.free_tensors else name
         scaled_statistics[stored] = statistics[name].scaled(factors[name])
@@ -80,11 +88,12 @@ def equalize(
             scaled_statistics[unscaled_name(gate)] = statistics[gate.x]
     for excitation in groups.excitations:
         ratio = factors.get(excitation.y, np.ones(1)) / factors.get(excitation.x, np.ones(1))
+        by_tensor[scaled_name(excitation.gate)] = ratio
         if excitation.gate in statistics:
             scaled_statistics[scaled_name(excitation.gate)] = statistics[excitation.gate].scaled(
                 ratio
             )
-    return EqualizationResult(strengths, scaled_statistics)
+    return EqualizationResult(strengths, scaled_statistics, by_tensor)
 
 
 class _NoiseModel:

@@ -144,7 +144,7 @@ def write_int8(
 ) -> MixedPrecisionBuild:
     """Quantizes a prepared model and collects its facts."""
     with request.calibration.times.measure(Stage.WRITING):
-        model, facts = pipeline.quantize(prepared, request.target)
+        model, facts = pipeline.quantize(prepared, request.target, request.calibration)
     if analysis is not None:
         facts = facts.model_copy(
             update={

@@ -1,0 +1,147 @@
+"""Layer errors: three columns, faults planted in a file, a runtime that computes otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+
+import numpy as np
+import pytest
+from onnx import ModelProto, numpy_helper
+
+from engine.build.int8.mixed_precision.sensitivity import relative_noise
+from engine.build.int8.pipeline import prepare, quantize
+from engine.layer_errors import measure as measuring
+from engine.layer_errors.findings import findings_of
+from engine.layer_errors.measure import Measured, measure_layer_errors
+from engine.layer_errors.reference import Reference
+from engine.runtimes.observing import plain_session_of
+from engine.runtimes.tensor_readers import EMULATED, READABLE, Reader, open_reader
+from tests.support.mobile import VNNI, batches, calibration, mobile_model, scores
+from tests.support.tiny import tiny_se_model
+
+IMAGES = np.concatenate(batches(1, 2))
+
+
+@cache
+def prepared_of(made: Callable[[], ModelProto]) -> tuple[ModelProto, Reference]:
+    source = made()
+    prepared = prepare(source, calibration("mse"))
+    return quantize(prepared, VNNI)[0], Reference.of(source, prepared.channel_factors)
+
+
+def int8_of(made: Callable[[], ModelProto]) -> tuple[ModelProto, Reference]:
+    """The int8 model, which a test may change, and its fp32."""
+    model, reference = prepared_of(made)
+    copied = ModelProto()
+    copied.CopyFrom(model)
+    return copied, reference
+
+
+def errors_of(
+    model: ModelProto, reference: Reference | None, runtimes: tuple[str, ...] = ()
+) -> Measured:
+    single = (image[None] for image in IMAGES)
+    return measure_layer_errors(model, single, runtimes, 1, reference)
+
+
+def with_scaled(model: ModelProto, name: str, factor: float) -> ModelProto:
+    changed = ModelProto()
+    changed.CopyFrom(model)
+    (tensor,) = [tensor for tensor in changed.graph.initializer if tensor.name == name]
+    values = numpy_helper.to_array(tensor)
+    tensor.CopyFrom(numpy_helper.from_array((values * factor).astype(values.dtype), name))
+    return changed
+
+
+@pytest.mark.parametrize("made", [tiny_se_model, mobile_model])
+def test_good_builds_have_three_columns_and_no_finding(made: Callable[[], ModelProto]) -> None:
+    source = made()
+    model, reference = int8_of(made)
+    measured = errors_of(model, reference, READABLE)
+    assert measured.images == len(IMAGES)
+    assert measured.missing == {}
+    assert findings_of(measured.tensors) == []
+    by_name = {one.tensor: one for one in measured.tensors}
+    for one in measured.tensors:
+        assert one.single_db is not None
+        assert one.accumulated_db is not None
+        assert one.accumulated_db < one.single_db + 1
+        assert set(one.runtimes) == set(READABLE)
+        for found in one.runtimes.values():
+            assert found.single_db == pytest.approx(one.single_db, abs=0.5)
+            assert found.levels <= 1
+    roles = [one.se_role for one in measured.tensors if one.se_role]
+    assert roles[0] == "squeeze"
+    assert roles[-2:] == ["SE gate", "gated map"]
+    # The last row is the network itself: its noise is that of the scores, computed apart.
+    session = plain_session_of(model, 1)
+    parts = [session.run(None, {"input": image[None]})[0] for image in IMAGES]
+    rounded, exact = np.concatenate(parts), scores(source, IMAGES)
+    expected = -10 * np.log10(((rounded - exact) ** 2).sum() / (exact**2).sum())
+    assert by_name["logits"].accumulated_db == pytest.approx(expected, abs=0.1)
+    assert relative_noise(rounded, exact) < 1e-3
+
+
+@pytest.mark.parametrize(
+    ("planted", "factor", "layer", "reason"),
+    [
+        ("p/step", 16.0, "pw", "scale is too large"),
+        ("p/step", 0.125, "pw", "outside its range"),
+        ("p/w/steps", 2.0, "pw", "are wrong"),
+        ("c/w/steps", 2.0, "w", "are wrong"),
+        ("g/scaled/step", 0.125, "g/scaled", "outside its range"),
+        ("logits/w/steps", 2.0, "fc", "are wrong"),
+    ],
+)
+def test_a_wrong_scale_is_found_in_its_layer(
+    planted: str, factor: float, layer: str, reason: str
+) -> None:
+    model, reference = int8_of(mobile_model)
+    first = findings_of(errors_of(with_scaled(model, planted, factor), reference).tensors)[0]
+    assert first.startswith(f"{layer}: ")
+    assert reason in first
+
+
+def test_a_tensor_that_is_read_with_another_scale_is_found() -> None:
+    model, reference = int8_of(mobile_model)
+    other = numpy_helper.from_array(np.array(0.5, np.float32), "other")
+    model.graph.initializer.append(other)
+    writer = next(node for node in model.graph.node if node.output[0] == "p/stored")
+    writer.input[1] = "other"
+    found = findings_of(errors_of(model, reference).tensors)
+    assert any("pw: written with scale 0.5 and read with" in sentence for sentence in found)
+
+
+def test_a_runtime_that_computes_something_else_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, reference = int8_of(mobile_model)
+
+    def deviating(name: str, graph: ModelProto, precision: str, threads: int) -> Reader:
+        wrong = graph if name == EMULATED else with_scaled(graph, "q/w/steps", 1.5)
+        return open_reader(name, wrong, precision, threads)
+
+    monkeypatch.setattr(measuring, "open_reader", deviating)
+    (sentence,) = findings_of(errors_of(model, reference, ("onnxruntime",)).tensors)
+    assert sentence.startswith("ONNX Runtime computes pw2 otherwise than the file says: ")
+
+
+def test_a_bias_that_a_runtime_reads_with_another_scale_is_found() -> None:
+    """ONNX Runtime's QGemm takes the scale of the bias to be that of its products."""
+    model, reference = int8_of(tiny_se_model)
+    found = findings_of(errors_of(with_scaled(model, "p/step", 16), reference, READABLE).tensors)
+    assert any(sentence.startswith("ONNX Runtime computes fc otherwise") for sentence in found)
+    assert not any(sentence.startswith("OpenVINO") for sentence in found)
+
+
+def test_without_fp32_the_file_is_compared_with_the_runtimes() -> None:
+    model, _ = int8_of(tiny_se_model)
+    for one in errors_of(model, None, ("onnxruntime",)).tensors:
+        assert one.single_db is None
+        assert one.runtimes["onnxruntime"].levels <= 1
+
+
+def test_a_runtime_that_is_not_known_is_left_out_with_a_sentence() -> None:
+    model, reference = int8_of(tiny_se_model)
+    measured = errors_of(model, reference, ("torch",))
+    assert "runtime torch cannot be read" in measured.missing["torch"]
+    assert all(not one.runtimes for one in measured.tensors)
