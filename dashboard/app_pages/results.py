@@ -8,6 +8,7 @@ import streamlit as st
 from dashboard import queries
 from dashboard.components.common.demo import invitation
 from dashboard.components.common.package import package_popover
+from dashboard.components.common.purpose import page_title
 from dashboard.components.details.fp16 import show_fp16
 from dashboard.components.details.layers import show_layers
 from dashboard.components.details.profile import show_profile
@@ -43,7 +44,7 @@ def selected_row(rows: pd.DataFrame, event: object) -> None:
     show_build_file_download(provenance.artifact)
 
 
-st.title("Results")
+page_title("Results")
 with st.skeleton(height=420):
     tables = queries.tables()
 if tables.builds.empty:

@@ -10,6 +10,7 @@ import ast
 import re
 import sqlite3
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 
@@ -20,7 +21,7 @@ from streamlit.testing.v1 import AppTest
 from dashboard.components.run_form import choices
 from dashboard.components.run_form.kinds import BUILT_IN
 from dashboard.queries import checkpoints
-from db.enums import JobStatus
+from db.enums import JobKind, JobStatus
 from db.models import Artifact
 from db.session import connect, reading, writing
 from engine.classify import client
@@ -123,9 +124,12 @@ def fill(url: str) -> None:
     progress = {"done": 5, "total": 10, "unit": "images", "log_tail": "a"}
     rows.add_job(url, JobStatus.RUNNING, "Build a", result={"artifact": made}, **progress)
     rows.add_job(url, JobStatus.QUEUED, "Build b")
-    rows.add_job(url, JobStatus.FAILED, "Build c", error="It broke.", ended_at=2.0)
+    wrong, now = {"error_kind": "BuildFailed"}, time.time()
+    rows.add_job(url, JobStatus.FAILED, "Build c", error="No.", ended_at=now, result=wrong)
     rows.add_job(url, JobStatus.CANCELLED, "Build d", ended_at=3.0)
     rows.add_job(url, JobStatus.SUCCEEDED, "Build e", ended_at=4.0, message="done")
+    kind, params = JobKind.PREPARE_DATASET, {"name": "val", "root": "/none"}
+    rows.add_job(url, JobStatus.FAILED, "Dataset", ended_at=now, kind=kind, params=params)
     rows.add_measured_model(url, "random", weights_kind="random")
     rows.add_dataset(url, "broken", corrupt=1, corrupt_files=[["a.jpg", "it is cut short."]])
     with writing(url) as session:
