@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from dashboard import queries
 from dashboard.charts.class_counts import class_counts, count_classes, counts_sentence
 from dashboard.components.common.documents import documents, sections
 from dashboard.components.common.purpose import PURPOSES
@@ -27,12 +29,17 @@ from tests.support.pages import opened, plain_texts
 def describe(app: AppTest) -> AppTest:
     app.selectbox(key="import_model").set_value("timm/seresnet50")
     app.text_input(key="import_source").set_value("card X")
-    app.session_state["import_dataset"] = "other"  # a new option
+    app.selectbox(key="import_dataset").set_value("other")
     app.number_input(key="import_per_class").set_value(20)
     return app.run()
 
 
-def test_predictions_are_mapped_previewed_and_imported(url: str, tmp_path: Path) -> None:
+def test_predictions_are_mapped_previewed_and_imported(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # AppTest cannot enter a new option; the name itself belongs to no registered dataset.
+    offered = [SimpleNamespace(name="other", digest="0")]
+    monkeypatch.setattr(queries, "datasets", lambda: offered)
     path = tmp_path / "mine.npz"
     np.savez(path, best=(np.arange(200) // 20)[:, None], other=np.arange(200))
     app = opened("import_results")

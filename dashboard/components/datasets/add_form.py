@@ -133,7 +133,7 @@ def fill_in(spec: dict[str, Any]) -> None:
 def uploaded_folder() -> str | None:
     """The uploader for a zip of the folder; the folder it was extracted to."""
     archive = dropped_file(
-        "Or drop the folder as a zip file (max 600 MB)",
+        "Or drop the folder as a zip file",
         UPLOAD,
         ("zip",),
         "a zip file",
