@@ -76,6 +76,7 @@ def choose_columns(file: Path) -> Path:
                 index=options.index(default),
                 format_func=lambda name: _column_text(columns, name),
                 key=f"column_{role}_{file.parent.name[:12]}",
+                persist_state="session",
             )
             if name != NONE:
                 chosen[role] = str(name)

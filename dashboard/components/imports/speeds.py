@@ -98,7 +98,9 @@ def choose_fields(keys: list[str], place: str) -> tuple[dict[str, str], dict[str
                     fields[name] = key
                     continue
                 value = st.text_input(
-                    f"{name}, the same for all rows", key=f"constant_{name}_{place}"
+                    f"{name}, the same for all rows",
+                    key=f"constant_{name}_{place}",
+                    persist_state="session",
                 )
                 if value and value.strip():
                     constants[name] = value.strip()
@@ -113,7 +115,13 @@ def choose_fields(keys: list[str], place: str) -> tuple[dict[str, str], dict[str
 def _choose(name: str, keys: list[str], place: str) -> str | None:
     options = [NONE, *keys]
     default = detect_field(name, keys) or NONE
-    chosen = st.selectbox(name, options, index=options.index(default), key=f"field_{name}_{place}")
+    chosen = st.selectbox(
+        name,
+        options,
+        index=options.index(default),
+        key=f"field_{name}_{place}",
+        persist_state="session",
+    )
     return None if chosen == NONE else str(chosen)
 
 
