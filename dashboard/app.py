@@ -43,9 +43,11 @@ pages = [
     page("jobs", "Jobs", "pending_actions", "Running, queued and past jobs.", url_path="jobs"),
     page("classify", "Classify", "image_search", "Top-5 of your images.", url_path="classify"),
     page("results", "Results", "table_chart", "All results, with export.", url_path="results"),
+    page("import_results", "Import", "upload_file", "Results of others.", url_path="import"),
     page("datasets", "Datasets", "photo_library", "Images to evaluate on.", url_path="datasets"),
     page("system", "System", "memory", "Machine, versions, definitions.", url_path="system"),
     page("run", "Run", "receipt_long", "One run.", url_path="run", visibility="hidden"),
+    page("help", "Help", "help", "The documents.", url_path="help", visibility="hidden"),
 ]
 selected_page = st.navigation(pages, position="top")
 with guard():

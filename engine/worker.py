@@ -22,9 +22,11 @@ from db.enums import JobKind, JobStatus
 from db.session import is_unavailable, wait_for_locks
 from engine.common.error_sentences import explain
 from engine.config import settings
-from engine.errors import JobLost
+from engine.errors import JobLost, WorkbenchError
 from engine.jobs import queue
 from engine.jobs.context import JobContext
+from engine.jobs.host_lock import inherited
+from engine.jobs.results import JobResult
 from engine.jobs.workspaces import workspace_of
 
 Handler = Callable[[dict[str, Any], JobContext], dict[str, Any]]
@@ -63,7 +65,15 @@ def main(job_id: int, attempt: int) -> None:
             return
         workspace = workspace_of(job_id, attempt)
         workspace.mkdir(parents=True, exist_ok=True)
-        context = JobContext(url, job_id, attempt, workspace)
+        context = JobContext(
+            url,
+            job_id,
+            attempt,
+            workspace,
+            kind=job.kind,
+            host_lock=inherited(),
+            when_idle=job.priority <= queue.WHEN_IDLE,
+        )
         result = handler_of(job.kind)(job.params, context)
     except JobLost:
         return
@@ -80,7 +90,9 @@ def _write_failure(url: str, job_id: int, attempt: int, error: BaseException) ->
     """Records the failure; requeues the job if only the database was unavailable."""
     if is_unavailable(error):
         return queue.requeue(url, job_id, attempt, explain(error))
-    return queue.end(url, job_id, attempt, JobStatus.FAILED, error=explain(error))
+    kind = type(error).__name__ if isinstance(error, WorkbenchError) else None
+    result = JobResult(error_kind=kind).dump() if kind else None
+    return queue.end(url, job_id, attempt, JobStatus.FAILED, result=result, error=explain(error))
 
 
 def _conclude(write: Callable[[], object]) -> None:

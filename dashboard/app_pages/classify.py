@@ -7,16 +7,17 @@ from collections import Counter
 import streamlit as st
 
 from dashboard import queries
-from dashboard.components.classify.excitations import show_excitations
 from dashboard.components.classify.image_sources import choose_images
-from dashboard.components.classify.predictions import Choice, classify_and_show, show_rejected
+from dashboard.components.classify.one_image import show_image
+from dashboard.components.classify.predictions import Choice, classify_all, show_rejected
+from dashboard.components.classify.results_grid import show_results
+from dashboard.components.classify.waiting import is_machine_free, show_waiting
 from dashboard.components.common.demo import demo_button
+from dashboard.components.common.purpose import page_title
 from dashboard.formats import short
 from db.enums import WeightsKind
 from db.models import Artifact
 from engine.build.lookup import why_cannot_run
-from engine.config import settings
-from engine.jobs.locks import is_locked
 from engine.runtimes.registry import RUNTIMES, label_of
 from engine.specs import DEFAULT_RUNTIME
 from engine.specs.precisions import precision_names
@@ -27,14 +28,21 @@ MAX_BUILDS = 4
 def choose_builds(builds: list[Artifact]) -> list[Choice]:
     """Up to four builds of any models, each in a runtime.
 
-    The default is the first and the last precision of the newest model, in the default runtime.
+    The default is the first and the last precision of the newest model, in the default runtime;
+    never a build with random weights, whose classes mean nothing.
     """
     by_label = choices_by_label(builds)
+    trained = [build for build in builds if build.weights_kind != WeightsKind.RANDOM]
     newest = [
         label
         for label, choice in by_label.items()
-        if choice.build.model_id == builds[0].model_id and choice.runtime == DEFAULT_RUNTIME
+        if trained
+        and choice.build.model_id == trained[0].model_id
+        and choice.build.weights_digest == trained[0].weights_digest
+        and choice.runtime == DEFAULT_RUNTIME
     ]
+    if not trained:
+        st.caption("All builds have random weights: what they predict means nothing.")
     newest.sort(key=lambda label: precision_names().index(by_label[label].build.precision))
     labels = st.multiselect(
         f"Builds (max {MAX_BUILDS})",
@@ -75,12 +83,7 @@ def choices_by_label(builds: list[Artifact]) -> dict[str, Choice]:
     }
 
 
-def is_machine_free() -> bool:
-    """False while a benchmark runs on this machine: classification would disturb it."""
-    return not is_locked(settings().host_lock, shared=True)
-
-
-st.title("Classify")
+page_title("Classify")
 all_builds = queries.builds()
 if not all_builds:
     with st.container(border=True):
@@ -101,14 +104,12 @@ else:
     if not selected_builds:
         st.info("Select at least one build.", icon=":material/deployed_code:")
     elif images and not is_machine_free():
-        st.info(
-            "A benchmark is running on this machine, and classification would disturb it. Reload "
-            "this page when it has ended.",
-            icon=":material/hourglass:",
-        )
+        show_waiting(len(images))
     elif not images and not rejected:
         st.caption("Images stay on this machine.")
     else:
         show_rejected(rejected)
-        classified = classify_and_show(images, selected_builds)
-        show_excitations(classified, [choice.build for choice in selected_builds], all_builds)
+        classified = classify_all(images, selected_builds)
+        selected = show_results(classified, selected_builds) if classified else None
+        if selected is not None:
+            show_image(*selected, selected_builds, all_builds)

@@ -16,6 +16,7 @@ from dashboard.components.common.demo import invitation
 from dashboard.components.common.guard import guard
 from dashboard.components.common.links import copy_link, note_unknown, show_link_notes
 from dashboard.components.common.old_links import translate_query_params
+from dashboard.components.common.purpose import page_purpose
 from dashboard.components.common.theme import chart_config, choose_image_format, current_palette
 from dashboard.components.compare.accuracy import accuracy_card
 from dashboard.components.compare.accuracy_loss import Side, accuracy_loss_view, runtime_sides
@@ -251,6 +252,7 @@ BOUND = (
 with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
     st.title("Compare", width="content")
     copy_link(BOUND)
+page_purpose("Compare")
 with st.skeleton(height=520):
     tables = queries.tables()
 if tables.evaluations.empty and tables.benchmarks.empty:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import pandas as pd
 import streamlit as st
 
@@ -11,14 +9,16 @@ from dashboard import queries
 from dashboard.components.common.demo import demo_button
 from dashboard.components.common.guard import guard
 from dashboard.components.common.notice import show_notice
-from dashboard.components.jobs.progress import queue_positions, show_live_runs
+from dashboard.components.common.purpose import page_title
+from dashboard.components.jobs.machine import machine_holder, machine_text
+from dashboard.components.jobs.progress import schedule
+from dashboard.components.jobs.runs import show_live_runs
 from dashboard.components.jobs.table import (
+    dismiss_failures,
     elapsed,
     failed_card,
     job_details,
     no_dispatcher_warning,
-    queued_row,
-    running_card,
 )
 from dashboard.formats import duration, plural
 from dashboard.palette import STATUS_COLORS
@@ -26,54 +26,56 @@ from db.enums import ENDED, JobStatus
 from engine.jobs import dispatcher
 
 REFRESH_S = 1.5
-SHOWN_QUEUED = 8
+IDLE_REFRESH_S = 4.0
+"""Another tab or terminal may queue a job at any time."""
+WERE_LIVE = "jobs_were_live"
 CHOSEN = "chosen_job"
 LISTED = "listed_jobs"
 
 
 def all_jobs() -> None:
-    """The page; redrawn while a job is queued or running."""
+    """The page; redrawn often while a job is queued or running, and slowly otherwise."""
     with guard():
         show_notice()
         dispatching = dispatcher.ensure_dispatcher()
         live = queries.live_jobs()
-        running = [view for view in live if view.row.status == JobStatus.RUNNING]
-        queued = [view for view in live if view.row.status == JobStatus.QUEUED]
-        if not live and st.session_state.pop("jobs_were_live", False):
-            st.rerun()
-        st.session_state["jobs_were_live"] = bool(live)
+        running = [view.row for view in live if view.row.status == JobStatus.RUNNING]
+        queued = len(live) - len(running)
+        if bool(live) != st.session_state.get(WERE_LIVE, bool(live)):
+            st.session_state[WERE_LIVE] = bool(live)
+            st.rerun()  # the whole page, with the other interval
+        st.session_state[WERE_LIVE] = bool(live)
         state = "active" if dispatching else "idle"
+        machine = machine_text(machine_holder(), running)
         with st.container(horizontal=True, vertical_alignment="center"):
             st.caption(
-                f"Queue {state} · {plural(len(running), 'job')} running, {len(queued)} queued",
+                f"Queue {state} · {plural(len(running), 'job')} running, {queued} queued · "
+                f"{machine}",
                 width="stretch",
             )
             st.page_link("app_pages/run.py", label="All runs", icon=":material/receipt_long:")
         if queued and not dispatching:
             no_dispatcher_warning()
-        show_live_runs(live)
-        for view in running:
-            running_card(view)
-        if queued:
-            show_queue(queued, queue_positions(live))
+        show_live_runs(live, schedule(live))
         show_failures()
         show_history()
 
 
-def show_queue(queued: list[queries.JobView], positions: Mapping[int, str]) -> None:
-    """The first queued jobs, in start order."""
-    with st.container(border=True):
-        for view in queued[:SHOWN_QUEUED]:
-            queued_row(view, positions.get(view.row.id, ""))
-        if len(queued) > SHOWN_QUEUED:
-            st.caption(f"and {len(queued) - SHOWN_QUEUED} more in the queue")
-
-
 def show_failures() -> None:
-    """Recent failures that were not retried."""
+    """Recent failures that were neither retried nor dismissed."""
     failed = queries.unresolved_failures()
-    if failed:
-        st.subheader("Failed")
+    if not failed:
+        return
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.subheader("Failed", width="stretch")
+        if len(failed) > 1:
+            st.button(
+                "Dismiss all",
+                key="dismiss_all",
+                icon=":material/done_all:",
+                on_click=dismiss_failures,
+                args=([view.row.id for view in failed],),
+            )
     for view in failed:
         failed_card(view, key="open")
 
@@ -155,11 +157,16 @@ def store_selection() -> None:
     st.session_state[CHOSEN] = listed[rows[0]] if rows and rows[0] < len(listed) else None
 
 
-st.title("Jobs")
-has_live_jobs = queries.has_live_jobs()
-if has_live_jobs or queries.ended_jobs(tuple(ENDED), limit=1):
-    st.fragment(run_every=REFRESH_S if has_live_jobs else None)(all_jobs)()
-else:
+def show_jobs() -> None:
+    """The page, or the invitation while there was never a job."""
+    if queries.has_live_jobs() or queries.ended_jobs(tuple(ENDED), limit=1):
+        all_jobs()
+    else:
+        invitation()
+
+
+def invitation() -> None:
+    """What will be shown here, and two ways to begin."""
     with st.container(border=True):
         st.markdown("**No jobs yet.**")
         st.markdown(
@@ -173,3 +180,8 @@ else:
                 label="Queue your own run",
                 icon=":material/add_circle:",
             )
+
+
+page_title("Jobs")
+interval_s = REFRESH_S if queries.has_live_jobs() else IDLE_REFRESH_S
+st.fragment(run_every=interval_s)(show_jobs)()

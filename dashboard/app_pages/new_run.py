@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from dashboard import queries
 from dashboard.components.common.guard import guard
 from dashboard.components.common.notice import go_to, leave_notice
+from dashboard.components.common.purpose import page_title
 from dashboard.components.run_form import choices
 from dashboard.components.run_form.build_file import fill_from_build_file
 from dashboard.components.run_form.controls import Form, is_prefilled
@@ -119,7 +120,7 @@ def earlier_runs(model_id: str) -> None:
         )
 
 
-st.title("New run")
+page_title("New run")
 try:
     if apply_remembered_request():
         st.info("Prefilled from an earlier run; edit it and queue it.", icon=":material/edit:")

@@ -9,6 +9,7 @@ from dashboard import queries
 from dashboard.components.common.demo import invitation
 from dashboard.components.common.links import copy_link, show_link_notes
 from dashboard.components.common.package import package_popover
+from dashboard.components.common.purpose import page_purpose
 from dashboard.components.details.calibration_draws import show_calibration_draws
 from dashboard.components.details.fp16 import show_fp16
 from dashboard.components.details.layer_errors import show_layer_errors
@@ -63,6 +64,7 @@ BOUND = (
 with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
     st.title("Results", width="content")
     copy_link(BOUND)
+page_purpose("Results")
 with st.skeleton(height=420):
     tables = queries.tables(hidden=True)
 if tables.builds.empty:

@@ -18,6 +18,7 @@ from dashboard.components.details.layers import show_layers
 from dashboard.components.details.profile import show_profile
 from dashboard.components.details.provenance import facts_table, show_provenance
 from dashboard.components.jobs.progress import queue_positions, stepper
+from dashboard.components.jobs.runs import cancel_run_popover, falling_titles
 from dashboard.components.jobs.runs_table import show_runs
 from dashboard.components.jobs.table import (
     job_details,
@@ -44,6 +45,7 @@ from engine.runs.fields import request_facts
 from engine.specs.comparability import SWEPT
 
 REFRESH_S = 2.0
+IDLE_REFRESH_S = 4.0
 _KINDS = ("evaluation", "benchmark")
 MAX_SHOWN = 8  # with more jobs of a status, they are collapsed, so that results stay visible
 SHOWN_FIRST = {JobStatus.QUEUED: 3, JobStatus.FAILED: MAX_SHOWN}
@@ -66,9 +68,10 @@ def jobs_part(run_id: int) -> None:
         if queued and not dispatching:
             no_dispatcher_warning()
         positions = queue_positions(queries.live_jobs()) if queued else {}
-        if not live and st.session_state.pop(f"run_{run_id}_live", False):
-            st.rerun()
+        was_live = st.session_state.get(f"run_{run_id}_live", bool(live))
         st.session_state[f"run_{run_id}_live"] = bool(live)
+        if was_live != bool(live):
+            st.rerun()  # the whole page, with the other interval
         done = sum(view.row.status == JobStatus.SUCCEEDED for view in views)
         st.markdown(stepper([(view.row.kind, view.row.status) for view in views]))
         text = f"{done} of {plural(len(views), 'job')} done"
@@ -82,9 +85,12 @@ def jobs_part(run_id: int) -> None:
             if len(found) > MAX_SHOWN and status != JobStatus.RUNNING
         }
         hidden = {view.row.id for found in folded.values() for view in found}
+        titles = {view.row.id: view.row.title for view in views}
+        needs = control.needs_of_live(queries.url()) if queued else []
         for view in views:
             if view.row.id not in hidden:
-                job_part(view, positions.get(view.row.id, ""))
+                falling = falling_titles(view, titles, needs)
+                job_part(view, positions.get(view.row.id, ""), falling)
         for status, found in folded.items():
             folded_jobs(status, found)
 
@@ -106,14 +112,14 @@ def folded_jobs(status: str, views: list[JobView]) -> None:
         st.markdown("\n".join(lines))
 
 
-def job_part(view: JobView, position: str = "") -> None:
+def job_part(view: JobView, position: str = "", falling: tuple[str, ...] = ()) -> None:
     """One job, drawn according to its state; a succeeded one in one line."""
     job = view.row
     if job.status == JobStatus.RUNNING:
-        running_card(view)
+        running_card(view, falling)
     elif job.status == JobStatus.QUEUED:
         with st.container(border=True):
-            queued_row(view, position)
+            queued_row(view, position, falling)
     elif job.status == JobStatus.SUCCEEDED:
         title = f"{escape_markdown(job.title)} · {escape_markdown(job.message or 'done')}"
         st.markdown(f":green[:material/check_circle:] {title}")
@@ -128,13 +134,6 @@ def sweep_part(rows: pd.DataFrame) -> None:
     if len(configurations) > 1:
         with st.container(border=True):
             show_sweep(sweep, "run_sweep")
-
-
-def cancel_remaining(run_id: int) -> None:
-    """Callback: cancels the queued and running jobs of a run."""
-    with guard_callback():
-        ids = control.cancel_run(queries.url(), run_id)
-        leave_notice(f"Cancelled {plural(len(ids), 'job')}. Finished jobs are kept.")
 
 
 def describe_part(run: Run) -> None:
@@ -216,19 +215,13 @@ def show_run(run: Run) -> None:
         views = queries.run_jobs(run.id)
         live = any(v.row.status in (JobStatus.QUEUED, JobStatus.RUNNING) for v in views)
         if live:
-            st.button(
-                "Cancel remaining",
-                icon=":material/close:",
-                key="cancel_rest",
-                on_click=cancel_remaining,
-                args=(run.id,),
-                help="Finished jobs are kept. If you queue the same request again, it continues "
-                "from there.",
+            cancel_run_popover(
+                run.id, [v for v in views if v.row.status in (JobStatus.QUEUED, JobStatus.RUNNING)]
             )
     left, right = st.columns([3, 2], gap="large")
     with left:
         st.subheader("Jobs")
-        st.fragment(run_every=REFRESH_S if live else None)(jobs_part)(run.id)
+        st.fragment(run_every=REFRESH_S if live else IDLE_REFRESH_S)(jobs_part)(run.id)
     with right:
         st.subheader("Configuration")
         facts_table(request_facts(run.request), alt="Configuration of the run")

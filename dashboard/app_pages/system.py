@@ -12,6 +12,7 @@ from dashboard.components.common.definitions import DEFINITIONS
 from dashboard.components.common.guard import guard_callback
 from dashboard.components.common.login import show_user
 from dashboard.components.common.notice import leave_notice
+from dashboard.components.common.purpose import page_title
 from dashboard.components.details.peak import show_peak
 from dashboard.components.details.provenance import facts_table
 from dashboard.components.details.verification import show_verification
@@ -172,7 +173,7 @@ def definitions() -> None:
             st.markdown(f"**{term}**  \n{meaning}")
 
 
-st.title("System")
+page_title("System")
 show_user()
 left, right = st.columns(2, gap="large")
 with left:

@@ -44,6 +44,7 @@ from dashboard.queries.stored import (
     peaks,
     provenance,
 )
+from dashboard.queries.thumbnails import thumbnails
 
 __all__ = [
     "JobView",
@@ -80,6 +81,7 @@ __all__ = [
     "speed_ratio",
     "tables",
     "tags_in_use",
+    "thumbnails",
     "unresolved_failures",
     "url",
     "version",

@@ -47,12 +47,18 @@ def run_jobs(run_id: int) -> list[JobView]:
 
 
 def unresolved_failures(limit: int = 5) -> list[JobView]:
-    """Failed jobs of the last FAILURES_S seconds without a later equal job, the newest first."""
+    """Failed jobs of the last FAILURES_S seconds without a later equal job, the newest first.
+
+    Those that were dismissed are left out.
+    """
     recent = utc_epoch() - FAILURES_S
     later = aliased(Job)
     superseded = select(later.id).where(later.key == Job.key, later.id > Job.id)
     statement = select(Job).where(
-        Job.status == JobStatus.FAILED, Job.ended_at > recent, ~superseded.exists()
+        Job.status == JobStatus.FAILED,
+        Job.cancel.is_(False),
+        Job.ended_at > recent,
+        ~superseded.exists(),
     )
     return _views(statement.order_by(Job.ended_at.desc()).limit(limit))
 

@@ -32,10 +32,13 @@ def wait_until_quiet(
 ) -> None:
     """Returns when other processes have used little of the machine for QUIET_S.
 
+    While it waits, other jobs may use the machine; it is taken again before the return.
+
     Raises BenchmarkFailed after `max_s`, with what still disturbs. A cancelled job is stopped by
     its supervisor, as at any other time.
     """
     context.stage(f"Waiting until the machine is quiet, for up to {duration(max_s)}.")
+    context.release_machine()
     last, before = sample(), processes()
     begun, quiet_since = last.at_s, last.at_s
     while True:
@@ -47,11 +50,13 @@ def wait_until_quiet(
         disturbed = seen.other_busy_cores > MAX_OTHER_CORES
         if disturbed:
             quiet_since = now.at_s
-        if now.at_s - quiet_since >= QUIET_S:
+        quiet = now.at_s - quiet_since >= QUIET_S
+        if quiet and context.take_machine():
             context.say(f"The machine is quiet after {duration(now.at_s - begun)}.")
             return
+        busy = "another job has the machine" if quiet else "quiet"
         waited = now.at_s - begun
-        what = "; ".join(seen.reasons()) if disturbed else "quiet"
+        what = "; ".join(seen.reasons()) if disturbed else busy
         if waited >= max_s:
             raise BenchmarkFailed(
                 f"The machine was not quiet within {duration(max_s)}: {what}. Nothing was "

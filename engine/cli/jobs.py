@@ -105,11 +105,15 @@ def cancel(
         emit_json({"run": run, "cancelled": ids}) if json else note(f"Canceled: jobs {ids}.")
         return
     assert job is not None
-    status = control.cancel(prepare_database(), job)
+    url = prepare_database()
+    skipped = sorted(control.skipped_with([job], control.needs_of_live(url)))
+    status = control.cancel(url, job)
     if json:
         emit_json({"job": job, "status": status})
-    else:
-        note(_CANCELLED.get(status, f"Job {job} had already ended: {status}."))
+        return
+    note(_CANCELLED.get(status, f"Job {job} had already ended: {status}."))
+    if skipped and status in _CANCELLED:
+        note(f"Skipped with it, because they need it: jobs {skipped}.")
 
 
 _CANCELLED = {

@@ -5,8 +5,8 @@ The cache file is named by the digests of the artifact and of the dataset.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +30,14 @@ Progress = Callable[[int, int], object]
 
 @dataclass(frozen=True, slots=True)
 class MeanExcitations:
-    """Mean excitations over `images` images; `values`: one (channels,) vector per block."""
+    """Mean excitations over `images` images; `values`: one (channels,) vector per block.
+
+    `classes`: by label, the number of images and the mean gate (blocks,) of that class.
+    """
 
     images: int
     values: tuple[np.ndarray, ...]
+    classes: Mapping[int, tuple[int, np.ndarray]] = field(default_factory=dict)
 
 
 def load_mean(artifact: Artifact, dataset: Dataset, images: int) -> MeanExcitations | None:
@@ -43,7 +47,15 @@ def load_mean(artifact: Artifact, dataset: Dataset, images: int) -> MeanExcitati
         return None
     with np.load(path, allow_pickle=False) as stored:
         blocks = sorted(name for name in stored.files if name.startswith("block_"))
-        return MeanExcitations(int(stored["images"]), tuple(stored[name] for name in blocks))
+        classes = {}
+        if "class_labels" in stored.files:  # earlier versions stored none
+            columns = (stored[name] for name in ("class_labels", "class_images", "class_gates"))
+            classes = {
+                int(label): (int(count), gates)
+                for label, count, gates in zip(*columns, strict=True)
+            }
+        values = tuple(stored[name] for name in blocks)
+        return MeanExcitations(int(stored["images"]), values, classes)
 
 
 def compute_mean(
@@ -56,18 +68,32 @@ def compute_mean(
     index = open_index(dataset)
     selected = sample_by_class(index.labels, min(images, len(index)), seed=0)
     sums = [np.zeros(block.channels) for block in network.blocks]
+    by_class: dict[int, list[np.ndarray]] = {}
+    labels = index.labels[selected]
     done = 0
     for batch in read_batches(index, selected, network.preprocess, BATCH, settings().threads):
-        for total, values in zip(sums, network.batch_weights(batch), strict=True):
+        gates = network.batch_weights(batch)
+        for total, values in zip(sums, gates, strict=True):
             total += values.sum(axis=0)
+        block_means = np.stack([values.mean(axis=1) for values in gates], axis=1)
+        for label, one in zip(labels[done : done + len(batch)], block_means, strict=True):
+            by_class.setdefault(int(label), []).append(one)
         done += len(batch)
         if report is not None:
             report(done, len(selected))
     means = tuple(total / done for total in sums)
     path = _path(network.artifact, dataset, images)
     named = {f"block_{n:03d}": values for n, values in enumerate(means)}
-    save_arrays(path, images=np.array(done), **named)
-    return MeanExcitations(done, means)
+    classes = {label: (len(ones), np.mean(ones, axis=0)) for label, ones in by_class.items()}
+    save_arrays(
+        path,
+        images=np.array(done),
+        class_labels=np.array(list(classes)),
+        class_images=np.array([count for count, _ in classes.values()]),
+        class_gates=np.array([gates for _, gates in classes.values()]),
+        **named,
+    )
+    return MeanExcitations(done, means, classes)
 
 
 def run(params: dict[str, Any], context: JobContext) -> dict[str, Any]:

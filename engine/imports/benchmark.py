@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -137,7 +137,11 @@ def read_benchmarks(path: Path) -> list[OutsideBenchmark]:
     In a CSV the column `environment.<fact>` holds a fact of the machine. Raises InvalidRequest with
     the row and the field.
     """
-    records = _records(path)
+    return parse_benchmarks(read_records(path), path.name)
+
+
+def parse_benchmarks(records: Iterable[Mapping[str, Any]], name: str) -> list[OutsideBenchmark]:
+    """The benchmarks of these records; `name` is that of the file. Raises InvalidRequest."""
     benchmarks = []
     for number, record in enumerate(records, 1):
         try:
@@ -146,10 +150,26 @@ def read_benchmarks(path: Path) -> list[OutsideBenchmark]:
             first = error.errors()[0]
             where = cut(".".join(str(part) for part in first["loc"])) or "row"
             reason = str(first["msg"]).removeprefix("Value error, ").rstrip(".")
-            raise InvalidRequest(f"{path.name}, benchmark {number}: {where}: {reason}.") from error
+            raise InvalidRequest(f"{name}, benchmark {number}: {where}: {reason}.") from error
     if not benchmarks:
-        raise InvalidRequest(f"{path.name} holds no benchmark.")
+        raise InvalidRequest(f"{name} holds no benchmark.")
     return benchmarks
+
+
+def map_records(
+    records: Iterable[Mapping[str, Any]], fields: Mapping[str, str], constants: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    """The records with `fields` (field -> key of the file), and the same constants in each.
+
+    Keys that no field uses are dropped, but for `environment`.
+    """
+    mapped = []
+    for record in records:
+        row = {field: record[key] for field, key in fields.items() if record.get(key) is not None}
+        if record.get("environment"):
+            row["environment"] = record["environment"]
+        mapped.append({**constants, **row})
+    return mapped
 
 
 def _as_value_error(check: Callable[[], Value]) -> Value:
@@ -160,7 +180,8 @@ def _as_value_error(check: Callable[[], Value]) -> Value:
         raise ValueError(str(error)) from error
 
 
-def _records(path: Path) -> list[dict[str, Any]]:
+def read_records(path: Path) -> list[dict[str, Any]]:
+    """The records of a JSON or CSV file, unchecked. Raises InvalidRequest for another file."""
     if path.suffix.lower() == ".csv":
         return [_unflatten(row) for row in read_csv(path).to_dict("records")]
     data = read_json(path)

@@ -50,25 +50,44 @@ class OutsideEvaluation:
     environment: dict[str, Any] | None = None
 
 
-def import_evaluation(outside: OutsideEvaluation, url: str) -> tuple[Evaluation, bool]:
-    """Records the evaluation; returns its row, and whether it existed before.
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """A file of predictions against its images: what an import would record."""
+
+    images: ImageSet
+    columns: PerImage
+    matching: ClassMatching
+    at_chance: bool
+
+
+def examine(outside: OutsideEvaluation, url: str) -> Examined:
+    """Reads and scores the predictions, and records nothing.
 
     Raises InvalidRequest for files that do not match, and LabelsMismatch for fp32 predictions with
-    an accuracy at chance level; then nothing is recorded.
+    an accuracy at chance level.
     """
-    plain_facts(outside.environment or {}, "environment")  # before anything is recorded
+    plain_facts(outside.environment or {}, "environment")
     predictions = read_predictions(outside.file, outside.background)
     images = find_images(outside.dataset, predictions, outside.labels, outside.per_class, url)
     predictions, image_indices = match_images(predictions, images, outside.file.name)
     matching = _match_classes(predictions, images, outside.file.name)
-    classes = matching.outputs
     columns = _score_predictions(predictions, image_indices, images, matching)
-    chance = is_at_chance(columns, classes)
+    chance = is_at_chance(columns, matching.outputs)
     if chance and not facts_of(outside.precision).lossy:
         raise LabelsMismatch(
             f"{outside.file.name} is correct on {int(columns.correct.sum())} of {len(columns)} "
             f"images, which is chance level. {likely_cause(columns)} Nothing was imported."
         )
+    return Examined(images, columns, matching, chance)
+
+
+def import_evaluation(outside: OutsideEvaluation, url: str) -> tuple[Evaluation, bool]:
+    """Records the evaluation; returns its row, and whether it existed before.
+
+    Raises what `examine` raises; then nothing is recorded.
+    """
+    examined = examine(outside, url)
+    images, columns, matching = examined.images, examined.columns, examined.matching
     build = record_build(outside.model_id, outside.precision, outside.source, url)
     recipe = data_digest(
         [build.digest, images.dataset_digest, file_digest(outside.file), outside.background]
@@ -79,7 +98,7 @@ def import_evaluation(outside: OutsideEvaluation, url: str) -> tuple[Evaluation,
     if existing is not None:
         return existing, True
     row = _evaluation_row(outside, build, images, columns, recipe)
-    row.at_chance = chance
+    row.at_chance = examined.at_chance
     row.per_image_path = str(path.relative_to(settings().home))
     row.environment_digest = record_environment(outside.environment, url)
     notes = {"class_matching": matching.assumed, "labels": " ".join(images.notes)}
@@ -88,7 +107,7 @@ def import_evaluation(outside: OutsideEvaluation, url: str) -> tuple[Evaluation,
         sha256=file_digest(outside.file),
         best_classes_known=None if columns.top is None else columns.top.shape[1],
         scoring="by class index",
-        classes=classes,
+        classes=matching.outputs,
         **{name: text for name, text in notes.items() if text},
     ).dump()
     with writing(url) as session:

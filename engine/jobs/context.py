@@ -13,12 +13,13 @@ from sqlalchemy.exc import SQLAlchemyError
 from db.session import is_unavailable
 from engine.common.error_sentences import error_message
 from engine.errors import JobLost
-from engine.jobs import queue
+from engine.jobs import host_lock, queue
 from engine.jobs.results import PartialResult
 
 REPORT_EVERY_S = 0.5
 QUIET_S = 5.0
 RATE_WINDOW_S = 10.0
+ASIDE_S = 1.0
 
 
 @dataclass
@@ -29,6 +30,11 @@ class JobContext:
     job_id: int
     attempt: int
     workspace: Path
+    kind: str = ""
+    host_lock: int | None = None
+    """Descriptor of the machine's lock; None where the work runs outside the queue."""
+    when_idle: bool = False
+    """Whether the job runs on an idle machine only, and makes way for other jobs."""
     _reported_at: float = 0.0
     _quiet_until: float = 0.0
     _history: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=64))
@@ -72,6 +78,26 @@ class JobContext:
         self._reported_at = 0.0
         self._write({"done": None, "total": None, "rate": None, "partial_result": None})
         self.say(message)
+
+    def release_machine(self) -> None:
+        """Lets other jobs use the machine, until `take_machine`."""
+        if self.host_lock is not None:
+            host_lock.release(self.host_lock)
+
+    def take_machine(self) -> bool:
+        """Takes the machine for this job alone; False while another job uses it."""
+        return self.host_lock is None or host_lock.take_alone(self.host_lock, self.kind)
+
+    def others_wait(self) -> bool:
+        """Whether this job should make way for another one."""
+        return self.when_idle and queue.has_pressing(self.url)
+
+    def step_aside(self) -> None:
+        """Gives the machine to the other jobs of the queue, and returns when all have ended."""
+        self.say("Paused while other jobs use the machine.")
+        self.release_machine()
+        while self.others_wait() or not self.take_machine():
+            time.sleep(ASIDE_S)
 
     def _rate(self) -> float | None:
         newest, done = self._history[-1]

@@ -1,9 +1,13 @@
-"""Cancel and retry jobs."""
+"""Cancel, dismiss and retry jobs."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass
+
 from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import aliased
 
 from db.clock import utc_epoch
 from db.enums import ENDED, LIVE, JobStatus
@@ -47,6 +51,61 @@ def cancel_run(url: str, run_id: int) -> list[int]:
     for job_id in ids:  # last first, so that none starts in between
         cancel(url, job_id)
     return sorted(ids)
+
+
+def dismiss(url: str, job_ids: Iterable[int]) -> None:
+    """Marks failed jobs as given up: they are no longer listed as open failures.
+
+    The flag is that of a cancelled job; a retry clears it.
+    """
+    failed = update(Job).where(Job.id.in_(list(job_ids)), Job.status == JobStatus.FAILED)
+    with writing(url) as session:
+        session.execute(failed.values(cancel=True))
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """An edge: `job_id` needs `needs_id`, which may have ended without success (`dead`)."""
+
+    job_id: int
+    needs_id: int
+    optional: bool = False
+    dead: bool = False
+
+
+def needs_of_live(url: str) -> list[Need]:
+    """The needs of all queued jobs."""
+    waiting, needed = aliased(Job), aliased(Job)
+    statement = (
+        select(JobNeed.job_id, JobNeed.needs_id, JobNeed.optional, needed.status)
+        .join(waiting, waiting.id == JobNeed.job_id)
+        .join(needed, needed.id == JobNeed.needs_id)
+        .where(waiting.status == JobStatus.QUEUED)
+    )
+    with reading(url) as session:
+        return [
+            Need(job_id, needs_id, optional, status in DEAD_ENDS)
+            for job_id, needs_id, optional, status in session.execute(statement)
+        ]
+
+
+def skipped_with(cancelled: Iterable[int], needs: Iterable[Need]) -> set[int]:
+    """The queued jobs that are skipped when these jobs do not succeed; as `queue.sweep` does it."""
+    by_job: dict[int, list[Need]] = {}
+    for need in needs:
+        by_job.setdefault(need.job_id, []).append(need)
+    lost = given = set(cancelled)
+    while True:
+        more = {job for job, its in by_job.items() if job not in lost and _cannot_run(its, lost)}
+        if not more:
+            return lost - given
+        lost = lost | more
+
+
+def _cannot_run(needs: list[Need], lost: set[int]) -> bool:
+    dead = [need.dead or need.needs_id in lost for need in needs]
+    required = any(is_dead and not need.optional for need, is_dead in zip(needs, dead, strict=True))
+    return required or all(dead)
 
 
 def retry(url: str, job_id: int) -> list[int]:

@@ -22,12 +22,15 @@ from engine.config import REPOSITORY, child_command, child_environment, settings
 from engine.errors import WorkbenchError
 from engine.hosts.ownership import require_ownership
 from engine.jobs import queue, workspaces
-from engine.jobs.locks import try_lock
+from engine.jobs.locks import is_locked, try_lock
 from engine.jobs.supervisor import run_job
 
 TICK_S = 0.2
 SWEEP_EVERY_S = 1.0
 START_TIMEOUT_S = 10.0
+GRACE_S = 1.0
+PASS_S = 300.0
+"""Other jobs pass a benchmark that waits for the machine for so long."""
 OUTAGE_S = 3600.0
 """The dispatcher exits after the database has been unavailable for so long."""
 
@@ -40,10 +43,18 @@ class _Running:
 
     exclusive: bool
     ended: threading.Event = field(default_factory=threading.Event)
+    started_at: float = field(default_factory=time.monotonic)
+
+    def may_be_passed(self) -> bool:
+        """Whether other jobs may start before this one, which waits for the machine.
+
+        Not at first, so that it gets a machine that is free, and not for ever.
+        """
+        return GRACE_S <= time.monotonic() - self.started_at < PASS_S
 
 
 class LocalExecutor:
-    """Runs jobs in threads of this process; an exclusive job runs alone."""
+    """Runs jobs in threads of this process; an exclusive one alone, by the lock of the machine."""
 
     def __init__(self, url: str, slots: int, worker: str) -> None:
         self.url, self.slots, self.worker = url, slots, worker
@@ -52,16 +63,33 @@ class LocalExecutor:
         """Set when a job of this process has ended, until `wait` returns."""
 
     def start_ready(self) -> None:
-        """Starts the jobs that may start now, strictly in queue order."""
+        """Starts the jobs that may start now, in queue order.
+
+        A benchmark runs alone, so it waits for the lock of the machine. Meanwhile other jobs pass
+        it, for PASS_S at most; then they are held back until it has run. Two never wait at once.
+        """
         self.running = {i: job for i, job in self.running.items() if not job.ended.is_set()}
-        for job_id, exclusive in queue.ready(self.url):
+        ready = queue.ready(self.url)
+        waiting = [
+            job for i, _ in ready if (job := self.running.get(i)) is not None and job.exclusive
+        ]
+        closed = any(not job.may_be_passed() for job in waiting)
+        closed = closed or is_locked(settings().host_lock, shared=True)
+        free = self.slots - sum(not job.exclusive for job in self.running.values())
+        for job_id, exclusive in ready:
             if job_id in self.running:
                 continue
-            alone = exclusive or any(job.exclusive for job in self.running.values())
-            if len(self.running) >= (1 if alone else self.slots):
-                return
-            self.running[job_id] = job = _Running(exclusive)
-            threading.Thread(target=self._run, args=(job_id, job), daemon=True).start()
+            if exclusive and not waiting:
+                waiting.append(self._start(job_id, exclusive=True))
+                closed = True  # it takes the lock first, if the machine is free
+            elif not exclusive and not closed and free > 0:
+                self._start(job_id, exclusive=False)
+                free -= 1
+
+    def _start(self, job_id: int, *, exclusive: bool) -> _Running:
+        self.running[job_id] = job = _Running(exclusive)
+        threading.Thread(target=self._run, args=(job_id, job), daemon=True).start()
+        return job
 
     def has_running(self) -> bool:
         """Whether a job of this process has not ended."""

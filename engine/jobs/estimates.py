@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import heapq
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
@@ -54,27 +53,41 @@ def expected_starts(jobs: list[LiveJob], slots: int) -> Mapping[int, float | Non
     """Seconds until each queued job starts; None if a job ahead of it has no known duration.
 
     Simulates the dispatcher: queue order, `slots` jobs at once, exclusive jobs alone, each after
-    its dependencies. `jobs` are in queue order and include the running ones.
+    its dependencies; what is not exclusive passes an exclusive job that waits. `jobs` are in queue
+    order and include the running ones.
     """
-    ends: dict[int, float | None] = {}
     starts: dict[int, float | None] = {}
-    free = [0.0] * slots
-    for job in sorted(jobs, key=lambda job: not job.running):
-        if job.seconds is None and job.running:
-            ends[job.id] = None
-            continue
-        ends_of_needs = [ends[need] for need in job.needs if need in ends]
-        if None in ends_of_needs or None in ends.values():
-            starts[job.id] = ends[job.id] = None
-            continue
-        ready = max((end for end in ends_of_needs if end is not None), default=0.0)
-        soonest = max(free) if job.exclusive else heapq.heappop(free)
-        start = 0.0 if job.running else max(soonest, ready)
-        end = None if job.seconds is None else start + job.seconds
-        starts[job.id], ends[job.id] = start, end
-        if job.exclusive:
-            free = [end or start] * slots
-        else:
-            heapq.heappush(free, end or start)
-    running = {job.id for job in jobs if job.running}
-    return {job_id: start for job_id, start in starts.items() if job_id not in running}
+    ends: dict[int, float | None] = {}
+    waiting = sorted(jobs, key=lambda job: not job.running)
+    time_s = 0.0
+    while waiting and None not in ends.values():
+        for job in tuple(waiting):
+            if job.running or _may_start(job, jobs, ends, slots, time_s):
+                starts[job.id] = time_s
+                ends[job.id] = None if job.seconds is None else time_s + job.seconds
+                waiting.remove(job)
+                if job.seconds is None:
+                    break
+        later = [end for end in ends.values() if end is not None and end > time_s]
+        if not later:
+            break
+        time_s = min(later)
+    return {job.id: starts.get(job.id) for job in jobs if not job.running}
+
+
+def _may_start(
+    job: LiveJob,
+    jobs: Sequence[LiveJob],
+    ends: Mapping[int, float | None],
+    slots: int,
+    time_s: float,
+) -> bool:
+    """Whether a job of the simulation starts at `time_s`; `ends` are of the started jobs."""
+    live = {other.id for other in jobs}
+    done = {i for i, end in ends.items() if end is not None and end <= time_s}
+    if any(need in live and need not in done for need in job.needs):
+        return False
+    running = [other for other in jobs if other.id in ends and other.id not in done]
+    if job.exclusive:
+        return not running
+    return len(running) < slots and not any(other.exclusive for other in running)

@@ -23,6 +23,8 @@ from db.session import is_unavailable, reading, writing
 from engine.common.digests import data_digest
 
 DEAD_ENDS = (JobStatus.FAILED, JobStatus.CANCELLED, JobStatus.SKIPPED)
+WHEN_IDLE = -1
+"""Priority of a job that runs only while no other job is live, and makes way for one."""
 T = TypeVar("T")
 PROGRESS_WAIT_S = 1.0
 RENEW_WAIT_S = 2.0
@@ -91,10 +93,11 @@ def submit(session: Session, new: NewJob) -> int:
     return job.id
 
 
-def ready(url: str, limit: int = 100) -> list[tuple[int, bool]]:
+def ready(url: str, limit: int = 1000) -> list[tuple[int, bool]]:
     """(id, exclusive) of queued jobs whose dependencies succeeded, in the order to start them.
 
-    Optional dependencies must have ended only; `sweep` skips a job none of whose can succeed.
+    Optional dependencies must have ended only; `sweep` skips a job none of whose can succeed. A job
+    of WHEN_IDLE is ready only while there is no other one.
     """
     needed = aliased(Job)
     unmet = (
@@ -109,12 +112,29 @@ def ready(url: str, limit: int = 100) -> list[tuple[int, bool]]:
     blocked = _blocked()
     statement = (
         select(Job.id, Job.exclusive)
-        .where(Job.status == JobStatus.QUEUED, ~unmet.exists(), Job.id.not_in(blocked))
+        .where(
+            Job.status == JobStatus.QUEUED,
+            ~unmet.exists(),
+            Job.id.not_in(blocked),
+            or_(Job.priority > WHEN_IDLE, ~_pressing().exists()),
+        )
         .order_by(Job.priority.desc(), Job.id)
         .limit(limit)
     )
     with reading(url) as session:
         return [(row.id, row.exclusive) for row in session.execute(statement)]
+
+
+def _pressing() -> Select[int]:
+    """Live jobs that do not wait for an idle machine."""
+    other = aliased(Job)
+    return select(other.id).where(other.status.in_(LIVE), other.priority > WHEN_IDLE)
+
+
+def has_pressing(url: str) -> bool:
+    """Whether a job is queued or running that does not wait for an idle machine."""
+    with reading(url) as session:
+        return session.scalar(_pressing().limit(1)) is not None
 
 
 def get(url: str, job_id: int) -> Job | None:

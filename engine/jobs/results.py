@@ -20,7 +20,8 @@ class JobResult(Document):
 
     `artifact` (digest), `evaluation` and `benchmarks` (ids): what the job made, `benchmark` the
     first of these; `profile`: digest of the profiled build, at `batch` and `threads`; `notes`:
-    sentences for the user; `corrupt_files`: (file, reason).
+    sentences for the user; `corrupt_files`: (file, reason); `error_kind`: class of the error of a
+    failed job.
     """
 
     artifact: str | None = None
@@ -39,6 +40,7 @@ class JobResult(Document):
     stable: bool | None = None
     batch: int | None = None
     threads: int | list[int] | None = None
+    error_kind: str | None = None
 
     @classmethod
     def from_stored(cls, stored: dict[str, Any] | None) -> JobResult:

@@ -22,7 +22,7 @@ from db.session import is_unavailable
 from engine.common.error_sentences import explain
 from engine.config import REPOSITORY, child_command, child_environment, settings
 from engine.hosts import home
-from engine.jobs import queue
+from engine.jobs import host_lock, queue
 from engine.jobs.lifeline import EXIT_NOT_RECORDED
 from engine.jobs.locks import acquire
 from engine.jobs.workspaces import workspace_of
@@ -37,7 +37,8 @@ def run_job(url: str, job_id: int, worker: str = "engine.worker") -> None:
     """Runs a queued job to its end; returns at once if another process has claimed it.
 
     The host lock is taken before the claim, so the job stays queued while it waits, and the child
-    inherits it, so it lasts as long as the work. Benchmarks take it exclusively.
+    inherits it, so it lasts as long as the work. Benchmarks take it exclusively; one that waits for
+    a quiet machine gives it up meanwhile.
     """
     job = queue.get(url, job_id)
     if job is None:
@@ -50,6 +51,8 @@ def run_job(url: str, job_id: int, worker: str = "engine.worker") -> None:
     with acquire(settings().host_lock, exclusive=job.exclusive, wanted=still_queued) as lock:
         if lock is None:
             return
+        if job.exclusive:
+            host_lock.announce(lock, job.kind)
         own = home.load()
         attempt = queue.claim(
             url,
@@ -112,6 +115,7 @@ class _Attempt:
             **child_environment(),
             "TMPDIR": str(temporary),  # removed with the workspace, however the attempt ends
             "DATABASE_URL": self.url,
+            host_lock.DESCRIPTOR: str(lock),
         }
         settings().folder("logs")
         with self.log.open("wb") as log:

@@ -1,13 +1,15 @@
-"""Queues peak jobs: once per environment and thread count, after a benchmark there."""
+"""Queues peak jobs: once per environment and thread count, after a benchmark there.
+
+They wait until no other job is live, and belong to no run: a run is done without them.
+"""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import select
-
 from db.enums import JobKind
-from db.models import Benchmark, RunJob
+from db.models import Benchmark
 from db.session import reading, writing
 from engine.config import settings, usable_cores
 from engine.jobs import queue
@@ -31,7 +33,7 @@ def run_benchmark(params: dict[str, Any], context: JobContext) -> dict[str, Any]
         for row in rows:
             used = row.threads * row.instances * row.protocol.get("processes", 1)
             runtime = name_in(row.runtime)
-            queue_if_missing(context.job_id, row.environment_digest, used, context.url, runtime)
+            queue_if_missing(row.environment_digest, used, context.url, runtime)
     return result
 
 
@@ -49,24 +51,15 @@ def peak_job(spec: PeakSpec) -> NewJob:
 
 
 def queue_if_missing(
-    job_id: int,
-    environment_digest: str,
-    threads: int,
-    url: str,
-    runtime: str = DEFAULT_RUNTIME,
+    environment_digest: str, threads: int, url: str, runtime: str = DEFAULT_RUNTIME
 ) -> int | None:
-    """Queues the peak for a benchmark with `threads` threads unless it is stored; the job's id.
-
-    The peak job is added to the runs of the benchmark.
-    """
+    """Queues the peak for a benchmark with `threads` threads unless it is stored; the job's id."""
     if not settings().peak or runtime not in RUNTIMES or not RUNTIMES[runtime].has_peak:
         return None
     counts = (1, min(threads, usable_cores()))
     missing = missing_threads(environment_digest, counts, url, runtime)
     if not missing:
         return None
+    job = peak_job(PeakSpec(threads=tuple(missing), runtime=runtime))
     with writing(url) as session:
-        peak_id = queue.submit(session, peak_job(PeakSpec(threads=tuple(missing), runtime=runtime)))
-        for run_id in session.scalars(select(RunJob.run_id).where(RunJob.job_id == job_id)).all():
-            session.merge(RunJob(run_id=run_id, job_id=peak_id))
-    return peak_id
+        return queue.submit(session, replace(job, priority=queue.WHEN_IDLE))

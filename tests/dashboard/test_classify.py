@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from streamlit.testing.v1 import AppTest
 
 from dashboard import queries
 from dashboard.charts.excitations import excitations, last_of_stages, takeaway
+from dashboard.charts.gate_strength import gate_sentence, gate_strength, stage_means
 from dashboard.components.classify import predictions
 from dashboard.palette import LIGHT
 from engine.classify import client
@@ -19,7 +21,7 @@ from engine.datasets.reader import DatasetIndex
 from engine.jobs.locks import try_lock
 from tests.support import rows
 from tests.support.answering import classified, png
-from tests.support.pages import at, missing
+from tests.support.pages import at, missing, opened
 
 
 @pytest.fixture
@@ -39,6 +41,7 @@ def test_two_precisions_stand_side_by_side(app: AppTest) -> None:
     assert len(app.dataframe) == 2
     assert app.dataframe[0].value["probability"].tolist()[0] == 50
     assert "**cat\\.png**" in said(app)
+    assert not app.toggle(key="disagreements").value
 
 
 def test_refused_files_are_named_and_the_others_go_on(app: AppTest) -> None:
@@ -75,7 +78,7 @@ def test_too_many_files_are_refused_by_name(app: AppTest, monkeypatch: pytest.Mo
     app.run()
     (warning,) = app.warning
     assert "32" in warning.value
-    assert len(app.dataframe) == 64
+    assert len(app.dataframe[0].value) == 32, "one row per image"
 
 
 def test_many_files_of_one_reason_share_one_warning(app: AppTest) -> None:
@@ -92,7 +95,11 @@ def test_a_benchmark_is_not_disturbed(app: AppTest) -> None:
     assert lock is not None
     app.file_uploader(key="photographs").upload("cat.png", png(), "image/png").run()
     assert "would disturb it" in said(app)
+    assert "1 image waiting" in said(app)
     assert not app.dataframe
+    os.close(lock)
+    app.run()
+    assert len(app.dataframe) == 2, "it went on by itself, with the image that was dropped"
 
 
 def answer(*indices: int) -> Classification:
@@ -137,7 +144,7 @@ def test_samples_come_from_a_dataset_of_the_same_classes(
     monkeypatch.setattr(queries, "dataset_index", lambda *_: index)
     app.button_group(key="source").set_value("Samples").run()
     assert not app.exception
-    assert len(app.dataframe) == 8  # four images, two builds
+    assert len(app.dataframe[0].value) == 4
     assert "**0\\.png**" in said(app)
 
 
@@ -146,6 +153,57 @@ def test_the_camera_is_asked_for_only_when_it_is_chosen(app: AppTest) -> None:
     app.button_group(key="source").set_value("Camera").run()
     assert not app.exception
     assert len(app.get("camera_input")) == 1
+
+
+def test_images_survive_a_page_change_until_they_are_removed(app: AppTest) -> None:
+    app.file_uploader(key="photographs").upload("cat.png", png(), "image/png").run()
+    app.switch_page("app_pages/jobs.py").run()
+    app.switch_page("app_pages/classify.py").run()
+    assert len(app.dataframe) == 2
+    app.button(key="forget_images").click().run()
+    assert not app.dataframe
+
+
+def test_disagreements_and_true_classes_are_shown(
+    app: AppTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def by_build(
+        artifact: str, data: bytes, name: str, runtime: str = "onnxruntime"
+    ) -> Classification:
+        other = name == "tench.png" and artifact == queries.builds()[0].digest
+        return answer(1 if other else 0, 2)
+
+    monkeypatch.setattr(client, "classify", by_build)
+    for name in ("tench.png", "goldfish.png", "x.png"):
+        app.file_uploader(key="photographs").upload(name, png(), "image/png")
+    app.run()
+    assert "3 images · 1 disagreement · right:" in said(app).replace("\\", "")
+    table = app.dataframe[0].value
+    assert table["true class"].tolist()[:2] == ["tench, Tinca tinca", "goldfish, Carassius auratus"]
+    assert table["same top-1"].tolist() == [False, True, True]
+    app.toggle(key="disagreements").set_value(True).run()
+    assert len(app.dataframe) == 2, "one image is left, with the top-5 of two builds"
+    assert "true: tench" in said(app)
+
+
+def test_random_weights_are_never_the_default(url: str) -> None:
+    rows.add_measured_model(url, "random", weights_kind="random")
+    app = opened("classify")
+    assert app.multiselect(key="builds").value == []
+    rows.add_measured_model(url)
+    values = opened("classify").multiselect(key="builds").value
+    assert len(values) == 2
+    assert not [value for value in values if "random" in value]
+
+
+def test_the_gates_of_the_stages_are_told_at_a_glance() -> None:
+    image = stage_means([1, 1, 2], [0.2, 0.4, 0.9])
+    assert image == {1: pytest.approx(0.3), 2: pytest.approx(0.9)}
+    references = {"class mean": {1: 0.3, 2: 0.5}, "dataset mean": {1: 0.1, 2: 0.9}}
+    text = gate_sentence(image, references)
+    assert not missing(text, "Stage 1 gates most", "0.30", "the class mean: stage 2, +0.400")
+    figure = gate_strength(image, references, LIGHT)
+    assert [trace.name for trace in figure.data] == ["this image", "class mean", "dataset mean"]
 
 
 def test_excitations_are_drawn_against_the_mean() -> None:

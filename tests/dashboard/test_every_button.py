@@ -7,9 +7,11 @@ on the database as it was before, so that what one removes another still finds.
 from __future__ import annotations
 
 import ast
+import json
 import re
 import sqlite3
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 
@@ -20,11 +22,13 @@ from streamlit.testing.v1 import AppTest
 from dashboard.components.run_form import choices
 from dashboard.components.run_form.kinds import BUILT_IN
 from dashboard.queries import checkpoints
-from db.enums import JobStatus
-from db.models import Artifact
+from db.enums import JobKind, JobStatus
+from db.models import Artifact, Dataset
 from db.session import connect, reading, writing
 from engine.classify import client
 from engine.config import REPOSITORY, settings
+from engine.datasets.classes import ClassSource
+from engine.datasets.registration import index_path
 from engine.export.file_check import FileCheck, FileFacts
 from engine.store.artifacts import MODEL_FILE
 from engine.weights.identify import Identified
@@ -120,9 +124,12 @@ def fill(url: str) -> None:
     progress = {"done": 5, "total": 10, "unit": "images", "log_tail": "a"}
     rows.add_job(url, JobStatus.RUNNING, "Build a", result={"artifact": made}, **progress)
     rows.add_job(url, JobStatus.QUEUED, "Build b")
-    rows.add_job(url, JobStatus.FAILED, "Build c", error="It broke.", ended_at=2.0)
+    wrong, now = {"error_kind": "BuildFailed"}, time.time()
+    rows.add_job(url, JobStatus.FAILED, "Build c", error="No.", ended_at=now, result=wrong)
     rows.add_job(url, JobStatus.CANCELLED, "Build d", ended_at=3.0)
     rows.add_job(url, JobStatus.SUCCEEDED, "Build e", ended_at=4.0, message="done")
+    kind, params = JobKind.PREPARE_DATASET, {"name": "val", "root": "/none"}
+    rows.add_job(url, JobStatus.FAILED, "Dataset", ended_at=now, kind=kind, params=params)
     rows.add_measured_model(url, "random", weights_kind="random")
     rows.add_dataset(url, "broken", corrupt=1, corrupt_files=[["a.jpg", "it is cut short."]])
     with writing(url) as session:
@@ -178,6 +185,34 @@ def _an_image_that_ends_the_child(app: AppTest) -> None:
     app.file_uploader(key="photographs").upload("fatal.png", png(), "image/png").run()
 
 
+def _images_kept_from_before(app: AppTest) -> None:
+    app.file_uploader(key="photographs").upload("cat.png", png(), "image/png").run()
+    app.switch_page("app_pages/jobs.py").run()
+    app.switch_page("app_pages/classify.py").run()
+
+
+def _speeds_to_import(app: AppTest) -> None:
+    app.button_group(key="kind").set_value("Speeds").run()
+    row = "model,precision,source,device,images_per_s\ntimm/seresnet50,int8,card,card,5\n"
+    app.file_uploader(key="speeds_upload").upload("a.csv", row.encode(), "text/csv").run()
+
+
+def _predictions_to_import(app: AppTest) -> None:
+    with reading(settings().url) as session:
+        digest = session.scalars(select(Dataset.digest).where(Dataset.name == "broken")).one()
+    names = [f"{number}.png" for number in range(20)]
+    index = {"files": names, "labels": [n // 2 for n in range(20)], "classes": list("abcdefghij")}
+    index_path(digest).write_text(
+        json.dumps({**index, "class_source": ClassSource.NAMES, "present": []})
+    )
+    lines = "".join(f"{name},{number // 2}\n" for number, name in enumerate(names))
+    file = app.file_uploader(key="predictions_upload")
+    file.upload("p.csv", f"image,top1\n{lines}".encode(), "text/csv").run()
+    app.selectbox(key="import_model").set_value("timm/seresnet50")
+    app.selectbox(key="import_dataset").set_value("broken")
+    app.text_input(key="import_source").set_value("card X").run()
+
+
 FURTHER: list[tuple[str, Callable[[AppTest], None]]] = [
     ("results", _nothing_matches),
     ("compare", _only_random_weights),
@@ -187,6 +222,9 @@ FURTHER: list[tuple[str, Callable[[AppTest], None]]] = [
     ("new_run", _weights_of_another_row),
     ("classify", _a_photograph),
     ("classify", _an_image_that_ends_the_child),
+    ("classify", _images_kept_from_before),
+    ("import_results", _speeds_to_import),
+    ("import_results", _predictions_to_import),
 ]
 """Pages with something chosen that shows more buttons."""
 

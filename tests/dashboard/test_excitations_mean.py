@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from sqlalchemy import select
 from streamlit.testing.v1 import AppTest
@@ -10,7 +12,10 @@ from dashboard import queries
 from db.enums import JobKind, JobStatus
 from db.models import Job
 from db.session import reading, writing
+from engine.config import settings
 from engine.jobs import dispatcher
+from engine.jobs.host_lock import announce
+from engine.jobs.locks import try_lock
 from tests.support import rows
 from tests.support.pages import missing
 
@@ -55,7 +60,11 @@ def test_a_queued_one_says_what_it_waits_for_and_that_nothing_runs_it(
     app: AppTest, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows.add_job(url, JobStatus.RUNNING, "Benchmark a", exclusive=True)
+    lock = try_lock(settings().host_lock)
+    assert lock is not None
+    announce(lock, "benchmark")
     app.button(key="excitations_mean").click().run()
+    os.close(lock)
     text = app.get("progress")[0].proto.text
     assert not missing(text, "position 1", "waits until Benchmark a ends")
     assert not app.warning

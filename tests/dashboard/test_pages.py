@@ -318,15 +318,15 @@ def test_a_dataset_form_queues_or_says_what_is_wrong(url: str, tmp_path: Path) -
     app = opened("datasets")
     app.text_input(key="dataset_name").set_value("mine")
     app.text_input(key="dataset_folder").set_value("/nowhere/at/all")
-    app.form_submit_button[0].click().run()
+    app.button(key="add_dataset").click().run()
     assert "There is no folder" in app.error[0].value
     app.text_input(key="dataset_name").set_value("not a name!")
     app.text_input(key="dataset_folder").set_value(str(tmp_path))
-    app.form_submit_button[0].click().run()
+    app.button(key="add_dataset").click().run()
     assert "is not a valid dataset name" in app.error[0].value.replace("\\", "")
     app.text_input(key="dataset_name").set_value("mine")
     app.text_input(key="dataset_folder").set_value(str(tmp_path))
-    app.form_submit_button[0].click().run()
+    app.button(key="add_dataset").click().run()
     with reading(url) as session:
         (job,) = session.scalars(select(Job))
     assert job.params["name"] == "mine"
@@ -340,18 +340,18 @@ def test_a_dataset_form_takes_classes_and_columns(url: str, tmp_path: Path) -> N
     app.text_input(key="dataset_name").set_value("mine")
     app.text_input(key="dataset_folder").set_value(str(tmp_path))
     app.text_input(key="dataset_labels").set_value(str(tmp_path / "labels.csv"))
-    app.form_submit_button[0].click().run()
+    app.button(key="add_dataset").click().run()
     assert "the class column is not clear" in app.error[0].value
     app.text_input(key="dataset_columns").set_value("foto klasse")
-    app.form_submit_button[0].click().run()
+    app.button(key="add_dataset").click().run()
     assert "is not two columns" in app.error[0].value
     app.text_input(key="dataset_columns").set_value("foto, klasse")
     app.text_input(key="dataset_classes").set_value(str(tmp_path / "none.txt"))
-    app.form_submit_button[0].click().run()
+    app.button(key="add_dataset").click().run()
     assert "There is no class list" in app.error[0].value
     app.text_input(key="dataset_classes").set_value(str(tmp_path / "classes.txt"))
     app.selectbox(key="dataset_base").set_value(1)
-    app.form_submit_button[0].click().run()
+    app.button(key="add_dataset").click().run()
     with reading(url) as session:
         (job,) = session.scalars(select(Job))
     assert job.params["label_columns"] == ["foto", "klasse"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -12,11 +13,12 @@ from dashboard.components.jobs.progress import stepper
 from dashboard.components.run_form import prefill
 from dashboard.palette import DARK, LIGHT
 from db.enums import JobStatus, Precision, WeightsKind
-from db.models import Job, JobNeed, Run
+from db.models import Job, JobNeed, Run, RunJob
 from db.session import reading, writing
 from engine.config import settings
 from engine.evaluation.job import _RunningAccuracy
 from engine.jobs import dispatcher
+from engine.jobs.host_lock import announce
 from engine.jobs.locks import try_lock
 from engine.jobs.results import PartialResult
 from engine.preprocess import PreprocessSpec
@@ -101,7 +103,14 @@ def test_what_waits_for_a_benchmark_says_for_which(url: str, page: str) -> None:
     rows.add_job(url, JobStatus.RUNNING, "Benchmark a", exclusive=True)
     rows.add_job(url, JobStatus.QUEUED, "Build b")
     said = plain_texts(opened(page, id="2"))
+    assert "waits until" not in said, "it waits for a quiet machine, and gave up the lock"
+    lock = try_lock(settings().host_lock)
+    assert lock is not None
+    announce(lock, "benchmark")
+    said = plain_texts(opened(page, id="2"))
+    os.close(lock)
     assert not missing(said, "position 1", "waits until Benchmark a ends")
+    assert page == "run" or "Machine in use by a benchmark alone, since" in said
 
 
 def test_what_runs_beside_the_running_job_waits_for_nothing(url: str) -> None:
@@ -117,7 +126,7 @@ def test_what_waits_for_another_workbench_says_so(url: str) -> None:
     assert "another workbench" not in texts(opened("jobs"))
     lock = try_lock(settings().host_lock)
     assert lock is not None
-    assert "another workbench" in texts(opened("jobs"))
+    assert "Machine in use by a job of another workbench alone" in texts(opened("jobs"))
     os.close(lock)
     assert "another workbench" not in texts(opened("jobs"))
 
@@ -236,3 +245,38 @@ def test_a_run_says_how_its_builds_were_asked_for(url: str) -> None:
     assert told["Percentile"].replace("\\", "") == "99.5 %"
     assert told["Layers excluded from quantization"] == "0, 4"
     assert told["Append a softmax"] == "yes"
+
+
+def test_a_run_is_one_row_and_cancel_says_what_falls_with_a_job(url: str) -> None:
+    first = rows.add_job(url, JobStatus.RUNNING, "Export a")
+    second = rows.add_job(url, JobStatus.QUEUED, "Build b")
+    with writing(url) as session:
+        session.add(JobNeed(job_id=second, needs_id=first))
+        session.add(RunJob(run_id=1, job_id=second))
+    app = opened("jobs")
+    (row,) = [expander.label for expander in app.expander if "Run 1" in expander.label]
+    assert "0 of 2 done" in row
+    assert "1 job skipped with it" in plain_texts(app)
+    assert app.button(key=f"cancel_{first}").label == "Cancel 2 jobs"
+    assert app.button(key=f"cancel_{second}").label == "Cancel"
+    assert "Kept for another run: Build b." in plain_texts(app)
+
+
+def test_a_failure_is_dismissed_or_fixed_where_the_request_was_wrong(url: str) -> None:
+    wrong = {"error_kind": "WeightsUnavailable"}
+    job = rows.add_job(
+        url, JobStatus.FAILED, "Export a", ended_at=time.time(), error="No.", result=wrong
+    )
+    crash = rows.add_job(url, JobStatus.FAILED, "Build b", ended_at=time.time(), error="No.")
+    with writing(url) as session:
+        session.get(Run, 1).request = DEMO.to_json()
+    app = opened("jobs")
+    assert f"fix_open_{crash}" not in [button.key for button in app.button]
+    fixed = app.button(key=f"fix_open_{job}").click().run()
+    assert "weights" in fixed.query_params["field"]
+    assert "Prefilled from an earlier run" in texts(fixed)
+    app = opened("jobs")
+    app.button(key=f"dismiss_open_{job}").click().run()
+    assert [b.key for b in app.button if str(b.key).startswith("dismiss_open")] == [
+        f"dismiss_open_{crash}"
+    ]

@@ -135,10 +135,11 @@ def test_a_runs_page_shows_its_sweep_and_how_far_it_is(url: str, live: bool) -> 
     said = said_by(app)
     assert f"of {5 if live else 6} points" in said
     assert "p99 (ms)" in [header_of(name) for name in app.dataframe[-1].value]  # those of speed
-    assert [b.label for b in app.button if b.key == "cancel_rest"] == ["Cancel remaining"] * live
+    cancel = f"cancel_run_now_{run_id}"
+    assert [b.label for b in app.button if b.key == cancel] == ["Cancel 1 job"] * live
     if live:
         assert not missing(str([p.text for p in app.get("progress")]), "5 of 6 jobs done")
-        app.button(key="cancel_rest").click().run()
+        app.button(key=cancel).click().run()
         with reading(url) as session:
             states = [job.status for job in session.query(Job)]
         assert JobStatus.QUEUED not in states

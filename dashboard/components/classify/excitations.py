@@ -6,6 +6,7 @@ import numpy as np
 import streamlit as st
 
 from dashboard.charts.excitations import excitations, last_of_stages, takeaway
+from dashboard.charts.gate_strength import gate_sentence, gate_strength, stage_means
 from dashboard.components.classify.excitations_mean import mean_excitations
 from dashboard.components.classify.predictions import ImageFile
 from dashboard.components.common.theme import chart_config, current_palette
@@ -15,29 +16,32 @@ from db.models import Artifact
 from engine.classify import client
 from engine.classify.client import ImageExcitations
 from engine.errors import WorkbenchError
+from engine.excitations.job import MeanExcitations
 
 MAX_PANELS = 8
-SKELETON_HEIGHT = 420
+SKELETON_HEIGHT = 320
+MIN_CLASS_IMAGES = 3
 
 
 def show_excitations(
-    images: list[ImageFile], selected: list[Artifact], all_builds: list[Artifact]
+    image: ImageFile, predicted: int, selected: list[Artifact], all_builds: list[Artifact]
 ) -> None:
-    """The section of the SE gates; they are computed only when it is switched on."""
+    """The SE gates beside the picture; they are computed only when they are switched on.
+
+    `predicted`: the class (output index) whose mean is shown, if the dataset has images of it.
+    """
     builds = fp32_builds(selected, all_builds)
-    if not images or not builds:
+    if not builds:
+        st.caption("SE gates are shown for models with an fp32 build.")
         return
-    st.subheader("SE gates")
-    if not st.toggle("Show SE gates", key="excitations", bind="query-params"):
-        st.caption("The gate of each SE block for each channel, for one image, in fp32.")
+    if not st.toggle("SE gates", key="excitations", bind="query-params"):
+        st.caption("How strongly the SE blocks of each stage gate this image, in fp32.")
         return
-    left, right = st.columns(2)
-    build = left.selectbox(
-        "Model", builds, format_func=lambda build: str(build.model_id), key="excitations_of"
-    )
-    names = [image.name for image in images]
-    name = right.selectbox("Image", names, key="excitations_image")
-    image = images[names.index(str(name))]
+    build = builds[0]
+    if len(builds) > 1:
+        build = st.selectbox(
+            "Model", builds, format_func=lambda build: str(build.model_id), key="excitations_of"
+        )
     mean = mean_excitations(build)
     with st.skeleton(height=SKELETON_HEIGHT):
         try:
@@ -45,7 +49,26 @@ def show_excitations(
         except WorkbenchError as error:
             st.info(message(str(error)), icon=":material/info:")
             return
-    draw_chart(gates, None if mean is None else list(mean.values))
+    show_strength(gates, mean, predicted)
+    with st.expander("By channel"):
+        draw_chart(gates, None if mean is None else list(mean.values))
+
+
+def show_strength(gates: ImageExcitations, mean: MeanExcitations | None, predicted: int) -> None:
+    """The mean gate of each stage at a glance, against the class and the dataset."""
+    stages = [block.stage for block in gates.blocks]
+    image = stage_means(stages, [values.mean() for values in gates.values])
+    references = {}
+    if mean is not None:
+        count, of_class = mean.classes.get(predicted, (0, None))
+        if of_class is not None and count >= MIN_CLASS_IMAGES:
+            references[f"class mean ({count} images)"] = stage_means(stages, list(of_class))
+        overall = [values.mean() for values in mean.values]
+        references[f"dataset mean ({mean.images} images)"] = stage_means(stages, overall)
+    sentence = gate_sentence(image, references)
+    st.markdown(escape_markdown(sentence))
+    figure = gate_strength(image, references, current_palette())
+    st.plotly_chart(figure, key="gate_strength", config=chart_config(), alt=sentence)
 
 
 def draw_chart(gates: ImageExcitations, mean: list[np.ndarray] | None) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import streamlit as st
 
 from dashboard import queries
+from dashboard.components.classify import kept_images
 from dashboard.components.classify.predictions import ImageFile
 from dashboard.components.classify.sample_images import synthetic_samples
 from dashboard.components.classify.uploads import (
@@ -15,11 +16,11 @@ from dashboard.components.classify.uploads import (
     MAX_IMAGE_BYTES,
     MAX_IMAGES,
     Rejected,
-    split_by_count,
 )
 from db.models import Artifact
 
 UPLOAD, CAMERA, SAMPLES = "Upload", "Camera", "Samples"
+UPLOADER = "photographs"
 SAMPLE_COUNT = 4
 Selection = tuple[list[ImageFile], list[Rejected]]
 """Accepted and rejected images."""
@@ -44,10 +45,13 @@ def _from_upload(builds: list[Artifact]) -> Selection:
         type=[*IMAGE_TYPES, "heic", "heif", "avif"],
         accept_multiple_files=True,
         max_upload_size=MAX_IMAGE_BYTES // 1_000_000,
-        key="photographs",
+        key=UPLOADER,
+        on_change=kept_images.store,
+        args=(UPLOADER,),
+        help="A name such as n01440764_18.JPEG or tench.jpg tells the true class.",
     )
-    accepted, rejected = split_by_count([file.name for file in files])
-    return [ImageFile(files[i].name, files[i].getvalue()) for i in accepted], rejected
+    kept_images.show_kept(is_empty=not files)
+    return kept_images.kept()
 
 
 def _from_camera(builds: list[Artifact]) -> Selection:

@@ -1,15 +1,13 @@
-"""Classification of images, and the card of each image."""
+"""Classification of images by the chosen builds."""
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
 
-import pandas as pd
 import streamlit as st
 
 from dashboard.components.classify.uploads import Rejected, require_image
-from dashboard.components.common.theme import current_palette
 from dashboard.formats import escape_markdown, message
 from db.models import Artifact
 from engine.classify import client
@@ -18,9 +16,7 @@ from engine.errors import ChildFailed, ImageRejected
 from engine.runtimes.registry import label_of
 from engine.specs import DEFAULT_RUNTIME
 
-THUMBNAIL_WIDTH = 224
 MAX_NAMES = 3
-CARD_HEIGHT = 340  # of an image with two tables, so that the page does not jump
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,26 +56,27 @@ def _classify(
     return client.classify(artifact, _data, name, runtime)
 
 
-def classify_and_show(images: list[ImageFile], builds: list[Choice]) -> list[ImageFile]:
-    """Classifies and draws every image by every choice; returns the classified images.
+def classify_all(images: list[ImageFile], builds: list[Choice]) -> list[ClassifiedImage]:
+    """Classifies every image by every choice, with a progress bar; draws why files are rejected.
 
-    The reason for a rejected image is drawn in its place; the other images follow. Where the child
-    process fails (timeout, memory, crash), no more images are classified, and a button tries again.
+    Where the child process fails (timeout, memory, crash), no more images are classified, and a
+    button tries again.
     """
-    classified = []
-    for image in images:
+    classified: list[ClassifiedImage] = []
+    rejected: list[Rejected] = []
+    place = st.empty()
+    for number, image in enumerate(images, 1):
+        if len(images) > 1:
+            place.progress(number / len(images), text=f"Image {number} of {len(images)}")
         try:
-            with st.skeleton(height=CARD_HEIGHT):
-                result = classify(image, builds)
+            result = classify(image, builds)
         except ChildFailed as error:
             st.error(message(f"{image.name}: {error}"), icon=":material/error:")
             st.button("Try again", key="classify_again", icon=":material/refresh:")
             break
-        if isinstance(result, Rejected):
-            show_rejected([result])
-        else:
-            show_image(result, builds)
-            classified.append(image)
+        rejected.append(result) if isinstance(result, Rejected) else classified.append(result)
+    place.empty()
+    show_rejected(rejected)
     return classified
 
 
@@ -107,59 +104,6 @@ def show_rejected(rejected: list[Rejected]) -> None:
         listed = ", ".join(names[:MAX_NAMES]) + (f" and {more} more" if more > 0 else "")
         text = reason if reason.startswith(names[0]) else f"{listed}: {reason}"
         st.warning(escape_markdown(text), icon=":material/image_not_supported:")
-
-
-def show_image(classified: ClassifiedImage, builds: list[Choice]) -> None:
-    """The model input, and the top-5 of each build."""
-    with st.container(border=True):
-        with st.container(horizontal=True, vertical_alignment="center"):
-            st.markdown(f"**{escape_markdown(classified.image.name)}**")
-            if len(classified.results) > 1:
-                text, color = agreement(*classified.results)
-                st.badge(text, color=color)  # type: ignore[arg-type]
-        several_models = len({choice.build.model_id for choice in builds}) > 1
-        with st.grid(len(builds) + 1, min_column_width=210):
-            with st.container():
-                crop = classified.results[0].crop
-                st.image(crop, width=THUMBNAIL_WIDTH, alt="Model input")
-                st.caption(f"Model input: {crop.shape[1]} × {crop.shape[0]} pixels")
-            for result, choice in zip(classified.results, builds, strict=True):
-                with st.container():
-                    _show_top5(result, choice, several_models)
-
-
-def _show_top5(result: Classification, choice: Choice, with_model: bool) -> None:
-    build = choice.build
-    model = f"{escape_markdown(build.model_id)} " if with_model else ""
-    st.markdown(
-        f"{model}**{choice.name}** · {escape_markdown(first_name(result.predictions[0].name))}"
-    )
-    rows = pd.DataFrame(
-        {
-            "class": [first_name(prediction.name) for prediction in result.predictions],
-            "probability": [100 * prediction.probability for prediction in result.predictions],
-        }
-    )
-    st.dataframe(
-        rows,
-        hide_index=True,
-        column_config={
-            "class": st.column_config.TextColumn("class", width=105),
-            "probability": st.column_config.ProgressColumn(
-                "probability",
-                width=120,
-                min_value=0.0,
-                max_value=100.0,
-                format="%.1f %%",
-                color=current_palette().precisions[build.precision],
-            ),
-        },
-        alt=f"Top-5 classes of {build.model_id} {choice.name} with probabilities",
-    )
-    st.caption(
-        f"decode {result.decode_ms:.1f} ms · preprocess {result.prepare_ms:.1f} ms · "
-        f"inference {result.infer_ms:.1f} ms (one request, not a benchmark)"
-    )
 
 
 def first_name(name: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import tempfile
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,15 +55,18 @@ def safe_name(name: str) -> str:
     return f"{stem[:80]}.{suffix[:12]}" if dot and stem else (plain[:80] or "upload")
 
 
-def store_upload(name: str, data: bytes | memoryview) -> Path:
-    """Stores a model file atomically as `<home>/uploads/<sha256>/<safe name>`.
+def store_upload(
+    name: str,
+    data: bytes | memoryview,
+    types: Collection[str] = MODEL_TYPES,
+    what: str = "a weights file or an ONNX model",
+) -> Path:
+    """Stores a file atomically as `<home>/uploads/<sha256>/<safe name>`.
 
-    Raises InvalidRequest for an empty file or an unknown suffix.
+    Raises InvalidRequest for an empty file or another suffix than those of `types`.
     """
-    if Path(name).suffix.lower().lstrip(".") not in MODEL_TYPES:
-        raise InvalidRequest(
-            f"{name} is not a weights file or an ONNX model ({', '.join(MODEL_TYPES)})."
-        )
+    if Path(name).suffix.lower().lstrip(".") not in types:
+        raise InvalidRequest(f"{name} is not {what} ({', '.join(types)}).")
     if not len(data):
         raise InvalidRequest(f"{name} is empty (0 bytes).")
     folder = settings().folder("uploads") / hashlib.sha256(data).hexdigest()

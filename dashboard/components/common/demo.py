@@ -27,18 +27,42 @@ def demo_button(key: str) -> None:
 
 
 def invitation() -> None:
-    """The empty state: what the demo does, and a link to New run."""
-    with st.container(border=True):
-        st.markdown("**No results yet.**")
-        st.markdown(
-            "The built-in demo runs export, build (fp32, fp16, int8), evaluation and benchmark of "
-            "a small trained SE network on synthetic images. It needs no network access and no "
-            "data, and takes about two minutes on two cores."
-        )
-        with st.container(horizontal=True, vertical_alignment="center"):
-            demo_button("run_demo")
-            st.page_link(
-                "app_pages/new_run.py",
-                label="Queue your own run",
-                icon=":material/add_circle:",
+    """The empty state: three ways to a first chart, each in at most four steps."""
+    st.markdown("**No results yet.** Three ways to a first chart:")
+    with st.grid(3, min_column_width=260):
+        with st.container(border=True):
+            _steps(
+                "See how it works",
+                "Press the button: export, fp32, fp16 and int8 builds of a small SE network.",
+                "Wait about two minutes; it needs no network access and no data.",
+                "Open Compare.",
             )
+            demo_button("run_demo")
+        with st.container(border=True):
+            _steps(
+                "I have a model",
+                "Add a dataset of labeled images (not needed for speed alone).",
+                "Choose a model, or drop an ONNX or weights file, on New run.",
+                "Queue the run.",
+                "Open Compare when it has ended.",
+            )
+            with st.container(horizontal=True):
+                _link("new_run", "Queue your own run", "add_circle")
+                _link("datasets", "Add a dataset", "photo_library")
+        with st.container(border=True):
+            _steps(
+                "I have results",
+                "Drop a file of predictions or of speeds.",
+                "Say what was measured, and check the preview.",
+                "Import, and open Compare.",
+            )
+            _link("import_results", "Import results", "upload_file")
+
+
+def _steps(title: str, *steps: str) -> None:
+    numbered = "\n".join(f"{number}. {step}" for number, step in enumerate(steps, 1))
+    st.markdown(f"**{title}**\n\n{numbered}")
+
+
+def _link(page: str, label: str, icon: str) -> None:
+    st.page_link(f"app_pages/{page}.py", label=label, icon=f":material/{icon}:")

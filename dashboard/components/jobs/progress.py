@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 import streamlit as st
 
 from dashboard import queries
 from dashboard.charts.running_accuracy import RunningTop1, parse_running_top1, running_accuracy
 from dashboard.components.common.theme import chart_config, current_palette
-from dashboard.formats import duration, escape_markdown, plural
+from dashboard.components.jobs.machine import NOUNS, is_own, machine_holder, since
+from dashboard.formats import duration, escape_markdown
 from dashboard.queries import JobView
 from db.enums import JobKind, JobStatus
 from db.models import Job
 from engine.config import settings
 from engine.jobs.estimates import LiveJob, expected_starts, median_duration_s
+from engine.jobs.host_lock import Holder
 from engine.jobs.locks import is_locked
+from engine.jobs.queue import WHEN_IDLE
 
 STAGES = {
     JobKind.PREPARE_DATASET: "Dataset",
@@ -32,7 +36,6 @@ STAGES = {
     JobKind.DRAWS: "Draws",
 }
 MIN_POINTS = 2
-MIN_STAGES = 2
 MAX_POINTS = 400
 MAX_HISTORIES = 8
 
@@ -67,34 +70,30 @@ def _stage_icon(statuses: set[str]) -> str:
     return ":green[:material/check_circle:]"
 
 
-def show_live_runs(live: list[JobView]) -> None:
-    """A card with the stages of each run that has live jobs, except runs of one job."""
-    runs = list(dict.fromkeys(run for view in live for run in view.runs))
-    for run_id, (title, statuses) in queries.run_stages(runs).items():
-        if len(statuses) < MIN_STAGES:
-            continue
-        with st.container(border=True, gap="xsmall"):
-            with st.container(horizontal=True, vertical_alignment="center"):
-                st.markdown(f"**{escape_markdown(title)}**", width="stretch")
-                st.page_link(
-                    "app_pages/run.py", label=f"Run {run_id}", query_params={"id": str(run_id)}
-                )
-            st.markdown(stepper(statuses))
-            done = sum(status == JobStatus.SUCCEEDED for _, status in statuses)
-            text = f"{done} of {plural(len(statuses), 'job')} done"
-            st.progress(done / len(statuses), text=text)
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """What is expected of the live jobs: a text for each queued one, and each job's end (s)."""
+
+    texts: Mapping[int, str]
+    ends_s: Mapping[int, float | None]
+
+    def left_s(self, views: Iterable[JobView]) -> float | None:
+        """Seconds until all of these jobs have ended; None where that is not known."""
+        ends = [self.ends_s.get(view.row.id) for view in views]
+        return None if None in ends or not ends else max(end for end in ends if end is not None)
 
 
-def queue_positions(live: list[JobView]) -> Mapping[int, str]:
+def schedule(live: list[JobView]) -> Schedule:
     """`position 2, starts in about 40 s` by queued job; without a time where it is unknown.
 
     A job that waits for nothing but the machine says what occupies it.
     """
     medians = median_duration_s(queries.url(), (view.row.kind for view in live))
+    seconds = {view.row.id: _remaining_s(view.row, medians.get(view.row.kind)) for view in live}
     jobs = [
         LiveJob(
             view.row.id,
-            _remaining_s(view.row, medians.get(view.row.kind)),
+            seconds[view.row.id],
             view.row.exclusive,
             view.needs,
             view.row.status == JobStatus.RUNNING,
@@ -104,28 +103,42 @@ def queue_positions(live: list[JobView]) -> Mapping[int, str]:
     starts = expected_starts(jobs, settings().slots)
     queued = [view for view in live if view.row.status == JobStatus.QUEUED]
     running = [view.row for view in live if view.row.status == JobStatus.RUNNING]
-    occupied = "" if running or not queued else _other_workbench(queued[0].row)
-    return {
+    held = machine_holder() if queued else None
+    texts = {
         view.row.id: f"position {position}"
         + _start_text(starts.get(view.row.id))
-        + ("" if view.waits_for else occupied or _wait_text(view.row, running))
+        + ("" if view.waits_for else wait_text(view.row, running, held))
         for position, view in enumerate(queued, 1)
     }
+    begin = {**starts, **{row.id: 0.0 for row in running}}
+    ends = {i: _sum(begin.get(i), left) for i, left in seconds.items()}
+    return Schedule(texts, ends)
 
 
-def _wait_text(job: Job, running: list[Job]) -> str:
-    """Which running job keeps another one waiting: one of the two must run alone."""
-    blocking = running if job.exclusive else [other for other in running if other.exclusive]
-    if not blocking:
-        return ""
-    return f"; waits until {blocking[0].title} ends, as a benchmark runs alone"
+def _sum(start_s: float | None, left_s: float | None) -> float | None:
+    return None if start_s is None or left_s is None else start_s + left_s
 
 
-def _other_workbench(first: Job) -> str:
-    """Why the first job waits though none runs here: another workbench has the machine's lock."""
-    if not is_locked(settings().host_lock, shared=not first.exclusive):
-        return ""
-    return "; waits for a job of another workbench on this machine, as a benchmark runs alone"
+def queue_positions(live: list[JobView]) -> Mapping[int, str]:
+    """The texts of `schedule`."""
+    return schedule(live).texts
+
+
+def wait_text(job: Job, running: list[Job], held: Holder | None) -> str:
+    """What keeps a job waiting though all its needs are met: a benchmark runs alone."""
+    if job.priority <= WHEN_IDLE:
+        return "; waits until the machine is idle"
+    if held is not None and not is_own(held):
+        what = NOUNS.get(held.kind, "a job")
+        return f"; waits for {what} of another workbench on this machine, alone{since(held)}"
+    blocking = [other for other in running if other.exclusive and held is not None]
+    if job.exclusive:
+        blocking += [other for other in running if not other.exclusive]
+    if blocking:
+        return f"; waits until {blocking[0].title} ends, as a benchmark runs alone"
+    if job.exclusive and not running and is_locked(settings().host_lock, shared=False):
+        return "; waits for a job of another workbench on this machine, as a benchmark runs alone"
+    return ""
 
 
 def _start_text(seconds: float | None) -> str:

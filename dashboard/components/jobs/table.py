@@ -9,6 +9,7 @@ import streamlit as st
 from dashboard import queries
 from dashboard.components.common.guard import guard_callback
 from dashboard.components.common.notice import leave_notice
+from dashboard.components.jobs.fix import fix_button
 from dashboard.components.jobs.progress import show_running_accuracy
 from dashboard.formats import duration, escape_markdown, message, plural, significant
 from dashboard.palette import STATUS_COLORS, STATUS_ICONS
@@ -19,6 +20,7 @@ from engine.jobs import control, dispatcher
 
 LOG_HEIGHT = 180
 SHORT_LOG = 6
+MAX_FALLING = 6
 
 
 def progress_fraction(job: Job) -> float | None:
@@ -49,11 +51,14 @@ def status_badge(status: str) -> None:
     st.badge(member.value, icon=STATUS_ICONS[member], color=STATUS_COLORS[member])  # type: ignore[arg-type]
 
 
-def running_card(view: JobView) -> None:
-    """A running job with its progress, message, running accuracy and log."""
+def running_card(view: JobView, falling: tuple[str, ...] = ()) -> None:
+    """A running job with its progress, message, running accuracy and log.
+
+    `falling`: titles of the jobs that are skipped if it is cancelled.
+    """
     job = view.row
     with st.container(border=True):
-        _title_row(view, cancel=True)
+        _title_row(view, cancel=True, falling=falling)
         fraction = progress_fraction(job)
         if fraction is not None:
             st.progress(fraction, text=escape_markdown(progress_text(job)))
@@ -72,22 +77,22 @@ def no_dispatcher_warning() -> None:
     )
 
 
-def queued_row(view: JobView, position: str = "") -> None:
-    """A queued job, its position, and the jobs it waits for."""
+def queued_row(view: JobView, position: str = "", falling: tuple[str, ...] = ()) -> None:
+    """A queued job, its position, and the jobs it waits for; `falling` as in `running_card`."""
     dependencies = ", ".join(view.waits_for[:2])
     more = len(view.waits_for) - 2
     reason = f"waits for {dependencies}" + (f" and {more} more" if more > 0 else "")
     text = "; ".join(filter(None, [position, reason if dependencies else ""])) or "queued"
     if view.row.message:
         text += f". {view.row.message}"
-    _title_row(view, cancel=True, note=text)
+    _title_row(view, cancel=True, note=text, falling=falling)
 
 
 def failed_card(view: JobView, key: str) -> None:
-    """A failed job: error, log, and Retry."""
+    """A failed job: error, log, Retry, Dismiss, and a way to mend a wrong request."""
     job = view.row
     with st.container(border=True):
-        _title_row(view, retry=True, key=key)
+        _title_row(view, retry=True, dismiss=True, key=key)
         st.error(message(job.error or "The job failed without an error message."))
         _log(job, expanded=False)
 
@@ -114,7 +119,14 @@ def elapsed(job: Job) -> float | None:
 
 
 def _title_row(
-    view: JobView, *, cancel: bool = False, retry: bool = False, key: str = "job", note: str = ""
+    view: JobView,
+    *,
+    cancel: bool = False,
+    retry: bool = False,
+    dismiss: bool = False,
+    key: str = "job",
+    note: str = "",
+    falling: tuple[str, ...] = (),
 ) -> None:
     job = view.row
     suffix = f" :gray[· {escape_markdown(note)}]" if note else ""
@@ -126,24 +138,52 @@ def _title_row(
                 "app_pages/run.py", label=f"Run {run_id}", query_params={"id": str(run_id)}
             )
         if cancel:
-            cancel_button(job)
+            cancel_button(job, falling)
         if retry:
+            fix_button(view, key)
+            _retry_button(job, key)
+        if dismiss:
             st.button(
-                "Retry",
-                key=f"retry_{key}_{job.id}",
-                icon=":material/replay:",
-                on_click=_retry,
-                args=(job.id,),
+                "Dismiss",
+                key=f"dismiss_{key}_{job.id}",
+                icon=":material/check:",
+                on_click=dismiss_failures,
+                args=([job.id],),
+                help="Removes it from this list; History keeps it.",
             )
 
 
-def cancel_button(job: Job) -> None:
-    """Cancels a job; disabled while the job stops."""
+def _retry_button(job: Job, key: str) -> None:
     st.button(
-        "Canceling" if job.cancel else "Cancel",
+        "Retry",
+        key=f"retry_{key}_{job.id}",
+        icon=":material/replay:",
+        on_click=_retry,
+        args=(job.id,),
+    )
+
+
+def cancel_button(job: Job, falling: tuple[str, ...] = ()) -> None:
+    """Cancels a job; first says which jobs are skipped with it."""
+    if job.cancel:
+        st.caption("Canceling", width="content")
+        return
+    if not falling:
+        _cancel_now(job, "Cancel")
+        return
+    with st.popover("Cancel", icon=":material/close:", key=f"cancel_popover_{job.id}"):
+        more = len(falling) - MAX_FALLING
+        titles = "\n".join(f"- {escape_markdown(title)}" for title in falling[:MAX_FALLING])
+        rest = f"\n- and {more} more" if more > 0 else ""
+        st.markdown(f"{plural(len(falling), 'job')} skipped with it:\n\n{titles}{rest}")
+        _cancel_now(job, f"Cancel {len(falling) + 1} jobs")
+
+
+def _cancel_now(job: Job, label: str) -> None:
+    st.button(
+        label,
         key=f"cancel_{job.id}",
         icon=":material/close:",
-        disabled=job.cancel,
         on_click=_cancel,
         args=(job.id,),
     )
@@ -175,3 +215,9 @@ def _retry(job_id: int) -> None:
         queued = control.retry(queries.url(), job_id)
         dispatcher.ensure_dispatcher()
         leave_notice(f"{plural(len(queued), 'job')} queued again.")
+
+
+def dismiss_failures(job_ids: list[int]) -> None:
+    """Callback: takes failed jobs off the list of open failures."""
+    with guard_callback():
+        control.dismiss(queries.url(), job_ids)

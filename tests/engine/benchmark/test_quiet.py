@@ -23,6 +23,7 @@ class Machine:
         self.busy = 0.0
         self.numbers: Iterator[int] = count()
         self.cores = cores
+        self.free: Iterator[bool] = iter(())
 
     def sample(self) -> Sample:
         number = next(self.numbers)
@@ -35,7 +36,13 @@ class Machine:
 
     def wait(self, max_s: float) -> None:
         say: Callable[..., Any] = lambda *words: self.said.append(str(words[-1]))  # noqa: E731
-        context: Any = SimpleNamespace(stage=say, say=say, progress=say)
+        context: Any = SimpleNamespace(
+            stage=say,
+            say=say,
+            progress=say,
+            release_machine=lambda: self.said.append("released"),
+            take_machine=lambda: next(self.free, True),
+        )
         wait_until_quiet(
             max_s,
             context,
@@ -51,6 +58,15 @@ def test_it_waits_until_the_machine_has_been_quiet_for_a_while() -> None:
     assert any("backup 1.50" in text for text in machine.said), "it names what disturbs"
     waited = 2 * INTERVAL_S + QUIET_S
     assert f"quiet after {waited:.0f} s" in machine.said[-1]
+
+
+def test_other_jobs_may_use_the_machine_meanwhile() -> None:
+    machine = Machine(0.0)
+    machine.free = iter([False, True])
+    machine.wait(600)
+    assert "released" in machine.said
+    assert "Waiting for quiet: another job has the machine." in machine.said
+    assert f"quiet after {QUIET_S + INTERVAL_S:.0f} s" in machine.said[-1]
 
 
 def test_it_fails_at_its_bound_and_names_what_disturbs() -> None:

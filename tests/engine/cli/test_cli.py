@@ -291,6 +291,16 @@ def test_classify_answers_for_each_image_and_build(
         probabilities = [guess["probability"] for guess in answer["top5"]]
         assert probabilities == sorted(probabilities, reverse=True)
         assert sum(probabilities) == pytest.approx(1, abs=1e-5), "four classes are all of them"
+    assert main(["classify", str(folder), "--csv"]) == 0
+    header, *lines = capsys.readouterr().out.splitlines()
+    assert header.startswith("image,true_index,true_class,model,precision,runtime")
+    assert len(lines) == 2 * len(list(folder.rglob("*.png"))), (
+        "each image of the folder, two builds"
+    )
+    assert main(["classify", str(tmp_path / "set"), "--csv", "--json"]) == 1
+    (tmp_path / "empty").mkdir()
+    assert main(["classify", str(tmp_path / "empty")]) == 1
+    assert "holds no image" in capsys.readouterr().err
 
 
 def test_exports_have_the_chosen_columns(

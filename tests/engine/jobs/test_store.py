@@ -225,3 +225,28 @@ def test_retry_of_a_need_repeats_what_left_it_out(url: str) -> None:
     assert control.retry(url, second) == [second, last]
     assert row(url, first).status == JobStatus.SUCCEEDED
     assert [job for job, _ in store.ready(url)] == [second]
+
+
+def test_what_falls_with_a_job_is_told_as_the_sweep_does_it(url: str) -> None:
+    first, other = queue(url, "sleep", params={"n": 1}), queue(url, "sleep", params={"n": 2})
+    needy = queue(url, "sleep", needs=(first,), params={"n": 3})
+    either = queue(url, "sleep", needs=(needy, other), needs_all=False, params={"n": 4})
+    last = queue(url, "sleep", needs=(either,), params={"n": 5})
+    needs = control.needs_of_live(url)
+    assert control.skipped_with([first], needs) == {needy}
+    assert control.skipped_with([first, other], needs) == {needy, either, last}
+    control.cancel(url, first)
+    control.cancel(url, other)
+    store.sweep(url)
+    skipped = {job for job in (needy, either, last) if row(url, job).status == JobStatus.SKIPPED}
+    assert skipped == {needy, either, last}
+
+
+def test_a_dismissed_failure_can_still_be_retried(url: str) -> None:
+    job, live = queue(url, "sleep", params={"n": 1}), queue(url, "sleep", params={"n": 2})
+    end(url, job, JobStatus.FAILED)
+    control.dismiss(url, [job, live])
+    assert row(url, job).cancel
+    assert not row(url, live).cancel, "only what failed"
+    control.retry(url, job)
+    assert not row(url, job).cancel

@@ -14,7 +14,7 @@ import pytest
 from onnx import numpy_helper
 
 from db.enums import JobKind
-from db.models import Benchmark, Environment, Job, Run, RunJob
+from db.models import Benchmark, Environment, Job, RunJob
 from db.session import reading, writing
 from engine.common import environment
 from engine.config import settings
@@ -213,25 +213,21 @@ def test_the_first_benchmark_of_a_machine_queues_its_peak_once(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     digest = environment.record(environment.observe_machine(), url)
-    with writing(url) as session:
-        benchmark = queue.submit(session, queue.NewJob("benchmark", "b", {}))
-        session.add(run := Run(title="r", request={}))
-        session.flush()
-        session.add(RunJob(run_id=run.id, job_id=benchmark))
-    assert queueing.queue_if_missing(benchmark, digest, 2, url) is None, "switched off in tests"
+    assert queueing.queue_if_missing(digest, 2, url) is None, "switched off in tests"
     monkeypatch.setenv("SENET_PEAK", "1")
     monkeypatch.setenv("SENET_THREADS", "1")  # what jobs use; a benchmark may ask for more
     monkeypatch.setattr(queueing, "usable_cores", lambda: 2)
     settings.cache_clear()
-    first = queueing.queue_if_missing(benchmark, digest, 64, url)
+    first = queueing.queue_if_missing(digest, 64, url)
     assert first is not None
-    assert queueing.queue_if_missing(benchmark, digest, 2, url) == first
+    assert queueing.queue_if_missing(digest, 2, url) == first
     with reading(url) as session:
         row = session.get_one(Job, first)
         assert (row.kind, row.params, row.exclusive) == (JobKind.PEAK, {"threads": [1, 2]}, True)
-        assert session.get(RunJob, (run.id, first)) is not None, "the run's page shows it"
+        assert row.priority == queue.WHEN_IDLE
+        assert session.query(RunJob).count() == 0, "no run waits for it"
     save_peaks(digest, [speed(50), speed(90, threads=2)], [], url)
-    assert queueing.queue_if_missing(benchmark, digest, 2, url) is None
+    assert queueing.queue_if_missing(digest, 2, url) is None
 
 
 def test_a_benchmark_that_was_measured_asks_for_the_peak_of_its_threads(
@@ -253,6 +249,26 @@ def test_a_benchmark_that_was_measured_asks_for_the_peak_of_its_threads(
     monkeypatch.setattr("engine.benchmark.job.run", lambda params, context: results[0])
     context = SimpleNamespace(job_id=7, url=url)
     assert queueing.run_benchmark({}, context) == results.pop(0)
-    assert asked == [(7, digest, 24, url, "r")]
+    assert asked == [(digest, 24, url, "r")]
     queueing.run_benchmark({}, context)
     assert len(asked) == 1, "what was measured before asks for nothing"
+
+
+def test_a_peak_on_an_idle_machine_makes_way_for_other_jobs(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured: list[str] = []
+    others = iter([False, False, True])
+
+    def one(kernel: Kernel, threads: int, sessions: int, runtime: str) -> Speed:
+        measured.append(kernel.name)
+        return speed(5.0)
+
+    monkeypatch.setattr(job, "measure", one)
+    monkeypatch.setattr(job, "SETTLE_S", 0.0)
+    context = Quiet(url, tmp_path / "peak")
+    monkeypatch.setattr(context, "others_wait", lambda: next(others, False))
+    monkeypatch.setattr(context, "step_aside", lambda: measured.append("aside"))
+    job.run(PeakSpec(threads=(1,)).to_json(), context)
+    assert measured.index("aside") == 2
+    assert len(measured) == len(KERNELS) + 1, "each product once"
