@@ -60,7 +60,7 @@ COMMANDS: dict[str, Entry] = {
     ),
     "classify": Entry(
         "classify:classify",
-        "Classifies image files: the top-5 classes with their probabilities, and the time taken.",
+        "Classifies image files or folders: the top-5 classes with their probabilities.",
     ),
     "results": Entry(
         "results:results",

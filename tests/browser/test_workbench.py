@@ -165,7 +165,7 @@ def test_points_selected_in_a_chart_stand_side_by_side(page: Page, address: str)
     open_page(page, address)
     answer = re.compile("(Meets constraints|Likely.*|Inconclusive): demo/senet")
     expect(page.get_by_text(answer).first).to_be_visible()
-    chart = page.locator(".st-key-throughput")
+    chart = page.locator(".st-key-chart")
     chart.scroll_into_view_if_needed()
     chosen = clearest_two({name: mark_of(page, name) for name in ("fp32", "fp16", "int8")})
     for precision in chosen:
@@ -193,7 +193,7 @@ def mark_of(page: Page, precision: str) -> tuple[float, float]:
     """Where the point of a precision is on the screen, by its hover card."""
     return page.evaluate(
         """precision => {
-            const plot = document.querySelector('.st-key-throughput .js-plotly-plot');
+            const plot = document.querySelector('.st-key-chart .js-plotly-plot');
             const trace = plot._fullData.find(t => t.name === precision && t.customdata);
             const box = plot.getBoundingClientRect();
             const layout = plot._fullLayout;
@@ -339,8 +339,8 @@ def read_report(browser: Browser, path: Path) -> None:
     note_hosts(window, asked)
     copy = path.rename(path.with_suffix(".html"))
     window.goto(copy.as_uri())
-    expect(window.locator(".js-plotly-plot").first).to_be_visible(timeout=30_000)
-    assert window.locator(".scatterlayer .point").count() >= 6
+    expect(window.locator("figure svg").first).to_be_visible(timeout=30_000)
+    assert window.locator("figure svg g > title").count() >= 6
     assert asked <= {""}, asked
     context.close()
 

@@ -11,6 +11,9 @@ from engine.config import REPOSITORY
 
 PAGES = ("compare", "new_run", "jobs", "classify", "results", "datasets", "system", "run")
 
+ADDRESSES = {"compare": "", "import_results": "import"}
+"""Of the pages whose address is not their name."""
+
 
 def at(page: str = "compare", **query: str) -> AppTest:
     """A page as its address opens it, not yet run.
@@ -19,7 +22,7 @@ def at(page: str = "compare", **query: str) -> AppTest:
     """
     app = AppTest.from_file(str(REPOSITORY / "dashboard" / "app.py"), default_timeout=30)
     # Streamlit knows a page by the hash of its path in the address.
-    app._page_hash = calc_hash("" if page == "compare" else page.replace("_", "-"))
+    app._page_hash = calc_hash(ADDRESSES.get(page, page.replace("_", "-")))
     for name, value in query.items():
         app.query_params[name] = value
     return app

@@ -69,6 +69,7 @@ def test_roots_of_before_become_relative(url: str, home: Path) -> None:
         for name, root in roots.items():
             session.add(_row(name, root))
     with connect(url).begin() as connection:
+        connection.execute(text("DROP TABLE annotation"))
         connection.execute(text("DROP TABLE home"))
         connection.execute(text("ALTER TABLE job DROP COLUMN home"))
         connection.execute(text("ALTER TABLE job DROP COLUMN partial_result"))
