@@ -19,6 +19,7 @@ import pytest
 from sqlalchemy import select
 from streamlit.testing.v1 import AppTest
 
+from dashboard.components.common import package
 from dashboard.components.run_form import choices
 from dashboard.components.run_form.kinds import BUILT_IN
 from dashboard.queries import checkpoints
@@ -60,6 +61,8 @@ def test_every_button_can_be_pressed(url: str, monkeypatch: pytest.MonkeyPatch) 
         pressed |= set(press_all(url, page, nothing_more))
     for page, further in FURTHER:
         pressed |= set(press_all(url, page, further))
+    monkeypatch.setattr(package, "MAX_DOWNLOAD_BYTES", 0)
+    pressed |= set(press_all(url, "results", _a_selected_row))  # the last: it deletes files
     assert not {name.partition(".")[0] for name in set(sys.modules) - before} & set(FOREIGN)
     missed = [
         f"{place}: {label.pattern}"
@@ -148,6 +151,11 @@ def nothing_more(app: AppTest) -> None:
 
 def _nothing_matches(app: AppTest) -> None:
     app.text_input(key="model").set_value("nothing like it").run()
+
+
+def _a_selected_row(app: AppTest) -> None:
+    app.session_state["results_table"] = {"selection": {"rows": [5], "columns": [], "cells": []}}
+    app.run()
 
 
 def _only_random_weights(app: AppTest) -> None:
