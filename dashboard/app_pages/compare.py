@@ -28,7 +28,7 @@ from dashboard.components.compare.leaderboard import leaderboard
 from dashboard.components.compare.not_faster import not_faster_note
 from dashboard.components.compare.precision_pairs import pairs_view
 from dashboard.components.compare.recommendation import recommendation_card
-from dashboard.components.compare.side_by_side import PICKED, side_by_side
+from dashboard.components.compare.side_by_side import PICKED, picked_since_drawn, side_by_side
 from dashboard.components.compare.sweep import sweep_view
 from dashboard.formats import plural
 from engine.results.groups import RuntimeChoice, accuracy_points, with_labels
@@ -222,9 +222,19 @@ def details(answer: Answer, selection: Selection) -> None:
         VIEWS.get(str(name), precision_comparison)(rows, selection)
 
 
+ANSWER = ["meets", "recommended"]
+"""What the constraints say about each row."""
+
+
 @st.fragment
 def answer_section(answer: Answer, selection: Selection) -> None:
-    """Chart, recommendation and leaderboard; a changed constraint draws only them again."""
+    """Chart, recommendation and leaderboard; a changed constraint draws only them again.
+
+    The whole page follows where builds were picked, or where another build is recommended.
+    """
+    if picked_since_drawn():
+        st.rerun(scope="app")
+    drawn = answer.rows
     with guard():
         rows = selection.rows()
         chart, recommendation = st.columns([8, 5], gap="small")
@@ -235,6 +245,9 @@ def answer_section(answer: Answer, selection: Selection) -> None:
             published = accuracy_card(answer.rows, selection, limits)
         leaderboard(answer.rows, limits, published)
         not_faster_note(answer.rows)
+    before, now = (found.reindex(columns=ANSWER) for found in (drawn, answer.rows))
+    if not drawn.empty and not before.equals(now):
+        st.rerun(scope="app")
 
 
 MOBILE = """<style>@media (max-width: 640px) {

@@ -16,6 +16,7 @@ from engine.results.speeds import speed_interval_text
 from engine.results.wording import interval_text, significance_text
 
 PICKED = "picked"  # key in the session state and in the URL
+PICKED_SINCE_DRAWN = "picked_since_drawn"
 MAX_BUILDS = 4
 # column -> (name, whether to show a ratio of 1)
 RATIOS = {
@@ -34,6 +35,12 @@ def pick_keys(keys: list[str]) -> None:
     """Adds builds to the picked ones; keeps MAX_BUILDS."""
     picked = list(st.session_state.get(PICKED) or [])
     st.session_state[PICKED] = list(dict.fromkeys([*picked, *filter(None, keys)]))[-MAX_BUILDS:]
+    st.session_state[PICKED_SINCE_DRAWN] = True
+
+
+def picked_since_drawn() -> bool:
+    """Whether builds were picked in a part of the page that is drawn without this section."""
+    return bool(st.session_state.pop(PICKED_SINCE_DRAWN, False))
 
 
 def side_by_side(rows: pd.DataFrame) -> None:
