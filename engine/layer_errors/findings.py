@@ -8,7 +8,7 @@ from engine.layer_errors.records import RuntimeErrors, TensorErrors
 from engine.runtimes.registry import label_of
 
 LOWEST_DB = 15.0
-"""A single layer of a good build has 20 dB and more (SE MobileNetV3, seresnet50, SqueezeNet)."""
+"""A single layer of a good build has 20 dB and more (SE MobileNetV3, demo)."""
 LARGEST_GAP_DB = 25.0
 """Between storing a tensor and computing it from exact inputs; a good build has at most 18."""
 SMALLEST_GAP_DB = 6.0

@@ -15,7 +15,7 @@ from engine.errors import WorkbenchError
 from engine.evaluation.comparability import NOT_STATED
 from engine.preprocess import PreprocessSpec
 from engine.results.columns import title_of
-from engine.results.faster import NOT_FASTER
+from engine.results.faster import not_faster_words
 from engine.results.speeds import speed_interval_text
 from engine.store.int8_report import Int8Build, TargetFacts
 from engine.store.manifest import (
@@ -280,7 +280,7 @@ def _speed_up(found: SpeedUp | None) -> str | None:
         return None
     ratio = SpeedRatio(found.ratio, found.low, found.high, found.p_value, found.rounds, paired=True)
     rounds = plural(found.rounds, "round")
-    mark = f": {NOT_FASTER}" if found.low is not None and found.low <= 1 else ""
+    mark = f": {not_faster_words(found.ratio)}" if found.low is not None and found.low <= 1 else ""
     return f"{number(found.ratio, 2)} × ({speed_interval_text(ratio)}, {rounds}){mark}"
 
 

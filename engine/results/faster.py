@@ -13,7 +13,10 @@ from engine.runtimes.registry import label_of, name_in
 from engine.specs.comparability import SAME_MODEL, SAME_SETTING
 from engine.text import is_missing, number
 
-NOT_FASTER = "not faster than fp32 here"
+
+def not_faster_words(speed_up: float) -> str:
+    """The mark of a build that `not_faster` finds; a ratio above 1 is within the noise."""
+    return f"not {'shown to be ' if speed_up > 1 else ''}faster than fp32 here"
 
 
 def not_faster(row: Mapping[str, Any]) -> bool | None:
@@ -36,7 +39,8 @@ def not_faster_text(row: Mapping[str, Any], faster: str | None = None) -> str | 
     """
     if not not_faster(row):
         return None
-    text = f"{NOT_FASTER} ({number(row['speed_up'], 2)} ×)"
+    ratio = float(row["speed_up"])
+    text = f"{not_faster_words(ratio)} ({number(ratio, 2)} ×)"
     return f"{text}; faster: {faster}" if faster else text
 
 

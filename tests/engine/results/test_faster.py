@@ -79,6 +79,12 @@ def test_what_is_faster_is_named(url: str) -> None:
     assert marks(url)["int8"].endswith("; faster: int8 in OpenVINO (4.00 ×)")
 
 
+def test_a_ratio_above_1_within_the_noise_is_not_called_slower(url: str) -> None:
+    add_measured_model(url)
+    speed_up(url, "int8", 2.32, 0.9, 4.1)
+    assert marks(url) == {"int8": "not shown to be faster than fp32 here (2.32 ×)"}
+
+
 def test_another_model_is_no_alternative(url: str) -> None:
     add_measured_model(url)
     speed_up(url, "int8", 0.85, 0.82, 0.87)
