@@ -20,6 +20,7 @@ from dashboard.components.run_form.models import (
 )
 from dashboard.components.run_form.options import draw_options
 from dashboard.components.run_form.prefill import apply_remembered_request
+from dashboard.components.run_form.to_fix import show_what_failed
 from dashboard.formats import ago, escape_markdown, message
 from db.enums import WeightsKind
 from db.models import Run
@@ -129,6 +130,7 @@ except ValidationError:
         "This run cannot be cloned: it was made by an incompatible version of the workbench. Fill "
         "in the form instead."
     )
+show_what_failed()
 left, right = st.columns([3, 2], gap="large")
 request: RunRequest | None = None
 missing: str | None = None

@@ -263,7 +263,7 @@ def test_a_run_is_one_row_and_cancel_says_what_falls_with_a_job(url: str) -> Non
 
 
 def test_a_failure_is_dismissed_or_fixed_where_the_request_was_wrong(url: str) -> None:
-    wrong = {"error_kind": "WeightsUnavailable"}
+    wrong = {"error_kind": "BuildFailed"}
     job = rows.add_job(
         url, JobStatus.FAILED, "Export a", ended_at=time.time(), error="No.", result=wrong
     )
@@ -273,8 +273,11 @@ def test_a_failure_is_dismissed_or_fixed_where_the_request_was_wrong(url: str) -
     app = opened("jobs")
     assert f"fix_open_{crash}" not in [button.key for button in app.button]
     fixed = app.button(key=f"fix_open_{job}").click().run()
-    assert "weights" in fixed.query_params["field"]
+    assert "precisions" in fixed.query_params["field"]
     assert "Prefilled from an earlier run" in texts(fixed)
+    marked = texts(opened("new_run", field="precisions"))
+    assert "The earlier run failed at **Precisions**" in marked
+    assert marked.count("The earlier run failed here.") == 1
     app = opened("jobs")
     app.button(key=f"dismiss_open_{job}").click().run()
     assert [b.key for b in app.button if str(b.key).startswith("dismiss_open")] == [

@@ -8,14 +8,13 @@ import streamlit as st
 
 from dashboard import queries
 from dashboard.components.run_form.prefill import remember_request
+from dashboard.components.run_form.to_fix import ERROR, FIELD_PARAMETER
 from dashboard.queries import JobView
 from db.enums import JobKind
 from engine.runs.fields import FIELDS
 from engine.runs.wrong_field import wrong_field
 from engine.specs import DatasetSpec
 
-FIELD_PARAMETER = "field"
-"""Query parameter of New run: the name of the field to mend, as in engine.runs.fields."""
 DATASET_KEY = "dataset_to_fix"
 """Session state: the parameters of a failed registration, for the form of the page Datasets."""
 
@@ -39,6 +38,7 @@ def fix_button(view: JobView, key: str) -> None:
         help=f"Opens the request at {FIELDS[field].label}.",
     ):
         remember_request(request)
+        st.session_state[ERROR] = job.error
         st.switch_page("app_pages/new_run.py", query_params={FIELD_PARAMETER: field})
 
 

@@ -21,6 +21,7 @@ from dashboard.components.run_form.controls import (
 from dashboard.components.run_form.files import choose_file, mark_field
 from dashboard.components.run_form.kinds import BUILT_IN, CATALOG, ONNX
 from dashboard.components.run_form.models import Chosen
+from dashboard.components.run_form.to_fix import mark_if_to_fix
 from dashboard.formats import escape_markdown, message
 from db.enums import WeightsKind
 from engine.catalog.models import catalog
@@ -68,6 +69,7 @@ def choose_weights(form: Form, chosen_models: Chosen) -> Identified | None:
         bind="query-params",
         persist_state="session",
     )
+    mark_if_to_fix("weights")
     weights = WEIGHTS.get(str(chosen), WeightsKind.PRETRAINED)
     if weights == WeightsKind.RANDOM:
         st.caption("Random weights measure speed only: accuracy is not evaluated.")
@@ -83,7 +85,8 @@ def choose_weights(form: Form, chosen_models: Chosen) -> Identified | None:
         key = WEIGHTS_KEY.from_widget(WEIGHTS_KEY.draw(st, placeholder="trained weights"))
         form.fields["weights"] = {"kind": weights, "key": key}
     if weights == WeightsKind.FILE:
-        form.store("weights", lambda: _weights_from_file(path, key))
+        with form.collect_problems():
+            form.fields["weights"] = _weights_from_file(path, key)
         if path and chosen_models.is_one and is_allowed(path):
             return show_weights_file(path, key, model_id)
     return None
@@ -211,11 +214,12 @@ def choose_dataset(form: Form, kind: str) -> str | None:
         options=options + [name for name in control.choices() if name not in options],
         **control.settings(),
     )
+    form.store("dataset", lambda: None if chosen == NO_DATASET else str(chosen))
     if not registered and kind != BUILT_IN:
         st.page_link(
             "app_pages/datasets.py",
             label="Add a dataset to measure accuracy",
             icon=":material/photo_library:",
         )
-    form.fields["dataset"] = None if chosen == NO_DATASET else str(chosen)
-    return form.fields["dataset"]
+    found: str | None = form.fields["dataset"]
+    return found

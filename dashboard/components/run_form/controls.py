@@ -14,6 +14,7 @@ from typing import Any
 import streamlit as st
 from pydantic import ValidationError
 
+from dashboard.components.run_form.to_fix import mark_if_to_fix
 from engine.common.untrusted import MAX_INTEGER
 from engine.errors import InvalidRequest
 from engine.runs.fields import FIELDS, Field, parse_layer_indices
@@ -232,11 +233,15 @@ class Form:
         """Draws the control of a field and stores its value; returns the value of the widget."""
         control = CONTROLS[name]
         held = control.draw(place, **options)
-        self.store(name, lambda: control.from_widget(held))
+        self.store(name, lambda: control.from_widget(held), place)
         return held
 
-    def store(self, name: str, read: Callable[[], Any]) -> None:
-        """Stores the value that `read` returns; an InvalidRequest becomes a problem."""
+    def store(self, name: str, read: Callable[[], Any], place: Any = st) -> None:
+        """Stores the value that `read` returns; an InvalidRequest becomes a problem.
+
+        Below the widget, which was drawn in `place`, it is said where an earlier run failed.
+        """
+        mark_if_to_fix(name, place)
         with self.collect_problems():
             self.fields[name] = read()
 

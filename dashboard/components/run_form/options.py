@@ -15,6 +15,7 @@ from dashboard.components.run_form.preparation import (
     draw_preprocess_settings,
     draw_protocol,
 )
+from dashboard.components.run_form.to_fix import field_to_fix
 from engine.catalog.models import find_model
 from engine.errors import WorkbenchError
 from engine.preprocess import PreprocessSpec
@@ -27,7 +28,8 @@ AUTOMATIC = "automatic"
 
 def draw_options(form: Form, kind: str, model_id: str) -> None:
     """Draws all options and stores their fields."""
-    with st.expander("Options", icon=":material/tune:"):
+    expanded = field_to_fix() in ("calibration_dataset", "provider")
+    with st.expander("Options", icon=":material/tune:", expanded=expanded):
         _calibration(form, kind)
         _build(form)
         _benchmark(form, kind)
@@ -57,7 +59,8 @@ def _calibration(form: Form, kind: str) -> None:
         index=1 if kind == BUILT_IN else 0,
         **control.settings(),
     )
-    form.fields["calibration_dataset"] = None if chosen == AUTOMATIC else str(chosen)
+    named = None if chosen == AUTOMATIC else str(chosen)
+    form.store("calibration_dataset", lambda: named, left)
     form.draw("calibration_images", right)
 
 
