@@ -26,6 +26,8 @@ from engine.text import duration, plural
 
 HISTORY_JOBS = 400
 NEAREST_JOBS = 5
+FAR = 10.0
+"""Jobs whose work differs by more than this factor give a guess only, and never a lower one."""
 REUSED_S = 1.0
 """A job that finds its result already made."""
 EXCLUSIVE = (JobKind.BENCHMARK, JobKind.PROFILE)
@@ -105,7 +107,11 @@ class RunDuration:
         about = "Roughly" if rough else "About"
         queue = f" (with {duration(self.waiting_s)} for the queue)" if self.waiting_s >= 1 else ""
         stages = ", ".join(stage.phrase() for stage in self.stages)
-        basis = f" A guess for want of earlier jobs here: {', '.join(rough)}." if rough else ""
+        basis = (
+            f" A guess for want of earlier jobs of such size here: {', '.join(rough)}."
+            if rough
+            else ""
+        )
         return (
             f"{about} {duration(self.total_s)}{queue}, done about {time.strftime(pattern, end)}: "
             f"{stages}.{basis}"
@@ -192,10 +198,14 @@ class _Known:
         work, group = _work(kind, params, self.sizes, self.images), _group(kind, params)
         rate = _ROUGH.get(group[1]) if kind == JobKind.BUILD else None
         rate = rate or _ROUGH.get(kind, Rate(30.0, 0.0))
+        guess = rate.start_s + rate.per_unit_s * work
         points = self.history.get(group)
         if not points:
-            return rate.start_s + rate.per_unit_s * work, True
-        return predict(points, work, rate.start_s), False
+            return guess, True
+        expected = predict(points, work, rate.start_s)
+        if work and all(_distance(done, work) > log(FAR) for done, _ in points):
+            return max(expected, guess), True
+        return expected, False
 
     def waiting_s(self, live: Iterable[Job]) -> float:
         """Seconds until the jobs that are queued or running now have ended."""
@@ -216,12 +226,17 @@ def predict(points: Sequence[tuple[float, float]], work: float, start_s: float) 
 
     The median of the nearest in size; what exceeds the start of the process grows with the work.
     """
-    nearest = sorted(points, key=lambda point: abs(log((point[0] or 1) / (work or 1))))
+    nearest = sorted(points, key=lambda point: _distance(point[0], work))
     scaled = [
         min(took, start_s) + max(0.0, took - start_s) * ((work / done) if work and done else 1.0)
         for done, took in nearest[:NEAREST_JOBS]
     ]
     return float(median(scaled))
+
+
+def _distance(done: float, work: float) -> float:
+    """How far two amounts of work are apart: the magnitude of the logarithm of their ratio."""
+    return abs(log((done or 1) / (work or 1)))
 
 
 def _live(url: str) -> list[Job]:

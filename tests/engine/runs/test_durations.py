@@ -46,7 +46,9 @@ def test_stages_take_what_earlier_jobs_took(url: str) -> None:
     asked = request("timm/seresnet50", "ppcls/seresnet18")
     guessed = estimate_run(asked, work_of(asked, url), url)
     assert [stage.name for stage in guessed.stages] == ["export", "build"]
-    assert "A guess for want of earlier jobs here: export, build." in guessed.sentence()
+    assert (
+        "A guess for want of earlier jobs of such size here: export, build." in guessed.sentence()
+    )
     for job in work_of(request("timm/seresnet50"), url).new:
         took = {JobKind.EXPORT: 100.0, JobKind.BUILD: 50.0}[JobKind(job.kind)]
         rows.add_job(
@@ -67,3 +69,19 @@ def test_stages_take_what_earlier_jobs_took(url: str) -> None:
     both = estimate_run(asked, work_of(asked, url), url)
     assert both.stages[0].seconds > known.stages[0].seconds
     assert "done about" in known.sentence(now=0.0)
+
+
+def test_a_far_smaller_job_gives_a_guess_and_never_a_lower_one(url: str) -> None:
+    for job in work_of(request("demo/senet"), url).new:
+        rows.add_job(
+            url,
+            JobStatus.SUCCEEDED,
+            kind=job.kind,
+            params=job.params,
+            started_at=1000.0,
+            ended_at=1001.0,
+            result={},
+        )
+    large = request("timm/seresnet50")
+    found = estimate_run(large, work_of(large, url), url)
+    assert all(stage.rough and stage.seconds > 1.0 for stage in found.stages)
