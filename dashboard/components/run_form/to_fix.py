@@ -38,4 +38,4 @@ def show_what_failed() -> None:
 def mark_if_to_fix(name: str, place: Any = st) -> None:
     """Marks a field, drawn just before in `place`, where it is the one to change."""
     if name == field_to_fix():
-        place.caption(":orange[:material/arrow_upward: The earlier run failed here.]")
+        place.markdown(":orange-badge[:material/arrow_upward: The earlier run failed here.]")
