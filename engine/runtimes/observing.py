@@ -69,12 +69,17 @@ def session_of(
         options.add_session_config_entry(*NO_SPINNING)
     if optimized is not None:
         options.optimized_model_filepath = str(optimized)
-    if model.ByteSize() <= MAX_BYTES_IN_MEMORY:
+    # The size of the whole message takes as long to find as the message to write.
+    if sum(map(_bytes_of, model.graph.initializer)) <= MAX_BYTES_IN_MEMORY:
         return GraphSession(session_over(model.SerializeToString(), options))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
         onnx.save(model, path)
         return GraphSession(session_over(path, options))
+
+
+def _bytes_of(tensor: onnx.TensorProto) -> int:
+    return len(tensor.raw_data) or 4 * len(tensor.float_data)
 
 
 def plain_session_of(model: ModelProto, threads: int) -> GraphSession:
