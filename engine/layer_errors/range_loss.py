@@ -23,6 +23,7 @@ class RangeLoss:
     _ends: list[float] = field(default_factory=list)
     _errors: list[float] = field(default_factory=list)
     _signals: list[float] = field(default_factory=list)
+    _rounded: list[int] = field(default_factory=list)
 
     def add(self, exact: np.ndarray, stored: np.ndarray) -> None:
         """Adds one image: its fp32 values, and the same as they are read back."""
@@ -35,6 +36,7 @@ class RangeLoss:
         self._ends.append(end)
         self._errors.append(float(np.vdot(difference, difference)))
         self._signals.append(float(np.vdot(values, values)))
+        self._rounded.append(int(np.count_nonzero(values)))
 
     @property
     def db(self) -> float | None:
@@ -48,10 +50,11 @@ class RangeLoss:
             return None
         low, high = self._best_range()
         losses = []
-        for counts, end, error, signal in zip(
-            self._counts, self._ends, self._errors, self._signals, strict=True
+        for counts, end, error, signal, rounded in zip(
+            self._counts, self._ends, self._errors, self._signals, self._rounded, strict=True
         ):
-            least = max(_noise(counts, end, low, high), signal * 10 ** (-EXACT_DB / 10), 1e-30)
+            noise = _noise(counts, end, low, high, rounded)
+            least = max(noise, signal * 10 ** (-EXACT_DB / 10), 1e-30)
             losses.append(10 * np.log10(max(error / least, 1e-3)))
         return float(np.median(losses))
 
@@ -73,9 +76,9 @@ def _centers(end: float) -> np.ndarray:
     return np.asarray((edges[:-1] + edges[1:]) / 2)
 
 
-def _noise(counts: np.ndarray, end: float, low: float, high: float) -> float:
-    """Squared error of rounding to 8 bits and clipping: those of a uniform distribution."""
+def _noise(counts: np.ndarray, end: float, low: float, high: float, rounded: int) -> float:
+    """Squared error of clipping, and of rounding `rounded` values; 0 is a level, thus exact."""
     centers = _centers(end)
     beyond = centers - np.clip(centers, low, high)
     rounding = ((high - low) / STEPS_8_BIT) ** 2 / 12
-    return float((counts * beyond**2).sum() + counts.sum() * rounding)
+    return float((counts * beyond**2).sum() + rounded * rounding)
