@@ -48,6 +48,11 @@ class Watched:
         return self.scale is not None
 
     @property
+    def is_symmetric(self) -> bool:
+        """Whether 0 is the middle of the levels."""
+        return self.zero == 0 and self.zero_point is not None and self.zero_point.dtype == np.int8
+
+    @property
     def zero(self) -> int | None:
         """The zero point; None for a float tensor, and where each channel has its own."""
         if self.zero_point is None or self.zero_point.size != 1:

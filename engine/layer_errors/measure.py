@@ -12,6 +12,7 @@ from engine.build.int8.passes.hard_swish import GATE_LINE
 from engine.build.int8.qdq.placement import WEIGHTED_OPS
 from engine.errors import WorkbenchError
 from engine.layer_errors.graphs import Watched, isolated, observed, watched_tensors
+from engine.layer_errors.range_loss import RangeLoss
 from engine.layer_errors.records import RuntimeErrors, TensorErrors
 from engine.layer_errors.reference import Reference
 from engine.layer_errors.se_roles import se_roles
@@ -46,7 +47,7 @@ def measure_layer_errors(
     left out; `missing` has its sentence.
     """
     watched = watched_tensors(model)
-    sums = {one.output: Sums() for one in watched}
+    sums = {one.output: Sums(range_loss=RangeLoss(one.is_symmetric)) for one in watched}
     exact = reference.reader([one.tensor for one in watched], threads) if reference else None
     whole = open_reader(EMULATED, observed(model, watched), "int8", threads)
     readers: dict[str, tuple[Reader, Reader]] = {}

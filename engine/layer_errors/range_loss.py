@@ -17,8 +17,12 @@ EXACT_DB = 80.0
 
 @dataclass(slots=True)
 class RangeLoss:
-    """The values of one tensor by image, and what storing them cost."""
+    """The values of one tensor by image, and what storing them cost.
 
+    `symmetric`: 0 is the middle of the levels, as a target asks, so the best range has equal ends.
+    """
+
+    symmetric: bool = False
     _counts: list[np.ndarray] = field(default_factory=list)
     _ends: list[float] = field(default_factory=list)
     _errors: list[float] = field(default_factory=list)
@@ -68,7 +72,9 @@ class RangeLoss:
             merged += np.bincount(np.clip(bins, 0, BINS - 1), counts, BINS)
             present = centers[counts > 0]
             low, high = min(low, float(present.min())), max(high, float(present.max()))
-        return mse_range(Histogram(merged, largest, low, high), 100.0)
+        low, high = mse_range(Histogram(merged, largest, low, high), 100.0)
+        end = max(-low, high)
+        return (-end, end) if self.symmetric else (low, high)
 
 
 def _centers(end: float) -> np.ndarray:

@@ -19,9 +19,11 @@ SHAPES = {
 }
 
 
-def loss_of(images: Iterable[np.ndarray], low: float, high: float) -> float:
+def loss_of(
+    images: Iterable[np.ndarray], low: float, high: float, symmetric: bool = False
+) -> float:
     """The loss of storing images in 8 bits from `low` to `high`."""
-    loss = RangeLoss()
+    loss = RangeLoss(symmetric)
     scale = (high - low) / 255
     for image in images:
         exact = image.astype(np.float32)
@@ -47,6 +49,12 @@ def test_one_image_beyond_the_range_is_no_wrong_range() -> None:
     ends = float(images.min()), float(images.max())
     images[0, 0] = 50
     assert loss_of(images, *ends) < 6
+
+
+def test_a_symmetric_range_is_compared_with_symmetric_ones() -> None:
+    images = SHAPES["relu"]
+    end = float(images.max())
+    assert loss_of(images, -end, end) - loss_of(images, -end, end, symmetric=True) > 5
 
 
 def test_a_tensor_of_zeros_has_no_loss() -> None:
