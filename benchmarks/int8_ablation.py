@@ -9,10 +9,11 @@ swapped, so that every photograph is evaluated once, by a build that did not use
 and in OpenVINO. All rows are of one run, and differences are paired, with 95 % intervals. Parts:
 
 steps  the default, then each step of docs/algorithms.md switched off
-draws  the default with five draws of the calibration images: the spread that is no difference
+draws  fast and accurate bias correction with several draws of the calibration images, and the mean
+       difference by draw with its standard error: the spread that is no difference
 paths  every target, and every opset that ONNX Runtime and OpenVINO read
-peers  NNCF with fast and with accurate bias correction, and quantize_static, where --peer-python
-       has them
+peers  NNCF with fast and with accurate bias correction and quantize_static on the same draws, where
+       --peer-python has them
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -39,7 +41,8 @@ PARTS = ("steps", "draws", "paths", "peers")
 RUNTIMES = ("onnxruntime", "openvino")
 INT8 = "engine.build.int8"
 DEFAULT = "default"
-DRAWS = 5
+ACCURATE = "bias_correction accurate"
+PEER_DRAWS = 5
 OPSETS = tuple(range(19, 27))
 TARGETS = ("x86", "arm", "tensorrt")
 SAMPLE, ANALYSIS = 64, 16
@@ -75,8 +78,8 @@ NO_BIAS_CORRECTION = {
     f"{INT8}.qdq.writer.mean_output": _no_shift,
     f"{INT8}.mixed_precision.sensitivity.mean_output": _no_shift,
 }
+FIRST = (Variant(DEFAULT), Variant(ACCURATE, accurate=True))
 STEPS = (
-    Variant(DEFAULT),
     Variant(
         "squeeze as ReduceMean", patches={f"{INT8}.pipeline.squeeze_to_global_pool": lambda m: 0}
     ),
@@ -97,7 +100,6 @@ STEPS = (
         patches={f"{INT8}.qdq.weights.SCALE_FRACTIONS": np.ones(1)},
     ),
     Variant("no bias correction", patches=NO_BIAS_CORRECTION),
-    Variant("bias_correction accurate", accurate=True),
     Variant("float_share 0", float_share=0.0),
     Variant("float_share 0, bias_correction accurate", float_share=0.0, accurate=True),
     Variant(
@@ -120,16 +122,15 @@ STEPS = (
 )
 
 
-def variants_of(parts: list[str]) -> Iterator[Variant]:
-    """The builds of the wanted parts; the default is always the first."""
-    yield STEPS[0]
-    if "steps" in parts:
-        yield from STEPS[1:]
+def variants_of(parts: list[str], draws: int) -> Iterator[Variant]:
+    """The builds of the wanted parts, after those that all others are compared with."""
+    yield from FIRST
     if "draws" in parts:
-        for seed in range(1, DRAWS):
+        for seed in range(1, draws):
             yield Variant(f"draw {seed}", "draws", seed=seed)
-        for seed in range(1, DRAWS):
             yield Variant(f"draw {seed}, accurate", "draws", seed=seed, accurate=True)
+    if "steps" in parts:
+        yield from STEPS
     if "paths" in parts:
         for target in TARGETS:
             yield Variant(f"target {target}", "paths", target=target)
@@ -155,6 +156,7 @@ class Ablation:
             for name, labels in zip(names, self.labels, strict=True)
         ]
         self.caches: dict[tuple[int, int], StatisticsCache] = {}
+        self.known: dict[tuple[object, ...], np.ndarray] = {}
 
     def build(self, variant: Variant, half: int) -> Path:
         """The file of a build that is calibrated on one half."""
@@ -204,7 +206,16 @@ class Ablation:
         return onnx.version_converter.convert_version(self.source, opset)
 
     def correct(self, path: Path, half: int, runtime: str, precision: str) -> np.ndarray:
-        """(n,) booleans: the images of the other half that a build gets right."""
+        """(n,) booleans: the images of the other half that a build gets right.
+
+        A file that was evaluated before, as a step that changes nothing gives it, is not run again.
+        """
+        key = sha256(path.read_bytes()).hexdigest(), half, runtime, precision
+        if key not in self.known:
+            self.known[key] = self._evaluated(path, half, runtime, precision)
+        return self.known[key]
+
+    def _evaluated(self, path: Path, half: int, runtime: str, precision: str) -> np.ndarray:
         from engine.runtimes.base import LoadOptions
         from engine.runtimes.registry import load
         from engine.specs import CPU_PROVIDER
@@ -218,21 +229,28 @@ class Ablation:
         return np.asarray(best - offset == labels)
 
 
-def rows_of(ablation: Ablation, parts: list[str]) -> Table:
-    """One row per build, with its count in each runtime and the difference to the default."""
-    counted: dict[str, tuple[str, dict[str, np.ndarray]]] = {}
+Counted = dict[str, tuple[str, dict[str, np.ndarray]]]
+"""Build -> (part, {runtime: (n,) booleans of the images that it gets right})."""
+
+
+def rows_of(ablation: Ablation, parts: list[str], draws: int) -> Table:
+    """One row per build, with its count in each runtime and its differences to others."""
+    counted: Counted = {}
     counted["fp32"] = ("steps", _both_halves(ablation, lambda half: ablation.fp32, "fp32"))
-    for variant in variants_of(parts):
+    for variant in variants_of(parts, draws):
         try:
             found = _both_halves(ablation, lambda half, v=variant: ablation.build(v, half), "int8")
         except Exception as error:  # a path that cannot be built is a row, too
             say(f"{variant.name}: {type(error).__name__}: {str(error)[:300]}")
             continue
         counted[variant.name] = (variant.part, found)
-        say(f"{variant.name}: { ({name: int(right.sum()) for name, right in found.items()}) }")
-    if "peers" in parts:
-        counted |= {name: ("peers", found) for name, found in _peers(ablation).items()}
-    return [_row(name, *found, counted) for name, found in counted.items()]
+        say(json.dumps(_row(variant.name, counted)))
+        if variant.name == ACCURATE and "peers" in parts:
+            for name, right in _peers(ablation, min(draws, PEER_DRAWS)):
+                counted[name] = ("peers", right)
+                say(json.dumps(_row(name, counted)))
+    rows = [_row(name, counted) for name in counted]
+    return rows + [row for pair in _PAIRS for row in _by_draw(*pair, counted, draws)]
 
 
 def _both_halves(ablation: Ablation, file_of: Any, precision: str) -> dict[str, np.ndarray]:
@@ -244,38 +262,69 @@ def _both_halves(ablation: Ablation, file_of: Any, precision: str) -> dict[str, 
     return {runtime: np.concatenate(found) for runtime, found in parts.items()}
 
 
-def _peers(ablation: Ablation) -> dict[str, dict[str, np.ndarray]]:
+def _peers(ablation: Ablation, draws: int) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
+    """(name, right answers) of each tool, by draw of the calibration images."""
     from benchmarks.quantization_peers import peer_builds
 
-    count = ablation.bench.options.calibration_images
-    files: dict[str, dict[int, Path]] = {}
-    for half in range(2):
-        found = peer_builds(ablation.bench, ablation.model, ablation.fp32, f"half-{half}", count)
-        for name, path, _ in found:
-            files.setdefault(name, {})[half] = path
-    return {
-        name: _both_halves(ablation, paths.__getitem__, "int8")
-        for name, paths in files.items()
-        if len(paths) == 2
-    }
+    bench, count = ablation.bench, ablation.bench.options.calibration_images
+    for seed in range(draws):
+        files: dict[str, dict[int, Path]] = {}
+        for half in range(2):
+            dataset = f"half-{half}"
+            built = peer_builds(bench, ablation.model, ablation.fp32, dataset, count, seed)
+            for name, path, _ in built:
+                files.setdefault(name, {})[half] = path
+        for name, paths in files.items():
+            if len(paths) == 2:
+                yield _of_draw(name, seed), _both_halves(ablation, paths.__getitem__, "int8")
 
 
-def _row(
-    name: str, part: str, found: dict[str, np.ndarray], counted: dict[str, Any]
-) -> dict[str, Any]:
+def _of_draw(name: str, seed: int) -> str:
+    if name in (DEFAULT, ACCURATE):
+        accurate = ", accurate" * (name == ACCURATE)
+        return name if seed == 0 else f"draw {seed}{accurate}"
+    return name if seed == 0 else f"{name}, draw {seed}"
+
+
+def _row(name: str, counted: Counted) -> dict[str, Any]:
     from engine.common.stats import paired_difference
 
+    part, found = counted[name]
     row: dict[str, Any] = {"part": part, "build": name}
     for runtime in RUNTIMES:
         correct = found[runtime]
         row[runtime] = int(correct.sum())
-        for reference in ("fp32", DEFAULT):
+        for reference in ("fp32", DEFAULT, ACCURATE):
+            if reference not in counted:
+                continue
             change = paired_difference(counted[reference][1][runtime], correct)
             row[f"{runtime} - {reference} (pp)"] = (
                 f"{100 * change.difference:+.1f} ({100 * change.low:+.1f} to "
                 f"{100 * change.high:+.1f})"
             )
     return row
+
+
+_PAIRS = (
+    (ACCURATE, DEFAULT),
+    (ACCURATE, "NNCF accurate bias correction"),
+    (DEFAULT, "NNCF mixed"),
+)
+
+
+def _by_draw(name: str, reference: str, counted: Counted, draws: int) -> Table:
+    """The mean difference of two builds over the draws that both have, in images."""
+    names = [(_of_draw(name, seed), _of_draw(reference, seed)) for seed in range(draws)]
+    names = [pair for pair in names if all(each in counted for each in pair)]
+    if len(names) < 2:
+        return []
+    row: dict[str, Any] = {"part": "draws", "build": f"{name} - {reference}, {len(names)} draws"}
+    for runtime in RUNTIMES:
+        sums = [[int(counted[each][1][runtime].sum()) for each in pair] for pair in names]
+        changes = np.array([first - second for first, second in sums], float)
+        error = changes.std(ddof=1) / np.sqrt(len(changes))
+        row[runtime] = f"{changes.mean():+.1f} images (standard error {error:.1f})"
+    return [row]
 
 
 def main() -> None:
@@ -289,7 +338,10 @@ def main() -> None:
     add("real_data", type=Path, help="folder of photographs and weights")
     add("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     add("--images", type=Path, help="labeled images; default: REAL_DATA/imagenet_1000")
-    add("--model", action="append", metavar="ID=FILE", help="default: the SE network of REAL_DATA")
+    add(
+        "--model", action="append", metavar="ID=FILE", help="default: the SE network and SqueezeNet"
+    )
+    add("--draws", type=int, default=5, help="draws of the calibration images")
     add("--calibration-images", type=int, default=300)
     add("--peer-python", default=sys.executable, help="interpreter that runs the peers")
     add("--home", type=Path, help="reuse exports and builds in this folder")
@@ -302,10 +354,11 @@ def main() -> None:
 
         bench = Bench(options, Path(folder))
         bench.halves  # noqa: B018 - registers them
-        models = bench.models if options.model else bench.models[:1]
-        report = {model.name: rows_of(Ablation(bench, model), options.parts) for model in models}
-    for name, table in report.items():
-        show(name, table)
+        report = {}
+        for model in bench.models:
+            table = rows_of(Ablation(bench, model), options.parts, options.draws)
+            report[model.name] = table
+            show(model.name, table)
     print(json.dumps(report))
 
 

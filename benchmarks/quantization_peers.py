@@ -37,9 +37,9 @@ PEERS = {
 
 
 def peer_builds(
-    bench: Bench, model: Model, fp32: Path, dataset: str, images: int
+    bench: Bench, model: Model, fp32: Path, dataset: str, images: int, seed: int = 0
 ) -> Iterator[tuple[str, Path, BuildCost]]:
-    """(name, file, cost) of each tool's build on the images that ours are calibrated on."""
+    """(name, file, cost) of each tool's build on the same draw of images as ours."""
     wanted = {name: peer for name, peer in PEERS.items() if peer.module in bench.options.peers}
     python = bench.options.peer_python
     for module in sorted({peer.module for peer in wanted.values()}):
@@ -48,9 +48,9 @@ def peer_builds(
             wanted = {name: peer for name, peer in wanted.items() if peer.module != module}
     if not wanted:
         return
-    stored, reading_s = _store_images(bench, model, dataset, images)
+    stored, reading_s = _store_images(bench, model, dataset, images, seed)
     for name, peer in wanted.items():
-        stem = f"{name} {model.name} {dataset}".replace("/", "-").replace(" ", "-")
+        stem = f"{name} {model.name} {dataset} {seed}".replace("/", "-").replace(" ", "-")
         path = bench.folder / f"{stem}.onnx"
         try:
             found = run_case(
@@ -63,10 +63,12 @@ def peer_builds(
     stored.unlink()
 
 
-def _store_images(bench: Bench, model: Model, dataset: str, images: int) -> tuple[Path, float]:
+def _store_images(
+    bench: Bench, model: Model, dataset: str, images: int, seed: int
+) -> tuple[Path, float]:
     """The preprocessed calibration images in one file, and the processor time to read them."""
     index = bench.index(dataset)
-    selected = sample_by_class(index.labels, images, 0)
+    selected = sample_by_class(index.labels, images, seed)
     started = time.process_time()
     pixels = np.concatenate(list(bench.batches(model, dataset, selected)))
     reading_s = time.process_time() - started

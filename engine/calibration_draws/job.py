@@ -11,7 +11,7 @@ from db.enums import Precision
 from db.models import Artifact, Dataset
 from engine.build.builders import Source, builder_of
 from engine.calibration_draws.records import CalibrationDraws, store_draws
-from engine.calibration_draws.requests import calibration_of
+from engine.calibration_draws.requests import calibration_of, require_draws
 from engine.common.digests import data_digest
 from engine.common.scores import drop_background
 from engine.config import settings
@@ -53,6 +53,8 @@ def measure(
 ) -> CalibrationDraws:
     """Counts correct images for each draw, in every runtime that executes int8 here."""
     first = calibration_of(artifact, 0)
+    pool = find_dataset(first.dataset, context.url)
+    require_draws(artifact, pool)
     index = open_index(dataset)
     if not index.labeled:
         raise InvalidRequest(
@@ -61,7 +63,7 @@ def measure(
     export = artifacts.find_by_digest(str(artifact.parent_digest), context.url)
     manifest = ExportManifest.from_artifact(export)
     model = optimized(artifacts.model_path(export.digest), context.workspace)
-    calibrated = open_index(find_dataset(first.dataset, context.url))
+    calibrated = open_index(pool)
     evaluated = _evaluated(index, spec.images)
     right = match_classes(artifact, index).outputs_of_labels(index.labels[evaluated])
     runtimes = [name for name in RUNTIMES if why_not(name, Precision.INT8) is None]
@@ -107,6 +109,8 @@ def measure(
         dataset=dataset.name,
         images=len(evaluated),
         overlapping=int(np.isin(evaluated, used).sum()) if same else 0,
+        calibration_images=first.images,
+        calibration_pool=len(calibrated),
         seeds=list(range(spec.draws)),
         fp32=fp32,
         correct=correct,

@@ -21,7 +21,7 @@ class CalibrationDraws(Document):
 
     `correct`: runtime -> the count of each draw, in the order of `seeds`. `images`: the images that
     were evaluated, `overlapping` of which a draw was calibrated on. `fp32`: count of fp32 in ONNX
-    Runtime.
+    Runtime. `calibration_images`: the images of each draw, out of `calibration_pool`.
     """
 
     artifact: str
@@ -29,6 +29,8 @@ class CalibrationDraws(Document):
     dataset: str
     images: int
     overlapping: int = 0
+    calibration_images: int | None = None
+    calibration_pool: int | None = None
     seeds: list[int] = Field(default_factory=list)
     fp32: int | None = None
     correct: dict[str, list[int]] = Field(default_factory=dict)
@@ -47,6 +49,12 @@ class CalibrationDraws(Document):
         found = [f"{self.images:,} images of {self.dataset}."]
         if self.fp32 is not None:
             found.append(f"fp32: {100 * self.fp32 / self.images:.2f} %.")
+        used, pool = self.calibration_images, self.calibration_pool
+        if used is not None and pool is not None and used > pool / 2:
+            found.append(
+                f"Each draw takes {used:,} of {pool:,} calibration images, so the draws share most "
+                f"of them, and the spread is smaller than between other photographs."
+            )
         if self.overlapping:
             found.append(
                 f"{self.overlapping:,} of these images were used to calibrate one of the draws, so "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from db.models import Artifact
+from db.models import Artifact, Dataset
 from engine.errors import InvalidRequest
 from engine.specs import CalibrationSpec
 from engine.store.manifest import BuildManifest
@@ -22,3 +22,14 @@ def calibration_of(artifact: Artifact, seed: int) -> CalibrationSpec:
     stored = build.calibration.dump()
     known = {name: stored[name] for name in CalibrationSpec.model_fields if name in stored}
     return CalibrationSpec.model_validate({**known, "seed": seed, "max_drop": None})
+
+
+def require_draws(artifact: Artifact, dataset: Dataset) -> None:
+    """Raises InvalidRequest where every draw is the same, as a build uses the whole dataset."""
+    images = calibration_of(artifact, 0).images
+    if images >= dataset.num_images:
+        raise InvalidRequest(
+            f"This build is calibrated on all {dataset.num_images:,} images of {dataset.name}, so "
+            f"every draw is the same: build int8 with fewer calibration images, or from a larger "
+            f"dataset."
+        )

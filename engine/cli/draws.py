@@ -8,7 +8,7 @@ import typer
 
 from db.enums import JobStatus
 from engine.calibration_draws.records import load_draws
-from engine.calibration_draws.requests import calibration_of
+from engine.calibration_draws.requests import calibration_of, require_draws
 from engine.cli.follow import finish_job
 from engine.cli.options import Json
 from engine.cli.output import emit_json, emit_table, note
@@ -43,7 +43,7 @@ def draws(
     """
     url = prepare_database()
     artifact = find_by_digest(digest, url)
-    calibration_of(artifact, 0)
+    require_draws(artifact, find_dataset(calibration_of(artifact, 0).dataset, url))
     evaluated = find_dataset(dataset, url)
     spec = DrawsSpec(
         artifact=artifact.digest,

@@ -8,12 +8,16 @@ from engine.layer_errors.records import RuntimeErrors, TensorErrors
 from engine.runtimes.registry import label_of
 
 LOWEST_DB = 15.0
-"""A single layer of a good build has 20 dB and more (SE MobileNetV3, demo)."""
-LARGEST_GAP_DB = 25.0
-"""Between storing a tensor and computing it from exact inputs; a good build has at most 18."""
-SMALLEST_GAP_DB = 6.0
+"""SQNR of a layer in float behind quantized ones, alone; sound ones have 30 dB and more."""
+FAR = ((3.0, 0.06), (1.5, 0.18))
+"""What a layer computes from exact inputs against fp32 as stored: more levels off, and a larger
+share of the standard deviation. Layers of sound builds are at most 2.6 levels off, and by more than
+0.07 only where that is at most 1.5 levels."""
+FAR_WITHOUT_WEIGHTS = ((5.0, 0.1), (3.0, 0.18))
+"""A gate amplifies the rounding of its input: up to 3.4 levels and 0.07 in sound builds."""
 MOST_CLIPPED = 0.05
-FEWEST_LEVELS, COARSE_DB = 0.1, 35.0
+LARGEST_RANGE_LOSS_DB = 10.0
+"""Noise of storing above that of the best range; sound tensors lose at most 9.2 dB."""
 MOST_DIFFERING = 1e-3
 """Share of values more than one level from the file; runtimes round a tie one level apart."""
 
@@ -29,39 +33,55 @@ def _of_file(one: TensorErrors) -> Iterator[str]:
             f"{one.name}: written with scale {one.written_scale:.3g} and read with "
             f"{one.scale:.3g}; the two must be equal."
         )
-    if not one.saturates and one.clipped is not None and one.clipped > MOST_CLIPPED:
+    if one.written_zero_point is not None:
         yield (
+            f"{one.name}: written with zero point {one.written_zero_point} and read with "
+            f"{one.zero_point}; the two must be equal."
+        )
+    wrong_range = None if one.saturates else _wrong_range(one)
+    if wrong_range is not None:
+        yield wrong_range
+    elif _is_computed_wrongly(one):
+        yield f"{one.name}: {_distance(one)}; its weights, their scales or its bias are wrong."
+
+
+def _wrong_range(one: TensorErrors) -> str | None:
+    unlike = "or the calibration images are unlike these."
+    if one.clipped is not None and one.clipped > MOST_CLIPPED:
+        return (
             f"{one.name}: {one.clipped:.0%} of the fp32 values are outside its range; its scale is "
-            f"too small, or the calibration images are unlike these."
+            f"too small or its zero point is wrong, {unlike}"
         )
-    elif _is_coarse(one):
-        yield f"{one.name}: only {one.used:.0%} of its levels are used; its scale is too large."
-    elif one.single_db is not None and _is_computed_wrongly(one):
-        stored = (
-            f", where storing the fp32 values has {one.rounding_db:.1f} dB"
-            if one.rounding_db is not None
-            else ""
+    if one.range_loss_db is None or one.range_loss_db < LARGEST_RANGE_LOSS_DB:
+        return None
+    loss = f"storing it costs {one.range_loss_db:.0f} dB more than the best range for these images"
+    if one.clipped:
+        return (
+            f"{one.name}: {loss}, and {one.clipped:.2%} of the fp32 values are outside its range; "
+            f"its scale is too small or its zero point is wrong, {unlike}"
         )
-        yield (
-            f"{one.name}: {one.single_db:.1f} dB from exact inputs{stored}; its weights, their "
-            f"scales or its bias are wrong."
-        )
-
-
-def _is_coarse(one: TensorErrors) -> bool:
-    if one.saturates or one.used is None or one.rounding_db is None:
-        return False
-    return one.used < FEWEST_LEVELS and one.rounding_db < COARSE_DB
+    used = f"{one.used:.0%}" if one.used is not None else "few"
+    return (
+        f"{one.name}: {loss}, as only {used} of its levels are used; its scale is too large, "
+        f"{unlike}"
+    )
 
 
 def _is_computed_wrongly(one: TensorErrors) -> bool:
-    assert one.single_db is not None
-    if one.rounding_db is None:
-        return one.single_db < LOWEST_DB
-    gap = one.rounding_db - one.single_db
-    if one.saturates:  # what is clipped on purpose makes both figures low
-        return one.single_db < LOWEST_DB and gap > SMALLEST_GAP_DB
-    return one.single_db < LOWEST_DB or gap > LARGEST_GAP_DB
+    if one.deviation_levels is None:
+        return one.single_db is not None and one.single_db < LOWEST_DB
+    if one.deviation is None:
+        return False
+    return any(one.deviation_levels > levels and one.deviation > share for levels, share in FAR)
+
+
+def _distance(one: TensorErrors) -> str:
+    if one.deviation_levels is None or one.deviation is None:
+        return f"{one.single_db:.1f} dB from exact inputs"
+    return (
+        f"{one.deviation_levels:.1f} levels off fp32 as stored, from exact inputs "
+        f"({one.deviation:.0%} of the standard deviation)"
+    )
 
 
 def _of_runtimes(one: TensorErrors) -> Iterator[str]:

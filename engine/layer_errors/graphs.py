@@ -27,10 +27,10 @@ class Watched:
     """A tensor whose error is told; `output` is its name in the graphs.
 
     A quantized tensor has the `scale` and `zero_point` with which it is read (arrays of one value,
-    or of one for each channel); a float one has none. `written_scale` is the scale with which it is
-    written, where that is another one. `saturates`: a HardSwish or hard gate reads it, which is
-    constant beyond its ends, so clipping costs nothing there. `nodes` compute it from other watched
-    tensors; the first are the nearest.
+    or of one for each channel); a float one has none. `written_scale` and `written_zero_point` are
+    those with which it is written, where they are others. `saturates`: a HardSwish or hard gate
+    reads it, which is constant beyond its ends, so clipping costs nothing there. `nodes` compute it
+    from other watched tensors; the first are the nearest.
     """
 
     tensor: str
@@ -39,12 +39,25 @@ class Watched:
     scale: np.ndarray | None = None
     zero_point: np.ndarray | None = None
     written_scale: float | None = None
+    written_zero_point: int | None = None
     saturates: bool = False
 
     @property
     def is_quantized(self) -> bool:
         """Whether it is stored in 8 bits."""
         return self.scale is not None
+
+    @property
+    def is_symmetric(self) -> bool:
+        """Whether 0 is the middle of the levels."""
+        return self.zero == 0 and self.zero_point is not None and self.zero_point.dtype == np.int8
+
+    @property
+    def zero(self) -> int | None:
+        """The zero point; None for a float tensor, and where each channel has its own."""
+        if self.zero_point is None or self.zero_point.size != 1:
+            return None
+        return int(self.zero_point.reshape(()))
 
     def read(self, stored: np.ndarray) -> np.ndarray:
         """The values that consumers read, float32."""
@@ -85,9 +98,20 @@ def watched_tensors(model: ModelProto) -> list[Watched]:
             zero_point = _zero_point(reader, node, constants)
             tensor = output.removesuffix(STORED) if output.endswith(STORED) else node.input[0]
             other = _other_scale(numpy_helper.to_array(constants[node.input[1]]), scale)
-            saturates = output in saturating
-            one = Watched(tensor, output, (node,), scale, zero_point, other, saturates)
-            found.append(one)
+            found.append(
+                Watched(
+                    tensor=tensor,
+                    output=output,
+                    nodes=(node,),
+                    scale=scale,
+                    zero_point=zero_point,
+                    written_scale=other,
+                    written_zero_point=_other_zero_point(
+                        _zero_point(node, reader, constants), zero_point
+                    ),
+                    saturates=output in saturating,
+                )
+            )
         elif output in ends or _is_float_layer(node, producers, constants):
             found.append(Watched(output, output, (node,)))
     outputs = {one.output for one in found}
@@ -95,10 +119,10 @@ def watched_tensors(model: ModelProto) -> list[Watched]:
 
 
 def _zero_point(
-    reader: NodeProto, writer: NodeProto, constants: Mapping[str, TensorProto]
+    first: NodeProto, second: NodeProto, constants: Mapping[str, TensorProto]
 ) -> np.ndarray:
-    """The zero point, of the type of the stored values; unsigned 0 where it is left out."""
-    for node in (reader, writer):
+    """The zero point of the first, or else of the second; unsigned 0 where both leave it out."""
+    for node in (first, second):
         if len(node.input) > 2 and node.input[2]:
             return np.asarray(numpy_helper.to_array(constants[node.input[2]]))
     return np.zeros((), np.uint8)
@@ -110,6 +134,12 @@ def _other_scale(written: np.ndarray, read: np.ndarray) -> float | None:
     if len(a) != 1 or len(b) != 1 or np.isclose(a[0], b[0], rtol=SAME_SCALE, atol=0):
         return None
     return float(a[0])
+
+
+def _other_zero_point(written: np.ndarray, read: np.ndarray) -> int | None:
+    """The zero point of a quantizer if its dequantizer has another."""
+    a, b = (np.unique(values) for values in (written, read))
+    return None if len(a) != 1 or len(b) != 1 or a[0] == b[0] else int(a[0])
 
 
 def _read_by_hard_gates(model: ModelProto) -> set[str]:

@@ -3,74 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from onnx import ModelProto, NodeProto
 
-from engine.build.int8.mixed_precision.sensitivity import noise_to_sqnr_db
 from engine.build.int8.passes.hard_swish import GATE_LINE
 from engine.build.int8.qdq.placement import WEIGHTED_OPS
 from engine.errors import WorkbenchError
 from engine.layer_errors.graphs import Watched, isolated, observed, watched_tensors
+from engine.layer_errors.range_loss import RangeLoss
 from engine.layer_errors.records import RuntimeErrors, TensorErrors
 from engine.layer_errors.reference import Reference
 from engine.layer_errors.se_roles import se_roles
+from engine.layer_errors.sums import Distance, Noise, Sums
 from engine.onnx import graph_io
 from engine.runtimes.tensor_readers import EMULATED, Reader, open_reader
 
 MOVING_OPS = frozenset({"DequantizeLinear", "QuantizeLinear", "Pad", "Transpose"})
 Progress = Callable[[int], object]
-
-
-@dataclass(slots=True)
-class _Noise:
-    """Powers of signal and error, summed over images."""
-
-    signal: float = 0.0
-    error: float = 0.0
-
-    def add(self, expected: np.ndarray, values: np.ndarray) -> None:
-        difference = (values - expected).reshape(-1)
-        flat = expected.reshape(-1)
-        self.signal += float(np.vdot(flat, flat))
-        self.error += float(np.vdot(difference, difference))
-
-    @property
-    def sqnr_db(self) -> float | None:
-        if not self.signal:
-            return None
-        return noise_to_sqnr_db(self.error / self.signal)
-
-
-@dataclass(slots=True)
-class _Distance:
-    """Distances in levels from what the file says, over all values."""
-
-    values: int = 0
-    total: float = 0.0
-    beyond: int = 0
-    largest: float = 0.0
-
-    def add(self, levels: np.ndarray) -> None:
-        self.values += levels.size
-        self.total += float(levels.sum())
-        self.beyond += int((levels > 1).sum())
-        self.largest = max(self.largest, float(levels.max(initial=0)))
-
-
-@dataclass(slots=True)
-class _Sums:
-    """Everything that is summed up for one tensor."""
-
-    rounding: _Noise = field(default_factory=_Noise)
-    single: dict[str, _Noise] = field(default_factory=dict)
-    accumulated: dict[str, _Noise] = field(default_factory=dict)
-    distance: dict[str, _Distance] = field(default_factory=dict)
-    clipped: int = 0
-    values: int = 0
-    lowest: int = 255
-    highest: int = -128
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +47,7 @@ def measure_layer_errors(
     left out; `missing` has its sentence.
     """
     watched = watched_tensors(model)
-    sums = {one.output: _Sums() for one in watched}
+    sums = {one.output: Sums(range_loss=RangeLoss(one.is_symmetric)) for one in watched}
     exact = reference.reader([one.tensor for one in watched], threads) if reference else None
     whole = open_reader(EMULATED, observed(model, watched), "int8", threads)
     readers: dict[str, tuple[Reader, Reader]] = {}
@@ -132,7 +83,7 @@ def measure_layer_errors(
             single = dict(zip(sums, one_by_one(feeds), strict=True))
             alone = single if name == EMULATED else alone
             _add(watched, sums, name, expected, values, single, alone)
-        _add_rounding(watched, sums, expected, stored)
+        _add_rounding(watched, sums, expected, stored, alone)
         count += 1
         progress(count)
     names = reference.layer_names() if reference is not None else {}
@@ -159,7 +110,7 @@ def _exact_inputs(
 
 def _add(
     watched: list[Watched],
-    sums: dict[str, _Sums],
+    sums: dict[str, Sums],
     name: str,
     expected: Mapping[str, np.ndarray],
     values: Mapping[str, np.ndarray],
@@ -172,12 +123,10 @@ def _add(
         own = single[one.output]
         if one.tensor in expected:
             exact = expected[one.tensor]
-            total.single.setdefault(name, _Noise()).add(exact, one.read(own))
-            total.accumulated.setdefault(name, _Noise()).add(exact, one.read(values[one.output]))
+            total.single.setdefault(name, Noise()).add(exact, one.read(own))
+            total.accumulated.setdefault(name, Noise()).add(exact, one.read(values[one.output]))
         if name != EMULATED:
-            total.distance.setdefault(name, _Distance()).add(
-                _levels(one, own, emulated[one.output])
-            )
+            total.distance.setdefault(name, Distance()).add(_levels(one, own, emulated[one.output]))
 
 
 def _levels(one: Watched, values: np.ndarray, emulated: np.ndarray) -> np.ndarray:
@@ -190,15 +139,19 @@ def _levels(one: Watched, values: np.ndarray, emulated: np.ndarray) -> np.ndarra
 
 def _add_rounding(
     watched: list[Watched],
-    sums: dict[str, _Sums],
+    sums: dict[str, Sums],
     expected: Mapping[str, np.ndarray],
     stored: Mapping[str, np.ndarray],
+    computed: Mapping[str, np.ndarray],
 ) -> None:
     for one in watched:
         if not one.is_quantized or one.tensor not in expected:
             continue
         total, exact, levels = sums[one.output], expected[one.tensor], stored[one.output]
-        total.rounding.add(exact, one.read(levels))
+        read = one.read(levels)
+        total.rounding.add(exact, read)
+        total.range_loss.add(exact, read)
+        total.deviation.add(read, one.read(computed[one.output]))
         limits = np.iinfo(levels.dtype)
         at_end = (levels == limits.min) | (levels == limits.max)
         total.clipped += _beyond_range(one, exact, levels, at_end)
@@ -216,7 +169,7 @@ def _beyond_range(one: Watched, exact: np.ndarray, levels: np.ndarray, at_end: n
 
 def _record(
     one: Watched,
-    total: _Sums,
+    total: Sums,
     names: Mapping[str, str],
     roles: Mapping[str, str],
     runtimes: list[str],
@@ -238,6 +191,8 @@ def _record(
         if (distance := total.distance.get(name)) is not None
     }
     levels = 255 if total.values else 0
+    scale = float(one.scale.max()) if one.scale is not None else None
+    deviation = total.deviation.rms
     return TensorErrors(
         tensor=one.tensor,
         layers=[names.get(node.output[0], node.output[0]) for node in reversed(layers)],
@@ -249,14 +204,19 @@ def _record(
         accumulated_db=_db(total.accumulated, EMULATED),
         clipped=total.clipped / total.values if total.values else None,
         saturates=one.saturates,
-        scale=float(one.scale.max()) if one.scale is not None else None,
+        scale=scale,
         written_scale=one.written_scale,
+        zero_point=one.zero,
+        written_zero_point=one.written_zero_point,
+        range_loss_db=total.range_loss.db,
+        deviation_levels=deviation / scale if deviation is not None and scale else None,
+        deviation=total.deviation.share,
         used=(total.highest - total.lowest) / levels if levels else None,
         runtimes=in_runtime,
     )
 
 
-def _db(noises: Mapping[str, _Noise], name: str) -> float | None:
+def _db(noises: Mapping[str, Noise], name: str) -> float | None:
     return noises[name].sqnr_db if name in noises else None
 
 

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from db.models import Dataset
+from engine.datasets.pixel_sample import pixels_of
 from engine.datasets.reader import open_index
-from engine.datasets.report import DatasetReport, PixelFacts
+from engine.datasets.report import PixelFacts
 from engine.datasets.sampling import sample_by_class
 from engine.errors import WorkbenchError
 
@@ -24,12 +25,12 @@ FEW_CLASSES = 0.5
 def differences(calibration: Dataset, evaluation: Dataset, images: int) -> Iterator[str]:
     """One sentence for each difference of `images` calibration images; none for equal datasets.
 
-    Nothing is said of datasets that were registered before brightness and size were recorded.
+    Of a dataset that was registered before brightness and size were recorded, a sample is read.
     """
     if calibration.digest == evaluation.digest:
         return
     yield from _classes(calibration, evaluation, images)
-    facts = [DatasetReport.of(dataset).pixels for dataset in (calibration, evaluation)]
+    facts = [pixels_of(dataset) for dataset in (calibration, evaluation)]
     if facts[0] is not None and facts[1] is not None:
         yield from _pixels(calibration.name, facts[0], evaluation.name, facts[1])
 

@@ -7,9 +7,11 @@ import streamlit as st
 
 from dashboard import queries
 from dashboard.components.jobs.single import show_job
-from dashboard.formats import escape_markdown
+from dashboard.formats import escape_markdown, message
 from db.models import Artifact, Dataset
 from engine.calibration_draws.records import CalibrationDraws, load_draws
+from engine.calibration_draws.requests import calibration_of, require_draws
+from engine.errors import InvalidRequest
 from engine.runs.compile import draws_job
 from engine.runtimes.registry import label_of
 from engine.specs import DrawsSpec
@@ -24,6 +26,10 @@ def show_calibration_draws(artifact: Artifact | None) -> None:
         draws = load_draws(artifact.digest)
         if draws is not None:
             _show(draws)
+        refused = _why_not(artifact)
+        if refused is not None:
+            st.caption(message(refused))
+            return
         labeled = [row for row in queries.datasets() if queries.has_same_classes(artifact, row)]
         if not labeled:
             st.caption("To measure it, register a labeled dataset with the classes of the model.")
@@ -36,6 +42,19 @@ def show_calibration_draws(artifact: Artifact | None) -> None:
             width=260,
         )
         _button(artifact, dataset, draws is not None)
+
+
+def _why_not(artifact: Artifact) -> str | None:
+    """Why other draws of the calibration images cannot be made; None where they can."""
+    try:
+        name = calibration_of(artifact, 0).dataset
+        pool = next((row for row in queries.datasets() if row.name == name), None)
+        if pool is None:
+            return f"Other draws need the calibration dataset {name}, which is not registered here."
+        require_draws(artifact, pool)
+    except InvalidRequest as error:
+        return str(error)
+    return None
 
 
 def _show(draws: CalibrationDraws) -> None:

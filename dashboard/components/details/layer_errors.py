@@ -129,8 +129,8 @@ def _explain(errors: LayerErrors) -> None:
     )
     agree = (
         " From the same inputs the runtimes compute each layer as the file says. Accumulated "
-        "columns may differ: rounding is amplified by later layers, or left out where a runtime "
-        "fuses them."
+        "columns may differ: where a value lies between two levels, runtimes round it to either, "
+        "and later layers amplify that."
         if exact and errors.runtimes
         else ""
     )

@@ -8,7 +8,7 @@ import pytest
 
 from engine.calibration_draws import job
 from engine.calibration_draws.records import CalibrationDraws, load_draws
-from engine.calibration_draws.requests import calibration_of
+from engine.calibration_draws.requests import calibration_of, require_draws
 from engine.datasets.registration import find_dataset
 from engine.errors import DatasetInvalid, InvalidRequest
 from engine.specs import DrawsSpec
@@ -49,6 +49,16 @@ def test_the_spread_in_a_sentence() -> None:
         "ONNX Runtime: top-1 79.53 % (78.70 to 80.00 %) over 3 draws, SD 0.72 pp."
     )
     assert draws.notes() == ["1,000 images of val.", "fp32: 80.30 %."]
+    few = draws.model_copy(update={"calibration_images": 300, "calibration_pool": 500})
+    assert few.notes()[-1].startswith("Each draw takes 300 of 500 calibration images")
+
+
+def test_a_build_that_uses_all_images_has_no_other_draw(url: str, tmp_path: Path) -> None:
+    artifact = int8_build(url, tmp_path)
+    dataset = find_dataset(DATASET, url)
+    dataset.num_images = calibration_of(artifact, 0).images
+    with pytest.raises(InvalidRequest, match="calibrated on all 8 images of tiny, so every draw"):
+        require_draws(artifact, dataset)
 
 
 def test_a_build_that_was_not_calibrated_is_refused(url: str) -> None:

@@ -83,24 +83,59 @@ def test_good_builds_have_three_columns_and_no_finding(made: Callable[[], ModelP
     assert relative_noise(rounded, exact) < 1e-3
 
 
+def first_finding(model: ModelProto, reference: Reference) -> str:
+    return findings_of(errors_of(model, reference).tensors)[0]
+
+
+@pytest.mark.parametrize("factor", [0.25, 0.5, 1 / 1.5, 1.5, 2.0, 4.0])
+@pytest.mark.parametrize(
+    ("planted", "layer"),
+    [("c/w/steps", "w"), ("p/w/steps", "pw"), ("q/w/steps", "pw2"), ("logits/w/steps", "fc")],
+)
+def test_a_wrong_scale_of_weights_is_found_in_its_layer(
+    planted: str, layer: str, factor: float
+) -> None:
+    model, reference = int8_of(mobile_model)
+    first = first_finding(with_scaled(model, planted, factor), reference)
+    assert first.startswith(f"{layer}: ")
+    assert "are wrong" in first
+
+
 @pytest.mark.parametrize(
     ("planted", "factor", "layer", "reason"),
     [
+        ("p/step", 4.0, "pw", "scale is too large"),
         ("p/step", 16.0, "pw", "scale is too large"),
-        ("p/step", 0.125, "pw", "outside its range"),
-        ("p/w/steps", 2.0, "pw", "are wrong"),
-        ("c/w/steps", 2.0, "w", "are wrong"),
+        ("p/step", 0.25, "pw", "outside its range"),
         ("g/scaled/step", 0.125, "g/scaled", "outside its range"),
-        ("logits/w/steps", 2.0, "fc", "are wrong"),
     ],
 )
-def test_a_wrong_scale_is_found_in_its_layer(
+def test_a_wrong_scale_of_values_is_found_in_its_layer(
     planted: str, factor: float, layer: str, reason: str
 ) -> None:
     model, reference = int8_of(mobile_model)
-    first = findings_of(errors_of(with_scaled(model, planted, factor), reference).tensors)[0]
+    first = first_finding(with_scaled(model, planted, factor), reference)
     assert first.startswith(f"{layer}: ")
     assert reason in first
+
+
+def test_a_wrong_zero_point_is_found() -> None:
+    model, reference = int8_of(mobile_model)
+    writer = next(node for node in model.graph.node if node.output[0] == "p/stored")
+    (right,) = [each for each in model.graph.initializer if each.name == writer.input[2]]
+    values = numpy_helper.to_array(right)
+    wrong = np.where(values < 128, values + 3, values - 3).astype(values.dtype)
+    other = numpy_helper.from_array(wrong, "other")
+    model.graph.initializer.append(other)
+    writer.input[2] = "other"
+    first = first_finding(model, reference)
+    assert first.startswith(f"pw: written with zero point {wrong} and read with {values};")
+    # On both sides, so that the range is moved by half.
+    for node in model.graph.node:
+        node.input[:] = [right.name if name == "other" else name for name in node.input]
+    far = np.where(values < 128, values + 120, values - 120).astype(values.dtype)
+    right.CopyFrom(numpy_helper.from_array(far, right.name))
+    assert "its zero point is wrong" in first_finding(model, reference)
 
 
 def test_a_tensor_that_is_read_with_another_scale_is_found() -> None:

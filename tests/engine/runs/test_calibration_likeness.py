@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -53,8 +54,20 @@ def test_dark_and_small_images_are_named(url: str, tmp_path: Path) -> None:
     tone, size = differences(dark, light, 300)
     assert tone.startswith("The images of dark are darker than those of light: mean gray level ")
     assert "median short side 16 against 40 pixels" in size
-    dark.report = {}  # of an earlier version: nothing is known
-    assert list(differences(dark, light, 300)) == []
+
+
+def test_datasets_of_earlier_versions_are_sampled(url: str, tmp_path: Path) -> None:
+    light, dark = dataset(url, tmp_path / "light"), dataset(url, tmp_path / "dark", gray=40)
+    expected = list(differences(dark, light, 300))
+    assert len(expected) == 1
+    dark.report = {}
+    assert list(differences(dark, light, 300)) == expected
+    other = dataset(url, tmp_path / "other", gray=40)
+    other.report = {}
+    (tmp_path / "other" / "b" / "1.png").unlink()
+    assert "darker" in next(differences(other, light, 300))
+    shutil.rmtree(tmp_path / "other")
+    assert list(differences(other, light, 300)) == []
 
 
 def test_other_classes_are_named(url: str, tmp_path: Path) -> None:
