@@ -13,7 +13,6 @@ from dashboard.components.datasets.contents import show_contents
 from dashboard.components.details.provenance import facts_table
 from dashboard.formats import ago, escape_markdown, message, number, plural, short
 from db.models import Dataset
-from engine.datasets.manage import datasets_in_preparation
 from engine.datasets.registration import root_of
 from engine.datasets.report import DatasetReport
 from engine.runs.request import BUILTIN_DATASETS
@@ -82,7 +81,7 @@ page_title("Datasets")
 registered = queries.datasets()
 left, right = st.columns([3, 2], gap="large")
 with left:
-    for preparing in datasets_in_preparation(queries.url()):
+    for preparing in queries.known_datasets().preparing:
         st.info(
             f"Dataset {escape_markdown(preparing)} is being prepared: see the page Jobs.",
             icon=":material/hourglass:",

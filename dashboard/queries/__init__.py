@@ -41,6 +41,7 @@ from dashboard.queries.stored import (
     datasets,
     disk_use,
     health,
+    known_datasets,
     peaks,
     provenance,
 )
@@ -63,6 +64,7 @@ __all__ = [
     "has_same_classes",
     "health",
     "identify_weights_file",
+    "known_datasets",
     "labeled_class_count",
     "latencies",
     "live_jobs",

@@ -15,6 +15,7 @@ from db.enums import ArtifactKind, JobStatus
 from db.models import Artifact, Dataset, Job
 from db.session import reading
 from engine.config import settings
+from engine.datasets.known import KnownDatasets
 from engine.peak.records import Peak, load_peaks
 from engine.results.cleanup import StoredArtifact, disk_usage_bytes, stored_artifacts
 from engine.results.facts import Provenance, load_provenance
@@ -24,6 +25,11 @@ def datasets() -> list[Dataset]:
     """The registered datasets, sorted by name."""
     with reading(url()) as session:
         return list(session.scalars(select(Dataset).order_by(Dataset.name)))
+
+
+def known_datasets() -> KnownDatasets:
+    """The registered datasets and those in preparation."""
+    return KnownDatasets.read(url())
 
 
 def builds() -> list[Artifact]:

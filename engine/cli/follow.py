@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from db.enums import JobStatus
@@ -82,10 +83,13 @@ def _report_failures(jobs: list[Job]) -> list[Job]:
 def queue_jobs(
     new: list[NewJob], detach: bool, json: bool, summarize: ResultsSummary | None = None
 ) -> int:
-    """Queues and follows single jobs; returns the exit code."""
+    """Queues and follows jobs, whose needs are positions in the list; returns the exit code."""
     url = prepare_database()
+    job_ids: list[int] = []
     with writing(url) as session:
-        job_ids = [queue.submit(session, job) for job in new]
+        for job in new:
+            needs = tuple(job_ids[position] for position in job.needs)
+            job_ids.append(queue.submit(session, replace(job, needs=needs)))
     return _follow(job_ids, detach, json, {}, summarize)
 
 

@@ -15,10 +15,11 @@ from engine.cli.parsing import (
     read_weights,
 )
 from engine.cli.vendor import export as v
+from engine.datasets.known import KnownDatasets
 from engine.errors import InvalidRequest
 from engine.preprocess import require_one_scale
 from engine.preprocess.protocols import Protocol
-from engine.runs.compile import evaluate_job
+from engine.runs.compile import dataset_job, evaluate_job
 from engine.runs.fields import DEFAULTS
 from engine.runs.request import DEMO, RunRequest, Task
 from engine.specs import CPU_PROVIDER, EvaluateSpec
@@ -150,7 +151,10 @@ def evaluate(
             )
             for name in runtimes
         ]
-        return queue_jobs([evaluate_job(spec) for spec in specs], detach, json)
+        prepared = KnownDatasets.read(url).preparing.get(dataset)
+        first = [dataset_job(prepared)] if prepared is not None else []
+        jobs = [evaluate_job(spec, range(len(first))) for spec in specs]
+        return queue_jobs([*first, *jobs], detach, json)
     request = RunRequest(
         model_id=target,
         weights=read_weights(weights, key=weights_key),

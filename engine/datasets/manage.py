@@ -10,14 +10,13 @@ from typing import Any
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.exc import IntegrityError
 
-from db.enums import LIVE, JobKind
+from db.enums import LIVE
 from db.models import Artifact, Dataset, Evaluation, Job
 from db.session import reading, writing
 from engine.datasets import pixel_cache
 from engine.datasets.archives import remove_extracted
 from engine.datasets.registration import find_dataset, root_of
 from engine.errors import InvalidRequest
-from engine.specs import DatasetSpec
 from engine.specs.datasets import BUILTIN_DATASETS
 from engine.text import plural
 
@@ -121,13 +120,3 @@ def _changeable(name: str, url: str) -> Dataset:
             f"({uses.live_jobs[0]}): wait for them or cancel them."
         )
     return row
-
-
-def datasets_in_preparation(url: str) -> dict[str, DatasetSpec]:
-    """The specs of the queued and running registrations, by name."""
-    with reading(url) as session:
-        params = session.scalars(
-            select(Job.params).where(Job.kind == JobKind.PREPARE_DATASET, Job.status.in_(LIVE))
-        )
-        specs = [DatasetSpec.model_validate(one) for one in params]
-    return {spec.name: spec for spec in specs}

@@ -6,12 +6,14 @@ run, and `compile`, which returns the list of jobs.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 
 from db.enums import JobKind, Precision
 from engine.benchmark.scenarios.definitions import requested_label
 from engine.common.digests import data_digest
+from engine.datasets.known import KnownDatasets
 from engine.jobs.queue import NewJob
 from engine.runs.build_options import build_fields
 from engine.runs.cells import cells_of, needs_torchscript
@@ -62,18 +64,36 @@ def compile(
     return compile_all(request.for_each_model(), images=images, registered=registered)
 
 
+def compile_for(
+    requests: Iterable[RunRequest], dataset: str | None, known: KnownDatasets
+) -> list[NewJob]:
+    """The jobs of several requests that are evaluated on `dataset`, with what is known now."""
+    row = known.get(dataset)
+    return compile_all(
+        requests,
+        images=row.num_images if row is not None else None,
+        registered=known.registered.keys(),
+        preparing=known.preparing,
+    )
+
+
 def compile_all(
-    requests: Iterable[RunRequest], *, images: int | None = None, registered: Collection[str] = ()
+    requests: Iterable[RunRequest],
+    *,
+    images: int | None = None,
+    registered: Collection[str] = (),
+    preparing: Mapping[str, DatasetSpec] = MappingProxyType({}),
 ) -> list[NewJob]:
     """The jobs of several requests of one model each, model by model; equal jobs are one.
 
-    No job of a model needs one of another model: a failure stops that model only.
+    No job of a model needs one of another model: a failure stops that model only. What reads a
+    dataset of `preparing` waits for its registration.
     """
     jobs: list[NewJob] = []
     positions: dict[str, int] = {}
     for request in requests:
         own: list[int] = []
-        for job in _compile_model(request, images, registered):
+        for job in _compile_model(request, images, registered, preparing):
             identity = job.identity()
             if identity not in positions:
                 positions[identity] = len(jobs)
@@ -83,7 +103,10 @@ def compile_all(
 
 
 def _compile_model(
-    request: RunRequest, images: int | None, registered: Collection[str]
+    request: RunRequest,
+    images: int | None,
+    registered: Collection[str],
+    preparing: Mapping[str, DatasetSpec],
 ) -> list[NewJob]:
     """The jobs of a request of one model."""
     jobs: list[NewJob] = []
@@ -92,10 +115,14 @@ def _compile_model(
         jobs.append(job)
         return len(jobs) - 1
 
-    missing = [
-        n for n in BUILTIN_DATASETS if n in request.required_datasets and n not in registered
-    ]
-    datasets = {name: add(dataset_job(DatasetSpec(name=name, builtin=True))) for name in missing}
+    generated = {
+        name: DatasetSpec(name=name, builtin=True)
+        for name in BUILTIN_DATASETS
+        if name not in registered
+    }
+    missing = {**generated, **preparing}
+    required = [name for name in missing if name in request.required_datasets]
+    datasets = {name: add(dataset_job(missing[name])) for name in required}
     export = add(export_job(export_spec(request)))
     cells, builds = cells_of(request), dict[Precision, tuple[BuildSpec, int]]()
     scripted = any(needs_torchscript(runtime) for _, runtime in cells.possible)

@@ -5,14 +5,10 @@ from __future__ import annotations
 from functools import lru_cache
 from pathlib import Path
 
-from sqlalchemy import select
-
 from db.enums import WeightsKind
-from db.models import Dataset
-from db.session import reading
 from engine.catalog.models import find_model
 from engine.common.digests import file_digest
-from engine.datasets.reader import load_classes
+from engine.datasets.known import KnownDatasets
 from engine.errors import InvalidRequest
 from engine.runs.request import OtherModel, RunRequest
 from engine.specs import absolute
@@ -58,13 +54,13 @@ def with_dataset_classes(request: RunRequest, url: str) -> RunRequest:
 
     if request.dataset is None or count_outputs(Path(path)) < 2:
         return request.model_copy(update={"classes": ()})
-    with reading(url) as session:
-        row = session.scalar(select(Dataset).where(Dataset.name == request.dataset))
-    if row is None:
+    known = KnownDatasets.read(url)
+    if request.dataset not in known:
         return request
-    classes = load_classes(row)
+    classes, row = known.classes_of(request.dataset), known.get(request.dataset)
     present = len(classes.present or ()) if classes is not None else 0
-    counts = dict.fromkeys(count for count in (row.num_classes, present) if count)
+    all_classes = row.num_classes if row is not None else len(classes.names if classes else ())
+    counts = dict.fromkeys(count for count in (all_classes, present) if count)
     return request.model_copy(update={"classes": tuple(counts)})
 
 

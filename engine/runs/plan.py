@@ -6,13 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import select
-
 from db.enums import Precision, WeightsKind
-from db.models import Dataset
-from db.session import reading
 from engine.catalog.models import CatalogModel, find_model
 from engine.config import settings
+from engine.datasets.known import KnownDatasets
 from engine.demo import images
 from engine.errors import WorkbenchError
 from engine.preprocess import PreprocessSpec
@@ -23,7 +20,7 @@ from engine.runs.disk import estimate_disk
 from engine.runs.downloads import missing_weights, weights_sentences
 from engine.runs.many_models import merge_sentences
 from engine.runs.request import BUILTIN_DATASETS, RunRequest, Task, benchmark_points
-from engine.runs.validation import NOTE_CHECKS, PROBLEM_CHECKS, WARNING_CHECKS, Check, Datasets
+from engine.runs.validation import NOTE_CHECKS, PROBLEM_CHECKS, WARNING_CHECKS, Check
 from engine.runs.work import Work, work_of
 from engine.runtimes.registry import RUNTIMES, label_of
 from engine.specs import Scenario
@@ -56,7 +53,7 @@ def plan(request: RunRequest, url: str) -> Plan:
 
     Of several models, equal sentences are said once, with the models that they concern.
     """
-    datasets = _datasets(url)
+    datasets = KnownDatasets.read(url)
     requests = request.for_each_model()
     plans = [(one.model_id, _plan_of_model(one, datasets)) for one in requests]
     missing, offline = missing_weights(requests), settings().offline
@@ -83,7 +80,7 @@ def plan(request: RunRequest, url: str) -> Plan:
     )
 
 
-def _plan_of_model(request: RunRequest, datasets: Datasets) -> Plan:
+def _plan_of_model(request: RunRequest, datasets: KnownDatasets) -> Plan:
     """The plan of a request of one model."""
     try:
         model = find_model(request.model_id)
@@ -101,15 +98,12 @@ def _plan_of_model(request: RunRequest, datasets: Datasets) -> Plan:
     )
 
 
-def _datasets(url: str) -> Datasets:
-    with reading(url) as session:
-        return {row.name: row for row in session.scalars(select(Dataset))}
-
-
-def plan_steps(request: RunRequest, model: CatalogModel, datasets: Datasets) -> Iterator[str]:
+def plan_steps(request: RunRequest, model: CatalogModel, datasets: KnownDatasets) -> Iterator[str]:
     """The steps of the run in order, one sentence each."""
     for name in request.required_datasets:
-        if name in BUILTIN_DATASETS and name not in datasets:
+        if name in datasets.preparing:
+            yield f"Wait until dataset {name} is prepared."
+        elif name in BUILTIN_DATASETS and name not in datasets:
             yield f"Generate the built-in dataset {name} (synthetic images)."
     exporter = " with paddle2onnx" if request.via == "paddle2onnx" else ""
     target = _FORMAT_LABELS[request.format]
@@ -169,17 +163,16 @@ def _join(values: tuple[int, ...]) -> str:
     return ", ".join(str(value) for value in values)
 
 
-def _images_phrase(requested: int | None, dataset: str, datasets: Datasets) -> str:
+def _images_phrase(requested: int | None, dataset: str, datasets: KnownDatasets) -> str:
     """`20 images of v20`: the requested number, or all if the dataset has fewer."""
-    if dataset in datasets:
-        available: int | None = datasets[dataset].num_images
-    else:
-        available = images.BUILTIN[dataset].images if dataset in images.BUILTIN else None
+    available = datasets.count_images(dataset)
+    if available is None and dataset in images.BUILTIN:
+        available = images.BUILTIN[dataset].images
     counts = [count for count in (requested, available) if count]
     return f"{min(counts):,} images of {dataset}" if counts else dataset
 
 
-def _build_phrase(request: RunRequest, precision: Precision, datasets: Datasets) -> str:
+def _build_phrase(request: RunRequest, precision: Precision, datasets: KnownDatasets) -> str:
     """`, calibrated on 300 images of v20`: the options of the build of a precision."""
     options, dataset = options_of(precision), request.images_for(precision)
     if options is None or dataset is None:

@@ -7,14 +7,15 @@ from dataclasses import replace
 from sqlalchemy import select
 
 from db.enums import WeightsKind
-from db.models import Dataset, Run, RunJob
+from db.models import Run, RunJob
 from db.session import reading, writing
+from engine.datasets.known import KnownDatasets
 from engine.errors import InvalidRequest
 from engine.jobs import queue
-from engine.runs.compile import compile_all
+from engine.runs.compile import compile_for
 from engine.runs.identified import identified
 from engine.runs.plan import plan
-from engine.runs.request import BUILTIN_DATASETS, RunRequest
+from engine.runs.request import RunRequest
 
 
 def submit(request: RunRequest, url: str) -> int:
@@ -24,15 +25,12 @@ def submit(request: RunRequest, url: str) -> int:
         raise InvalidRequest(" ".join(problems))
     request, parts = identified(request, url)
     with writing(url) as session:
-        images = session.scalar(select(Dataset.num_images).where(Dataset.name == request.dataset))
-        registered = set(
-            session.scalars(select(Dataset.name).where(Dataset.name.in_(BUILTIN_DATASETS)))
-        )
+        known = KnownDatasets.load(session)
         run = Run(title=title_of(request), request=request.to_json())
         session.add(run)
         session.flush()
         ids: list[int] = []
-        for job in compile_all(parts, images=images, registered=registered):
+        for job in compile_for(parts, request.dataset, known):
             needs = tuple(ids[position] for position in job.needs)
             ids.append(queue.submit(session, replace(job, needs=needs)))
         for job_id in ids:

@@ -21,7 +21,8 @@ from engine.common.files import expand_user, is_file
 from engine.config import settings
 from engine.datasets.classes import ClassMatching, match_outputs
 from engine.datasets.imagenet import class_names
-from engine.datasets.reader import load_classes, open_index_by_digest
+from engine.datasets.known import KnownDatasets
+from engine.datasets.reader import open_index_by_digest
 from engine.datasets.report import DatasetReport
 from engine.datasets.sampling import sample_by_class
 from engine.errors import LabelsMismatch, WorkbenchError
@@ -42,33 +43,30 @@ from engine.specs import TargetName, scenario_problem
 from engine.text import quoted
 from engine.weights.formats import weights_format_problem
 
-Datasets = dict[str, Dataset]
-"""The registered datasets by name."""
-
 IMAGENET_CLASSES = len(class_names())
 Z_95 = 1.96
 MAX_THREADS_PER_CORE = 2  # above it, latency is mostly waiting for a core
 SEED = 0
 """Seed by which builds and evaluations sample images."""
-Check = Callable[[RunRequest, CatalogModel, Datasets], Iterator[str]]
+Check = Callable[[RunRequest, CatalogModel, KnownDatasets], Iterator[str]]
 """Yields a sentence for each finding."""
 
 
 def match_dataset_classes(
-    request: RunRequest, model: CatalogModel, datasets: Datasets
+    request: RunRequest, model: CatalogModel, datasets: KnownDatasets
 ) -> ClassMatching | None:
     """The mapping of model outputs to classes of the dataset; None where it is not known yet.
 
     It is known for pretrained weights of the catalog, and for an ONNX file that declares its
     classes. Raises LabelsMismatch where there is none.
     """
-    dataset, outputs = datasets.get(request.dataset or ""), _count_outputs(request, model)
-    if dataset is None or outputs is None or Task.EVALUATE not in request.tasks:
+    outputs = _count_outputs(request, model)
+    if not request.dataset or outputs is None or Task.EVALUATE not in request.tasks:
         return None
-    classes = load_classes(dataset)
+    classes = datasets.classes_of(request.dataset)
     if classes is None:
         return None
-    return match_outputs(model.id, outputs, request.background, dataset.name, classes)
+    return match_outputs(model.id, outputs, request.background, request.dataset, classes)
 
 
 def _count_outputs(request: RunRequest, model: CatalogModel) -> int | None:
@@ -79,7 +77,9 @@ def _count_outputs(request: RunRequest, model: CatalogModel) -> int | None:
     return facts.classes if facts is not None and request.output is None else None
 
 
-def _check_choices(request: RunRequest, model: CatalogModel, datasets: Datasets) -> Iterator[str]:
+def _check_choices(
+    request: RunRequest, model: CatalogModel, datasets: KnownDatasets
+) -> Iterator[str]:
     if not request.precisions:
         yield "Select at least one precision."
     if not request.tasks:
@@ -91,7 +91,9 @@ def _check_choices(request: RunRequest, model: CatalogModel, datasets: Datasets)
     yield from scenario_problems(request)
 
 
-def _check_weights(request: RunRequest, model: CatalogModel, datasets: Datasets) -> Iterator[str]:
+def _check_weights(
+    request: RunRequest, model: CatalogModel, datasets: KnownDatasets
+) -> Iterator[str]:
     weights = request.weights
     foreign = model.source == "timm" and not model.in_catalogue
     if foreign and (problem := timm_name_problem(model.name)):
@@ -112,7 +114,9 @@ def _check_weights(request: RunRequest, model: CatalogModel, datasets: Datasets)
         yield "Random weights measure speed, not accuracy: remove the task Evaluate."
 
 
-def _check_datasets(request: RunRequest, model: CatalogModel, datasets: Datasets) -> Iterator[str]:
+def _check_datasets(
+    request: RunRequest, model: CatalogModel, datasets: KnownDatasets
+) -> Iterator[str]:
     uses = {}
     if Task.EVALUATE in request.tasks:
         if not request.dataset:
@@ -132,7 +136,9 @@ def _check_datasets(request: RunRequest, model: CatalogModel, datasets: Datasets
             )
 
 
-def _check_classes(request: RunRequest, model: CatalogModel, datasets: Datasets) -> Iterator[str]:
+def _check_classes(
+    request: RunRequest, model: CatalogModel, datasets: KnownDatasets
+) -> Iterator[str]:
     try:
         match_dataset_classes(request, model, datasets)
     except LabelsMismatch as error:
@@ -140,21 +146,22 @@ def _check_classes(request: RunRequest, model: CatalogModel, datasets: Datasets)
 
 
 def _check_constraint_images(
-    request: RunRequest, model: CatalogModel, datasets: Datasets
+    request: RunRequest, model: CatalogModel, datasets: KnownDatasets
 ) -> Iterator[str]:
-    dataset = datasets.get(request.effective_calibration_dataset)
-    if request.max_drop is None or Precision.INT8 not in request.built_files or not dataset:
+    name = request.effective_calibration_dataset
+    images = datasets.count_images(name)
+    if request.max_drop is None or Precision.INT8 not in request.built_files or not images:
         return
-    if dataset.num_images <= request.calibration_images:
+    if images <= request.calibration_images:
         yield (
-            f"Calibration uses all {dataset.num_images:,} images of {dataset.name}, so none "
+            f"Calibration uses all {images:,} images of {name}, so none "
             f"remains to check the accuracy constraint. Calibrate on fewer images "
             f"(--calibration-images) or on a larger dataset."
         )
 
 
 def _check_preprocessing(
-    request: RunRequest, model: CatalogModel, datasets: Datasets
+    request: RunRequest, model: CatalogModel, datasets: KnownDatasets
 ) -> Iterator[str]:
     try:
         exported = PreprocessSpec.from_dict(request.preprocess) if request.preprocess else None
@@ -178,7 +185,9 @@ def _check_preprocessing(
         )
 
 
-def _check_route(request: RunRequest, model: CatalogModel, datasets: Datasets) -> Iterator[str]:
+def _check_route(
+    request: RunRequest, model: CatalogModel, datasets: KnownDatasets
+) -> Iterator[str]:
     try:
         require_route(model, request.format, request.via)
         if request.via == "paddle2onnx":
@@ -190,7 +199,9 @@ def _check_route(request: RunRequest, model: CatalogModel, datasets: Datasets) -
         yield "TorchScript can only be exported: builds and measurements need format onnx."
 
 
-def _check_runtime(request: RunRequest, model: CatalogModel, datasets: Datasets) -> Iterator[str]:
+def _check_runtime(
+    request: RunRequest, model: CatalogModel, datasets: KnownDatasets
+) -> Iterator[str]:
     """Impossible cells stop a run only where no cell is possible; else they are left out."""
     unknown = [name for name in request.runtimes if name not in RUNTIMES]
     if unknown:
@@ -208,7 +219,7 @@ def _check_runtime(request: RunRequest, model: CatalogModel, datasets: Datasets)
 
 
 def _warn_about_cells(
-    request: RunRequest, model: CatalogModel, datasets: Datasets
+    request: RunRequest, model: CatalogModel, datasets: KnownDatasets
 ) -> Iterator[str]:
     if any(name not in RUNTIMES for name in request.runtimes):
         return
@@ -249,15 +260,16 @@ def scenario_problems(request: RunRequest) -> Iterator[str]:
 
 
 def _warn_about_calibration(
-    request: RunRequest, model: CatalogModel, datasets: Datasets
+    request: RunRequest, model: CatalogModel, datasets: KnownDatasets
 ) -> Iterator[str]:
     if Precision.INT8 not in request.built_files:
         return
-    calibration = datasets.get(request.effective_calibration_dataset)
-    if calibration is not None and calibration.num_images < request.calibration_images:
+    name = request.effective_calibration_dataset
+    calibration, images = datasets.get(name), datasets.count_images(name)
+    if images is not None and images < request.calibration_images:
         yield (
-            f"int8 is calibrated on {calibration.num_images:,} images, not "
-            f"{request.calibration_images:,}: {calibration.name} has no more."
+            f"int8 is calibrated on {images:,} images, not {request.calibration_images:,}: {name} "
+            f"has no more."
         )
     evaluation = datasets.get(request.dataset or "") if Task.EVALUATE in request.tasks else None
     shared = count_shared_images(request, calibration, evaluation)
@@ -278,7 +290,7 @@ def _warn_about_calibration(
 
 
 def _note_fp16_emulation(
-    request: RunRequest, model: CatalogModel, datasets: Datasets
+    request: RunRequest, model: CatalogModel, datasets: KnownDatasets
 ) -> Iterator[str]:
     execution = expected(request.provider)
     if Precision.FP16 in request.built_precisions and execution.kind == EMULATED:
@@ -289,7 +301,7 @@ def _note_fp16_emulation(
 
 
 def _warn_about_preprocessing(
-    request: RunRequest, model: CatalogModel, datasets: Datasets
+    request: RunRequest, model: CatalogModel, datasets: KnownDatasets
 ) -> Iterator[str]:
     if model.source == "onnx" and not (request.preprocess or request.evaluation_preprocess):
         yield (
@@ -300,14 +312,14 @@ def _warn_about_preprocessing(
 
 
 def _warn_about_points(
-    request: RunRequest, model: CatalogModel, datasets: Datasets
+    request: RunRequest, model: CatalogModel, datasets: KnownDatasets
 ) -> Iterator[str]:
     if Task.BENCHMARK in request.tasks:
         yield from point_warnings(request)
 
 
 def _warn_about_target(
-    request: RunRequest, model: CatalogModel, datasets: Datasets
+    request: RunRequest, model: CatalogModel, datasets: KnownDatasets
 ) -> Iterator[str]:
     if Precision.INT8 not in request.built_files:
         return
@@ -330,24 +342,26 @@ def _warn_about_target(
 
 
 def _warn_about_dataset(
-    request: RunRequest, model: CatalogModel, datasets: Datasets
+    request: RunRequest, model: CatalogModel, datasets: KnownDatasets
 ) -> Iterator[str]:
-    dataset = datasets.get(request.dataset or "")
-    if dataset is None or Task.EVALUATE not in request.tasks:
+    if Task.EVALUATE not in request.tasks:
         return
     with suppress(LabelsMismatch):  # reported as a problem
         matching = match_dataset_classes(request, model, datasets)
         if matching is not None and matching.assumed:
             yield matching.assumed
-    if corrupt := DatasetReport.of(dataset).corrupt:
+    dataset = datasets.get(request.dataset)
+    if dataset is not None and (corrupt := DatasetReport.of(dataset).corrupt):
         yield f"{corrupt} images of {dataset.name} cannot be read and are skipped."
 
 
-def _note_interval(request: RunRequest, model: CatalogModel, datasets: Datasets) -> Iterator[str]:
-    dataset = datasets.get(request.dataset or "")
-    if dataset is None or Task.EVALUATE not in request.tasks:
+def _note_interval(
+    request: RunRequest, model: CatalogModel, datasets: KnownDatasets
+) -> Iterator[str]:
+    count = datasets.count_images(request.dataset)
+    if not count or Task.EVALUATE not in request.tasks:
         return
-    images = min(dataset.num_images, request.limit or dataset.num_images)
+    images = min(count, request.limit or count)
     half_width_pp = 100 * Z_95 * math.sqrt(0.8 * 0.2 / images)
     if half_width_pp > 0.5:
         yield f"{images:,} images: top-1 within about ±{half_width_pp:.1f} pp (95 % interval)."

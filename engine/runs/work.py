@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from sqlalchemy import select
 
 from db.enums import JobKind, JobStatus
-from db.models import Dataset, Job
+from db.models import Job
 from db.session import reading
+from engine.datasets.known import KnownDatasets
 from engine.jobs.queue import NewJob
 from engine.jobs.results import JobResult
-from engine.runs.compile import compile_all
+from engine.runs.compile import compile_for
 from engine.runs.identified import identified
-from engine.runs.request import BUILTIN_DATASETS, RunRequest
+from engine.runs.request import RunRequest
 from engine.store import artifacts
 
 MADE_ONCE = (JobKind.EXPORT, JobKind.BUILD)
@@ -32,12 +33,7 @@ class Work:
 def work_of(request: RunRequest, url: str) -> Work:
     """The jobs of a request without problems; nothing is queued."""
     _, parts = identified(request, url)
-    with reading(url) as session:
-        images = session.scalar(select(Dataset.num_images).where(Dataset.name == request.dataset))
-        registered = set(
-            session.scalars(select(Dataset.name).where(Dataset.name.in_(BUILTIN_DATASETS)))
-        )
-    jobs = compile_all(parts, images=images, registered=registered)
+    jobs = compile_for(parts, request.dataset, KnownDatasets.read(url))
     made = _made([job.key for job in jobs if job.kind in MADE_ONCE], url)
     reused = tuple(job for job in jobs if job.key and job.key in made)
     return Work(tuple(job for job in jobs if job not in reused), reused)

@@ -154,8 +154,7 @@ def _show_calibration_images() -> None:
     images: DatasetSpec | None = st.session_state.get(_IMAGES)
     if images is None:
         return
-    registered = {row.name for row in queries.datasets()}
-    if images.name in registered:
+    if images.name in queries.known_datasets():
         key = f"calibrate_for_{st.session_state.get('from')}"
         st.session_state[key] = images.name
         st.session_state[_IMAGES] = None
@@ -168,7 +167,7 @@ def _show_calibration_images() -> None:
         with writing(queries.url()) as session:
             job_id = queue.submit(session, dataset_job(images))
         dispatcher.ensure_dispatcher()
-        st.caption(f"Job {job_id} registers them; they are selected here when it has finished.")
+        st.caption(f"Job {job_id} registers them; they can be selected here already.")
 
 
 def show_build_file_download(artifact: Artifact | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import streamlit as st
@@ -28,7 +29,7 @@ from engine.catalog.models import catalog
 from engine.common.files import expand_user, is_file
 from engine.datasets.classes import match_outputs
 from engine.datasets.imagenet import class_names
-from engine.datasets.reader import load_classes
+from engine.datasets.known import KnownDatasets
 from engine.errors import InvalidRequest, LabelsMismatch
 from engine.export.file_check import check_onnx_file
 from engine.runs.fields import FIELDS
@@ -171,9 +172,8 @@ def check_classes(form: Form, identified: Identified | None, model_id: str) -> N
     name, known = form.fields.get("dataset"), model_id in catalog()
     if identified is None or identified.model_id != model_id:
         return
-    row = next((row for row in queries.datasets() if row.name == name), None)
     outputs = identified.classes or (IMAGENET_CLASSES if known else None)
-    classes = load_classes(row) if row is not None else None
+    classes = queries.known_datasets().classes_of(name)
     if classes is None or outputs is None or Task.EVALUATE not in form.fields["tasks"]:
         return
     try:
@@ -199,19 +199,25 @@ def choose_tasks(form: Form, can_evaluate: bool) -> None:
     form.fields["tasks"] = tuple(control.draw(st, default=control.to_widget(default)))
 
 
+def dataset_label(known: KnownDatasets) -> Callable[[Any], str]:
+    """How the name of a dataset is shown: with a note while it is in preparation."""
+    return lambda name: f"{name} (in preparation)" if name in known.preparing else str(name)
+
+
 def choose_dataset(form: Form, kind: str) -> str | None:
-    """Stores a registered dataset; the demo dataset only for the demo and for ONNX files."""
-    registered = [
-        row.name
-        for row in queries.datasets()
-        if row.num_classes and row.name not in BUILTIN_DATASETS
-    ]
+    """Stores a dataset with labels, also one in preparation.
+
+    The demo dataset is offered only for the demo and for ONNX files.
+    """
+    known = queries.known_datasets()
+    registered = [name for name in known.labeled() if name not in BUILTIN_DATASETS]
     options = [*registered, NO_DATASET]
     if kind in (BUILT_IN, ONNX):
         options = ["demo", *options] if kind == BUILT_IN else [*registered, "demo", NO_DATASET]
     control = dataset_control(kind)
     chosen = st.selectbox(
         options=options + [name for name in control.choices() if name not in options],
+        format_func=dataset_label(known),
         **control.settings(),
     )
     form.store("dataset", lambda: None if chosen == NO_DATASET else str(chosen))

@@ -7,6 +7,7 @@ from typing import Any
 import streamlit as st
 
 from dashboard import queries
+from dashboard.components.run_form.choices import dataset_label
 from dashboard.components.run_form.controls import Control, Form, Number, Select, is_prefilled
 from dashboard.components.run_form.kinds import BUILT_IN, ONNX
 from dashboard.components.run_form.preparation import (
@@ -50,13 +51,15 @@ def duration_control(kind: str) -> Control:
 
 
 def _calibration(form: Form, kind: str) -> None:
-    names = [row.name for row in queries.datasets() if row.name != BUILTIN_CALIBRATION]
+    known = queries.known_datasets()
+    names = [name for name in known.names() if name != BUILTIN_CALIBRATION]
     control = calibration_control(kind)
     left, right = st.columns(2)
     options = [AUTOMATIC, BUILTIN_CALIBRATION, *names]
     chosen = left.selectbox(
         options=options + [name for name in control.choices() if name not in options],
         index=1 if kind == BUILT_IN else 0,
+        format_func=dataset_label(known),
         **control.settings(),
     )
     named = None if chosen == AUTOMATIC else str(chosen)

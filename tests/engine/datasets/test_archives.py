@@ -13,8 +13,8 @@ from db.session import reading
 from engine.config import settings
 from engine.datasets import archives
 from engine.datasets.archives import extract_dataset, remove_extracted
+from engine.datasets.known import KnownDatasets
 from engine.datasets.manage import (
-    datasets_in_preparation,
     remove_dataset,
     rename_dataset,
     uses_of,
@@ -100,4 +100,4 @@ def test_a_dataset_is_renamed_and_removed_with_what_rests_on_it(url: str) -> Non
 def test_datasets_in_preparation_are_known_by_name(url: str) -> None:
     params = {"name": "val2", "root": "/images"}
     rows.add_job(url, JobStatus.QUEUED, "Dataset", kind=JobKind.PREPARE_DATASET, params=params)
-    assert datasets_in_preparation(url)["val2"].root == "/images"
+    assert KnownDatasets.read(url).preparing["val2"].root == "/images"
