@@ -20,6 +20,7 @@ from db.session import DatabaseGone
 from engine.common.error_sentences import error_message, errors_as_sentences
 from engine.config import REPOSITORY, child_command, child_environment, settings
 from engine.errors import WorkbenchError
+from engine.hosts import registry
 from engine.hosts.ownership import require_ownership
 from engine.jobs import queue, workspaces
 from engine.jobs.locks import is_locked, try_lock
@@ -186,6 +187,7 @@ class _Loop:
             workspaces.remove(workspaces.abandoned(self.url))
             self.recovered = True
         queue.sweep(self.url)
+        registry.announce(self.url)
         self.answered_at, self.last_message = time.monotonic(), ""
         if queue.has_live(self.url):
             self.live_at = time.monotonic()

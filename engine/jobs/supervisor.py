@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Callable
@@ -21,7 +20,7 @@ from db.enums import JobStatus
 from db.session import is_unavailable
 from engine.common.error_sentences import explain
 from engine.config import REPOSITORY, child_command, child_environment, settings
-from engine.hosts import home
+from engine.hosts import home, registry
 from engine.jobs import host_lock, queue
 from engine.jobs.lifeline import EXIT_NOT_RECORDED
 from engine.jobs.locks import acquire
@@ -30,7 +29,6 @@ from engine.jobs.workspaces import workspace_of
 TICK_S = 0.05
 RENEW_EVERY_S = 0.5
 LOG_TAIL_BYTES = 8192
-HOST = socket.gethostname()
 
 
 def run_job(url: str, job_id: int, worker: str = "engine.worker") -> None:
@@ -43,6 +41,7 @@ def run_job(url: str, job_id: int, worker: str = "engine.worker") -> None:
     job = queue.get(url, job_id)
     if job is None:
         return
+    label = registry.announce(url)
 
     def still_queued() -> bool:
         row = queue.get(url, job_id)
@@ -58,7 +57,7 @@ def run_job(url: str, job_id: int, worker: str = "engine.worker") -> None:
             url,
             job_id,
             home=own.identity if own else None,
-            host=HOST,
+            host=label,
             pid=os.getpid(),
             lease_s=settings().lease_s,
         )
