@@ -1,4 +1,4 @@
-"""`hosts`: the machines that run jobs; label and forget them."""
+"""`hosts`: the machines that run jobs: list, label and forget them; head and nodes of a cluster."""
 
 from __future__ import annotations
 
@@ -9,12 +9,29 @@ import typer
 
 from engine.cli.options import Json
 from engine.cli.output import emit_json, emit_table, note
-from engine.hosts import registry
+from engine.config import settings
+from engine.errors import DatabaseUnusable
+from engine.hosts import cluster, registry
+from engine.hosts.ownership import is_shared
 from engine.hosts.registry import KnownHost
+from engine.jobs.dispatcher import ensure_dispatcher
 from engine.store.database import prepare_database
 
 app = typer.Typer(no_args_is_help=True)
 HEADERS = ("host", "state", "processor", "cores", "GiB", "GPU", "runtimes", "workbench", "identity")
+Slots = Annotated[
+    int | None,
+    typer.Option(
+        min=0, max=64, help="Jobs at once on this machine; 0: none. Default: SENET_SLOTS."
+    ),
+]
+Address = Annotated[
+    str | None,
+    typer.Option("--ip", help="Address of this machine that the others reach. Default: Ray finds."),
+]
+Label = Annotated[
+    str | None, typer.Option("--label", help="Label of this machine. Default: its hostname.")
+]
 HostName = Annotated[
     str, typer.Argument(metavar="HOST", help="Label or identity, as `hosts list` shows them.")
 ]
@@ -68,3 +85,69 @@ def forget(host: HostName, json: Json = False) -> None:
     found = registry.find_host(url, host)
     registry.forget(url, found)
     emit_json({"identity": found.identity}) if json else note(f"{found.label} is forgotten.")
+
+
+@app.command("head")
+def head(
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port that hosts join at.")] = 6379,
+    slots: Slots = None,
+    ip: Address = None,
+    label: Label = None,
+) -> None:
+    """Starts the head of a cluster on this machine and keeps it and the dispatcher running.
+
+    Needs DATABASE_URL (PostgreSQL) and SENET_EXECUTOR=ray. Prints how other hosts join.
+
+    Example: `python -m engine hosts head --port 6379`
+    """
+    url = _prepare_host(label)
+    cluster.make_token()
+    note(
+        f"Other hosts join with `senet hosts join ADDRESS:{port}`, the same DATABASE_URL and "
+        f"SENET_EXECUTOR=ray, and a copy of {cluster.token_file()} in their home."
+    )
+    where = ["--head", f"--port={port}", "--include-dashboard=false", *_ip(ip)]
+    command = cluster.node_command(*where, slots=settings().slots if slots is None else slots)
+    cluster.stay_in_cluster(command, url, ensure_dispatcher)
+
+
+@app.command("join")
+def join(
+    address: Annotated[str, typer.Argument(help="Address of the head, such as 10.0.0.1:6379.")],
+    slots: Slots = None,
+    ip: Address = None,
+    label: Label = None,
+) -> None:
+    """Makes this machine a host of a cluster, until the command is stopped.
+
+    Needs the DATABASE_URL of the cluster, SENET_EXECUTOR=ray, and the token of the head (its file
+    ray.token in the home, or RAY_AUTH_TOKEN).
+
+    Example: `python -m engine hosts join 10.0.0.1:6379`
+    """
+    url = _prepare_host(label)
+    own = settings().slots if slots is None else slots
+    command = cluster.node_command(f"--address={address}", *_ip(ip), slots=own)
+    cluster.stay_in_cluster(command, url, lambda: None)
+
+
+def _ip(ip: str | None) -> list[str]:
+    return [f"--node-ip-address={ip}"] if ip else []
+
+
+def _prepare_host(label: str | None) -> str:
+    """The database of the cluster, with this host registered."""
+    cluster.require_ray()
+    if not is_shared(settings().url):
+        raise DatabaseUnusable(
+            "A cluster needs SENET_EXECUTOR=ray on every host, and DATABASE_URL of a PostgreSQL "
+            "server that all of them reach."
+        )
+    url = prepare_database()
+    known = next((host for host in registry.known_hosts(url) if host.is_here), None)
+    cluster.refuse_copy(known, registry.host_facts())
+    registry.announce(url)
+    if label is not None and (known is None or known.label != label):
+        here = next(host for host in registry.known_hosts(url) if host.is_here)
+        registry.rename(url, here, label)
+    return url

@@ -19,16 +19,14 @@ from typing import Any
 
 from engine import __version__
 from engine.config import settings
-from engine.errors import InvalidRequest
 from engine.hosts import registry, wishes
+from engine.hosts.cluster import BENCH, HOST_LABEL, SLOTS, ray_environment, require_ray
 from engine.hosts.registry import KnownHost
 from engine.jobs import queue
 from engine.jobs.executor import PASS_S, log_line
 from engine.jobs.queue import Ready
 from engine.jobs.ray_task import run_on_host
 
-HOST_LABEL = "senet-host"
-SLOTS, BENCH = "senet", "bench"
 LOOK_EVERY_S = 1.0
 PROBE_S = 2.0
 LOST_AFTER_S = 5.0
@@ -62,12 +60,7 @@ class RayExecutor:
         self.connected = False
         self.looked_at = self.heard_at = 0.0
         self.answered_at = time.monotonic()
-        try:
-            import ray  # noqa: F401
-        except ModuleNotFoundError as error:
-            raise InvalidRequest(
-                "SENET_EXECUTOR=ray needs Ray: `pip install -r requirements/cluster.txt`."
-            ) from error
+        require_ray()
 
     def recover(self, home: str) -> None:
         """Nothing: jobs of an earlier dispatcher may run still; their leases tell."""
@@ -166,8 +159,7 @@ class RayExecutor:
             self._read_nodes(now)
 
     def _connect(self) -> None:
-        os.environ.setdefault("RAY_AUTH_MODE", "token")
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        os.environ.update(ray_environment())
         import ray
 
         try:
