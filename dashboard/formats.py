@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 import re
-import time
 from typing import Any
 
 from engine.text import (
     MINUS,
     MISSING,
+    ago,
     duration,
     is_missing,
     number,
@@ -60,17 +60,3 @@ def significant(value: Any, digits: int = 3) -> str:
         return f"{figure:g}"
     decimals = max(0, digits - 1 - math.floor(math.log10(abs(figure))))
     return f"{figure:,.{decimals}f}"
-
-
-def ago(epoch: float | None, now: float | None = None) -> str:
-    """`just now`, `5 min ago`, `3 h ago`, `2 days ago`."""
-    if epoch is None:
-        return MISSING
-    seconds = (time.time() if now is None else now) - epoch
-    if seconds < 60:
-        return "just now"
-    if seconds < 3600:
-        return f"{int(seconds // 60)} min ago"
-    if seconds < 2 * 86400:
-        return f"{int(seconds // 3600)} h ago"
-    return f"{int(seconds // 86400)} days ago"

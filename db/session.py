@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -22,6 +22,8 @@ from sqlalchemy.exc import (
 from sqlalchemy.orm import Session
 
 BUSY_TIMEOUT_MS = 15_000
+CUT_OFF_S = 20
+"""A connection to a server that does not answer is given up after so long; less than a lease."""
 _WAIT_MS, _FILE = "senet_wait_ms", "senet_file"
 _ESCAPED_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
@@ -47,6 +49,22 @@ class _LockTimeout:
     wait_ms = BUSY_TIMEOUT_MS
 
 
+class _Guard:
+    """What each transaction of this process that writes begins with."""
+
+    check: Callable[[Session], None] | None = None
+
+
+@contextmanager
+def guarded(check: Callable[[Session], None]) -> Iterator[None]:
+    """Meanwhile each transaction that writes begins with `check`, which raises to forbid it."""
+    _Guard.check = check
+    try:
+        yield
+    finally:
+        _Guard.check = None
+
+
 def wait_for_locks(seconds: float) -> None:
     """Sets how long this process waits for another writer from now on."""
     _LockTimeout.wait_ms = int(seconds * 1e3)
@@ -57,6 +75,7 @@ def connect(url: str) -> Engine:
     """The process's engine for `url`; the same object for the same URL."""
     engine = create_engine(
         url,
+        connect_args=_connection_limits(url),
         pool_pre_ping=not url.startswith("sqlite"),
         json_serializer=_to_json,
         json_deserializer=_from_json,
@@ -69,6 +88,27 @@ def connect(url: str) -> Engine:
         if (file := sqlite_file(url)) is not None:
             _follow_file(engine, file)
     return engine
+
+
+def _connection_limits(url: str) -> dict[str, Any]:
+    """What keeps a connection to a server that is cut off from waiting, or holding rows, for ever.
+
+    The server ends a transaction that stays idle, so that what a lost client has sent before
+    cannot be committed long after.
+    """
+    parsed = make_url(url)
+    if parsed.get_backend_name() != "postgresql" or "psycopg" not in parsed.drivername:
+        return {}
+    idle = f"-c idle_in_transaction_session_timeout={1000 * CUT_OFF_S}"
+    limits = {
+        "connect_timeout": CUT_OFF_S // 2,
+        "keepalives_idle": CUT_OFF_S // 4,
+        "keepalives_interval": CUT_OFF_S // 4,
+        "keepalives_count": 3,
+        "tcp_user_timeout": 1000 * CUT_OFF_S,
+        "options": idle,
+    }
+    return {name: value for name, value in limits.items() if name not in parsed.query}
 
 
 @lru_cache(maxsize=8)
@@ -186,6 +226,8 @@ def writing(url: str, wait_s: float | None = None) -> Iterator[Session]:
     if wait_s is not None:
         engine = engine.execution_options(**{_WAIT_MS: int(wait_s * 1e3)})
     with Session(engine, expire_on_commit=False) as session, session.begin():
+        if _Guard.check is not None:
+            _Guard.check(session)
         yield session
 
 

@@ -6,6 +6,7 @@ import os
 import sys
 from functools import lru_cache
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -58,6 +59,14 @@ class Settings(BaseSettings):
     )
     database_url: str = Field(
         "", validation_alias="DATABASE_URL", description="Database URL; default: <home>/senet.db."
+    )
+    executor: Literal["local", "ray"] = Field(
+        "local", description="Where jobs run: on this machine, or on the hosts of a Ray cluster."
+    )
+    ray_address: str = Field(
+        "127.0.0.1:6379",
+        validation_alias="RAY_ADDRESS",
+        description="Head of the Ray cluster, with SENET_EXECUTOR=ray.",
     )
     slots: int = Field(2, ge=1, le=64, description="Jobs that may run at once on this machine.")
     threads: int = Field(default_factory=usable_cores, ge=1, description="Threads of one job.")

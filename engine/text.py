@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from typing import Any
 
 MISSING = "–"
@@ -111,6 +112,20 @@ def duration(seconds: float | None) -> str:
     if rounded < 3600:
         return f"{rounded // 60} min {rounded % 60} s"
     return f"{rounded // 3600} h {rounded % 3600 // 60} min"
+
+
+def ago(epoch: float | None, now: float | None = None) -> str:
+    """`just now`, `5 min ago`, `3 h ago`, `2 days ago`."""
+    if epoch is None:
+        return MISSING
+    seconds = (time.time() if now is None else now) - epoch
+    if seconds < 60:
+        return "just now"
+    if seconds < 3600:
+        return f"{int(seconds // 60)} min ago"
+    if seconds < 2 * 86400:
+        return f"{int(seconds // 3600)} h ago"
+    return f"{int(seconds // 86400)} days ago"
 
 
 def size(num_bytes: float) -> str:

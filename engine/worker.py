@@ -19,7 +19,7 @@ from typing import Any
 from sqlalchemy.exc import SQLAlchemyError
 
 from db.enums import JobKind, JobStatus
-from db.session import is_unavailable, wait_for_locks
+from db.session import guarded, is_unavailable, wait_for_locks
 from engine.common.error_sentences import explain
 from engine.config import settings
 from engine.errors import JobLost, WorkbenchError
@@ -74,7 +74,8 @@ def main(job_id: int, attempt: int) -> None:
             host_lock=inherited(),
             when_idle=job.priority <= queue.WHEN_IDLE,
         )
-        result = handler_of(job.kind)(job.params, context)
+        with guarded(lambda session: queue.require_owned(session, job_id, attempt)):
+            result = handler_of(job.kind)(job.params, context)
     except JobLost:
         return
     except BaseException as error:

@@ -13,6 +13,7 @@ from dashboard.components.common.guard import guard_callback
 from dashboard.components.common.login import show_user
 from dashboard.components.common.notice import leave_notice
 from dashboard.components.common.purpose import page_title
+from dashboard.components.details.hosts import show_hosts
 from dashboard.components.details.peak import show_peak
 from dashboard.components.details.provenance import facts_table
 from dashboard.components.details.verification import show_verification
@@ -183,6 +184,7 @@ with right:
     workbench()
     runtimes()
     disk()
+show_hosts()
 show_verification()
 artifacts()
 definitions()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from db.base import Base
 from db.models.catalog import Artifact, Dataset, Model, Weights
+from db.models.hosts import Host
 from db.models.jobs import Home, Job, JobNeed, Run, RunJob
 from db.models.measurements import (
     Annotation,
@@ -22,6 +23,7 @@ __all__ = [
     "Environment",
     "Evaluation",
     "Home",
+    "Host",
     "ImportedBuild",
     "Job",
     "JobNeed",

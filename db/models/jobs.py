@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Boolean, CheckConstraint, ForeignKey, Index, String, Text, false, text
+from sqlalchemy import JSON, Boolean, CheckConstraint, ForeignKey, Index, String, Text, false, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.base import Base, CreatedAt
@@ -40,7 +40,9 @@ class Run(Base):
 class Job(Base):
     """One unit of background work. `attempt` is the fence of every write by a running job.
 
-    `result` is what it gave back, `partial_result` what it has found while it still runs.
+    `home` is the identity of the host that runs it, `host` its name for people. `wants` says on
+    which hosts it may run (absent: any); `result` is what it gave back, `partial_result` what it
+    has found while it still runs.
     """
 
     __tablename__ = "job"
@@ -64,6 +66,7 @@ class Job(Base):
     exclusive: Mapped[bool] = mapped_column(Boolean, default=False)
     timeout_s: Mapped[float]
     max_attempts: Mapped[int] = mapped_column(default=3)
+    wants: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
 
     status: Mapped[str] = mapped_column(String(20), default=JobStatus.QUEUED)
     attempt: Mapped[int] = mapped_column(default=0)

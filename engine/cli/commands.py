@@ -139,6 +139,7 @@ COMMANDS: dict[str, Entry] = {
     "import": Entry("imports:app", "Imports results of other machines into the results table."),
     "vamc": Entry("vendor.vamc:app", "Builds models from the vendor's build files (YAML)."),
     "artifacts": Entry("artifacts:app", "Shows exports and builds on disk; removes unused ones."),
+    "hosts": Entry("hosts:app", "Lists the machines that run jobs, and labels them."),
     "home": Entry("home:app", "Shows the data folder and its database."),
 }
 

@@ -1,7 +1,8 @@
 """Ownership of a database: exactly one home, whose dispatcher runs the jobs in it.
 
 Two homes on one database would claim each other's jobs and fail those whose files are in the other
-home. Until several machines are supported, the second home is refused.
+home, so the second home is refused. The hosts of a cluster share one database: each has a home of
+its own, and the owner is the first.
 """
 
 from __future__ import annotations
@@ -34,13 +35,28 @@ def owner_of(url: str) -> Home | None:
         return session.get(Home, 1)
 
 
+def is_shared(url: str) -> bool:
+    """Whether the homes of a cluster share the database.
+
+    Raises DatabaseUnusable where it is a file, which one machine alone can use.
+    """
+    if settings().executor != "ray":
+        return False
+    if sqlite_file(url) is not None:
+        raise DatabaseUnusable(
+            f"SENET_EXECUTOR=ray needs a database that all hosts reach, and {database_label(url)} "
+            f"is a file of this machine. Set DATABASE_URL=postgresql+psycopg://user@host/name."
+        )
+    return True
+
+
 def is_foreign(owner: Home | None, identity: HomeIdentity | None, url: str) -> bool:
     """Whether another home owns the database, judged by identity; a copy of the owner counts too.
 
     A home that was moved, or whose host was renamed, keeps its identity. A database inside a home
     is copied together with the home, so the copy owns its own database.
     """
-    if owner is None:
+    if owner is None or is_shared(url):
         return False
     if identity is None:
         return not home.is_inside(url)
@@ -104,6 +120,8 @@ def claim(identity: HomeIdentity, url: str) -> None:
     """Records the ownership in the database and in home.json."""
     folder = str(settings().home)
     home.save(identity.with_database(home.name_of(url)))
+    if is_shared(url) and owner_of(url) is not None:
+        return
     with writing(url) as session:
         session.merge(
             Home(id=1, identity=identity.identity, folder=folder, host=socket.gethostname())

@@ -1,6 +1,7 @@
 """The process that starts ready jobs with `run_job`: `python -m engine.jobs.dispatcher`.
 
-It exits if another dispatcher holds the lock, or after `idle_s` without queued or running jobs.
+It exits if another dispatcher holds the lock (a file; with PostgreSQL also one of the server), or
+after `idle_s` without queued or running jobs.
 Code that queues or shows jobs calls `ensure_dispatcher`, which also restarts it after a crash.
 """
 
@@ -8,10 +9,8 @@ from __future__ import annotations
 
 import os
 import subprocess
-import threading
 import time
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -19,103 +18,21 @@ from sqlalchemy.exc import SQLAlchemyError
 from db.session import DatabaseGone
 from engine.common.error_sentences import error_message, errors_as_sentences
 from engine.config import REPOSITORY, child_command, child_environment, settings
-from engine.errors import WorkbenchError
+from engine.hosts import registry
 from engine.hosts.ownership import require_ownership
 from engine.jobs import queue, workspaces
-from engine.jobs.locks import is_locked, try_lock
-from engine.jobs.supervisor import run_job
+from engine.jobs.executor import Executor, LocalExecutor, log_line
+from engine.jobs.leadership import Leadership, has_leader
+from engine.jobs.locks import try_lock
+from engine.jobs.ray_executor import RayExecutor
 
 TICK_S = 0.2
 SWEEP_EVERY_S = 1.0
 START_TIMEOUT_S = 10.0
-GRACE_S = 1.0
-PASS_S = 300.0
-"""Other jobs pass a benchmark that waits for the machine for so long."""
 OUTAGE_S = 3600.0
 """The dispatcher exits after the database has been unavailable for so long."""
 
 _started: list[tuple[subprocess.Popen[bytes], float]] = []
-
-
-@dataclass(frozen=True, slots=True)
-class _Running:
-    """A job of this process."""
-
-    exclusive: bool
-    ended: threading.Event = field(default_factory=threading.Event)
-    started_at: float = field(default_factory=time.monotonic)
-
-    def may_be_passed(self) -> bool:
-        """Whether other jobs may start before this one, which waits for the machine.
-
-        Not at first, so that it gets a machine that is free, and not for ever.
-        """
-        return GRACE_S <= time.monotonic() - self.started_at < PASS_S
-
-
-class LocalExecutor:
-    """Runs jobs in threads of this process; an exclusive one alone, by the lock of the machine."""
-
-    def __init__(self, url: str, slots: int, worker: str) -> None:
-        self.url, self.slots, self.worker = url, slots, worker
-        self.running: dict[int, _Running] = {}
-        self.ended = threading.Event()
-        """Set when a job of this process has ended, until `wait` returns."""
-
-    def start_ready(self) -> None:
-        """Starts the jobs that may start now, in queue order.
-
-        A benchmark runs alone, so it waits for the lock of the machine. Meanwhile other jobs pass
-        it, for PASS_S at most; then they are held back until it has run. Two never wait at once.
-        """
-        self.running = {i: job for i, job in self.running.items() if not job.ended.is_set()}
-        ready = queue.ready(self.url)
-        waiting = [
-            job for i, _ in ready if (job := self.running.get(i)) is not None and job.exclusive
-        ]
-        closed = any(not job.may_be_passed() for job in waiting)
-        closed = closed or is_locked(settings().host_lock, shared=True)
-        free = self.slots - sum(not job.exclusive for job in self.running.values())
-        for job_id, exclusive in ready:
-            if job_id in self.running:
-                continue
-            if exclusive and not waiting:
-                waiting.append(self._start(job_id, exclusive=True))
-                closed = True  # it takes the lock first, if the machine is free
-            elif not exclusive and not closed and free > 0:
-                self._start(job_id, exclusive=False)
-                free -= 1
-
-    def _start(self, job_id: int, *, exclusive: bool) -> _Running:
-        self.running[job_id] = job = _Running(exclusive)
-        threading.Thread(target=self._run, args=(job_id, job), daemon=True).start()
-        return job
-
-    def has_running(self) -> bool:
-        """Whether a job of this process has not ended."""
-        return any(not job.ended.is_set() for job in self.running.values())
-
-    def wait(self, seconds: float) -> None:
-        """Waits until a job of this process ends, `seconds` at most."""
-        self.ended.wait(seconds)
-        self.ended.clear()
-
-    def _run(self, job_id: int, job: _Running) -> None:
-        try:
-            run_job(self.url, job_id, self.worker)
-        except (SQLAlchemyError, OSError, WorkbenchError) as error:
-            # The row is not changed: it stays queued, or running until its lease expires.
-            log_line(f"Job {job_id}: {error_message(error)}")
-            time.sleep(SWEEP_EVERY_S)  # no immediate retry
-        finally:
-            job.ended.set()
-            self.ended.set()
-
-
-def log_line(text: str) -> None:
-    """Prints a timestamped line to the dispatcher's log."""
-    with suppress(OSError):
-        print(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}", flush=True)
 
 
 def dispatch(worker: str = "engine.worker") -> None:
@@ -129,12 +46,20 @@ def dispatch(worker: str = "engine.worker") -> None:
         while not loop.is_over():
             loop.step()
             loop.executor.wait(TICK_S)
-        if loop.executor.has_running():
+        if loop.executor.has_running() or loop.replaced:
             return  # the exit ends these jobs, and only then releases the lock
+        loop.leadership.give_up()
         os.close(lock)
         # Whoever queued a job before this was told that a dispatcher runs.
         if not loop.has_live():
             return
+
+
+def executor_of(url: str, worker: str) -> Executor:
+    """The executor that SENET_EXECUTOR names."""
+    if settings().executor == "ray":
+        return RayExecutor(url, worker)
+    return LocalExecutor(url, settings().slots, worker)
 
 
 class _Loop:
@@ -142,14 +67,20 @@ class _Loop:
 
     def __init__(self, url: str, worker: str) -> None:
         self.url = url
-        self.executor = LocalExecutor(url, settings().slots, worker)
-        self.recovered = False
+        self.executor = executor_of(url, worker)
+        self.leadership = Leadership(url)
+        self.recovered = self.replaced = False
         self.swept_at = 0.0
         self.live_at = self.answered_at = time.monotonic()
         self.last_message = ""
 
     def is_over(self) -> bool:
-        """Whether no job was live for `idle_s`, or the database was unavailable for OUTAGE_S."""
+        """Whether no job was live for `idle_s`, or the database was unavailable for OUTAGE_S.
+
+        Or another dispatcher leads.
+        """
+        if self.replaced:
+            return True
         now = time.monotonic()
         idle = now - self.live_at >= settings().idle_s and not self.executor.has_running()
         return idle or now - self.answered_at >= OUTAGE_S
@@ -161,7 +92,7 @@ class _Loop:
             if now - self.swept_at >= SWEEP_EVERY_S:
                 self.swept_at = now
                 self._sweep()
-            if self.recovered:
+            if self.recovered and not self.replaced:
                 self.executor.start_ready()
             if self.executor.has_running():
                 self.live_at = time.monotonic()
@@ -180,12 +111,16 @@ class _Loop:
 
     def _sweep(self) -> None:
         home = require_ownership(self.url)
+        self.replaced = not self.leadership.hold()
+        if self.replaced:
+            return
         if not self.recovered:
             # Holding the lock proves that the previous dispatcher of this home has exited.
-            queue.recover(self.url, home)
+            self.executor.recover(home)
             workspaces.remove(workspaces.abandoned(self.url))
             self.recovered = True
         queue.sweep(self.url)
+        registry.announce(self.url)
         self.answered_at, self.last_message = time.monotonic(), ""
         if queue.has_live(self.url):
             self.live_at = time.monotonic()
@@ -197,12 +132,12 @@ def lock_path() -> Path:
 
 
 def is_running() -> bool:
-    """Whether a dispatcher holds the lock."""
+    """Whether a dispatcher holds the lock, here or on another host of the cluster."""
     lock = try_lock(lock_path())
     if lock is None:
         return True
     os.close(lock)
-    return False
+    return has_leader(settings().url)
 
 
 def ensure_dispatcher() -> bool:

@@ -21,10 +21,13 @@ from db.enums import LIVE, JobKind, JobStatus
 from db.models import Job, JobNeed
 from db.session import is_unavailable, reading, writing
 from engine.common.digests import data_digest
+from engine.errors import JobLost
+from engine.hosts.wishes import ANY_HOST, Wish
 
 DEAD_ENDS = (JobStatus.FAILED, JobStatus.CANCELLED, JobStatus.SKIPPED)
 WHEN_IDLE = -1
 """Priority of a job that runs only while no other job is live, and makes way for one."""
+WAITS = "Waits for a host: "
 T = TypeVar("T")
 PROGRESS_WAIT_S = 1.0
 RENEW_WAIT_S = 2.0
@@ -60,10 +63,12 @@ class NewJob:
     priority: int = 0
     max_attempts: int = 3
     key: str = field(default="")
+    wish: Wish = ANY_HOST
 
     def identity(self) -> str:
-        """The digest by which equal jobs are recognized."""
-        return self.key or data_digest({"kind": str(self.kind), "params": self.params})
+        """The digest by which equal jobs are recognized; for other hosts it is another job."""
+        own = self.key or data_digest({"kind": str(self.kind), "params": self.params})
+        return data_digest([own, self.wish.dump()]) if self.wish else own
 
 
 def submit(session: Session, new: NewJob) -> int:
@@ -81,6 +86,7 @@ def submit(session: Session, new: NewJob) -> int:
         exclusive=new.exclusive,
         timeout_s=new.timeout_s,
         max_attempts=new.max_attempts,
+        wants=new.wish.dump(),
         status=JobStatus.QUEUED,
     )
     session.add(job)
@@ -93,8 +99,18 @@ def submit(session: Session, new: NewJob) -> int:
     return job.id
 
 
-def ready(url: str, limit: int = 1000) -> list[tuple[int, bool]]:
-    """(id, exclusive) of queued jobs whose dependencies succeeded, in the order to start them.
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A queued job that may start: whether it needs a machine alone, and which hosts it is for."""
+
+    id: int
+    exclusive: bool
+    wish: Wish
+    message: str | None = None
+
+
+def ready(url: str, limit: int = 1000) -> list[Ready]:
+    """The queued jobs whose dependencies succeeded, in the order to start them.
 
     Optional dependencies must have ended only; `sweep` skips a job none of whose can succeed. A job
     of WHEN_IDLE is ready only while there is no other one.
@@ -111,7 +127,7 @@ def ready(url: str, limit: int = 1000) -> list[tuple[int, bool]]:
     )
     blocked = _blocked()
     statement = (
-        select(Job.id, Job.exclusive)
+        select(Job.id, Job.exclusive, Job.wants, Job.message)
         .where(
             Job.status == JobStatus.QUEUED,
             ~unmet.exists(),
@@ -122,7 +138,27 @@ def ready(url: str, limit: int = 1000) -> list[tuple[int, bool]]:
         .limit(limit)
     )
     with reading(url) as session:
-        return [(row.id, row.exclusive) for row in session.execute(statement)]
+        return [
+            Ready(row.id, row.exclusive, Wish.from_stored(row.wants), row.message)
+            for row in session.execute(statement)
+        ]
+
+
+def say_why_waiting(url: str, job: Ready, reason: str | None) -> None:
+    """Shows why a queued job cannot start on any host; None: it can, and the reason is removed."""
+    text = f"{WAITS}{reason}" if reason else None
+    if job.message == text or (text is None and not str(job.message).startswith(WAITS)):
+        return
+    statement = update(Job).where(Job.id == job.id, Job.status == JobStatus.QUEUED)
+    with writing(url) as session:
+        session.execute(statement.values(message=text))
+
+
+def require_owned(session: Session, job_id: int, attempt: int) -> None:
+    """Keeps the row from changing hands in this transaction. Raises JobLost if it has already."""
+    statement = select(Job.id).where(*_fence(job_id, attempt)).with_for_update()
+    if session.scalar(statement) is None:
+        raise JobLost(f"Attempt {attempt} of job {job_id} is over.")
 
 
 def _pressing() -> Select[int]:

@@ -8,8 +8,8 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import subprocess
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -21,7 +21,7 @@ from db.enums import JobStatus
 from db.session import is_unavailable
 from engine.common.error_sentences import explain
 from engine.config import REPOSITORY, child_command, child_environment, settings
-from engine.hosts import home
+from engine.hosts import home, registry
 from engine.jobs import host_lock, queue
 from engine.jobs.lifeline import EXIT_NOT_RECORDED
 from engine.jobs.locks import acquire
@@ -30,7 +30,6 @@ from engine.jobs.workspaces import workspace_of
 TICK_S = 0.05
 RENEW_EVERY_S = 0.5
 LOG_TAIL_BYTES = 8192
-HOST = socket.gethostname()
 
 
 def run_job(url: str, job_id: int, worker: str = "engine.worker") -> None:
@@ -43,6 +42,7 @@ def run_job(url: str, job_id: int, worker: str = "engine.worker") -> None:
     job = queue.get(url, job_id)
     if job is None:
         return
+    label = registry.announce(url)
 
     def still_queued() -> bool:
         row = queue.get(url, job_id)
@@ -58,7 +58,7 @@ def run_job(url: str, job_id: int, worker: str = "engine.worker") -> None:
             url,
             job_id,
             home=own.identity if own else None,
-            host=HOST,
+            host=label,
             pid=os.getpid(),
             lease_s=settings().lease_s,
         )
@@ -76,6 +76,8 @@ class _Attempt:
         self.lease_ends = time.monotonic() + settings().lease_s
         self.log = settings().home / "logs" / f"{job_id}.{attempt}.log"
         self.oom_kills = _oom_kills()
+        self.verdict: str | None = None
+        self.over = threading.Event()
 
     def run(self, worker: str, lock: int) -> None:
         try:
@@ -86,10 +88,9 @@ class _Attempt:
             self._write_end(lambda: self._fail(message))
             return
         try:
-            with suppress(SQLAlchemyError):  # only shown to users; the lease decides
-                queue.set_child(self.url, self.job_id, self.attempt, child.pid)
             stopped_for = self._watch(child)
         finally:
+            self.over.set()
             _kill(child)
             self._clear()
         if stopped_for != "lost":
@@ -131,38 +132,46 @@ class _Attempt:
             )
 
     def _watch(self, child: subprocess.Popen[bytes]) -> str | None:
-        """Waits for the child; returns why it must be stopped, or None if it ended by itself."""
-        renew_at = 0.0
+        """Waits for the child; returns why it must be stopped, or None if it ended by itself.
+
+        The lease is renewed in a thread: a database that takes no answer cannot hold up its end.
+        """
+        threading.Thread(target=self._keep_renewing, args=(child.pid,), daemon=True).start()
         while child.poll() is None:
             now = time.monotonic()
             if now >= self.deadline:
                 return "timeout"
-            if now >= renew_at:
-                renew_at = now + RENEW_EVERY_S
-                verdict = self._renew()
-                if verdict is not None:
-                    return verdict
+            if now >= self.lease_ends:
+                return "lost"
+            if self.verdict is not None:
+                return self.verdict
             time.sleep(TICK_S)
         return None
 
+    def _keep_renewing(self, pid: int) -> None:
+        with suppress(SQLAlchemyError):  # only shown to users; the lease decides
+            queue.set_child(self.url, self.job_id, self.attempt, pid)
+        while self.verdict is None and not self.over.is_set():
+            with suppress(SQLAlchemyError):  # unavailable: tried again until the lease has expired
+                self.verdict = self._renew()
+            self.over.wait(RENEW_EVERY_S)
+
     def _renew(self) -> str | None:
-        try:
-            cancelled = queue.renew(
-                self.url,
-                self.job_id,
-                self.attempt,
-                lease_s=settings().lease_s,
-                log_tail=read_tail(self.log),
-            )
-            row = queue.get(self.url, self.job_id) if cancelled is None else None
-        except SQLAlchemyError:
-            # The database is unavailable: continue until the lease has expired, never longer.
-            return "lost" if time.monotonic() >= self.lease_ends else None
+        """Extends the lease; returns why the child must be stopped, or None."""
+        begun = time.monotonic()
+        cancelled = queue.renew(
+            self.url,
+            self.job_id,
+            self.attempt,
+            lease_s=settings().lease_s,
+            log_tail=read_tail(self.log),
+        )
         if cancelled is None:
+            row = queue.get(self.url, self.job_id)
             owned = row is not None and row.attempt == self.attempt
             ended = owned and row is not None and row.status != JobStatus.RUNNING
             return None if ended else "lost"
-        self.lease_ends = time.monotonic() + settings().lease_s
+        self.lease_ends = begun + settings().lease_s
         return "cancel" if cancelled else None
 
     def _record(self, stopped_for: str | None, returncode: int) -> None:

@@ -80,7 +80,8 @@ def _is_ready(url: str) -> bool:
     with reading(url) as session:
         owner = session.get(Home, 1)
         stored = {row.id: row for row in session.scalars(select(Model))}
-    if owner is None or owner.folder != str(settings().home):
+    moved = owner is not None and owner.folder != str(settings().home)
+    if owner is None or (moved and not ownership.is_shared(url)):
         return False
     ownership.refuse_foreign(owner, identity, url)
     return all(_is_stored(model, stored.get(model.id)) for model in catalog().values())

@@ -51,9 +51,9 @@ def row(url: str, job_id: int) -> Job:
     return found
 
 
-def until(condition: Callable[[], Any], what: str) -> None:
+def until(condition: Callable[[], Any], what: str, patience_s: float = PATIENCE_S) -> None:
     """Waits for a condition; fails naming it."""
-    deadline = time.monotonic() + PATIENCE_S
+    deadline = time.monotonic() + patience_s
     while not condition():
         assert time.monotonic() < deadline, f"waited in vain: {what}"
         time.sleep(0.05)

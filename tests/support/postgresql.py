@@ -22,22 +22,26 @@ class Server:
 
     programs: Path
     folder: Path
+    port: int | None = None
+    """Also listens on 127.0.0.1 at this port."""
 
-    def url(self, name: str) -> str:
-        """The address of a database of this server."""
-        return f"postgresql+psycopg://{USER}@/{name}?host={self.folder}"
+    def url(self, name: str, port: int | None = None) -> str:
+        """The address of a database of this server: its socket, or a port of this machine."""
+        where = f"127.0.0.1:{port}/{name}" if port else f"/{name}?host={self.folder}"
+        return f"postgresql+psycopg://{USER}@{where}"
 
     def create(self, name: str, template: str = "template1") -> str:
         """Makes a database, a copy of `template`; returns its address."""
-        engine = create_engine(self.url("postgres"), isolation_level="AUTOCOMMIT")
+        engine = create_engine(self.url("postgres", self.port), isolation_level="AUTOCOMMIT")
         with engine.connect() as connection:
             connection.exec_driver_sql(f"CREATE DATABASE {name} TEMPLATE {template}")
         engine.dispose()
-        return self.url(name)
+        return self.url(name, self.port)
 
     def start(self) -> None:
         """Starts the server and waits until it answers; nothing is kept safe from a power cut."""
-        options = f"-k {self.folder} -c listen_addresses='' -c fsync=off"
+        listen = f"-h 127.0.0.1 -p {self.port}" if self.port else "-c listen_addresses=''"
+        options = f"-k {self.folder} {listen} -c fsync=off"
         self._control("start", "-o", options, "-l", str(self.folder / "log"))
 
     def stop(self, mode: str = "fast") -> None:
@@ -58,7 +62,7 @@ def find_programs() -> Path | None:
 
 
 @contextmanager
-def running_server(programs: Path) -> Iterator[Server]:
+def running_server(programs: Path, port: int | None = None) -> Iterator[Server]:
     """A new, empty server; stopped and removed at the end."""
     folder = Path(tempfile.mkdtemp(prefix="senet-postgresql-"))
     try:
@@ -66,7 +70,7 @@ def running_server(programs: Path) -> Iterator[Server]:
             shutil.chown(folder, SYSTEM_USER)
         initial = ("-A", "trust", "-U", USER, "--no-sync", "-E", "UTF8", "--locale=C")
         _run(folder, programs / "initdb", "-D", str(folder / "data"), *initial)
-        server = Server(programs, folder)
+        server = Server(programs, folder, port)
         server.start()
         try:
             yield server

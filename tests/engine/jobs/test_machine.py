@@ -9,7 +9,7 @@ import pytest
 
 from engine.config import settings
 from engine.jobs import host_lock, queue
-from engine.jobs.dispatcher import GRACE_S, PASS_S, LocalExecutor, _Running
+from engine.jobs.executor import GRACE_S, PASS_S, LocalExecutor, _Running
 from engine.jobs.host_lock import Holder, announce, holder, release, take_alone
 from engine.jobs.locks import SHARED_MODE, is_locked, try_lock
 from tests.support.job_harness import queue as add
@@ -65,10 +65,10 @@ def test_nothing_starts_beside_a_holder_and_one_benchmark_waits(url: str) -> Non
 
 def test_an_idle_job_starts_only_when_no_other_is_live(url: str) -> None:
     idle = add(url, "sleep", priority=queue.WHEN_IDLE, exclusive=True)
-    assert queue.ready(url) == [(idle, True)]
+    assert [(job.id, job.exclusive) for job in queue.ready(url)] == [(idle, True)]
     assert not queue.has_pressing(url)
     other = add(url, "sleep", params={"n": 1}, needs=(add(url, "sleep", params={"n": 2}),))
-    assert idle not in [job for job, _ in queue.ready(url)]
+    assert idle not in [job.id for job in queue.ready(url)]
     assert queue.has_pressing(url)
     assert other
 

@@ -50,15 +50,15 @@ def test_only_one_claim_succeeds(url: str) -> None:
 def test_a_job_waits_for_its_needs(url: str) -> None:
     first = queue(url, "sleep", params={"n": 1})
     second = queue(url, "sleep", needs=(first,), params={"n": 2})
-    assert [job for job, _ in store.ready(url)] == [first]
+    assert [job.id for job in store.ready(url)] == [first]
     end(url, first, JobStatus.SUCCEEDED)
-    assert [job for job, _ in store.ready(url)] == [second]
+    assert [job.id for job in store.ready(url)] == [second]
 
 
 def test_higher_priority_goes_first(url: str) -> None:
     low = queue(url, "sleep", params={"n": 1})
     high = queue(url, "sleep", params={"n": 2}, priority=5)
-    assert [job for job, _ in store.ready(url)] == [high, low]
+    assert [job.id for job in store.ready(url)] == [high, low]
 
 
 @pytest.mark.parametrize("outcome", [JobStatus.FAILED, JobStatus.CANCELLED])
@@ -200,10 +200,10 @@ def test_an_optional_need_must_have_ended_only(url: str) -> None:
     last = queue(url, "sleep", needs=(first, second), needs_all=False, params={"n": 3})
     end(url, first, JobStatus.FAILED)
     store.sweep(url)
-    assert [job for job, _ in store.ready(url)] == [second]
+    assert [job.id for job in store.ready(url)] == [second]
     end(url, second, JobStatus.SUCCEEDED)
     store.sweep(url)
-    assert [job for job, _ in store.ready(url)] == [last]
+    assert [job.id for job in store.ready(url)] == [last]
 
 
 def test_without_any_optional_need_a_job_is_skipped(url: str) -> None:
@@ -224,7 +224,7 @@ def test_retry_of_a_need_repeats_what_left_it_out(url: str) -> None:
     end(url, last, JobStatus.SUCCEEDED)
     assert control.retry(url, second) == [second, last]
     assert row(url, first).status == JobStatus.SUCCEEDED
-    assert [job for job, _ in store.ready(url)] == [second]
+    assert [job.id for job in store.ready(url)] == [second]
 
 
 def test_what_falls_with_a_job_is_told_as_the_sweep_does_it(url: str) -> None:
