@@ -79,6 +79,14 @@ class Settings(BaseSettings):
     cache_gb: float = Field(
         20.0, ge=0, description="Max disk space for prepared images (GB); 0: none."
     )
+    store: str = Field(
+        "",
+        description="Store that several homes share: file:///folder or s3://bucket/prefix; none: "
+        "the home.",
+    )
+    store_cache_gb: float = Field(
+        100.0, gt=0, description="With a store: max disk space of its files in the home (GB)."
+    )
     peak: bool = Field(
         True, description="Measure the peak GMAC/s of the machine once, after its first benchmark."
     )

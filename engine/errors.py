@@ -63,6 +63,14 @@ class ArtifactMissing(WorkbenchError):
     """An artifact or one of its files is not where the database says it is."""
 
 
+class StoreUnavailable(WorkbenchError):
+    """The shared store cannot be reached, read or written, or its URL is invalid."""
+
+
+class StoreDamaged(WorkbenchError):
+    """A file of the shared store does not have the content that its digest says; it is not used."""
+
+
 class VaccFileInvalid(WorkbenchError):
     """A file of the vendor's tool chain is invalid; the message names file and line."""
 

@@ -22,6 +22,7 @@ from engine.results.recommend.evidence import latency_intervals
 from engine.results.speeds import benchmark_ratio
 from engine.store.manifest import ExportManifest
 from engine.store.protocols import BenchmarkProtocol
+from engine.store.shared import fetch
 
 
 def pairs(frame: pd.DataFrame, first: str, second: str) -> tuple[pd.DataFrame, str | None]:
@@ -51,10 +52,12 @@ def _latencies(url: str, version: Version, benchmark_id: int) -> np.ndarray | No
         row = session.get(Benchmark, benchmark_id)
     if row is None or not row.latencies_path:
         return None
+    path = settings().home / row.latencies_path
     try:
-        with np.load(settings().home / row.latencies_path, allow_pickle=False) as archive:
+        fetch(path)
+        with np.load(path, allow_pickle=False) as archive:
             windows, values = archive["window"], archive["latency_ms"]
-    except (OSError, KeyError):
+    except (OSError, KeyError, WorkbenchError):
         return None
     reported = BenchmarkProtocol.from_row(row).reported_windows
     return np.asarray(values[windows > windows.max() - reported], np.float64)

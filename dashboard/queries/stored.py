@@ -14,11 +14,11 @@ from db.clock import utc_epoch
 from db.enums import ArtifactKind, JobStatus
 from db.models import Artifact, Dataset, Job
 from db.session import reading
-from engine.config import settings
 from engine.datasets.known import KnownDatasets
 from engine.peak.records import Peak, load_peaks
 from engine.results.cleanup import StoredArtifact, disk_usage_bytes, stored_artifacts
 from engine.results.facts import Provenance, load_provenance
+from engine.store.artifacts import is_stored
 
 
 def datasets() -> list[Dataset]:
@@ -33,12 +33,11 @@ def known_datasets() -> KnownDatasets:
 
 
 def builds() -> list[Artifact]:
-    """The builds whose files are on this machine, the newest first."""
+    """The builds whose files are on this machine or in the store, the newest first."""
     statement = select(Artifact).where(Artifact.kind == ArtifactKind.BUILD)
     with reading(url()) as session:
         rows = session.scalars(statement.order_by(Artifact.created_at.desc())).all()
-    folder = settings().home / "artifacts"
-    return [row for row in rows if (folder / row.digest).is_dir()]
+    return [row for row in rows if is_stored(row.digest)]
 
 
 def provenance(

@@ -20,6 +20,7 @@ from engine.config import settings
 from engine.specs import BenchmarkSpec
 from engine.store.manifest import ExportManifest
 from engine.store.protocols import BenchmarkProtocol, Round, ScenarioFacts, SpeedUp
+from engine.store.shared import publish_result
 
 LATENCY_STATISTICS = ("mean", "p50", "p90", "p95", "p99")
 INPUT = "standard normal float32, made before the clock starts"
@@ -161,6 +162,7 @@ def save_latencies(windows: Sequence[Window], name: str) -> str:
         latency_ms=np.concatenate([w.latencies_ms for w in windows]).astype(np.float32),
         window=np.concatenate(numbers).astype(np.int16),
     )
+    publish_result(path)
     return str(path.relative_to(settings().home))
 
 

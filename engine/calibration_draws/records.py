@@ -14,6 +14,7 @@ from engine.common.untrusted import read_json
 from engine.config import settings
 from engine.errors import ArtifactMissing
 from engine.runtimes.registry import label_of
+from engine.store.shared import fetch, publish_result
 
 
 class CalibrationDraws(Document):
@@ -74,7 +75,7 @@ def load_draws(digest: str) -> CalibrationDraws | None:
     Raises ArtifactMissing where the file is damaged.
     """
     path = path_of(digest)
-    if not path.is_file():
+    if not fetch(path):
         return None
     description = f"The calibration draws of artifact {digest[:12]}"
     return CalibrationDraws.read(read_json(path, ArtifactMissing), description, ArtifactMissing)
@@ -85,3 +86,4 @@ def store_draws(draws: CalibrationDraws) -> None:
     path = path_of(draws.artifact)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_text(path, json.dumps(draws.dump(), indent=1))
+    publish_result(path)

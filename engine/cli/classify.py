@@ -145,7 +145,7 @@ def newest_builds(url: str, model: str | None, precisions: list[str]) -> list[Ar
     statement = select(Artifact).where(Artifact.kind == ArtifactKind.BUILD)
     with reading(url) as session:
         rows = list(session.scalars(statement.order_by(Artifact.created_at.desc())))
-    rows = [row for row in rows if artifacts.folder_of(row.digest).is_dir()]
+    rows = [row for row in rows if artifacts.is_stored(row.digest)]
     rows.sort(key=lambda row: row.weights_kind == WeightsKind.RANDOM)
     if model is None and rows:
         model = rows[0].model_id

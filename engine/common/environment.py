@@ -20,6 +20,8 @@ from engine.common.digests import data_digest
 from engine.config import usable_cores
 
 PACKAGES = ("onnxruntime", "torch", "timm", "onnx", "numpy", "pillow", "opencv-python-headless")
+OUTPUT_PACKAGES = ("numpy", "pillow", "opencv-python-headless")
+"""Packages that decide, with the runtime, what a build computes from an image."""
 FP16_FLAGS = ("avx512_fp16", "fphp", "asimdhp")
 BF16_FLAGS = ("avx512_bf16", "amx_bf16")
 ISA_FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8", "asimddp")
@@ -61,6 +63,25 @@ def observe_machine() -> MachineFacts:
         "packages": library_versions(),
     }
     return MachineFacts(facts, os.getloadavg()[0])
+
+
+def kernel_class(
+    facts: dict[str, Any], *, runtime: str, threads: int, gpu: bool = False
+) -> dict[str, Any]:
+    """What decides the outputs of a build on a machine; its name and its speed do not.
+
+    `facts`: of the machine; `runtime`: name and version; `threads`: those that compute a batch;
+    `gpu`: whether it runs there.
+    """
+    packages = facts["packages"]
+    kernels = {
+        "machine": facts["machine"],
+        "isa": facts["isa"],
+        "packages": {name: packages[name] for name in OUTPUT_PACKAGES if name in packages},
+        "runtime": runtime,
+        "threads": threads,
+    }
+    return kernels | ({"gpu": facts["gpu"]} if gpu else {})
 
 
 def record(surroundings: MachineFacts, url: str) -> str:

@@ -30,6 +30,7 @@ from engine.evaluation.per_image import (
     save_per_image,
 )
 from engine.store.protocols import EvaluationProtocol
+from engine.store.shared import publish_result
 from engine.text import cut, shown
 
 _NUMBER = re.compile(r"ILSVRC2012_val_(\d{8})")
@@ -149,6 +150,7 @@ def relabel(evaluation_id: int, path: Path, name: str, url: str) -> Evaluation:
     recipe = data_digest([row.recipe, digest])
     target = settings().folder("results") / f"images-{recipe[:32]}.npz"
     save_per_image(target, rescored)
+    publish_result(target)
     top1, top5 = rescored.counts()
     with writing(url) as session:
         relabeled = session.query(Evaluation).filter_by(recipe=recipe).one_or_none()

@@ -15,6 +15,7 @@ from engine.common.files import save_arrays
 from engine.config import settings
 from engine.errors import ArtifactMissing, InvalidRequest
 from engine.store.protocols import EvaluationProtocol
+from engine.store.shared import fetch
 
 NO_LABEL = -1
 BEYOND_TOP = 1_000_000_000
@@ -96,8 +97,12 @@ def read_per_image(path: Path) -> PerImage:
 
 
 def load_per_image(row: Evaluation) -> PerImage:
-    """The per-image results of an evaluation. Raises ArtifactMissing where the file is missing."""
+    """The per-image results of an evaluation, fetched from the store where they are absent.
+
+    Raises ArtifactMissing where the file is missing, StoreDamaged where it is damaged there.
+    """
     path = settings().home / (row.per_image_path or "nothing")
+    fetch(path)
     try:
         return read_per_image(path)
     except OSError as error:
@@ -123,7 +128,7 @@ def load_file_names(row: Evaluation, images: PerImage) -> np.ndarray | None:
     if images.name is not None:
         return images.name
     path = settings().home / "datasets" / f"{row.dataset_digest}.json"
-    if not path.is_file():
+    if not fetch(path):
         return None
     return np.asarray(json.loads(path.read_text())["files"])[images.image]
 
@@ -133,6 +138,6 @@ def load_class_names(row: Evaluation) -> tuple[str, ...] | None:
     from engine.datasets.imagenet import class_names
 
     path = settings().home / "datasets" / f"{row.dataset_digest}.json"
-    if path.is_file():
+    if fetch(path):
         return tuple(json.loads(path.read_text())["classes"])
     return class_names() if EvaluationProtocol.from_row(row).classes == len(class_names()) else None

@@ -14,7 +14,7 @@ from engine.catalog.models import find_model
 from engine.common import environment
 from engine.common.digests import images_digest
 from engine.config import settings
-from engine.errors import LabelsMismatch
+from engine.errors import LabelsMismatch, StoreDamaged
 from engine.evaluation.chance import is_at_chance, likely_cause
 from engine.evaluation.overlap import calibration_overlap
 from engine.evaluation.per_image import PerImage, save_per_image
@@ -26,6 +26,7 @@ from engine.runtimes import registry
 from engine.specs.precisions import PRECISIONS
 from engine.store import artifacts
 from engine.store.protocols import EvaluationProtocol
+from engine.store.shared import fetch, publish_result, remove, report
 
 
 def find_complete(recipe: str, url: str) -> Evaluation | None:
@@ -33,7 +34,11 @@ def find_complete(recipe: str, url: str) -> Evaluation | None:
     row = _find(recipe, url)
     if row is None or row.per_image_path is None or is_partial(row):
         return None
-    return row if (settings().home / row.per_image_path).is_file() else None
+    try:
+        return row if fetch(settings().home / row.per_image_path) else None
+    except StoreDamaged as error:
+        report(str(error))
+        return None
 
 
 def is_partial(row: Evaluation) -> bool:
@@ -87,8 +92,11 @@ def check_chance_level(task: Task, images: PerImage, context: JobContext) -> boo
 
 
 def _write(task: Task, images: PerImage, chance: bool, context: JobContext) -> Evaluation:
-    path = settings().folder("results") / f"images-{task.recipe[:32]}.npz"
+    # A partial file is named by its images: the row and the file that it names always agree.
+    part = "" if len(images) == len(task.images) else f"-{images_digest(images.image)[:12]}"
+    path = settings().folder("results") / f"images-{task.recipe[:32]}{part}.npz"
     save_per_image(path, images)
+    publish_result(path)
     top1, top5 = images.counts()
     values: dict[str, Any] = {
         "job_id": context.job_id,
@@ -111,9 +119,13 @@ def _write(task: Task, images: PerImage, chance: bool, context: JobContext) -> E
     with writing(context.url) as session:
         row = session.scalar(select(Evaluation).where(Evaluation.recipe == task.recipe))
         row = row or Evaluation(recipe=task.recipe)
+        before = row.per_image_path
         for name, value in values.items():
             setattr(row, name, value)
         session.add(row)
+    if before is not None and before != row.per_image_path:
+        (settings().home / before).unlink(missing_ok=True)
+        remove(before)
     return row
 
 

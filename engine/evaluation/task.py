@@ -20,9 +20,10 @@ from engine.datasets.reader import DatasetIndex, open_index
 from engine.datasets.registration import find_dataset
 from engine.datasets.sampling import sample_by_class
 from engine.errors import InvalidRequest
+from engine.evaluation.pipeline import threads_each
 from engine.preprocess import PreprocessSpec
 from engine.runtimes import registry
-from engine.specs import DEFAULT_RUNTIME, EvaluateSpec, shard_ranges
+from engine.specs import CPU_PROVIDER, DEFAULT_RUNTIME, EvaluateSpec, shard_ranges
 from engine.store import artifacts
 from engine.store.manifest import ExportManifest
 
@@ -31,7 +32,8 @@ from engine.store.manifest import ExportManifest
 class Task:
     """`images`: ascending dataset indices of the evaluated images.
 
-    `matching` maps model outputs to dataset classes; None where the images have no labels.
+    `kernels`: the kernel class of the machine; `surroundings`: all its facts. `matching` maps model
+    outputs to dataset classes; None where the images have no labels.
     """
 
     spec: EvaluateSpec
@@ -41,11 +43,20 @@ class Task:
     images: np.ndarray
     preprocess: PreprocessSpec
     surroundings: MachineFacts
+    kernels: dict[str, Any]
     matching: ClassMatching | None
 
     @property
     def recipe(self) -> str:
         """Digest of everything that determines the per-image results."""
+        return data_digest({**self._parts(), "kernels": self.kernels})
+
+    @property
+    def plan(self) -> str:
+        """Digest of what is evaluated, on whatever machine."""
+        return data_digest({**self._parts(), "runtime": self.spec.runtime})
+
+    def _parts(self) -> dict[str, Any]:
         parts: dict[str, Any] = {
             "artifact": self.artifact.digest,
             "dataset": self.index.digest,
@@ -53,13 +64,12 @@ class Task:
             "preprocess": self.preprocess.digest(),
             "batch": self.spec.batch,
             "provider": self.spec.provider,
-            "environment": self.surroundings.digest,
         }
         if self.spec.runtime != DEFAULT_RUNTIME:
             parts["runtime"] = registry.with_version(self.spec.runtime)
         if self.matching is not None and self.matching.class_of_output is not None:
             parts["class_of_output"] = list(self.matching.class_of_output)
-        return data_digest(parts)
+        return parts
 
     @property
     def classes(self) -> int:
@@ -104,7 +114,13 @@ def prepare(spec: EvaluateSpec, url: str) -> Task:
     preprocess = artifacts.preprocess_of(artifact).with_overrides(spec.preprocess)
     require_same_input_size(artifact, preprocess)
     manifest, machine = ExportManifest.from_artifact(artifact), environment.observe_machine()
-    return Task(spec, artifact, manifest, index, images, preprocess, machine, matching)
+    kernels = environment.kernel_class(
+        machine.facts,
+        runtime=registry.with_version(spec.runtime),
+        threads=threads_each(settings().threads),
+        gpu=spec.provider != CPU_PROVIDER,
+    )
+    return Task(spec, artifact, manifest, index, images, preprocess, machine, kernels, matching)
 
 
 def require_same_input_size(artifact: Artifact, preprocess: PreprocessSpec) -> None:

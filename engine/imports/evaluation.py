@@ -28,6 +28,7 @@ from engine.imports.predictions import Predictions, read_predictions
 from engine.preprocess import PreprocessSpec
 from engine.specs.precisions import facts_of
 from engine.store.protocols import EvaluationProtocol
+from engine.store.shared import publish_result
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +96,7 @@ def import_evaluation(outside: OutsideEvaluation, url: str) -> tuple[Evaluation,
     existing = _find_evaluation(recipe, url)
     path = settings().folder("results") / f"images-{recipe[:32]}.npz"
     save_per_image(path, columns)
+    publish_result(path)
     if existing is not None:
         return existing, True
     row = _evaluation_row(outside, build, images, columns, recipe)

@@ -12,6 +12,7 @@ from engine.common.files import write_text
 from engine.common.untrusted import read_json
 from engine.config import settings
 from engine.errors import ArtifactMissing
+from engine.store.shared import fetch, publish_result
 
 
 class RuntimeErrors(Document):
@@ -99,7 +100,7 @@ def load_layer_errors(digest: str) -> LayerErrors | None:
     Raises ArtifactMissing where the file is damaged.
     """
     path = path_of(digest)
-    if not path.is_file():
+    if not fetch(path):
         return None
     description = f"The layer errors of artifact {digest[:12]}"
     return LayerErrors.read(read_json(path, ArtifactMissing), description, ArtifactMissing)
@@ -110,3 +111,4 @@ def store_layer_errors(errors: LayerErrors) -> None:
     path = path_of(errors.artifact)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_text(path, json.dumps(errors.dump(), indent=1))
+    publish_result(path)

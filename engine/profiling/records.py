@@ -14,6 +14,7 @@ from engine.config import settings
 from engine.errors import ArtifactMissing
 from engine.runtimes.registry import name_in
 from engine.specs import DEFAULT_RUNTIME
+from engine.store.shared import fetch_all, publish_result
 
 
 class NodeFacts(Document):
@@ -68,11 +69,13 @@ def save_profile(profile: Profile) -> Path:
     setting = f"b{profile.batch}-t{profile.threads}-{where}"
     path = profile_folder(profile.artifact) / f"{setting}-{profile.environment[:12]}.json"
     write_text(path, json.dumps(profile.dump()))
+    publish_result(path)
     return path
 
 
 def load_profiles(artifact_digest: str) -> list[Profile]:
     """All profiles of a build, newest first. Raises ArtifactMissing where one is damaged."""
+    fetch_all(profile_folder(artifact_digest))
     profiles = [
         Profile.read(read_json(path, ArtifactMissing), f"Profile {path.name}", ArtifactMissing)
         for path in profile_folder(artifact_digest).glob("*.json")

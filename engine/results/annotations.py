@@ -17,6 +17,7 @@ from db.session import reading, writing
 from engine.config import settings
 from engine.errors import InvalidRequest
 from engine.profiling.records import profile_folder
+from engine.store.shared import remove
 from engine.text import plural
 
 MAX_TAG, MAX_NOTE = 60, 2000
@@ -99,9 +100,11 @@ def delete_build(digest: str, url: str) -> Dependents:
         session.execute(delete(ImportedBuild).where(ImportedBuild.digest.in_(digests)))
     for path in files:
         path.unlink(missing_ok=True)
+        remove(path.relative_to(settings().home).as_posix())
     for one in digests:
         shutil.rmtree(settings().home / "artifacts" / one, ignore_errors=True)
         shutil.rmtree(profile_folder(one), ignore_errors=True)
+        remove(f"artifacts/{one}")
     return deleted
 
 

@@ -18,6 +18,7 @@ from db.session import reading, writing
 from engine.config import settings
 from engine.errors import InvalidRequest
 from engine.profiling.records import profile_folder as profiles_folder
+from engine.store.shared import remove
 from engine.text import plural
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -71,6 +72,7 @@ def remove_unused_artifacts(url: str) -> list[StoredArtifact]:
     for artifact in removed:
         shutil.rmtree(_store_folder() / artifact.digest, ignore_errors=True)
         shutil.rmtree(profiles_folder(artifact.digest), ignore_errors=True)
+        remove(f"artifacts/{artifact.digest}")
     return removed
 
 

@@ -47,4 +47,4 @@ def _made(keys: Sequence[str], url: str) -> set[str]:
     with reading(url) as session:
         rows = session.execute(statement).all()
     found = ((key, JobResult.from_stored(result).artifact) for key, result in rows)
-    return {key for key, digest in found if digest and artifacts.folder_of(digest).is_dir()}
+    return {key for key, digest in found if digest and artifacts.is_stored(digest)}

@@ -1,7 +1,8 @@
 """The artifact store: immutable file sets, each in a folder named by its content digest.
 
 `<home>/artifacts/<digest>/` holds the files and `manifest.json` (how they were made, without times
-and local paths). A folder is renamed into place when it is complete.
+and local paths). A folder is renamed into place when it is complete. With a shared store it is
+uploaded before it is recorded, and fetched where it is absent.
 """
 
 from __future__ import annotations
@@ -21,8 +22,9 @@ from db.session import reading, writing
 from engine.common.digests import data_digest, file_digest
 from engine.common.files import write_text
 from engine.config import settings
-from engine.errors import ArtifactMissing
+from engine.errors import ArtifactMissing, StoreDamaged
 from engine.preprocess import PreprocessSpec
+from engine.store import shared
 from engine.text import quoted
 
 if TYPE_CHECKING:
@@ -78,6 +80,7 @@ def store(folder: Path, new: NewArtifact, url: str) -> Artifact:
     if not target.exists():
         _flush(files)
         folder.rename(target)
+    shared.publish_artifact(target)
     row = Artifact(
         digest=digest,
         recipe=new.recipe,
@@ -106,13 +109,24 @@ def _flush(files: list[Path]) -> None:
 
 
 def find_by_recipe(recipe: str, url: str) -> Artifact | None:
-    """The newest stored artifact of a recipe whose files exist, else None."""
+    """The newest stored artifact of a recipe whose files exist here or in the store, else None.
+
+    One that is damaged in the store is reported, and counts as absent.
+    """
     statement = (
         select(Artifact).where(Artifact.recipe == recipe).order_by(Artifact.created_at.desc())
     )
     with reading(url) as session:
         rows = session.scalars(statement).all()
-    return next((row for row in rows if folder_of(row.digest).is_dir()), None)
+    return next((row for row in rows if _is_usable(row.digest)), None)
+
+
+def _is_usable(digest: str) -> bool:
+    try:
+        return folder_of(digest).is_dir()
+    except StoreDamaged as error:
+        shared.report(str(error))
+        return False
 
 
 def find_by_digest(prefix: str, url: str) -> Artifact:
@@ -127,8 +141,18 @@ def find_by_digest(prefix: str, url: str) -> Artifact:
 
 
 def folder_of(digest: str) -> Path:
-    """The folder of the files of an artifact."""
-    return settings().home / "artifacts" / digest
+    """The folder of the files of an artifact, fetched from the store where it is absent.
+
+    Raises StoreDamaged and StoreUnavailable.
+    """
+    folder = settings().home / "artifacts" / digest
+    shared.fetch_artifact(folder)
+    return folder
+
+
+def is_stored(digest: str) -> bool:
+    """Whether the files of an artifact are here or in the store; they are not fetched."""
+    return shared.has_artifact(settings().home / "artifacts" / digest)
 
 
 def model_path(digest: str) -> Path:

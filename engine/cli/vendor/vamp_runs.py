@@ -27,6 +27,7 @@ from engine.store import artifacts
 from engine.store.database import prepare_database
 from engine.store.manifest import ExportManifest
 from engine.store.protocols import BenchmarkProtocol
+from engine.store.shared import fetch
 from engine.vacc.inference import InferenceResult, run_inference
 from engine.vacc.npz import read_datalist
 from engine.vacc.report import ReportFigures, format_report
@@ -73,7 +74,9 @@ def measure(call: VampRun) -> int:
 
 
 def _vamp_figures(row: Benchmark, call: VampRun, job: Job) -> ReportFigures:
-    with np.load(settings().home / str(row.latencies_path)) as arrays:
+    path = settings().home / str(row.latencies_path)
+    fetch(path)
+    with np.load(path) as arrays:
         windows, latencies = arrays["window"], arrays["latency_ms"]
     reported = latencies[windows > windows.max() - BenchmarkProtocol.from_row(row).reported_windows]
     samples = int(reported.size) * row.batch

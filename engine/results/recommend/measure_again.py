@@ -20,7 +20,7 @@ from engine.results.recommend.speed import Row, same_model
 from engine.runs.compile import benchmark_job
 from engine.runtimes.registry import RUNTIMES, name_in
 from engine.specs import BenchmarkSpec
-from engine.store.artifacts import folder_of
+from engine.store.artifacts import is_stored
 from engine.store.protocols import BenchmarkProtocol
 
 QUIET_WAIT_S = 1800.0
@@ -47,7 +47,7 @@ def _can_run(row: Row) -> bool:
         row["origin"] == MEASURED_HERE
         and row["scenario"] == CLOSED_LOOP
         and name_in(str(row["runtime"])) in RUNTIMES
-        and folder_of(row["artifact_digest"]).is_dir()
+        and is_stored(row["artifact_digest"])
     )
 
 
