@@ -57,7 +57,7 @@ def _rewrite(before: str, after: str) -> None:
         if machine is None or row.artifact_digest is None or row.preprocess is None:
             continue
         values = {"environment": row.environment_digest, "kernels": _kernels(row, machine)}
-        for parts in _candidates(row, params.get(row.job_id) or {}):
+        for parts in _candidates(row, params.get(row.job_id or 0) or {}):
             if _digest({**parts, before: values[before]}) == row.recipe:
                 found[row.id] = (row.recipe, _digest({**parts, after: values[after]}))
                 break
