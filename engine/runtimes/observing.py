@@ -67,6 +67,8 @@ def session_of(
     options.add_session_config_entry(EXACT_SUMS, "1")
     if not spinning:
         options.add_session_config_entry(*NO_SPINNING)
+    # Observers run as soon as their tensor is there, so that no feature map waits for the end.
+    options.execution_order = ort.ExecutionOrder.PRIORITY_BASED
     if optimized is not None:
         options.optimized_model_filepath = str(optimized)
     # The size of the whole message takes as long to find as the message to write.
