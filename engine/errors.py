@@ -71,6 +71,10 @@ class StoreDamaged(WorkbenchError):
     """A file of the shared store does not have the content that its digest says; it is not used."""
 
 
+class OtherOutputs(WorkbenchError):
+    """This machine does not compute the same bits as those that began an evaluation."""
+
+
 class VaccFileInvalid(WorkbenchError):
     """A file of the vendor's tool chain is invalid; the message names file and line."""
 

@@ -17,10 +17,12 @@ from db.session import reading
 from engine.datasets import imagenet
 from engine.datasets.classes import Classes, ClassSource
 from engine.datasets.imagenet import class_names
+from engine.datasets.locating import index_path
 from engine.datasets.prefetch import prefetch_batches
-from engine.datasets.registration import index_path, recovery_hint, require_folder
-from engine.errors import DatasetInvalid, ImageRejected
+from engine.datasets.registration import recovery_hint, require_folder
+from engine.errors import DatasetInvalid, ImageRejected, StoreDamaged, StoreUnavailable
 from engine.preprocess import PreprocessSpec, crop_pixels, open_image
+from engine.store.shared import fetch
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,7 @@ class DatasetIndex:
 def open_index(dataset: Dataset) -> DatasetIndex:
     """Loads the index; raises DatasetInvalid if the folder or the index is missing."""
     root, path = require_folder(dataset), index_path(dataset.digest)
-    if not path.exists():
+    if not fetch(path):
         raise DatasetInvalid(
             f"{path} of dataset {dataset.name!r} is missing; {recovery_hint(dataset)}."
         )
@@ -87,8 +89,9 @@ def classes_from_index(layout: str, index: dict[str, Any]) -> Classes:
 def load_classes(dataset: Dataset) -> Classes | None:
     """The classes of a registered dataset; None if it has no labels or its index is missing."""
     try:
+        fetch(index_path(dataset.digest))
         return _load_classes(dataset.digest, dataset.layout) or None
-    except OSError:
+    except (OSError, StoreDamaged, StoreUnavailable):
         return None
 
 

@@ -21,6 +21,7 @@ from engine.datasets.classes import Classes, ClassSource
 from engine.datasets.imagenet import class_names
 from engine.datasets.label_files import LabelOptions
 from engine.datasets.layouts import UNLABELED, Layout, detect_layout
+from engine.datasets.locating import class_line, dataset_digest, find_folder, index_path, remember
 from engine.datasets.pixel_facts import DecodedImage, decoded_image, pixel_facts
 from engine.datasets.report import DatasetReport, PixelFacts
 from engine.datasets.sampling import sample_calibration_images
@@ -29,6 +30,8 @@ from engine.jobs.context import JobContext
 from engine.preprocess import open_image
 from engine.specs import DatasetSpec
 from engine.specs.datasets import BUILTIN_DATASETS
+from engine.store.objects import shared_store
+from engine.store.shared import publish
 
 Progress = Callable[[int, int], None]
 SHOWN_CORRUPT = 20
@@ -84,7 +87,7 @@ def check_images(root: Path, layout: Layout, progress: Progress) -> CheckedDatas
         labels=tuple(layout.labels[i] for i in good),
         classes=classes.names,
         corrupt=tuple(corrupt),
-        digest=hashlib.sha256("".join(lines).encode()).hexdigest(),
+        digest=dataset_digest(lines),
         source=classes.source,
         present=classes.present,
         notes=layout.notes,
@@ -105,7 +108,7 @@ def _class_lines(layout: Layout) -> list[str]:
     is_implied = present is None or list(present) == sorted(set(layout.labels))
     if is_implied and names in (class_names(), folders):
         return []
-    return [f"\0classes\0{json.dumps([layout.classes.source, names, present])}\n"]
+    return [class_line([layout.classes.source, names, present])]
 
 
 def _outcomes(
@@ -143,6 +146,8 @@ def register(
     }
     if checked.source is ClassSource.WNIDS or not _has_wnids(index_path(checked.digest)):
         write_text(index_path(checked.digest), json.dumps(index))
+    publish(index_path(checked.digest))
+    remember(checked.digest, checked.root)
     report = DatasetReport(
         corrupt=len(checked.corrupt),
         corrupt_files=list(checked.corrupt[:SHOWN_CORRUPT]),
@@ -183,13 +188,21 @@ def root_of(dataset: Dataset) -> Path:
 
 
 def require_folder(dataset: Dataset) -> Path:
-    """The folder of a registered dataset; raises DatasetInvalid, with the fix, if it is missing."""
-    root = root_of(dataset)
-    if not root.is_dir():
+    """The folder of a registered dataset on this machine.
+
+    Raises DatasetInvalid, with the fix, if it is missing.
+    """
+    root = find_folder(dataset)
+    if root is not None:
+        return root
+    if shared_store() is None:
         raise DatasetInvalid(
-            f"{root} of dataset {dataset.name!r} is missing; {recovery_hint(dataset)}."
+            f"{root_of(dataset)} of dataset {dataset.name!r} is missing; {recovery_hint(dataset)}."
         )
-    return root
+    raise DatasetInvalid(
+        f"The images of dataset {dataset.name!r} are not on this machine: put a copy of its folder "
+        f"into one of SENET_DATA_ROOTS. It is found by its content."
+    )
 
 
 def recovery_hint(dataset: Dataset) -> str:
@@ -197,11 +210,6 @@ def recovery_hint(dataset: Dataset) -> str:
     if dataset.name in BUILTIN_DATASETS and root_of(dataset) == _builtin_folder(dataset.name):
         return f"`dataset draw {dataset.name}` generates it again"
     return f"restore it, or register its current folder with `dataset add {dataset.name} FOLDER`"
-
-
-def index_path(digest: str) -> Path:
-    """The file with the image files and labels of a dataset."""
-    return settings().folder("datasets") / f"{digest}.json"
 
 
 def find_dataset(name: str, url: str) -> Dataset:

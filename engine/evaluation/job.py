@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from engine.build.int8.saturation import overflow_warning
+from engine.common.environment import MachineFacts
 from engine.common.stats import wilson_interval
-from engine.errors import InvalidRequest
-from engine.evaluation import record, shards
+from engine.errors import InvalidRequest, OtherOutputs
+from engine.evaluation import groups, record, shards
 from engine.evaluation.task import Task, prepare
 from engine.jobs.context import JobContext
 from engine.jobs.results import JobResult, PartialResult
@@ -21,21 +23,38 @@ def run_shard(params: dict[str, Any], context: JobContext) -> dict[str, Any]:
     if spec.start is None or spec.stop is None:
         raise InvalidRequest("An evaluation shard needs a start and a stop.")
     task = prepare(spec, context.url)
-    total = spec.stop - spec.start
-    if not task.shard_path(spec.start, spec.stop).exists():
-        shards.compute(
-            task,
-            [(spec.start, spec.stop)],
-            context,
-            lambda n, _: context.progress(n, total, "images"),
-            lambda: record.record_partial(task, context),
-        )
-    return {"start": spec.start, "stop": spec.stop}
+    total, result = spec.stop - spec.start, {"start": spec.start, "stop": spec.stop}
+    if record.find_complete(task.recipe, context.url) is not None:
+        context.say("The evaluation is complete already.")
+        return result
+    try:
+        require_same_kernels(task)
+        if not shards.is_finished(task, (spec.start, spec.stop)):
+            shards.compute(
+                task,
+                [(spec.start, spec.stop)],
+                context,
+                lambda n, _: context.progress(n, total, "images"),
+                lambda: record.record_partial(task, context),
+            )
+    except OtherOutputs as error:
+        # A machine of the group computes it, with what is missing at the end.
+        context.say(str(error))
+        return {**result, "notes": [str(error)]}
+    return result
+
+
+def require_same_kernels(task: Task) -> None:
+    """Raises OtherOutputs where machines of another kernel class compute this evaluation now."""
+    group = groups.current(task)
+    reason = None if group is None else group.why_not(task)
+    if reason is not None and not groups.is_abandoned(task):
+        raise OtherOutputs(reason)
 
 
 def run(params: dict[str, Any], context: JobContext) -> dict[str, Any]:
     """Job handler: computes the missing shards, joins all, records the result."""
-    task = prepare(EvaluateSpec.model_validate(params), context.url)
+    task = _as_computed(prepare(EvaluateSpec.model_validate(params), context.url), context)
     previous = record.find_complete(task.recipe, context.url)
     if previous is not None:
         context.say("Reused result: the same artifact, images, preprocessing and environment.")
@@ -43,7 +62,12 @@ def run(params: dict[str, Any], context: JobContext) -> dict[str, Any]:
     overflow = overflow_warning(task.artifact)
     if overflow is not None:
         context.say(f"Warning: {overflow}.")
-    _compute_missing(task, context)
+    try:
+        _compute_missing(task, context)
+    except OtherOutputs as error:
+        context.say(f"All images are evaluated here. {error}")
+        groups.leave(task)
+        _compute_missing(task, context)
     row = record.record_complete(task, context)
     protocol = EvaluationProtocol.from_row(row)
     if protocol.overlap is not None and protocol.overlap.images:
@@ -61,6 +85,25 @@ def run(params: dict[str, Any], context: JobContext) -> dict[str, Any]:
     )
     top1 = row.top1_count / row.images
     return JobResult(evaluation=row.id, reused=False, top1=top1).dump()
+
+
+def _as_computed(task: Task, context: JobContext) -> Task:
+    """The task of the machines that have computed all shards, although this one could not join.
+
+    Joining shards needs no kernels. Where shards are missing, the own task, and all is computed
+    here.
+    """
+    group = groups.current(task)
+    reason = None if group is None else group.why_not(task)
+    if group is None or reason is None:
+        return task
+    theirs = replace(task, surroundings=MachineFacts(group.facts, 0.0), kernels=group.kernels)
+    if not shards.missing_shards(theirs):
+        return theirs
+    if record.find_complete(task.recipe, context.url) is None:
+        context.say(f"All images are evaluated here. {reason}")
+        groups.leave(task)
+    return task
 
 
 def _compute_missing(task: Task, context: JobContext) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from typing import Any
 
 from sqlalchemy import select
@@ -15,6 +14,7 @@ from engine.common import environment
 from engine.common.digests import images_digest
 from engine.config import settings
 from engine.errors import LabelsMismatch, StoreDamaged
+from engine.evaluation import groups
 from engine.evaluation.chance import is_at_chance, likely_cause
 from engine.evaluation.overlap import calibration_overlap
 from engine.evaluation.per_image import PerImage, save_per_image
@@ -71,7 +71,7 @@ def record_complete(task: Task, context: JobContext) -> Evaluation:
             f"Accuracy at chance level: this {task.artifact.precision} build has collapsed."
         )
     row = _write(task, images, chance, context)
-    shutil.rmtree(task.folder, ignore_errors=True)
+    groups.leave(task)
     return row
 
 
@@ -80,7 +80,7 @@ def check_chance_level(task: Task, images: PerImage, context: JobContext) -> boo
     if not is_at_chance(images, task.classes):
         return False
     if not PRECISIONS[task.artifact.precision].lossy:
-        shutil.rmtree(task.folder, ignore_errors=True)
+        groups.leave(task)
         _delete(task.recipe, context.url)
         raise LabelsMismatch(
             f"{task.artifact.model_id} in fp32 is correct on {int(images.correct.sum())} of "
@@ -150,7 +150,9 @@ def _protocol(task: Task, images: PerImage) -> EvaluationProtocol:
 
 def _placement(task: Task) -> dict[str, int] | None:
     """What `shards.compute` wrote; None where the runtime reports none."""
-    if not task.placement_path.is_file():  # shards of an earlier version
+    group = groups.current(task)
+    name = f"{group.folder(task)}/{task.placement_path.name}" if group is not None else None
+    if not fetch(task.placement_path, name):  # shards of an earlier version
         return None
     stored: dict[str, int] | None = json.loads(task.placement_path.read_text())
     return stored

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,9 @@ from engine.common.files import write_text
 from engine.common.scores import drop_background
 from engine.config import settings
 from engine.datasets.pixel_cache import open_cache
-from engine.errors import InvalidRequest
+from engine.errors import InvalidRequest, StoreDamaged
+from engine.evaluation import groups
+from engine.evaluation.groups import Group
 from engine.evaluation.per_image import PerImage, read_per_image, save_per_image
 from engine.evaluation.pipeline import Pipeline, in_flight, threads_each
 from engine.evaluation.scoring import score_matched
@@ -23,19 +26,58 @@ from engine.evaluation.task import Task
 from engine.jobs.context import JobContext
 from engine.runtimes import registry
 from engine.runtimes.base import LoadOptions
+from engine.store.objects import shared_store
+from engine.store.shared import fetch, newest_versions, publish
+from engine.store.shared import report as report_to_log
 
 Shard = tuple[int, int]
 ReportProgress = Callable[[int, int], None]
 
 
 def missing_shards(task: Task) -> list[Shard]:
-    """The shards without a file."""
-    return [pair for pair in task.shards() if not task.shard_path(*pair).exists()]
+    """The shards that are not computed yet."""
+    finished = set(finished_shards(task))
+    return [pair for pair in task.shards() if pair not in finished]
+
+
+def is_finished(task: Task, shard: Shard) -> bool:
+    """Whether a machine of the group of this one has computed a shard; it is not fetched."""
+    return shard in _computed(task)
 
 
 def finished_shards(task: Task) -> list[Shard]:
-    """The shards with a file."""
-    return [pair for pair in task.shards() if task.shard_path(*pair).exists()]
+    """The computed shards, fetched from the store where they are absent.
+
+    One that is damaged in the store is reported, and counts as not computed.
+    """
+    group = groups.current(task)
+    if group is not None:
+        groups.keep_only(task, group)
+    return [pair for pair in _computed(task) if _arrives(task, pair, group)]
+
+
+def _computed(task: Task) -> list[Shard]:
+    pairs = task.shards()
+    if shared_store() is None:
+        return [pair for pair in pairs if task.shard_path(*pair).exists()]
+    group = groups.current(task)
+    if group is None or group.why_not(task) is not None:
+        return []
+    stored = newest_versions(group.folder(task))
+    return [pair for pair in pairs if task.shard_path(*pair).name in stored]
+
+
+def _arrives(task: Task, pair: Shard, group: Group | None) -> bool:
+    path = task.shard_path(*pair)
+    try:
+        return fetch(path, _stored_name(task, path, group))
+    except StoreDamaged as error:
+        report_to_log(str(error))
+        return False
+
+
+def _stored_name(task: Task, path: Path, group: Group | None) -> str:
+    return f"{group.folder(task)}/{path.name}" if group is not None else path.name
 
 
 def compute(
@@ -48,7 +90,8 @@ def compute(
     """Computes shards in one pass.
 
     `report` gets the numbers of images and of top-1 correct images so far; `finished` is called
-    after each shard.
+    after each shard. Raises OtherOutputs where other machines have computed shards of this
+    evaluation and this one gives other outputs.
     """
     threads = settings().threads
     all_images = np.concatenate([task.images[start:stop] for start, stop in shards])
@@ -79,8 +122,9 @@ def compute(
                 callers=in_flight(threads),
             ),
         )
-        task.folder.mkdir(parents=True, exist_ok=True)
+        group = groups.join(task, groups.probe_digest(task, model.run), context.say)
         write_text(task.placement_path, json.dumps(model.placement))
+        publish(task.placement_path, _stored_name(task, task.placement_path, group))
         context.stage(f"Evaluating on {len(task.images):,} images of {task.index.name}.")
         results = pipeline.run(
             batches, model.run, lambda out, images: score_batch(task, out, images)
@@ -95,6 +139,8 @@ def compute(
                 done, correct = done + len(part), correct + int(part.correct.sum())
                 report(done, correct)
             _write(task, (start, stop), parts)
+            path = task.shard_path(start, stop)
+            publish(path, _stored_name(task, path, group))
             finished()
     finally:
         pipeline.close()

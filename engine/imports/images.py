@@ -15,11 +15,12 @@ from engine.common.digests import data_digest
 from engine.common.untrusted import plain_name
 from engine.datasets.classes import Classes, ClassSource
 from engine.datasets.label_files import LabelOptions, labels_by_name
+from engine.datasets.locating import index_path
 from engine.datasets.reader import classes_from_index
-from engine.datasets.registration import index_path
 from engine.errors import DatasetInvalid, InvalidRequest
 from engine.evaluation.per_image import NO_LABEL
 from engine.imports.predictions import Predictions
+from engine.store.shared import fetch
 
 MAX_NAME_LENGTH = 100  # of the database column
 
@@ -88,7 +89,7 @@ def find_images(
 
 def _registered_dataset(row: Dataset) -> ImageSet:
     path = index_path(row.digest)
-    if not path.is_file():
+    if not fetch(path):
         raise DatasetInvalid(
             f"The index of dataset {row.name!r} is missing; register it again with `dataset add`."
         )

@@ -29,7 +29,7 @@ from db.session import connect, reading, writing
 from engine.classify import client
 from engine.config import REPOSITORY, settings
 from engine.datasets.classes import ClassSource
-from engine.datasets.registration import index_path
+from engine.datasets.locating import index_path
 from engine.export.file_check import FileCheck, FileFacts
 from engine.store.artifacts import MODEL_FILE
 from engine.weights.identify import Identified

@@ -15,7 +15,8 @@ from db.enums import ArtifactKind, Precision, WeightsKind
 from db.models import Artifact, Dataset, Weights
 from db.session import writing
 from engine.catalog.models import CatalogModel
-from engine.common.digests import data_digest
+from engine.common.digests import file_digest
+from engine.datasets.locating import class_line, dataset_digest
 from engine.datasets.registration import check_folder, register
 from engine.jobs import queue as jobs
 from engine.jobs.context import JobContext
@@ -130,11 +131,16 @@ def labeled_by(model: ModelProto, root: Path, url: str, shift: int = 0) -> Datas
     given = runtime.run(np.stack(images))
     classes = given.shape[1]
     labels = (given.argmax(1) + shift) % classes
+    names = tuple(f"class {i}" for i in range(classes))
+    lines = [
+        f"{file}\0{file_digest(root / file)}\0{label}\n"
+        for file, label in zip(found.files, labels, strict=True)
+    ]
     labeled = replace(
         found,
         labels=tuple(int(label) for label in labels),
-        classes=tuple(f"class {i}" for i in range(classes)),
-        digest=data_digest([found.digest, labels.tolist()]),
+        classes=names,
+        digest=dataset_digest([*lines, class_line([found.source, names, found.present])]),
     )
     return register("tiny", labeled, url)
 

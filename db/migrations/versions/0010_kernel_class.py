@@ -62,7 +62,7 @@ def _rewrite(before: str, after: str) -> None:
                 found[row.id] = (row.recipe, _digest({**parts, after: values[after]}))
                 break
     for row in rows:  # results under other labels, whose recipes are made of those of others
-        source = found.get((row.protocol or {}).get("relabelled_from"))
+        source = found.get((row.protocol or {}).get("relabelled_from") or 0)
         labels = (row.protocol or {}).get("label_set_sha256")
         if source is not None and _digest([source[0], labels]) == row.recipe:
             found[row.id] = (row.recipe, _digest([source[1], labels]))
