@@ -49,11 +49,16 @@ $(VENV)/.runtime: requirements.txt pyproject.toml $(VENV)/.torch
 	@$(BIN)/python -m compileall -q -j 0 $(addprefix $(VENV)/lib/python3*/site-packages/,$(STARTUP))
 	@touch $@
 
+# New run completes the names of timm's models: they are read once, from the installed sources.
+$(VENV)/.timm_names: $(VENV)/.runtime
+	@$(BIN)/python -m engine.catalog.timm_names
+	@touch $@
+
 $(VENV)/.dev: requirements/dev.txt $(VENV)/.runtime
 	$(BIN)/python -m pip install --quiet --no-compile -r requirements/dev.txt
 	@touch $@
 
-setup: $(VENV)/.runtime ## Create .venv with the pinned requirements (TORCH=cpu: without CUDA)
+setup: $(VENV)/.timm_names ## Create .venv with the pinned requirements (TORCH=cpu: without CUDA)
 
 setup-paddle: ## Create .venv-paddle, for `export --exporter paddle2onnx` (Python 3.11 or 3.12)
 	@test -n "$(PADDLE_PYTHON)" || { echo "paddle2onnx needs Python 3.11 or 3.12; neither was found."; exit 1; }

@@ -10,6 +10,7 @@ import streamlit as st
 from dashboard import queries
 from dashboard.components.common.guard import guard, guard_callback
 from dashboard.components.common.notice import go_to, leave_notice
+from dashboard.components.common.purpose import page_purpose, page_title
 from dashboard.components.compare.sweep import show_sweep
 from dashboard.components.details.calibration_draws import show_calibration_draws
 from dashboard.components.details.fp16 import show_fp16
@@ -203,6 +204,7 @@ def column_set(rows: pd.DataFrame) -> str:
 def show_run(run: Run) -> None:
     """The page of one run."""
     st.title(f"Run {run.id}")
+    page_purpose("Run")
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(
             f"**{escape_markdown(run.title)}** · queued {ago(run.created_at)}", width="stretch"
@@ -231,7 +233,7 @@ def show_run(run: Run) -> None:
 run_id = requested_run_id()
 run = queries.find_run(run_id) if run_id is not None else None
 if run is None:
-    st.title("Runs")
+    page_title("Runs")
     if "id" in st.query_params:
         st.error(
             f"There is no run {escape_markdown(str(st.query_params['id'])[:20])}. Select one of "

@@ -64,3 +64,10 @@ def timm_name_problem(name: str) -> str | None:
     tags = ", ".join(f"{base}.{known}" for known in names[base][:3])
     hint = f"It has {tags}." if tags else "It has no published weights."
     return f"timm has no weights {name!r} of {base}. {hint}"
+
+
+if __name__ == "__main__":
+    from engine.common.error_sentences import errors_as_sentences
+
+    with errors_as_sentences():
+        print(f"{len(timm_names()):,} timm models can be named.")

@@ -36,17 +36,28 @@ def extract_dataset(archive: Path) -> Path:
         with disk_full_as_error(settings().home):
             target.parent.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(dir=target.parent, prefix=".part-") as part:
-                _extract(archive, Path(part) / "images")
+                extract_files(archive, Path(part) / "images", suffixes(), "image", TEXTS)
                 (Path(part) / "images").rename(target)
     return _only_folder(target)
 
 
-def _extract(archive: Path, folder: Path) -> None:
+def extract_files(
+    archive: Path,
+    folder: Path,
+    wanted: frozenset[str],
+    noun: str,
+    beside: frozenset[str] = frozenset(),
+) -> None:
+    """Extracts the files with the suffixes of `wanted` and `beside` into a new folder.
+
+    `noun` is what one of `wanted` is. Raises DatasetInvalid for a zip without one, for anything
+    but a zip, and for one over the limits.
+    """
     folder.mkdir()
     try:
         with zipfile.ZipFile(archive) as bundle:
-            wanted = _wanted(archive.name, bundle)
-            for info, name in wanted:
+            found = _wanted(archive.name, bundle, wanted, noun, beside)
+            for info, name in found:
                 _write(bundle, info, folder / name, archive.name)
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:
@@ -54,15 +65,21 @@ def _extract(archive: Path, folder: Path) -> None:
         raise DatasetInvalid(f"{archive.name} is no readable zip file: {error}.") from error
 
 
-def _wanted(archive: str, bundle: zipfile.ZipFile) -> list[tuple[zipfile.ZipInfo, PurePosixPath]]:
-    """The images and label files of the archive with their paths, within the limits."""
+def _wanted(
+    archive: str,
+    bundle: zipfile.ZipFile,
+    wanted: frozenset[str],
+    noun: str,
+    beside: frozenset[str],
+) -> list[tuple[zipfile.ZipInfo, PurePosixPath]]:
+    """The files of the archive that are extracted, with their paths, within the limits."""
     found: list[tuple[zipfile.ZipInfo, PurePosixPath]] = []
     total = 0
     if len(bundle.infolist()) > 2 * MAX_FILES:
         raise DatasetInvalid(f"{archive} holds more than {MAX_FILES:,} files: add its folder.")
     for info in bundle.infolist():
         name = PurePosixPath(info.filename.replace("\\", "/"))
-        if info.is_dir() or suffix_of(name.name) not in suffixes() | TEXTS:
+        if info.is_dir() or suffix_of(name.name) not in wanted | beside:
             continue
         hidden = any(part.startswith(".") and part != ".." for part in name.parts)
         if hidden or any(part.lower() in IGNORED for part in name.parts):
@@ -74,11 +91,11 @@ def _wanted(archive: str, bundle: zipfile.ZipFile) -> list[tuple[zipfile.ZipInfo
                 f"{archive}: {info.filename} is larger than {MAX_FILE_BYTES / 1e6:.0f} MB."
             )
         if info.file_size > CHUNK and info.file_size > MAX_RATIO * max(1, info.compress_size):
-            raise DatasetInvalid(f"{archive}: {info.filename} is compressed too far for an image.")
+            raise DatasetInvalid(f"{archive}: {info.filename} is compressed too far for an {noun}.")
         total += info.file_size
         found.append((info, name))
-    if not any(suffix_of(name.name) in suffixes() for _, name in found):
-        raise DatasetInvalid(f"{archive} holds no image of a supported format.")
+    if not any(suffix_of(name.name) in wanted for _, name in found):
+        raise DatasetInvalid(f"{archive} holds no {noun} of a supported format.")
     if len(found) > MAX_FILES or total > MAX_TOTAL_BYTES:
         raise DatasetInvalid(
             f"{archive} holds {len(found):,} files, {total / 1e9:.1f} GB; at most {MAX_FILES:,} "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import numpy as np
 from sqlalchemy import select
@@ -143,7 +143,8 @@ def match_images(
 ) -> tuple[Predictions, np.ndarray]:
     """The predictions in the order of the dataset, and the image index of each.
 
-    They are matched by file name if both have names, else by position. Raises InvalidRequest for
+    They are matched by file name if both have names (of all, the suffix may be left out), else by
+    position. Raises InvalidRequest for
     duplicate, unknown or missing names, for a different number of rows, and for labels that differ
     from those of the dataset.
     """
@@ -165,6 +166,9 @@ def match_images(
 def _match_names(names: np.ndarray, images: ImageSet, file: str) -> np.ndarray:
     assert images.name is not None
     index_of = {name: index for index, name in enumerate(images.name.tolist())}
+    by_stem = {PurePath(name).stem: name for name in index_of}
+    if len(by_stem) == len(index_of) and not set(names.tolist()) & index_of.keys():
+        names = np.array([by_stem.get(name, name) for name in names.tolist()])
     if len(index_of) != len(images):
         raise InvalidRequest(
             f"Several images of {images.dataset_name} have the same file name: give the "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -21,6 +22,7 @@ from engine.errors import InvalidRequest, VaccFileInvalid
 from engine.imports.mapping import detect_roles, write_mapped
 from engine.imports.predictions import read_predictions
 from engine.imports.tables import read_columns
+from engine.vacc.output_folder import write_folder_predictions
 from engine.vacc.result_file import write_predictions
 from tests.support import rows
 from tests.support.pages import opened, plain_texts
@@ -105,6 +107,46 @@ def test_the_vendors_result_file_is_taken(tmp_path: Path) -> None:
     path.write_text("\n".join(lines[:7]))
     with pytest.raises(VaccFileInvalid, match="1 images do not have 5 lines"):
         write_predictions(path, tmp_path / "mapped")
+
+
+def outputs(folder: Path, count: int = 200) -> Path:
+    """Outputs of `vamp`, one file per image, 20 images of each class."""
+    folder.mkdir()
+    for n in range(count):
+        np.savez(folder / f"{n:06d}_a{n}.npz", output_0=np.eye(10, dtype=np.float32)[[n // 20]])
+    return folder
+
+
+def test_a_folder_of_outputs_is_taken_by_path_and_as_a_zip_file(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queries, "datasets", lambda: [SimpleNamespace(name="other", digest="0")])
+    folder = outputs(tmp_path / "npz")
+    app = opened("import_results")
+    app.text_input(key="import_folder").set_value(str(tmp_path / "none")).run()
+    assert "There is no folder" in app.error[0].value
+    app.text_input(key="import_folder").set_value(str(folder)).run()
+    describe(app)
+    assert "200 images of other, top-1 100.00 %" in plain_texts(app)
+    app.text_input(key="import_folder").set_value("").run()
+    archive = shutil.make_archive(str(tmp_path / "npz"), "zip", tmp_path, "npz")
+    data = Path(archive).read_bytes()
+    app.file_uploader(key="predictions_upload").upload("npz.zip", data, "").run()
+    assert not app.error
+    assert "200 images of other, top-1 100.00 %" in plain_texts(app)
+
+
+def test_outputs_that_do_not_belong_together_are_refused(url: str, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(VaccFileInvalid, match="empty holds no npz file"):
+        write_folder_predictions(tmp_path / "empty")
+    folder = outputs(tmp_path / "npz", 2)
+    found = read_predictions(write_folder_predictions(folder))
+    assert found.name is not None
+    assert found.name.tolist() == ["a0", "a1"]
+    np.savez(folder / "000002_a2.npz", output_0=np.zeros((1, 7), np.float32))
+    with pytest.raises(VaccFileInvalid, match="not of the same model"):
+        write_folder_predictions(folder)
 
 
 def test_the_histogram_counts_classes() -> None:

@@ -12,6 +12,7 @@ from sqlalchemy import select
 from streamlit.testing.v1 import AppTest
 
 from dashboard.components.common.typed_paths import require_allowed
+from dashboard.components.datasets.add_form import checked_spec
 from dashboard.components.run_form import prefill
 from dashboard.components.run_form.controls import PREFILLED_FIELDS
 from dashboard.components.run_form.prefill import widget_values
@@ -272,3 +273,7 @@ def test_with_a_login_only_paths_in_the_data_roots_are_read(
         with pytest.raises(InvalidRequest, match="may not be read"):
             require_allowed(path)
     assert require_allowed(inside) == inside
+    for given in ({"folder": "/etc"}, {"labels": outside}, {"classes": outside}):
+        values = {"name": "mine", "folder": str(tmp_path), "labels": "", "classes": "", **given}
+        with pytest.raises(InvalidRequest, match="may not be read"):
+            checked_spec(**values)

@@ -64,5 +64,5 @@ def test_columns_are_those_of_what_was_measured(
 
 
 def test_without_any_run_there_is_a_way_to_one(url: str) -> None:
-    (link,) = opened("run").get("page_link")
+    *_, link = opened("run").get("page_link")
     assert link.proto.label == "Queue a run"

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import hashlib
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from dashboard.components.classify import uploads
-from engine.config import settings
+from engine.config import REPOSITORY, settings
 from engine.errors import ImageRejected, InvalidRequest
 
 
@@ -68,3 +69,10 @@ def test_files_over_the_limit_are_named() -> None:
     taken, rejected = uploads.split_by_count([f"{i}.png" for i in range(34)])
     assert len(taken) == 32
     assert [one.name for one in rejected] == ["32.png", "33.png"]
+
+
+def test_the_limit_that_uploaders_show_is_the_limit() -> None:
+    """Streamlit shows 512 MB and more as GB without a fraction."""
+    config = tomllib.loads((REPOSITORY / ".streamlit" / "config.toml").read_text())
+    limit_mb = config["server"]["maxUploadSize"]
+    assert limit_mb < 512 or limit_mb % 1024 == 0

@@ -29,6 +29,7 @@ PURPOSES: dict[str, Purpose] = {
     "System": Purpose("See this machine, its runtimes, disk use and all definitions.",
                       anchor="system"),
     "Help": Purpose("Read the documents of the workbench, without a network."),
+    "Run": Purpose("Follow the jobs of one run, read its results and repeat it.", anchor="jobs"),
     "Runs": Purpose("Find an earlier run, and open or clone it.", anchor="jobs"),
 }  # fmt: skip
 """By title."""

@@ -10,6 +10,7 @@ import streamlit as st
 from dashboard import queries
 from dashboard.components.common.guard import guard
 from dashboard.components.common.notice import go_to, leave_notice
+from dashboard.components.common.typed_paths import require_allowed
 from dashboard.components.imports.files import dropped_file
 from dashboard.components.jobs.fix import DATASET_KEY
 from dashboard.formats import escape_markdown
@@ -50,6 +51,8 @@ def checked_spec(
         raise InvalidRequest(f"{name} is the name of a built-in dataset; choose another name.")
     if not folder.strip():
         raise InvalidRequest("Enter the folder of the images.")
+    for path in filter(None, (folder.strip(), labels.strip(), classes.strip())):
+        require_allowed(path)
     if not Path(absolute(folder.strip())).is_dir():
         raise DatasetInvalid(f"There is no folder {absolute(folder.strip())} on this machine.")
     label_columns = columns_of(columns) if columns.strip() else None

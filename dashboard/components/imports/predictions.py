@@ -12,10 +12,12 @@ import streamlit as st
 from dashboard import queries
 from dashboard.components.common.guard import guard
 from dashboard.components.common.notice import go_to, leave_notice
+from dashboard.components.common.typed_paths import require_allowed
 from dashboard.components.imports.files import dropped_file, forget_file
 from dashboard.formats import escape_markdown, message
 from db.enums import Precision
 from engine.catalog.models import catalog
+from engine.common.files import expand_user
 from engine.common.stats import wilson_interval
 from engine.config import settings
 from engine.datasets.label_files import LabelOptions
@@ -29,9 +31,10 @@ from engine.imports.evaluation import (
 from engine.imports.mapping import ROLES, detect_roles, write_mapped
 from engine.imports.tables import Columns, read_columns
 from engine.specs.precisions import precision_names
+from engine.vacc.output_folder import write_folder_predictions
 from engine.vacc.result_file import write_predictions
 
-TYPES = ("npz", "npy", "csv", "parquet", "txt")
+TYPES = ("npz", "npy", "csv", "parquet", "txt", "zip")
 LABEL_TYPES = ("txt", "csv", "json")
 NONE = "–"
 SHOWN_ROWS = 5
@@ -41,12 +44,15 @@ KEY = "predictions"
 def import_predictions() -> None:
     """The whole form; nothing is recorded before the button."""
     file = dropped_file(
-        "Predictions: npz, npy, CSV, Parquet, or the result file (txt) of vamp_npz_decode",
+        "Predictions: npz, npy, CSV, Parquet, the result file (txt) of vamp_npz_decode, or a zip "
+        "of one npz per image",
         KEY,
         TYPES,
         "a file of predictions",
         "One row per image: the class indices of the top-5, best first, or a score per class.",
     )
+    if file is None:
+        file = outputs_folder()
     if file is None:
         st.caption("Accuracy is computed here, per image, from the predictions and the labels.")
         return
@@ -57,8 +63,46 @@ def import_predictions() -> None:
             preview_and_import(outside)
 
 
+def outputs_folder() -> Path | None:
+    """The folder of outputs of a vendor's tool, one npz file per image; None where none is given.
+
+    A folder that may not be read, or does not exist, is said below the field.
+    """
+    text = st.text_input(
+        "Or a folder on this machine with one npz file per image",
+        key="import_folder",
+        persist_state="session",
+        placeholder="/results/npz",
+        help="The outputs of vamp: output_0 holds the scores of an image.",
+    )
+    typed = (text or "").strip()
+    if not typed:
+        return None
+    with guard():
+        folder = expand_user(require_allowed(typed))
+        if not folder.is_dir():
+            raise InvalidRequest(f"There is no folder {typed} on this machine.")
+        return folder
+    return None
+
+
+@st.cache_data(show_spinner="Reading outputs", max_entries=4)
+def _read_outputs(source: str, home: str, changed_ns: int) -> Path | str:
+    """The predictions of a folder or zip file as one file, or the sentence why not."""
+    try:
+        return write_folder_predictions(Path(source))
+    except WorkbenchError as error:
+        return str(error)
+
+
 def choose_columns(file: Path) -> Path:
     """What each column is; returns a file that the import reads as it is."""
+    if file.is_dir() or file.suffix.lower() == ".zip":
+        found = _read_outputs(str(file), str(settings().home), file.stat().st_mtime_ns)
+        if isinstance(found, str):
+            raise InvalidRequest(found)
+        show_rows(read_columns(found))
+        return found
     folder = file.parent / "mapped"
     if file.suffix.lower() == ".txt":
         return write_predictions(file, folder)

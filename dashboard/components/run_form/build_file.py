@@ -6,7 +6,7 @@ import streamlit as st
 from pydantic import ValidationError
 
 from dashboard import queries
-from dashboard.components.common.typed_paths import require_allowed
+from dashboard.components.common.typed_paths import is_allowed, require_allowed
 from dashboard.components.run_form.options import AUTOMATIC
 from dashboard.components.run_form.prefill import widget_values
 from dashboard.formats import escape_markdown, message
@@ -40,7 +40,11 @@ def fill_from_build_file() -> str | None:
     with st.expander("Import a vamc build file", icon=":material/upload_file:"):
         st.caption("YAML file of the vendor's tool chain, either schema.")
         uploaded = st.file_uploader(
-            "Build file", type=["yaml", "yml"], key="build_file", label_visibility="collapsed"
+            "Build file",
+            type=["yaml", "yml"],
+            key="build_file",
+            label_visibility="collapsed",
+            max_upload_size=1,  # MB, the least; engine.vacc.yaml_text holds it to MAX_BYTES
         )
         if uploaded is None:
             return None
@@ -85,6 +89,13 @@ def _fill() -> None:
         return
     st.session_state.update(widget_values(filled.request))
     images, missing = calibration_dataset(parsed), list(filled.missing)
+    if images is not None and not is_allowed(str(images.root)):
+        missing.append(
+            f"The calibration images {images.root} may not be read: with a login, only folders of "
+            f"SENET_DATA_ROOTS may. Select a calibration dataset."
+        )
+        images = None
+        st.session_state[f"calibrate_for_{st.session_state.get('from')}"] = AUTOMATIC
     if images is not None and not expand_user(str(images.root)).is_dir():
         missing.append(
             f"The folder of the calibration images, {parsed.dataset}, is not on this machine: "
