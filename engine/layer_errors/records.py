@@ -13,6 +13,9 @@ from engine.common.untrusted import read_json
 from engine.config import settings
 from engine.errors import ArtifactMissing
 
+HARD_SWISH_GATE = "HardSwish gate"
+"""The operator of a tensor that the gate of a HardSwish computes."""
+
 
 class RuntimeErrors(Document):
     """One tensor in one runtime; SQNR against fp32 in dB (None: fp32 has no such tensor).
