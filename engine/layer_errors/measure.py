@@ -13,7 +13,7 @@ from engine.build.int8.qdq.placement import WEIGHTED_OPS
 from engine.errors import WorkbenchError
 from engine.layer_errors.graphs import Watched, isolated, observed, watched_tensors
 from engine.layer_errors.range_loss import RangeLoss
-from engine.layer_errors.records import RuntimeErrors, TensorErrors
+from engine.layer_errors.records import HARD_SWISH_GATE, RuntimeErrors, TensorErrors
 from engine.layer_errors.reference import Reference
 from engine.layer_errors.se_roles import se_roles
 from engine.layer_errors.sums import Distance, Noise, Sums
@@ -223,5 +223,5 @@ def _db(noises: Mapping[str, Noise], name: str) -> float | None:
 def _last_operator(nodes: tuple[NodeProto, ...]) -> str:
     """The operator that computes a tensor, without quantizers and what only moves values."""
     if any(node.output[0].endswith(GATE_LINE) for node in nodes):
-        return "HardSwish gate"
+        return HARD_SWISH_GATE
     return next((node.op_type for node in nodes if node.op_type not in MOVING_OPS), "")

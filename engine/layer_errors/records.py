@@ -14,6 +14,9 @@ from engine.config import settings
 from engine.errors import ArtifactMissing
 from engine.store.shared import fetch, publish_result
 
+HARD_SWISH_GATE = "HardSwish gate"
+"""The operator of a tensor that the gate of a HardSwish computes."""
+
 
 class RuntimeErrors(Document):
     """One tensor in one runtime; SQNR against fp32 in dB (None: fp32 has no such tensor).

@@ -14,6 +14,7 @@ from engine.build.int8.pipeline import prepare, quantize
 from engine.layer_errors import measure as measuring
 from engine.layer_errors.findings import findings_of
 from engine.layer_errors.measure import Measured, measure_layer_errors
+from engine.layer_errors.records import HARD_SWISH_GATE, TensorErrors
 from engine.layer_errors.reference import Reference
 from engine.runtimes.observing import plain_session_of
 from engine.runtimes.tensor_readers import EMULATED, READABLE, Reader, open_reader
@@ -136,6 +137,15 @@ def test_a_wrong_zero_point_is_found() -> None:
     far = np.where(values < 128, values + 120, values - 120).astype(values.dtype)
     right.CopyFrom(numpy_helper.from_array(far, right.name))
     assert "its zero point is wrong" in first_finding(model, reference)
+
+
+def test_a_gate_that_amplifies_its_input_is_no_wrong_layer() -> None:
+    gate = TensorErrors(
+        tensor="g", op=HARD_SWISH_GATE, single_db=30.0, deviation_levels=3.4, deviation=0.067
+    )
+    assert findings_of([gate]) == []
+    (layer,) = findings_of([gate.model_copy(update={"op": "Conv", "layers": ["conv"]})])
+    assert layer.startswith("conv: 3.4 levels off fp32 as stored, from exact inputs (7% of")
 
 
 def test_a_tensor_that_is_read_with_another_scale_is_found() -> None:
