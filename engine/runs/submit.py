@@ -13,6 +13,7 @@ from engine.errors import InvalidRequest
 from engine.jobs import queue
 from engine.runs.compile import compile_all
 from engine.runs.identified import identified
+from engine.runs.placement import placed, places_of, with_target
 from engine.runs.plan import plan
 from engine.runs.request import BUILTIN_DATASETS, RunRequest
 
@@ -22,7 +23,8 @@ def submit(request: RunRequest, url: str) -> int:
     problems = plan(request, url).problems
     if problems:
         raise InvalidRequest(" ".join(problems))
-    request, parts = identified(request, url)
+    places = places_of(request, url)
+    request, parts = identified(with_target(request, places), url)
     with writing(url) as session:
         images = session.scalar(select(Dataset.num_images).where(Dataset.name == request.dataset))
         registered = set(
@@ -31,11 +33,14 @@ def submit(request: RunRequest, url: str) -> int:
         run = Run(title=title_of(request), request=request.to_json())
         session.add(run)
         session.flush()
-        ids: list[int] = []
-        for job in compile_all(parts, images=images, registered=registered):
-            needs = tuple(ids[position] for position in job.needs)
-            ids.append(queue.submit(session, replace(job, needs=needs)))
-        for job_id in ids:
+        ids: dict[int, int] = {}
+        shared: list[int] = []
+        jobs = compile_all(parts, images=images, registered=registered)
+        for position, job in placed(jobs, places):
+            needs = tuple(ids[need] for need in job.needs)
+            ids[position] = queue.submit(session, replace(job, needs=needs))
+            shared.append(ids[position])
+        for job_id in shared:
             session.merge(RunJob(run_id=run.id, job_id=job_id))
         return run.id
 
