@@ -26,7 +26,7 @@ SIDE_BY_SIDE := tests -n $$(( $(CORES) < 4 ? $(CORES) + 1 : 4 )) --dist loadfile
 SERIAL := $$(grep -rlw --include='test_*.py' mark.serial tests)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-paddle oracles run test-unit test test-fast test-slow lint format docs demo migrate clean
+.PHONY: help setup setup-paddle oracles run test-unit test test-fast test-slow lint format docs demo cluster-demo migrate clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -82,6 +82,9 @@ run: migrate ## Start the dashboard on 127.0.0.1:8501 (PORT=8502: elsewhere)
 
 demo: $(VENV)/.runtime ## Run the built-in demo in the terminal
 	@$(BIN)/python -m engine demo
+
+cluster-demo: $(VENV)/.dev ## Run the demo on a head and two hosts on this machine (needs PostgreSQL)
+	@$(BIN)/python -m tests.support.cluster
 
 test-unit: $(VENV)/.dev ## Run the tests without jobs and browser, in under a minute: for every save
 	$(PYTEST) $(EVENLY) -m unit

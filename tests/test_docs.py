@@ -81,8 +81,8 @@ def test_every_command_of_the_documents_exists_with_its_options(
 
 
 def test_every_setting_is_documented() -> None:
-    for name in Settings.model_fields:
-        variable = "DATABASE_URL" if name == "database_url" else f"SENET_{name.upper()}"
+    for name, field in Settings.model_fields.items():
+        variable = field.validation_alias or f"SENET_{name.upper()}"
         assert f"`{variable}`" in DOCUMENTS["docs/settings.md"], variable
 
 

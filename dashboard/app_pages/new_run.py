@@ -27,6 +27,7 @@ from db.models import Run
 from engine.errors import InvalidRequest
 from engine.jobs import dispatcher
 from engine.runs.durations import estimate_run
+from engine.runs.placement import host_choices
 from engine.runs.plan import Plan, plan
 from engine.runs.request import RunRequest
 from engine.runs.submit import submit
@@ -53,9 +54,17 @@ def gather() -> RunRequest:
     form.draw("runtimes", bind="query-params", format_func=label_of)
     choices.choose_tasks(form, can_evaluate=dataset is not None and trained)
     choices.check_classes(form, identified, model_id)
+    _choose_hosts(form)
     draw_options(form, kind, model_id)
     _describe(form)
     return form.request()
+
+
+def _choose_hosts(form: Form) -> None:
+    """The hosts that measure; nothing while there is only one."""
+    offered = host_choices(queries.url())
+    if len(offered) > 1 or is_prefilled("hosts"):
+        form.draw("hosts", offered=offered, placeholder="any host")
 
 
 def _describe(form: Form) -> None:

@@ -161,6 +161,7 @@ Sources = Annotated[
 ]
 RunName = Annotated[str | None, option("name")]
 RunNotes = Annotated[str | None, option("notes")]
+RunHosts = Annotated[list[str] | None, option("hosts", more="Repeat the option for several.")]
 RunTags = Annotated[list[str] | None, option("tags", more="Repeat the option for several.")]
 Target = Annotated[
     str,

@@ -186,6 +186,7 @@ def run(
     provider: o.Provider = CPU_PROVIDER,
     preparation: g.PreprocessOptions,
     outputs: g.OutputOptions,
+    host: o.RunHosts = None,
     name: o.RunName = None,
     notes: o.RunNotes = None,
     tag: o.RunTags = None,
@@ -207,6 +208,7 @@ def run(
     chosen = read_models(models or (), weights, source or (), catalog)
     request = RunRequest(
         **{**builds.request_fields(runtime), **chosen},
+        hosts=tuple(dict.fromkeys(host or ())),
         name=name,
         notes=notes,
         tags=tuple(dict.fromkeys(tag or ())),

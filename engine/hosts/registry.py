@@ -27,8 +27,8 @@ from engine.hosts import home
 from engine.runtimes.registry import statuses
 from engine.text import ago, quoted
 
-HEARD_EVERY_S = 10.0
-UP_S = 30.0
+HEARD_EVERY_S = 5.0
+UP_S = 20.0
 """A host that was heard of within so long is up."""
 MAX_LABEL = 60
 DEVICE_FACTS = ("cpu", "isa", "cores", "memory_gb", "machine", "gpu")

@@ -31,18 +31,23 @@ LOOK_EVERY_S = 1.0
 PROBE_S = 2.0
 LOST_AFTER_S = 5.0
 """A head that has not answered for so long is lost: the dispatcher connects anew."""
+HEARD_SLACK_S = 2.0
 FORGET_S = 600.0
 """A task whose job is still queued after so long is submitted again, which does no harm."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Task:
-    """A submitted job; `hosts` are the identities of those that may run it."""
+    """A submitted job; `hosts` are the identities of those that may run it.
+
+    `claimed`: its host has claimed the job.
+    """
 
     job_id: int
     exclusive: bool
     hosts: frozenset[str]
     at: float = field(default_factory=time.monotonic)
+    claimed: bool = False
 
     @property
     def age_s(self) -> float:
@@ -57,8 +62,10 @@ class RayExecutor:
         self.tasks: dict[Any, _Task] = {}
         self.slots: dict[str, int] = {}
         """Slots of each host that is in the cluster now, by identity."""
+        self.suspects: dict[str, float] = {}
+        """When a job was lost on a host, by identity."""
         self.connected = False
-        self.looked_at = self.heard_at = 0.0
+        self.looked_at = 0.0
         self.answered_at = time.monotonic()
         require_ray()
 
@@ -70,19 +77,47 @@ class RayExecutor:
         self._look()
         self._collect()
         hosts = registry.known_hosts(self.url)
-        usable = [h for h in hosts if h.identity in self.slots and h.version == __version__]
+        usable = [
+            host
+            for host in hosts
+            if host.identity in self.slots and host.is_up and host.version == __version__
+            if not self._is_suspect(host)
+        ]
         ready = queue.ready(self.url)
-        queued = {job.id for job in ready}
-        waiting = [task for task in self.tasks.values() if task.job_id in queued]
-        submitted = {task.job_id for task in self.tasks.values() if task.age_s < FORGET_S}
+        waiting = self._waiting({job.id for job in ready})
+        submitted = {task.job_id for task in waiting}
         for job in ready:
-            if job.id in submitted or job.id in {task.job_id for task in waiting}:
+            if job.id in submitted:
                 continue
             fitting = frozenset(host.identity for host in usable if job.wish.allows(host))
             queue.say_why_waiting(self.url, job, None if fitting else self._why(job, hosts))
             fitting -= frozenset() if job.exclusive else _held_back(waiting)
             if fitting and self._has_room(job, fitting, waiting):
                 waiting.append(self._submit(job, fitting))
+
+    def _waiting(self, queued: set[int]) -> list[_Task]:
+        """The tasks that wait in Ray's queue.
+
+        A job that was claimed and is queued again was lost with its host: its task is forgotten,
+        long before Ray has noticed. So is one that waits for very long: to submit a job twice does
+        no harm.
+        """
+        waiting = []
+        for reference, task in list(self.tasks.items()):
+            if task.job_id not in queued:
+                task.claimed = True
+            elif task.claimed or task.age_s >= FORGET_S:
+                del self.tasks[reference]
+                if task.claimed and (row := queue.get(self.url, task.job_id)) and row.home:
+                    self.suspects[row.home] = time.monotonic()
+            else:
+                waiting.append(task)
+        return waiting
+
+    def _is_suspect(self, host: KnownHost) -> bool:
+        """Whether a job was lost on a host that has not been heard of since."""
+        lost_at = self.suspects.get(host.identity)
+        return lost_at is not None and time.monotonic() - lost_at < host.silent_s + HEARD_SLACK_S
 
     def _why(self, job: Ready, hosts: list[KnownHost]) -> str:
         if not self.connected:
@@ -156,7 +191,7 @@ class RayExecutor:
         if not self.connected:
             self._connect()
         if self.connected:
-            self._read_nodes(now)
+            self._read_nodes()
 
     def _connect(self) -> None:
         os.environ.update(ray_environment())
@@ -170,7 +205,7 @@ class RayExecutor:
             reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
             log_line(f"Ray at {settings().ray_address}: {reason}")
 
-    def _read_nodes(self, now: float) -> None:
+    def _read_nodes(self) -> None:
         import ray
 
         self.slots = {
@@ -178,9 +213,6 @@ class RayExecutor:
             for node in ray.nodes()
             if node["Alive"] and (name := node["Labels"].get(HOST_LABEL))
         }
-        if self.slots and now - self.heard_at >= registry.HEARD_EVERY_S:
-            self.heard_at = now
-            registry.heard_of(self.url, self.slots)
 
 
 def _held_back(waiting: Collection[_Task]) -> frozenset[str]:

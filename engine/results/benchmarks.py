@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 from sqlalchemy import Select, func, select
 
-from db.models import Benchmark, Environment
+from db.models import Benchmark, Environment, Host, Job
 from engine.benchmark.interference import MAX_OTHER_CORES
 from engine.benchmark.machine_state import state_sentence
 from engine.benchmark.placement import nodes_on_other_providers, placement_text
@@ -16,7 +16,7 @@ from engine.errors import InvalidRequest
 from engine.peak.shares import add_peak_shares
 from engine.results.columns import COLUMNS
 from engine.results.faster import with_not_faster
-from engine.results.reading import by_runtime, newest_rows, read_frame
+from engine.results.reading import by_runtime, host_of_job, newest_rows, read_frame
 from engine.specs.comparability import SAME_SETTING
 from engine.store.protocols import MachineState, ScenarioFacts
 
@@ -31,7 +31,7 @@ def newest_benchmarks(url: str, builds: pd.DataFrame) -> pd.DataFrame:
     """The newest benchmark of each build in each runtime under each SAME_SETTING."""
     frame = all_benchmarks(url, builds)
     frame = frame.assign(executed_by=by_runtime(frame))
-    return newest_rows(frame, (*SAME_SETTING, "executed_by"), "benchmarked_at")
+    return newest_rows(frame, (*SAME_SETTING, "executed_by", "host"), "benchmarked_at")
 
 
 def _benchmarks() -> Select:
@@ -40,22 +40,28 @@ def _benchmarks() -> Select:
         for column in Benchmark.__table__.columns
         if column.name in COLUMNS and column.name != "artifact_digest"
     ]
-    return select(
-        Benchmark.protocol["processes"].label("processes"),
-        Benchmark.protocol["scenario"].label("scenario"),
-        Benchmark.protocol["noise"].label("noise"),
-        Benchmark.protocol["nodes"].label("elsewhere"),
-        Benchmark.protocol["session"].label("session"),
-        Benchmark.protocol["machine"].label("machine_state"),
-        Benchmark.protocol["speed_up"].label("speed_up"),
-        Benchmark.id.label("benchmark_id"),
-        Benchmark.created_at.label("benchmarked_at"),
-        func.coalesce(Benchmark.artifact_digest, Benchmark.imported_digest).label(
-            "artifact_digest"
-        ),
-        Environment.label.label("environment"),
-        *measured_columns,
-    ).join(Environment, Environment.digest == Benchmark.environment_digest)
+    return (
+        select(
+            Benchmark.protocol["processes"].label("processes"),
+            Benchmark.protocol["scenario"].label("scenario"),
+            Benchmark.protocol["noise"].label("noise"),
+            Benchmark.protocol["nodes"].label("elsewhere"),
+            Benchmark.protocol["session"].label("session"),
+            Benchmark.protocol["machine"].label("machine_state"),
+            Benchmark.protocol["speed_up"].label("speed_up"),
+            Benchmark.id.label("benchmark_id"),
+            Benchmark.created_at.label("benchmarked_at"),
+            func.coalesce(Benchmark.artifact_digest, Benchmark.imported_digest).label(
+                "artifact_digest"
+            ),
+            Environment.label.label("environment"),
+            host_of_job(),
+            *measured_columns,
+        )
+        .join(Environment, Environment.digest == Benchmark.environment_digest)
+        .outerjoin(Job, Job.id == Benchmark.job_id)
+        .outerjoin(Host, Host.identity == Job.home)
+    )
 
 
 def _with_protocol(frame: pd.DataFrame) -> pd.DataFrame:

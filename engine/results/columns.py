@@ -322,6 +322,7 @@ _COLUMNS = (
     ),
     Column("preprocess", "preprocessing", "Preprocessing of the images."),
     Column("environment", "machine", "Machine of the measurement."),
+    Column("host", "host", "Label of the host that measured it."),
     Column("weights_digest", "weights SHA-256", "SHA-256 of the weights."),
     Column("artifact_digest", "artifact", "SHA-256 of the build."),
     Column("dataset_digest", "dataset digest", "SHA-256 of the dataset's list of images."),
@@ -362,7 +363,7 @@ _SPEED = (
     "machine_state", "noise",
     "other_busy_cores", "latency_p50_ms", "latency_p90_ms", "latency_p99_ms", "batch", "threads",
     "instances", "load_ms", "first_inference_ms", "peak_rss_mb", "achieved_gmacs_per_s",
-    "peak_share", "execution", "environment",
+    "peak_share", "execution", "environment", "host",
 )  # fmt: skip
 SETS = {"Summary": _SUMMARY, "Accuracy": _ACCURACY, "Speed": _SPEED}
 """Column sets that the pages offer, each after IDENTITY, in this order."""

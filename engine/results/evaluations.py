@@ -8,12 +8,12 @@ from functools import lru_cache
 import pandas as pd
 from sqlalchemy import Select, Text, cast, func, select
 
-from db.models import Environment, Evaluation
+from db.models import Environment, Evaluation, Host, Job
 from engine.benchmark.placement import placement_text
 from engine.common.stats import wilson_interval
 from engine.evaluation.comparability import NOT_STATED
 from engine.preprocess import PreprocessSpec
-from engine.results.reading import newest_rows, read_frame, with_ran_in
+from engine.results.reading import host_of_job, newest_rows, read_frame, with_ran_in
 from engine.specs.comparability import SAME_EVALUATION
 
 
@@ -29,30 +29,36 @@ def newest_evaluations(url: str) -> pd.DataFrame:
 
 
 def _evaluations() -> Select:
-    return select(
-        Evaluation.id.label("evaluation_id"),
-        func.coalesce(Evaluation.artifact_digest, Evaluation.imported_digest).label(
-            "artifact_digest"
-        ),
-        Evaluation.dataset_name.label("dataset"),
-        Evaluation.dataset_digest,
-        Evaluation.label_set,
-        cast(Evaluation.preprocess, Text).label("preprocess"),
-        Evaluation.images,
-        func.coalesce(Evaluation.images_digest, "").label("images_digest"),
-        Evaluation.protocol["nodes"].label("placement"),
-        Evaluation.protocol["runtime"].as_string().label("runtime"),
-        Evaluation.protocol["preprocessing"].as_string().label("preparation"),
-        func.coalesce(Evaluation.images_planned, Evaluation.images).label("images_planned"),
-        Evaluation.images_in_dataset,
-        Evaluation.top1_count,
-        Evaluation.top5_count,
-        Evaluation.at_chance,
-        Evaluation.protocol[("seen_before", "images")].label("seen_images"),
-        Evaluation.created_at.label("evaluated_at"),
-        Evaluation.environment_digest,
-        Environment.label.label("environment"),
-    ).outerjoin(Environment, Environment.digest == Evaluation.environment_digest)
+    return (
+        select(
+            Evaluation.id.label("evaluation_id"),
+            func.coalesce(Evaluation.artifact_digest, Evaluation.imported_digest).label(
+                "artifact_digest"
+            ),
+            Evaluation.dataset_name.label("dataset"),
+            Evaluation.dataset_digest,
+            Evaluation.label_set,
+            cast(Evaluation.preprocess, Text).label("preprocess"),
+            Evaluation.images,
+            func.coalesce(Evaluation.images_digest, "").label("images_digest"),
+            Evaluation.protocol["nodes"].label("placement"),
+            Evaluation.protocol["runtime"].as_string().label("runtime"),
+            Evaluation.protocol["preprocessing"].as_string().label("preparation"),
+            func.coalesce(Evaluation.images_planned, Evaluation.images).label("images_planned"),
+            Evaluation.images_in_dataset,
+            Evaluation.top1_count,
+            Evaluation.top5_count,
+            Evaluation.at_chance,
+            Evaluation.protocol[("seen_before", "images")].label("seen_images"),
+            Evaluation.created_at.label("evaluated_at"),
+            Evaluation.environment_digest,
+            Environment.label.label("environment"),
+            host_of_job(),
+        )
+        .outerjoin(Environment, Environment.digest == Evaluation.environment_digest)
+        .outerjoin(Job, Job.id == Evaluation.job_id)
+        .outerjoin(Host, Host.identity == Job.home)
+    )
 
 
 def _with_accuracy(frame: pd.DataFrame) -> pd.DataFrame:

@@ -93,6 +93,7 @@ def join_results(tables: ResultTables) -> pd.DataFrame:
     benchmarked = frame["placement_benchmark"].astype(object)
     frame["placement"] = benchmarked.where(benchmarked.notna(), frame["placement"].astype(object))
     frame["environment"] = frame["environment_benchmark"].fillna(frame["environment"])
+    frame["host"] = frame["host_benchmark"].fillna(frame["host"])
     frame["environment_digest"] = frame["environment_digest_benchmark"].fillna(
         frame["environment_digest"]
     )

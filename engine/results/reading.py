@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pandas as pd
-from sqlalchemy import Select
+from sqlalchemy import ColumnElement, Select, func
 
+from db.models import Environment, Host
 from db.session import reading
 from engine.runtimes.registry import RUNTIMES, name_in
 from engine.specs import DEFAULT_RUNTIME
@@ -14,6 +15,12 @@ def read_frame(url: str, statement: Select) -> pd.DataFrame:
     """The rows of a SELECT statement; its labels are the columns."""
     with reading(url) as session:
         return pd.read_sql(statement, session.connection())
+
+
+def host_of_job() -> ColumnElement[str]:
+    """Label of the host that measured; without one, the hostname that the environment states."""
+    stated = Environment.facts["host"].as_string()
+    return func.coalesce(Host.label, stated).label("host")
 
 
 def with_ran_in(frame: pd.DataFrame, measured_here: pd.Series | None = None) -> pd.DataFrame:

@@ -102,6 +102,9 @@ _TABLE = (
           "precisions.", flags=("--name",)),
     Field("notes", "Notes", "Notes on the run: what it is for.", flags=("--notes",)),
     Field("tags", "Tags", "Tags of the run, to find it again.", flags=("--tag",), closed=False),
+    Field("hosts", "Hosts", "Host that measures, by its label; like:LABEL is any host of the same "
+          "device model. With several, every build is measured on each. Default: any host.",
+          flags=("--host",), closed=False),
     Field("weights", "Weights", "`pretrained`, `random` (for speed only), or a file (.pth, "
           ".safetensors, .pdparams, .pdiparams, .onnx).", flags=("--weights",), always_shown=True),
     Field("weights.kind", "Weights", choices=_all(WeightsKind)),

@@ -19,6 +19,7 @@ from engine.runs.comparison import Comparison, comparison_of
 from engine.runs.disk import estimate_disk
 from engine.runs.downloads import missing_weights, weights_sentences
 from engine.runs.many_models import merge_sentences
+from engine.runs.placement import place_problems, place_steps
 from engine.runs.request import BUILTIN_DATASETS, RunRequest, Task, benchmark_points
 from engine.runs.validation import NOTE_CHECKS, PROBLEM_CHECKS, WARNING_CHECKS, Check
 from engine.runs.work import Work, work_of
@@ -71,9 +72,10 @@ def plan(request: RunRequest, url: str) -> Plan:
             for kind in ("steps", "problems", "warnings", "notes")
         )
     steps, problems, warnings, notes = merged
+    unplaced = tuple(place_problems(request, url))
     return Plan(
-        steps,
-        problems,
+        steps if unplaced else (*steps, *place_steps(request, url)),
+        (*problems, *unplaced),
         (*(weights if offline else ()), *warnings, *(disk.warnings() if disk else ())),
         (*(() if offline else weights), *notes, *(disk.notes() if disk else ())),
         work,

@@ -33,6 +33,7 @@ Batch = Annotated[int, Field(ge=1, le=4096)]
 Threads = Annotated[int, Field(ge=0, le=1024)]
 Instances = Annotated[int, Field(ge=1, le=256)]
 Tag = Annotated[str, Field(min_length=1, max_length=40)]
+HostChoice = Annotated[str, Field(min_length=1, max_length=70)]
 MAX_MODELS = 500
 """Most models of one run."""
 
@@ -65,7 +66,8 @@ class RunRequest(Spec):
     """Models with their weights, the precisions to build, the runtimes and the tasks to do.
 
     `model_id` and `weights` are the first model; `other_models` get the same precisions, runtimes,
-    tasks and options. `name`, `notes` and `tags` are for people, and change no result.
+    tasks and options. `name`, `notes` and `tags` are for people, and change no result. `hosts` are
+    those that measure, by label; `like:LABEL` is any of its device model; none: any host.
 
     `preprocess` is that of the export and of everything built from it; `evaluation_preprocess`
     replaces it in evaluations only. Each build is benchmarked at every combination of `batches`,
@@ -81,6 +83,7 @@ class RunRequest(Spec):
     name: str | None = Field(None, max_length=100, exclude_if=lambda name: name is None)
     notes: str | None = Field(None, max_length=5000, exclude_if=lambda notes: notes is None)
     tags: tuple[Tag, ...] = Field((), max_length=20, exclude_if=lambda tags: not tags)
+    hosts: tuple[HostChoice, ...] = Field((), max_length=50, exclude_if=lambda hosts: not hosts)
     precisions: tuple[Precision, ...] = Field(default_factory=in_order)
     tasks: tuple[Task, ...] = DEFAULT_TASKS
     runtimes: tuple[str, ...] = Field(

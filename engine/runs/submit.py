@@ -14,6 +14,7 @@ from engine.errors import InvalidRequest
 from engine.jobs import queue
 from engine.runs.compile import compile_for
 from engine.runs.identified import identified
+from engine.runs.placement import placed, places_of, with_target
 from engine.runs.plan import plan
 from engine.runs.request import RunRequest
 
@@ -23,17 +24,21 @@ def submit(request: RunRequest, url: str) -> int:
     problems = plan(request, url).problems
     if problems:
         raise InvalidRequest(" ".join(problems))
-    request, parts = identified(request, url)
+    places = places_of(request, url)
+    request, parts = identified(with_target(request, places), url)
     with writing(url) as session:
         known = KnownDatasets.load(session)
         run = Run(title=title_of(request), request=request.to_json())
         session.add(run)
         session.flush()
-        ids: list[int] = []
-        for job in compile_for(parts, request.dataset, known):
-            needs = tuple(ids[position] for position in job.needs)
-            ids.append(queue.submit(session, replace(job, needs=needs)))
-        for job_id in ids:
+        ids: dict[int, int] = {}
+        shared: list[int] = []
+        jobs = compile_for(parts, request.dataset, known)
+        for position, job in placed(jobs, places):
+            needs = tuple(ids[need] for need in job.needs)
+            ids[position] = queue.submit(session, replace(job, needs=needs))
+            shared.append(ids[position])
+        for job_id in shared:
             session.merge(RunJob(run_id=run.id, job_id=job_id))
         return run.id
 

@@ -148,8 +148,8 @@ class Cluster:
 
     def join(self, name: str, **variables: str) -> Member:
         """Starts a host that runs jobs."""
-        address = f"127.0.0.1:{self.port}"
-        return self.add(name, "join", address, "--label", name, **variables)
+        where = (f"127.0.0.1:{self.port}", "--ip", f"127.0.0.{1 + len(self.members)}")
+        return self.add(name, "join", *where, "--label", name, **variables)
 
 
 @cache

@@ -19,6 +19,7 @@ OTHER_VALUES: dict[str, tuple[Any, ...]] = {
     "name": ("first of May",),
     "notes": ("Two\nlines.",),
     "tags": (("a", "b c"),),
+    "hosts": (("edge-a", "like:edge-b"),),
     "precisions": (("int8", "fp32"), ("fp16",), ()),
     "tasks": (("benchmark", "export"), ("profile",), ("evaluate",), ()),
     "dataset": ("gone", "demo"),

@@ -177,6 +177,15 @@ class Tags(Pills):
         return tuple(dict.fromkeys(word for word in words if word))
 
 
+class Hosts(Tags):
+    """Hosts that are known; those of an earlier run stay, though they are forgotten by now."""
+
+    def draw(self, place: Any, **options: Any) -> Any:
+        held = st.session_state.get(self.key) or []
+        offered = list(dict.fromkeys([*options.pop("offered", ()), *held]))
+        return place.multiselect(options=offered, **self.settings(**options))
+
+
 class LayerIndices(Text):
     """Indices of layers, as text."""
 
@@ -206,6 +215,7 @@ CONTROLS: dict[str, Control] = {
         Text: ("output", "name"),
         LongText: ("notes",),
         Tags: ("tags",),
+        Hosts: ("hosts",),
         LayerIndices: ("keep_in_float",),
     }.items()
     for name in names

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -46,22 +47,24 @@ def cluster() -> Iterator[Cluster]:
 
 @contextmanager
 def dispatcher(cluster: Cluster) -> Iterator[None]:
-    """The dispatcher of the head's home; it leads before anything is queued."""
+    """The dispatcher of the head's home, restarted if it ends, as `senet hosts head` does it."""
     variables = {"SENET_IDLE_S": "600", "SENET_LEASE_S": LEASE_S}
     log = (cluster.folder / "dispatcher.log").open("ab")
+    once = f"{sys.executable} -m tests.support.dispatcher_for_tests"
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.support.dispatcher_for_tests"],
+        ["sh", "-c", f"while true; do {once}; sleep 1; done"],
         cwd=REPOSITORY,
         env={**cluster.environment(cluster.folder / "head"), **variables},
         stdout=log,
         stderr=log,
+        start_new_session=True,
     )
     log.close()
     try:
         until(lambda: has_leader(cluster.url), "the dispatcher")
         yield
     finally:
-        process.kill()
+        os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
 

@@ -86,6 +86,7 @@ CALLS: dict[str, tuple[list[str], Any]] = {
     "name": (["run", "timm/x", "--name", "first"], "first"),
     "notes": (["run", "timm/x", "--notes", "why"], "why"),
     "tags": (["run", "timm/x", "--tag", "a", "--tag", "b", "--tag", "a"], ("a", "b")),
+    "hosts": (["run", "timm/x", "--host", "a", "--host", "like:b"], ("a", "like:b")),
     "weights": (["run", "timm/x", "--weights", "random", "--seed", "7"],
                 WeightsSpec(kind="random", seed=7)),
     "precisions": (["run", "timm/x", "-p", "int8", "-p", "fp32"], ("int8", "fp32")),
