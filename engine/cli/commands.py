@@ -140,6 +140,7 @@ COMMANDS: dict[str, Entry] = {
     "vamc": Entry("vendor.vamc:app", "Builds models from the vendor's build files (YAML)."),
     "artifacts": Entry("artifacts:app", "Shows exports and builds on disk; removes unused ones."),
     "home": Entry("home:app", "Shows the data folder and its database."),
+    "store": Entry("store:app", "Uploads what only this home has to the shared store."),
 }
 
 
