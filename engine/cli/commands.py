@@ -141,6 +141,7 @@ COMMANDS: dict[str, Entry] = {
     "artifacts": Entry("artifacts:app", "Shows exports and builds on disk; removes unused ones."),
     "hosts": Entry("hosts:app", "Lists the machines that run jobs, and labels them."),
     "home": Entry("home:app", "Shows the data folder and its database."),
+    "store": Entry("store:app", "Uploads what only this home has to the shared store."),
 }
 
 

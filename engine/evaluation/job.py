@@ -103,6 +103,7 @@ def _as_computed(task: Task, context: JobContext) -> Task:
     if record.find_complete(task.recipe, context.url) is None:
         context.say(f"All images are evaluated here. {reason}")
         groups.leave(task)
+        record.forget_partial(theirs.recipe, context.url)
     return task
 
 

@@ -170,6 +170,13 @@ def _delete(recipe: str, url: str) -> None:
             session.delete(row)
 
 
+def forget_partial(recipe: str, url: str) -> None:
+    """Deletes a partial evaluation whose missing images nobody will add."""
+    row = _find(recipe, url)
+    if row is not None and is_partial(row):
+        _delete(recipe, url)
+
+
 def _protocol_name(task: Task) -> str:
     own = artifacts.preprocess_of(task.artifact)
     name = protocol_name(task.preprocess, find_model(task.artifact.model_id).preprocess)

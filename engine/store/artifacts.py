@@ -24,7 +24,7 @@ from engine.common.files import write_text
 from engine.config import settings
 from engine.errors import ArtifactMissing, StoreDamaged
 from engine.preprocess import PreprocessSpec
-from engine.store import shared
+from engine.store import cache, shared
 from engine.text import quoted
 
 if TYPE_CHECKING:
@@ -146,7 +146,9 @@ def folder_of(digest: str) -> Path:
     Raises StoreDamaged and StoreUnavailable.
     """
     folder = settings().home / "artifacts" / digest
-    shared.fetch_artifact(folder)
+    absent = not folder.is_dir()
+    if shared.fetch_artifact(folder) and absent:
+        cache.trim(settings().url)
     return folder
 
 

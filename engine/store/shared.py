@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -31,16 +32,18 @@ LISTED_S = 5.0
 _DIGEST = re.compile("[0-9a-f]{64}")
 
 
-def publish(path: Path, name: str | None = None) -> None:
+def publish(path: Path, name: str | None = None) -> bool:
     """Uploads a file of the home, unless the store has it; `name`: in the store, its path if None.
 
-    Raises StoreUnavailable and StorageFull.
+    Whether it was uploaded. Raises StoreUnavailable and StorageFull.
     """
     store = shared_store()
     if store is not None:
         target = f"{name or _name_of(path)}/{file_digest(path)}"
         if not store.exists(target):
             store.put(path, target)
+            return True
+    return False
 
 
 def publish_result(path: Path) -> None:
@@ -60,6 +63,7 @@ def fetch(path: Path, name: str | None = None) -> bool:
     Raises StoreDamaged, StoreUnavailable and StorageFull.
     """
     if path.is_file():
+        _touch(path)
         return True
     store = shared_store()
     if store is None:
@@ -91,17 +95,43 @@ def fetch_all(folder: Path) -> None:
         fetch(folder / name)
 
 
-def publish_artifact(folder: Path) -> None:
-    """Uploads the folder of an artifact, which is named by its digest, unless the store has it."""
+@dataclass(frozen=True, slots=True)
+class Pushed:
+    """How many files and artifacts the home has, and what of them was uploaded."""
+
+    files: int
+    uploaded: int
+    uploaded_bytes: int
+
+
+def push_home() -> Pushed:
+    """Uploads all artifacts, results and indices of datasets of the home that the store lacks."""
+    home = settings().home
+    folders = [path for path in (home / "artifacts").glob("*") if _DIGEST.fullmatch(path.name)]
+    indices = [p for p in (home / "datasets").glob("*.json") if _DIGEST.fullmatch(p.stem)]
+    results = [p for p in (home / "results").rglob("*") if p.suffix in (".npz", ".json")]
+    sent = [path for path in folders if publish_artifact(path)]
+    sent += [path for path in (*indices, *results) if publish(path)]
+    files = [one for path in sent for one in (path.iterdir() if path.is_dir() else [path])]
+    total = len(folders) + len(indices) + len(results)
+    return Pushed(total, len(sent), sum(one.stat().st_size for one in files))
+
+
+def publish_artifact(folder: Path) -> bool:
+    """Uploads the folder of an artifact, which is named by its digest, unless the store has it.
+
+    Whether it was uploaded.
+    """
     store = shared_store()
     name = f"artifacts/{folder.name}"
     if store is None or store.exists(f"{name}/{FILES}"):
-        return
+        return False
     files = sorted(path for path in folder.iterdir() if path.is_file())
     for path in files:
         store.put(path, f"{name}/{path.name}")
     digests = {path.name: file_digest(path) for path in files}
     store.put_text(f"{name}/{FILES}", json.dumps(digests, indent=1))
+    return True
 
 
 def fetch_artifact(folder: Path) -> bool:
@@ -218,7 +248,7 @@ def _touch(path: Path) -> None:
     """Marks the time of use, by which the cache removes the least recently used."""
     if settings().store:
         with suppress(OSError):
-            os.utime(path, (time.time(), path.stat().st_mtime))
+            os.utime(path)
 
 
 def _name_of(path: Path) -> str:

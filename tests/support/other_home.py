@@ -13,6 +13,7 @@ import sys
 from contextlib import redirect_stdout
 from dataclasses import replace
 from typing import Any
+from uuid import uuid4
 
 from engine.common import environment
 from engine.config import settings
@@ -27,8 +28,8 @@ def main(asked: dict[str, Any]) -> dict[str, Any]:
     pretend(asked.get("facts") or {}, bits=asked.get("bits"))
     spec = EvaluateSpec.model_validate(asked["spec"])
     results, said = [], []
-    for number, shard in enumerate(asked["ranges"]):
-        context = Quiet(settings().url, settings().home / "tmp" / f"work{number}")
+    for shard in asked["ranges"]:
+        context = Quiet(settings().url, settings().home / "tmp" / uuid4().hex)
         with redirect_stdout(io.StringIO()):
             if shard is None:
                 results.append(job.run(spec.to_json(), context))
