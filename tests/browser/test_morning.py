@@ -74,7 +74,7 @@ class Hand:
 
 def network(folder: Path) -> Path:
     """A small SE network of four classes as the engineer's own file, with the usual input."""
-    model = tiny_se_model()
+    model = tiny_se_model(seed=6)  # which gives each class to some images
     for place in (2, 3):
         model.graph.input[0].type.tensor_type.shape.dim[place].dim_value = SIDE
     path = folder / "our_network.onnx"
