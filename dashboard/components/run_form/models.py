@@ -204,8 +204,8 @@ def offer_another_source(chosen: Chosen, weights: dict[str, Any]) -> None:
         icon=":material/add:",
         on_click=_set_aside,
         args=([model.model_dump(mode="json") for model in own],),
-        help="Keeps the models above, with their weights, in this run. Then select others: from the "
-        "catalog, by timm name, or as ONNX files.",
+        help="Keeps the models above, with their weights, in this run. Then select others: "
+        "from the catalog, by timm name, or as ONNX files.",
     )
 
 
