@@ -31,8 +31,9 @@ PATIENCE_S = 200
 
 
 @pytest.fixture
-def address(tmp_path: Path) -> Iterator[str]:
+def address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A workbench that was never used."""
+    monkeypatch.setenv("SENET_PEAK", "0")
     with serving(tmp_path / "home") as found:
         yield found
 
@@ -120,6 +121,7 @@ def test_from_the_first_start_to_the_package_in_twelve_clicks(
     hand.drop(page.locator(".st-key-onnx_upload input[type=file]"), model)
     hand.click(page.get_by_text("Options", exact=True))
     hand.fill(page.get_by_role("spinbutton", name="Accuracy constraint (pp)"), "1")
+    hand.fill(page.get_by_role("spinbutton", name="Max duration (s)"), "3")  # of a busy machine
     hand.look()
     hand.click(page.get_by_role("button", name="Queue run"))
     page.wait_for_url("**/jobs*", timeout=30_000)
