@@ -15,6 +15,8 @@ from dashboard.components.run_form.controls import Form, is_prefilled
 from dashboard.components.run_form.models import (
     choose_models,
     draw_kept_models,
+    first_weights,
+    offer_another_source,
     other_models,
     require_models,
 )
@@ -45,9 +47,12 @@ def gather() -> RunRequest:
     kind, model_id = chosen.kind, chosen.first
     form.store("model_id", lambda: require_models(chosen))
     identified = choices.choose_weights(form, chosen)
-    draw_kept_models()
     weights = form.fields["weights"]
+    offer_another_source(chosen, weights)
+    draw_kept_models()
     form.store("other_models", lambda: other_models(chosen, weights))
+    with form.collect_problems():
+        weights = form.fields["weights"] = first_weights(chosen, weights)
     dataset = choices.choose_dataset(form, kind)
     trained = weights["kind"] != WeightsKind.RANDOM
     form.draw("precisions", bind="query-params")

@@ -277,3 +277,27 @@ def test_with_a_login_only_paths_in_the_data_roots_are_read(
         values = {"name": "mine", "folder": str(tmp_path), "labels": "", "classes": "", **given}
         with pytest.raises(InvalidRequest, match="may not be read"):
             checked_spec(**values)
+
+
+def test_one_request_over_models_of_several_sources(
+    url: str, asked: list[RunRequest], tmp_path: Path
+) -> None:
+    onnx.save(tiny_se_model(), tmp_path / "own.onnx")
+    app = opened("new_run")
+    app.multiselect(key="catalog_models").set_value(["timm/seresnet50", "ppcls/seresnet18"]).run()
+    app.button(key="another_source").click().run()
+    assert [m.model_id for m in asked[-1].models] == ["timm/seresnet50", "ppcls/seresnet18"]
+    app.button_group(key="from").set_value("ONNX file").run()
+    app.text_input(key="onnx_path").set_value(str(tmp_path / "own.onnx")).run()
+    (own, *catalogued) = asked[-1].models
+    assert (own.model_id, own.weights.path) == ("onnx/own", str(tmp_path / "own.onnx"))
+    assert [m.model_id for m in catalogued] == ["timm/seresnet50", "ppcls/seresnet18"]
+    assert all(m.weights.kind == "pretrained" for m in catalogued)
+    app.button(key="another_source").click().run()
+    app.button_group(key="from").set_value("Other timm model").run()
+    app.multiselect(key="timm_names").set_value(["ese_vovnet19b_dw"]).run()
+    ids = ["timm/ese_vovnet19b_dw", "timm/seresnet50", "ppcls/seresnet18", "onnx/own"]
+    assert [m.model_id for m in asked[-1].models] == ids
+    (label,) = [one for one in app.multiselect(key="kept_models").value if "ppcls" in one]
+    app.multiselect(key="kept_models").unselect(label).run()
+    assert "ppcls/seresnet18" not in [m.model_id for m in asked[-1].models]

@@ -35,10 +35,16 @@ def find_chromium() -> str | None:
 
 
 @contextmanager
-def serving(home: Path, *arguments: str, python: Path = Path(sys.executable)) -> Iterator[str]:
+def serving(
+    home: Path,
+    *arguments: str,
+    python: Path = Path(sys.executable),
+    host_lock: Path | None = None,
+) -> Iterator[str]:
     """Runs `streamlit run dashboard/app.py` from the repository root; yields its address.
 
-    `python` is that of the environment whose `streamlit` is run.
+    `python` is that of the environment whose `streamlit` is run; workbenches with one `host_lock`
+    share the machine.
     A dispatcher that it starts outlives it, as it must; it leaves after five idle seconds.
     """
     port = _free_port()
@@ -46,7 +52,7 @@ def serving(home: Path, *arguments: str, python: Path = Path(sys.executable)) ->
     environment = {
         **os.environ,
         "SENET_HOME": str(home),
-        "SENET_HOST_LOCK": str(home / "host.lock"),
+        "SENET_HOST_LOCK": str(host_lock or home / "host.lock"),
         "SENET_IDLE_S": "5",
     }
     environment.pop("PYTHONPATH", None)

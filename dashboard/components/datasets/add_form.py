@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,14 @@ from dashboard.components.common.notice import go_to, leave_notice
 from dashboard.components.common.typed_paths import require_allowed
 from dashboard.components.imports.files import dropped_file
 from dashboard.components.jobs.fix import DATASET_KEY
-from dashboard.formats import escape_markdown
+from dashboard.components.run_form.files import mark_field
+from dashboard.formats import escape_markdown, message, plural
 from db.session import writing
 from engine.datasets.archives import extract_dataset
 from engine.datasets.class_lists import read_class_list
+from engine.datasets.known import look_at_folder
 from engine.datasets.label_tables import read_label_table
-from engine.errors import DatasetInvalid, InvalidRequest
+from engine.errors import DatasetInvalid, InvalidRequest, WorkbenchError
 from engine.jobs import dispatcher
 from engine.jobs import queue as store
 from engine.runs.compile import dataset_job
@@ -27,6 +30,7 @@ from engine.specs import DatasetSpec, absolute
 
 BASES: dict[int | None, str] = {None: "auto", 0: "0", 1: "1"}
 UPLOAD = "dataset_zip"
+_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9._-]+")
 
 
 def queue(spec: DatasetSpec) -> None:
@@ -136,7 +140,7 @@ def fill_in(spec: dict[str, Any]) -> None:
 def uploaded_folder() -> str | None:
     """The uploader for a zip of the folder; the folder it was extracted to."""
     archive = dropped_file(
-        "Or drop the folder as a zip file",
+        "Drop the folder as a zip file",
         UPLOAD,
         ("zip",),
         "a zip file",
@@ -147,29 +151,58 @@ def uploaded_folder() -> str | None:
     with st.spinner("Extracting"):
         folder = extract_dataset(archive)
     archive.unlink(missing_ok=True)  # its images are in the folder now
-    st.session_state[f"{UPLOAD}_folder"] = str(folder)
+    st.session_state.update(
+        {f"{UPLOAD}_folder": str(folder), f"{UPLOAD}_name": Path(archive.name).stem}
+    )
     return str(folder)
 
 
+def suggested_name(folder: str) -> str:
+    """The name of a dataset where none is entered: of its zip file, else of its folder."""
+    state = st.session_state
+    uploaded = folder and folder == state.get(f"{UPLOAD}_folder")
+    name = state[f"{UPLOAD}_name"] if uploaded else Path(folder.strip()).name
+    return _NOT_IN_NAMES.sub("-", name).strip("-._")[:63]
+
+
+def show_layout(given: tuple[Any, ...]) -> None:
+    """What is in the folder, before its images are decoded; or why it cannot be added."""
+    try:
+        layout = look_at_folder(checked_spec("looked-at", *given))
+    except WorkbenchError as error:
+        mark_field(str(error))
+        return
+    images, classes = plural(len(layout.files), "image"), len(layout.class_names)
+    st.caption(
+        message(f"Found: {layout.name}, {images}, {classes:,} class{'es' * (classes != 1)}.")
+    )
+    for note in layout.notes:
+        st.caption(message(note))
+
+
 def add_form() -> None:
-    """The form: name, folder or zip file, optional label file and label options."""
+    """The form: folder or zip file, name, optional label file and label options."""
     failed = st.session_state.pop(DATASET_KEY, None)
     if failed is not None:
         fill_in(failed)
     with st.container(border=True):
         st.markdown("**Add a dataset**")
-        name = st.text_input(
-            "Name", key="dataset_name", placeholder="imagenet-val", persist_state="session"
-        )
         uploaded = None
         with guard():
             uploaded = uploaded_folder()
         if uploaded is not None:
             st.session_state["dataset_folder"] = uploaded
         folder = st.text_input(
-            "Folder on this machine",
+            "Or the folder on this machine",
             key="dataset_folder",
             placeholder="/data/imagenet/val",
+            persist_state="session",
+        )
+        suggested = suggested_name(folder)
+        name = st.text_input(
+            "Name",
+            key="dataset_name",
+            placeholder=suggested or "imagenet-val",
             persist_state="session",
         )
         labels = st.text_input(
@@ -179,6 +212,9 @@ def add_form() -> None:
             help="Lines of image and class (an index, a wnid or a name), a CSV, or JSON.",
         )
         classes, columns, base = label_options()
+        given = (folder, labels, classes, columns, base)
+        if folder.strip():
+            show_layout(given)
         st.caption(
             "Supported layouts: a folder per class (named by WordNet id such as n01440764, by "
             "number, or freely), a flat folder of `nXXXXXXXX_*` files, or images with a label "
@@ -186,4 +222,4 @@ def add_form() -> None:
         )
         if st.button("Add", key="add_dataset", type="primary", icon=":material/add:"):
             with guard():
-                queue(checked_spec(name.strip(), folder, labels, classes, columns, base))
+                queue(checked_spec(name.strip() or suggested, *given))

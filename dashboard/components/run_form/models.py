@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import streamlit as st
+from pydantic import ValidationError
 
 from dashboard.components.common.typed_paths import require_allowed
 from dashboard.components.run_form.catalog_table import CATALOG_MODELS, choose_from_catalog
@@ -65,9 +66,18 @@ def choose_models() -> Chosen:
 
 def require_models(chosen: Chosen) -> str:
     """The id of the first model. Raises InvalidRequest where there is none."""
-    if not chosen.ids:
+    if chosen.ids:
+        return chosen.first
+    kept = _kept_models()
+    if not kept:
         raise InvalidRequest(_MISSING.get(chosen.kind, "Select a model."))
-    return chosen.first
+    return kept[0].model_id
+
+
+def first_weights(chosen: Chosen, weights: dict[str, Any]) -> dict[str, Any]:
+    """The weights of the first model: those of the form, or its own where it was set aside."""
+    kept = _kept_models()
+    return weights if chosen.ids or not kept else kept[0].weights.model_dump(mode="json")
 
 
 def other_models(chosen: Chosen, weights: dict[str, Any]) -> tuple[OtherModel, ...]:
@@ -80,7 +90,8 @@ def other_models(chosen: Chosen, weights: dict[str, Any]) -> tuple[OtherModel, .
         raise InvalidRequest(
             "A weights file belongs to one model: select one model, or other weights."
         )
-    return (*_own_models(chosen, weights), *_kept_models())
+    kept = _kept_models()
+    return (*_own_models(chosen, weights), *(kept if chosen.ids else kept[1:]))
 
 
 def _own_models(chosen: Chosen, weights: dict[str, Any]) -> list[OtherModel]:
@@ -161,19 +172,55 @@ _MISSING = {
 
 
 def draw_kept_models() -> None:
-    """The further models of a prefilled run that the choice above cannot show; each can go."""
+    """The further models of the run that the choice above does not show; each can go."""
     carried = st.session_state.get(CARRIED) or []
     if carried:
         labels = [_label(model) for model in carried]
-        st.multiselect(
-            "Further models of the prefilled run", labels, key=KEPT, persist_state="session"
-        )
+        st.multiselect("Further models of this run", labels, key=KEPT, persist_state="session")
 
 
 def _kept_models() -> list[OtherModel]:
     kept = st.session_state.get(KEPT) or []
     carried = st.session_state.get(CARRIED) or []
-    return [OtherModel.model_validate(model) for model in carried if _label(model) in kept]
+    models = [OtherModel.model_validate(model) for model in carried if _label(model) in kept]
+    for model in models:
+        if model.weights.path is not None:
+            require_allowed(model.weights.path)
+    return models
+
+
+def offer_another_source(chosen: Chosen, weights: dict[str, Any]) -> None:
+    """A button that keeps the chosen models in the run and frees the choice for others."""
+    if not chosen.ids:
+        return
+    try:
+        first = OtherModel(model_id=chosen.first, weights=WeightsSpec.model_validate(weights))
+        own = [first, *_own_models(chosen, weights)]
+    except (InvalidRequest, ValidationError):  # said at the field
+        return
+    st.button(
+        "Add models of another source",
+        key="another_source",
+        icon=":material/add:",
+        on_click=_set_aside,
+        args=([model.model_dump(mode="json") for model in own],),
+        help="Keeps the models above, with their weights, in this run. Then select others: "
+        "from the catalog, by timm name, or as ONNX files.",
+    )
+
+
+def _set_aside(models: list[dict[str, Any]]) -> None:
+    """Callback: the models become further models of the run; the choice above is empty again."""
+    state = st.session_state
+    carried = state.get(CARRIED) or []
+    added = [model for model in models if model not in carried]
+    state[CARRIED] = [*carried, *added]
+    kept = [*(state.get(KEPT) or []), *map(_label, models)]
+    state[KEPT] = list(dict.fromkeys(kept))
+    state.update({CATALOG_MODELS: [], TIMM_NAMES: [], "onnx_path": "", MORE_FILES: "",
+                  ONNX_NAME: ""})  # fmt: skip
+    if state.get("from") == BUILT_IN:
+        state["from"] = CATALOG
 
 
 def _label(model: dict[str, Any]) -> str:
