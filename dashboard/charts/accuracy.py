@@ -7,6 +7,7 @@ compute.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -15,16 +16,18 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from dashboard.charts.accuracy_marks import (
+    MAX_INTERVALS,
     RECOMMENDED,
     ColorBy,
     add_arrows,
     add_marks,
     add_recommended,
+    arrows,
     tag_boxes,
 )
 from dashboard.charts.common import layout, log_axis, pareto_front_line, percent_range, safe
 from dashboard.charts.cost_axes import COMPUTE, GFLOPS, GMACS, THROUGHPUT, CostAxis, with_gflops
-from dashboard.charts.names import add_names, brief_names
+from dashboard.charts.names import Segment, add_names, brief_names
 from dashboard.charts.published import published_trace
 from dashboard.palette import Palette
 from engine.common.pareto import pareto_front
@@ -36,7 +39,7 @@ FAR = 3.0
 """A limit further than this factor beyond all points is not drawn: it would press them together."""
 FAR_PP = 10.0
 """The same for a limit of top-1, in percentage points."""
-STEPS, TWO_LINES_PX = 16, 76
+TWO_LINES_PX = 76
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +74,8 @@ def accuracy_chart(
     published = _published_points(options.published) if axis.of_model else None
     if published is not None:
         figure.add_trace(published_trace(published, x, palette))
-    add_arrows(figure, points, x, palette)
+    drawn = arrows(points, x)
+    add_arrows(figure, drawn, palette)
     front_rows = _front_rows(points, axis)
     front = points.loc[front_rows]
     if len(front) > 1:
@@ -81,7 +85,8 @@ def accuracy_chart(
     add_recommended(figure, points, x, palette)
     _axes(figure, points, axis, published, options)
     _add_limits(figure, axis, options, palette)
-    _name_points(figure, points, axis, palette, published, front)
+    lines = [*drawn, *_steps(front, axis), *_intervals(points, x), *_limit_lines(options)]
+    _name_points(figure, points, x, palette, published, lines)
     if points.empty and published is not None:
         _name_published(figure, published, x, palette)
     layout(figure, palette)
@@ -197,47 +202,52 @@ def _add_limits(figure: go.Figure, axis: CostAxis, options: ChartOptions, palett
 def _name_points(
     figure: go.Figure,
     points: pd.DataFrame,
-    axis: CostAxis,
+    x: str,
     palette: Palette,
     published: pd.DataFrame | None,
-    front: pd.DataFrame,
+    lines: Sequence[Segment],
 ) -> None:
     """Writes each model's name at one point: the recommended build first, then by top-1.
 
-    A name covers no mark, no text beside one, no interval and no line.
+    A name covers no mark, no text beside one, and none of `lines`.
     """
-    x, names = axis.column, brief_names(points["label"])
+    names = brief_names(points["label"])
     order = points.sort_values([RECOMMENDED, "top1"], ascending=False).drop_duplicates("label")
     candidates = list(zip(order[x], order["top1"], order["label"].map(names), strict=True))
     marks = list(zip(points[x], points["top1"], strict=True))
     crosses = [] if published is None else list(zip(published[x], published["top1"], strict=True))
-    lines = [*_points_along(front, axis), *_points_on_intervals(points, x)]
     add_names(figure, candidates, [*marks, *crosses], palette, tag_boxes(points, x), lines)
 
 
-def _points_along(front: pd.DataFrame, axis: CostAxis) -> list[tuple[float, float]]:
-    """Points on the steps of the Pareto front."""
+def _steps(front: pd.DataFrame, axis: CostAxis) -> list[Segment]:
+    """The steps of the Pareto front."""
     corners = zip(front[axis.column], front["top1"], strict=True)
-    points = []
+    lines: list[Segment] = []
     for (x0, y0), (x1, y1) in pairwise(corners):
         level, upright = (y1, x0) if axis.higher_is_better else (y0, x1)
-        for step in range(1, STEPS):
-            share = step / STEPS
-            points += [(x0 * (x1 / x0) ** share, level), (upright, y0 + (y1 - y0) * share)]
-    return points
+        lines += [(x0, level, x1, level), (upright, y0, upright, y1)]
+    return lines
 
 
-def _points_on_intervals(points: pd.DataFrame, x: str) -> list[tuple[float, float]]:
-    """Points on the intervals of top-1."""
-    spans: Sequence[tuple[float, float, float]] = list(
-        zip(points[x], points["top1_low"], points["top1_high"], strict=True)
-    )
-    return [
-        (place, low + (high - low) * step / STEPS)
-        for place, low, high in spans
-        for step in range(STEPS + 1)
-        if low == low
-    ]
+def _intervals(points: pd.DataFrame, x: str) -> list[Segment]:
+    """The intervals that are drawn: of top-1, and of x where it has one."""
+    shown = points[points[RECOMMENDED].astype(bool)] if len(points) > MAX_INTERVALS else points
+    columns = [shown[name] for name in (x, "top1", "top1_low", "top1_high")]
+    lines = [(at, low, at, high) for at, _, low, high in zip(*columns, strict=True) if low == low]
+    if f"{x}_low" in shown:
+        ends = zip(shown[f"{x}_low"], shown[f"{x}_high"], shown["top1"], strict=True)
+        lines += [(low, top1, high, top1) for low, high, top1 in ends if low == low]
+    return lines
+
+
+def _limit_lines(options: ChartOptions) -> list[Segment]:
+    """The lines at the constraints, through the whole plot."""
+    lines: list[Segment] = []
+    if options.limit:
+        lines.append((options.limit, -math.inf, options.limit, math.inf))
+    if options.min_top1 is not None:
+        lines.append((0.0, options.min_top1, math.inf, options.min_top1))
+    return lines
 
 
 def _name_published(figure: go.Figure, published: pd.DataFrame, x: str, palette: Palette) -> None:

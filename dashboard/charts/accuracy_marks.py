@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -19,7 +20,7 @@ from dashboard.charts.common import (
     safe,
     whiskers,
 )
-from dashboard.charts.names import brief_names
+from dashboard.charts.names import Segment, brief_names
 from dashboard.palette import Palette, symbols
 from engine.specs.precisions import REFERENCE
 
@@ -196,37 +197,40 @@ def _interval(rows: pd.DataFrame, value: str, shown: pd.Index, color: str) -> di
     return whiskers(rows[value], lows, highs, color, width=4)
 
 
-def add_arrows(figure: go.Figure, points: pd.DataFrame, x: str, palette: Palette) -> None:
-    """Adds arrows from fp32 to each lower precision of the same model, weights and preprocessing.
+def arrows(points: pd.DataFrame, x: str) -> list[Segment]:
+    """From fp32 to each lower precision of the same model, weights and preprocessing.
 
-    Results that are not comparable get none. With more than MAX_ARROWS models none are drawn, as
+    Results that are not comparable get none. With more than MAX_ARROWS models there are none, as
     they would hide the marks.
     """
     comparable = points[points["not_comparable"].isna()]
     joined = comparable[comparable.duplicated(LINE_KEYS, keep=False)]
     if len(joined.drop_duplicates(LINE_KEYS)) > MAX_ARROWS:
-        return
-    xs: list[float | None] = []
-    ys: list[float | None] = []
+        return []
+    found: list[Segment] = []
     for _, rows in joined.groupby(LINE_KEYS, sort=False):
         starts = rows[rows["precision"] == REFERENCE]
         for row in rows[rows["precision"] != REFERENCE].to_dict("records") if len(starts) else []:
             same = starts[starts["runtime"] == row["runtime"]]
             start = (same if len(same) else starts).iloc[0]
-            xs += [start[x], row[x], None]
-            ys += [start["top1"], row["top1"], None]
-    if xs:
+            found.append((start[x], start["top1"], row[x], row["top1"]))
+    return found
+
+
+def add_arrows(figure: go.Figure, drawn: Sequence[Segment], palette: Palette) -> None:
+    """Adds `arrows` as one trace."""
+    if drawn:
         figure.add_trace(
             go.Scatter(
-                x=xs,
-                y=ys,
+                x=[value for x0, _, x1, _ in drawn for value in (x0, x1, None)],
+                y=[value for _, y0, _, y1 in drawn for value in (y0, y1, None)],
                 mode="lines+markers",
                 line={"color": palette.published, "width": 1},
                 marker={
                     "symbol": "arrow",
                     "angleref": "previous",
                     "color": palette.published,
-                    "size": [0, 9, 0] * (len(xs) // 3),
+                    "size": [0, 9, 0] * len(drawn),
                     "standoff": MARKER_SIZE / 2,
                 },
                 hoverinfo="skip",
