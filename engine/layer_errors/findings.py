@@ -22,10 +22,14 @@ LARGEST_RANGE_LOSS_DB = 10.0
 MOST_DIFFERING = 1e-3
 """Share of values more than one level from the file; runtimes round a tie one level apart."""
 
+LARGEST_SCORES_GAP_DB = 6.0
+"""Of the scores, between the file and a runtime; sound builds have at most 2."""
+
 
 def findings_of(tensors: list[TensorErrors]) -> list[str]:
     """One sentence for each tensor that the file or a runtime gets wrong, in graph order."""
-    return [sentence for one in tensors for sentence in (*_of_file(one), *_of_runtimes(one))]
+    found = [sentence for one in tensors for sentence in (*_of_file(one), *_of_runtimes(one))]
+    return [*found, *_of_scores(tensors)]
 
 
 def _of_file(one: TensorErrors) -> Iterator[str]:
@@ -99,3 +103,22 @@ def _of_runtimes(one: TensorErrors) -> Iterator[str]:
 def computes_otherwise(errors: RuntimeErrors) -> bool:
     """Whether a runtime computes something else than the file says."""
     return errors.differing > MOST_DIFFERING
+
+
+def _of_scores(tensors: list[TensorErrors]) -> Iterator[str]:
+    """Runtimes whose fused kernels compute another network, though each layer alone is right."""
+    if not tensors:
+        return
+    last = tensors[-1]
+    for name, errors in last.runtimes.items():
+        if last.accumulated_db is None or errors.accumulated_db is None:
+            continue
+        if any(computes_otherwise(one.runtimes[name]) for one in tensors if name in one.runtimes):
+            continue
+        if last.accumulated_db - errors.accumulated_db > LARGEST_SCORES_GAP_DB:
+            yield (
+                f"{label_of(name)} computes the whole network otherwise than the file says: its "
+                f"scores have {errors.accumulated_db:.1f} dB against fp32, those of the file "
+                f"{last.accumulated_db:.1f} dB. It fuses layers across what is compared here layer "
+                f"by layer: run this build in another runtime, or build for another target."
+            )

@@ -190,6 +190,11 @@ def _behind(
         ]
 
 
+def unchanged(model: ModelProto) -> ModelProto:
+    """The model for one image, with its own outputs only: fused as users run it."""
+    return _for_one_image(model)
+
+
 def observed(model: ModelProto, watched: list[Watched]) -> ModelProto:
     """The model for one image, with the watched tensors as its outputs, in their order."""
     copied = _for_one_image(model)

@@ -11,7 +11,7 @@ from onnx import ModelProto, NodeProto
 from engine.build.int8.passes.hard_swish import GATE_LINE
 from engine.build.int8.qdq.placement import WEIGHTED_OPS
 from engine.errors import WorkbenchError
-from engine.layer_errors.graphs import Watched, isolated, observed, watched_tensors
+from engine.layer_errors.graphs import Watched, isolated, observed, unchanged, watched_tensors
 from engine.layer_errors.range_loss import RangeLoss
 from engine.layer_errors.records import HARD_SWISH_GATE, RuntimeErrors, TensorErrors
 from engine.layer_errors.reference import Reference
@@ -33,6 +33,19 @@ class Measured:
     missing: dict[str, str]
 
 
+@dataclass(frozen=True, slots=True)
+class _Readers:
+    """The graphs of one runtime; `unchanged` has the outputs of the model alone.
+
+    What is read in the middle of a graph is not fused away, so only the unchanged one is what users
+    run: its scores count.
+    """
+
+    observed: Reader
+    isolated: Reader
+    unchanged: Reader | None = None
+
+
 def measure_layer_errors(
     model: ModelProto,
     images: Iterable[np.ndarray],
@@ -50,8 +63,9 @@ def measure_layer_errors(
     sums = {one.output: Sums(range_loss=RangeLoss(one.is_symmetric)) for one in watched}
     exact = reference.reader([one.tensor for one in watched], threads) if reference else None
     whole = open_reader(EMULATED, observed(model, watched), "int8", threads)
-    readers: dict[str, tuple[Reader, Reader]] = {}
+    readers: dict[str, _Readers] = {}
     missing: dict[str, str] = {}
+    ends = [value.name for value in model.graph.output]
     inputs: list[str] = []
     count = 0
     for image in images:
@@ -60,12 +74,13 @@ def measure_layer_errors(
             shapes = {name: value.shape for name, value in emulated.items()}
             cut = isolated(model, watched, shapes)
             inputs = [value.name for value in cut.graph.input]
-            readers[EMULATED] = whole, open_reader(EMULATED, cut, "int8", threads)
+            readers[EMULATED] = _Readers(whole, open_reader(EMULATED, cut, "int8", threads))
             for name in runtimes:
                 try:
-                    graphs = observed(model, watched), cut
-                    first, second = (open_reader(name, one, "int8", threads) for one in graphs)
-                    readers[name] = first, second
+                    graphs = observed(model, watched), cut, unchanged(model)
+                    readers[name] = _Readers(
+                        *(open_reader(name, one, "int8", threads) for one in graphs)
+                    )
                 except WorkbenchError as error:
                     missing[name] = str(error)
         expected = exact.read(image) if exact is not None else {}
@@ -74,13 +89,12 @@ def measure_layer_errors(
         if graph_io.INPUT in inputs:
             feeds[graph_io.INPUT] = image
         alone: dict[str, np.ndarray] = {}
-        for name, (all_at_once, one_by_one) in readers.items():
-            values = (
-                emulated
-                if name == EMULATED
-                else dict(zip(sums, all_at_once({graph_io.INPUT: image}), strict=True))
-            )
-            single = dict(zip(sums, one_by_one(feeds), strict=True))
+        for name, reader in readers.items():
+            values = emulated
+            if reader.unchanged is not None:
+                values = dict(zip(sums, reader.observed({graph_io.INPUT: image}), strict=True))
+                values |= zip(ends, reader.unchanged({graph_io.INPUT: image}), strict=True)
+            single = dict(zip(sums, reader.isolated(feeds), strict=True))
             alone = single if name == EMULATED else alone
             _add(watched, sums, name, expected, values, single, alone)
         _add_rounding(watched, sums, expected, stored, alone)

@@ -22,7 +22,8 @@ class RuntimeErrors(Document):
     """One tensor in one runtime; SQNR against fp32 in dB (None: fp32 has no such tensor).
 
     `single_db`: the part of the graph before it, from exact inputs; `accumulated_db`: the whole
-    network. `differing`: share (0 to 1) of values that are more than one level from what the file
+    network, which is read in the middle but for the scores, which are those of the model as it is.
+    `differing`: share (0 to 1) of values that are more than one level from what the file
     says, from the same inputs; `levels`: the largest such distance; `mean_levels`: the mean.
     """
 

@@ -170,6 +170,20 @@ def test_a_runtime_that_computes_something_else_is_found(monkeypatch: pytest.Mon
     assert sentence.startswith("ONNX Runtime computes pw2 otherwise than the file says: ")
 
 
+def test_a_runtime_that_fuses_a_network_wrongly_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only the graph that is not read in the middle is wrong."""
+    model, reference = int8_of(mobile_model)
+
+    def fusing(name: str, graph: ModelProto, precision: str, threads: int) -> Reader:
+        is_whole = len(graph.graph.output) == 1 and name != EMULATED
+        wrong = with_scaled(graph, "q/w/steps", 1.5) if is_whole else graph
+        return open_reader(name, wrong, precision, threads)
+
+    monkeypatch.setattr(measuring, "open_reader", fusing)
+    (sentence,) = findings_of(errors_of(model, reference, ("onnxruntime",)).tensors)
+    assert sentence.startswith("ONNX Runtime computes the whole network otherwise than the file")
+
+
 def test_a_bias_that_a_runtime_reads_with_another_scale_is_found() -> None:
     """ONNX Runtime's QGemm takes the scale of the bias to be that of its products."""
     model, reference = int8_of(tiny_se_model)
