@@ -28,7 +28,7 @@ from tests.support.job_harness import queue, row, until
 from tests.support.postgresql import find_programs
 from tests.support.proxy import Proxy
 
-pytestmark = [pytest.mark.integration, pytest.mark.cluster]
+pytestmark = [pytest.mark.cluster, pytest.mark.serial]
 LEASE_S = "6"
 
 
