@@ -55,7 +55,11 @@ class KnownHost:
         """`up`, `this machine` or `last heard of 5 min ago`."""
         if self.is_up:
             return "up"
-        return "this machine" if self.is_here else f"last heard of {ago(0, self.silent_s)}"
+        if self.is_here:
+            return "this machine"
+        short = self.silent_s < 60
+        when = f"{self.silent_s:.0f} s ago" if short else ago(0, self.silent_s)
+        return f"last heard of {when}"
 
     @property
     def device(self) -> str:

@@ -27,6 +27,7 @@ from engine.jobs.executor import PASS_S, log_line
 from engine.jobs.queue import Ready
 from engine.jobs.ray_task import run_on_host
 
+HEAD = "node:__internal_head__"
 LOOK_EVERY_S = 1.0
 PROBE_S = 2.0
 LOST_AFTER_S = 5.0
@@ -183,9 +184,7 @@ class RayExecutor:
         if not _answers(settings().ray_address):
             self.slots = {}
             if self.connected and now - self.answered_at > LOST_AFTER_S:
-                log_line("The Ray head does not answer: the dispatcher starts anew.")
-                # Ray would end this process, and cannot connect it to another head.
-                os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606
+                _start_anew("The Ray head does not answer")
             return
         self.answered_at = now
         if not self.connected:
@@ -200,6 +199,17 @@ class RayExecutor:
         try:
             address = settings().ray_address
             ray.init(address=address, log_to_driver=False, configure_logging=False)
+            # Of several nodes of one machine Ray takes any: the head lasts as long as the cluster.
+            here = ray.get_runtime_context().get_node_id()
+            heads = [n for n in ray.nodes() if n["Alive"] and HEAD in n["Resources"]]
+            if heads and heads[0]["NodeID"] != here and _is_here(heads[0]["NodeManagerAddress"]):
+                ray.shutdown()
+                ray.init(
+                    address=address,
+                    log_to_driver=False,
+                    configure_logging=False,
+                    _node_ip_address=heads[0]["NodeManagerAddress"],
+                )
             self.connected = True
         except Exception as error:  # Ray's own kinds are many
             reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
@@ -208,17 +218,36 @@ class RayExecutor:
     def _read_nodes(self) -> None:
         import ray
 
+        alive = [node for node in ray.nodes() if node["Alive"]]
         self.slots = {
             name: int(node["Resources"].get(SLOTS, 0))
-            for node in ray.nodes()
-            if node["Alive"] and (name := node["Labels"].get(HOST_LABEL))
+            for node in alive
+            if (name := node["Labels"].get(HOST_LABEL))
         }
+        if ray.get_runtime_context().get_node_id() not in {node["NodeID"] for node in alive}:
+            _start_anew("The Ray node of this dispatcher has ended")
+
+
+def _start_anew(reason: str) -> None:
+    """Replaces this process: Ray cannot connect it to another node, and would end it in the end.
+
+    All that counts is in the database; what runs still is kept by its lease.
+    """
+    log_line(f"{reason}: the dispatcher starts anew.")
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606
 
 
 def _held_back(waiting: Collection[_Task]) -> frozenset[str]:
     """The hosts for which a benchmark has waited for so long that no other job passes it."""
     late = [task.hosts for task in waiting if task.exclusive and task.age_s >= PASS_S]
     return frozenset().union(*late)
+
+
+def _is_here(address: str) -> bool:
+    """Whether an IP address is one of this machine."""
+    with suppress(OSError), socket.create_server((address, 0)):
+        return True
+    return False
 
 
 def _answers(address: str) -> bool:

@@ -28,7 +28,7 @@ from tests.support.job_harness import queue, row, until
 from tests.support.postgresql import find_programs
 from tests.support.proxy import Proxy
 
-pytestmark = [pytest.mark.integration, pytest.mark.cluster]
+pytestmark = [pytest.mark.cluster, pytest.mark.serial]
 LEASE_S = "6"
 
 
@@ -141,6 +141,7 @@ def test_a_job_is_canceled_on_its_host_and_no_host_reads_the_home_of_another(
             assert not (view / str(other).lstrip("/")).exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("exclusive", [False, True])
 def test_a_host_killed_in_the_middle_of_a_job_delays_it(cluster: Cluster, exclusive: bool) -> None:
     params = {"seconds": 3, "exclusive": exclusive}
