@@ -15,6 +15,7 @@ from engine.runs.compile import compile_all
 from engine.runs.identified import identified
 from engine.runs.plan import plan
 from engine.runs.request import BUILTIN_DATASETS, RunRequest
+from engine.weights.lookup import share_file
 
 
 def submit(request: RunRequest, url: str) -> int:
@@ -23,6 +24,8 @@ def submit(request: RunRequest, url: str) -> int:
     if problems:
         raise InvalidRequest(" ".join(problems))
     request, parts = identified(request, url)
+    for part in parts:
+        share_file(part.weights)
     with writing(url) as session:
         images = session.scalar(select(Dataset.num_images).where(Dataset.name == request.dataset))
         registered = set(
