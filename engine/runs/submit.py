@@ -17,6 +17,7 @@ from engine.runs.identified import identified
 from engine.runs.placement import placed, places_of, with_target
 from engine.runs.plan import plan
 from engine.runs.request import RunRequest
+from engine.weights.lookup import share_file
 
 
 def submit(request: RunRequest, url: str) -> int:
@@ -26,6 +27,8 @@ def submit(request: RunRequest, url: str) -> int:
         raise InvalidRequest(" ".join(problems))
     places = places_of(request, url)
     request, parts = identified(with_target(request, places), url)
+    for part in parts:
+        share_file(part.weights)
     with writing(url) as session:
         known = KnownDatasets.load(session)
         run = Run(title=title_of(request), request=request.to_json())

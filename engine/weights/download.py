@@ -14,6 +14,7 @@ from engine.common.digests import data_digest, file_digest
 from engine.common.files import disk_full_as_error
 from engine.config import PRIVATE_FILE, settings
 from engine.errors import WeightsUnavailable
+from engine.store.shared import fetch, publish_result
 from engine.weights.cache import digest_in_name
 
 Progress = Callable[[int, int], None]
@@ -33,7 +34,11 @@ def download(url: str, target: Path, progress: Progress) -> Path:
     lock = settings().folder("cache") / f"download-{data_digest(str(target))[:16]}.lock"
     # Two jobs may need the same file: the second waits and finds it downloaded.
     with FileLock(lock, mode=PRIVATE_FILE):
-        return target if target.is_file() else _download(url, target, progress)
+        if fetch(target):  # from the shared store, where another machine has downloaded it
+            return target
+        _download(url, target, progress)
+        publish_result(target)
+        return target
 
 
 def _download(url: str, target: Path, progress: Progress) -> Path:

@@ -15,6 +15,7 @@ from engine.common.files import is_file
 from engine.config import REPOSITORY, settings
 from engine.errors import CheckpointRejected, WeightsUnavailable
 from engine.specs import WeightsSpec
+from engine.store.shared import fetch, publish
 from engine.weights.cache import NOTE_SUFFIX, WeightsFile, checked_digest
 from engine.weights.download import Progress, download
 from engine.weights.registry import find_registered, verify
@@ -85,7 +86,7 @@ def _pretrained(model: CatalogModel, spec: WeightsSpec, progress: Progress) -> W
 def _file(model: CatalogModel, spec: WeightsSpec, progress: Progress) -> WeightsFile:
     path = Path(spec.path or "")
     if not is_file(path):
-        raise CheckpointRejected(f"There is no weights file {path}.")
+        path = _from_store(path, spec.sha256)
     digest = file_digest(path)
     if spec.sha256 is not None and digest != spec.sha256:
         raise CheckpointRejected(
@@ -93,6 +94,26 @@ def _file(model: CatalogModel, spec: WeightsSpec, progress: Progress) -> Weights
             f"now {digest[:12]}. Submit the run again to use the file as it is."
         )
     return WeightsFile(path, f"file {path.name}", digest, spec.key)
+
+
+def share_file(spec: WeightsSpec) -> None:
+    """Uploads the weights file of a request to the shared store, for machines without it."""
+    if spec.kind == WeightsKind.FILE and spec.path and spec.sha256:
+        path = Path(spec.path)
+        publish(path, _stored_name(path, spec.sha256))
+
+
+def _from_store(path: Path, digest: str | None) -> Path:
+    """The file of another machine, by its digest. Raises CheckpointRejected where there is none."""
+    if digest is not None:
+        there = settings().home / "weights" / "files" / digest / path.name
+        if fetch(there, _stored_name(path, digest)):
+            return there
+    raise CheckpointRejected(f"There is no weights file {path}.")
+
+
+def _stored_name(path: Path, digest: str) -> str:
+    return f"weights/{digest}/{path.name}"
 
 
 def _random(model: CatalogModel, spec: WeightsSpec, progress: Progress) -> None:

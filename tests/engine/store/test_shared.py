@@ -13,10 +13,15 @@ from pathlib import Path
 
 import pytest
 
+from db.enums import WeightsKind
+from engine.catalog.models import CatalogModel
+from engine.common.digests import file_digest
 from engine.config import settings
-from engine.errors import StorageFull, StoreDamaged, StoreUnavailable
+from engine.errors import CheckpointRejected, StorageFull, StoreDamaged, StoreUnavailable
+from engine.specs import WeightsSpec
 from engine.store import artifacts, shared
 from engine.store.objects import ObjectStore, shared_store
+from engine.weights.lookup import find_weights, share_file
 from tests.support.tiny import store_build, tiny_se_model
 
 UseHome = Callable[[str], Path]
@@ -187,6 +192,24 @@ def test_an_upload_that_was_cut_is_never_seen(
     shared.publish_artifact(here)
     assert artifacts.folder_of(digest).is_dir()
     assert not any(name.endswith(".part") for name in in_the_store(store, "artifacts"))
+
+
+def test_a_weights_file_of_another_machine_is_found_by_its_digest(
+    store: ObjectStore, use_home: UseHome, tmp_path: Path
+) -> None:
+    use_home("a")
+    file = written(tmp_path, "mine/net.onnx", "weights")
+    spec = WeightsSpec(kind=WeightsKind.FILE, path=str(file), sha256=file_digest(file))
+    share_file(spec)
+    file.unlink()
+    model = CatalogModel(source="onnx", name="net", architecture="net")
+    found = find_weights(model, spec, lambda done, total: None)
+    assert found is not None
+    assert found.path.is_relative_to(settings().home)
+    assert found.path.read_text() == "weights"
+    unknown = spec.model_copy(update={"sha256": "0" * 64})
+    with pytest.raises(CheckpointRejected, match="There is no weights file"):
+        find_weights(model, unknown, lambda done, total: None)
 
 
 def test_one_of_two_that_claim_a_name_gets_it(store: ObjectStore) -> None:
