@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from sqlalchemy import select
 
 from db.enums import WeightsKind
@@ -29,12 +27,8 @@ def submit(request: RunRequest, url: str) -> int:
         run = Run(title=title_of(request), request=request.to_json())
         session.add(run)
         session.flush()
-        ids: list[int] = []
-        for job in compile_for(parts, request.dataset, known):
-            needs = tuple(ids[position] for position in job.needs)
-            ids.append(queue.submit(session, replace(job, needs=needs)))
-        for job_id in ids:
-            session.merge(RunJob(run_id=run.id, job_id=job_id))
+        ids = queue.submit_all(session, compile_for(parts, request.dataset, known))
+        session.add_all(RunJob(run_id=run.id, job_id=job_id) for job_id in dict.fromkeys(ids))
         return run.id
 
 
