@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from db.enums import JobStatus
@@ -85,11 +84,8 @@ def queue_jobs(
 ) -> int:
     """Queues and follows jobs, whose needs are positions in the list; returns the exit code."""
     url = prepare_database()
-    job_ids: list[int] = []
     with writing(url) as session:
-        for job in new:
-            needs = tuple(job_ids[position] for position in job.needs)
-            job_ids.append(queue.submit(session, replace(job, needs=needs)))
+        job_ids = queue.submit_all(session, new)
     return _follow(job_ids, detach, json, {}, summarize)
 
 

@@ -8,8 +8,8 @@ Leases and times are on the database's clock.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar, cast
 
 from sqlalchemy import CursorResult, Select, case, or_, select, update
@@ -73,11 +73,42 @@ class NewJob:
 
 def submit(session: Session, new: NewJob) -> int:
     """Queues a job and returns its id; an equal live job is returned instead of a second one."""
-    key = new.identity()
-    live = session.scalar(select(Job.id).where(Job.key == key, Job.status.in_(LIVE)))
-    if live is not None:
-        return live
-    job = Job(
+    return submit_all(session, [replace(new, needs=())], {0: new.needs})[0]
+
+
+def submit_all(
+    session: Session, new: Sequence[NewJob], earlier: Mapping[int, tuple[int, ...]] | None = None
+) -> list[int]:
+    """Queues jobs whose `needs` are positions in the list; returns their ids.
+
+    An equal live job is returned instead of a second one. `earlier`: by position, the ids of jobs
+    outside of the list that the job needs as well.
+    """
+    keys = [job.identity() for job in new]
+    live = select(Job.key, Job.id).where(Job.key.in_(set(keys)), Job.status.in_(LIVE))
+    ids: dict[str, int] = {row.key: row.id for row in session.execute(live)}
+    rows: dict[str, Job] = {}
+    for key, job in zip(keys, new, strict=True):
+        if key not in ids and key not in rows:
+            rows[key] = _row(job, key)
+    session.add_all(rows.values())
+    session.flush()
+    ids |= {key: row.id for key, row in rows.items()}
+    for position, (key, job) in enumerate(zip(keys, new, strict=True)):
+        if rows.pop(key, None) is None:
+            continue
+        needs = [ids[keys[need]] for need in job.needs]
+        needs += (earlier or {}).get(position, ())
+        session.add_all(
+            JobNeed(job_id=ids[key], needs_id=need, optional=not job.needs_all)
+            for need in dict.fromkeys(needs)
+        )
+    session.flush()
+    return [ids[key] for key in keys]
+
+
+def _row(new: NewJob, key: str) -> Job:
+    return Job(
         kind=str(new.kind),
         title=new.title,
         params=new.params,
@@ -89,14 +120,6 @@ def submit(session: Session, new: NewJob) -> int:
         wants=new.wish.dump(),
         status=JobStatus.QUEUED,
     )
-    session.add(job)
-    session.flush()
-    session.add_all(
-        JobNeed(job_id=job.id, needs_id=need, optional=not new.needs_all)
-        for need in dict.fromkeys(new.needs)
-    )
-    session.flush()
-    return job.id
 
 
 @dataclass(frozen=True, slots=True)

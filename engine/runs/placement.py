@@ -39,18 +39,23 @@ def places_of(request: RunRequest, url: str) -> list[Place]:
     return places
 
 
-def placed(jobs: list[NewJob], places: list[Place]) -> Iterator[tuple[int, NewJob]]:
-    """Each job with its position in the list; what is measured alone, once for each place.
+def placed(jobs: list[NewJob], places: list[Place]) -> list[NewJob]:
+    """The jobs, those that measure alone once for each place; `needs` are positions in the result.
 
     Everything else runs on any host: no job needs a measurement.
     """
-    for position, job in enumerate(jobs):
+    found: list[NewJob] = []
+    positions: list[int] = []
+    for job in jobs:
+        positions.append(len(found))
+        here = replace(job, needs=tuple(positions[need] for need in job.needs), wish=ANY_HOST)
         if not job.exclusive or not places:
-            yield position, replace(job, wish=ANY_HOST)
+            found.append(here)
             continue
         for place in places:
-            title = f"{job.title} on {place.name}"
-            yield position, replace(job, wish=place.wish, title=title[:200])
+            title = f"{job.title} on {place.name}"[:200]
+            found.append(replace(here, wish=place.wish, title=title))
+    return found
 
 
 def with_target(request: RunRequest, places: list[Place]) -> RunRequest:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from sqlalchemy import select
 
 from db.enums import WeightsKind
@@ -34,15 +32,9 @@ def submit(request: RunRequest, url: str) -> int:
         run = Run(title=title_of(request), request=request.to_json())
         session.add(run)
         session.flush()
-        ids: dict[int, int] = {}
-        shared: list[int] = []
-        jobs = compile_for(parts, request.dataset, known)
-        for position, job in placed(jobs, places):
-            needs = tuple(ids[need] for need in job.needs)
-            ids[position] = queue.submit(session, replace(job, needs=needs))
-            shared.append(ids[position])
-        for job_id in shared:
-            session.merge(RunJob(run_id=run.id, job_id=job_id))
+        jobs = placed(compile_for(parts, request.dataset, known), places)
+        ids = queue.submit_all(session, jobs)
+        session.add_all(RunJob(run_id=run.id, job_id=job_id) for job_id in dict.fromkeys(ids))
         return run.id
 
 

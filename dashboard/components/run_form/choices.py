@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import streamlit as st
@@ -199,9 +198,13 @@ def choose_tasks(form: Form, can_evaluate: bool) -> None:
     form.fields["tasks"] = tuple(control.draw(st, default=control.to_widget(default)))
 
 
-def dataset_label(known: KnownDatasets) -> Callable[[Any], str]:
-    """How the name of a dataset is shown: with a note while it is in preparation."""
-    return lambda name: f"{name} (in preparation)" if name in known.preparing else str(name)
+def note_preparation(name: Any, known: KnownDatasets, place: Any = st) -> None:
+    """Below the choice of a dataset: that the run waits for it, while it is being prepared.
+
+    Labels of choices stay as they are: a widget keeps its value by them.
+    """
+    if name in known.preparing:
+        place.caption(f"{escape_markdown(str(name))} is being prepared: the run waits for it.")
 
 
 def choose_dataset(form: Form, kind: str) -> str | None:
@@ -217,10 +220,10 @@ def choose_dataset(form: Form, kind: str) -> str | None:
     control = dataset_control(kind)
     chosen = st.selectbox(
         options=options + [name for name in control.choices() if name not in options],
-        format_func=dataset_label(known),
         **control.settings(),
     )
     form.store("dataset", lambda: None if chosen == NO_DATASET else str(chosen))
+    note_preparation(chosen, known)
     if not registered and kind != BUILT_IN:
         st.page_link(
             "app_pages/datasets.py",

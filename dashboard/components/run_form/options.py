@@ -7,7 +7,7 @@ from typing import Any
 import streamlit as st
 
 from dashboard import queries
-from dashboard.components.run_form.choices import dataset_label
+from dashboard.components.run_form.choices import note_preparation
 from dashboard.components.run_form.controls import Control, Form, Number, Select, is_prefilled
 from dashboard.components.run_form.kinds import BUILT_IN, ONNX
 from dashboard.components.run_form.preparation import (
@@ -59,11 +59,11 @@ def _calibration(form: Form, kind: str) -> None:
     chosen = left.selectbox(
         options=options + [name for name in control.choices() if name not in options],
         index=1 if kind == BUILT_IN else 0,
-        format_func=dataset_label(known),
         **control.settings(),
     )
     named = None if chosen == AUTOMATIC else str(chosen)
     form.store("calibration_dataset", lambda: named, left)
+    note_preparation(chosen, known, left)
     form.draw("calibration_images", right)
 
 
