@@ -129,7 +129,7 @@ def _marks(series: _Series, x: str, front: list[int], crowded: bool) -> go.Scatt
         y=rows["top1"],
         error_y=_interval(rows, "top1", shown, color),
         error_x=_interval(rows, x, shown, color),
-        mode="markers+text",
+        mode="markers+text" if any(flags) else "markers",
         text=flags,
         textposition=["top right" if over else "middle right" for over in above],
         name=series.group,

@@ -2,6 +2,7 @@
 
 from dashboard.queries.catalog import catalog_table
 from dashboard.queries.checkpoints import identify_weights_file
+from dashboard.queries.comparison import FilterChoices, Judged, comparable, filter_choices, judged
 from dashboard.queries.jobs import (
     JobView,
     ended_jobs,
@@ -16,6 +17,7 @@ from dashboard.queries.jobs import (
     unresolved_failures,
 )
 from dashboard.queries.results import (
+    group_values,
     outdated_environments,
     published,
     results,
@@ -48,22 +50,28 @@ from dashboard.queries.stored import (
 from dashboard.queries.thumbnails import thumbnails
 
 __all__ = [
+    "FilterChoices",
     "JobView",
+    "Judged",
     "artifacts",
     "benchmark_protocol",
     "builds",
     "catalog_table",
+    "comparable",
     "dataset_index",
     "datasets",
     "disk_use",
     "ended_jobs",
     "evidence",
+    "filter_choices",
     "find_run",
     "flips_of",
+    "group_values",
     "has_live_jobs",
     "has_same_classes",
     "health",
     "identify_weights_file",
+    "judged",
     "known_datasets",
     "labeled_class_count",
     "latencies",

@@ -39,10 +39,16 @@ def results(
 
     `hidden`: also of hidden builds.
     """
-    return _results(url(), version(), _values(accuracy), _values(speed), hidden)
+    return _results(url(), version(), group_values(accuracy), group_values(speed), hidden)
 
 
-def _values(group: Group | None) -> Values:
+def results_by_values(accuracy: Values, speed: Values) -> pd.DataFrame:
+    """`results` of groups given by `group_values`."""
+    return _results(url(), version(), accuracy, speed, False)
+
+
+def group_values(group: Group | None) -> Values:
+    """The values of a group, as the key of a cache; empty for None."""
     return tuple(group.values.items()) if group else ()
 
 

@@ -138,12 +138,12 @@ _LATEX = {
 
 TABLE_STYLE = """
 table { border-collapse: collapse; font-size: 12px; display: block; overflow-x: auto; }
-th, td { border-bottom: 1px solid #dedcd7; padding: 4px 8px; text-align: left; max-width: 16em;
-         overflow-wrap: break-word; vertical-align: top; } th { vertical-align: bottom; }
+th, td { border-bottom: 1px solid #dedcd7; padding: 4px 5px; text-align: left;
+         vertical-align: top; } th { vertical-align: bottom; }
+td { overflow-wrap: anywhere; } td:first-child { min-width: 11em; }
 td.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
-td:first-child { white-space: nowrap; max-width: none; }
 """
-"""Style of `html_table`: texts are wrapped, so that the usual columns fit a page."""
+"""Style of `html_table`: the default columns fit a page of 1,280 pixels; words of headers stay."""
 
 
 def html_table(frame: pd.DataFrame) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -26,6 +27,7 @@ from dashboard.components.compare.filters import Selection, published_toggle
 from dashboard.components.compare.precision_pairs import warn_about_unreliable_speeds
 from dashboard.components.compare.side_by_side import pick_from
 from dashboard.formats import escape_markdown, plural
+from dashboard.palette import Palette
 from engine.common.pareto import pareto_front
 from engine.common.program import program
 from engine.results import MEASURED_HERE
@@ -53,6 +55,8 @@ CROWDED_NOTE = (
     f"With more than {MAX_INTERVALS} points, only the recommended build has an interval; the hover "
     f"card of a point shows its own."
 )
+Key = tuple[Any, ...]
+MAX_FIGURES = 32
 LIMITS = {"size_mb": "max_size_mb", "peak_rss_mb": "max_memory_mb"}
 """The constraint that bounds an axis, by column; latency has its own percentile."""
 
@@ -86,7 +90,7 @@ def accuracy_card(rows: pd.DataFrame, selection: Selection, constraints: Constra
             _limit_on(axis, constraints),
             constraints.min_top1,
         )
-        _charts(points, axis, options)
+        _charts(points, axis, options, (selection.key(), constraints))
         _notes(points, axis, options, selection)
     return published
 
@@ -128,12 +132,17 @@ def _limit_on(axis: CostAxis, constraints: Constraints) -> float | None:
     return getattr(constraints, name) if name else None
 
 
-def _charts(points: pd.DataFrame, axis: CostAxis, options: ChartOptions) -> None:
-    """One chart; one for each runtime where its marks would cover those of another runtime."""
+def _charts(points: pd.DataFrame, axis: CostAxis, options: ChartOptions, rows_key: Key) -> None:
+    """One chart; one for each runtime where its marks would cover those of another runtime.
+
+    `rows_key` stands for `points` in the cache of figures.
+    """
     runtimes = runtimes_of(points["runtime"])
     takeaway = _takeaway(points, axis)
+    key = (*rows_key, axis, options.color_by, options.published is not None)
     if not axis.of_build or len(runtimes) < 2 or not _in_several_runtimes(points):
-        _selectable(accuracy_chart(points, axis, current_palette(), options), "chart", takeaway)
+        figure = _figure(key, None, current_palette(), points, axis, options)
+        _selectable(figure, "chart", takeaway)
         return
     names = points["runtime"].map(name_in, na_action="ignore")
     with st.grid(len(runtimes), min_column_width=300):
@@ -141,10 +150,22 @@ def _charts(points: pd.DataFrame, axis: CostAxis, options: ChartOptions) -> None
             own = points[names.isna() | (names == runtime)].assign(several_runtimes=False)
             with st.container():
                 st.markdown(f"**{label_of(runtime)}**")
-                figure = accuracy_chart(
-                    own, axis, current_palette(), replace(options, frame=points)
-                )
+                shared = replace(options, frame=points)
+                figure = _figure(key, runtime, current_palette(), own, axis, shared)
                 _selectable(figure, f"chart_{runtime}", f"In {label_of(runtime)}: {takeaway}")
+
+
+@st.cache_resource(show_spinner=False, max_entries=MAX_FIGURES)
+def _figure(
+    key: Key,
+    runtime: str | None,
+    palette: Palette,
+    _points: pd.DataFrame,
+    _axis: CostAxis,
+    _options: ChartOptions,
+) -> go.Figure:
+    """The chart, shared by all sessions: do not modify it. `key` and `runtime`: what it shows."""
+    return accuracy_chart(_points, _axis, palette, _options)
 
 
 def _in_several_runtimes(points: pd.DataFrame) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -11,15 +12,8 @@ from dashboard import queries
 from dashboard.components.common.links import note_unknown
 from dashboard.components.common.old_links import translate_group_label
 from engine.results import ResultTables
-from engine.results.groups import (
-    Group,
-    RuntimeChoice,
-    accuracy_groups,
-    runtimes_of,
-    speed_groups,
-    with_labels,
-)
-from engine.results.selection import comparable_rows
+from engine.results.groups import Group, RuntimeChoice
+from engine.results.recommend import Constraints
 from engine.runtimes.registry import label_of
 
 IMAGENET_CLASSES = 1000
@@ -58,20 +52,28 @@ class Selection:
 
         Adds `label`, `key` and `not_comparable` (the reason). A row has accuracy, speed or both;
         measurements of other groups are missing in it. Drops of accuracy are taken from the rows of
-        all runtimes, before one is chosen.
+        all runtimes, before one is chosen. All sessions share the frame: do not modify it.
         """
-        results = queries.results(self.accuracy, self.speed)
-        return comparable_rows(results, self.models, runtime or self.runtime)
+        return queries.comparable(self.accuracy, self.speed, self.models, runtime or self.runtime)
+
+    def key(self) -> tuple[object, ...]:
+        """What stands for `rows` in a cache: the selection, and the version of the data."""
+        groups = queries.group_values(self.accuracy), queries.group_values(self.speed)
+        return (queries.url(), queries.version(), *groups, tuple(self.models), self.runtime)
+
+    def judged(self, constraints: Constraints) -> queries.Judged:
+        """`rows` under the constraints, and the recommendation."""
+        return queries.judged(self.accuracy, self.speed, self.models, self.runtime, constraints)
 
 
 def choose(tables: ResultTables) -> Selection:
     """Draws the filters in one line and returns their values."""
     with st.container(horizontal=True, vertical_alignment="bottom", key="compare_filters"):
-        evaluated, benchmarked = tables.evaluations, tables.benchmarks
-        accuracy = _select_group("Accuracy on", accuracy_groups(evaluated), "images", 260)
-        speed = _select_group("Speed at", speed_groups(benchmarked), "setting", 410)
-        runtime = _select_runtime(tables)
-        labels = list(dict.fromkeys(with_labels(tables.builds)["label"]))
+        choices = queries.filter_choices()
+        accuracy = _select_group("Accuracy on", list(choices.image_sets), "images", 260)
+        speed = _select_group("Speed at", list(choices.settings), "setting", 410)
+        runtime = _select_runtime(choices.runtimes)
+        labels = list(choices.models)
         note_unknown("models", labels, "the model")
         models = st.multiselect(
             "Models",
@@ -96,9 +98,8 @@ def _select_group(label: str, groups: list[Group], key: str, width: int) -> Grou
     return by_label.get(str(chosen), groups[0])
 
 
-def _select_runtime(tables: ResultTables) -> str:
+def _select_runtime(names: Sequence[str]) -> str:
     """Selects the best runtime of each build, each runtime, or one; not drawn for one runtime."""
-    names = runtimes_of(pd.concat([tables.evaluations["runtime"], tables.benchmarks["runtime"]]))
     if len(names) < 2:
         return str(RuntimeChoice.EACH)
     options = [*map(str, RuntimeChoice), *names]

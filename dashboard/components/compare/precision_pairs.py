@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pandas as pd
+import plotly.graph_objects as go
 import streamlit as st
 
 from dashboard import queries
@@ -10,6 +11,7 @@ from dashboard.charts.precision_pairs import accuracy_change, speed_and_size
 from dashboard.components.common.theme import chart_config, current_palette
 from dashboard.components.compare.precision_table import pairs_table
 from dashboard.formats import escape_markdown, plural
+from dashboard.palette import Palette
 from engine.results import wording
 from engine.results.columns import STORED
 from engine.results.groups import newest_builds
@@ -79,7 +81,7 @@ def _change(pairs: pd.DataFrame, first: str, second: str) -> None:
     st.markdown(f"**{second} vs {first}: accuracy change**")
     takeaway = wording.accuracy_change_summary(pairs, first, second)
     st.caption(takeaway)
-    figure = accuracy_change(pairs, first, second, current_palette())
+    figure = _figure(accuracy_change.__name__, pairs, first, second, current_palette())
     st.plotly_chart(figure, key="change", config=chart_config(), alt=takeaway)
 
 
@@ -87,8 +89,19 @@ def _speed(pairs: pd.DataFrame, first: str, second: str) -> None:
     st.markdown(f"**{second} vs {first}: speed-up and size ratio**")
     takeaway = wording.speed_up_summary(pairs, first, second)
     st.caption(takeaway)
-    figure = speed_and_size(pairs, first, second, current_palette())
+    figure = _figure(speed_and_size.__name__, pairs, first, second, current_palette())
     st.plotly_chart(figure, key="speed_up", config=chart_config(), alt=takeaway)
+
+
+_CHARTS = {chart.__name__: chart for chart in (accuracy_change, speed_and_size)}
+
+
+@st.cache_resource(show_spinner=False, max_entries=16)
+def _figure(
+    chart: str, pairs: pd.DataFrame, first: str, second: str, palette: Palette
+) -> go.Figure:
+    """A chart of the pairs, shared by all sessions: do not modify it."""
+    return _CHARTS[chart](pairs, first, second, palette)
 
 
 def warn_about_unreliable_speeds(rows: pd.DataFrame) -> None:

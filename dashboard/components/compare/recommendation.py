@@ -24,7 +24,6 @@ from engine.results.recommend import (
     caveats,
     comparable_points,
     most_accurate_text,
-    recommend,
     recommendation_text,
 )
 from engine.results.recommend.measure_again import quiet_session, rows_to_measure
@@ -56,16 +55,11 @@ def recommendation_card(
             return rows.assign(meets=True, recommended=False), None
         answer = st.container()
         constraints = choose_constraints()
-        found = recommend(builds, constraints, queries.evidence())
+        judged = selection.judged(constraints)
         with answer:
-            _show_recommendation(found, builds, constraints, selection)
-    meets = rows.index.map(found.meets).astype(object)
-    key = found.row["key"] if found.row else None
-    judged = rows.assign(
-        meets=pd.Series(meets, index=rows.index).fillna(True).astype(bool),
-        recommended=rows["key"] == key,
-    )
-    return judged, constraints
+            if judged.found is not None:
+                _show_recommendation(judged.found, judged.builds, constraints, selection)
+    return judged.rows, constraints
 
 
 def _without_speed(points: pd.DataFrame) -> None:
