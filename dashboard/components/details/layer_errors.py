@@ -79,6 +79,7 @@ def columns_of(errors: LayerErrors) -> dict[str, Any]:
     number = st.column_config.NumberColumn
     columns: dict[str, Any] = {
         "layer": st.column_config.TextColumn("layer", pinned=True),
+        "operator": st.column_config.TextColumn("operator", width=140),
         "rounding": number(
             "rounding (dB)", format=DECIBEL, help="fp32 values stored with the scale of the file."
         ),
@@ -127,13 +128,14 @@ def _explain(errors: LayerErrors) -> None:
     exact = all(
         not computes_otherwise(found) for one in errors.tensors for found in one.runtimes.values()
     )
-    agree = (
-        " From the same inputs the runtimes compute each layer as the file says. Accumulated "
-        "columns may differ: where a value lies between two levels, runtimes round it to either, "
-        "and later layers amplify that."
-        if exact and errors.runtimes
-        else ""
-    )
+    agree = ""
+    if exact and errors.runtimes:
+        agree = " From the same inputs the runtimes compute each layer as the file says."
+        if not errors.findings:
+            agree += (
+                " Accumulated columns may differ: where a value lies between two levels, runtimes "
+                "round it to either, and later layers amplify that."
+            )
     st.caption(
         f"SQNR in dB, higher is better; {errors.images} images of "
         f"{escape_markdown(errors.dataset)}; {versions}.{agree}"
