@@ -14,7 +14,7 @@ from db.clock import utc_epoch
 class Host(Base):
     """A machine that runs jobs, by the identity in its home; `label` is for people.
 
-    `facts`: processor, memory, GPU, runtimes with versions, version of the workbench. `seen_at` is
+    `facts`: processor, memory, GPU, runtimes with versions, version of the workbench. `heard_at` is
     when it was last heard of.
     """
 
@@ -23,5 +23,5 @@ class Host(Base):
     identity: Mapped[str] = mapped_column(String(36), primary_key=True)
     label: Mapped[str] = mapped_column(String(60), unique=True)
     facts: Mapped[dict[str, Any]]
-    seen_at: Mapped[float] = mapped_column(Float, server_default=utc_epoch())
+    heard_at: Mapped[float] = mapped_column(Float, server_default=utc_epoch())
     created_at: Mapped[CreatedAt]

@@ -13,7 +13,7 @@ from engine.config import settings
 from engine.errors import DatabaseUnusable
 from engine.hosts import cluster, registry
 from engine.hosts.ownership import is_shared
-from engine.hosts.registry import KnownHost
+from engine.hosts.registry import HostRecord
 from engine.jobs.dispatcher import ensure_dispatcher
 from engine.store.database import prepare_database
 
@@ -43,14 +43,14 @@ def list_hosts(json: Json = False) -> None:
 
     Example: `python -m engine hosts list`
     """
-    hosts = registry.known_hosts(prepare_database())
+    hosts = registry.all_hosts(prepare_database())
     if json:
         emit_json([{**asdict(host), "state": host.state} for host in hosts])
         return
     emit_table("Hosts", HEADERS, map(_row, hosts))
 
 
-def _row(host: KnownHost) -> tuple[object, ...]:
+def _row(host: HostRecord) -> tuple[object, ...]:
     facts = host.facts
     runtimes = ", ".join(f"{name} {one['version']}" for name, one in facts["runtimes"].items())
     machine = (facts["cpu"], facts["cores"], facts["memory_gb"], facts["gpu"])
@@ -144,10 +144,10 @@ def _prepare_host(label: str | None) -> str:
             "server that all of them reach."
         )
     url = prepare_database()
-    known = next((host for host in registry.known_hosts(url) if host.is_here), None)
+    known = next((host for host in registry.all_hosts(url) if host.is_here), None)
     cluster.refuse_copy(known, registry.host_facts())
     registry.announce(url)
     if label is not None and (known is None or known.label != label):
-        here = next(host for host in registry.known_hosts(url) if host.is_here)
+        here = next(host for host in registry.all_hosts(url) if host.is_here)
         registry.rename(url, here, label)
     return url

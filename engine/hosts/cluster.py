@@ -24,7 +24,7 @@ from engine.common.files import write_text
 from engine.config import PRIVATE_FILE, settings
 from engine.errors import InvalidRequest
 from engine.hosts import home, registry
-from engine.hosts.registry import KnownHost
+from engine.hosts.registry import HostRecord
 
 HOST_LABEL = "senet-host"
 SLOTS, BENCH = "senet", "bench"
@@ -78,7 +78,7 @@ def node_command(*where: str, slots: int) -> list[str]:
     ]
 
 
-def refuse_copy(host: KnownHost | None, facts_here: dict[str, object]) -> None:
+def refuse_copy(host: HostRecord | None, facts_here: dict[str, object]) -> None:
     """Raises InvalidRequest if another machine that is up has the identity of this home."""
     differs = host is not None and any(
         host.facts.get(name) != facts_here.get(name) for name in ("host", "folder", "cpu")

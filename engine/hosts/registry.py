@@ -36,7 +36,7 @@ DEVICE_FACTS = ("cpu", "isa", "cores", "memory_gb", "machine", "gpu")
 
 
 @dataclass(frozen=True, slots=True)
-class KnownHost:
+class HostRecord:
     """A host; `silent_s`: seconds since it was heard of; `is_here`: it is this machine's home."""
 
     identity: str
@@ -77,7 +77,7 @@ class KnownHost:
         packages = {**self.facts.get("packages", {}), **runtimes}
         return {"SENet Workbench": str(self.version), **packages}
 
-    def difference_to(self, other: KnownHost) -> str | None:
+    def difference_to(self, other: HostRecord) -> str | None:
         """A sentence on the versions that differ from those of another host; None if none does."""
         own, others = self.versions(), other.versions()
         differing = [
@@ -115,20 +115,20 @@ def _registration(url: str, identity: str) -> _Registration:
 
 
 class _Registration:
-    """What this process has told a database about this host."""
+    """What this process has announced of this host to a database."""
 
     def __init__(self, url: str, identity: str) -> None:
         self.url, self.identity = url, identity
         self.label: str | None = None
-        self.told_at = 0.0
+        self.announced_at = 0.0
 
-    def tell(self) -> str:
+    def announce(self) -> str:
         now = time.monotonic()
-        if self.label is not None and now - self.told_at < HEARD_EVERY_S:
+        if self.label is not None and now - self.announced_at < HEARD_EVERY_S:
             return self.label
         if self.label is None or not heard_of(self.url, [self.identity]):
             self.label = _register(self.url, self.identity)
-        self.told_at = now
+        self.announced_at = now
         return self.label
 
 
@@ -139,14 +139,14 @@ def announce(url: str) -> str:
     registered: its hostname is returned.
     """
     own = home.load()
-    return socket.gethostname() if own is None else _registration(url, own.identity).tell()
+    return socket.gethostname() if own is None else _registration(url, own.identity).announce()
 
 
 def heard_of(url: str, identities: Iterable[str]) -> int:
     """Records that these hosts are up now; returns how many of them are known."""
     with writing(url) as session:
         statement = update(Host).where(Host.identity.in_(list(identities)))
-        result = session.execute(statement.values(seen_at=utc_epoch()))
+        result = session.execute(statement.values(heard_at=utc_epoch()))
         return cast(CursorResult[Any], result).rowcount
 
 
@@ -170,13 +170,13 @@ def _register(url: str, identity: str) -> str:
     return identity
 
 
-def known_hosts(url: str) -> list[KnownHost]:
+def all_hosts(url: str) -> list[HostRecord]:
     """All hosts, in the order of their labels."""
     own = home.load()
-    statement = select(Host, utc_epoch() - Host.seen_at).order_by(Host.label)
+    statement = select(Host, utc_epoch() - Host.heard_at).order_by(Host.label)
     with reading(url) as session:
         return [
-            KnownHost(
+            HostRecord(
                 row.identity,
                 row.label,
                 row.facts,
@@ -187,9 +187,9 @@ def known_hosts(url: str) -> list[KnownHost]:
         ]
 
 
-def find_host(url: str, name: str) -> KnownHost:
+def find_host(url: str, name: str) -> HostRecord:
     """The host with this label or identity. Raises InvalidRequest if there is none."""
-    hosts = known_hosts(url)
+    hosts = all_hosts(url)
     found = [host for host in hosts if name in (host.label, host.identity)]
     if not found:
         names = ", ".join(host.label for host in hosts) or "none yet"
@@ -197,7 +197,7 @@ def find_host(url: str, name: str) -> KnownHost:
     return found[0]
 
 
-def rename(url: str, host: KnownHost, label: str) -> None:
+def rename(url: str, host: HostRecord, label: str) -> None:
     """Gives a host another label. Raises InvalidRequest for one that is empty, long or taken."""
     label = label.strip()
     if not label or len(label) > MAX_LABEL or not label.isprintable():
@@ -209,7 +209,7 @@ def rename(url: str, host: KnownHost, label: str) -> None:
         raise InvalidRequest(f"Another host is called {label}: choose another label.") from error
 
 
-def forget(url: str, host: KnownHost) -> None:
+def forget(url: str, host: HostRecord) -> None:
     """Removes a host from the list; its results stay. Raises InvalidRequest while it is up."""
     if host.is_up:
         raise InvalidRequest(f"{host.label} is up: stop it first (`ray stop` on that machine).")

@@ -6,12 +6,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from engine.hosts.registry import KnownHost
+from engine.hosts.registry import HostRecord
 
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """`hosts`: identities; `device`: digest of a device model, as of KnownHost. Empty: any host."""
+    """`hosts`: identities; `device`: digest of a device model, as of HostRecord. Empty: any host."""
 
     hosts: tuple[str, ...] = ()
     device: str | None = None
@@ -19,7 +19,7 @@ class Wish:
     def __bool__(self) -> bool:
         return bool(self.hosts or self.device)
 
-    def allows(self, host: KnownHost) -> bool:
+    def allows(self, host: HostRecord) -> bool:
         """Whether a job with this wish may run on a host."""
         if self.hosts:
             return host.identity in self.hosts
@@ -40,7 +40,7 @@ class Wish:
 ANY_HOST = Wish()
 
 
-def why_none(wish: Wish, hosts: Iterable[KnownHost], version: str) -> str:
+def why_none(wish: Wish, hosts: Iterable[HostRecord], version: str) -> str:
     """Why no host runs a job now, as one sentence; `version` is that of the dispatcher."""
     fitting = [host for host in hosts if wish.allows(host)]
     if not fitting:

@@ -15,7 +15,7 @@ from engine.common.error_sentences import error_message
 from engine.config import settings
 from engine.errors import WorkbenchError
 from engine.hosts import registry, wishes
-from engine.hosts.registry import KnownHost
+from engine.hosts.registry import HostRecord
 from engine.jobs import queue
 from engine.jobs.locks import is_locked
 from engine.jobs.queue import Ready
@@ -80,7 +80,7 @@ class LocalExecutor:
         """
         self.running = {i: job for i, job in self.running.items() if not job.ended.is_set()}
         found = queue.ready(self.url)
-        hosts = registry.known_hosts(self.url) if any(job.wish for job in found) else []
+        hosts = registry.all_hosts(self.url) if any(job.wish for job in found) else []
         ready = [job for job in found if self._is_for_here(job, hosts)]
         waiting = [
             run for job in ready if (run := self.running.get(job.id)) is not None and run.exclusive
@@ -98,7 +98,7 @@ class LocalExecutor:
                 self._start(job.id, exclusive=False)
                 free -= 1
 
-    def _is_for_here(self, job: Ready, hosts: list[KnownHost]) -> bool:
+    def _is_for_here(self, job: Ready, hosts: list[HostRecord]) -> bool:
         """Whether a job may run on this machine; says why not where it is for other hosts."""
         if not job.wish:
             return True

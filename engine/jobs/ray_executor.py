@@ -21,7 +21,7 @@ from engine import __version__
 from engine.config import settings
 from engine.hosts import registry, wishes
 from engine.hosts.cluster import BENCH, HOST_LABEL, SLOTS, ray_environment, require_ray
-from engine.hosts.registry import KnownHost
+from engine.hosts.registry import HostRecord
 from engine.jobs import queue
 from engine.jobs.executor import PASS_S, log_line
 from engine.jobs.queue import Ready
@@ -77,7 +77,7 @@ class RayExecutor:
         """Submits ready jobs for the hosts that fit; says why where none is in the cluster."""
         self._look()
         self._collect()
-        hosts = registry.known_hosts(self.url)
+        hosts = registry.all_hosts(self.url)
         usable = [
             host
             for host in hosts
@@ -115,12 +115,12 @@ class RayExecutor:
                 waiting.append(task)
         return waiting
 
-    def _is_suspect(self, host: KnownHost) -> bool:
+    def _is_suspect(self, host: HostRecord) -> bool:
         """Whether a job was lost on a host that has not been heard of since."""
         lost_at = self.suspects.get(host.identity)
         return lost_at is not None and time.monotonic() - lost_at < host.silent_s + HEARD_SLACK_S
 
-    def _why(self, job: Ready, hosts: list[KnownHost]) -> str:
+    def _why(self, job: Ready, hosts: list[HostRecord]) -> str:
         if not self.connected:
             return f"the Ray head at {settings().ray_address} does not answer."
         if not hosts:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from db.enums import Precision
 from engine.build.int8.targets import resolve
 from engine.errors import InvalidRequest
-from engine.hosts.registry import KnownHost, find_host, known_hosts
+from engine.hosts.registry import HostRecord, find_host, all_hosts
 from engine.hosts.wishes import ANY_HOST, Wish
 from engine.jobs.queue import NewJob
 from engine.runs.request import RunRequest, Task
@@ -24,7 +24,7 @@ class Place:
     """One choice of a request: the host that it names, and what it means for a job."""
 
     name: str
-    host: KnownHost
+    host: HostRecord
     wish: Wish
 
 
@@ -100,7 +100,7 @@ def place_steps(request: RunRequest, url: str) -> Iterator[str]:
 
 def host_choices(url: str) -> list[str]:
     """The choices of the form: each host, and any like it where there are several of its kind."""
-    hosts = known_hosts(url)
+    hosts = all_hosts(url)
     kinds: dict[str, list[str]] = {}
     for host in hosts:
         kinds.setdefault(host.device, []).append(host.label)

@@ -7,12 +7,12 @@ import streamlit as st
 
 from dashboard import queries
 from dashboard.formats import escape_markdown
-from engine.hosts.registry import KnownHost, known_hosts
+from engine.hosts.registry import HostRecord, all_hosts
 
 
 def show_hosts() -> None:
     """A table of the hosts; nothing before one has run a job."""
-    hosts = known_hosts(queries.url())
+    hosts = all_hosts(queries.url())
     if not hosts:
         return
     st.subheader("Hosts")
@@ -32,7 +32,7 @@ def show_hosts() -> None:
         st.caption(escape_markdown(text))
 
 
-def _row(host: KnownHost) -> dict[str, object]:
+def _row(host: HostRecord) -> dict[str, object]:
     facts = host.facts
     return {
         "host": host.label,
@@ -49,7 +49,7 @@ def _row(host: KnownHost) -> dict[str, object]:
     }
 
 
-def differences(hosts: list[KnownHost]) -> list[str]:
+def differences(hosts: list[HostRecord]) -> list[str]:
     """A sentence for each host whose workbench or libraries are other versions than here."""
     here = next((host for host in hosts if host.is_here), None)
     if here is None:

@@ -19,7 +19,7 @@ def upgrade() -> None:
         sa.Column("identity", sa.String(36), nullable=False),
         sa.Column("label", sa.String(60), nullable=False),
         sa.Column("facts", sa.JSON(), nullable=False),
-        sa.Column("seen_at", sa.Float(), nullable=False, server_default=utc_epoch()),
+        sa.Column("heard_at", sa.Float(), nullable=False, server_default=utc_epoch()),
         sa.Column("created_at", sa.Float(), nullable=False, server_default=utc_epoch()),
         sa.PrimaryKeyConstraint("identity", name=op.f("pk_host")),
         sa.UniqueConstraint("label", name=op.f("uq_host_label")),

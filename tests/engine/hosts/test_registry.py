@@ -36,7 +36,7 @@ def test_two_hosts_of_one_hostname_are_two_hosts(
     monkeypatch.setattr("socket.gethostname", lambda: "box")
     assert registry.announce(url) == "box"
     assert add_host(url, tmp_path / "other", monkeypatch) == "box-2"
-    first, second = registry.known_hosts(url)
+    first, second = registry.all_hosts(url)
     assert (first.is_here, second.is_here) == (False, True)
     assert first.device == second.device, "two boxes of one device model"
     assert first.state == second.state == "up"
@@ -45,7 +45,7 @@ def test_two_hosts_of_one_hostname_are_two_hosts(
 
 def test_a_job_says_which_host_ran_it(url: str) -> None:
     job = run(url, queue(url, "sleep", params={"seconds": 0}))
-    (host,) = registry.known_hosts(url)
+    (host,) = registry.all_hosts(url)
     assert (job.home, job.host) == (host.identity, host.label)
     assert {"cpu", "memory_gb", "gpu", "runtimes", "workbench"} <= set(host.facts)
     assert host.facts["runtimes"]["onnxruntime"]["precisions"]
@@ -59,19 +59,19 @@ def test_a_host_that_falls_silent_can_be_forgotten(
     with pytest.raises(InvalidRequest, match="is up: stop it first"):
         registry.forget(url, registry.find_host(url, gone))
     with writing(url) as session:
-        session.execute(update(Host).values(seen_at=Host.seen_at - 600))
-    assert {h.label: h.state for h in registry.known_hosts(url)} == {
+        session.execute(update(Host).values(heard_at=Host.heard_at - 600))
+    assert {h.label: h.state for h in registry.all_hosts(url)} == {
         gone: "last heard of 10 min ago",
         here: "this machine",
     }
     registry.forget(url, registry.find_host(url, gone))
-    assert [h.label for h in registry.known_hosts(url)] == [here]
+    assert [h.label for h in registry.all_hosts(url)] == [here]
 
 
 def test_a_host_with_another_version_of_a_library_is_named(url: str) -> None:
     registry.announce(url)
-    (here,) = registry.known_hosts(url)
-    other = registry.KnownHost("x", "edge", json.loads(json.dumps(here.facts)), 0.0, False)
+    (here,) = registry.all_hosts(url)
+    other = registry.HostRecord("x", "edge", json.loads(json.dumps(here.facts)), 0.0, False)
     other.facts["packages"]["numpy"] = "1.0"
     said = other.difference_to(here)
     assert said is not None

@@ -19,7 +19,7 @@ from db.enums import JobStatus
 from db.models import Run
 from db.session import connect, reading
 from engine.config import REPOSITORY
-from engine.hosts.registry import KnownHost, known_hosts
+from engine.hosts.registry import HostRecord, all_hosts
 from engine.hosts.wishes import Wish
 from engine.jobs import control
 from engine.jobs.leadership import has_leader
@@ -68,8 +68,8 @@ def dispatcher(cluster: Cluster) -> Iterator[None]:
         process.wait()
 
 
-def hosts(cluster: Cluster) -> dict[str, KnownHost]:
-    return {host.label: host for host in known_hosts(cluster.url)}
+def hosts(cluster: Cluster) -> dict[str, HostRecord]:
+    return {host.label: host for host in all_hosts(cluster.url)}
 
 
 def only(cluster: Cluster, *labels: str) -> Wish:

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.integration
 def hosts(url: str) -> dict[str, str]:
     """Identities by label: this machine, `twin` of the same device model, and `arm`."""
     here = registry.announce(url)
-    (own,) = registry.known_hosts(url)
+    (own,) = registry.all_hosts(url)
     arm = {**own.facts, "machine": "aarch64", "isa": ["asimddp"], "runtimes": {}}
     with writing(url) as session:
         session.add(Host(identity="twin-id", label="twin", facts=own.facts))
@@ -56,7 +56,7 @@ def test_each_chosen_host_gets_its_own_benchmark_and_shares_the_rest(
 
 def test_any_host_of_a_device_model(url: str, hosts: dict[str, str]) -> None:
     (place,) = places_of(DEMO.model_copy(update={"hosts": ("like:twin",)}), url)
-    allowed = {h.label for h in registry.known_hosts(url) if place.wish.allows(h)}
+    allowed = {h.label for h in registry.all_hosts(url) if place.wish.allows(h)}
     assert allowed == set(hosts) - {"arm"}
     assert [name for name in host_choices(url) if name.startswith("like:")]
 
@@ -91,6 +91,6 @@ def test_a_job_for_another_host_waits_with_the_reason_and_lets_others_pass(
 
 
 def test_another_version_of_the_workbench_is_the_reason(url: str, hosts: dict[str, str]) -> None:
-    known = registry.known_hosts(url)
+    known = registry.all_hosts(url)
     said = why_none(Wish(("twin-id",)), known, "9.9")
     assert said.startswith(f"twin runs SENet Workbench {__version__}, this cluster 9.9: install")
