@@ -11,7 +11,7 @@ from engine.hosts.registry import HostRecord
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """`hosts`: identities; `device`: digest of a device model, as of HostRecord. Empty: any host."""
+    """`hosts`: identities; `device`: digest of a device model. Empty: any host."""
 
     hosts: tuple[str, ...] = ()
     device: str | None = None

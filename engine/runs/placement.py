@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from db.enums import Precision
 from engine.build.int8.targets import resolve
 from engine.errors import InvalidRequest
-from engine.hosts.registry import HostRecord, find_host, all_hosts
+from engine.hosts.registry import HostRecord, all_hosts, find_host
 from engine.hosts.wishes import ANY_HOST, Wish
 from engine.jobs.queue import NewJob
 from engine.runs.request import RunRequest, Task
