@@ -106,7 +106,7 @@ def test_from_the_first_start_to_the_package_in_twelve_clicks(
     archive = images(tmp_path, model)
     context = browser.new_context(viewport={"width": 1280, "height": 900}, accept_downloads=True)
     page = context.new_page()
-    page.set_default_timeout(10_000)
+    page.set_default_timeout(30_000)
     hand = Hand(page)
     page.goto(address)
     settle(page)
