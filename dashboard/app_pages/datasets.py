@@ -81,7 +81,7 @@ page_title("Datasets")
 registered = queries.datasets()
 left, right = st.columns([3, 2], gap="large")
 with left:
-    for preparing in queries.known_datasets().preparing:
+    for preparing in queries.available_datasets().preparing:
         st.info(
             f"Dataset {escape_markdown(preparing)} is being prepared: see the page Jobs.",
             icon=":material/hourglass:",

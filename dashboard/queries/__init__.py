@@ -39,11 +39,11 @@ from dashboard.queries.samples import (
 from dashboard.queries.state import url, version
 from dashboard.queries.stored import (
     artifacts,
+    available_datasets,
     builds,
     datasets,
     disk_use,
     health,
-    known_datasets,
     peaks,
     provenance,
 )
@@ -54,6 +54,7 @@ __all__ = [
     "JobView",
     "Judged",
     "artifacts",
+    "available_datasets",
     "benchmark_protocol",
     "builds",
     "catalog_table",
@@ -72,7 +73,6 @@ __all__ = [
     "health",
     "identify_weights_file",
     "judged",
-    "known_datasets",
     "labeled_class_count",
     "latencies",
     "live_jobs",

@@ -14,7 +14,7 @@ from db.clock import utc_epoch
 from db.enums import ArtifactKind, JobStatus
 from db.models import Artifact, Dataset, Job
 from db.session import reading
-from engine.datasets.known import KnownDatasets
+from engine.datasets.available import AvailableDatasets
 from engine.peak.records import Peak, load_peaks
 from engine.results.cleanup import StoredArtifact, disk_usage_bytes, stored_artifacts
 from engine.results.facts import Provenance, load_provenance
@@ -27,9 +27,9 @@ def datasets() -> list[Dataset]:
         return list(session.scalars(select(Dataset).order_by(Dataset.name)))
 
 
-def known_datasets() -> KnownDatasets:
+def available_datasets() -> AvailableDatasets:
     """The registered datasets and those in preparation."""
-    return KnownDatasets.read(url())
+    return AvailableDatasets.read(url())
 
 
 def builds() -> list[Artifact]:

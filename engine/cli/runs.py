@@ -15,7 +15,7 @@ from engine.cli.parsing import (
     read_weights,
 )
 from engine.cli.vendor import export as v
-from engine.datasets.known import KnownDatasets
+from engine.datasets.available import AvailableDatasets
 from engine.errors import InvalidRequest
 from engine.preprocess import require_one_scale
 from engine.preprocess.protocols import Protocol
@@ -151,7 +151,7 @@ def evaluate(
             )
             for name in runtimes
         ]
-        prepared = KnownDatasets.read(url).preparing.get(dataset)
+        prepared = AvailableDatasets.read(url).preparing.get(dataset)
         first = [dataset_job(prepared)] if prepared is not None else []
         jobs = [evaluate_job(spec, range(len(first))) for spec in specs]
         return queue_jobs([*first, *jobs], detach, json)

@@ -13,7 +13,7 @@ from types import MappingProxyType
 from db.enums import JobKind, Precision
 from engine.benchmark.scenarios.definitions import requested_label
 from engine.common.digests import data_digest
-from engine.datasets.known import KnownDatasets
+from engine.datasets.available import AvailableDatasets
 from engine.jobs.queue import NewJob
 from engine.runs.build_options import build_fields
 from engine.runs.cells import cells_of, needs_torchscript
@@ -65,15 +65,15 @@ def compile(
 
 
 def compile_for(
-    requests: Iterable[RunRequest], dataset: str | None, known: KnownDatasets
+    requests: Iterable[RunRequest], dataset: str | None, available: AvailableDatasets
 ) -> list[NewJob]:
-    """The jobs of several requests that are evaluated on `dataset`, with what is known now."""
-    row = known.get(dataset)
+    """The jobs of several requests that are evaluated on `dataset`, with what is registered now."""
+    row = available.get(dataset)
     return compile_all(
         requests,
         images=row.num_images if row is not None else None,
-        registered=known.registered.keys(),
-        preparing=known.preparing,
+        registered=available.registered.keys(),
+        preparing=available.preparing,
     )
 
 

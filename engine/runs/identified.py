@@ -8,7 +8,7 @@ from pathlib import Path
 from db.enums import WeightsKind
 from engine.catalog.models import find_model
 from engine.common.digests import file_digest
-from engine.datasets.known import KnownDatasets
+from engine.datasets.available import AvailableDatasets
 from engine.errors import InvalidRequest
 from engine.runs.request import OtherModel, RunRequest
 from engine.specs import absolute
@@ -54,7 +54,7 @@ def with_dataset_classes(request: RunRequest, url: str) -> RunRequest:
 
     if request.dataset is None or count_outputs(Path(path)) < 2:
         return request.model_copy(update={"classes": ()})
-    known = KnownDatasets.read(url)
+    known = AvailableDatasets.read(url)
     if request.dataset not in known:
         return request
     classes, row = known.classes_of(request.dataset), known.get(request.dataset)

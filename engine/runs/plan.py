@@ -9,7 +9,7 @@ from pathlib import Path
 from db.enums import Precision, WeightsKind
 from engine.catalog.models import CatalogModel, find_model
 from engine.config import settings
-from engine.datasets.known import KnownDatasets
+from engine.datasets.available import AvailableDatasets
 from engine.demo import images
 from engine.errors import WorkbenchError
 from engine.preprocess import PreprocessSpec
@@ -54,7 +54,7 @@ def plan(request: RunRequest, url: str) -> Plan:
 
     Of several models, equal sentences are said once, with the models that they concern.
     """
-    datasets = KnownDatasets.read(url)
+    datasets = AvailableDatasets.read(url)
     requests = request.for_each_model()
     plans = [(one.model_id, _plan_of_model(one, datasets)) for one in requests]
     missing, offline = missing_weights(requests), settings().offline
@@ -82,7 +82,7 @@ def plan(request: RunRequest, url: str) -> Plan:
     )
 
 
-def _plan_of_model(request: RunRequest, datasets: KnownDatasets) -> Plan:
+def _plan_of_model(request: RunRequest, datasets: AvailableDatasets) -> Plan:
     """The plan of a request of one model."""
     try:
         model = find_model(request.model_id)
@@ -100,7 +100,11 @@ def _plan_of_model(request: RunRequest, datasets: KnownDatasets) -> Plan:
     )
 
 
-def plan_steps(request: RunRequest, model: CatalogModel, datasets: KnownDatasets) -> Iterator[str]:
+def plan_steps(
+    request: RunRequest, model: CatalogModel, datasets: AvailableDatasets
+) -> Iterator[str]:
+    request: RunRequest, model: CatalogModel, datasets: AvailableDatasets
+) -> Iterator[str]:
     """The steps of the run in order, one sentence each."""
     for name in request.required_datasets:
         if name in datasets.preparing:
@@ -165,7 +169,7 @@ def _join(values: tuple[int, ...]) -> str:
     return ", ".join(str(value) for value in values)
 
 
-def _images_phrase(requested: int | None, dataset: str, datasets: KnownDatasets) -> str:
+def _images_phrase(requested: int | None, dataset: str, datasets: AvailableDatasets) -> str:
     """`20 images of v20`: the requested number, or all if the dataset has fewer."""
     available = datasets.count_images(dataset)
     if available is None and dataset in images.BUILTIN:
@@ -174,7 +178,7 @@ def _images_phrase(requested: int | None, dataset: str, datasets: KnownDatasets)
     return f"{min(counts):,} images of {dataset}" if counts else dataset
 
 
-def _build_phrase(request: RunRequest, precision: Precision, datasets: KnownDatasets) -> str:
+def _build_phrase(request: RunRequest, precision: Precision, datasets: AvailableDatasets) -> str:
     """`, calibrated on 300 images of v20`: the options of the build of a precision."""
     options, dataset = options_of(precision), request.images_for(precision)
     if options is None or dataset is None:

@@ -7,7 +7,7 @@ from sqlalchemy import select
 from db.enums import WeightsKind
 from db.models import Run, RunJob
 from db.session import reading, writing
-from engine.datasets.known import KnownDatasets
+from engine.datasets.available import AvailableDatasets
 from engine.errors import InvalidRequest
 from engine.jobs import queue
 from engine.runs.compile import compile_for
@@ -28,11 +28,11 @@ def submit(request: RunRequest, url: str) -> int:
     for part in parts:
         share_file(part.weights)
     with writing(url) as session:
-        known = KnownDatasets.load(session)
+        available = AvailableDatasets.load(session)
         run = Run(title=title_of(request), request=request.to_json())
         session.add(run)
         session.flush()
-        jobs = placed(compile_for(parts, request.dataset, known), places)
+        jobs = placed(compile_for(parts, request.dataset, available), places)
         ids = queue.submit_all(session, jobs)
         session.add_all(RunJob(run_id=run.id, job_id=job_id) for job_id in dict.fromkeys(ids))
         return run.id

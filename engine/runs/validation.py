@@ -19,9 +19,9 @@ from engine.catalog.timm_names import timm_name_problem
 from engine.common.environment import instruction_sets
 from engine.common.files import expand_user, is_file
 from engine.config import settings
+from engine.datasets.available import AvailableDatasets
 from engine.datasets.classes import ClassMatching, match_outputs
 from engine.datasets.imagenet import class_names
-from engine.datasets.known import KnownDatasets
 from engine.datasets.reader import open_index_by_digest
 from engine.datasets.report import DatasetReport
 from engine.datasets.sampling import sample_by_class
@@ -48,12 +48,12 @@ Z_95 = 1.96
 MAX_THREADS_PER_CORE = 2  # above it, latency is mostly waiting for a core
 SEED = 0
 """Seed by which builds and evaluations sample images."""
-Check = Callable[[RunRequest, CatalogModel, KnownDatasets], Iterator[str]]
+Check = Callable[[RunRequest, CatalogModel, AvailableDatasets], Iterator[str]]
 """Yields a sentence for each finding."""
 
 
 def match_dataset_classes(
-    request: RunRequest, model: CatalogModel, datasets: KnownDatasets
+    request: RunRequest, model: CatalogModel, datasets: AvailableDatasets
 ) -> ClassMatching | None:
     """The mapping of model outputs to classes of the dataset; None where it is not known yet.
 
@@ -78,7 +78,7 @@ def _count_outputs(request: RunRequest, model: CatalogModel) -> int | None:
 
 
 def _check_choices(
-    request: RunRequest, model: CatalogModel, datasets: KnownDatasets
+    request: RunRequest, model: CatalogModel, datasets: AvailableDatasets
 ) -> Iterator[str]:
     if not request.precisions:
         yield "Select at least one precision."
@@ -92,7 +92,7 @@ def _check_choices(
 
 
 def _check_weights(
-    request: RunRequest, model: CatalogModel, datasets: KnownDatasets
+    request: RunRequest, model: CatalogModel, datasets: AvailableDatasets
 ) -> Iterator[str]:
     weights = request.weights
     foreign = model.source == "timm" and not model.in_catalogue
@@ -115,7 +115,7 @@ def _check_weights(
 
 
 def _check_datasets(
-    request: RunRequest, model: CatalogModel, datasets: KnownDatasets
+    request: RunRequest, model: CatalogModel, datasets: AvailableDatasets
 ) -> Iterator[str]:
     uses = {}
     if Task.EVALUATE in request.tasks:
@@ -137,7 +137,7 @@ def _check_datasets(
 
 
 def _check_classes(
-    request: RunRequest, model: CatalogModel, datasets: KnownDatasets
+    request: RunRequest, model: CatalogModel, datasets: AvailableDatasets
 ) -> Iterator[str]:
     try:
         match_dataset_classes(request, model, datasets)
@@ -146,7 +146,7 @@ def _check_classes(
 
 
 def _check_constraint_images(
-    request: RunRequest, model: CatalogModel, datasets: KnownDatasets
+    request: RunRequest, model: CatalogModel, datasets: AvailableDatasets
 ) -> Iterator[str]:
     name = request.effective_calibration_dataset
     images = datasets.count_images(name)
@@ -161,7 +161,7 @@ def _check_constraint_images(
 
 
 def _check_preprocessing(
-    request: RunRequest, model: CatalogModel, datasets: KnownDatasets
+    request: RunRequest, model: CatalogModel, datasets: AvailableDatasets
 ) -> Iterator[str]:
     try:
         exported = PreprocessSpec.from_dict(request.preprocess) if request.preprocess else None
@@ -186,7 +186,7 @@ def _check_preprocessing(
 
 
 def _check_route(
-    request: RunRequest, model: CatalogModel, datasets: KnownDatasets
+    request: RunRequest, model: CatalogModel, datasets: AvailableDatasets
 ) -> Iterator[str]:
     try:
         require_route(model, request.format, request.via)
@@ -200,7 +200,7 @@ def _check_route(
 
 
 def _check_runtime(
-    request: RunRequest, model: CatalogModel, datasets: KnownDatasets
+    request: RunRequest, model: CatalogModel, datasets: AvailableDatasets
 ) -> Iterator[str]:
     """Impossible cells stop a run only where no cell is possible; else they are left out."""
     unknown = [name for name in request.runtimes if name not in RUNTIMES]
@@ -219,7 +219,7 @@ def _check_runtime(
 
 
 def _warn_about_cells(
-    request: RunRequest, model: CatalogModel, datasets: KnownDatasets
+    request: RunRequest, model: CatalogModel, datasets: AvailableDatasets
 ) -> Iterator[str]:
     if any(name not in RUNTIMES for name in request.runtimes):
         return
@@ -260,7 +260,7 @@ def scenario_problems(request: RunRequest) -> Iterator[str]:
 
 
 def _warn_about_calibration(
-    request: RunRequest, model: CatalogModel, datasets: KnownDatasets
+    request: RunRequest, model: CatalogModel, datasets: AvailableDatasets
 ) -> Iterator[str]:
     if Precision.INT8 not in request.built_files:
         return
@@ -290,7 +290,7 @@ def _warn_about_calibration(
 
 
 def _note_fp16_emulation(
-    request: RunRequest, model: CatalogModel, datasets: KnownDatasets
+    request: RunRequest, model: CatalogModel, datasets: AvailableDatasets
 ) -> Iterator[str]:
     execution = expected(request.provider)
     if Precision.FP16 in request.built_precisions and execution.kind == EMULATED:
@@ -301,7 +301,7 @@ def _note_fp16_emulation(
 
 
 def _warn_about_preprocessing(
-    request: RunRequest, model: CatalogModel, datasets: KnownDatasets
+    request: RunRequest, model: CatalogModel, datasets: AvailableDatasets
 ) -> Iterator[str]:
     if model.source == "onnx" and not (request.preprocess or request.evaluation_preprocess):
         yield (
@@ -312,14 +312,14 @@ def _warn_about_preprocessing(
 
 
 def _warn_about_points(
-    request: RunRequest, model: CatalogModel, datasets: KnownDatasets
+    request: RunRequest, model: CatalogModel, datasets: AvailableDatasets
 ) -> Iterator[str]:
     if Task.BENCHMARK in request.tasks:
         yield from point_warnings(request)
 
 
 def _warn_about_target(
-    request: RunRequest, model: CatalogModel, datasets: KnownDatasets
+    request: RunRequest, model: CatalogModel, datasets: AvailableDatasets
 ) -> Iterator[str]:
     if Precision.INT8 not in request.built_files:
         return
@@ -342,7 +342,7 @@ def _warn_about_target(
 
 
 def _warn_about_dataset(
-    request: RunRequest, model: CatalogModel, datasets: KnownDatasets
+    request: RunRequest, model: CatalogModel, datasets: AvailableDatasets
 ) -> Iterator[str]:
     if Task.EVALUATE not in request.tasks:
         return
@@ -356,7 +356,7 @@ def _warn_about_dataset(
 
 
 def _note_interval(
-    request: RunRequest, model: CatalogModel, datasets: KnownDatasets
+    request: RunRequest, model: CatalogModel, datasets: AvailableDatasets
 ) -> Iterator[str]:
     count = datasets.count_images(request.dataset)
     if not count or Task.EVALUATE not in request.tasks:

@@ -10,7 +10,7 @@ from sqlalchemy import select
 from db.enums import JobKind, JobStatus
 from db.models import Job
 from db.session import reading
-from engine.datasets.known import KnownDatasets
+from engine.datasets.available import AvailableDatasets
 from engine.jobs.queue import NewJob
 from engine.jobs.results import JobResult
 from engine.runs.compile import compile_for
@@ -33,7 +33,7 @@ class Work:
 def work_of(request: RunRequest, url: str) -> Work:
     """The jobs of a request without problems; nothing is queued."""
     _, parts = identified(request, url)
-    jobs = compile_for(parts, request.dataset, KnownDatasets.read(url))
+    jobs = compile_for(parts, request.dataset, AvailableDatasets.read(url))
     made = _made([job.key for job in jobs if job.kind in MADE_ONCE], url)
     reused = tuple(job for job in jobs if job.key and job.key in made)
     return Work(tuple(job for job in jobs if job not in reused), reused)

@@ -18,8 +18,8 @@ from dashboard.components.run_form.files import mark_field
 from dashboard.formats import escape_markdown, message, plural
 from db.session import writing
 from engine.datasets.archives import extract_dataset
+from engine.datasets.available import look_at_folder
 from engine.datasets.class_lists import read_class_list
-from engine.datasets.known import look_at_folder
 from engine.datasets.label_tables import read_label_table
 from engine.errors import DatasetInvalid, InvalidRequest, WorkbenchError
 from engine.jobs import dispatcher

@@ -165,7 +165,7 @@ def _show_calibration_images() -> None:
     images: DatasetSpec | None = st.session_state.get(_IMAGES)
     if images is None:
         return
-    if images.name in queries.known_datasets():
+    if images.name in queries.available_datasets():
         key = f"calibrate_for_{st.session_state.get('from')}"
         st.session_state[key] = images.name
         st.session_state[_IMAGES] = None

@@ -26,9 +26,9 @@ from dashboard.formats import escape_markdown, message
 from db.enums import WeightsKind
 from engine.catalog.models import catalog
 from engine.common.files import expand_user, is_file
+from engine.datasets.available import AvailableDatasets
 from engine.datasets.classes import match_outputs
 from engine.datasets.imagenet import class_names
-from engine.datasets.known import KnownDatasets
 from engine.errors import InvalidRequest, LabelsMismatch
 from engine.export.file_check import check_onnx_file
 from engine.runs.fields import FIELDS
@@ -172,7 +172,7 @@ def check_classes(form: Form, identified: Identified | None, model_id: str) -> N
     if identified is None or identified.model_id != model_id:
         return
     outputs = identified.classes or (IMAGENET_CLASSES if known else None)
-    classes = queries.known_datasets().classes_of(name)
+    classes = queries.available_datasets().classes_of(name)
     if classes is None or outputs is None or Task.EVALUATE not in form.fields["tasks"]:
         return
     try:
@@ -198,7 +198,7 @@ def choose_tasks(form: Form, can_evaluate: bool) -> None:
     form.fields["tasks"] = tuple(control.draw(st, default=control.to_widget(default)))
 
 
-def note_preparation(name: Any, known: KnownDatasets, place: Any = st) -> None:
+def note_preparation(name: Any, known: AvailableDatasets, place: Any = st) -> None:
     """Below the choice of a dataset: that the run waits for it, while it is being prepared.
 
     Labels of choices stay as they are: a widget keeps its value by them.
@@ -212,7 +212,7 @@ def choose_dataset(form: Form, kind: str) -> str | None:
 
     The demo dataset is offered only for the demo and for ONNX files.
     """
-    known = queries.known_datasets()
+    known = queries.available_datasets()
     registered = [name for name in known.labeled() if name not in BUILTIN_DATASETS]
     options = [*registered, NO_DATASET]
     if kind in (BUILT_IN, ONNX):

@@ -51,7 +51,7 @@ def duration_control(kind: str) -> Control:
 
 
 def _calibration(form: Form, kind: str) -> None:
-    known = queries.known_datasets()
+    known = queries.available_datasets()
     names = [name for name in known.names() if name != BUILTIN_CALIBRATION]
     control = calibration_control(kind)
     left, right = st.columns(2)

@@ -13,7 +13,7 @@ from db.session import reading
 from engine.config import settings
 from engine.datasets import archives
 from engine.datasets.archives import extract_dataset, remove_extracted
-from engine.datasets.known import KnownDatasets
+from engine.datasets.available import AvailableDatasets
 from engine.datasets.manage import (
     remove_dataset,
     rename_dataset,
@@ -100,4 +100,4 @@ def test_a_dataset_is_renamed_and_removed_with_what_rests_on_it(url: str) -> Non
 def test_datasets_in_preparation_are_known_by_name(url: str) -> None:
     params = {"name": "val2", "root": "/images"}
     rows.add_job(url, JobStatus.QUEUED, "Dataset", kind=JobKind.PREPARE_DATASET, params=params)
-    assert KnownDatasets.read(url).preparing["val2"].root == "/images"
+    assert AvailableDatasets.read(url).preparing["val2"].root == "/images"

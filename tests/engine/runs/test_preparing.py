@@ -10,7 +10,7 @@ from sqlalchemy import select
 from db.enums import JobKind, JobStatus, Precision, WeightsKind
 from db.models import Job, JobNeed
 from db.session import reading, writing
-from engine.datasets.known import KnownDatasets
+from engine.datasets.available import AvailableDatasets
 from engine.datasets.registration import check_folder, register
 from engine.errors import InvalidRequest
 from engine.jobs import queue
@@ -75,10 +75,10 @@ def test_the_classes_are_checked_before_its_images_are_decoded(url: str, tmp_pat
 def test_of_a_name_that_is_registered_again_the_new_folder_counts(url: str, tmp_path: Path) -> None:
     first = check_folder(image_folder(tmp_path / "first", 1), None, lambda done, total: None)
     register("mine", first, url)
-    known = KnownDatasets.read(url)
+    known = AvailableDatasets.read(url)
     assert (known.count_images("mine"), known.names()) == (4, ["mine"])
     in_preparation(url, "mine", image_folder(tmp_path / "second", 2))
-    known = KnownDatasets.read(url)
+    known = AvailableDatasets.read(url)
     assert (known.count_images("mine"), known.names()) == (8, ["mine"])
     assert known.labeled() == ["mine"]
     assert known.get("mine") is None

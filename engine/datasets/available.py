@@ -22,7 +22,7 @@ from engine.specs import DatasetSpec
 
 
 @dataclass(frozen=True, slots=True)
-class KnownDatasets:
+class AvailableDatasets:
     """By name: `registered` rows, and the specs of queued and running registrations.
 
     A name can be in both: its registration is about to be replaced, and a run waits for that.
@@ -32,13 +32,13 @@ class KnownDatasets:
     preparing: Mapping[str, DatasetSpec]
 
     @classmethod
-    def read(cls, url: str) -> KnownDatasets:
+    def read(cls, url: str) -> AvailableDatasets:
         """All datasets of a database."""
         with reading(url) as session:
             return cls.load(session)
 
     @classmethod
-    def load(cls, session: Session) -> KnownDatasets:
+    def load(cls, session: Session) -> AvailableDatasets:
         """All datasets, as this transaction sees them."""
         rows = {row.name: row for row in session.scalars(select(Dataset))}
         live = select(Job.params).where(Job.kind == JobKind.PREPARE_DATASET, Job.status.in_(LIVE))
