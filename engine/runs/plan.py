@@ -103,8 +103,6 @@ def _plan_of_model(request: RunRequest, datasets: AvailableDatasets) -> Plan:
 def plan_steps(
     request: RunRequest, model: CatalogModel, datasets: AvailableDatasets
 ) -> Iterator[str]:
-    request: RunRequest, model: CatalogModel, datasets: AvailableDatasets
-) -> Iterator[str]:
     """The steps of the run in order, one sentence each."""
     for name in request.required_datasets:
         if name in datasets.preparing:
