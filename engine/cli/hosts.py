@@ -93,6 +93,7 @@ def head(
     slots: Slots = None,
     ip: Address = None,
     label: Label = None,
+    json: Json = False,
 ) -> None:
     """Starts the head of a cluster on this machine and keeps it and the dispatcher running.
 
@@ -102,7 +103,7 @@ def head(
     """
     url = _prepare_host(label)
     cluster.make_token()
-    note(
+    emit_json({"port": port, "token": str(cluster.token_file())}) if json else note(
         f"Other hosts join with `senet hosts join ADDRESS:{port}`, the same DATABASE_URL and "
         f"SENET_EXECUTOR=ray, and a copy of {cluster.token_file()} in their home."
     )
@@ -117,6 +118,7 @@ def join(
     slots: Slots = None,
     ip: Address = None,
     label: Label = None,
+    json: Json = False,
 ) -> None:
     """Makes this machine a host of a cluster, until the command is stopped.
 
@@ -127,6 +129,8 @@ def join(
     """
     url = _prepare_host(label)
     own = settings().slots if slots is None else slots
+    if json:
+        emit_json({"address": address, "slots": own})
     command = cluster.node_command(f"--address={address}", *_ip(ip), slots=own)
     cluster.stay_in_cluster(command, url, lambda: None)
 

@@ -71,6 +71,8 @@ def test_roots_of_before_become_relative(url: str, home: Path) -> None:
     with connect(url).begin() as connection:
         connection.execute(text("DROP TABLE annotation"))
         connection.execute(text("DROP TABLE home"))
+        connection.execute(text("DROP TABLE host"))
+        connection.execute(text("ALTER TABLE job DROP COLUMN wants"))
         connection.execute(text("ALTER TABLE job DROP COLUMN home"))
         connection.execute(text("ALTER TABLE job DROP COLUMN partial_result"))
         connection.execute(text("ALTER TABLE job_need DROP COLUMN optional"))
