@@ -60,7 +60,7 @@ def main(job_id: int, attempt: int) -> None:
     # Never wait longer than the lease: after it the job belongs to another attempt.
     wait_for_locks(settings().lease_s)
     try:
-        job = queue.get(url, job_id)
+        job = queue.retry_until(lambda: queue.get(url, job_id), _lease_end())
         if job is None or job.attempt != attempt or job.status != JobStatus.RUNNING:
             return
         workspace = workspace_of(job_id, attempt)
@@ -96,10 +96,14 @@ def _write_failure(url: str, job_id: int, attempt: int, error: BaseException) ->
     return queue.end(url, job_id, attempt, JobStatus.FAILED, result=result, error=explain(error))
 
 
+def _lease_end() -> float:
+    return time.monotonic() + settings().lease_s
+
+
 def _conclude(write: Callable[[], object]) -> None:
     """The final write, retried until the lease has expired."""
     try:
-        queue.retry_until(write, time.monotonic() + settings().lease_s)
+        queue.retry_until(write, _lease_end())
     except SQLAlchemyError as error:
         if not is_unavailable(error):
             raise
