@@ -118,6 +118,7 @@ class Cluster:
             "SENET_HOME": str(folder / "home"),
             "SENET_HOST_LOCK": str(folder / "host.lock"),
             "SENET_EXECUTOR": "ray",
+            "SENET_STORE": f"file://{self.folder / 'store'}",
             "SENET_OFFLINE": "1",
             "SENET_PEAK": "0",
             "RAY_ADDRESS": f"127.0.0.1:{self.port}",
