@@ -40,6 +40,7 @@ from engine.runs.request import (
 )
 from engine.runtimes.registry import RUNTIMES
 from engine.specs import TargetName, scenario_problem
+from engine.specs.precisions import OPENVINO
 from engine.text import quoted
 from engine.weights.formats import weights_format_problem
 
@@ -329,6 +330,12 @@ def _warn_about_target(
         yield (
             f"int8 for {target.name} follows the vendor's rules, and its scores were verified on "
             f"an x86 processor; it was never tested on {target.name} hardware."
+        )
+    if OPENVINO in request.runtimes and target.activations != targets.Activations.UNSIGNED:
+        yield (
+            f"int8 for {target.name} has signed activations, and OpenVINO on x86 computes some "
+            f"networks with a Concat wrongly from them, such as SqueezeNet: check the build with "
+            f"`layers`, or choose the target auto for OpenVINO."
         )
     overflow = overflow_warning_for(target.name, isa)
     if overflow is not None:

@@ -228,7 +228,12 @@ def test_the_target_is_settled_when_the_run_is_asked_for(url: str) -> None:
         assert calibration.target != TargetName.AUTO
         assert target in (TargetName.AUTO, calibration.target)
         untried = [w for w in plan(asked, url).warnings if "was never tested on" in w]
-        assert bool(untried) == (calibration.target in (TargetName.ARM, TargetName.TENSORRT))
+        signed = calibration.target in (TargetName.ARM, TargetName.TENSORRT)
+        assert bool(untried) == signed
+        for runtimes in (("onnxruntime",), ("onnxruntime", "openvino")):
+            warnings = plan(asked.model_copy(update={"runtimes": runtimes}), url).warnings
+            wrong = any("OpenVINO on x86 computes some networks" in text for text in warnings)
+            assert wrong == (signed and "openvino" in runtimes)
     on_tensorrt = request.model_copy(update={"provider": targets.TENSORRT_PROVIDER})
     calibration = build_spec(on_tensorrt, Precision.INT8).calibration
     assert calibration is not None
