@@ -36,10 +36,19 @@ def sleep(params: Params, context: JobContext) -> Params:
 
 
 def stamp(params: Params, context: JobContext) -> Params:
-    """Appends when it began and ended to a file, on a clock all processes share."""
+    """Appends when it began and ended to a file, on a clock all processes share.
+
+    With `meets`, it waits until the job of that name has begun, 45 s at most.
+    """
     begun = time.monotonic()
+    file = Path(params["file"])
+    if "meets" in params:
+        file.with_name(f"{params['name']} began").touch()
+        other = file.with_name(f"{params['meets']} began")
+        while not other.exists() and time.monotonic() < begun + 45:
+            time.sleep(0.05)
     time.sleep(params.get("seconds", 0.5))
-    with Path(params["file"]).open("a") as stream:
+    with file.open("a") as stream:
         stream.write(f"{params['name']} {begun} {time.monotonic()}\n")
     return {}
 
