@@ -9,12 +9,10 @@ scale is chosen with this error included, so that more than 7 bits of precision 
 from __future__ import annotations
 
 import hashlib
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from onnx import NodeProto
 
-from engine.config import settings
 from engine.onnx.graph_view import attributes_of, group_count
 
 MAX_WEIGHT = 127
@@ -88,13 +86,9 @@ def quantize_weights(
     quantized = np.empty(rows.shape, np.int8)
     scales = np.empty(len(rows))
     step = max(CHUNK_VALUES // max(rows.shape[1], 1), 1)
-
-    def quantize_part(start: int) -> None:
+    for start in range(0, len(rows), step):
         part = slice(start, start + step)
         quantized[part], scales[part] = _quantize_rows(rows[part], floor[part], bound_pairs)
-
-    with ThreadPoolExecutor(settings().threads) as pool:
-        list(pool.map(quantize_part, range(0, len(rows), step)))
     return quantized.reshape(weights.shape), scales
 
 
